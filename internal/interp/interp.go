@@ -1,0 +1,86 @@
+// Package interp is the state machine: given an execution's state, one fact and the time, it decides what happens next.
+// It does no I/O, reads no clock and starts no goroutine; the same run, fact and time give the same decision. The
+// engine calls it, keeps what it decides, and then acts.
+//
+// An execution's state is a Run: a head and a set of frames, one frame for each line of control (the execution itself,
+// each Parallel branch, each Map iteration). A Run is a fold of the history; it is kept beside the history, so that a
+// restart costs one read and not a replay, and only frames that changed are written again.
+package interp
+
+import (
+	"time"
+
+	"github.com/rayorch/rayorch/internal/history"
+)
+
+// Fact is one thing that happened: what Apply decides upon. Exactly one of the types below.
+type Fact interface{ fact() }
+
+type (
+	// Start begins a new run.
+	Start struct{}
+	// Continue goes on after a Decision with More.
+	Continue struct{}
+	// Wake says that time has passed: every timer that is due at now fires.
+	Wake struct{}
+	// TaskSubmitted says that the work of a task was accepted; Output is what TaskSubmitted shows.
+	TaskSubmitted struct {
+		Task   string
+		Output []byte
+	}
+	// TaskEnded says that a task ended, well (Error is empty) or not.
+	TaskEnded struct {
+		Task         string
+		Output       []byte
+		Error, Cause string
+	}
+	// TaskHeartbeat says that a task is alive.
+	TaskHeartbeat struct{ Task string }
+	// Abort ends the run as StopExecution does.
+	Abort struct{ Error, Cause string }
+	// Redrive takes up a run that failed, timed out or was aborted, from the states that did not succeed.
+	Redrive struct{}
+)
+
+func (Start) fact()         {}
+func (Continue) fact()      {}
+func (Wake) fact()          {}
+func (TaskSubmitted) fact() {}
+func (TaskEnded) fact()     {}
+func (TaskHeartbeat) fact() {}
+func (Abort) fact()         {}
+func (Redrive) fact()       {}
+
+// Decision is what follows from a fact. The engine puts Events, the head and the Dirty frames on disk in one commit,
+// removes the Gone ones, and only then acts on Tasks and Stops.
+type Decision struct {
+	Events []history.Event
+	Dirty  []FrameID
+	Gone   []FrameID
+	Tasks  []Task   // to be started
+	Stops  []string // ids of tasks to be stopped: nobody waits for their results
+	// Wake is the run's earliest deadline after this decision (Wait, timeouts, heartbeats, Retry's intervals): the
+	// engine applies Wake then. Zero when the run waits for no timer.
+	Wake time.Time
+	// More says that the run could go on at once but that this decision is long enough: apply Continue after the
+	// commit. It bounds memory and keeps endless loops stoppable.
+	More bool
+	// Closed says that the run has ended: its head holds status, output, error and cause.
+	Closed bool
+}
+
+// FrameID names a frame within its run; the execution's own is 0. Ids are never used twice in a run.
+type FrameID uint64
+
+// Task is a task to be started: an entry of a Task state, one attempt of it.
+type Task struct {
+	// ID is unique in the run, and to this attempt: frame, entry and attempt make it.
+	ID        string
+	Frame     FrameID
+	State     string
+	Attempt   int // from 1
+	Resource  string
+	Input     []byte // evaluated Parameters or Arguments
+	Timeout   time.Time
+	Heartbeat time.Duration
+}

@@ -1,0 +1,73 @@
+// Package task is the contract between the engine and what acts for a Task state outside of it: a Ray job, a local
+// process, a call of a Kubernetes API. Runners live in packages below it (raytask, proctask, ...); the engine calls them;
+// the runners know nothing of states or histories.
+package task
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Request is one attempt of a Task: everything that the runner may know of it.
+type Request struct {
+	// ID is unique to this attempt of this entry of the state, and the same again after a restart of the engine.
+	ID string
+	// Execution is the execution's ARN, State the Task state's name, Attempt counts from 1 (Retry's attempts).
+	Execution, State string
+	Attempt          int
+	// Resource is the Task's Resource as written, Input the evaluated Parameters or Arguments: compact JSON.
+	Resource string
+	Input    []byte
+	// Token is the task's token: SendTaskSuccess and its siblings take it.
+	Token string
+	// Deadline is when the engine will end the attempt with States.Timeout; zero when never.
+	Deadline time.Time
+	// Resumed says that a former process may have started this very attempt: the runner looks for what is there
+	// before it acts. Records holds what that process kept by Keep, by key.
+	Resumed bool
+	Records map[string][]byte
+	// Keep puts a record of the attempt on disk before it returns. No history shows it.
+	Keep func(key string, record []byte) error
+	// Submitted tells the engine that the work was accepted (TaskSubmitted in the history) with this JSON as output.
+	// It is on disk when Submitted returns. A second call is ignored.
+	Submitted func(output []byte) error
+	// Log takes what the work prints, whole lines, for `rayorch logs`. It is bounded by the engine.
+	Log io.Writer
+}
+
+// Result is how an attempt ended: Error is empty when it succeeded, and Output is then its JSON.
+type Result struct {
+	Output       []byte
+	Error, Cause string
+}
+
+// Fail makes a failed result.
+func Fail(name, cause string) Result { return Result{Error: name, Cause: cause} }
+
+// Runner acts for the Tasks of the resources that it is registered for.
+type Runner interface {
+	// Run does one attempt and returns when it has ended. When ctx ends, context.Cause(ctx) says why: with ErrAbandon
+	// (the engine closes) the work goes on and Run returns at once, its result unused; with ErrStop (timeout, abort, a
+	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused.
+	// An attempt's failure is a Result; Run never panics on input.
+	Run(ctx context.Context, req *Request) Result
+}
+
+// Why a running attempt's context ends.
+var (
+	ErrAbandon = errors.New("the engine is closing")
+	ErrStop    = errors.New("the task is to be stopped")
+)
+
+// The errors of a Ray step are one closed list in all places and ways of submitting (docs/pipeline.md).
+const (
+	RayJobFailed      = "Ray.JobFailed"
+	RayJobStopped     = "Ray.JobStopped"
+	RayHeadLost       = "Ray.HeadLost"
+	RaySubmitFailed   = "Ray.SubmitFailed"
+	RayPendingTimeout = "Ray.PendingTimeout"
+	RayUnreachable    = "Ray.Unreachable"
+	RayUnauthorized   = "Ray.Unauthorized"
+)

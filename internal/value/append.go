@@ -1,0 +1,215 @@
+package value
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Append writes v as compact JSON after dst. Keys stay in order and nothing but what JSON demands is escaped.
+func Append(dst []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(dst, "null"...)
+	case bool:
+		return strconv.AppendBool(dst, v)
+	case Number:
+		return append(dst, v...)
+	case string:
+		return AppendString(dst, v)
+	case []any:
+		dst = append(dst, '[')
+		for i, item := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = Append(dst, item)
+		}
+		return append(dst, ']')
+	case *Object:
+		dst = append(dst, '{')
+		for i := range v.Len() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			k, item := v.At(i)
+			dst = append(AppendString(dst, k), ':')
+			dst = Append(dst, item)
+		}
+		return append(dst, '}')
+	}
+	panic(fmt.Sprintf("value: %T is no JSON value; use FromGo", v))
+}
+
+// Bytes is v as compact JSON.
+func Bytes(v any) []byte { return Append(nil, v) }
+
+// Text is v as compact JSON in a string.
+func Text(v any) string { return string(Append(nil, v)) }
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString writes s as a JSON string after dst.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return append(append(dst, s[from:]...), '"')
+}
+
+// FromGo turns Go data into a value: what encoding/json decodes into any, the integer and float types, and values
+// themselves. Keys of maps are sorted. It panics on other types: it is for data made in code.
+func FromGo(v any) any {
+	switch v := v.(type) {
+	case nil, bool, string, Number, *Object:
+		return v
+	case json.Number:
+		return Number(v)
+	case int:
+		return Int(int64(v))
+	case int64:
+		return Int(v)
+	case float64:
+		return Float(v)
+	case []string:
+		out := make([]any, len(v))
+		for i, s := range v {
+			out[i] = s
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = FromGo(item)
+		}
+		return out
+	case map[string]string:
+		o := NewObject(len(v))
+		for _, k := range sortedKeys(v) {
+			o.Set(k, v[k])
+		}
+		return o
+	case map[string]any:
+		o := NewObject(len(v))
+		for _, k := range sortedKeys(v) {
+			o.Set(k, FromGo(v[k]))
+		}
+		return o
+	}
+	panic(fmt.Sprintf("value: cannot take %T", v))
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// Int is a whole number as a value.
+func Int(n int64) Number { return Number(strconv.FormatInt(n, 10)) }
+
+// Float is a number as a value, without a fraction where it has none.
+func Float(f float64) Number {
+	return Number(strings.Replace(strconv.FormatFloat(f, 'g', -1, 64), "e+", "E", 1))
+}
+
+// Float64 is the number's nearest float.
+func (n Number) Float64() float64 {
+	f, _ := strconv.ParseFloat(string(n), 64)
+	return f
+}
+
+// Int64 is the number when it is a whole one that fits.
+func (n Number) Int64() (int64, bool) {
+	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return i, true
+	}
+	f, err := strconv.ParseFloat(string(n), 64)
+	if err != nil || f != float64(int64(f)) || f > 1<<62 || f < -(1<<62) {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// Equal compares two values: numbers by what they are worth, objects whatever the order of their keys.
+func Equal(a, b any) bool {
+	switch a := a.(type) {
+	case Number:
+		b, ok := b.(Number)
+		return ok && (a == b || a.Float64() == b.Float64())
+	case []any:
+		b, ok := b.([]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for i := range a {
+			if !Equal(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	case *Object:
+		b, ok := b.(*Object)
+		if !ok || a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			k, v := a.At(i)
+			if w, ok := b.Get(k); !ok || !Equal(v, w) {
+				return false
+			}
+		}
+		return true
+	}
+	return a == b
+}
+
+// ToGo turns a value into what encoding/json would decode: maps, float64 and so on.
+func ToGo(v any) any {
+	switch v := v.(type) {
+	case Number:
+		return v.Float64()
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = ToGo(item)
+		}
+		return out
+	case *Object:
+		out := make(map[string]any, v.Len())
+		for i := range v.Len() {
+			k, item := v.At(i)
+			out[k] = ToGo(item)
+		}
+		return out
+	}
+	return v
+}
