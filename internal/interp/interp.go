@@ -40,6 +40,13 @@ type (
 	Abort struct{ Error, Cause string }
 	// Redrive takes up a run that failed, timed out or was aborted, from the states that did not succeed.
 	Redrive struct{}
+	// MapRunEnded says that a distributed Map's run ended: Output is the array of results, or what the result writer
+	// gives; Error is empty when it succeeded.
+	MapRunEnded struct {
+		MapRun       string // MapRun.ID
+		Output       []byte
+		Error, Cause string
+	}
 )
 
 func (Start) fact()         {}
@@ -50,6 +57,7 @@ func (TaskEnded) fact()     {}
 func (TaskHeartbeat) fact() {}
 func (Abort) fact()         {}
 func (Redrive) fact()       {}
+func (MapRunEnded) fact()   {}
 
 // Decision is what follows from a fact. The engine puts Events, the head and the Dirty frames on disk in one commit,
 // removes the Gone ones, and only then acts on Tasks and Stops.
@@ -59,6 +67,9 @@ type Decision struct {
 	Gone   []FrameID
 	Tasks  []Task   // to be started
 	Stops  []string // ids of tasks to be stopped: nobody waits for their results
+	// MapRuns are distributed Maps to be started; StopMapRuns are ids of those whose children are to be aborted.
+	MapRuns     []MapRun
+	StopMapRuns []string
 	// Wake is the run's earliest deadline after this decision (Wait, timeouts, heartbeats, Retry's intervals): the
 	// engine applies Wake then. Zero when the run waits for no timer.
 	Wake time.Time
@@ -80,7 +91,19 @@ type Task struct {
 	State     string
 	Attempt   int // from 1
 	Resource  string
-	Input     []byte // evaluated Parameters or Arguments
-	Timeout   time.Time
+	Input     []byte    // evaluated Parameters or Arguments
+	Timeout   time.Time // when the run will end it with States.Timeout; zero when never
 	Heartbeat time.Duration
+	// Token is what $$.Task.Token shows; ParseToken finds run and task in it.
+	Token string
+	// Credentials is the evaluated Credentials field, empty without one.
+	Credentials []byte
+	// Submitted says, for tasks from Running, that TaskSubmitted was applied already.
+	Submitted bool
+}
+
+// StoredFrame is a frame as AppendFrame wrote it.
+type StoredFrame struct {
+	ID   FrameID
+	Data []byte
 }
