@@ -1,0 +1,105 @@
+package expr
+
+import "errors"
+
+var errTODO = errors.New("not written yet")
+
+// Source says what a path starts from.
+type Source int
+
+const (
+	FromInput    Source = iota // $
+	FromContext                // $$
+	FromVariable               // $name
+)
+
+// Path is a compiled JSONPath.
+type Path struct{ text string }
+
+// CompilePath reads a JSONPath.
+func CompilePath(text string) (*Path, error) { return nil, errTODO }
+
+// Text is the path as written.
+func (p *Path) Text() string { return p.text }
+
+// Source says what the path starts from.
+func (p *Path) Source() Source { return 0 }
+
+// Variable is the variable's name (no $) when Source is FromVariable.
+func (p *Path) Variable() string { return "" }
+
+// Definite says that the path names at most one place: it then yields a value or fails; else it yields an array.
+func (p *Path) Definite() bool { return false }
+
+// Reference says that the path is a reference path: names and indices only, as ResultPath and Variable demand.
+func (p *Path) Reference() bool { return false }
+
+// Eval evaluates the path on its root. A definite path that leads nowhere gives a *NoResultsError.
+func (p *Path) Eval(root any) (any, error) { return nil, errTODO }
+
+// Resolve evaluates the path on the root that its source names in the scope.
+func (p *Path) Resolve(s *Scope) (any, error) { return nil, errTODO }
+
+// Put gives a copy of root in which the place that the reference path names holds v (ResultPath). Missing objects are made.
+// An *Error named States.ResultPathMatchFailure says that the path does not fit.
+func (p *Path) Put(root, v any) (any, error) { return nil, errTODO }
+
+// Query is what stands in a ".$" field: a path or an intrinsic function.
+type Query struct{}
+
+// CompileQuery reads a path ($...), or an intrinsic (States.F(...)).
+func CompileQuery(text string) (*Query, error) { return nil, errTODO }
+
+// Path is the query's path, nil when it is an intrinsic.
+func (q *Query) Path() *Path { return nil }
+
+// Eval evaluates the query. Errors: *NoResultsError (a path as a whole), *Error (States.IntrinsicFailure).
+func (q *Query) Eval(s *Scope) (any, error) { return nil, errTODO }
+
+// Variables are the names of the variables it references, without $.
+func (q *Query) Variables() []string { return nil }
+
+// Template is a compiled payload template of JSONPath: Parameters, ResultSelector, ItemSelector, Assign.
+type Template struct{}
+
+// CompileTemplate reads a payload template.
+func CompileTemplate(v any) (*Template, error) { return nil, errTODO }
+
+// Eval gives the payload. Errors are *Error.
+func (t *Template) Eval(s *Scope) (any, error) { return nil, errTODO }
+
+// Variables are the names of the variables it references, without $.
+func (t *Template) Variables() []string { return nil }
+
+// JSONata is a compiled JSONata expression.
+type JSONata struct{}
+
+// JSONataBody is the expression inside {% %}, when the string is of this form.
+func JSONataBody(s string) (body string, ok bool) { return "", false }
+
+// CompileJSONata reads what stands between {% and %}.
+func CompileJSONata(body string) (*JSONata, error) { return nil, errTODO }
+
+// Eval evaluates the expression. location is the field's name for errors, such as "Items". Errors are *Error.
+func (j *JSONata) Eval(s *Scope, location string) (any, error) { return nil, errTODO }
+
+// Text is the expression as written.
+func (j *JSONata) Text() string { return "" }
+
+// Variables are the names of the variables it references, without $; not states, nor those it binds itself.
+func (j *JSONata) Variables() []string { return nil }
+
+// WrongType is the error for an expression that gave a value of another type than its field wants ("array", "number").
+func (j *JSONata) WrongType(location, want string, got any) *Error { return nil }
+
+// JSONataTemplate is a JSON value in which strings of the form {% ... %} are expressions: Arguments, Output, Assign.
+type JSONataTemplate struct{}
+
+// CompileJSONataTemplate reads one. location is the field's name, such as "Output".
+func CompileJSONataTemplate(v any, location string) (*JSONataTemplate, error) { return nil, errTODO }
+
+// Eval gives the value. Errors are *Error with the location of the failing expression.
+func (t *JSONataTemplate) Eval(s *Scope) (any, error) { return nil, errTODO }
+
+// Variables are the names of the variables it references, without $.
+func (t *JSONataTemplate) Variables() []string { return nil }
