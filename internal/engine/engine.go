@@ -1,0 +1,207 @@
+// Package engine drives executions: it keeps what interp decides, starts and stops the runners of tasks, arms timers and
+// takes everything up again after a restart. It knows states only through interp and Ray only through task.Runner;
+// api, catalog's callers and the commands use it.
+//
+// The order is always the same: one fact changes one run, what follows is committed and synced, and only then the engine
+// acts on it or lets anybody see it.
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// Config is what Open needs; only Dir has no default.
+type Config struct {
+	// Dir is the state directory; it is made when it is missing. One engine owns it at a time.
+	Dir string
+	// FS holds Dir. Defaults to the operating system's; tests stand in for it.
+	FS vfs.FS
+	// Now is the wall clock. Defaults to time.Now.
+	Now func() time.Time
+	// Runners act for Tasks, by the prefix of their Resource, such as "arn:aws:states:::ray:"; the longest one that
+	// fits is taken. Activities, callbacks and states:startExecution need none. Defaults to none.
+	Runners map[string]task.Runner
+	// Machines finds the state machines that states:startExecution and clean-up machines name. Open calls it once,
+	// with the store that it opened. Defaults to none: such tasks fail.
+	Machines func(*store.Store) Machines
+	// Region and Account stand in ARNs. Default to us-east-1 and 123456789012.
+	Region, Account string
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Retention is how long a closed execution is kept. Defaults to 90 days, as AWS's; negative keeps for ever.
+	Retention time.Duration
+	// HotRuns is how many executions are kept in memory when they are idle. Defaults to 1,024.
+	HotRuns int
+	// LogBytes bounds the log that is kept of one attempt of a task. Defaults to 4 MiB.
+	LogBytes int64
+	// StopGrace is how long a runner may take to confirm that it stopped its work before the engine logs that it
+	// does not. Defaults to a minute.
+	StopGrace time.Duration
+}
+
+// Machines finds a state machine, version or alias by its ARN, ready to be started: everything of the request but Name
+// and Input. Its errors are UnknownMachineError where there is none.
+type Machines interface {
+	Resolve(arn string) (StartRequest, error)
+}
+
+// Kinds of machines.
+const (
+	Standard = "STANDARD"
+	Express  = "EXPRESS"
+)
+
+// The statuses of an execution, as AWS names them.
+const (
+	Running        = "RUNNING"
+	Succeeded      = "SUCCEEDED"
+	Failed         = "FAILED"
+	TimedOut       = "TIMED_OUT"
+	Aborted        = "ABORTED"
+	PendingRedrive = "PENDING_REDRIVE"
+)
+
+// StartRequest starts an execution of a definition. The engine keeps all of it with the execution: a later change of
+// the state machine does not touch what runs.
+type StartRequest struct {
+	// MachineARN is the state machine's ARN, without version or alias.
+	MachineARN, MachineName string
+	// Name is the execution's. Defaults to a new UUID.
+	Name string
+	// Definition is the checked text of the state machine.
+	Definition []byte
+	// VersionARN and AliasARN are set where the start named one; RevisionID is the machine's.
+	VersionARN, AliasARN, RevisionID string
+	RoleARN                          string
+	// Input is one JSON text. Defaults to {}.
+	Input []byte
+	// Type is Standard or Express. Defaults to Standard.
+	Type string
+	// Cleanup is the ARN of a machine that is started when the execution ends ABORTED or TIMED_OUT. Defaults to none.
+	Cleanup string
+	// Labels are kept with the execution and returned; the engine does not read them.
+	Labels map[string]string
+	// TraceHeader is kept and returned.
+	TraceHeader string
+}
+
+// Execution is what Describe shows. Times are to the millisecond; Stopped is zero while it runs.
+type Execution struct {
+	ARN, Name                        string
+	MachineARN, MachineName          string
+	VersionARN, AliasARN, RevisionID string
+	RoleARN, Type, TraceHeader       string
+	MapRunARN                        string
+	Cleanup                          string
+	Labels                           map[string]string
+	Status                           string
+	Started, Stopped                 time.Time
+	Input, Output                    []byte // Output only when it succeeded
+	Error, Cause                     string
+	RedriveCount                     int
+	Redriven                         time.Time
+	RedriveStatus, RedriveReason     string // REDRIVABLE, NOT_REDRIVABLE, REDRIVABLE_BY_MAP_RUN
+	LastEventID                      int64
+	ItemCount                        int64 // of a distributed Map's child execution with a batch
+	DefinitionHash                   string
+}
+
+// Closed says that the execution has ended.
+func (x *Execution) Closed() bool { return x.Status != Running && x.Status != PendingRedrive }
+
+// ListFilter picks executions, newest first.
+type ListFilter struct {
+	// MachineARN or MapRunARN; with neither, every execution. A version's or an alias's ARN works as well.
+	MachineARN, MapRunARN string
+	// Status picks one. Defaults to all.
+	Status string
+	// Redrive is REDRIVEN or NOT_REDRIVEN. Defaults to all.
+	Redrive string
+	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
+	Limit int
+	Token string
+}
+
+// ListPage is one page; Next is empty on the last one. Payloads are not filled in.
+type ListPage struct {
+	Executions []Execution
+	Next       string
+}
+
+// HistoryQuery asks for events: of a page at most Limit (defaults to 100, at most 1,000).
+type HistoryQuery struct {
+	// After is the id of the event after which the page starts (before which, when Reverse). Zero: from the start.
+	After   int64
+	Reverse bool
+	Limit   int
+}
+
+// WatchResult says how far an execution is.
+type WatchResult struct {
+	LastEventID int64
+	Status      string
+	Closed      bool
+}
+
+// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
+type ActivityTask struct {
+	Token string
+	Input []byte
+}
+
+// LogInfo describes the kept log of one attempt of a task.
+type LogInfo struct {
+	Task, State string
+	Attempt     int
+	Started     time.Time
+	Size        int64 // bytes that are kept
+	Dropped     int64 // bytes that are not, between head and tail
+}
+
+// LogQuery picks a log: by Task, or the newest one of State (and Attempt, when it is not 0).
+type LogQuery struct {
+	Task, State string
+	Attempt     int
+	// Follow waits at the log's end for more, until the task has ended or ctx is done.
+	Follow bool
+}
+
+// What callers branch on. AlreadyExistsError, NotRedrivableError and UnknownMachineError carry more.
+var (
+	ErrExecutionDoesNotExist = errors.New("the execution does not exist")
+	ErrTaskDoesNotExist      = errors.New("the task does not exist")
+	ErrTaskTimedOut          = errors.New("the task has timed out or its execution has ended")
+	ErrInvalidToken          = errors.New("the task token is invalid")
+	ErrInvalidPage           = errors.New("the page token is invalid")
+	ErrExpress               = errors.New("the operation is not supported by this type of state machine")
+	ErrNoLog                 = errors.New("there is no such log")
+	ErrClosing               = errors.New("the engine is closing")
+	ErrMapRunDoesNotExist    = errors.New("the map run does not exist")
+)
+
+// AlreadyExistsError says that an execution of this name exists, with another input or already ended.
+type AlreadyExistsError struct{ ARN string }
+
+func (e *AlreadyExistsError) Error() string {
+	return fmt.Sprintf("execution already exists: %s", e.ARN)
+}
+
+// NotRedrivableError says why an execution cannot be redriven, in AWS's words.
+type NotRedrivableError struct{ ARN, Reason string }
+
+func (e *NotRedrivableError) Error() string { return e.Reason }
+
+// UnknownMachineError says that there is no state machine of this ARN.
+type UnknownMachineError struct{ ARN string }
+
+func (e *UnknownMachineError) Error() string {
+	return fmt.Sprintf("state machine does not exist: %s", e.ARN)
+}
