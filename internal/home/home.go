@@ -1,0 +1,144 @@
+// Package home knows the state directory from outside: where it is, and where its owner serves the API. Whoever opens
+// the engine on the directory is its owner (the store's lock sees to it that there is one), listens on a Unix socket and
+// writes the socket's address into the directory; every other command finds it there and is a client.
+package home
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Dir is the state directory: what the flag says, else RAYORCH_STATE_DIR, else the user's own place for state
+// (XDG_STATE_HOME, which defaults to ~/.local/state). It is absolute; it need not exist.
+func Dir(flag string, getenv func(string) string) (string, error) {
+	for _, dir := range []string{flag, getenv("RAYORCH_STATE_DIR")} {
+		if dir != "" {
+			return filepath.Abs(dir)
+		}
+	}
+	if xdg := getenv("XDG_STATE_HOME"); filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "rayorch"), nil
+	}
+	user := getenv("HOME")
+	if user == "" {
+		return "", errors.New("no state directory: neither --state-dir nor RAYORCH_STATE_DIR nor HOME is set")
+	}
+	return filepath.Join(user, ".local", "state", "rayorch"), nil
+}
+
+// Address is where an owner serves its API.
+type Address struct {
+	Network string `json:"network"` // always "unix" today
+	Address string `json:"address"`
+	PID     int    `json:"pid"`
+	Version string `json:"version"`
+}
+
+const addressFile = "api.json"
+
+// ErrNobody says that nobody serves the directory.
+var ErrNobody = errors.New("nobody serves the state directory")
+
+// maxSocket is what fits into a socket's address on every system: macOS takes 104 bytes, the last one a zero.
+const maxSocket = 103
+
+// Listen opens the owner's socket. Only the user may connect: the socket's directory is theirs alone.
+func Listen(dir, version string) (net.Listener, Address, error) {
+	path, err := socketPath(dir)
+	if err != nil {
+		return nil, Address{}, err
+	}
+	// A socket left by a killed owner: the store's lock is ours by now, so that nobody listens on it.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, Address{}, fmt.Errorf("remove the old socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, Address{}, fmt.Errorf("listen for commands: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, Address{}, errors.Join(err, l.Close())
+	}
+	return l, Address{Network: "unix", Address: path, PID: os.Getpid(), Version: version}, nil
+}
+
+// socketPath is in the state directory, or, where that name is too long for a socket, in a private directory below the
+// system's temporary one.
+func socketPath(dir string) (string, error) {
+	if path := filepath.Join(dir, "api.sock"); len(path) <= maxSocket {
+		return path, nil
+	}
+	sum := sha256.Sum256([]byte(dir))
+	short := filepath.Join(os.TempDir(), fmt.Sprintf("rayorch-%d-%s", os.Getuid(), hex.EncodeToString(sum[:6])))
+	if err := os.Mkdir(short, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make a directory for the socket: %w", err)
+	}
+	info, err := os.Lstat(short)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ownedByUser(info) {
+		return "", fmt.Errorf("the directory %s is not this user's alone: remove it", short)
+	}
+	return filepath.Join(short, "api.sock"), nil
+}
+
+// Announce writes the owner's address into the directory, whole or not at all; remove takes it away again.
+func Announce(dir string, a Address) (remove func(), err error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, addressFile)
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, append(text, '\n'), 0o600); err != nil {
+		return nil, fmt.Errorf("announce the API's address: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return nil, fmt.Errorf("announce the API's address: %w", err)
+	}
+	return func() { _ = os.Remove(path) }, nil // a stale address is found out by whoever dials it
+}
+
+// Find is the address of the directory's owner. ErrNobody when there is none, or when it no longer answers.
+func Find(ctx context.Context, dir string) (Address, error) {
+	text, err := os.ReadFile(filepath.Join(dir, addressFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Address{}, ErrNobody
+	}
+	if err != nil {
+		return Address{}, fmt.Errorf("find the owner of the state directory: %w", err)
+	}
+	var a Address
+	if err := json.Unmarshal(text, &a); err != nil {
+		return Address{}, fmt.Errorf("read %s: %w", addressFile, err)
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return Address{}, ErrNobody
+	}
+	return a, conn.Close()
+}
+
+func (a Address) dial(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second}
+	return d.DialContext(ctx, a.Network, a.Address)
+}
+
+// BaseURL is the URL under which Client reaches the API. Its host says nothing: the client dials the socket.
+const BaseURL = "http://localhost"
+
+// Client is an HTTP client whose every request goes to the owner.
+func (a Address) Client() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return a.dial(ctx) },
+		MaxIdleConnsPerHost: 8,
+	}}
+}

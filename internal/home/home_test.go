@@ -1,0 +1,76 @@
+package home_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/home"
+)
+
+func TestDir(t *testing.T) {
+	for _, tc := range []struct {
+		name, flag string
+		env        map[string]string
+		want       string
+	}{
+		{"flag first", "/a", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/a"},
+		{"then the variable", "", map[string]string{"RAYORCH_STATE_DIR": "/b", "HOME": "/h"}, "/b"},
+		{"then XDG", "", map[string]string{"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/rayorch"},
+		{"a relative XDG does not count", "", map[string]string{"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/rayorch"},
+		{"nothing", "", nil, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := home.Dir(tc.flag, func(k string) string { return tc.env[k] })
+			if got != tc.want || (err != nil) != (tc.want == "") {
+				t.Errorf("got %q, %v; want %q", got, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestFindsTheOwnerAndForgetsADeadOne(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), strings.Repeat("long/", 20))} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNobody) {
+			t.Fatalf("an empty directory: %v", err)
+		}
+		l, addr, err := home.Listen(dir, "v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		remove, err := home.Announce(dir, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })}
+		go func() { _ = srv.Serve(l) }()
+		found, err := home.Find(t.Context(), dir)
+		if err != nil || found != addr {
+			t.Fatalf("found %+v, %v; want %+v", found, err, addr)
+		}
+		resp, err := found.Client().Get(home.BaseURL + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || string(body) != "hello" {
+			t.Fatalf("body %q, %v", body, err)
+		}
+		_ = resp.Body.Close()
+		_ = srv.Close()
+		if _, err := home.Find(t.Context(), dir); !errors.Is(err, home.ErrNobody) {
+			t.Fatalf("a dead owner's address: %v", err)
+		}
+		remove()
+		if _, err := os.Stat(filepath.Join(dir, "api.json")); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("the address stayed: %v", err)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+// Package progress folds an execution's history into what a person wants to see: each step with its status, attempt,
+// times, output and error. It reads the Step Functions API's own events, so that it tells the same story of an execution
+// here, on Kubernetes and on AWS. The terminal view and the console's server use it; it draws nothing itself.
+package progress
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// Status of a step, in the words of the console's legend.
+type Status string
+
+// The statuses.
+const (
+	Running   Status = "running"
+	Retrying  Status = "retrying"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	Caught    Status = "caught"
+	Cancelled Status = "cancelled"
+)
+
+// Ended says that the status will not change again.
+func (s Status) Ended() bool { return s != Running && s != Retrying }
+
+// Step is one entry of a Task or Wait state: what a pipeline calls a step. A state that is entered twice (a loop, a Map
+// iteration) makes two.
+type Step struct {
+	Name    string    // the state's name, with [index] inside a Map
+	State   string    // the state's name alone
+	Wait    bool      // a Wait state, not a Task
+	Status  Status    //
+	Attempt int       // from 1; 0 before the first
+	Entered time.Time //
+	Ended   time.Time // zero while it runs
+	Output  string    // JSON of the state's output, when it succeeded or was caught
+	Error   string    // of the last failed attempt
+	Cause   string    //
+	Job     Job       // the newest attempt's
+}
+
+// Duration is how long the step has taken, up to now while it runs.
+func (s *Step) Duration(now time.Time) time.Duration {
+	if !s.Ended.IsZero() {
+		now = s.Ended
+	}
+	return max(0, now.Sub(s.Entered))
+}
+
+// Job is what an attempt started outside: taken from the output that its submission or its end showed.
+type Job struct {
+	SubmissionID string `json:"SubmissionId"`
+	Address      string `json:"Address"`
+	ID           string `json:"Id"`
+	Pid          int    `json:"Pid"`
+}
+
+// Dashboard is the page of Ray's dashboard that shows the job, or empty.
+func (j Job) Dashboard() string {
+	if j.SubmissionID == "" || j.Address == "" {
+		return ""
+	}
+	return strings.TrimSuffix(j.Address, "/") + "/#/jobs/" + j.SubmissionID
+}
+
+// View is the fold: feed it every event once, in order.
+type View struct {
+	Steps   []*Step
+	Status  types.ExecutionStatus
+	Started time.Time
+	Stopped time.Time
+	Output  string
+	Error   string
+	Cause   string
+	Last    int64 // id of the last event seen
+
+	at map[int64]place
+}
+
+// place is where an event stands: the step that it belongs to, if any, and the Map iterations around it.
+type place struct {
+	step *Step
+	in   string
+}
+
+// New makes an empty view of a running execution.
+func New() *View {
+	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}}
+}
+
+// Add folds one event.
+func (v *View) Add(e *types.HistoryEvent) {
+	if e.Id <= v.Last {
+		return
+	}
+	v.Last = e.Id
+	p := v.at[e.PreviousEventId]
+	when := aws.ToTime(e.Timestamp)
+	kind := string(e.Type)
+	switch {
+	case strings.HasPrefix(kind, "Execution"):
+		v.execution(e, when)
+	case e.StateEnteredEventDetails != nil:
+		p = v.enter(e, p, when)
+	case e.Type == types.HistoryEventTypeMapIterationStarted:
+		p.step, p.in = nil, p.in+iteration(e)
+	case strings.HasPrefix(kind, "MapIteration"):
+		p.step, p.in = nil, parent(p.in)
+	case p.step != nil:
+		p.step.event(e, when)
+	}
+	v.at[e.Id] = p
+}
+
+func iteration(e *types.HistoryEvent) string {
+	if e.MapIterationStartedEventDetails == nil {
+		return ""
+	}
+	return fmt.Sprintf("[%d]", e.MapIterationStartedEventDetails.Index)
+}
+
+func parent(in string) string { return in[:max(0, strings.LastIndex(in, "["))] }
+
+func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
+	p.step = nil
+	task := e.Type == types.HistoryEventTypeTaskStateEntered
+	if !task && e.Type != types.HistoryEventTypeWaitStateEntered {
+		return p
+	}
+	name := aws.ToString(e.StateEnteredEventDetails.Name)
+	p.step = &Step{Name: name + p.in, State: name, Wait: !task, Status: Running, Entered: when}
+	v.Steps = append(v.Steps, p.step)
+	return p
+}
+
+// event folds what happens inside a Task: the suffix of the type says what, whatever kind of task it is.
+func (s *Step) event(e *types.HistoryEvent, when time.Time) {
+	kind := string(e.Type)
+	switch {
+	case e.StateExitedEventDetails != nil:
+		s.exit(aws.ToString(e.StateExitedEventDetails.Output), when)
+	case strings.HasSuffix(kind, "Scheduled"):
+		s.Status, s.Attempt, s.Job = Running, s.Attempt+1, Job{}
+	case e.TaskSubmittedEventDetails != nil:
+		s.job(aws.ToString(e.TaskSubmittedEventDetails.Output))
+	case e.TaskSucceededEventDetails != nil:
+		s.job(aws.ToString(e.TaskSucceededEventDetails.Output))
+		s.Error, s.Cause = "", ""
+	case strings.HasSuffix(kind, "Failed"), strings.HasSuffix(kind, "TimedOut"):
+		s.Status = Retrying // unless an exit or the execution's end says otherwise
+		s.Error, s.Cause = failure(e)
+	case strings.HasSuffix(kind, "Aborted"):
+		s.Status, s.Ended = Cancelled, when
+	}
+}
+
+func (s *Step) exit(output string, when time.Time) {
+	s.Ended, s.Output, s.Status = when, output, Succeeded
+	if s.Error != "" {
+		s.Status = Caught
+	}
+}
+
+func (s *Step) job(output string) {
+	var j Job
+	if json.Unmarshal([]byte(output), &j) == nil && (j.SubmissionID != "" || j.ID != "") {
+		s.Job = j
+	}
+}
+
+func failure(e *types.HistoryEvent) (name, cause string) {
+	switch {
+	case e.TaskFailedEventDetails != nil:
+		d := e.TaskFailedEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	case e.TaskTimedOutEventDetails != nil:
+		d := e.TaskTimedOutEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	case e.TaskStartFailedEventDetails != nil:
+		d := e.TaskStartFailedEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	case e.TaskSubmitFailedEventDetails != nil:
+		d := e.TaskSubmitFailedEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	case e.ActivityFailedEventDetails != nil:
+		d := e.ActivityFailedEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	case e.EvaluationFailedEventDetails != nil:
+		d := e.EvaluationFailedEventDetails
+		return aws.ToString(d.Error), aws.ToString(d.Cause)
+	}
+	return string(e.Type), ""
+}
+
+func (v *View) execution(e *types.HistoryEvent, when time.Time) {
+	switch e.Type {
+	case types.HistoryEventTypeExecutionStarted:
+		v.Started = when
+	case types.HistoryEventTypeExecutionRedriven:
+		v.reopen()
+	case types.HistoryEventTypeExecutionSucceeded:
+		v.close(types.ExecutionStatusSucceeded, when)
+		v.Output = aws.ToString(e.ExecutionSucceededEventDetails.Output)
+	case types.HistoryEventTypeExecutionFailed:
+		v.close(types.ExecutionStatusFailed, when)
+		if d := e.ExecutionFailedEventDetails; d != nil {
+			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
+		}
+	case types.HistoryEventTypeExecutionTimedOut:
+		v.close(types.ExecutionStatusTimedOut, when)
+		if d := e.ExecutionTimedOutEventDetails; d != nil {
+			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
+		}
+	case types.HistoryEventTypeExecutionAborted:
+		v.close(types.ExecutionStatusAborted, when)
+		if d := e.ExecutionAbortedEventDetails; d != nil {
+			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
+		}
+	}
+}
+
+// close ends the steps that were open: the ones whose last attempt failed have failed, the others were cut off.
+func (v *View) close(status types.ExecutionStatus, when time.Time) {
+	v.Status, v.Stopped = status, when
+	for _, s := range v.Steps {
+		if s.Status.Ended() {
+			continue
+		}
+		s.Ended = when
+		if s.Status == Retrying {
+			s.Status = Failed
+		} else {
+			s.Status = Cancelled
+		}
+	}
+}
+
+func (v *View) reopen() {
+	v.Status, v.Stopped = types.ExecutionStatusRunning, time.Time{}
+	v.Output, v.Error, v.Cause = "", "", ""
+}
