@@ -29,6 +29,8 @@ type Event struct {
 	Parameters                     []byte
 	TimeoutSeconds                 int64 // 0: not shown
 	HeartbeatSeconds               int64
+	CredentialsARN                 string // taskCredentials.roleArn
+	WorkerName                     string
 
 	Index, Length int64  // Map
 	MapRunARN     string // MapRunStarted, MapRunRedriven

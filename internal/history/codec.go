@@ -1,0 +1,234 @@
+package history
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// version is the form of a batch; DecodeEvents reads every version that was ever written (testdata has one of each).
+const version = 1
+
+// errBroken is what every malformed batch gives: nothing but a damaged store makes one.
+var errBroken = errors.New("the stored events are damaged")
+
+// AppendEvent writes one event after dst.
+func AppendEvent(dst []byte, e *Event) []byte {
+	return appendOne(append(dst, version, 1), e)
+}
+
+// AppendEvents writes a batch of events after dst. Batches may stand one behind another.
+func AppendEvents(dst []byte, events []Event) []byte {
+	dst = binary.AppendUvarint(append(dst, version), uint64(len(events)))
+	for i := range events {
+		dst = appendOne(dst, &events[i])
+	}
+	return dst
+}
+
+// DecodeEvents reads all batches in data. The events' payloads share data's memory.
+func DecodeEvents(data []byte) ([]Event, error) {
+	var events []Event
+	d := decoder{data: data}
+	for len(d.data) > 0 && !d.broken {
+		if v := d.byte(); v != version {
+			return nil, fmt.Errorf("stored events have version %d: this program reads up to %d", v, version)
+		}
+		n := d.uint()
+		if n > uint64(len(d.data)) { // an event takes more than a byte: the count cannot be true
+			return nil, errBroken
+		}
+		for range n {
+			if events = append(events, d.event()); d.broken {
+				return nil, errBroken
+			}
+		}
+	}
+	if d.broken {
+		return nil, errBroken
+	}
+	return events, nil
+}
+
+// texts are the event's fields that are bytes, in the order of their bits. Add at the end.
+func texts(e *Event) [16]*string {
+	return [...]*string{&e.Name, &e.Error, &e.Cause, &e.RoleARN, &e.StateMachineARN, &e.AliasARN, &e.VersionARN,
+		&e.Resource, &e.ResourceType, &e.Region, &e.CredentialsARN, &e.WorkerName, &e.MapRunARN,
+		&e.State, &e.Location, &e.Arguments}
+}
+
+// payloads are the fields of raw JSON, ints the numbers, each in the order of its bits. Add at the end.
+func payloads(e *Event) [3]*[]byte { return [...]*[]byte{&e.Input, &e.Output, &e.Parameters} }
+
+func ints(e *Event) [5]*int64 {
+	return [...]*int64{&e.TimeoutSeconds, &e.HeartbeatSeconds, &e.Index, &e.Length, &e.RedriveCount}
+}
+
+const (
+	payloadBit  = 22 // bits 0 to 21 are for texts
+	intBit      = 25
+	assignedBit = 30
+)
+
+func mask(e *Event) (m uint64) {
+	for i, s := range texts(e) {
+		if *s != "" {
+			m |= 1 << i
+		}
+	}
+	for i, b := range payloads(e) {
+		if len(*b) > 0 {
+			m |= 1 << (payloadBit + i)
+		}
+	}
+	for i, n := range ints(e) {
+		if *n != 0 {
+			m |= 1 << (intBit + i)
+		}
+	}
+	if len(e.AssignedVariables) > 0 {
+		m |= 1 << assignedBit
+	}
+	return m
+}
+
+func appendOne(dst []byte, e *Event) []byte {
+	code, ok := codeOf[e.Type]
+	if !ok {
+		panic("history: unknown event type " + string(e.Type))
+	}
+	dst = binary.AppendUvarint(dst, code)
+	dst = binary.AppendUvarint(dst, uint64(e.ID))
+	dst = binary.AppendVarint(dst, e.ID-e.Previous)
+	dst = binary.AppendVarint(dst, e.Time.UnixMilli())
+	m := mask(e)
+	dst = binary.AppendUvarint(dst, m)
+	for i, s := range texts(e) {
+		if m>>i&1 == 1 {
+			dst = appendText(dst, *s)
+		}
+	}
+	for i, b := range payloads(e) {
+		if m>>(payloadBit+i)&1 == 1 {
+			dst = append(binary.AppendUvarint(dst, uint64(len(*b))), *b...)
+		}
+	}
+	for i, n := range ints(e) {
+		if m>>(intBit+i)&1 == 1 {
+			dst = binary.AppendVarint(dst, *n)
+		}
+	}
+	return appendAssigned(dst, e)
+}
+
+func appendText(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendAssigned(dst []byte, e *Event) []byte {
+	if len(e.AssignedVariables) == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(e.AssignedVariables)))
+	for _, k := range sortedKeys(e.AssignedVariables) {
+		dst = appendText(appendText(dst, k), e.AssignedVariables[k])
+	}
+	return dst
+}
+
+// decoder reads what the append functions wrote; after the first fault it gives zeros and broken stays set.
+type decoder struct {
+	data   []byte
+	broken bool
+}
+
+func (d *decoder) byte() byte {
+	if len(d.data) == 0 {
+		d.broken = true
+		return 0
+	}
+	b := d.data[0]
+	d.data = d.data[1:]
+	return b
+}
+
+func (d *decoder) uint() uint64 {
+	n, size := binary.Uvarint(d.data)
+	d.skip(size)
+	return n
+}
+
+func (d *decoder) int() int64 {
+	n, size := binary.Varint(d.data)
+	d.skip(size)
+	return n
+}
+
+func (d *decoder) skip(size int) {
+	if size <= 0 || d.broken {
+		d.data, d.broken = nil, true
+		return
+	}
+	d.data = d.data[size:]
+}
+
+func (d *decoder) bytes() []byte {
+	n := d.uint()
+	if n > uint64(len(d.data)) {
+		d.data, d.broken = nil, true
+		return nil
+	}
+	b := d.data[:n:n]
+	d.data = d.data[n:]
+	return b
+}
+
+func (d *decoder) event() (e Event) {
+	code := d.uint()
+	if code >= uint64(len(codes)) {
+		d.broken = true
+		return e
+	}
+	e.Type = codes[code].typ
+	e.ID = int64(d.uint())
+	e.Previous = e.ID - d.int()
+	e.Time = time.UnixMilli(d.int()).UTC()
+	m := d.uint()
+	for i, s := range texts(&e) {
+		if m>>i&1 == 1 {
+			*s = string(d.bytes())
+		}
+	}
+	for i, b := range payloads(&e) {
+		if m>>(payloadBit+i)&1 == 1 {
+			*b = d.bytes()
+		}
+	}
+	for i, n := range ints(&e) {
+		if m>>(intBit+i)&1 == 1 {
+			*n = d.int()
+		}
+	}
+	if m>>assignedBit&1 == 1 {
+		e.AssignedVariables = d.assigned()
+	}
+	return e
+}
+
+func (d *decoder) assigned() map[string]string {
+	n := d.uint()
+	if n > uint64(len(d.data)) {
+		d.broken = true
+		return nil
+	}
+	m := make(map[string]string, min(n, 64))
+	for range n {
+		k := string(d.bytes())
+		m[k] = string(d.bytes())
+		if d.broken {
+			return nil
+		}
+	}
+	return m
+}
