@@ -1,0 +1,141 @@
+package rayorch_test
+
+import (
+	"bufio"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rayorch/rayorch/"
+
+// TestImportTable holds the code to the table in docs/architecture.md: a package imports of ours only what its row
+// names, every package has a row, and every row a package.
+func TestImportTable(t *testing.T) {
+	table := readTable(t)
+	used := map[string]map[string]bool{}
+	for dir, file := range goFiles(t) {
+		for _, f := range file {
+			pkg := filepath.ToSlash(dir)
+			if used[pkg] == nil {
+				used[pkg] = map[string]bool{}
+			}
+			for _, imp := range ours(t, f) {
+				used[pkg][imp] = true
+			}
+		}
+	}
+	for pkg, imports := range used {
+		allowed, ok := table[pkg]
+		if !ok {
+			t.Errorf("docs/architecture.md: no row for package %s", pkg)
+			continue
+		}
+		for imp := range imports {
+			if !slices.Contains(allowed, imp) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s: its row in docs/architecture.md does not allow it", pkg, imp)
+			}
+		}
+	}
+	for pkg := range table {
+		if used[pkg] == nil {
+			t.Errorf("docs/architecture.md: the row %s names no package", pkg)
+		}
+	}
+}
+
+// TestDependenciesAreExplained wants a line in docs/architecture.md for every direct dependency.
+func TestDependenciesAreExplained(t *testing.T) {
+	text, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(mod)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || !strings.HasPrefix(fields[1], "v") || strings.HasPrefix(line, "go ") {
+			continue
+		}
+		n++
+		if !strings.Contains(string(text), "`"+fields[0]+"`") {
+			t.Errorf("docs/architecture.md says nothing of the dependency %s", fields[0])
+		}
+	}
+	if n == 0 {
+		t.Error("found no direct dependency in go.mod: the test reads it wrongly")
+	}
+}
+
+// readTable reads rows of the form | `internal/x` | what | `internal/y`, `internal/z` |.
+func readTable(t *testing.T) map[string][]string {
+	f, err := os.Open("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	table := map[string][]string{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		cells := strings.Split(lines.Text(), "|")
+		if len(cells) != 5 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
+			continue
+		}
+		allowed := []string{}
+		for _, name := range strings.Split(cells[3], ",") {
+			if name = strings.Trim(strings.TrimSpace(name), "`"); name != "" && name != "-" {
+				allowed = append(allowed, name)
+			}
+		}
+		table[strings.Trim(strings.TrimSpace(cells[1]), "`")] = allowed
+	}
+	if len(table) == 0 {
+		t.Fatal("docs/architecture.md has no import table")
+	}
+	return table
+}
+
+// goFiles are the module's files that are no tests, by directory; other modules below it are left out.
+func goFiles(t *testing.T) map[string][]string {
+	files := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); path != "." && err == nil || strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "testdata" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			files[filepath.Dir(path)] = append(files[filepath.Dir(path)], path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func ours(t *testing.T, path string) []string {
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, imp := range f.Imports {
+		if name := strings.Trim(imp.Path.Value, `"`); strings.HasPrefix(name, module) {
+			out = append(out, strings.TrimPrefix(name, module))
+		}
+	}
+	return out
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/terminal"
+)
+
+func (a *app) describeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "describe [EXECUTION]",
+		Short:   "show an execution: its steps, input, output and error",
+		Long:    "describe shows an execution, the newest one when none is named.",
+		Example: "  rayorch describe\n  rayorch describe shakespeare/20260101-120000 --output json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.describe(c.Context(), first(args))
+		},
+	}
+}
+
+func (a *app) describe(ctx context.Context, text string) (err error) {
+	s, err := a.attach(ctx, ownerOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	arn, err := s.findExecution(ctx, text)
+	if err != nil {
+		return err
+	}
+	sum, err := s.summary(ctx, arn)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.print(sum)
+	}
+	return a.describeText(sum)
+}
+
+// summary is an execution as run, resume and describe show it with --output json. docs/cli.md documents it.
+type summary struct {
+	ARN      string          `json:"arn"`
+	Name     string          `json:"name"`
+	Pipeline string          `json:"pipeline"`
+	Status   string          `json:"status"`
+	Started  time.Time       `json:"started"`
+	Stopped  *time.Time      `json:"stopped,omitempty"`
+	Input    json.RawMessage `json:"input,omitempty"`
+	Output   json.RawMessage `json:"output,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	Cause    string          `json:"cause,omitempty"`
+	Steps    []stepSummary   `json:"steps"`
+}
+
+type stepSummary struct {
+	Name         string          `json:"name"`
+	Status       progress.Status `json:"status"`
+	Attempts     int             `json:"attempts"`
+	Started      time.Time       `json:"started"`
+	Stopped      *time.Time      `json:"stopped,omitempty"`
+	Seconds      float64         `json:"seconds"`
+	Output       json.RawMessage `json:"output,omitempty"`
+	Error        string          `json:"error,omitempty"`
+	Cause        string          `json:"cause,omitempty"`
+	SubmissionID string          `json:"submissionId,omitempty"`
+	Dashboard    string          `json:"dashboard,omitempty"`
+}
+
+func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
+	x, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		return nil, apiError("describe the execution", err)
+	}
+	v := progress.New()
+	if err := s.catchUp(ctx, arn, v); err != nil {
+		return nil, err
+	}
+	return &summary{
+		ARN: arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
+		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
+		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
+		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
+	}, nil
+}
+
+func raw(text string) json.RawMessage {
+	if !json.Valid([]byte(text)) {
+		return nil
+	}
+	return json.RawMessage(text)
+}
+
+func stepSummaries(v *progress.View, now time.Time) []stepSummary {
+	out := make([]stepSummary, 0, len(v.Steps))
+	for _, st := range v.Steps {
+		sum := stepSummary{
+			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
+			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause,
+			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(),
+		}
+		if !st.Ended.IsZero() {
+			sum.Stopped = &st.Ended
+		}
+		out = append(out, sum)
+	}
+	return out
+}
+
+func (a *app) describeText(s *summary) error {
+	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, s.Status)
+	fmt.Fprintf(a.out, "started %s", s.Started.Local().Format(time.DateTime))
+	if s.Stopped != nil {
+		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
+	}
+	fmt.Fprintf(a.out, "\ninput   %s\n\n", s.Input)
+	return a.ending(s)
+}
+
+// ending is the table at the end of a run, with what it made or why it failed.
+func (a *app) ending(s *summary) error {
+	rows := make([][]string, 0, len(s.Steps))
+	for _, st := range s.Steps {
+		rows = append(rows, []string{
+			st.Name, string(st.Status), terminal.Duration(time.Duration(st.Seconds * float64(time.Second))),
+			fmt.Sprint(st.Attempts), orDash(st.Dashboard), terminal.Cut(orDash(outcome(st)), 100),
+		})
+	}
+	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
+		return err
+	}
+	if s.Error != "" {
+		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))
+	}
+	if len(s.Output) > 0 {
+		fmt.Fprintf(a.out, "\noutput\n%s\n", indent(pretty(s.Output)))
+	}
+	return nil
+}
+
+func outcome(st stepSummary) string {
+	if st.Error != "" {
+		return st.Error + ": " + terminal.FirstLine(st.Cause)
+	}
+	return terminal.Clean(string(st.Output))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

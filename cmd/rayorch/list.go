@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/terminal"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var status string
+	var limit int
+	var all bool
+	c := &cobra.Command{
+		Use:     "list [PIPELINE]",
+		Short:   "list executions, newest first",
+		Example: "  rayorch list\n  rayorch list shakespeare --status FAILED",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			want, err := statusFlag(c, status)
+			if err != nil {
+				return err
+			}
+			return a.list(c.Context(), strings.Join(args, ""), want, limit, all)
+		},
+	}
+	c.Flags().StringVar(&status, "status", "", "only executions of this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
+	c.Flags().IntVarP(&limit, "limit", "n", 20, "at most so many; 0 for all")
+	c.Flags().BoolVarP(&all, "all", "a", false, "with the executions of clean-up machines")
+	return c
+}
+
+func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
+	want := types.ExecutionStatus(strings.ToUpper(text))
+	if want == "" {
+		return want, nil
+	}
+	for _, s := range want.Values() {
+		if s == want {
+			return want, nil
+		}
+	}
+	return "", usage(c, errors.New("--status must be one of RUNNING, SUCCEEDED, FAILED, TIMED_OUT and ABORTED"))
+}
+
+// listed is an execution as `list --output json` shows it.
+type listed struct {
+	ARN      string     `json:"arn"`
+	Name     string     `json:"name"`
+	Pipeline string     `json:"pipeline"`
+	Status   string     `json:"status"`
+	Started  time.Time  `json:"started"`
+	Stopped  *time.Time `json:"stopped,omitempty"`
+}
+
+func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) (err error) {
+	s, err := a.attach(ctx, ownerOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	rows, err := s.listed(ctx, pipeline, status, limit, all)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.print(rows)
+	}
+	return a.listTable(rows)
+}
+
+func (s *session) listed(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) ([]listed, error) {
+	rows := []listed{}
+	err := s.machines(ctx, func(m types.StateMachineListItem) error {
+		name := aws.ToString(m.Name)
+		if pipeline != "" && name != pipeline || pipeline == "" && !all && isCleanup(name) {
+			return nil
+		}
+		n := 0
+		err := s.executions(ctx, aws.ToString(m.StateMachineArn), status, func(x types.ExecutionListItem) error {
+			if n++; limit > 0 && n > limit {
+				return errStop
+			}
+			rows = append(rows, listed{
+				ARN: aws.ToString(x.ExecutionArn), Name: aws.ToString(x.Name), Pipeline: name,
+				Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
+			})
+			return nil
+		})
+		if errors.Is(err, errStop) {
+			return nil
+		}
+		return err
+	})
+	sort.SliceStable(rows, func(i, j int) bool { return rows[i].Started.After(rows[j].Started) })
+	if limit > 0 && len(rows) > limit {
+		rows = rows[:limit]
+	}
+	return rows, err
+}
+
+func (a *app) listTable(rows []listed) error {
+	cells := make([][]string, 0, len(rows))
+	for _, r := range rows {
+		took := "-"
+		if r.Stopped != nil {
+			took = terminal.Duration(r.Stopped.Sub(r.Started))
+		}
+		cells = append(cells, []string{r.Pipeline, r.Name, r.Status, r.Started.Local().Format(time.DateTime), took})
+	}
+	return terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells)
+}

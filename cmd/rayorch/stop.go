@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) stopCommand() *cobra.Command {
+	var cause string
+	c := &cobra.Command{
+		Use:     "stop [EXECUTION]",
+		Short:   "stop an execution and the jobs that it runs",
+		Long:    "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.",
+		Example: "  rayorch stop shakespeare/20260101-120000",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.stop(c.Context(), first(args), cause)
+		},
+	}
+	c.Flags().StringVar(&cause, "cause", "stopped by rayorch stop", "why, as the history will show it")
+	return c
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (a *app) stop(ctx context.Context, text, cause string) (err error) {
+	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(runnerOptions{})})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	arn, err := s.findExecution(ctx, text)
+	if err != nil {
+		return err
+	}
+	if s.owner != nil { // a stop reaches the jobs through the tasks that run them
+		if err := s.owner.eng.Resume(ctx, arn); err != nil {
+			return err
+		}
+	}
+	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
+	if err != nil {
+		return apiError("stop the execution", err)
+	}
+	left, err := s.settle(ctx, arn)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.print(map[string]any{"arn": arn, "stopped": aws.ToTime(x.StopDate).UTC().Format(time.RFC3339Nano), "left": left})
+	}
+	fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
+	return nil
+}

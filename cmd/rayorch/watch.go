@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/progress"
+)
+
+// awsPoll is how often AWS is asked for news: it has no way to wait for an event.
+const awsPoll = 2 * time.Second
+
+// catchUp feeds the view all events that it has not seen. GetExecutionHistory cannot start in the middle, so it reads
+// backwards until it meets what is known: the cost is that of what is new.
+func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) error {
+	var fresh []types.HistoryEvent
+	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{
+		ExecutionArn: aws.String(arn), ReverseOrder: true, IncludeExecutionData: aws.Bool(true), MaxResults: 200,
+	})
+	for known := false; pages.HasMorePages() && !known; {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return apiError("read the history", err)
+		}
+		for _, e := range page.Events {
+			if known = e.Id <= v.Last; known {
+				break
+			}
+			fresh = append(fresh, e)
+		}
+	}
+	for i := range slices.Backward(fresh) {
+		v.Add(&fresh[i])
+	}
+	return nil
+}
+
+// await returns when the execution has an event after the given one, or after a while in any case.
+func (s *session) await(ctx context.Context, arn string, after int64) error {
+	switch {
+	case s.owner != nil:
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		_, err := s.owner.eng.Watch(ctx, arn, after)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	case s.http == nil:
+		return pause(ctx, awsPoll)
+	}
+	q := url.Values{"execution": {arn}, "after": {strconv.FormatInt(after, 10)}}
+	resp, err := s.extension(ctx, "watch", q)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// extension asks our server for what the Step Functions API does not have.
+func (s *session) extension(ctx context.Context, path string, q url.Values) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("the server answered %s to %s", resp.Status, path)
+	}
+	return resp, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
