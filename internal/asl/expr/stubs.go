@@ -4,46 +4,6 @@ import "errors"
 
 var errTODO = errors.New("not written yet")
 
-// Source says what a path starts from.
-type Source int
-
-const (
-	FromInput    Source = iota // $
-	FromContext                // $$
-	FromVariable               // $name
-)
-
-// Path is a compiled JSONPath.
-type Path struct{ text string }
-
-// CompilePath reads a JSONPath.
-func CompilePath(text string) (*Path, error) { return nil, errTODO }
-
-// Text is the path as written.
-func (p *Path) Text() string { return p.text }
-
-// Source says what the path starts from.
-func (p *Path) Source() Source { return 0 }
-
-// Variable is the variable's name (no $) when Source is FromVariable.
-func (p *Path) Variable() string { return "" }
-
-// Definite says that the path names at most one place: it then yields a value or fails; else it yields an array.
-func (p *Path) Definite() bool { return false }
-
-// Reference says that the path is a reference path: names and indices only, as ResultPath and Variable demand.
-func (p *Path) Reference() bool { return false }
-
-// Eval evaluates the path on its root. A definite path that leads nowhere gives a *NoResultsError.
-func (p *Path) Eval(root any) (any, error) { return nil, errTODO }
-
-// Resolve evaluates the path on the root that its source names in the scope.
-func (p *Path) Resolve(s *Scope) (any, error) { return nil, errTODO }
-
-// Put gives a copy of root in which the place that the reference path names holds v (ResultPath). Missing objects are made.
-// An *Error named States.ResultPathMatchFailure says that the path does not fit.
-func (p *Path) Put(root, v any) (any, error) { return nil, errTODO }
-
 // Query is what stands in a ".$" field: a path or an intrinsic function.
 type Query struct{}
 

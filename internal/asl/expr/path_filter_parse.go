@@ -1,0 +1,224 @@
+package expr
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// filter reads what follows [? : a condition in parentheses.
+func (p *pathParser) filter(depth int) (step, error) {
+	if depth >= maxPathDepth {
+		return step{}, p.fail("filters nest too deep")
+	}
+	p.space()
+	if !p.skip('(') {
+		return step{}, p.fail("expected ( after ?")
+	}
+	f, err := p.or(depth + 1)
+	if err != nil {
+		return step{}, err
+	}
+	p.space()
+	if !p.skip(')') {
+		return step{}, p.fail("expected ) at the end of the filter")
+	}
+	return step{kind: stepFilter, filter: f}, nil
+}
+
+func (p *pathParser) or(depth int) (filter, error) {
+	parts, err := p.list("||", depth, p.and)
+	if err != nil || len(parts) == 1 {
+		return first(parts), err
+	}
+	return filterOr(parts), nil
+}
+
+func (p *pathParser) and(depth int) (filter, error) {
+	parts, err := p.list("&&", depth, p.condition)
+	if err != nil || len(parts) == 1 {
+		return first(parts), err
+	}
+	return filterAnd(parts), nil
+}
+
+func first(parts []filter) filter {
+	if len(parts) == 0 {
+		return nil
+	}
+	return parts[0]
+}
+
+// list reads conditions joined by one operator.
+func (p *pathParser) list(op string, depth int, read func(int) (filter, error)) ([]filter, error) {
+	var parts []filter
+	for {
+		f, err := read(depth)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, f)
+		p.space()
+		if !strings.HasPrefix(p.text[p.pos:], op) {
+			return parts, nil
+		}
+		p.pos += len(op)
+	}
+}
+
+func (p *pathParser) condition(depth int) (filter, error) {
+	if depth >= maxPathDepth {
+		return nil, p.fail("filters nest too deep")
+	}
+	p.space()
+	switch {
+	case p.peek() == '!':
+		p.pos++
+		f, err := p.condition(depth + 1)
+		return filterNot{f}, err
+	case p.peek() == '(':
+		p.pos++
+		f, err := p.or(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		p.space()
+		if !p.skip(')') {
+			return nil, p.fail("expected )")
+		}
+		return f, nil
+	}
+	return p.comparison(depth)
+}
+
+func (p *pathParser) comparison(depth int) (filter, error) {
+	left, err := p.operand(depth)
+	if err != nil {
+		return nil, err
+	}
+	p.space()
+	op := p.operator()
+	if op == "" {
+		return filterExists{left}, nil
+	}
+	p.space()
+	right, err := p.operand(depth)
+	if err != nil {
+		return nil, err
+	}
+	return &filterCmp{op, left, right}, nil
+}
+
+// filterOperators come longest first, so that <= is not read as <.
+var filterOperators = []string{"===", "!==", "==", "!=", "<=", ">=", "=~", "<", ">"}
+
+var filterWords = []string{"in", "nin", "subsetof", "anyof", "noneof", "all", "size", "empty", "contains"}
+
+func (p *pathParser) operator() string {
+	rest := p.text[p.pos:]
+	for _, op := range filterOperators {
+		if strings.HasPrefix(rest, op) {
+			p.pos += len(op)
+			return op
+		}
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') })
+	if end <= 0 {
+		return ""
+	}
+	word := strings.ToLower(rest[:end])
+	for _, op := range filterWords {
+		if word == op {
+			p.pos += end
+			return op
+		}
+	}
+	return ""
+}
+
+func (p *pathParser) operand(depth int) (*operand, error) {
+	switch c := p.peek(); {
+	case c == '@' || c == '$':
+		return p.operandPath(depth)
+	case c == '\'':
+		s, err := p.quoted()
+		return &operand{literal: s}, err
+	case c == '/':
+		return p.regex()
+	default:
+		return p.literal()
+	}
+}
+
+func (p *pathParser) operandPath(depth int) (*operand, error) {
+	start, fromRoot := p.pos, p.peek() == '$'
+	p.pos++
+	path := &Path{}
+	if err := p.steps(path, depth); err != nil {
+		return nil, err
+	}
+	path.text = p.text[start:p.pos]
+	return &operand{path: path, fromRoot: fromRoot}, nil
+}
+
+func (p *pathParser) regex() (*operand, error) {
+	start := p.pos + 1
+	end := start
+	for end < len(p.text) && p.text[end] != '/' {
+		if p.text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(p.text) {
+		return nil, p.fail("a pattern does not end")
+	}
+	source := p.text[start:end]
+	p.pos = end + 1
+	flags := ""
+	for c := p.peek(); c == 'i' || c == 's' || c == 'm'; c = p.peek() {
+		flags += string(c)
+		p.pos++
+	}
+	if flags != "" {
+		flags = "(?" + flags + ")"
+	}
+	re, err := regexp.Compile("^(?:" + flags + source + ")$") // Jayway wants the whole subject to match
+	if err != nil {
+		p.pos = start
+		return nil, p.fail("bad pattern: " + err.Error())
+	}
+	return &operand{regex: re}, nil
+}
+
+// literal reads a JSON value: the longest text up to a place where it can end that parses.
+func (p *pathParser) literal() (*operand, error) {
+	end := p.literalEnd()
+	v, err := value.Parse([]byte(p.text[p.pos:end]))
+	if err != nil {
+		return nil, p.fail("expected a path or a value")
+	}
+	p.pos = end
+	return &operand{literal: v}, nil
+}
+
+func (p *pathParser) literalEnd() int {
+	nesting, quoted := 0, false
+	for i := p.pos; i < len(p.text); i++ {
+		switch c := p.text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			nesting++
+		case nesting > 0 && (c == ']' || c == '}'):
+			nesting--
+		case nesting == 0 && strings.IndexByte(" \t\r\n)]&|=!<>,", c) >= 0:
+			return i
+		}
+	}
+	return len(p.text)
+}

@@ -1,0 +1,332 @@
+package expr
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxPathDepth bounds how deep filters nest inside filters: the parser recurses.
+const maxPathDepth = 50
+
+// CompilePath reads a JSONPath: $..., $$... (context object) or $name... (workflow variable).
+func CompilePath(text string) (*Path, error) {
+	if !utf8.ValidString(text) {
+		return nil, &SyntaxError{text, 0, "invalid UTF-8"}
+	}
+	p := pathParser{text: text}
+	path, err := p.path(0)
+	if err != nil {
+		return nil, err
+	}
+	if p.pos < len(text) {
+		return nil, p.fail("unexpected character")
+	}
+	return path, nil
+}
+
+// pathParser reads paths, also inside filters and as arguments of intrinsic functions: it stops at the first character
+// that cannot belong to the path, and leaves it to the caller.
+type pathParser struct {
+	text string
+	pos  int
+}
+
+func (p *pathParser) fail(msg string) error { return &SyntaxError{p.text, p.pos, msg} }
+
+func (p *pathParser) peek() byte { return p.peekAt(0) }
+
+func (p *pathParser) peekAt(n int) byte {
+	if p.pos+n < len(p.text) {
+		return p.text[p.pos+n]
+	}
+	return 0
+}
+
+func (p *pathParser) skip(c byte) bool {
+	if p.peek() == c && p.pos < len(p.text) {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *pathParser) space() {
+	for p.pos < len(p.text) && (p.text[p.pos] == ' ' || p.text[p.pos] == '\t' || p.text[p.pos] == '\n' || p.text[p.pos] == '\r') {
+		p.pos++
+	}
+}
+
+// path reads one path that starts with $.
+func (p *pathParser) path(depth int) (*Path, error) {
+	start := p.pos
+	if !p.skip('$') {
+		return nil, p.fail("a path must start with $")
+	}
+	path := &Path{}
+	if p.skip('$') {
+		path.source = FromContext
+	} else if name := p.identifier(); name != "" {
+		path.source, path.variable = FromVariable, name
+	}
+	if err := p.steps(path, depth); err != nil {
+		return nil, err
+	}
+	path.text = p.text[start:p.pos]
+	return path, nil
+}
+
+// identifier reads a variable's name; the States Language allows Unicode identifiers.
+func (p *pathParser) identifier() string {
+	start := p.pos
+	for p.pos < len(p.text) {
+		r, size := utf8.DecodeRuneInString(p.text[p.pos:])
+		if r != '_' && !unicode.IsLetter(r) && (p.pos == start || !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r)) {
+			break
+		}
+		p.pos += size
+	}
+	return p.text[start:p.pos]
+}
+
+// steps reads what follows the root.
+func (p *pathParser) steps(path *Path, depth int) error {
+	for path.function == nil {
+		var err error
+		switch p.peek() {
+		case '.':
+			err = p.dot(path)
+		case '[':
+			err = p.bracket(path, depth)
+		default:
+			path.settle()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	path.settle()
+	return nil
+}
+
+// settle computes what is known of a path once it is read.
+func (p *Path) settle() {
+	p.definite, p.reference = true, p.function == nil
+	for i := range p.steps {
+		switch s := &p.steps[i]; {
+		case s.kind == stepName:
+		case s.kind == stepIndices && len(s.indices) == 1:
+		case s.kind == stepNames && i == len(p.steps)-1: // merged into one object
+			p.reference = false
+		default:
+			p.definite, p.reference = false, false
+		}
+	}
+}
+
+func (p *pathParser) dot(path *Path) error {
+	p.pos++
+	if p.skip('.') {
+		path.steps = append(path.steps, step{kind: stepScan})
+	}
+	switch c := p.peek(); {
+	case p.pos >= len(p.text):
+		return p.fail("a path must not end with a dot")
+	case c == '.':
+		return p.fail("too many dots")
+	case c == '[':
+		return nil // .['x'], ..[0]: the bracket comes next
+	case c == '*':
+		p.pos++
+		path.steps = append(path.steps, step{kind: stepWildcard})
+		return nil
+	}
+	return p.property(path)
+}
+
+// property reads a name in dot notation, or a function.
+func (p *pathParser) property(path *Path) error {
+	start := p.pos
+	for p.pos < len(p.text) && !strings.ContainsRune(".[( \t\n\r,)]&|=!<>~'\"", rune(p.text[p.pos])) {
+		p.pos++
+	}
+	name := p.text[start:p.pos]
+	if name == "" {
+		return p.fail("expected a property's name; names with unusual characters go in ['...']")
+	}
+	if p.peek() == '(' {
+		return p.function(path, name, start)
+	}
+	path.steps = append(path.steps, step{kind: stepName, name: name})
+	return nil
+}
+
+func (p *pathParser) bracket(path *Path, depth int) error {
+	p.pos++
+	p.space()
+	s, err := p.inBrackets(depth)
+	if err != nil {
+		return err
+	}
+	p.space()
+	if !p.skip(']') {
+		return p.fail("expected ]")
+	}
+	path.steps = append(path.steps, s)
+	return nil
+}
+
+func (p *pathParser) inBrackets(depth int) (step, error) {
+	switch c := p.peek(); {
+	case c == '*':
+		p.pos++
+		return step{kind: stepWildcard}, nil
+	case c == '?':
+		p.pos++
+		return p.filter(depth)
+	case c == '\'' || c == '"':
+		return p.names()
+	case c == '-' || c == ':' || c >= '0' && c <= '9':
+		return p.numbers()
+	}
+	return step{}, p.fail("expected a quoted name, an index, a slice, * or a filter")
+}
+
+func (p *pathParser) names() (step, error) {
+	var names []string
+	for {
+		name, err := p.quoted()
+		if err != nil {
+			return step{}, err
+		}
+		names = append(names, name)
+		p.space()
+		if !p.skip(',') {
+			break
+		}
+		p.space()
+	}
+	if len(names) == 1 {
+		return step{kind: stepName, name: names[0]}, nil
+	}
+	return step{kind: stepNames, names: names}, nil
+}
+
+// quoted reads a string in single or double quotes; a backslash takes the next character as it is, \uXXXX apart.
+func (p *pathParser) quoted() (string, error) {
+	quote := p.peek()
+	if quote != '\'' && quote != '"' {
+		return "", p.fail("expected a quoted name")
+	}
+	p.pos++
+	var b strings.Builder
+	for p.pos < len(p.text) {
+		c := p.text[p.pos]
+		p.pos++
+		switch {
+		case c == quote:
+			return b.String(), nil
+		case c != '\\':
+			b.WriteByte(c)
+		default:
+			if err := p.escape(&b); err != nil {
+				return "", err
+			}
+		}
+	}
+	return "", p.fail("a quoted name does not end")
+}
+
+func (p *pathParser) escape(b *strings.Builder) error {
+	if p.pos >= len(p.text) {
+		return p.fail("a quoted name does not end")
+	}
+	c := p.text[p.pos]
+	p.pos++
+	switch c {
+	case 'n':
+		b.WriteByte('\n')
+	case 't':
+		b.WriteByte('\t')
+	case 'r':
+		b.WriteByte('\r')
+	case 'b':
+		b.WriteByte('\b')
+	case 'f':
+		b.WriteByte('\f')
+	case 'u':
+		if p.pos+4 > len(p.text) {
+			return p.fail("short \\u escape")
+		}
+		n, err := strconv.ParseUint(p.text[p.pos:p.pos+4], 16, 32)
+		if err != nil {
+			return p.fail("bad \\u escape")
+		}
+		p.pos += 4
+		b.WriteRune(rune(n))
+	default:
+		b.WriteByte(c)
+	}
+	return nil
+}
+
+// numbers reads [1], [1,2], [1:2], [:2], [-1:].
+func (p *pathParser) numbers() (step, error) {
+	first, given, err := p.integer()
+	if err != nil {
+		return step{}, err
+	}
+	p.space()
+	if p.skip(':') {
+		return p.sliceEnd(first, given)
+	}
+	if !given {
+		return step{}, p.fail("expected an index")
+	}
+	indices := []int{first}
+	for p.skip(',') {
+		p.space()
+		n, given, err := p.integer()
+		if err != nil {
+			return step{}, err
+		}
+		if !given {
+			return step{}, p.fail("expected an index")
+		}
+		indices = append(indices, n)
+		p.space()
+	}
+	return step{kind: stepIndices, indices: indices}, nil
+}
+
+func (p *pathParser) sliceEnd(from int, hasFrom bool) (step, error) {
+	p.space()
+	to, hasTo, err := p.integer()
+	if err != nil {
+		return step{}, err
+	}
+	p.space()
+	if p.peek() == ':' {
+		return step{}, p.fail("slices have no step")
+	}
+	return step{kind: stepSlice, slice: slice{from, to, hasFrom, hasTo}}, nil
+}
+
+func (p *pathParser) integer() (int, bool, error) {
+	start := p.pos
+	p.skip('-')
+	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
+		p.pos++
+	}
+	if p.pos == start {
+		return 0, false, nil
+	}
+	n, err := strconv.ParseInt(p.text[start:p.pos], 10, 32)
+	if err != nil {
+		p.pos = start
+		return 0, false, p.fail("not an index")
+	}
+	return int(n), true, nil
+}
