@@ -1,27 +1,257 @@
 // Package store keeps executions on disk: a log and indexes on Pebble. It knows bytes and keys only, nothing of states;
 // engine writes runs through it, catalog its documents.
+//
+// One Batch is one commit: all of it is on disk when Commit returns, or none of it. Commits that come at the same time
+// share a sync.
 package store
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
-// Store is one state directory, owned by one process.
-type Store struct{}
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
-// Doc is one document of a kind, such as a state machine: catalog's records.
-type Doc struct {
-	Name  string
-	Value []byte
+// Format is the version of the layout that this program writes. It opens older ones and refuses newer ones.
+const Format = 1
+
+// Options says how a state directory is opened; the zero value is for production.
+type Options struct {
+	// FS holds the directory. Defaults to the operating system's.
+	FS vfs.FS
+	// Logger gets what the database reports. Defaults to slog.Default().
+	Logger *slog.Logger
+	// ReadOnly opens without writing anything, for check and dump.
+	ReadOnly bool
+	// Reserve is the free space below which Admit refuses new work, so that what runs can end. Defaults to 64 MiB.
+	Reserve uint64
+	// CacheBytes is the size of the block cache. Defaults to 16 MiB.
+	CacheBytes int64
+	// WriteBytes is how much is kept in memory before it is sorted into files. Defaults to 8 MiB.
+	WriteBytes uint64
 }
 
-// ErrNoDoc says that there is no such document.
-var ErrNoDoc = errors.New("no such document")
+// Store is one state directory, owned by one process.
+type Store struct {
+	db     *pebble.DB
+	fs     vfs.FS
+	dir    string
+	lock   *pebble.Lock
+	lastID atomic.Uint64
+	space  *space
+	logger *slog.Logger
+}
 
-// Doc reads a document; ErrNoDoc when there is none.
-func (s *Store) Doc(kind, name string) ([]byte, error) { return nil, ErrNoDoc }
+// LockedError says that another process owns the state directory; PID is 0 when it left no note of itself.
+type LockedError struct {
+	Dir string
+	PID int
+}
 
-// PutDocs writes and (where Value is nil) deletes documents of a kind in one commit, on disk when it returns.
-func (s *Store) PutDocs(kind string, docs ...Doc) error { return nil }
+func (e *LockedError) Error() string {
+	if e.PID == 0 {
+		return fmt.Sprintf("state directory %s is in use by another process", e.Dir)
+	}
+	return fmt.Sprintf("state directory %s is in use by process %d", e.Dir, e.PID)
+}
 
-// Docs lists documents of a kind by name, from the first name that is greater than after and begins with prefix, at
-// most limit (0: all).
-func (s *Store) Docs(kind, prefix, after string, limit int) ([]Doc, error) { return nil, nil }
+// NewerError says that a newer release wrote the state directory.
+type NewerError struct {
+	Dir   string
+	Found int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("state directory %s has format %d, written by a newer rayorch; this one reads up to %d: upgrade rayorch",
+		e.Dir, e.Found, Format)
+}
+
+// Open takes a state directory and makes it when it is missing. The error is a LockedError when another process owns
+// it, a NewerError when a newer release wrote it.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	fs := o.FS
+	if !o.ReadOnly {
+		if err := fs.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make state directory: %w", err)
+		}
+	}
+	lock, err := takeLock(fs, dir, o.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, lock: lock, space: newSpace(fs, dir, o), logger: o.Logger}
+	if err := s.open(o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Reserve == 0 {
+		o.Reserve = 64 << 20
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 16 << 20
+	}
+	if o.WriteBytes == 0 {
+		o.WriteBytes = 8 << 20
+	}
+	return o
+}
+
+func (s *Store) open(o Options) error {
+	if s.fs = o.FS; !o.ReadOnly {
+		s.fs = s.space.guard(o.FS)
+	}
+	db, err := pebble.Open(s.fs.PathJoin(s.dir, "db"), s.pebbleOptions(o))
+	if err != nil {
+		return fmt.Errorf("open database in %s: %w", s.dir, err)
+	}
+	s.db = db
+	if err := s.checkFormat(o.ReadOnly); err != nil {
+		return err
+	}
+	return s.findLastID()
+}
+
+func (s *Store) pebbleOptions(o Options) *pebble.Options {
+	po := &pebble.Options{
+		FS:                 s.fs,
+		ReadOnly:           o.ReadOnly,
+		CacheSize:          o.CacheBytes,
+		MemTableSize:       o.WriteBytes,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLog{o.Logger},
+		MaxOpenFiles:       256,
+		// Automatic upgrades of the database's own format happen at Open; ours is in the format record.
+		MemTableStopWritesThreshold: 4,
+	}
+	po.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	for i := range po.Levels {
+		// Starts look for names that mostly do not exist: filters keep that from reading blocks.
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return po
+}
+
+// checkFormat compares the directory's format with ours, and notes ours in a new one.
+func (s *Store) checkFormat(readOnly bool) error {
+	text, err := s.get([]byte{keyFormat})
+	if errors.Is(err, errNoKey) && !readOnly {
+		return s.db.Set([]byte{keyFormat}, []byte(strconv.Itoa(Format)), pebble.Sync)
+	}
+	if err != nil {
+		return fmt.Errorf("read format of %s: %w", s.dir, err)
+	}
+	found, err := strconv.Atoi(string(text))
+	if err != nil || found < 1 {
+		return fmt.Errorf("state directory %s has the unreadable format %q", s.dir, text)
+	}
+	if found > Format {
+		return &NewerError{s.dir, found}
+	}
+	return nil
+}
+
+func (s *Store) findLastID() error {
+	it, err := s.db.NewIter(prefixBounds([]byte{keyRun}))
+	if err != nil {
+		return err
+	}
+	if it.Last() {
+		s.lastID.Store(binary.BigEndian.Uint64(it.Key()[1:]))
+	}
+	return it.Close()
+}
+
+// takeLock makes this process the owner of the directory and leaves its pid for those who come second.
+func takeLock(fs vfs.FS, dir string, readOnly bool) (*pebble.Lock, error) {
+	owner := fs.PathJoin(dir, "owner")
+	if readOnly {
+		if _, err := fs.Stat(dir); err != nil {
+			return nil, fmt.Errorf("open state directory: %w", err)
+		}
+	}
+	if err := fs.MkdirAll(fs.PathJoin(dir, "db"), 0o700); err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	lock, err := pebble.LockDirectory(fs.PathJoin(dir, "db"), fs)
+	if err != nil {
+		return nil, &LockedError{Dir: dir, PID: readPID(fs, owner)}
+	}
+	if !readOnly {
+		err = writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid())))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", owner, err), lock.Close())
+	}
+	return lock, nil
+}
+
+func readPID(fs vfs.FS, name string) int {
+	f, err := fs.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, 32))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
+func writeFile(fs vfs.FS, name string, data []byte) error {
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// Dir is the state directory.
+func (s *Store) Dir() string { return s.dir }
+
+// FS is the file system that the state directory is on.
+func (s *Store) FS() vfs.FS { return s.fs }
+
+// Close gives the directory back. On a full disk the database is left as after a crash: nothing that was acknowledged
+// is lost, and closing in order would need room.
+func (s *Store) Close() error {
+	s.space.close()
+	var err error
+	if s.db != nil && !s.space.full() {
+		err = s.db.Close()
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// pebbleLog passes on what the database says. It reports a broken commit as fatal: nothing may go on after that, since
+// memory would be ahead of the disk.
+type pebbleLog struct{ *slog.Logger }
+
+func (l pebbleLog) Infof(format string, args ...any) {}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.Error("database", "problem", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	l.Error("database failed, stopping at once", "problem", fmt.Sprintf(format, args...))
+	os.Exit(1)
+}

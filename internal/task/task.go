@@ -51,6 +51,8 @@ type Runner interface {
 	// Run does one attempt and returns when it has ended. When ctx ends, context.Cause(ctx) says why: with ErrAbandon
 	// (the engine closes) the work goes on and Run returns at once, its result unused; with ErrStop (timeout, abort, a
 	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused.
+	// A stop that was not confirmed when the engine ended is asked for again by the next one: Run is then called with
+	// Resumed set and a ctx that has ended with ErrStop already.
 	// An attempt's failure is a Result; Run never panics on input.
 	Run(ctx context.Context, req *Request) Result
 }
