@@ -1,0 +1,168 @@
+package progress_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/progress"
+)
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// script makes events one second apart; previous is the event before unless a test says otherwise.
+type script struct{ events []types.HistoryEvent }
+
+func (s *script) add(kind types.HistoryEventType, previous int64, fill func(*types.HistoryEvent)) int64 {
+	id := int64(len(s.events) + 1)
+	if previous < 0 {
+		previous = id - 1
+	}
+	e := types.HistoryEvent{Id: id, PreviousEventId: previous, Type: kind, Timestamp: aws.Time(start.Add(time.Duration(id) * time.Second))}
+	if fill != nil {
+		fill(&e)
+	}
+	s.events = append(s.events, e)
+	return id
+}
+
+func (s *script) enter(kind types.HistoryEventType, name string, previous int64) int64 {
+	return s.add(kind, previous, func(e *types.HistoryEvent) {
+		e.StateEnteredEventDetails = &types.StateEnteredEventDetails{Name: aws.String(name)}
+	})
+}
+
+func (s *script) exit(kind types.HistoryEventType, name, output string, previous int64) int64 {
+	return s.add(kind, previous, func(e *types.HistoryEvent) {
+		e.StateExitedEventDetails = &types.StateExitedEventDetails{Name: aws.String(name), Output: aws.String(output)}
+	})
+}
+
+func (s *script) submitted(output string) int64 {
+	return s.add(types.HistoryEventTypeTaskSubmitted, -1, func(e *types.HistoryEvent) {
+		e.TaskSubmittedEventDetails = &types.TaskSubmittedEventDetails{Output: aws.String(output)}
+	})
+}
+
+func (s *script) failed(name, cause string) int64 {
+	return s.add(types.HistoryEventTypeTaskFailed, -1, func(e *types.HistoryEvent) {
+		e.TaskFailedEventDetails = &types.TaskFailedEventDetails{Error: aws.String(name), Cause: aws.String(cause)}
+	})
+}
+
+func (s *script) view() *progress.View {
+	v := progress.New()
+	for i := range s.events {
+		v.Add(&s.events[i])
+		v.Add(&s.events[i]) // a second time changes nothing
+	}
+	return v
+}
+
+// lines are the steps in short, for comparing.
+func lines(v *progress.View) []string {
+	var out []string
+	for _, s := range v.Steps {
+		out = append(out, fmt.Sprintf("%s %s attempt=%d took=%s error=%s output=%s",
+			s.Name, s.Status, s.Attempt, s.Duration(start.Add(time.Hour)), s.Error, s.Output))
+	}
+	return out
+}
+
+const (
+	started   = types.HistoryEventTypeExecutionStarted
+	taskIn    = types.HistoryEventTypeTaskStateEntered
+	taskOut   = types.HistoryEventTypeTaskStateExited
+	scheduled = types.HistoryEventTypeTaskScheduled
+	succeeded = types.HistoryEventTypeTaskSucceeded
+)
+
+func TestRetryThenSuccess(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(taskIn, "train", 0)
+	s.add(scheduled, -1, nil)
+	s.submitted(`{"SubmissionId":"a-1","Address":"http://127.0.0.1:8265/"}`)
+	s.failed("Ray.JobFailed", "boom")
+	if got := lines(s.view()); got[0] != "train retrying attempt=1 took=59m58s error=Ray.JobFailed output=" {
+		t.Fatal(got)
+	}
+	s.add(scheduled, -1, nil)
+	s.submitted(`{"SubmissionId":"a-2","Address":"http://127.0.0.1:8265/"}`)
+	s.add(succeeded, -1, func(e *types.HistoryEvent) {
+		e.TaskSucceededEventDetails = &types.TaskSucceededEventDetails{Output: aws.String(`{"SubmissionId":"a-2","Address":"http://127.0.0.1:8265/"}`)}
+	})
+	s.exit(taskOut, "train", `{"loss":1}`, -1)
+	v := s.view()
+	want := []string{`train succeeded attempt=2 took=7s error= output={"loss":1}`}
+	if diff := cmp.Diff(want, lines(v)); diff != "" {
+		t.Fatal(diff)
+	}
+	if got := v.Steps[0].Job.Dashboard(); got != "http://127.0.0.1:8265/#/jobs/a-2" {
+		t.Fatal(got)
+	}
+}
+
+func TestParallelBranchesAndMapIterationsStayApart(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(types.HistoryEventTypeMapStateEntered, "each", 0)
+	m := s.add(types.HistoryEventTypeMapStateStarted, -1, nil)
+	var in [2]int64
+	for i := range in {
+		it := s.add(types.HistoryEventTypeMapIterationStarted, m, func(e *types.HistoryEvent) {
+			e.MapIterationStartedEventDetails = &types.MapIterationEventDetails{Name: aws.String("each"), Index: int32(i)}
+		})
+		in[i] = s.enter(taskIn, "eval", it)
+	}
+	a := s.add(scheduled, in[0], nil)
+	b := s.add(scheduled, in[1], nil)
+	out := s.exit(taskOut, "eval", "1", b)
+	s.add(types.HistoryEventTypeMapIterationSucceeded, out, nil)
+	fail := s.add(types.HistoryEventTypeTaskFailed, a, func(e *types.HistoryEvent) {
+		e.TaskFailedEventDetails = &types.TaskFailedEventDetails{Error: aws.String("Ray.JobFailed")}
+	})
+	s.exit(taskOut, "eval", "2", fail)
+	want := []string{
+		"eval[0] caught attempt=1 took=8s error=Ray.JobFailed output=2",
+		"eval[1] succeeded attempt=1 took=3s error= output=1",
+	}
+	if diff := cmp.Diff(want, lines(s.view())); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestTheExecutionsEndClosesOpenSteps(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  types.HistoryEventType
+		fail bool
+		want progress.Status
+	}{
+		{"failed", types.HistoryEventTypeExecutionFailed, true, progress.Failed},
+		{"aborted", types.HistoryEventTypeExecutionAborted, false, progress.Cancelled},
+		{"timed out", types.HistoryEventTypeExecutionTimedOut, false, progress.Cancelled},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var s script
+			s.add(started, 0, nil)
+			s.enter(taskIn, "train", 0)
+			s.add(scheduled, -1, nil)
+			if tc.fail {
+				s.failed("Ray.JobFailed", "boom")
+			}
+			s.add(tc.end, -1, nil)
+			v := s.view()
+			if got := v.Steps[0].Status; got != tc.want {
+				t.Errorf("status %s, want %s", got, tc.want)
+			}
+			if v.Steps[0].Ended != v.Stopped || v.Status == types.ExecutionStatusRunning {
+				t.Errorf("the view is still open: %+v", v)
+			}
+		})
+	}
+}

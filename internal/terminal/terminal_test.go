@@ -1,0 +1,108 @@
+package terminal_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/terminal"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func view() *progress.View {
+	v := progress.New()
+	v.Steps = []*progress.Step{
+		{Name: "train", Status: progress.Succeeded, Attempt: 2, Entered: now.Add(-90 * time.Second), Ended: now.Add(-30 * time.Second)},
+		{Name: "infer", Status: progress.Running, Attempt: 1, Entered: now.Add(-30 * time.Second)},
+	}
+	return v
+}
+
+func screen(b *strings.Builder, live bool) *terminal.Screen {
+	return terminal.New(terminal.Config{
+		Out: b, Live: live, Width: func() int { return 44 }, Tail: 2, Now: func() time.Time { return now },
+	})
+}
+
+func TestLiveBlockPaintsOverItself(t *testing.T) {
+	var b strings.Builder
+	s := screen(&b, true)
+	for _, line := range []string{"one", "two", "three is long enough to be cut at the terminal's edge"} {
+		s.Log("infer", line)
+	}
+	s.Show(view())
+	want := "\r✓ train                succeeded     1m00s …\x1b[K\n" +
+		"\r⠙ infer                running       30.0s\x1b[K\n" +
+		"\r    │ two\x1b[K\n" +
+		"\r    │ three is long enough to be cut at th…\x1b[K\n\x1b[J"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Fatal(diff)
+	}
+	b.Reset()
+	s.Show(view())
+	if !strings.HasPrefix(b.String(), "\x1b[4A") {
+		t.Fatalf("the second frame does not go up over the first: %q", b.String())
+	}
+	b.Reset()
+	s.Say("hello")
+	if b.String() != "\x1b[4A\r\x1b[Jhello\n" {
+		t.Fatalf("a message does not take the block away: %q", b.String())
+	}
+}
+
+func TestPlainLinesSayEachChangeOnce(t *testing.T) {
+	var b strings.Builder
+	s := screen(&b, false)
+	v := view()
+	s.Show(v)
+	s.Show(v)
+	v.Steps[1].Status, v.Steps[1].Error, v.Steps[1].Cause = progress.Failed, "Ray.JobFailed", "\nboom\nmore"
+	v.Steps[1].Ended = now
+	s.Show(v)
+	want := "03:04:05  train                succeeded  attempt 2  after 1m00s\n" +
+		"03:04:05  infer                running\n" +
+		"03:04:05  infer                failed  after 30.0s  Ray.JobFailed: boom\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestJobsCannotRepaintTheTerminal(t *testing.T) {
+	got := terminal.Clean("a\x1b[2Jb\x07c\td\u009b31me\xff")
+	if got != "a[2Jbc d31me" {
+		t.Fatalf("%q", got)
+	}
+}
+
+func TestFollowPrefixesLines(t *testing.T) {
+	var b strings.Builder
+	s := terminal.New(terminal.Config{Out: &b, Follow: true})
+	s.Log("train", "loss 1")
+	if b.String() != "train | loss 1\n" {
+		t.Fatalf("%q", b.String())
+	}
+}
+
+func TestTable(t *testing.T) {
+	var b strings.Builder
+	if err := terminal.Table(&b, []string{"A", "LONG"}, [][]string{{"größer", "x"}, {"b", "yy"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "A       LONG\ngrößer  x\nb       yy\n"; b.String() != want {
+		t.Fatalf("%q", b.String())
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		1500 * time.Millisecond: "1.5s", 65 * time.Second: "1m05s", 2*time.Hour + 3*time.Minute: "2h03m",
+	} {
+		if got := terminal.Duration(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
