@@ -23,6 +23,9 @@ type (
 	Continue struct{}
 	// Wake says that time has passed: every timer that is due at now fires.
 	Wake struct{}
+	// TaskStarted says that a worker took the task of an activity (ActivityStarted); tasks of other resources start
+	// when they are scheduled.
+	TaskStarted struct{ Task, Worker string }
 	// TaskSubmitted says that the work of a task was accepted; Output is what TaskSubmitted shows.
 	TaskSubmitted struct {
 		Task   string
@@ -52,6 +55,7 @@ type (
 func (Start) fact()         {}
 func (Continue) fact()      {}
 func (Wake) fact()          {}
+func (TaskStarted) fact()   {}
 func (TaskSubmitted) fact() {}
 func (TaskEnded) fact()     {}
 func (TaskHeartbeat) fact() {}
