@@ -35,7 +35,7 @@ func TestLiveBlockPaintsOverItself(t *testing.T) {
 		s.Log("infer", line)
 	}
 	s.Show(view())
-	want := "\r✓ train                succeeded     1m00s …\x1b[K\n" +
+	want := "\r✓ train                succeeded     1m00s…\x1b[K\n" +
 		"\r⠙ infer                running       30.0s\x1b[K\n" +
 		"\r    │ two\x1b[K\n" +
 		"\r    │ three is long enough to be cut at th…\x1b[K\n\x1b[J"
