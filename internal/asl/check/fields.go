@@ -1,0 +1,187 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// at is the place of a value with what a rule needs to know there.
+type at struct {
+	c    *checker
+	loc  string
+	lang language
+}
+
+func (a at) schema(format string, args ...any) { a.c.schema(a.loc, fmt.Sprintf(format, args...)) }
+
+func (a at) field(name string) at { return at{a.c, join(a.loc, name), a.lang} }
+
+// join appends a field's name to the place of its object; the machine's own is "/".
+func join(loc, name string) string {
+	if loc == "/" {
+		return loc + name
+	}
+	return loc + "/" + name
+}
+
+// rule checks the value of a field.
+type rule func(a at, v any)
+
+// fieldRule is what holds for one field of an object.
+type fieldRule struct {
+	check rule
+	// expression says that JSONata may compute the value: a string of the form {% ... %} is then checked as such only.
+	expression bool
+}
+
+// fieldTable is what holds for an object: fields that it does not name are not supported.
+type fieldTable struct {
+	required []string
+	rules    map[string]fieldRule
+	// oneOf lists groups of fields of which there may be one at most, and must be one where must is set.
+	oneOf []group
+	// ofState says that it is a state's: fields of the other query language are reported elsewhere.
+	ofState bool
+}
+
+type group struct {
+	fields []string
+	must   bool
+}
+
+// fields checks an object by its table.
+func (c *checker) fields(loc string, o *value.Object, table fieldTable, lang language) {
+	if missing := table.missing(o); len(missing) > 0 {
+		c.schema(loc, "These fields are required: ["+strings.Join(missing, ", ")+"]")
+	}
+	for _, g := range table.oneOf {
+		c.group(loc, o, g, lang)
+	}
+	for i := range o.Len() {
+		name, v := o.At(i)
+		r, ok := table.rules[name]
+		switch {
+		case !ok && table.ofState && onlyIn[name] == lang.other():
+		case !ok:
+			c.schema(loc, "Field '"+name+"' is not supported")
+		case r.expression && lang == jsonata && isExpression(v):
+			c.jsonata(join(loc, name), v.(string))
+		case r.check != nil:
+			r.check(at{c, join(loc, name), lang}, v)
+		}
+	}
+}
+
+func (t fieldTable) missing(o *value.Object) []string {
+	var names []string
+	for _, name := range t.required {
+		if !o.Has(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (c *checker) group(loc string, o *value.Object, g group, lang language) {
+	n := 0
+	for _, name := range g.fields {
+		if o.Has(name) {
+			n++
+		}
+	}
+	names := slices.DeleteFunc(slices.Clone(g.fields), func(name string) bool { return onlyIn[name] == lang.other() })
+	switch {
+	case n > 1:
+		c.schema(loc, "There should only be one of the following fields: ["+strings.Join(g.fields, ", ")+"]")
+	case n == 0 && g.must:
+		c.schema(loc, "This object should have only one of the following fields: ["+strings.Join(names, ", ")+"]")
+	}
+}
+
+func isExpression(v any) bool {
+	s, ok := v.(string)
+	return ok && strings.HasPrefix(s, "{%") && strings.HasSuffix(s, "%}") && len(s) >= 4
+}
+
+func isString(a at, v any) {
+	if _, ok := v.(string); !ok {
+		a.schema("Expected value of type [STRING]")
+	}
+}
+
+func isBoolean(a at, v any) {
+	if _, ok := v.(bool); !ok {
+		a.schema("Expected value of type [BOOLEAN]")
+	}
+}
+
+func isObject(a at, v any) {
+	if _, ok := v.(*value.Object); !ok {
+		a.schema("Expected value of type [OBJECT]")
+	}
+}
+
+func isArray(a at, v any) {
+	if _, ok := v.([]any); !ok {
+		a.schema("Expected value of type [ARRAY]")
+	}
+}
+
+func isNonEmptyObject(a at, v any) {
+	if o, ok := v.(*value.Object); ok && o.Len() == 0 {
+		a.schema("Value cannot be empty")
+	} else {
+		isObject(a, v)
+	}
+}
+
+func isNonEmptyArray(a at, v any) {
+	if list, ok := v.([]any); ok && len(list) == 0 {
+		a.schema("Value cannot be empty")
+	} else {
+		isArray(a, v)
+	}
+}
+
+func oneOf(allowed ...string) rule {
+	return func(a at, v any) {
+		s, ok := v.(string)
+		if !ok {
+			a.schema("Expected value of type [STRING]")
+		} else if !slices.Contains(allowed, s) {
+			a.schema("Value should be one of the following: [%s]", strings.Join(allowed, ", "))
+		}
+	}
+}
+
+func integer(low, high int64) rule {
+	return func(a at, v any) {
+		n, ok := v.(value.Number)
+		i, whole := n.Int64()
+		switch {
+		case !ok || !whole:
+			a.schema("Expected value of type Integer")
+		case i < low:
+			a.schema("Minimum value is %d", low)
+		case high > 0 && i > high:
+			a.schema("Maximum value is %d", high)
+		}
+	}
+}
+
+func number(low, high float64) rule {
+	return func(a at, v any) {
+		n, ok := v.(value.Number)
+		switch f := n.Float64(); {
+		case !ok:
+			a.schema("Expected value of type Number")
+		case f < low:
+			a.schema("Minimum value is %.1f", low)
+		case high > 0 && f > high:
+			a.schema("Maximum value is %.1f", high)
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package check
+
+import (
+	"slices"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var retrierFields = fieldTable{
+	required: []string{"ErrorEquals"},
+	rules: rules{
+		"ErrorEquals": {check: errorNames}, "Comment": {check: isString},
+		"IntervalSeconds": {check: integer(0, maxSeconds)},
+		"MaxAttempts":     {check: integer(0, maxSeconds)},
+		"BackoffRate":     {check: number(1, 0)},
+		"MaxDelaySeconds": {check: integer(1, maxRetryDelay)},
+		"JitterStrategy":  {check: oneOf("NONE", "FULL")},
+	},
+}
+
+// catcherFields holds ResultPath for one query language and Output for the other.
+var catcherFields = fieldTable{
+	ofState:  true,
+	required: []string{"ErrorEquals", "Next"},
+	rules: rules{
+		"ErrorEquals": {check: errorNames}, "Comment": {check: isString}, "Next": {check: isString},
+		"ResultPath": {check: resultPath}, "Output": {check: jsonataTemplate}, "Assign": {check: assignment},
+	},
+}
+
+func retriers(a at, v any) { handlers(a, v, retrierFields) }
+func catchers(a at, v any) { handlers(a, v, catcherFields) }
+
+func handlers(a at, v any, table fieldTable) {
+	list, ok := v.([]any)
+	if !ok {
+		a.schema("Expected value of type [ARRAY]")
+		return
+	}
+	for i, item := range list {
+		loc := a.loc + "[" + itoa(i) + "]"
+		o, ok := item.(*value.Object)
+		if !ok {
+			a.c.schema(loc, "Expected value of type [OBJECT]")
+			continue
+		}
+		a.c.otherLanguage(loc, o, a.lang)
+		a.c.fields(loc, o, table, a.lang)
+		catchAll(a.c, loc, o, i == len(list)-1)
+	}
+}
+
+func errorNames(a at, v any) {
+	list, ok := v.([]any)
+	switch {
+	case !ok:
+		a.schema("Expected value of type [ARRAY]")
+	case len(list) == 0:
+		a.schema("Value cannot be empty")
+	}
+	for i, name := range list {
+		isString(at{a.c, a.loc + "[" + itoa(i) + "]", a.lang}, name)
+	}
+}
+
+func catchAll(c *checker, loc string, o *value.Object, last bool) {
+	v, _ := o.Get("ErrorEquals")
+	names, _ := v.([]any)
+	if slices.Contains(names, any("States.ALL")) && (len(names) > 1 || !last) {
+		c.schema(loc+"/ErrorEquals", "States.ALL must appear alone and at end of list")
+	}
+}

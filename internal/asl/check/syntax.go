@@ -1,0 +1,222 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// expectedValue ends the messages of the JSON parser (Jackson) behind AWS's API where a value is missing.
+const expectedValue = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+
+// sourceShown is how much of a text Jackson repeats in its messages.
+const sourceShown = 500
+
+// SyntaxMessage says in the words of AWS's JSON parser what is wrong with a text that is no JSON, and where. err is what our
+// own parser said: it stands in where the other would have been content.
+func SyntaxMessage(text string, err error) (message, source string) {
+	s := &syntax{text: text}
+	s.scan()
+	if s.message == "" {
+		s.message, s.pos = err.Error(), 0
+	}
+	return s.message, s.source()
+}
+
+// syntax walks over a text up to its first error.
+type syntax struct {
+	text    string
+	pos     int
+	message string
+}
+
+func (s *syntax) source() string {
+	before := s.text[:min(s.pos, len(s.text))]
+	line := strings.Count(before, "\n") + 1
+	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	shown, cut := s.text, ""
+	if len(shown) > sourceShown {
+		shown, cut = shown[:sourceShown], fmt.Sprintf("[truncated %d chars]", len(shown)-sourceShown)
+	}
+	return fmt.Sprintf("[Source: (String)\"%s\"%s; line: %d, column: %d]", shown, cut, line, column)
+}
+
+func (s *syntax) fail(message string) { s.message = message }
+
+func (s *syntax) failed() bool { return s.message != "" }
+
+// unexpected complains about the character at the position, which Jackson has read by then.
+func (s *syntax) unexpected(expecting string) {
+	r, size := utf8.DecodeRuneInString(s.text[s.pos:])
+	s.pos += size
+	shown := fmt.Sprintf("'%c' (code %d)", r, r)
+	if r < ' ' {
+		shown = fmt.Sprintf("(CTRL-CHAR, code %d)", r)
+	}
+	s.fail("Unexpected character (" + shown + "): " + expecting)
+}
+
+func (s *syntax) space() {
+	for s.pos < len(s.text) && strings.IndexByte(" \t\r\n", s.text[s.pos]) >= 0 {
+		s.pos++
+	}
+}
+
+func (s *syntax) peek() byte {
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
+	}
+	return 0
+}
+
+func (s *syntax) atEnd() bool { return s.pos >= len(s.text) }
+
+// scan keeps its own stack of open brackets: the text may nest as deep as it likes.
+func (s *syntax) scan() {
+	var open []byte
+	s.value(&open)
+	for len(open) > 0 && !s.failed() {
+		s.space()
+		switch closer := open[len(open)-1]; {
+		case s.atEnd():
+			s.fail("Unexpected end-of-input: expected close marker for " + container(closer))
+		case s.peek() == closer:
+			s.pos++
+			open = open[:len(open)-1]
+		case s.peek() != ',':
+			s.unexpected("was expecting comma to separate " + container(closer) + " entries")
+		default:
+			s.pos++
+			s.entry(&open)
+		}
+	}
+	if s.space(); !s.failed() && !s.atEnd() {
+		s.value(&open)
+	}
+}
+
+func container(closer byte) string {
+	if closer == '}' {
+		return "Object"
+	}
+	return "Array"
+}
+
+// entry reads a member of the innermost open container, up to its end or to where it opens another.
+func (s *syntax) entry(open *[]byte) {
+	if (*open)[len(*open)-1] == '}' && !s.key() {
+		return
+	}
+	s.value(open)
+}
+
+func (s *syntax) key() bool {
+	switch s.space(); {
+	case s.atEnd():
+		s.fail("Unexpected end-of-input within/between Object entries")
+	case s.peek() != '"':
+		s.unexpected("was expecting double-quote to start field name")
+	default:
+		if s.str("Unexpected end-of-input in field name"); s.failed() {
+			return false
+		}
+		s.space()
+		switch {
+		case s.atEnd():
+			s.fail("Unexpected end-of-input within/between Object entries")
+		case s.peek() != ':':
+			s.unexpected("was expecting a colon to separate field name and value")
+		default:
+			s.pos++
+		}
+	}
+	return !s.failed()
+}
+
+func (s *syntax) value(open *[]byte) {
+	s.space()
+	switch c := s.peek(); {
+	case s.atEnd():
+		s.fail("Unexpected end-of-input: expected a value")
+	case c == '{' || c == '[':
+		s.enter(open, c+2) // in ASCII each closer is two after its opener
+	case c == '"':
+		s.str("Unexpected end-of-input: was expecting closing quote for a string value")
+	case c == '-' || c >= '0' && c <= '9':
+		s.number()
+	case isWordPart(rune(c)) || c >= utf8.RuneSelf:
+		s.word()
+	default:
+		s.unexpected("expected a valid value " + expectedValue)
+	}
+}
+
+func (s *syntax) enter(open *[]byte, closer byte) {
+	s.pos++
+	*open = append(*open, closer)
+	if s.space(); !s.atEnd() && s.peek() != closer {
+		s.entry(open)
+	}
+}
+
+func isWordPart(r rune) bool {
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '$'
+}
+
+func (s *syntax) word() {
+	from := s.pos
+	for !s.atEnd() {
+		r, size := utf8.DecodeRuneInString(s.text[s.pos:])
+		if !isWordPart(r) {
+			break
+		}
+		s.pos += size
+	}
+	switch word := s.text[from:s.pos]; word {
+	case "true", "false", "null":
+	case "":
+		s.unexpected("expected a valid value " + expectedValue)
+	default:
+		s.fail("Unrecognized token '" + word + "': was expecting " + expectedValue)
+	}
+}
+
+func (s *syntax) number() {
+	from := s.pos
+	for !s.atEnd() && strings.IndexByte("+-.eE0123456789", s.peek()) >= 0 {
+		s.pos++
+	}
+	digits := strings.TrimPrefix(s.text[from:s.pos], "-")
+	if len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' {
+		s.fail("Invalid numeric value: Leading zeroes not allowed")
+	}
+}
+
+func (s *syntax) str(unterminated string) {
+	for s.pos++; !s.atEnd(); s.pos++ {
+		switch c := s.text[s.pos]; {
+		case c == '"':
+			s.pos++
+			return
+		case c < ' ':
+			s.pos++
+			s.fail(fmt.Sprintf("Illegal unquoted character ((CTRL-CHAR, code %d)): "+
+				"has to be escaped using backslash to be included in string value", c))
+			return
+		case c == '\\':
+			if s.escape(); s.failed() {
+				return
+			}
+		}
+	}
+	s.fail(unterminated)
+}
+
+func (s *syntax) escape() {
+	s.pos++
+	if c := s.peek(); !s.atEnd() && strings.IndexByte(`"\/bfnrtu`, c) < 0 {
+		s.pos++
+		s.fail(fmt.Sprintf("Unrecognized character escape '%c' (code %d)", c, c))
+	}
+}

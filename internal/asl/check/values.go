@@ -1,0 +1,211 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + "]" }
+
+// badSyntax tells a text that cannot be compiled from one that only fails when it is evaluated.
+func badSyntax(err error) (*expr.SyntaxError, bool) {
+	var s *expr.SyntaxError
+	return s, errors.As(err, &s)
+}
+
+// path compiles a string as a JSONPath; nil, with the problem reported, when it is none.
+func path(a at, v any) *expr.Path {
+	text, ok := v.(string)
+	if !ok {
+		a.schema("Expected value of type [STRING]")
+		return nil
+	}
+	p, err := expr.CompilePath(text)
+	if err != nil {
+		if _, bad := badSyntax(err); bad {
+			a.schema("Value must be a valid JSONPath.")
+		}
+		return nil
+	}
+	return p
+}
+
+func nullablePath(a at, v any) {
+	if v != nil {
+		path(a, v)
+	}
+}
+
+const notReference = "Value is not a Reference Path"
+
+// referencePath names one place: of the input, of the context object, or in a variable.
+func referencePath(a at, v any) {
+	text, ok := v.(string)
+	if ok && !strings.HasPrefix(text, "$") {
+		a.schema(notReference + ": Reference path didn't start with '$'")
+		return
+	}
+	if p := path(a, v); p != nil && !p.Reference() {
+		a.schema(notReference)
+	}
+}
+
+// resultPath is a reference path into the input, or null.
+func resultPath(a at, v any) {
+	if v == nil {
+		return
+	}
+	if text, ok := v.(string); ok && strings.HasPrefix(text, "$$") {
+		a.schema(notReference + ": The Context Object cannot be changed")
+		return
+	}
+	referencePath(a, v)
+}
+
+func pathOrIntrinsic(a at, v any) {
+	text, ok := v.(string)
+	if !ok {
+		a.schema("Expected value of type [STRING]")
+		return
+	}
+	if _, err := expr.CompileQuery(text); err != nil {
+		if _, bad := badSyntax(err); bad {
+			a.schema("Value must be a valid JSONPath or a valid intrinsic function call")
+		}
+	}
+}
+
+// template checks a payload template of JSONPath: every key that ends in .$ holds a path or an intrinsic. In JSONata the
+// same fields (ItemSelector and such) hold expressions.
+func template(a at, v any) {
+	if a.lang == jsonata {
+		jsonataTemplate(a, v)
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		for i, item := range v {
+			template(at{a.c, a.loc + "[" + strconv.Itoa(i) + "]", a.lang}, item)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			if k, item := v.At(i); strings.HasSuffix(k, ".$") {
+				dollarField(a, k, item)
+			} else {
+				template(a.field(k), item)
+			}
+		}
+	}
+}
+
+func dollarField(a at, key string, v any) {
+	text, ok := v.(string)
+	if !ok {
+		a.schema("The value for the field '%s' must be a STRING that contains a JSONPath but was an %s", key, typeName(v))
+		return
+	}
+	if _, err := expr.CompileQuery(text); err != nil {
+		if _, bad := badSyntax(err); bad {
+			a.schema("The value for the field '%s' must be a valid JSONPath or a valid intrinsic function call", key)
+		}
+	}
+}
+
+func typeName(v any) string {
+	switch v.(type) {
+	case nil:
+		return "NULL"
+	case bool:
+		return "BOOLEAN"
+	case value.Number:
+		return "NUMBER"
+	case []any:
+		return "ARRAY"
+	case *value.Object:
+		return "OBJECT"
+	}
+	return "STRING"
+}
+
+// jsonataTemplate checks the expressions anywhere in a value.
+func jsonataTemplate(a at, v any) {
+	switch v := v.(type) {
+	case string:
+		if isExpression(v) {
+			a.c.jsonata(a.loc, v)
+		}
+	case []any:
+		for i, item := range v {
+			jsonataTemplate(at{a.c, a.loc + "[" + strconv.Itoa(i) + "]", a.lang}, item)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			k, item := v.At(i)
+			jsonataTemplate(a.field(k), item)
+		}
+	}
+}
+
+// jsonata checks one expression of the form {% ... %}.
+func (c *checker) jsonata(loc, text string) {
+	body, ok := expr.JSONataBody(text)
+	if !ok {
+		return
+	}
+	if _, err := expr.CompileJSONata(body); err != nil {
+		if s, bad := badSyntax(err); bad {
+			c.add(codeBadJSONata, loc, s.Msg)
+		}
+	}
+}
+
+// timestamp wants RFC 3339 with an upper-case T and a zone.
+func timestamp(a at, v any) {
+	text, ok := v.(string)
+	if !ok {
+		a.schema("Expected value of type [STRING]")
+		return
+	}
+	if _, err := time.Parse(time.RFC3339Nano, text); err != nil || strings.ContainsAny(text, "tz,") {
+		a.schema("String does not match RFC3339 timestamp")
+	}
+}
+
+// assignment checks the names of the variables, then their values.
+func assignment(a at, v any) {
+	o, ok := v.(*value.Object)
+	if !ok {
+		if !isExpression(v) || a.lang != jsonata {
+			a.schema("Expected value of type [OBJECT]")
+		}
+		return
+	}
+	for _, key := range o.Keys() {
+		variableName(a, assignedName(key, a.lang))
+	}
+	template(a, v)
+}
+
+func assignedName(key string, lang language) string {
+	if lang == jsonPath {
+		return strings.TrimSuffix(key, ".$")
+	}
+	return key
+}
+
+func variableName(a at, name string) {
+	switch {
+	case name == "states":
+		a.c.add(codeReserved, a.loc, "Cannot assign to reserved variable '$states'.")
+	case len(name) > maxStateName:
+		a.c.add(codeVariable, a.loc, fmt.Sprintf("Invalid variable name '%s': the variable name exceeds the %d-character limit.", name, maxStateName))
+	case !validVariable(name):
+		a.c.add(codeVariable, a.loc, fmt.Sprintf("Invalid variable name '%s': the variable name contains invalid characters.", name))
+	}
+}

@@ -1,0 +1,167 @@
+package check
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// validVariable follows Unicode's identifiers, as the States Language does.
+func validVariable(name string) bool {
+	for i, r := range name {
+		start := unicode.IsLetter(r) || unicode.Is(unicode.Nl, r)
+		rest := unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r) || unicode.IsDigit(r) || unicode.Is(unicode.Pc, r)
+		if !start && (i == 0 || !rest) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// assignments are the Assign objects of a state: its own, its choices' and its catchers'.
+func assignments(loc string, state *value.Object, visit func(loc string, names *value.Object)) {
+	one := func(loc string, o *value.Object) {
+		v, _ := o.Get("Assign")
+		if names, ok := v.(*value.Object); ok {
+			visit(loc+"/Assign", names)
+		}
+	}
+	one(loc, state)
+	for _, list := range []string{"Choices", "Catch"} {
+		v, _ := state.Get(list)
+		items, _ := v.([]any)
+		for i, item := range items {
+			if o, ok := item.(*value.Object); ok {
+				one(loc+"/"+indexed(list, i), o)
+			}
+		}
+	}
+}
+
+// assigned is what can be read inside the states of a scope: what is outside, and what they assign themselves.
+func (c *checker) assigned(outer map[string]bool, states *value.Object) map[string]bool {
+	all := maps.Clone(outer)
+	if all == nil {
+		all = map[string]bool{}
+	}
+	for i := range states.Len() {
+		_, v := states.At(i)
+		state, _ := v.(*value.Object)
+		assignments("", state, func(_ string, names *value.Object) {
+			for _, key := range names.Keys() {
+				all[strings.TrimSuffix(key, ".$")] = true
+			}
+		})
+	}
+	return all
+}
+
+// variables is where the use of variables in a state would be checked across scopes.
+func (c *checker) variables(s scope, loc string, state *value.Object, lang language) {}
+
+// Reference is a state with the variables that it reads, sorted.
+type Reference struct {
+	State     string
+	Variables []string
+}
+
+// References lists the states that read variables, in the order of the definition. Of a definition that is wrong it lists
+// what can be made out.
+func References(text string) []Reference {
+	v, err := value.Parse([]byte(text))
+	root, ok := v.(*value.Object)
+	if err != nil || !ok {
+		return nil
+	}
+	lang := jsonPath
+	if v, ok := root.Get("QueryLanguage"); ok && v != string(jsonPath) {
+		lang = jsonata
+	}
+	var out []Reference
+	collectReferences(root, lang, &out)
+	return out
+}
+
+func collectReferences(root *value.Object, top language, out *[]Reference) {
+	states := statesOf(root)
+	for i := range states.Len() {
+		name, v := states.At(i)
+		state, ok := v.(*value.Object)
+		if !ok {
+			continue
+		}
+		lang := top
+		if v, ok := state.Get("QueryLanguage"); ok {
+			lang = jsonata
+			if v == string(jsonPath) {
+				lang = jsonPath
+			}
+		}
+		found := map[string]bool{}
+		readBy(state, lang, found)
+		if len(found) > 0 {
+			*out = append(*out, Reference{name, slices.Sorted(maps.Keys(found))})
+		}
+		inside("", state, func(_ string, inner *value.Object) { collectReferences(inner, top, out) })
+	}
+}
+
+// readBy finds the variables that a state's own fields read, not those of the states inside it.
+func readBy(v any, lang language, found map[string]bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			readBy(item, lang, found)
+		}
+	case string:
+		if lang == jsonata {
+			add(found, jsonataVariables(v))
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			key, item := v.At(i)
+			if key == "States" || key == "Branches" || key == "ItemProcessor" || key == "Iterator" {
+				continue
+			}
+			if text, ok := item.(string); ok && lang == jsonPath {
+				add(found, pathVariables(key, text))
+			} else {
+				readBy(item, lang, found)
+			}
+		}
+	}
+}
+
+func add(found map[string]bool, names []string) {
+	for _, n := range names {
+		found[n] = true
+	}
+}
+
+func jsonataVariables(text string) []string {
+	body, ok := expr.JSONataBody(text)
+	if !ok {
+		return nil
+	}
+	e, err := expr.CompileJSONata(body)
+	if err != nil {
+		return nil
+	}
+	return e.Variables()
+}
+
+// pathVariables reads the fields that hold paths: "x.$" in templates, "...Path", and Variable in choice rules.
+func pathVariables(key, text string) []string {
+	if !strings.HasSuffix(key, ".$") && !strings.HasSuffix(key, "Path") && key != "Variable" {
+		return nil
+	}
+	q, err := expr.CompileQuery(text)
+	if err != nil {
+		return nil
+	}
+	return q.Variables()
+}

@@ -1,0 +1,66 @@
+package check
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// warnings reports what is allowed in a JSONPath state but hardly meant.
+func (c *checker) warnings(loc, kind string, state *value.Object) {
+	for _, name := range []string{"Parameters", "ResultSelector", "ItemSelector"} {
+		if v, ok := state.Get(name); ok {
+			c.noDollar(loc+"/"+name, v)
+		}
+	}
+	if v, ok := state.Get("Result"); ok && kind == "Pass" && holdsPath(v) {
+		c.warn(codeStaticResult, loc+"/Result", "The result of a Pass state is static: paths in it are not evaluated")
+	}
+	for i := range state.Len() {
+		name, v := state.At(i)
+		if text, ok := v.(string); ok && looksLikePath(text) && !pathField(name) {
+			c.warn(codeNoPath, loc+"/"+name, "The value looks like a path, but the name of the field does not end with 'Path'")
+		}
+	}
+}
+
+func pathField(name string) bool {
+	return strings.HasSuffix(name, "Path") || slices.Contains([]string{"Comment", "Next", "Default", "Type", "Resource"}, name)
+}
+
+func looksLikePath(s string) bool {
+	return s == "$" || strings.HasPrefix(s, "$.") || strings.HasPrefix(s, "$$.")
+}
+
+func looksLikeQuery(s string) bool {
+	return looksLikePath(s) || strings.HasPrefix(s, "States.") && strings.HasSuffix(s, ")")
+}
+
+func (c *checker) noDollar(loc string, v any) {
+	o, ok := v.(*value.Object)
+	if !ok {
+		return
+	}
+	for i := range o.Len() {
+		key, item := o.At(i)
+		if text, ok := item.(string); ok && looksLikeQuery(text) && !strings.HasSuffix(key, ".$") {
+			c.warn(codeNoDollar, loc+"/"+key, "The value looks like a path or an intrinsic function, but the name of the field does not end with '.$'")
+		}
+		c.noDollar(loc+"/"+key, item)
+	}
+}
+
+func holdsPath(v any) bool {
+	o, ok := v.(*value.Object)
+	if !ok {
+		return false
+	}
+	for i := range o.Len() {
+		key, item := o.At(i)
+		if strings.HasSuffix(key, ".$") || holdsPath(item) {
+			return true
+		}
+	}
+	return false
+}

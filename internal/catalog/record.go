@@ -1,0 +1,127 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// docKind is the kind of all of the catalog's documents: one kind, so that a machine and its version change in one commit.
+// Names are m/NAME, v/NAME/NUMBER, a/NAME/ALIAS and t/NAME (activities); no name holds a slash.
+const docKind = "catalog"
+
+// recordFormat is written into every record; a later format is refused, earlier ones are read for ever.
+const recordFormat = 1
+
+type envelope struct {
+	Format int             `json:"format"`
+	Record json.RawMessage `json:"record"`
+}
+
+func encode(name string, record any) store.Doc {
+	raw, err := json.Marshal(record)
+	if err != nil {
+		panic(err) // records are plain structs of strings, numbers and times
+	}
+	whole, _ := json.Marshal(envelope{recordFormat, raw})
+	return store.Doc{Name: name, Value: whole}
+}
+
+func decode(d store.Doc, record any) error {
+	var e envelope
+	if err := json.Unmarshal(d.Value, &e); err != nil {
+		return fmt.Errorf("record %s: %w", d.Name, err)
+	}
+	if e.Format > recordFormat {
+		return fmt.Errorf("record %s has format %d, this release reads up to %d: use the newer release", d.Name, e.Format, recordFormat)
+	}
+	return json.Unmarshal(e.Record, record)
+}
+
+func machineDoc(m *Machine) store.Doc { return encode("m/"+m.Name, m) }
+
+func versionName(machine string, n int) string { return fmt.Sprintf("v/%s/%010d", machine, n) }
+
+func versionDoc(machine string, v *Version) store.Doc {
+	return encode(versionName(machine, v.Number), v)
+}
+
+func aliasDoc(machine string, a *Alias) store.Doc { return encode("a/"+machine+"/"+a.Name, a) }
+
+func activityDoc(a *Activity) store.Doc { return encode("t/"+a.Name, a) }
+
+// load reads every record; machines come before what belongs to them.
+func (c *Catalog) load() error {
+	for _, part := range []struct {
+		prefix string
+		take   func(store.Doc) error
+	}{{"m/", c.loadMachine}, {"v/", c.loadVersion}, {"a/", c.loadAlias}, {"t/", c.loadActivity}} {
+		docs, err := c.cfg.Docs.Docs(docKind, part.prefix, "", 0)
+		if err != nil {
+			return err
+		}
+		for _, d := range docs {
+			if err := part.take(d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) loadMachine(d store.Doc) error {
+	m := &Machine{versions: map[int]*Version{}, aliases: map[string]*Alias{}}
+	if err := decode(d, m); err != nil {
+		return err
+	}
+	m.ARN = c.prefix + KindMachine + ":" + m.Name
+	c.machines[m.Name] = m
+	return nil
+}
+
+// owner is the machine that a v/ or a/ record belongs to, with the rest of the record's name.
+func (c *Catalog) owner(name string) (*Machine, string) {
+	machine, rest, _ := strings.Cut(name[2:], "/")
+	return c.machines[machine], rest
+}
+
+func (c *Catalog) loadVersion(d store.Doc) error {
+	v := &Version{}
+	if err := decode(d, v); err != nil {
+		return err
+	}
+	m, _ := c.owner(d.Name)
+	if m == nil {
+		return fmt.Errorf("record %s belongs to no state machine", d.Name)
+	}
+	v.ARN = m.ARN + ":" + strconv.Itoa(v.Number)
+	m.versions[v.Number] = v
+	return nil
+}
+
+func (c *Catalog) loadAlias(d store.Doc) error {
+	a := &Alias{}
+	if err := decode(d, a); err != nil {
+		return err
+	}
+	m, _ := c.owner(d.Name)
+	if m == nil {
+		return fmt.Errorf("record %s belongs to no state machine", d.Name)
+	}
+	a.ARN = m.ARN + ":" + a.Name
+	m.aliases[a.Name] = a
+	return nil
+}
+
+func (c *Catalog) loadActivity(d store.Doc) error {
+	a := &Activity{}
+	if err := decode(d, a); err != nil {
+		return err
+	}
+	a.ARN = c.prefix + KindActivity + ":" + a.Name
+	c.activities[a.Name] = a
+	return nil
+}

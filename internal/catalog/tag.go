@@ -1,0 +1,100 @@
+package catalog
+
+import "slices"
+
+// CleanupTag is the key of the tag by which a state machine names the machine that cleans up after it: its value is that
+// machine's ARN. A tag, because every client of the API can set one.
+const CleanupTag = "rayorch:cleanup"
+
+// Tag is a key with a value.
+type Tag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Tag is the value of one of the machine's tags, empty without it.
+func (m *Machine) Tag(key string) string {
+	for _, t := range m.Tags {
+		if t.Key == key {
+			return t.Value
+		}
+	}
+	return ""
+}
+
+func errTooManyTags(arn string) error { return errorf("TooManyTags", "Too many tags: '%s'", arn) }
+
+// mergeTags is old with the new ones added or in the place of those with the same key.
+func mergeTags(old, added []Tag) []Tag {
+	out := append([]Tag(nil), old...)
+	for _, t := range added {
+		if i := slices.IndexFunc(out, func(o Tag) bool { return o.Key == t.Key }); i >= 0 {
+			out[i] = t
+		} else {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Tags lists a resource's tags.
+func (c *Catalog) Tags(arn string) ([]Tag, error) {
+	m, a, err := c.tagged(arn)
+	if err != nil {
+		return nil, err
+	}
+	if m != nil {
+		return m.Tags, nil
+	}
+	return a.Tags, nil
+}
+
+// tagged finds the machine or the activity that carries tags.
+func (c *Catalog) tagged(arn string) (*Machine, *Activity, error) {
+	a, err := ExpectARN(arn, KindMachine, KindActivity)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.local(a) && a.Qualifier == "" {
+		if m := c.machine(a.Name); m != nil && a.Kind == KindMachine {
+			return m, nil, nil
+		}
+		if act := c.activity(a.Name); act != nil && a.Kind == KindActivity {
+			return nil, act, nil
+		}
+	}
+	return nil, nil, errorf("ResourceNotFound", "Resource not found: '%s'", arn)
+}
+
+// AddTags adds tags or changes their values.
+func (c *Catalog) AddTags(arn string, tags []Tag) error {
+	return c.changeTags(arn, func(old []Tag) []Tag { return mergeTags(old, tags) })
+}
+
+// RemoveTags removes tags by their keys.
+func (c *Catalog) RemoveTags(arn string, keys []string) error {
+	return c.changeTags(arn, func(old []Tag) []Tag {
+		return slices.DeleteFunc(slices.Clone(old), func(t Tag) bool { return slices.Contains(keys, t.Key) })
+	})
+}
+
+func (c *Catalog) changeTags(arn string, change func([]Tag) []Tag) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	m, a, err := c.tagged(arn)
+	if err != nil {
+		return err
+	}
+	if a != nil {
+		n := *a
+		if n.Tags = change(a.Tags); len(n.Tags) > maxTags {
+			return errTooManyTags(arn)
+		}
+		return c.putActivity(&n)
+	}
+	m = m.copy()
+	if m.Tags = change(m.Tags); len(m.Tags) > maxTags {
+		return errTooManyTags(arn)
+	}
+	return c.swap(m, machineDoc(m))
+}

@@ -1,0 +1,168 @@
+package catalog
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// initialRevision is how PublishStateMachineVersion names the revision that has no id.
+const initialRevision = "INITIAL"
+
+// Version is a published revision; nothing of it ever changes.
+type Version struct {
+	ARN         string    `json:"-"`
+	Number      int       `json:"number"`
+	Settings    Settings  `json:"settings"`
+	RevisionID  string    `json:"revisionId,omitempty"`
+	Description string    `json:"description,omitempty"`
+	Created     time.Time `json:"created"`
+}
+
+// version finds a version by its number as an ARN has it.
+func (m *Machine) version(number string) *Version {
+	n, err := strconv.Atoi(number)
+	if err != nil || strconv.Itoa(n) != number {
+		return nil
+	}
+	return m.versions[n]
+}
+
+// currentVersion is the latest version when it is of the current revision.
+func (m *Machine) currentVersion() *Version {
+	v := m.versions[m.LastVersion]
+	if v != nil && v.RevisionID == m.RevisionID {
+		return v
+	}
+	return nil
+}
+
+// addVersion publishes the current revision; the machine is a copy of the caller's.
+func (m *Machine) addVersion(description string, now time.Time) *Version {
+	m.LastVersion++
+	v := &Version{
+		ARN: m.ARN + ":" + strconv.Itoa(m.LastVersion), Number: m.LastVersion, Settings: m.Settings,
+		RevisionID: m.RevisionID, Description: description, Created: now,
+	}
+	m.versions[v.Number] = v
+	return v
+}
+
+func (m *Machine) roomForVersion() error {
+	if len(m.versions) < maxVersions {
+		return nil
+	}
+	return errorf("ServiceQuotaExceededException", "Version limit exceeded: %d versions of %s", maxVersions, m.ARN)
+}
+
+// Publish publishes the current revision. revision, unless empty, must be its id.
+func (c *Catalog) Publish(arn, revision, description string) (*Version, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	m, err := c.findUnqualified(arn)
+	if err != nil {
+		return nil, err
+	}
+	if current := cmp.Or(m.RevisionID, initialRevision); revision != "" && revision != current {
+		return nil, errorf("ConflictException", "Failed to publish the State Machine version for revision %s. "+
+			"The current State Machine revision is %s.", revision, current)
+	}
+	return c.publish(m, description)
+}
+
+// publish is idempotent: a revision is published once. The caller holds c.writing.
+func (c *Catalog) publish(m *Machine, description string) (*Version, error) {
+	if v := m.currentVersion(); v != nil {
+		if v.Description != description && description != "" {
+			return nil, errorf("ConflictException", "Failed to publish the State Machine version for revision %s. "+
+				"The revision is already published with another description.", cmp.Or(m.RevisionID, initialRevision))
+		}
+		return v, nil
+	}
+	if err := m.roomForVersion(); err != nil {
+		return nil, err
+	}
+	m = m.copy()
+	v := m.addVersion(description, c.now())
+	return v, c.swap(m, versionDoc(m.Name, v), machineDoc(m))
+}
+
+// Versions lists a machine's versions, newest first: those of a lower number than before (0: all), at most limit.
+func (c *Catalog) Versions(arn string, before, limit int) (page []*Version, more bool, err error) {
+	m, err := c.findUnqualified(arn)
+	if err != nil {
+		return nil, false, err
+	}
+	all := make([]*Version, 0, len(m.versions))
+	for _, v := range m.versions {
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b *Version) int { return cmp.Compare(b.Number, a.Number) })
+	page, more = pageOf(all, func(v *Version) bool { return before == 0 || v.Number < before }, limit)
+	return page, more, nil
+}
+
+// DeleteVersion removes a version unless an alias needs it. Deleting what is not there is no error.
+func (c *Catalog) DeleteVersion(arn string) error {
+	a, err := ExpectARN(arn, KindMachine)
+	if err != nil {
+		return err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	m := c.machine(a.Name)
+	if m == nil || !c.local(a) || m.version(a.Qualifier) == nil {
+		return nil
+	}
+	v := m.version(a.Qualifier)
+	if users := m.aliasesOf(v.ARN); len(users) > 0 {
+		return errorf("ConflictException", "Version to be deleted must not be referenced by an alias. "+
+			"Current list of aliases referencing this version: %s", bracketed(users))
+	}
+	m = m.copy()
+	delete(m.versions, v.Number)
+	return c.swap(m, store.Doc{Name: versionName(m.Name, v.Number)})
+}
+
+// Target is what a start needs to know of the machine, version or alias that it names.
+type Target struct {
+	Machine              *Machine
+	Settings             *Settings
+	RevisionID           string
+	VersionARN, AliasARN string
+}
+
+// Resolve finds what to start: an alias picks one of its versions by their weights.
+func (c *Catalog) Resolve(arn string) (Target, error) {
+	a, m, err := c.find(arn)
+	if err != nil {
+		return Target{}, err
+	}
+	if a.Qualifier == "" {
+		return Target{Machine: m, Settings: &m.Settings, RevisionID: m.RevisionID}, nil
+	}
+	t := Target{Machine: m}
+	v := m.version(a.Qualifier)
+	if alias := m.aliases[a.Qualifier]; alias != nil {
+		t.AliasARN = alias.ARN
+		v = m.versionByARN(alias.pick(rand.IntN(100)))
+	}
+	if v == nil {
+		return Target{}, errNoMachine(arn)
+	}
+	t.Settings, t.RevisionID, t.VersionARN = &v.Settings, v.RevisionID, v.ARN
+	return t, nil
+}
+
+func (m *Machine) versionByARN(arn string) *Version {
+	for _, v := range m.versions {
+		if v.ARN == arn {
+			return v
+		}
+	}
+	return nil
+}
