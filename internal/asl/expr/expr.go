@@ -36,7 +36,9 @@ func (e *Error) Error() string { return e.Name + ": " + e.Cause }
 type NoResultsError struct {
 	Path string // as written in the definition
 	At   string // the shortest part that is missing, in brackets: $['a']['b']
-	Msg  string // replaces the usual sentence, for what is there but cannot be entered
+	Msg  string // replaces the usual sentence, for what is missing before the end
+
+	pastEnd bool // the last step is an index past the end of an array
 }
 
 func (e *NoResultsError) Error() string {

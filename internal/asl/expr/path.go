@@ -186,9 +186,14 @@ func at(a []any, i int) (any, bool) {
 // is missing before it is named.
 func (p *Path) missing(i int, v any) *NoResultsError {
 	e := &NoResultsError{Path: p.text, At: p.bracketed(len(p.steps))}
-	_, object := v.(*value.Object)
-	if object && i < len(p.steps)-1 {
-		e.Msg = "Missing property in path " + p.bracketed(i+1)
+	last := i == len(p.steps)-1
+	switch v.(type) {
+	case *value.Object:
+		if !last {
+			e.Msg = "Missing property in path " + p.bracketed(i+1)
+		}
+	case []any:
+		e.pastEnd = last && p.steps[i].kind == stepIndices
 	}
 	return e
 }

@@ -4,33 +4,6 @@ import "errors"
 
 var errTODO = errors.New("not written yet")
 
-// Query is what stands in a ".$" field: a path or an intrinsic function.
-type Query struct{}
-
-// CompileQuery reads a path ($...), or an intrinsic (States.F(...)).
-func CompileQuery(text string) (*Query, error) { return nil, errTODO }
-
-// Path is the query's path, nil when it is an intrinsic.
-func (q *Query) Path() *Path { return nil }
-
-// Eval evaluates the query. Errors: *NoResultsError (a path as a whole), *Error (States.IntrinsicFailure).
-func (q *Query) Eval(s *Scope) (any, error) { return nil, errTODO }
-
-// Variables are the names of the variables it references, without $.
-func (q *Query) Variables() []string { return nil }
-
-// Template is a compiled payload template of JSONPath: Parameters, ResultSelector, ItemSelector, Assign.
-type Template struct{}
-
-// CompileTemplate reads a payload template.
-func CompileTemplate(v any) (*Template, error) { return nil, errTODO }
-
-// Eval gives the payload. Errors are *Error.
-func (t *Template) Eval(s *Scope) (any, error) { return nil, errTODO }
-
-// Variables are the names of the variables it references, without $.
-func (t *Template) Variables() []string { return nil }
-
 // JSONata is a compiled JSONata expression.
 type JSONata struct{}
 

@@ -1,0 +1,167 @@
+package expr
+
+import (
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Step Functions is written in Java, and that shows in a few places: States.Format prints objects as Java's maps, and
+// States.ArrayUnique gives the order of Java's hash sets. This file holds what is needed to agree with it.
+
+// javaText is a value as Java's String.valueOf shows it: {Id=1, Tags=[a, b]}.
+func javaText(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return string(appendJava(nil, v))
+}
+
+func appendJava(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case string:
+		return append(b, v...)
+	case []any:
+		b = append(b, '[')
+		for i, item := range v {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			b = appendJava(b, item)
+		}
+		return append(b, ']')
+	case *value.Object:
+		b = append(b, '{')
+		for i := range v.Len() {
+			if i > 0 {
+				b = append(b, ", "...)
+			}
+			k, item := v.At(i)
+			b = append(append(b, k...), '=')
+			b = appendJava(b, item)
+		}
+		return append(b, '}')
+	}
+	return value.Append(b, v)
+}
+
+func utf16Len(s string) int {
+	n := 0
+	for _, r := range s {
+		n += utf16.RuneLen(r)
+	}
+	return n
+}
+
+// javaSet are the different items of an array in the order in which a java.util.HashSet made from it gives them.
+func javaSet(items []any) []any {
+	type entry struct {
+		bucket uint32
+		v      any
+	}
+	buckets := uint32(16)
+	for float64(buckets) < float64(len(items))/0.75+1 {
+		buckets *= 2
+	}
+	seen := make(map[string]bool, len(items))
+	entries := make([]entry, 0, len(items))
+	for _, v := range items {
+		key := string(appendKey(nil, v))
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		h := uint32(javaHash(v)) //nolint:gosec // the bits are what is wanted
+		entries = append(entries, entry{(h ^ h>>16) & (buckets - 1), v})
+	}
+	sort.SliceStable(entries, func(i, j int) bool { return entries[i].bucket < entries[j].bucket })
+	out := make([]any, len(entries))
+	for i, e := range entries {
+		out[i] = e.v
+	}
+	return out
+}
+
+// appendKey writes a text that is the same for equal values only; the order of keys does not count.
+func appendKey(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case value.Number:
+		if i, ok := integer(v); ok {
+			return strconv.AppendInt(b, i, 10)
+		}
+		return append(strconv.AppendFloat(b, v.Float64(), 'g', -1, 64), 'f')
+	case []any:
+		b = append(b, '[')
+		for _, item := range v {
+			b = append(appendKey(b, item), ',')
+		}
+		return append(b, ']')
+	case *value.Object:
+		keys := append([]string{}, v.Keys()...)
+		sort.Strings(keys)
+		b = append(b, '{')
+		for _, k := range keys {
+			item, _ := v.Get(k)
+			b = append(value.AppendString(b, k), ':')
+			b = append(appendKey(b, item), ',')
+		}
+		return append(b, '}')
+	}
+	return value.Append(b, v)
+}
+
+// integer says whether a number is written as a whole one that fits in 64 bits: Java then holds no double.
+func integer(n value.Number) (int64, bool) {
+	if strings.ContainsAny(string(n), ".eE") {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(string(n), 10, 64)
+	return i, err == nil
+}
+
+// javaHash is hashCode of the Java value that Step Functions makes of v.
+func javaHash(v any) int32 {
+	switch v := v.(type) {
+	case bool:
+		if v {
+			return 1231
+		}
+		return 1237
+	case value.Number:
+		return javaNumberHash(v)
+	case string:
+		h := int32(0)
+		for _, u := range utf16.Encode([]rune(v)) {
+			h = 31*h + int32(u)
+		}
+		return h
+	case []any:
+		h := int32(1)
+		for _, item := range v {
+			h = 31*h + javaHash(item)
+		}
+		return h
+	case *value.Object:
+		h := int32(0)
+		for i := range v.Len() {
+			k, item := v.At(i)
+			h += javaHash(k) ^ javaHash(item)
+		}
+		return h
+	}
+	return 0
+}
+
+func javaNumberHash(n value.Number) int32 {
+	i, ok := integer(n)
+	if !ok {
+		i = int64(math.Float64bits(n.Float64())) //nolint:gosec // the bits are what is wanted
+	} else if i == int64(int32(i)) {
+		return int32(i)
+	}
+	return int32(i ^ int64(uint64(i)>>32)) //nolint:gosec // as Long.hashCode
+}
