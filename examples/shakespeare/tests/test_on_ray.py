@@ -1,0 +1,112 @@
+"""train.py and infer.py as rayorch runs them, on a real Ray of the test's own. Skipped where Ray is not installed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+EXAMPLE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+try:
+    import ray
+except ImportError:
+    ray = None
+
+STEPS = ["--steps=60", "--checkpoint-every=10", "--report-every=10", "--batch=512"]
+
+
+@unittest.skipIf(ray is None, "ray is not installed here: pip install 'ray[default]' numpy")
+class OnRayTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory(prefix="ro")
+        cls.addClassCleanup(cls.directory.cleanup)
+        cls.addClassCleanup(ray.shutdown)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="error", _temp_dir=cls.directory.name)
+        cls.address = ray.get_runtime_context().gcs_address
+
+    def start(self, script, run, *args, attempt="1", storage=None):
+        self.output = os.path.join(self.directory.name, f"{run}-{script}.json")
+        env = dict(
+            os.environ,
+            RAY_ADDRESS=self.address,
+            RAYORCH_STORAGE=os.path.join(self.directory.name, "storage", storage or run),
+            RAYORCH_RUN_ID=run,
+            RAYORCH_ATTEMPT=attempt,
+            RAYORCH_OUTPUT=self.output,
+        )
+        command = [sys.executable, os.path.join(EXAMPLE, script), *args]
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run_script(self, script, run, *args, attempt="1", storage=None, code=0):
+        """(the JSON that the script gave back, what it printed)"""
+        job = self.start(script, run, *args, attempt=attempt, storage=storage)
+        printed, _ = job.communicate(timeout=180)
+        self.assertEqual(job.returncode, code, printed)
+        if code:
+            self.assertFalse(os.path.exists(self.output))
+            return None, printed
+        with open(self.output, encoding="utf-8") as file:
+            return json.load(file), printed
+
+    def test_training_lowers_the_loss_and_says_so(self):
+        output, printed = self.run_script("train.py", "falls", *STEPS)
+        self.assertEqual(output["steps"], 60)
+        self.assertGreater(output["first_loss"], 4.0)  # about log(73): nothing is known yet
+        self.assertLess(output["loss"], 3.0)
+        self.assertLess(output["validation_loss"], 3.0)
+        metrics = re.findall(r"^metric loss=([\d.]+) validation=[\d.]+ chars_per_second=[\d.]+ step=(\d+)$", printed, re.M)
+        self.assertEqual([int(step) for _, step in metrics], [1, 10, 20, 30, 40, 50, 60])
+        self.assertLess(float(metrics[-1][0]), float(metrics[0][0]))
+
+    def test_a_retried_attempt_goes_on_and_ends_as_if_nothing_had_happened(self):
+        whole, _ = self.run_script("train.py", "whole", *STEPS)
+        _, printed = self.run_script("train.py", "broken", *STEPS, "--fail-at=35", code=1)
+        self.assertIn("failing at step 35", printed)
+        output, printed = self.run_script("train.py", "broken", *STEPS, "--fail-at=35", attempt="2")
+        self.assertIn("attempt 2 goes on from", printed)
+        self.assertEqual(output["resumed_at"], 30)
+        self.assertEqual(output["first_loss"], whole["first_loss"])
+        self.assertAlmostEqual(output["loss"], whole["loss"], places=3)
+
+    def test_asked_to_stop_it_keeps_where_it_is(self):
+        job = self.start("train.py", "stopped", "--steps=100000", "--report-every=1")
+        for line in job.stdout:
+            if "step=3" in line:
+                job.send_signal(signal.SIGTERM)
+                break
+        rest = job.stdout.read()
+        job.stdout.close()
+        self.assertEqual(job.wait(timeout=60), 143, rest)
+        kept = re.search(r"asked to stop: step (\d+) is in (.*)", rest)
+        self.assertTrue(os.path.exists(kept[2]))
+
+    def test_inference_reads_the_checkpoint_of_its_own_run(self):
+        self.run_script("train.py", "other", "--steps=3")
+        mine, _ = self.run_script("train.py", "mine", "--steps=2")
+        output, printed = self.run_script("infer.py", "mine", "--prompts=HAMLET.\\n|Rom.", "--length=40")
+        self.assertEqual((output["run"], output["step"]), ("mine", 2))
+        self.assertEqual(output["checkpoint"], mine["checkpoint"])
+        self.assertEqual([text["prompt"] for text in output["texts"]], ["HAMLET.\n", "Rom."])
+        for text in output["texts"]:
+            self.assertTrue(text["text"].startswith(text["prompt"]))
+            self.assertEqual(len(text["text"]), len(text["prompt"]) + 40)
+            self.assertIn(text["text"], printed)
+
+    def test_nobody_takes_another_runs_checkpoint(self):
+        self.run_script("train.py", "first", "--steps=1")
+        for script in ("train.py", "infer.py"):
+            _, printed = self.run_script(script, "second", storage="first", code=1)
+            self.assertIn("is of run first, this is run second", printed)
+
+    def test_inference_without_training_says_what_to_do(self):
+        _, printed = self.run_script("infer.py", "untrained", code=1)
+        self.assertIn("run train.py with the same", printed)
+
+
+if __name__ == "__main__":
+    unittest.main()
