@@ -17,3 +17,14 @@ type MapRun struct {
 	ItemReader, ItemBatcher, ResultWriter []byte // evaluated, JSON; empty without one
 	Items                                 []byte // JSON array, without an ItemReader
 }
+
+// RunningMaps lists the distributed Maps that were started and have not ended, for a restart.
+func (r *Run) RunningMaps() []MapRun { return nil }
+
+func (r *Run) startMapRun(f *frame) *failure {
+	return runtimeFailure(f, "Distributed Maps are not supported yet.")
+}
+
+func (r *Run) mapRunEnded(m MapRunEnded) {}
+
+func (r *Run) redrive() error { return nil }

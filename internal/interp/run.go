@@ -1,9 +1,13 @@
 package interp
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
 )
 
 // Status is an execution's status in the API's words.
@@ -49,19 +53,37 @@ type Head struct {
 	More         bool      // the last decision had More: apply Continue
 }
 
-// Run is one execution's state. It is not safe for use by several goroutines at once.
+// Run is one execution's state. It is not safe for use by several goroutines at once. After an error of Apply, or when a
+// decision could not be kept, the Run must be dropped and loaded again.
 type Run struct {
 	machine *asl.Machine
 	params  Params
 	head    Head
+
+	input     *data // params.Input
+	deadline  time.Time
+	nextFrame FrameID
+	frames    map[FrameID]*frame
+	queue     []FrameID // frames that can go on at once
+	timers    timers
+	resource  func(resource string) error
+
+	// of the decision being made
+	now      time.Time
+	decision Decision
+	size     int // bytes of events
+	touched  []FrameID
+	full     bool // the history has reached its limit
 }
 
 // New makes a run that has not begun: apply Start.
-func New(p Params, m *asl.Machine) *Run { return &Run{machine: m, params: p} }
+func New(p Params, m *asl.Machine) *Run {
+	return &Run{machine: m, params: p, input: textData(p.Input), nextFrame: firstFrame, frames: map[FrameID]*frame{}}
+}
 
-// Apply decides what follows from a fact at a time. A fact that comes too late (its task ended, the run closed) gives an
-// empty decision. An error means that the fact or the run is broken, never that the execution fails.
-func (r *Run) Apply(f Fact, now time.Time) (Decision, error) { return Decision{}, nil }
+// CheckResources gives the run a test of a Task's resource when it is scheduled: its error, such as
+// "The activity ... does not exist.", fails the state with States.Runtime. Without one all resources are taken.
+func (r *Run) CheckResources(check func(resource string) error) { r.resource = check }
 
 // Head is the run's head.
 func (r *Run) Head() Head { return r.head }
@@ -69,29 +91,237 @@ func (r *Run) Head() Head { return r.head }
 // Params is what the run was born with.
 func (r *Run) Params() Params { return r.params }
 
-// Running lists the tasks that were started and have not ended, for a restart.
-func (r *Run) Running() []Task { return nil }
+var (
+	errStarted    = errors.New("the run has started already")
+	errNotStarted = errors.New("the run has not started")
+)
 
-// RunningMaps lists the distributed Maps that were started and have not ended, for a restart.
-func (r *Run) RunningMaps() []MapRun { return nil }
+// Apply decides what follows from a fact at a time. A fact that comes too late (its task ended, the run closed) gives an
+// empty decision. An error means that the fact or the run is broken, never that the execution fails.
+func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
+	r.now = now.Truncate(time.Millisecond)
+	r.decision, r.size, r.touched = Decision{}, 0, r.touched[:0]
+	if err := r.take(f); err != nil {
+		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
+	}
+	r.goOn()
+	return r.decide(), nil
+}
 
-// AppendHead writes the head after dst.
-func (r *Run) AppendHead(dst []byte) []byte { return dst }
+func (r *Run) take(f Fact) error {
+	if _, isStart := f.(Start); isStart != (r.head.Status == "") {
+		if isStart {
+			return errStarted
+		}
+		return errNotStarted
+	}
+	if _, isRedrive := f.(Redrive); isRedrive {
+		return r.redrive()
+	}
+	if r.closed() {
+		return nil
+	}
+	switch f := f.(type) {
+	case Start:
+		return r.start()
+	case Continue:
+	case Wake:
+		r.wake()
+	case Abort:
+		r.abort(f)
+	case TaskStarted:
+		r.taskStarted(f)
+	case TaskSubmitted:
+		r.taskSubmitted(f)
+	case TaskHeartbeat:
+		r.taskHeartbeat(f)
+	case TaskEnded:
+		r.taskEnded(f)
+	case MapRunEnded:
+		r.mapRunEnded(f)
+	default:
+		return fmt.Errorf("unknown fact %T", f)
+	}
+	return nil
+}
 
-// AppendFrame writes a frame that a decision named Dirty after dst.
-func (r *Run) AppendFrame(dst []byte, id FrameID) []byte { return dst }
+func (r *Run) closed() bool { return r.head.Status != Running && r.head.Status != "" }
 
-// Load makes the run again of its head and all its frames that were written and are not gone.
-func Load(m *asl.Machine, head []byte, frames []StoredFrame) (*Run, error) { return nil, nil }
+func (r *Run) start() error {
+	if r.params.Program < 0 || r.params.Program >= len(r.machine.Programs) {
+		return fmt.Errorf("the definition has no program %d", r.params.Program)
+	}
+	if _, err := value.Parse(r.params.Input); err != nil {
+		return fmt.Errorf("input: %w", err)
+	}
+	r.head.Status = Running
+	r.frames[originFrame] = &frame{id: originFrame}
+	r.touch(r.frames[originFrame])
+	r.deadline = r.timeLimit(r.params.StartTime)
+	program := r.machine.Programs[r.params.Program]
+	root := &frame{id: rootFrame, kind: lineKind, phase: ready, program: program, state: program.StartAt, input: r.input}
+	r.frames[rootFrame] = root
+	r.emitFirst()
+	r.enqueue(root)
+	return nil
+}
 
-// DecodeHead reads a head alone.
-func DecodeHead(head []byte) (Head, error) { return Head{}, nil }
+// expressLimit is how long an Express execution may run.
+const expressLimit = 5 * time.Minute
 
-// DecodeParams reads the params of a run from its frame 1, which the first decision writes and none removes.
-func DecodeParams(frame []byte) (Params, error) { return Params{}, nil }
+// timeLimit is when a run that begins at a time is ended with TIMED_OUT; zero when never.
+func (r *Run) timeLimit(from time.Time) (limit time.Time) {
+	if r.params.Express {
+		limit = from.Add(expressLimit)
+	}
+	if t := r.machine.TimeoutSeconds; t > 0 && r.params.Program == 0 {
+		if own := from.Add(seconds(float64(t))); limit.IsZero() || own.Before(limit) {
+			limit = own
+		}
+	}
+	return limit
+}
 
-// ParseToken finds execution and task in a token. Whether the token is genuine is for Run.Token to say.
-func ParseToken(token string) (executionARN, task string, ok bool) { return "", "", false }
+// emitFirst: events 1 and 2 both follow event 0, as Step Functions numbers them.
+func (r *Run) emitFirst() {
+	r.head.LastEvent = 1
+	r.decision.Events = append(r.decision.Events, history.Event{
+		ID: 1, Time: r.now, Type: history.ExecutionStarted, Input: r.params.Input, RoleARN: r.params.RoleARN,
+		AliasARN: r.params.AliasARN, VersionARN: r.params.VersionARN,
+	})
+}
 
-// TaskOf is the running task whose token this is.
-func (r *Run) TaskOf(token string) (Task, bool) { return Task{}, false }
+// A decision is long when it has this many events or bytes: then it is cut, and More is set.
+const (
+	longEvents = 256
+	longBytes  = 1 << 20
+	// maxEvents is Step Functions' limit on a Standard execution's history.
+	maxEvents = 25000
+)
+
+// goOn lets every line that can go on do so, each as far as it comes, until all wait or the decision is long.
+func (r *Run) goOn() {
+	for len(r.queue) > 0 && !r.closed() {
+		f := r.frames[r.queue[0]]
+		if f != nil && f.canGo() {
+			if r.cut() {
+				return
+			}
+			r.step(f)
+			continue
+		}
+		r.queue = r.queue[1:]
+		if f != nil {
+			f.queued = false
+		}
+	}
+}
+
+// cut says that the decision ends here: it is long, or the history is full.
+func (r *Run) cut() bool {
+	if r.full {
+		r.close(Failed, &failure{name: "States.Runtime",
+			cause: fmt.Sprintf("The execution reached the maximum number of history events (%d).", maxEvents)})
+		return true
+	}
+	r.decision.More = len(r.decision.Events) >= longEvents || r.size >= longBytes
+	return r.decision.More
+}
+
+// canGo says that the frame waits for nothing. A group that starts a line goes on behind it in the queue.
+func (f *frame) canGo() bool {
+	if f.kind == groupKind {
+		return f.canStart()
+	}
+	return f.phase == ready || f.phase == redo
+}
+
+func (r *Run) step(f *frame) {
+	r.touch(f)
+	switch {
+	case f.kind == groupKind:
+		r.startLine(f)
+	case f.phase == ready:
+		r.enter(f)
+	default:
+		r.do(f)
+	}
+}
+
+// enqueue lets a frame go on in its turn.
+func (r *Run) enqueue(f *frame) {
+	r.touch(f)
+	if !f.queued {
+		f.queued = true
+		r.queue = append(r.queue, f.id)
+	}
+}
+
+func (r *Run) touch(f *frame) {
+	if !f.dirty {
+		f.dirty = true
+		r.touched = append(r.touched, f.id)
+	}
+}
+
+func (r *Run) add(f *frame) *frame {
+	f.id = r.nextFrame
+	r.nextFrame++
+	r.frames[f.id] = f
+	r.touch(f)
+	return f
+}
+
+func (r *Run) remove(f *frame) {
+	if f.stored {
+		r.decision.Gone = append(r.decision.Gone, f.id)
+	}
+	delete(r.frames, f.id)
+}
+
+// decide completes the decision.
+func (r *Run) decide() Decision {
+	for _, id := range r.touched {
+		if f := r.frames[id]; f != nil {
+			f.dirty, f.stored = false, true
+			r.decision.Dirty = append(r.decision.Dirty, id)
+		}
+	}
+	r.head.Wake = time.Time{}
+	if r.closed() {
+		r.decision.Closed = true
+	} else {
+		r.head.Wake = r.nextTimer()
+	}
+	r.head.More = r.decision.More
+	r.decision.Wake = r.head.Wake
+	d := r.decision
+	r.decision = Decision{}
+	return d
+}
+
+// emit appends an event that follows the frame's last one.
+func (r *Run) emit(f *frame, e history.Event) int64 {
+	e.Previous = f.last
+	id := r.emitAfter(e)
+	f.last = id
+	return id
+}
+
+// emitAfter appends an event whose Previous is set.
+func (r *Run) emitAfter(e history.Event) int64 {
+	if r.head.LastEvent >= maxEvents-1 && !r.params.Express {
+		r.full = true
+		return r.head.LastEvent
+	}
+	return r.emitLast(e)
+}
+
+// emitLast is emitAfter for events that end the history: there is always room for them.
+func (r *Run) emitLast(e history.Event) int64 {
+	r.head.LastEvent++
+	e.ID, e.Time = r.head.LastEvent, r.now
+	r.size += len(e.Input) + len(e.Output) + len(e.Parameters) + 64
+	r.decision.Events = append(r.decision.Events, e)
+	return e.ID
+}

@@ -1,0 +1,319 @@
+package interp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+)
+
+// version is the form of heads and frames; every version that was ever written is read (testdata has one of each).
+const version = 1
+
+var errBroken = errors.New("the stored run is damaged")
+
+// AppendHead writes the head after dst.
+func (r *Run) AppendHead(dst []byte) []byte {
+	w := writer{append(dst, version)}
+	h := &r.head
+	w.str(string(h.Status))
+	w.bytes(h.Output)
+	w.str(h.Error)
+	w.str(h.Cause)
+	w.time(h.StopTime)
+	w.int(int64(h.RedriveCount))
+	w.time(h.RedriveTime)
+	w.int(h.LastEvent)
+	w.time(h.Wake)
+	w.bool(h.More)
+	w.time(r.deadline)
+	w.int(int64(r.nextFrame))
+	return w.b
+}
+
+func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err error) {
+	d := reader{b: head}
+	if err := d.version(); err != nil {
+		return h, deadline, 0, err
+	}
+	h.Status = Status(d.str())
+	h.Output = d.bytes()
+	h.Error, h.Cause = d.str(), d.str()
+	h.StopTime = d.time()
+	h.RedriveCount = int(d.int())
+	h.RedriveTime = d.time()
+	h.LastEvent = d.int()
+	h.Wake = d.time()
+	h.More = d.bool()
+	deadline = d.time()
+	next = FrameID(d.int())
+	return h, deadline, next, d.end()
+}
+
+// DecodeHead reads a head alone.
+func DecodeHead(head []byte) (Head, error) {
+	h, _, _, err := decodeHead(head)
+	return h, err
+}
+
+// AppendFrame writes a frame that a decision named Dirty after dst.
+func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
+	w := writer{append(dst, version)}
+	if id == originFrame {
+		w.params(&r.params)
+		return w.b
+	}
+	f := r.frames[id]
+	w.b = append(w.b, byte(f.kind))
+	w.int(int64(f.parent))
+	switch f.kind {
+	case lineKind:
+		w.line(f)
+	case groupKind:
+		w.group(f)
+	default:
+		w.int(f.index)
+		w.bytes(f.input.bytes())
+	}
+	return w.b
+}
+
+func (w *writer) params(p *Params) {
+	for _, s := range []string{p.ExecutionARN, p.Name, p.MachineARN, p.MachineName, p.AliasARN, p.VersionARN, p.RoleARN,
+		p.Region, p.MapRunARN} {
+		w.str(s)
+	}
+	w.bool(p.Express)
+	w.bytes(p.Input)
+	w.time(p.StartTime)
+	w.b = binary.LittleEndian.AppendUint64(w.b, p.Seed)
+	w.int(int64(p.Program))
+	w.bytes(p.MapItem)
+}
+
+// DecodeParams reads the params of a run from its frame 1, which the first decision writes and none removes.
+func DecodeParams(frame []byte) (Params, error) {
+	d := reader{b: frame}
+	var p Params
+	if err := d.version(); err != nil {
+		return p, err
+	}
+	for _, s := range []*string{&p.ExecutionARN, &p.Name, &p.MachineARN, &p.MachineName, &p.AliasARN, &p.VersionARN, &p.RoleARN,
+		&p.Region, &p.MapRunARN} {
+		*s = d.str()
+	}
+	p.Express = d.bool()
+	p.Input = d.bytes()
+	p.StartTime = d.time()
+	p.Seed = d.fixed()
+	p.Program = int(d.int())
+	p.MapItem = d.bytes()
+	return p, d.end()
+}
+
+func (w *writer) line(f *frame) {
+	w.b = append(w.b, byte(f.phase))
+	w.int(int64(f.program.Index))
+	w.str(f.state.Name)
+	w.bytes(f.input.bytes())
+	for _, n := range []int64{f.index, f.last, f.before, f.entered, f.entries, int64(f.retried), int64(f.group)} {
+		w.int(n)
+	}
+	w.time(f.enteredAt)
+	w.time(f.timer)
+	w.int(int64(len(f.retries)))
+	for _, n := range f.retries {
+		w.int(int64(n))
+	}
+	w.vars(f.vars)
+	w.task(f.task)
+	w.bool(f.fail != nil)
+	if f.fail != nil {
+		w.str(f.fail.name)
+		w.str(f.fail.cause)
+	}
+}
+
+func (w *writer) vars(vars map[string]*data) {
+	names := make([]string, 0, len(vars))
+	for name := range vars {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	w.int(int64(len(names)))
+	for _, name := range names {
+		w.str(name)
+		w.bytes(vars[name].bytes())
+	}
+}
+
+func (w *writer) task(t *taskState) {
+	w.bool(t != nil)
+	if t == nil {
+		return
+	}
+	w.str(t.id)
+	w.bytes(t.input)
+	w.bytes(t.credentials)
+	w.str(t.token)
+	w.int(t.timeoutSeconds)
+	w.time(t.timeout)
+	w.int(int64(t.heartbeat))
+	w.time(t.beat)
+	w.bool(t.submitted)
+	w.int(int64(t.attempt))
+}
+
+func (w *writer) group(f *frame) {
+	for _, n := range []int64{f.started, f.ended, f.length, f.limit, f.startEvent, f.last, int64(f.items)} {
+		w.int(n)
+	}
+}
+
+// Load makes the run again of its head and all its frames that were written and are not gone.
+func Load(m *asl.Machine, head []byte, frames []StoredFrame) (*Run, error) {
+	r := &Run{machine: m, frames: make(map[FrameID]*frame, len(frames))}
+	var err error
+	if r.head, r.deadline, r.nextFrame, err = decodeHead(head); err != nil {
+		return nil, fmt.Errorf("load run: head: %w", err)
+	}
+	for _, s := range frames {
+		if err := r.loadFrame(s); err != nil {
+			return nil, fmt.Errorf("load run: frame %d: %w", s.ID, err)
+		}
+	}
+	if r.frames[originFrame] == nil || !r.closed() && r.frames[rootFrame] == nil {
+		return nil, errors.New("load run: frames are missing")
+	}
+	r.input = textData(r.params.Input)
+	if err := r.connect(); err != nil {
+		return nil, fmt.Errorf("load run: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Run) loadFrame(s StoredFrame) (err error) {
+	if s.ID == originFrame {
+		r.params, err = DecodeParams(s.Data)
+		r.frames[originFrame] = &frame{id: originFrame, stored: true}
+		return err
+	}
+	d := reader{b: s.Data}
+	if err := d.version(); err != nil {
+		return err
+	}
+	f := &frame{id: s.ID, stored: true, kind: kind(d.byte()), parent: FrameID(d.int())}
+	switch f.kind {
+	case lineKind:
+		d.line(f, r.machine)
+	case groupKind:
+		for _, n := range []*int64{&f.started, &f.ended, &f.length, &f.limit, &f.startEvent, &f.last} {
+			*n = d.int()
+		}
+		f.items = FrameID(d.int())
+	case itemsKind, doneKind:
+		f.index = d.int()
+		f.input = textData(d.bytes())
+	default:
+		return errBroken
+	}
+	r.frames[s.ID] = f
+	return d.end()
+}
+
+func (d *reader) line(f *frame, m *asl.Machine) {
+	f.phase = phase(d.byte())
+	program, state := d.int(), d.str()
+	if program < 0 || program >= int64(len(m.Programs)) || f.phase < ready || f.phase > aborted {
+		d.broken = true
+		return
+	}
+	f.program = m.Programs[program]
+	if f.state = f.program.States[state]; f.state == nil {
+		d.broken = true
+		return
+	}
+	f.input = textData(d.bytes())
+	var retried, group int64
+	for _, n := range []*int64{&f.index, &f.last, &f.before, &f.entered, &f.entries, &retried, &group} {
+		*n = d.int()
+	}
+	f.retried, f.group = int(retried), FrameID(group)
+	f.enteredAt, f.timer = d.time(), d.time()
+	for n := d.count(); n > 0; n-- {
+		f.retries = append(f.retries, int(d.int()))
+	}
+	for n := d.count(); n > 0; n-- {
+		name := d.str()
+		f.setVar(name, textData(d.bytes()))
+	}
+	f.task = d.task()
+	if d.bool() {
+		f.fail = &failure{name: d.str(), cause: d.str()}
+	}
+	if f.phase == working && f.task == nil || len(f.retries) > 0 && len(f.retries) != len(f.state.Retry) {
+		d.broken = true
+	}
+}
+
+func (d *reader) task() *taskState {
+	if !d.bool() {
+		return nil
+	}
+	return &taskState{id: d.str(), input: d.bytes(), credentials: d.bytes(), token: d.str(), timeoutSeconds: d.int(),
+		timeout: d.time(), heartbeat: time.Duration(d.int()), beat: d.time(), submitted: d.bool(), attempt: int(d.int())}
+}
+
+// connect makes what is not written: a group's lines and results, the queue, the timers.
+func (r *Run) connect() error {
+	ids := r.ids()
+	for _, id := range ids {
+		f := r.frames[id]
+		if err := r.connectFrame(f); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		f := r.frames[id]
+		if f.kind == groupKind && f.started != int64(len(f.lines)) {
+			return errBroken // every line that was started has a frame until the group ends
+		}
+		if !r.closed() {
+			r.arm(f)
+			if f.id != originFrame && f.canGo() {
+				f.queued = true
+				r.queue = append(r.queue, id)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Run) connectFrame(f *frame) error {
+	if f.id == originFrame || f.id == rootFrame {
+		return nil
+	}
+	parent := r.frames[f.parent]
+	if parent == nil || (parent.kind == groupKind) == (f.kind == groupKind) {
+		return errBroken
+	}
+	switch f.kind {
+	case lineKind:
+		parent.lines = append(parent.lines, f.id)
+		parent.running++
+	case doneKind:
+		if f.index < 0 || f.index >= int64(len(r.frames)) {
+			return errBroken
+		}
+		parent.lines = append(parent.lines, f.id)
+		parent.keep(f.index, f.input)
+	case groupKind:
+		if f.items != 0 && r.frames[f.items] == nil {
+			return errBroken
+		}
+	}
+	return nil
+}

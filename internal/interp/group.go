@@ -1,0 +1,305 @@
+package interp
+
+import (
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+func (r *Run) parallel(f *frame) *failure {
+	in, fail := r.arguments(f)
+	if fail != nil {
+		return fail
+	}
+	if in.tooBig() {
+		return dataLimit(f)
+	}
+	group := r.begin(f, int64(len(f.state.Branches)), history.Event{Type: history.ParallelStateStarted})
+	for i, b := range f.state.Branches {
+		r.addLine(group, b, in, int64(i), group.startEvent)
+	}
+	group.started = group.length
+	if group.length == 0 {
+		r.groupEnded(group)
+	}
+	return nil
+}
+
+// begin makes the group of a state that lets lines run beneath it.
+func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
+	group := r.add(&frame{kind: groupKind, parent: f.id, length: length})
+	group.startEvent = r.emit(f, started)
+	group.last = group.startEvent
+	f.phase, f.group = grouped, group.id
+	r.touch(f)
+	return group
+}
+
+func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) *frame {
+	line := r.add(&frame{kind: lineKind, phase: ready, parent: group.id, program: p, state: p.StartAt, input: in, index: index,
+		last: previous})
+	group.lines = append(group.lines, line.id)
+	group.running++
+	r.enqueue(line)
+	return line
+}
+
+// canStart says that the group has lines yet to start, and room for one.
+func (g *frame) canStart() bool {
+	return g.started < g.length && (g.limit == 0 || g.running < g.limit)
+}
+
+// startLine starts a Map's next iteration. Those that fill the Map's concurrency follow its start; a later one follows
+// the end of the one whose place it takes.
+func (r *Run) startLine(group *frame) {
+	f := r.frames[group.parent]
+	index := group.started
+	in, fail := r.itemInput(f, group, index)
+	if fail != nil {
+		r.failState(f, fail)
+		return
+	}
+	previous := group.startEvent
+	if group.limit > 0 && index >= group.limit {
+		previous = group.last
+	}
+	group.started++
+	e := history.Event{Type: history.MapIterationStarted, Name: f.state.Name, Index: index, Previous: previous}
+	r.addLine(group, f.state.Map.Processor, in, index, r.emitAfter(e))
+	if group.canStart() { // behind its line: that runs first
+		r.queue = r.queue[1:]
+		group.queued = false
+		r.enqueue(group)
+	}
+}
+
+// itemInput is what an iteration begins with.
+func (r *Run) itemInput(f, group *frame, index int64) (*data, *failure) {
+	item := r.item(group, index)
+	v, _ := item.Get("Value")
+	in := valueData(v)
+	if selector := f.state.Map.ItemSelector; selector != nil {
+		effective, fail := r.mapInput(f)
+		if fail != nil {
+			return nil, fail
+		}
+		scope := r.scope(f, effective.value(), onItem+uint64(index)<<8)
+		scope.Context = func() any { return r.context(f, item) }
+		v, err := selector.Eval(scope)
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		in = valueData(v)
+	}
+	if in.tooBig() {
+		return nil, dataLimit(f)
+	}
+	return in, nil
+}
+
+// mapInput is a Map's effective input.
+func (r *Run) mapInput(f *frame) (*data, *failure) {
+	if f.state.JSONata {
+		return f.input, nil
+	}
+	return r.path(f, f.state.InputPath, f.input)
+}
+
+func (r *Run) mapState(f *frame) *failure {
+	if f.state.Map.Processor.Distributed {
+		return r.startMapRun(f)
+	}
+	in, fail := r.mapInput(f)
+	if fail != nil {
+		return fail
+	}
+	items, fail := r.items(f, in)
+	if fail != nil {
+		return fail
+	}
+	var limit int64
+	if s := &f.state.Map.MaxConcurrency; s.Set() {
+		if limit, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+			return fail
+		}
+	}
+	list, _ := items.value().([]any)
+	group := r.begin(f, int64(len(list)), history.Event{Type: history.MapStateStarted, Length: int64(len(list))})
+	group.limit = limit
+	group.items = r.add(&frame{kind: itemsKind, parent: group.id, input: items}).id
+	if len(list) == 0 {
+		r.groupEnded(group)
+		return nil
+	}
+	r.enqueue(group)
+	return nil
+}
+
+// items is the array that a Map works on.
+func (r *Run) items(f *frame, in *data) (*data, *failure) {
+	m := f.state.Map
+	switch {
+	case m.ItemsExpr != nil:
+		v, err := m.ItemsExpr.Eval(r.scope(f, in.value(), onInput), "Items")
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		if _, ok := v.([]any); !ok {
+			return nil, r.evalFailure(f, m.ItemsExpr.WrongType("Items", "array", v))
+		}
+		return valueData(v), nil
+	case m.Items != nil:
+		v, err := m.Items.Eval(r.scope(f, in.value(), onInput))
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		in = valueData(v)
+	case !f.state.JSONata:
+		var fail *failure
+		if in, fail = r.path(f, m.ItemsPath, in); fail != nil {
+			return nil, fail
+		}
+	}
+	if _, ok := in.value().([]any); !ok {
+		return nil, r.noArray(f, in)
+	}
+	return in, nil
+}
+
+func (r *Run) noArray(f *frame, in *data) *failure {
+	if f.state.JSONata {
+		fail := runtimeFailure(f, "Map state input must be an array but was: %s", value.Text(in.value()))
+		fail.name, fail.evaluation = "States.QueryEvaluationError", true
+		return fail
+	}
+	if p := f.state.Map.ItemsPath.Path; p != nil {
+		return runtimeFailure(f, "Reference path \"%s\" must point to array.", p.Text())
+	}
+	return runtimeFailure(f, "Reference path \"$\" must point to array.")
+}
+
+// lineEnded counts a line that reached its end, and keeps its output until the group's end.
+func (r *Run) lineEnded(line *frame) {
+	group := r.frames[line.parent]
+	f := r.frames[group.parent]
+	r.touch(group)
+	group.last = line.last
+	group.running--
+	group.ended++
+	line.kind, line.phase, line.state, line.vars = doneKind, 0, nil, nil
+	group.keep(line.index, line.input)
+	if group.items != 0 {
+		id := r.emitAfter(history.Event{Type: history.MapIterationSucceeded, Name: f.state.Name, Index: line.index, Previous: line.last})
+		if group.ended == group.length {
+			group.last = id
+		}
+	}
+	if group.ended == group.length {
+		r.groupEnded(group)
+	} else if group.canStart() {
+		r.enqueue(group)
+	}
+}
+
+// keep puts a line's output in its place.
+func (g *frame) keep(index int64, out *data) {
+	for int64(len(g.results)) <= index {
+		g.results = append(g.results, nil)
+	}
+	g.results[index] = out
+}
+
+// groupEnded ends the state whose lines have all ended.
+func (r *Run) groupEnded(group *frame) {
+	f := r.frames[group.parent]
+	list := make([]any, len(group.results))
+	for i, res := range group.results {
+		if res != nil {
+			list[i] = res.value()
+		}
+	}
+	succeeded := history.ParallelStateSucceeded
+	if group.items != 0 {
+		succeeded = history.MapStateSucceeded
+	}
+	f.last = group.last
+	r.emitAfter(history.Event{Type: succeeded, Previous: group.last})
+	r.dissolve(f)
+	if fail := r.endState(f, valueData(list)); fail != nil {
+		r.failState(f, fail)
+	}
+}
+
+// lineFailed hands a line's failure to the state above it.
+func (r *Run) lineFailed(line *frame, fail *failure) {
+	group := r.frames[line.parent]
+	f := r.frames[group.parent]
+	if group.items != 0 {
+		r.emitAfter(history.Event{Type: history.MapIterationFailed, Name: f.state.Name, Index: line.index, Previous: line.last})
+	}
+	f.last = line.last
+	r.freezeLines(group, line)
+	r.failState(f, fail)
+}
+
+// freezeLines stops the lines of a group beside the one that failed.
+func (r *Run) freezeLines(group, except *frame) {
+	for _, id := range group.lines {
+		line := r.frames[id]
+		if line == nil || line == except || line.kind != lineKind || line.phase == aborted || line.phase == failed {
+			continue
+		}
+		r.abortLine(group, line)
+	}
+}
+
+func (r *Run) abortLine(group, line *frame) {
+	if line.group != 0 {
+		r.freezeLines(r.frames[line.group], nil)
+	}
+	if t, ok := abortedEvents[line.state.Type]; ok && line.phase != ready {
+		r.emit(line, history.Event{Type: t})
+	}
+	if group.items != 0 {
+		f := r.frames[group.parent]
+		r.emitAfter(history.Event{Type: history.MapIterationAborted, Name: f.state.Name, Index: line.index, Previous: line.last})
+	}
+	r.freeze(line)
+}
+
+var abortedEvents = map[string]history.Type{
+	asl.Task: history.TaskStateAborted, asl.Wait: history.WaitStateAborted,
+	asl.Parallel: history.ParallelStateAborted, asl.Map: history.MapStateAborted,
+}
+
+// groupFailed shows that a Parallel or Map failed, when it had begun or when an expression of it failed.
+func (r *Run) groupFailed(f *frame, fail *failure) {
+	t, isGroup := groupFailures[f.state.Type]
+	if isGroup && (f.group != 0 || fail.evaluation) {
+		r.emit(f, history.Event{Type: t})
+	}
+}
+
+var groupFailures = map[string]history.Type{
+	asl.Parallel: history.ParallelStateFailed, asl.Map: history.MapStateFailed,
+}
+
+// dissolve removes the group beneath a line, and all that runs in it.
+func (r *Run) dissolve(f *frame) {
+	if f.group == 0 {
+		return
+	}
+	group := r.frames[f.group]
+	f.group = 0
+	for _, id := range group.lines {
+		if line := r.frames[id]; line != nil {
+			r.stopWork(line)
+			r.dissolve(line)
+			r.remove(line)
+		}
+	}
+	if group.items != 0 {
+		r.remove(r.frames[group.items])
+	}
+	r.remove(group)
+}

@@ -1,0 +1,124 @@
+package interp
+
+import (
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// enter begins the line's state.
+func (r *Run) enter(f *frame) {
+	f.before = f.last
+	f.enteredAt = r.now
+	f.retries, f.retried = nil, 0
+	f.entered = r.emit(f, history.Event{Type: history.Entered(f.state.Type), Name: f.state.Name, Input: f.input.bytes()})
+	r.do(f)
+}
+
+// do does what the state is for: it ends the state, or leaves it waiting for something.
+func (r *Run) do(f *frame) {
+	f.entries++
+	if fail := workers[f.state.Type](r, f); fail != nil {
+		r.failState(f, fail)
+	}
+}
+
+// workers do the work of each type of state.
+var workers map[string]func(*Run, *frame) *failure
+
+func init() { // a variable's initialiser would refer to itself through leave
+	workers = map[string]func(*Run, *frame) *failure{
+		asl.Pass:     (*Run).pass,
+		asl.Task:     (*Run).schedule,
+		asl.Choice:   (*Run).choice,
+		asl.Wait:     (*Run).wait,
+		asl.Succeed:  func(r *Run, f *frame) *failure { return r.endState(f, nil) },
+		asl.Fail:     (*Run).failOn,
+		asl.Parallel: (*Run).parallel,
+		asl.Map:      (*Run).mapState,
+	}
+}
+
+func (r *Run) pass(f *frame) *failure {
+	s := f.state
+	if s.JSONata {
+		return r.endState(f, nil)
+	}
+	result, fail := r.arguments(f)
+	if fail != nil {
+		return fail
+	}
+	if s.HasResult {
+		result = valueData(s.Result)
+	}
+	return r.endState(f, result)
+}
+
+// endState ends the state with a result (nil: it has none, and its input goes on).
+func (r *Run) endState(f *frame, result *data) *failure {
+	out, fail := r.output(f, result)
+	if fail != nil {
+		return fail
+	}
+	assigned, fail := r.assign(f, f.state.Assign, result, nil)
+	if fail != nil {
+		return fail
+	}
+	r.leave(f, out, assigned, f.state.Next)
+	return nil
+}
+
+// leave ends the state: its variables become visible, and the line goes on or ends.
+func (r *Run) leave(f *frame, out *data, assigned *value.Object, next *asl.State) {
+	e := history.Event{Type: history.Exited(f.state.Type), Name: f.state.Name, Output: out.bytes()}
+	for i := range assigned.Len() {
+		name, v := assigned.At(i)
+		if e.AssignedVariables == nil {
+			e.AssignedVariables = make(map[string]string, assigned.Len())
+		}
+		d := valueData(v)
+		e.AssignedVariables[name] = string(d.bytes())
+		f.setVar(name, d)
+	}
+	r.emit(f, e)
+	f.input, f.state, f.phase = out, next, ready
+	f.fail, f.task = nil, nil
+	if next == nil {
+		r.endLine(f)
+		return
+	}
+	r.enqueue(f)
+}
+
+// setVar copies the map on write: a former decision's frame may still share it.
+func (f *frame) setVar(name string, d *data) {
+	if f.vars == nil {
+		f.vars = map[string]*data{}
+	}
+	f.vars[name] = d
+}
+
+// endLine ends a line that reached its end with f.input as output.
+func (r *Run) endLine(f *frame) {
+	if f.id != rootFrame {
+		r.lineEnded(f)
+		return
+	}
+	r.emitFinal(history.Event{Type: history.ExecutionSucceeded, Previous: f.last, Output: f.input.bytes()})
+	r.head.Output = f.input.bytes()
+	r.head.Status, r.head.StopTime = Succeeded, r.now
+	r.removeAll()
+}
+
+func (r *Run) emitFinal(e history.Event) { r.emitLast(e) }
+
+// removeAll forgets the lines of a run that nobody can redrive.
+func (r *Run) removeAll() {
+	for id, f := range r.frames {
+		if id != originFrame {
+			r.remove(f)
+		}
+	}
+	sortIDs(r.decision.Gone)
+	r.queue, r.timers = nil, nil
+}

@@ -1,0 +1,122 @@
+package interp
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// scalar evaluates a field that may be a literal, a path or an expression. input is the state's effective input.
+func (r *Run) scalar(f *frame, s *asl.Scalar, input *data) (any, *failure) {
+	switch {
+	case s.Query != nil:
+		v, err := s.Query.Eval(r.scope(f, input.value(), onScalar))
+		if err != nil {
+			return nil, r.pathFailure(f, pathText(s.Query), err)
+		}
+		return v, nil
+	case s.Expr != nil:
+		v, err := s.Expr.Eval(r.scope(f, input.value(), onScalar), s.Field)
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		return v, nil
+	}
+	return s.Literal, nil
+}
+
+func pathText(q *expr.Query) string {
+	if p := q.Path(); p != nil {
+		return p.Text()
+	}
+	return ""
+}
+
+// integer evaluates a field that must be a whole number from 0 up to max.
+func (r *Run) integer(f *frame, s *asl.Scalar, input *data, max int64) (int64, *failure) {
+	v, fail := r.scalar(f, s, input)
+	if fail != nil {
+		return 0, fail
+	}
+	if n, ok := v.(value.Number); ok {
+		if i, whole := n.Int64(); whole && i >= 0 && i <= max {
+			return i, nil
+		}
+	}
+	if s.Expr != nil {
+		return 0, r.evalFailure(f, s.Expr.WrongType(s.Field, "number", v))
+	}
+	return 0, runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid integer: %s", s.Field, plain(v),
+		fieldText(s))
+}
+
+// number evaluates a field that must be a number from 0 up to max.
+func (r *Run) number(f *frame, s *asl.Scalar, input *data, max float64) (float64, *failure) {
+	v, fail := r.scalar(f, s, input)
+	if fail != nil {
+		return 0, fail
+	}
+	if n, ok := v.(value.Number); ok {
+		if x := n.Float64(); x >= 0 && x <= max && !math.IsNaN(x) {
+			return x, nil
+		}
+	}
+	if s.Expr != nil {
+		return 0, r.evalFailure(f, s.Expr.WrongType(s.Field, "number", v))
+	}
+	return 0, runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid number: %s", s.Field, plain(v),
+		fieldText(s))
+}
+
+// str evaluates a field that must be a string.
+func (r *Run) str(f *frame, s *asl.Scalar, input *data) (string, *failure) {
+	if !s.Set() {
+		return "", nil
+	}
+	v, fail := r.scalar(f, s, input)
+	if fail != nil {
+		return "", fail
+	}
+	text, ok := v.(string)
+	if ok {
+		return text, nil
+	}
+	if s.Expr != nil {
+		return "", r.evalFailure(f, s.Expr.WrongType(s.Field, "string", v))
+	}
+	return "", runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid string: %s", s.Field, plain(v),
+		fieldText(s))
+}
+
+func fieldText(s *asl.Scalar) string {
+	if s.Query != nil {
+		return pathText(s.Query)
+	}
+	return value.Text(s.Literal)
+}
+
+// plain is a value in a message: strings without quotes.
+func plain(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	return value.Text(v)
+}
+
+// maxSeconds is how long anything may take: a Standard execution ends after a year.
+const maxSeconds = 99999999
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
+// ParseTimestamp reads the States Language's profile of ISO 8601 (RFC 3339 with a capital T, and Z or an offset).
+func ParseTimestamp(s string) (time.Time, bool) {
+	if len(s) < 20 || s[10] != 'T' || strings.HasSuffix(s, "z") || strings.Contains(s, ",") {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	return t, err == nil
+}

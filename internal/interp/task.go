@@ -1,0 +1,316 @@
+package interp
+
+import (
+	"encoding/base64"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// schedule begins a Task's work.
+func (r *Run) schedule(f *frame) *failure {
+	t := &taskState{id: r.taskID(f), attempt: f.retried + 1}
+	t.token = r.makeToken(t.id)
+	f.task = t
+	in, fail := r.arguments(f)
+	if fail == nil {
+		fail = r.limits(f, t, in)
+	}
+	if fail == nil {
+		fail = r.checkResource(f)
+	}
+	if fail == nil && in.tooBig() {
+		fail = dataLimit(f)
+	}
+	if fail != nil {
+		f.task = nil
+		return fail
+	}
+	t.input = in.bytes()
+	f.phase = working
+	r.scheduled(f, t)
+	r.arm(f)
+	r.touch(f)
+	r.decision.Tasks = append(r.decision.Tasks, r.task(f))
+	return nil
+}
+
+func (r *Run) taskID(f *frame) string {
+	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
+}
+
+func (r *Run) checkResource(f *frame) *failure {
+	if r.resource == nil {
+		return nil
+	}
+	if err := r.resource(f.state.Resource); err != nil {
+		return runtimeFailure(f, "%s", err.Error())
+	}
+	return nil
+}
+
+// limits evaluates the timeouts and the credentials.
+func (r *Run) limits(f *frame, t *taskState, in *data) *failure {
+	s := f.state
+	if s.TimeoutSeconds.Set() {
+		n, fail := r.integer(f, &s.TimeoutSeconds, in, maxSeconds)
+		if fail != nil {
+			return fail
+		}
+		t.timeoutSeconds = n
+		t.timeout = r.now.Add(seconds(float64(n)))
+	}
+	if s.HeartbeatSeconds.Set() {
+		n, fail := r.integer(f, &s.HeartbeatSeconds, in, maxSeconds)
+		if fail != nil {
+			return fail
+		}
+		t.heartbeat = seconds(float64(n))
+		t.beat = r.now.Add(t.heartbeat)
+	}
+	if s.Credentials != nil {
+		v, err := s.Credentials.Eval(r.scope(f, in.value(), onScalar))
+		if err != nil {
+			return r.evalFailure(f, err)
+		}
+		t.credentials = value.Bytes(v)
+	}
+	return nil
+}
+
+// task is the frame's task as the engine gets it.
+func (r *Run) task(f *frame) Task {
+	t := f.task
+	return Task{ID: t.id, Frame: f.id, State: f.state.Name, Attempt: t.attempt, Resource: f.state.Resource, Input: t.input,
+		Timeout: t.timeout, Heartbeat: t.heartbeat, Token: t.token, Credentials: t.credentials, Submitted: t.submitted}
+}
+
+// service is how events name what a Task calls.
+type service struct {
+	kind       resourceKind
+	typ, name  string // TaskScheduled's resourceType and resource
+	submits    bool   // .sync and .waitForTaskToken show TaskSubmitted
+	isActivity bool
+}
+
+type resourceKind byte
+
+const (
+	integration resourceKind = iota // arn:aws:states:::service:action
+	lambda                          // a function's own ARN
+	activity                        // an activity's ARN
+)
+
+func serviceOf(resource string) service {
+	parts := strings.SplitN(resource, ":", 7)
+	if len(parts) < 7 {
+		return service{typ: resource, name: resource}
+	}
+	switch {
+	case parts[2] == "lambda":
+		return service{kind: lambda, name: resource}
+	case parts[5] == "activity":
+		return service{kind: activity, name: resource}
+	}
+	typ, name := parts[5], parts[6]
+	if i := strings.LastIndexByte(name, ':'); i >= 0 { // aws-sdk:sfn:sendTaskSuccess
+		typ, name = typ+":"+name[:i], name[i+1:]
+	}
+	return service{typ: typ, name: name,
+		submits: strings.Contains(name, ".sync") || strings.HasSuffix(name, ".waitForTaskToken")}
+}
+
+func (r *Run) scheduled(f *frame, t *taskState) {
+	s := serviceOf(f.state.Resource)
+	e := history.Event{Resource: s.name, TimeoutSeconds: t.timeoutSeconds, HeartbeatSeconds: int64(t.heartbeat / time.Second),
+		CredentialsARN: roleOf(t.credentials)}
+	switch s.kind {
+	case lambda:
+		e.Type, e.Input = history.LambdaFunctionScheduled, t.input
+		r.emit(f, e)
+		r.emit(f, history.Event{Type: history.LambdaFunctionStarted})
+	case activity:
+		e.Type, e.Input = history.ActivityScheduled, t.input
+		r.emit(f, e)
+	default:
+		e.Type, e.ResourceType, e.Region, e.Parameters = history.TaskScheduled, s.typ, r.params.Region, t.input
+		r.emit(f, e)
+		r.emit(f, history.Event{Type: history.TaskStarted, Resource: s.name, ResourceType: s.typ})
+	}
+}
+
+func roleOf(credentials []byte) string {
+	if len(credentials) == 0 {
+		return ""
+	}
+	o, _ := textData(credentials).value().(*value.Object)
+	v, _ := o.Get("RoleArn")
+	s, _ := v.(string)
+	return s
+}
+
+// working finds the line whose running task this is.
+func (r *Run) working(id string) *frame {
+	number, _, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return nil
+	}
+	f := r.frames[FrameID(n)]
+	if f == nil || f.phase != working || f.task == nil || f.task.id != id {
+		return nil
+	}
+	return f
+}
+
+func (r *Run) taskStarted(s TaskStarted) {
+	f := r.working(s.Task)
+	if f == nil || serviceOf(f.state.Resource).kind != activity || f.task.submitted {
+		return
+	}
+	f.task.submitted = true
+	r.touch(f)
+	r.beat(f)
+	r.emit(f, history.Event{Type: history.ActivityStarted, WorkerName: s.Worker})
+}
+
+func (r *Run) taskSubmitted(s TaskSubmitted) {
+	f := r.working(s.Task)
+	if f == nil || f.task.submitted {
+		return
+	}
+	f.task.submitted = true
+	r.touch(f)
+	if sv := serviceOf(f.state.Resource); sv.submits {
+		r.emit(f, history.Event{Type: history.TaskSubmitted, Resource: sv.name, ResourceType: sv.typ, Output: s.Output})
+	}
+}
+
+func (r *Run) taskHeartbeat(h TaskHeartbeat) {
+	if f := r.working(h.Task); f != nil {
+		r.touch(f)
+		r.beat(f)
+	}
+}
+
+// beat begins the heartbeat's time anew.
+func (r *Run) beat(f *frame) {
+	if f.task.heartbeat > 0 {
+		f.task.beat = r.now.Add(f.task.heartbeat)
+		r.arm(f)
+	}
+}
+
+func (r *Run) taskEnded(t TaskEnded) {
+	f := r.working(t.Task)
+	if f == nil {
+		return
+	}
+	r.touch(f)
+	if t.Error != "" || t.Output == nil {
+		r.taskFailed(f, t)
+		return
+	}
+	v, err := value.Parse(t.Output)
+	if err != nil {
+		r.taskFailed(f, TaskEnded{Error: "States.Runtime", Cause: "The task's output is not valid JSON: " + err.Error()})
+		return
+	}
+	out := &data{v: v, parsed: true, text: t.Output}
+	if out.tooBig() {
+		fail := dataLimit(f)
+		r.taskFailed(f, TaskEnded{Error: fail.name, Cause: fail.cause})
+		return
+	}
+	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].succeeded, Output: t.Output})
+	if fail := r.endState(f, out); fail != nil {
+		f.task = nil
+		r.failState(f, fail)
+	}
+}
+
+// taskEvents are the types of the events that a task of each kind ends with.
+var taskEvents = map[resourceKind]struct{ succeeded, failed, timedOut history.Type }{
+	integration: {history.TaskSucceeded, history.TaskFailed, history.TaskTimedOut},
+	lambda:      {history.LambdaFunctionSucceeded, history.LambdaFunctionFailed, history.LambdaFunctionTimedOut},
+	activity:    {history.ActivitySucceeded, history.ActivityFailed, history.ActivityTimedOut},
+}
+
+func (r *Run) endTask(f *frame, e history.Event) {
+	if s := serviceOf(f.state.Resource); s.kind == integration {
+		e.Resource, e.ResourceType = s.name, s.typ
+	}
+	r.emit(f, e)
+}
+
+func (r *Run) taskFailed(f *frame, t TaskEnded) {
+	fail := &failure{name: clip(t.Error, maxError), cause: clip(t.Cause, maxCause)}
+	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].failed, Error: fail.name, Cause: fail.cause})
+	r.failState(f, fail)
+}
+
+// taskTimedOut ends a task that ran, or was silent, for too long.
+func (r *Run) taskTimedOut(f *frame) {
+	r.decision.Stops = append(r.decision.Stops, f.task.id)
+	fail := &failure{name: "States.Timeout"}
+	if t := f.task.timeout; t.IsZero() || t.After(r.now) {
+		fail.name = "States.HeartbeatTimeout"
+	}
+	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name})
+	r.failState(f, fail)
+}
+
+// Running lists the tasks that were started and have not ended, for a restart.
+func (r *Run) Running() []Task {
+	var tasks []Task
+	for _, id := range r.ids() {
+		if f := r.frames[id]; f.phase == working && f.task != nil {
+			tasks = append(tasks, r.task(f))
+		}
+	}
+	return tasks
+}
+
+func (r *Run) ids() []FrameID {
+	ids := make([]FrameID, 0, len(r.frames))
+	for id := range r.frames {
+		ids = append(ids, id)
+	}
+	sortIDs(ids)
+	return ids
+}
+
+// makeToken is the task's token: who holds it can end the task, so it holds a proof made of the run's seed.
+func (r *Run) makeToken(task string) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%016x%s %s", h.Sum64(), task, r.params.ExecutionARN))
+}
+
+// ParseToken finds execution and task in a token. Whether the token is genuine is for TaskOf to say.
+func ParseToken(token string) (executionARN, task string, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) < 17 {
+		return "", "", false
+	}
+	task, executionARN, ok = strings.Cut(string(b[16:]), " ")
+	return executionARN, task, ok
+}
+
+// TaskOf is the running task whose token this is.
+func (r *Run) TaskOf(token string) (Task, bool) {
+	_, id, ok := ParseToken(token)
+	if !ok {
+		return Task{}, false
+	}
+	f := r.working(id)
+	if f == nil || f.task.token != token {
+		return Task{}, false
+	}
+	return r.task(f), true
+}

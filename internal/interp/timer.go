@@ -1,0 +1,163 @@
+package interp
+
+import (
+	"container/heap"
+	"slices"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/history"
+)
+
+// timers is a heap of when frames may have something due. An entry may be stale: the frame says what is true.
+type timers []timer
+
+type timer struct {
+	at time.Time
+	id FrameID
+}
+
+func (t timers) Len() int { return len(t) }
+func (t timers) Less(i, j int) bool {
+	return t[i].at.Before(t[j].at) || t[i].at.Equal(t[j].at) && t[i].id < t[j].id
+}
+func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }
+func (t *timers) Pop() any {
+	old := *t
+	last := old[len(old)-1]
+	*t = old[:len(old)-1]
+	return last
+}
+
+func (r *Run) setTimer(f *frame, at time.Time) {
+	f.timer = at
+	r.arm(f)
+}
+
+// arm puts the frame's earliest deadline on the heap.
+func (r *Run) arm(f *frame) {
+	if at := f.due(); !at.IsZero() {
+		heap.Push(&r.timers, timer{at, f.id})
+	}
+}
+
+// due is the frame's earliest deadline; zero when it has none.
+func (f *frame) due() time.Time {
+	switch {
+	case f.phase == waiting || f.phase == retrying:
+		return f.timer
+	case f.phase == working && f.task != nil:
+		return earlier(f.task.timeout, f.task.beat)
+	}
+	return time.Time{}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// nextTimer is the run's earliest deadline. It drops stale entries on the way.
+func (r *Run) nextTimer() time.Time {
+	for len(r.timers) > 0 {
+		top := r.timers[0]
+		if f := r.frames[top.id]; f != nil && f.due().Equal(top.at) {
+			return earlier(top.at, r.deadline)
+		}
+		heap.Pop(&r.timers)
+	}
+	return r.deadline
+}
+
+// wake fires what is due.
+func (r *Run) wake() {
+	if !r.deadline.IsZero() && !r.deadline.After(r.now) {
+		r.close(TimedOut, &failure{})
+		return
+	}
+	for at := r.nextTimer(); len(r.timers) > 0 && !at.IsZero() && !at.After(r.now); at = r.nextTimer() {
+		f := r.frames[heap.Pop(&r.timers).(timer).id]
+		r.touch(f)
+		r.fire(f)
+		if r.closed() || len(r.decision.Events) >= longEvents {
+			return
+		}
+	}
+}
+
+func (r *Run) fire(f *frame) {
+	f.timer = time.Time{}
+	switch f.phase {
+	case waiting:
+		if fail := r.endState(f, nil); fail != nil {
+			r.failState(f, fail)
+		}
+	case retrying:
+		f.phase = redo
+		r.enqueue(f)
+	case working:
+		r.taskTimedOut(f)
+	}
+}
+
+// close ends the run without an output. Its lines stay, frozen, for a redrive.
+func (r *Run) close(status Status, fail *failure) {
+	root := r.frames[rootFrame]
+	e := history.Event{Error: fail.name, Cause: fail.cause}
+	switch status {
+	case TimedOut:
+		e.Type = history.ExecutionTimedOut
+	case Aborted:
+		e.Type = history.ExecutionAborted
+	default:
+		e.Type, e.Previous = history.ExecutionFailed, root.last
+	}
+	r.emitLast(e)
+	r.head.Status, r.head.StopTime, r.head.Error, r.head.Cause = status, r.now, fail.name, fail.cause
+	r.freezeAll()
+	r.queue, r.timers, r.deadline = nil, nil, time.Time{}
+}
+
+// freezeAll stops what still runs.
+func (r *Run) freezeAll() {
+	ids := make([]FrameID, 0, len(r.frames))
+	for id, f := range r.frames {
+		if f.kind == lineKind {
+			ids = append(ids, id)
+		}
+	}
+	sortIDs(ids)
+	for _, id := range ids {
+		r.freeze(r.frames[id])
+	}
+}
+
+// freeze stops a line's work; a line that has failed stays so.
+func (r *Run) freeze(f *frame) {
+	r.stopWork(f)
+	if f.phase != failed && f.phase != grouped {
+		f.phase = aborted
+	}
+	f.timer = time.Time{}
+	r.touch(f)
+}
+
+// stopWork stops the line's task or map run, if it has one.
+func (r *Run) stopWork(f *frame) {
+	if f.task == nil {
+		return
+	}
+	switch f.phase {
+	case working:
+		r.decision.Stops = append(r.decision.Stops, f.task.id)
+	case mapping:
+		r.decision.StopMapRuns = append(r.decision.StopMapRuns, f.task.id)
+	}
+	f.task = nil
+}
+
+func (r *Run) abort(a Abort) { r.close(Aborted, &failure{name: a.Error, cause: a.Cause}) }
+
+func sortIDs(ids []FrameID) { slices.Sort(ids) }
