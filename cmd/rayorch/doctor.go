@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+// check is one thing that doctor looked at.
+type check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Found  string `json:"found"`
+	Advice string `json:"advice,omitempty"` // how to get what is missing, or what will happen by itself
+	// Needed says that runs cannot work without it.
+	Needed bool `json:"needed"`
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var o rayOptions
+	c := &cobra.Command{
+		Use:     "doctor",
+		Short:   "tell what is missing here to run pipelines, and how to get it",
+		Long:    "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory. It changes nothing.",
+		Example: "  rayorch doctor",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.doctor(c.Context(), o)
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+func (a *app) doctor(ctx context.Context, o rayOptions) error {
+	checks := []check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()}
+	if a.json() {
+		if err := a.print(checks); err != nil {
+			return err
+		}
+	} else {
+		a.printChecks(checks)
+	}
+	for _, c := range checks {
+		if c.Needed && !c.OK {
+			return silent(exitError)
+		}
+	}
+	return nil
+}
+
+func (a *app) printChecks(checks []check) {
+	for _, c := range checks {
+		mark := "ok  "
+		switch {
+		case !c.OK && c.Needed:
+			mark = "FAIL"
+		case !c.OK:
+			mark = "note"
+		}
+		fmt.Fprintf(a.out, "%s  %-16s %s\n", mark, c.Name, c.Found)
+		if c.Advice != "" {
+			fmt.Fprintf(a.out, "%24s%s\n", "", c.Advice)
+		}
+	}
+}
+
+func (a *app) checkPython(ctx context.Context) check {
+	c := check{Name: "python with ray", Needed: true}
+	head, err := a.head(func(string) {})
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	p, ok, err := head.Python.Find(ctx)
+	switch {
+	case err != nil:
+		c.Found, c.Advice = err.Error(), "set RAYORCH_PYTHON to a Python 3.10 or later that has ray[default], or unset it"
+	case ok:
+		c.OK, c.Found = true, fmt.Sprintf("%s, ray %s (%s)", p.Path, p.RayVersion, p.Source)
+	default:
+		base, err := head.Python.Base(ctx)
+		if err != nil {
+			c.Found, c.Advice = err.Error(), "on Debian: apt-get install python3 python3-venv; needed only where rayorch starts Ray itself"
+			return c
+		}
+		c.OK, c.Found = true, base+", without ray"
+		c.Advice = "the first run gets ray[default]==" + ray.Release + " from PyPI (about 400 MB) into an environment of its own"
+	}
+	return c
+}
+
+func (a *app) checkRay(ctx context.Context, o rayOptions) check {
+	c := check{Name: "ray", Needed: true}
+	r, err := a.resolver(o, false, func(string) {})
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	found, err := r.Resolve(ctx)
+	switch {
+	case errors.Is(err, ray.ErrNoRay):
+		c.OK, c.Found, c.Advice = true, "none runs here", "a run starts one and stops it afterwards; rayorch ray start keeps one"
+	case err != nil:
+		c.Found, c.Advice = err.Error(), hintFor(err)
+	default:
+		c.OK, c.Found = true, describeRay(found)
+	}
+	return c
+}
+
+func (a *app) checkState(ctx context.Context) check {
+	c := check{Name: "state directory", Needed: true}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	c.Found = dir
+	if addr, err := home.Find(ctx, dir); err == nil {
+		c.OK, c.Found = true, fmt.Sprintf("%s, served by process %d", dir, addr.PID)
+		return c
+	}
+	if err := writable(dir); err != nil {
+		c.Advice = "cannot be written: " + err.Error() + "; name another by --state-dir or RAYORCH_STATE_DIR"
+		return c
+	}
+	c.OK = true
+	return c
+}
+
+// writable tries the directory or, where it does not exist yet, the nearest one above it: doctor makes nothing.
+func writable(dir string) error {
+	for {
+		_, err := os.Stat(dir)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) || filepath.Dir(dir) == dir {
+			return err
+		}
+		dir = filepath.Dir(dir)
+	}
+	f, err := os.CreateTemp(dir, ".rayorch-doctor-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+const (
+	lowDisk = 2 << 30   // Ray with its environment, and room for its logs and spilled objects
+	lowShm  = 512 << 20 // Ray's object store lives there; with less it uses the disk, slowly
+)
+
+func (a *app) checkDisk() check {
+	c := check{Name: "disk"}
+	free, err := freeBytes(os.TempDir())
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	c.OK, c.Found = free >= lowDisk, fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), os.TempDir())
+	if !c.OK {
+		c.Advice = "Ray keeps sessions, logs and spilled objects there: make room for 2 GiB"
+	}
+	return c
+}
+
+func checkShm() check {
+	c := check{Name: "shared memory", OK: true}
+	free, err := freeBytes("/dev/shm")
+	if err != nil {
+		c.Found = "this system has no /dev/shm"
+		return c
+	}
+	c.OK, c.Found = free >= lowShm, fmt.Sprintf("%.1f GiB free in /dev/shm", float64(free)/(1<<30))
+	if !c.OK {
+		c.Advice = "Ray's object store will use the disk: in a container, give it more by --shm-size"
+	}
+	return c
+}
+
+func freeBytes(dir string) (uint64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec // a block size is positive
+}

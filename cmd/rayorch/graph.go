@@ -1,0 +1,40 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/graph"
+)
+
+func (a *app) graphCommand() *cobra.Command {
+	var o sourceOptions
+	var format, out string
+	c := &cobra.Command{
+		Use:     "graph [PIPELINE]",
+		Short:   "draw a pipeline: as text, Mermaid or SVG",
+		Example: "  rayorch graph examples/shakespeare --format svg --out shakespeare.svg",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.path = first(args)
+			src, err := a.load(o)
+			if err != nil {
+				return err
+			}
+			picture, err := graph.Pipeline(src.pipeline, format)
+			if err != nil {
+				return usage(c, err)
+			}
+			if out != "" {
+				return os.WriteFile(out, picture, 0o644)
+			}
+			_, err = a.out.Write(picture)
+			return err
+		},
+	}
+	o.flags(c)
+	c.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
+	c.Flags().StringVar(&out, "out", "", "file to write to, in place of stdout")
+	return c
+}

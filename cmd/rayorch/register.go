@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/compile"
+)
+
+// localRole stands where the API wants a role: here nobody assumes it.
+const localRole = "arn:aws:iam::123456789012:role/rayorch"
+
+// cleanupTag names a machine's clean-up machine: the engine starts it when an execution is aborted or times out.
+const cleanupTag = "rayorch:cleanup"
+
+// register makes or updates the state machines of a pipeline and returns the ARN of the version to start.
+func (s *session) register(ctx context.Context, name, description string, out *compile.Result) (string, error) {
+	var tags []types.Tag
+	if len(out.Cleanup) > 0 {
+		arn, err := s.putMachine(ctx, name+cleanupSuffix, string(out.Cleanup), "", nil)
+		if err != nil {
+			return "", err
+		}
+		tags = append(tags, types.Tag{Key: aws.String(cleanupTag), Value: aws.String(unversioned(arn))})
+	}
+	return s.putMachine(ctx, name, string(out.Definition), description, tags)
+}
+
+// unversioned cuts the version off a state machine version's ARN, which has one part more than the machine's.
+func unversioned(arn string) string {
+	parts := 0
+	for i, c := range arn {
+		if c == ':' {
+			if parts++; parts == 7 {
+				return arn[:i]
+			}
+		}
+	}
+	return arn
+}
+
+func (s *session) putMachine(ctx context.Context, name, definition, description string, tags []types.Tag) (string, error) {
+	made, err := s.sfn.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
+		Name: aws.String(name), Definition: aws.String(definition), RoleArn: aws.String(localRole), Publish: true, Tags: tags,
+		VersionDescription: text(description),
+	})
+	if err == nil {
+		return aws.ToString(made.StateMachineVersionArn), nil
+	}
+	var exists *types.StateMachineAlreadyExists
+	if !errors.As(err, &exists) {
+		return "", apiError("register the pipeline", err)
+	}
+	arn, err := s.machineARN(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return s.updateMachine(ctx, arn, definition, description)
+}
+
+func (s *session) updateMachine(ctx context.Context, arn, definition, description string) (string, error) {
+	updated, err := s.sfn.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
+		StateMachineArn: aws.String(arn), Definition: aws.String(definition), Publish: true, VersionDescription: text(description),
+	})
+	if err != nil {
+		return "", apiError("register the pipeline", err)
+	}
+	return aws.ToString(updated.StateMachineVersionArn), nil
+}
+
+func (s *session) machineARN(ctx context.Context, name string) (string, error) {
+	var arn string
+	err := s.machines(ctx, func(m types.StateMachineListItem) error {
+		if aws.ToString(m.Name) != name {
+			return nil
+		}
+		arn = aws.ToString(m.StateMachineArn)
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return "", err
+	}
+	if arn == "" {
+		return "", fail(exitError, "", "the state machine %s is gone: somebody removed it just now", name)
+	}
+	return arn, nil
+}
+
+// text is nil for an empty string: the API wants no empty ones.
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return aws.String(s[:min(len(s), 256)])
+}

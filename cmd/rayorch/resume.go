@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) resumeCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "resume [EXECUTION]",
+		Short: "go on with a run whose process was killed",
+		Long: "resume takes up an interrupted run: it finds the Ray job that still runs, follows it, and goes on as if nothing\n" +
+			"had happened. Without a name it takes up every open run and watches the newest.",
+		Example: "  rayorch resume",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.resume(c.Context(), first(args), o)
+		},
+	}
+	o.ray.flags(c)
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4 (default: to its end)")
+	return c
+}
+
+func (a *app) resume(ctx context.Context, text string, o runOptions) (err error) {
+	w := a.newWatcher(o.follow)
+	defer w.screen.Close()
+	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(o.ray)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	arns, err := s.toResume(ctx, text)
+	if err != nil {
+		return err
+	}
+	if len(arns) == 0 {
+		_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
+		return err
+	}
+	if s.owner != nil {
+		if err := s.owner.eng.Resume(ctx, arns...); err != nil {
+			return err
+		}
+	}
+	w.screen.Say("going on with %s", nameOf(arns[0]))
+	err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
+	for _, arn := range arns[1:] {
+		if left, serr := s.settle(ctx, arn); serr != nil || left > 0 {
+			err = errors.Join(err, serr)
+		}
+	}
+	return err
+}
+
+// toResume are the runs to take up, the newest first.
+func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
+	if text != "" {
+		arn, err := s.findExecution(ctx, text)
+		return []string{arn}, err
+	}
+	open, err := s.openExecutions(ctx)
+	arns := make([]string, 0, len(open))
+	for _, x := range open {
+		arns = append(arns, x.ARN)
+	}
+	return arns, err
+}
+
+// openExecutions are all that have not ended, clean-up machines' too, the newest first.
+func (s *session) openExecutions(ctx context.Context) ([]listed, error) {
+	return s.listed(ctx, "", types.ExecutionStatusRunning, 0, true)
+}

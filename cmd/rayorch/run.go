@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+)
+
+type runOptions struct {
+	source  sourceOptions
+	ray     rayOptions
+	params  []string
+	file    string
+	name    string
+	follow  bool
+	wait    time.Duration
+	keepRay bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "run [PIPELINE]",
+		Short: "run a pipeline and watch it to its end",
+		Long: "run starts a pipeline (a file, or a directory with a pipeline.yaml; this directory by default) and shows its\n" +
+			"steps until it ends. Ctrl-C stops the run with its jobs; after a kill, rayorch resume goes on with it.\n\n" +
+			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that runs here, or one that\n" +
+			"rayorch starts for the run and stops after it.\n\n" +
+			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 130 interrupted.",
+		Example: "  rayorch run examples/shakespeare --param steps=100",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.source.path = first(args)
+			return a.runPipeline(c.Context(), o)
+		},
+	}
+	o.source.flags(c)
+	o.ray.flags(c)
+	f := c.Flags()
+	f.StringArrayVarP(&o.params, "param", "p", nil, "a parameter, NAME=VALUE; may be repeated")
+	f.StringVar(&o.file, "params-file", "", "a JSON or YAML file of parameters; --param goes before it")
+	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
+	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
+	f.DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4; the run goes on if a server owns it (default: to its end)")
+	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
+	return c
+}
+
+func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
+	src, err := a.load(o.source)
+	if err != nil {
+		return err
+	}
+	input, err := src.input(o.params, o.file)
+	if err != nil {
+		return err
+	}
+	w := a.newWatcher(o.follow)
+	defer w.screen.Close()
+	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(o.ray)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	done, err := a.readyRay(ctx, s, src, &o, w)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	arn, err := s.startRun(ctx, src, o, input)
+	if err != nil {
+		return err
+	}
+	w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
+	s.offerResume(ctx, arn, w)
+	return a.watchToEnd(ctx, s, arn, w, o.wait)
+}
+
+// startRun registers what the pipeline compiles to and starts it. The start names the version that was published, so
+// that somebody else's change of the same pipeline in between does not run instead.
+func (s *session) startRun(ctx context.Context, src *source, o runOptions, input []byte) (string, error) {
+	out, err := src.compile(s.stateDirOr(), o.ray.pinned(s))
+	if err != nil {
+		return "", err
+	}
+	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+	if err != nil {
+		return "", err
+	}
+	name := o.name
+	if name == "" {
+		name = runName(time.Now())
+	}
+	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(version), Name: aws.String(name), Input: aws.String(string(input)),
+	})
+	if err != nil {
+		return "", apiError("start the run", err)
+	}
+	return aws.ToString(x.ExecutionArn), nil
+}
+
+// runName is readable, sorts by time, and two runs of one second differ.
+func runName(now time.Time) string {
+	return fmt.Sprintf("%s-%03d", now.UTC().Format("20060102-150405"), now.Nanosecond()/1e6)
+}
+
+// offerResume tells of runs that were left open by a process that is gone.
+func (s *session) offerResume(ctx context.Context, self string, w *watcher) {
+	if s.owner == nil {
+		return
+	}
+	open, err := s.openExecutions(ctx)
+	if err != nil {
+		return // it is only an offer; the run itself will meet what is wrong
+	}
+	for _, x := range open {
+		if x.ARN != self {
+			w.screen.Say("%s/%s was interrupted: rayorch resume %s goes on with it", x.Pipeline, x.Name, x.Name)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
+
+// sourceOptions say which pipeline, for which target.
+type sourceOptions struct {
+	path    string
+	target  string
+	storage string
+}
+
+func (o *sourceOptions) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.target, "target", "t", "", "which of the pipeline's targets (default: the local one)")
+	c.Flags().StringVar(&o.storage, "storage", "", "directory for the pipeline's storage (default: the target's, else storage in the state directory)")
+}
+
+// source is a pipeline file that was read and checked.
+type source struct {
+	sourceOptions
+	file     string // absolute
+	pipeline *pipeline.Pipeline
+}
+
+const pipelineFile = "pipeline.yaml"
+
+// load reads a pipeline file; a directory stands for the pipeline.yaml in it, nothing for this directory.
+func (a *app) load(o sourceOptions) (*source, error) {
+	path := o.path
+	if path == "" {
+		path = "."
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, pipelineFile)
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fail(exitError, "rayorch init DIRECTORY makes one that runs", "there is no pipeline file %s", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the pipeline file: %w", err)
+	}
+	p, err := pipeline.Decode(path, data)
+	if err != nil {
+		return nil, err
+	}
+	file, err := filepath.Abs(path)
+	return &source{sourceOptions: o, file: file, pipeline: p}, err
+}
+
+// compile makes the definition for the target.
+func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
+	target, err := s.targetName()
+	if err != nil {
+		return nil, err
+	}
+	storage, err := s.storageDir(target, stateDir)
+	if err != nil {
+		return nil, err
+	}
+	return compile.Compile(s.pipeline, compile.Options{
+		Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress,
+	})
+}
+
+func (s *source) storageDir(target, stateDir string) (string, error) {
+	if s.storage != "" {
+		return filepath.Abs(s.storage)
+	}
+	if t, ok := s.pipeline.Targets.Get(target); ok && t.Storage != "" {
+		if filepath.IsAbs(t.Storage) {
+			return t.Storage, nil
+		}
+		return filepath.Join(filepath.Dir(s.file), t.Storage), nil
+	}
+	return storageDir(stateDir), nil
+}
+
+// targetName is the one that was asked for, else the only local one; a file without targets has one named local.
+func (s *source) targetName() (string, error) {
+	var names, local []string
+	for i := range s.pipeline.Targets.Len() {
+		name, t := s.pipeline.Targets.At(i)
+		names = append(names, name)
+		if t.Kind == "local" {
+			local = append(local, name)
+		}
+	}
+	sort.Strings(names)
+	if s.target != "" {
+		if _, ok := s.pipeline.Targets.Get(s.target); !ok && (s.target != "local" || len(names) > 0) {
+			return "", fail(exitUsage, "it has: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)
+		}
+		return s.target, nil
+	}
+	switch {
+	case len(local) == 1:
+		return local[0], nil
+	case len(names) == 0:
+		return "", nil
+	}
+	return "", fail(exitUsage, "name one by --target: "+strings.Join(names, ", "), "the pipeline has %d local targets", len(local))
+}

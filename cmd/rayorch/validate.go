@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	var o sourceOptions
+	c := &cobra.Command{
+		Use:   "validate [PIPELINE]",
+		Short: "check a pipeline file and what it compiles to; tell every mistake at once",
+		Long: "validate checks a pipeline file (or the pipeline.yaml of a directory; this directory by default). Each mistake is\n" +
+			"told with file, line, column, path and what was expected. Nothing is started.",
+		Example: "  rayorch validate examples/shakespeare",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.path = first(args)
+			src, err := a.load(o)
+			if err != nil {
+				return err
+			}
+			dir, err := a.stateDirectory()
+			if err != nil {
+				return err
+			}
+			out, err := src.compile(dir, "")
+			if err != nil {
+				return err
+			}
+			for _, note := range out.Notes {
+				fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+			}
+			if a.json() {
+				return a.print(map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes})
+			}
+			_, err = fmt.Fprintf(a.out, "%s is valid\n", src.file)
+			return err
+		},
+	}
+	o.flags(c)
+	return c
+}

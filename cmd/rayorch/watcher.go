@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"golang.org/x/term"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/terminal"
+)
+
+// watcher shows a run on stderr while it goes on: a live block on a terminal, plain lines elsewhere.
+type watcher struct {
+	screen *terminal.Screen
+	live   bool
+	follow bool
+	view   *progress.View
+
+	logs   map[string]bool // attempts whose logs are followed
+	readers sync.WaitGroup
+}
+
+func (a *app) newWatcher(follow bool) *watcher {
+	f, tty := terminalOf(a.err)
+	cfg := terminal.Config{Out: a.err, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
+	if tty {
+		cfg.Width = func() int {
+			if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+				return w
+			}
+			return 80
+		}
+	}
+	return &watcher{screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(), logs: map[string]bool{}}
+}
+
+// frameTime is how often the live block is drawn anew: often enough for a spinner, cheap enough to forget.
+const frameTime = 200 * time.Millisecond
+
+// watchToEnd shows a run until it has ended, prints what it came to, and turns that into an exit code.
+func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher, wait time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.readers.Wait()
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	err := w.loop(ctx, s, arn, signals, wait)
+	w.screen.Close()
+	var code silent
+	if err != nil && !errors.As(err, &code) {
+		return err
+	}
+	sum, serr := s.summary(ctx, arn)
+	if serr != nil {
+		return serr
+	}
+	if err := a.result(sum); err != nil {
+		return err
+	}
+	if code != 0 {
+		return code
+	}
+	if sum.Status != string(types.ExecutionStatusSucceeded) {
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+func (a *app) result(sum *summary) error {
+	if a.json() {
+		return a.print(sum)
+	}
+	fmt.Fprintf(a.out, "\n%s/%s %s\n\n", sum.Pipeline, sum.Name, sum.Status)
+	return a.ending(sum)
+}
+
+func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-chan os.Signal, wait time.Duration) error {
+	ticks, stopTicks := w.ticks()
+	defer stopTicks()
+	var over <-chan time.Time
+	if wait > 0 {
+		over = time.After(wait)
+	}
+	for {
+		if err := s.keepUp(ctx, arn, w); err != nil {
+			return err
+		}
+		w.screen.Show(w.view)
+		if w.view.Status != types.ExecutionStatusRunning {
+			return nil
+		}
+		w.followLogs(ctx, s, arn)
+		news := s.awaiting(ctx, arn, w.view.Last)
+	idle:
+		for {
+			select {
+			case <-news:
+				break idle
+			case <-ticks:
+				w.screen.Show(w.view)
+			case <-over:
+				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
+				return silent(exitRunning)
+			case <-signals:
+				return w.interrupted(ctx, s, arn, signals)
+			}
+		}
+	}
+}
+
+func (w *watcher) ticks() (<-chan time.Time, func()) {
+	if !w.live {
+		return nil, func() {}
+	}
+	t := time.NewTicker(frameTime)
+	return t.C, t.Stop
+}
+
+// awaiting closes the channel when there is news, or when asking for news failed: keepUp then finds out why.
+func (s *session) awaiting(ctx context.Context, arn string, after int64) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if s.await(ctx, arn, after) != nil {
+			_ = pause(ctx, 100*time.Millisecond) // not to spin while the owner is gone
+		}
+	}()
+	return done
+}
+
+// keepUp brings the view up to date. When the directory's owner has gone away meanwhile, this process takes its place
+// and goes on with the run.
+func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
+	err := s.catchUp(ctx, arn, w.view)
+	if err == nil || s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) {
+		return err
+	}
+	w.screen.Say("the process that ran this went away: going on here")
+	if err := s.join(ctx, ownerOptions{Runners: s.app.runners(rayOptions{})}); err != nil {
+		return err
+	}
+	if s.owner != nil {
+		if err := s.owner.eng.Resume(ctx, arn); err != nil {
+			return err
+		}
+	}
+	return s.catchUp(ctx, arn, w.view)
+}
+
+// interrupted stops the run, waits for its jobs to end, and leaves at once when told a second time.
+func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
+	w.screen.Say("stopping the run and its jobs; Ctrl-C again leaves at once")
+	stopped := make(chan error, 1)
+	go func() {
+		_, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal")})
+		if err != nil {
+			stopped <- apiError("stop the run", err)
+			return
+		}
+		_, err = s.settle(ctx, arn)
+		stopped <- err
+	}()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			return err
+		}
+		return silent(exitInterrupted)
+	case <-signals:
+		w.screen.Say("left: jobs of %s may still run; rayorch resume %s stops them", nameOf(arn), nameOf(arn))
+		return silent(exitInterrupted)
+	}
+}
+
+// followLogs starts to read the log of every attempt that runs and is not read yet.
+func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
+	for _, st := range w.view.Steps {
+		key := fmt.Sprintf("%s %d", st.Name, st.Attempt)
+		if st.Wait || st.Attempt == 0 || w.logs[key] || s.http == nil && s.owner == nil {
+			continue
+		}
+		w.logs[key] = true
+		q := engine.LogQuery{State: st.State, Attempt: st.Attempt, Follow: true}
+		w.readers.Go(func() { w.readLog(ctx, s, arn, st.Name, q) })
+	}
+}
+
+func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q engine.LogQuery) {
+	r, err := s.openLog(ctx, arn, q)
+	if err != nil {
+		return // a log is a convenience here: the step's error and cause come with its events
+	}
+	defer func() { _ = r.Close() }()
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		w.screen.Log(step, lines.Text())
+	}
+}
+
+// openLog reads the log of an attempt, here or from the server.
+func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (io.ReadCloser, error) {
+	if s.owner != nil {
+		return s.owner.eng.OpenLog(ctx, arn, q)
+	}
+	resp, err := s.extension(ctx, "logs", url.Values{
+		"execution": {arn}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
