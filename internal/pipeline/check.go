@@ -1,0 +1,449 @@
+package pipeline
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// check finds the mistakes that no field shows alone: references, order, bounds that contradict each other, names twice.
+func check(p *Pipeline, s *source) {
+	c := &checker{source: s, p: p, names: map[string]string{}}
+	c.params()
+	c.secrets()
+	c.targets()
+	c.claimNames(p.Steps, "steps")
+	top := &scope{items: map[string]bool{}}
+	c.steps(p.Steps, "steps", top, true)
+	for _, e := range p.Outputs.Entries {
+		c.dynamic(e.Value.Value, join("outputs", e.Key), scope{steps: stepNames(p.Steps)})
+	}
+}
+
+type checker struct {
+	*source
+	p     *Pipeline
+	names map[string]string // of steps, in lower case, with the path of the first use
+}
+
+// scope is what references may name at a place: steps that have ended, names of items.
+type scope struct {
+	steps []string
+	items map[string]bool
+	loop  bool
+}
+
+func stepNames(steps []Step) []string {
+	names := make([]string, len(steps))
+	for i := range steps {
+		names[i] = steps[i].Name
+	}
+	return names
+}
+
+var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+
+func (c *checker) secrets() {
+	for _, e := range c.p.Secrets.Entries {
+		path := join("secrets", e.Key)
+		c.envName(path, e.Key)
+		sec := e.Value
+		if sec.Env == "" && sec.KubernetesSecret == nil && sec.SecretsManager == "" {
+			c.report(path, "needs at least one of env, kubernetesSecret, secretsManager")
+		}
+		if sec.Env != "" && !envPattern.MatchString(sec.Env) {
+			c.report(join(path, "env"), "must be the name of an environment variable, never a value")
+		}
+	}
+}
+
+func (c *checker) envName(path, name string) {
+	switch {
+	case !envPattern.MatchString(name):
+		c.report(path, "must be a name for an environment variable: letters, digits and underscores")
+	case strings.HasPrefix(name, "RAYORCH_"):
+		c.report(path, "names that start with RAYORCH_ are set by rayorch")
+	}
+}
+
+func (c *checker) targets() {
+	for _, e := range c.p.Targets.Entries {
+		path := join("targets", e.Key)
+		if !namePattern.MatchString(e.Key) {
+			c.report(path, "a target's name must be letters, digits and dashes")
+		}
+		c.onlyFields(path, e.Value)
+		spec, submit := e.Value.Ray.ClusterSpec, e.Value.Submit
+		if (spec != nil || e.Value.Queue != "") && submit != "rayjob" {
+			c.report(path, "clusterSpec and queue need submit: rayjob")
+		}
+		if e.Value.Queue != "" && spec == nil {
+			c.report(join(path, "queue"), "needs a cluster of its own (ray.clusterSpec)")
+		}
+		if submit == "proxy" && e.Value.Ray.Token != nil && e.Value.Kind == "aws" {
+			c.report(join(path, "submit"), "proxy cannot send a token; use job or rayjob")
+		}
+	}
+}
+
+// claimNames reports names of steps that are there twice, at any depth: they become names of states.
+func (c *checker) claimNames(steps []Step, path string) {
+	for i := range steps {
+		at := element(path, i)
+		if name := strings.ToLower(steps[i].Name); name != "" {
+			if first, taken := c.names[name]; taken {
+				c.report(join(at, "name"), "%s is also the name of %s; names differ in more than case", steps[i].Name, first)
+			} else {
+				c.names[name] = at
+			}
+		}
+		c.claimNames(steps[i].Children(), childPath(&steps[i], at))
+	}
+}
+
+func childPath(s *Step, path string) string { return join(join(path, s.Kind()), "steps") }
+
+func (c *checker) steps(steps []Step, path string, outer *scope, sequential bool) {
+	order, ok := c.order(steps, path, sequential)
+	for i := range steps {
+		inner := scope{steps: outer.steps, items: outer.items, loop: outer.loop}
+		if ok {
+			inner.steps = append(slices.Clone(outer.steps), order.Before(steps[i].Name)...)
+		} else { // the order is wrong and was reported; do not report what follows from it
+			inner.steps = append(slices.Clone(outer.steps), stepNames(steps)...)
+		}
+		c.step(&steps[i], element(path, i), inner)
+	}
+}
+
+func (c *checker) order(steps []Step, path string, sequential bool) (*Order, bool) {
+	order, problems := NewOrder(steps, sequential)
+	for _, p := range problems {
+		at := join(element(path, p.Step), "after")
+		if p.After >= 0 {
+			at = element(at, p.After)
+		}
+		c.report(at, "%s", p.Message)
+	}
+	return order, len(problems) == 0
+}
+
+func (c *checker) step(s *Step, path string, in scope) {
+	c.oneKind(path, map[string]bool{"ray": s.Ray != nil, "job": s.Job != nil,
+		"parallel": s.Parallel != nil, "forEach": s.ForEach != nil}, []string{"ray", "job", "parallel", "forEach"})
+	if s.When != nil {
+		c.condition(s.When.Expr, join(path, "when"), in)
+	}
+	c.ray(s.Ray, join(path, "ray"), in)
+	c.job(s.Job, join(path, "job"), in)
+	c.stepOptions(s, path, in)
+	switch {
+	case s.Parallel != nil:
+		c.parallel(s.Parallel, join(path, "parallel"), in)
+	case s.ForEach != nil:
+		c.forEach(s.ForEach, join(path, "forEach"), in)
+	}
+}
+
+func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
+	n := 0
+	for _, k := range kinds {
+		if have[k] || c.written(join(path, k)) {
+			n++
+		}
+	}
+	if n != 1 {
+		c.report(path, "needs exactly one of %s, not %d", strings.Join(kinds, ", "), n)
+	}
+}
+
+// groupOptions are a step's fields that only a job has; pendingTimeout only one on Ray.
+var groupOptions = []string{"timeout", "pendingTimeout", "retry", "onFailure"}
+
+func (c *checker) stepOptions(s *Step, path string, in scope) {
+	if s.Job != nil && c.written(join(path, "pendingTimeout")) {
+		c.report(join(path, "pendingTimeout"), "is for ray steps only")
+	}
+	if s.Parallel != nil || s.ForEach != nil {
+		for _, name := range groupOptions {
+			if c.written(join(path, name)) {
+				c.report(join(path, name), "is for ray and job steps only; put it on the steps inside")
+			}
+		}
+	}
+	c.retry(s, join(path, "retry"))
+	if f := s.OnFailure; f != nil {
+		at := join(path, "onFailure")
+		c.oneKind(at, map[string]bool{"ray": f.Ray != nil, "job": f.Job != nil}, []string{"ray", "job"})
+		c.ray(f.Ray, join(at, "ray"), in)
+		c.job(f.Job, join(at, "job"), in)
+	}
+}
+
+func (c *checker) retry(s *Step, path string) {
+	if s.Retry == nil {
+		return
+	}
+	if m := s.Retry.MaxInterval; m > 0 && m <= s.Retry.Interval {
+		c.report(join(path, "maxInterval"), "must be longer than interval")
+	}
+	known := RetryableErrors(s.Kind())
+	for i, name := range s.Retry.On {
+		if !slices.Contains(known, name) {
+			c.report(element(join(path, "on"), i), "unknown error %q%s", name, orOneOf(name, known))
+		}
+	}
+}
+
+func orOneOf(got string, names []string) string {
+	if h := near(got, names); h != "" {
+		return h
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; expected one of " + strings.Join(names, ", ")
+}
+
+func (c *checker) parallel(p *Parallel, path string, in scope) {
+	c.steps(p.Steps, join(path, "steps"), &in, false)
+	if p.MaxConcurrency > 0 {
+		for i := range p.Steps {
+			if after := p.Steps[i].After; after != nil && len(*after) > 0 {
+				c.report(join(element(join(path, "steps"), i), "after"), "cannot be used together with maxConcurrency")
+			}
+		}
+	}
+	if p.ToleratedFailures > 0 {
+		for i := range p.Steps {
+			if after := p.Steps[i].After; after != nil && len(*after) > 0 {
+				c.report(join(element(join(path, "steps"), i), "after"), "cannot be used together with toleratedFailures")
+			}
+		}
+	}
+}
+
+func (c *checker) forEach(f *ForEach, path string, in scope) {
+	c.dynamic(f.Items.Value, join(path, "items"), in)
+	switch v := f.Items.Value.(type) {
+	case []any:
+	case Template:
+		if v.Sole() == nil {
+			c.report(join(path, "items"), "must be a list, or one reference to a list")
+		}
+	default:
+		if c.written(join(path, "items")) {
+			c.report(join(path, "items"), "must be a list, or one reference to a list")
+		}
+	}
+	if slices.Contains([]string{"params", "steps", "run", "storage", "index", "secrets"}, f.As) || in.items[f.As] && f.As != "item" {
+		c.report(join(path, "as"), "%s already means something else", f.As)
+	}
+	inner := scope{steps: in.steps, loop: true, items: map[string]bool{f.As: true}}
+	for name := range in.items {
+		inner.items[name] = true
+	}
+	c.steps(f.Steps, join(path, "steps"), &inner, true)
+}
+
+var reservedMetadata = regexp.MustCompile(`^rayorch\.|^job_(?:name|submission_id)$`)
+
+func (c *checker) ray(r *RayJob, path string, in scope) {
+	if r == nil {
+		return
+	}
+	c.template(r.Entrypoint.Template, join(path, "entrypoint"), in)
+	if r.RuntimeEnv != nil {
+		c.runtimeEnv(r.RuntimeEnv.Value, join(path, "runtimeEnv"), in)
+	}
+	c.number(r.CPUs, join(path, "cpus"), in)
+	c.number(r.GPUs, join(path, "gpus"), in)
+	if r.Memory != nil {
+		c.ref(r.Memory.Ref, join(path, "memory"), in)
+	}
+	for _, e := range r.Resources.Entries {
+		c.ref(e.Value.Ref, join(join(path, "resources"), e.Key), in)
+		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" {
+			c.report(join(join(path, "resources"), e.Key), "has a field of its own: cpus, gpus, memory")
+		}
+	}
+	c.surroundings(r.Env, r.Secrets, r.Metadata, path, in)
+}
+
+func (c *checker) runtimeEnv(v any, path string, in scope) {
+	c.dynamic(v, path, in)
+	o, ok := v.(*value.Object)
+	if !ok {
+		c.report(path, "expected fields of Ray's runtime environment")
+		return
+	}
+	if o.Has("env_vars") {
+		c.report(join(path, "env_vars"), "put environment variables into env")
+	}
+	if o.Has("working_dir") {
+		c.report(join(path, "working_dir"), "put it into workingDir")
+	}
+}
+
+func (c *checker) job(j *Job, path string, in scope) {
+	if j == nil {
+		return
+	}
+	c.oneKind(path, map[string]bool{"command": len(j.Command) > 0, "shell": j.Shell != nil}, []string{"command", "shell"})
+	if c.written(join(path, "command")) && len(j.Command) == 0 {
+		c.report(join(path, "command"), "must name a program")
+	}
+	c.template(j.Image, join(path, "image"), in)
+	for i, arg := range j.Command {
+		c.template(arg, element(join(path, "command"), i), in)
+	}
+	if j.Shell != nil {
+		c.template(j.Shell.Template, join(path, "shell"), in)
+	}
+	c.number(j.CPUs, join(path, "cpus"), in)
+	c.number(j.GPUs, join(path, "gpus"), in)
+	for name, q := range map[string]*Quantity{"memory": j.Memory, "ephemeralStorage": j.EphemeralStorage} {
+		if q != nil {
+			c.ref(q.Ref, join(path, name), in)
+		}
+	}
+	c.surroundings(j.Env, j.Secrets, j.Metadata, path, in)
+}
+
+// surroundings checks what both kinds of job have.
+func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map[Template], path string, in scope) {
+	for _, e := range env.Entries {
+		at := join(join(path, "env"), e.Key)
+		c.envName(at, e.Key)
+		c.template(e.Value, at, in)
+	}
+	for i, name := range secrets {
+		at := element(join(path, "secrets"), i)
+		if _, ok := c.p.Secrets.Get(name); !ok {
+			c.report(at, "unknown secret %q%s", name, orOneOf(name, c.p.Secrets.Keys()))
+		}
+		if _, twice := env.Get(name); twice {
+			c.report(at, "%s is in env, too", name)
+		}
+	}
+	for _, e := range metadata.Entries {
+		at := join(join(path, "metadata"), e.Key)
+		if reservedMetadata.MatchString(e.Key) {
+			c.report(at, "is set by rayorch or Ray")
+		}
+		c.template(e.Value, at, in)
+	}
+}
+
+func (c *checker) number(n *Number, path string, in scope) {
+	if n != nil {
+		c.ref(n.Ref, path, in)
+	}
+}
+
+func (c *checker) dynamic(v any, path string, in scope) {
+	switch v := v.(type) {
+	case Template:
+		c.template(v, path, in)
+	case []any:
+		for i, item := range v {
+			c.dynamic(item, element(path, i), in)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			k, item := v.At(i)
+			c.dynamic(item, join(path, k), in)
+		}
+	}
+}
+
+func (c *checker) template(t Template, path string, in scope) {
+	for _, p := range t.Parts {
+		c.ref(p.Ref, path, in)
+	}
+}
+
+func (c *checker) condition(e Expr, path string, in scope) {
+	c.ref(e.Ref, path, in)
+	for _, arg := range e.Args {
+		c.condition(arg, path, in)
+	}
+}
+
+var runFields = []string{"id", "arn", "startTime", "storage", "pipeline"}
+
+// ref reports a reference that names nothing at this place. A nil one, and one that was refused before, is fine.
+func (c *checker) ref(r *Ref, path string, in scope) {
+	if r == nil || r.Root == "" {
+		return
+	}
+	if msg := c.refProblem(r, in); msg != "" {
+		c.report(path, "%s: %s", r.Text, msg)
+	}
+}
+
+func (c *checker) refProblem(r *Ref, in scope) string {
+	switch r.Root {
+	case "params":
+		return c.paramRef(r)
+	case "steps":
+		return c.stepRef(r, in)
+	case "run":
+		return fixedRef(r, runFields)
+	case "storage":
+		return fixedRef(r, []string{"path"})
+	case "secrets":
+		return "secrets are never put into text; list the secret under secrets, and read it from the environment"
+	case "index":
+		if !in.loop {
+			return "is only known inside forEach"
+		}
+		if len(r.Path) > 0 {
+			return "is a number and has no fields"
+		}
+		return ""
+	}
+	if in.items[r.Root] {
+		return ""
+	}
+	roots := []string{"params", "steps", "run", "storage"}
+	for name := range in.items {
+		roots = append(roots, name)
+	}
+	slices.Sort(roots)
+	return "unknown name " + r.Root + orOneOf(r.Root, roots)
+}
+
+func fixedRef(r *Ref, fields []string) string {
+	if len(r.Path) != 1 || !slices.Contains(fields, r.Name(0)) {
+		return "expected " + r.Root + "." + strings.Join(fields, ", "+r.Root+".")
+	}
+	return ""
+}
+
+func (c *checker) paramRef(r *Ref) string {
+	name := r.Name(0)
+	switch _, ok := c.p.Params.Get(name); {
+	case !ok:
+		return fmt.Sprintf("unknown parameter %q%s", name, orOneOf(name, c.p.Params.Keys()))
+	case len(r.Path) > 1:
+		return "a parameter has no fields"
+	}
+	return ""
+}
+
+func (c *checker) stepRef(r *Ref, in scope) string {
+	name := r.Name(0)
+	switch {
+	case !slices.Contains(in.steps, name) && c.names[strings.ToLower(name)] != "":
+		return fmt.Sprintf("step %s has not ended here; name it in after, or refer to the step around it", name)
+	case !slices.Contains(in.steps, name):
+		return fmt.Sprintf("unknown step %q%s", name, orOneOf(name, in.steps))
+	case r.Name(1) != "output":
+		return "expected steps." + name + ".output"
+	}
+	return ""
+}

@@ -1,0 +1,290 @@
+package pipeline
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Map is a mapping that keeps the file's order.
+type Map[T any] struct{ Entries []Entry[T] }
+
+// Entry is one key of a Map with its value.
+type Entry[T any] struct {
+	Key   string
+	Value T
+}
+
+// Get is the value of a key.
+func (m Map[T]) Get(key string) (T, bool) {
+	for _, e := range m.Entries {
+		if e.Key == key {
+			return e.Value, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// Keys are the keys in order.
+func (m Map[T]) Keys() []string {
+	keys := make([]string, len(m.Entries))
+	for i, e := range m.Entries {
+		keys[i] = e.Key
+	}
+	return keys
+}
+
+func (m *Map[T]) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.fail(n, path, "expected names with their values (name: value), not %s", describe(n))
+		return
+	}
+	d.pairs(n, path, func(key, val *yaml.Node) {
+		d.at[join(path, key.Value)] = position{key.Line, key.Column}
+		e := Entry[T]{Key: key.Value}
+		d.decode(val, join(path, key.Value), reflect.ValueOf(&e.Value).Elem(), "")
+		m.Entries = append(m.Entries, e)
+	})
+}
+
+func (m *Map[T]) expected() string { return "names with their values" }
+
+func (m *Map[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
+
+// Duration is a length of time, written as 90s, 15m, 2h30m or 1d, or as a number of seconds. It is whole seconds.
+type Duration int64
+
+// Seconds is the duration in seconds; 0 stands for none given.
+func (t Duration) Seconds() int64 { return int64(t) }
+
+// maxDuration is what Step Functions bears as TimeoutSeconds.
+const maxDuration = 99_999_999
+
+var daysPattern = regexp.MustCompile(`^(\d{1,6})d`)
+
+func (t *Duration) decodeNode(d *decoder, n *yaml.Node, path string) {
+	secs, ok := parseDuration(n)
+	switch {
+	case !ok:
+		d.fail(n, path, "expected a length of time such as 90s, 15m, 2h or 1d, not %s", describe(n))
+	case secs < 1 || secs != math.Trunc(secs):
+		d.fail(n, path, "must be whole seconds, at least 1s")
+	case secs > maxDuration:
+		d.fail(n, path, "must be %d seconds or less", maxDuration)
+	default:
+		*t = Duration(secs)
+	}
+}
+
+func parseDuration(n *yaml.Node) (float64, bool) {
+	if f, ok := numberOf(n); ok {
+		return f, true
+	}
+	if n.Kind != yaml.ScalarNode || n.Value == "" {
+		return 0, false
+	}
+	text, days := n.Value, 0.0
+	if m := daysPattern.FindStringSubmatch(text); m != nil {
+		days, _ = strconv.ParseFloat(m[1], 64)
+		if text = text[len(m[0]):]; text == "" {
+			return days * 86400, true
+		}
+	}
+	rest, err := time.ParseDuration(text)
+	return days*86400 + rest.Seconds(), err == nil
+}
+
+func (t *Duration) expected() string { return "a length of time such as 90s, 15m, 2h or 1d" }
+
+// Quantity is a size in bytes, written as a number or as 512Mi, 4Gi, 2G ..., or a reference to a number of bytes.
+type Quantity struct {
+	Bytes int64
+	Ref   *Ref
+}
+
+var (
+	quantityPattern = regexp.MustCompile(`^(\d{1,15}(?:\.\d{1,6})?)(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$`)
+	units           = map[string]float64{"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15,
+		"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50}
+)
+
+func (q *Quantity) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if q.Ref = d.soleRef(n, path); q.Ref != nil {
+		return
+	}
+	m := quantityPattern.FindStringSubmatch(n.Value)
+	if n.Kind != yaml.ScalarNode || m == nil {
+		d.fail(n, path, "expected %s, not %s", q.expected(), describe(n))
+		return
+	}
+	f, _ := strconv.ParseFloat(m[1], 64)
+	f *= units[m[2]]
+	if f != math.Trunc(f) || f < 1 || f > 1<<60 {
+		d.fail(n, path, "must be a whole number of bytes, at least 1")
+		return
+	}
+	q.Bytes = int64(f)
+}
+
+func (q *Quantity) expected() string { return "a size such as 512Mi or 4Gi" }
+
+// Number is a number of 0 or more, or a reference to one.
+type Number struct {
+	Value float64
+	Ref   *Ref
+}
+
+func (x *Number) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if x.Ref = d.soleRef(n, path); x.Ref != nil {
+		return
+	}
+	f, ok := numberOf(n)
+	if !ok || f < 0 {
+		d.fail(n, path, "expected %s, not %s", x.expected(), describe(n))
+		return
+	}
+	x.Value = f
+}
+
+func (x *Number) expected() string { return "a number of 0 or more, or a reference" }
+
+// Literal is a JSON value as it stands: references in it are only text.
+type Literal struct{ Value any }
+
+func (l *Literal) decodeNode(d *decoder, n *yaml.Node, path string) {
+	l.Value = d.json(n, path, func(_ *yaml.Node, _, text string) any { return text })
+}
+
+func (l *Literal) expected() string { return "a value" }
+
+// Dynamic is a JSON value with references: strings that hold some are Templates in Value's tree.
+type Dynamic struct{ Value any }
+
+func (x *Dynamic) decodeNode(d *decoder, n *yaml.Node, path string) {
+	x.Value = d.json(n, path, func(n *yaml.Node, path, text string) any {
+		t := d.template(n, path, text)
+		if s, plain := t.Plain(); plain {
+			return s
+		}
+		return t
+	})
+}
+
+func (x *Dynamic) expected() string { return "a value" }
+
+// json turns a node into a JSON value; text makes the strings.
+func (d *decoder) json(n *yaml.Node, path string, text func(n *yaml.Node, path, text string) any) any {
+	if n = d.enter(n, path); n == nil {
+		return nil
+	}
+	d.depth++
+	defer func() { d.depth-- }()
+	switch n.Kind {
+	case yaml.SequenceNode:
+		out := make([]any, len(n.Content))
+		for i, item := range n.Content {
+			out[i] = d.json(item, element(path, i), text)
+		}
+		return out
+	case yaml.MappingNode:
+		o := &value.Object{}
+		d.pairs(n, path, func(key, val *yaml.Node) {
+			d.at[join(path, key.Value)] = position{key.Line, key.Column}
+			o.Set(key.Value, d.json(val, join(path, key.Value), text))
+		})
+		return o
+	}
+	return d.jsonScalar(n, path, text)
+}
+
+func (d *decoder) jsonScalar(n *yaml.Node, path string, text func(n *yaml.Node, path, text string) any) any {
+	switch n.ShortTag() {
+	case "!!null":
+		return nil
+	case "!!bool":
+		return strings.EqualFold(n.Value, "true")
+	case "!!int":
+		if i, ok := new(big.Int).SetString(strings.ReplaceAll(n.Value, "_", ""), 0); ok {
+			return value.Number(i.String())
+		}
+	case "!!float":
+		if f, ok := numberOf(n); ok {
+			return value.Float(f)
+		}
+	case "!!str", "!!timestamp":
+		return text(n, path, n.Value)
+	}
+	d.fail(n, path, "%s has no JSON form; put it in quotes", describe(n))
+	return nil
+}
+
+func (d *decoder) soleRef(n *yaml.Node, path string) *Ref {
+	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "${{") {
+		return nil
+	}
+	t := d.template(n, path, n.Value)
+	if ref := t.Sole(); ref != nil {
+		return ref
+	}
+	d.fail(n, path, "must be one reference and nothing else")
+	return &Ref{}
+}
+
+func (d *decoder) template(n *yaml.Node, path, text string) Template {
+	t, err := ParseTemplate(text)
+	if err != nil {
+		d.fail(n, path, "%v", err)
+	}
+	return t
+}
+
+func (t *Template) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind != yaml.ScalarNode || isNull(n) {
+		d.fail(n, path, "expected text, not %s", describe(n))
+		return
+	}
+	if tag := n.ShortTag(); tag != "!!str" && tag != "!!timestamp" {
+		d.fail(n, path, "expected text, not %s; put it in quotes", n.Value)
+		return
+	}
+	*t = d.template(n, path, n.Value)
+}
+
+func (t *Template) expected() string { return "text" }
+
+func (s *Shell) decodeNode(d *decoder, n *yaml.Node, path string) {
+	s.Template.decodeNode(d, n, path)
+	if strings.TrimSpace(n.Value) == "" && n.Kind == yaml.ScalarNode {
+		d.fail(n, path, "must not be empty")
+	}
+	if err := checkShell(s.Template); err != nil {
+		d.fail(n, path, "%v", err)
+	}
+}
+
+func (c *Condition) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind != yaml.ScalarNode || isNull(n) {
+		d.fail(n, path, "expected a condition such as params.epochs > 1, not %s", describe(n))
+		return
+	}
+	parsed, err := ParseCondition(n.Value)
+	if err != nil {
+		d.fail(n, path, "%v", err)
+		return
+	}
+	*c = *parsed
+}
+
+func (c *Condition) expected() string { return "a condition such as params.epochs > 1" }
+
+var errEmptyRef = fmt.Errorf("an empty reference; expected one such as ${{ params.name }}")

@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Target is one place to run at. Which of its fields count depends on its kind; the others are refused.
+type Target struct {
+	Kind       string            `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
+	Ray        RayTarget         `yaml:"ray" doc:"The Ray to use."`
+	Storage    string            `yaml:"storage" only:"local" doc:"The directory for the pipeline's storage, beside the pipeline file (local)."`
+	Context    string            `yaml:"context" only:"kubernetes" doc:"The kubeconfig context; by default the current one (kubernetes)."`
+	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace (kubernetes, aws)."`
+	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted (kubernetes, aws)."`
+	Image      string            `yaml:"image" only:"kubernetes|aws" doc:"The submitter's image (kubernetes, aws)."`
+	JobImage   string            `yaml:"jobImage" only:"kubernetes|aws" doc:"The image of plain jobs that name none (kubernetes, aws)."`
+	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories travel (kubernetes, aws)."`
+	Pods       *PodsTarget       `yaml:"pods" only:"kubernetes|aws" doc:"What all pods of the pipeline share (kubernetes, aws)."`
+	Queue      string            `yaml:"queue" only:"kubernetes|aws" doc:"The Kueue queue, with rayjob and a cluster of its own (kubernetes, aws)."`
+	AWS        *AWSTarget        `yaml:"aws" only:"aws" doc:"What Step Functions and CloudFormation need (aws)."`
+}
+
+// RayTarget says which Ray.
+type RayTarget struct {
+	Address     string     `yaml:"address" doc:"auto, host:port, http(s)://host:port or ray://host:port (local); by default as --ray-address and the environment say."`
+	Service     string     `yaml:"service" doc:"The head's service (kubernetes, aws)."`
+	Port        int        `yaml:"port" def:"8265" min:"1" max:"65535" doc:"The dashboard's port at that service (kubernetes, aws)."`
+	Cluster     string     `yaml:"cluster" doc:"The RayCluster to use (kubernetes, aws)."`
+	ClusterSpec *Literal   `yaml:"clusterSpec" doc:"The rayClusterSpec of a cluster for each run, with rayjob (kubernetes, aws)."`
+	Token       *SecretKey `yaml:"token" doc:"The Secret with the cluster's token (kubernetes, aws)."`
+}
+
+// WorkingDirTarget says how working directories reach the cluster.
+type WorkingDirTarget struct {
+	Via string `yaml:"via" enum:"package|configMap|objectStore|claim|inline" doc:"The way; by default what the way of submitting allows."`
+	URI string `yaml:"uri" doc:"The prefix in the object store, with objectStore."`
+}
+
+// PodsTarget is what all pods of a pipeline share.
+type PodsTarget struct {
+	ServiceAccount   string       `yaml:"serviceAccount" doc:"The service account."`
+	NodeSelector     Map[string]  `yaml:"nodeSelector" doc:"Labels of the nodes to run on."`
+	Tolerations      []Toleration `yaml:"tolerations" doc:"Taints to bear."`
+	Labels           Map[string]  `yaml:"labels" doc:"Labels on all objects."`
+	Annotations      Map[string]  `yaml:"annotations" doc:"Annotations on all objects."`
+	ImagePullSecrets []string     `yaml:"imagePullSecrets" doc:"Secrets for pulling images."`
+	SubPath          string       `yaml:"subPath" doc:"The directory of the storage's claim that is mounted."`
+	TTL              Duration     `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay."`
+}
+
+// AWSTarget is what only AWS needs. The published Seed-Farmer module's parameters have the same meanings.
+type AWSTarget struct {
+	Region              string      `yaml:"region" doc:"The region; by default the SDK's."`
+	ClusterName         string      `yaml:"clusterName" doc:"The EKS cluster."`
+	ClusterEndpoint     string      `yaml:"clusterEndpoint" doc:"Its endpoint; looked up where it is left out."`
+	ClusterAuthData     string      `yaml:"clusterAuthData" doc:"Its certificate authority; looked up where it is left out."`
+	OIDCArn             string      `yaml:"oidcArn" doc:"The ARN of its OIDC provider."`
+	AdminRoleArn        string      `yaml:"adminRoleArn" doc:"The role that administers it."`
+	HandlerRoleArn      string      `yaml:"handlerRoleArn" doc:"The role by which the admin role is assumed."`
+	StateMachineName    string      `yaml:"stateMachineName" doc:"The state machine's name; by default TrainingOnEks and the pipeline's."`
+	DataBucket          string      `yaml:"dataBucket" doc:"The bucket that pods may read and write."`
+	PermissionsBoundary string      `yaml:"permissionsBoundary" doc:"The permissions boundary's name, for every role."`
+	LogRetentionDays    int         `yaml:"logRetentionDays" def:"90" min:"1" max:"3653" doc:"How long logs stay."`
+	Schedule            string      `yaml:"schedule" doc:"When to start by itself: rate(...) or cron(...)."`
+	ScheduleInput       *Literal    `yaml:"scheduleInput" doc:"The parameters of scheduled runs."`
+	AlarmEmail          string      `yaml:"alarmEmail" doc:"Who is told of failures."`
+	KMSKey              string      `yaml:"kmsKey" doc:"The key that encrypts state machine, logs and topic."`
+	Tags                Map[string] `yaml:"tags" doc:"Tags of all resources."`
+}
+
+// onlyFields reports fields of a target that mean nothing for its kind.
+func (c *checker) onlyFields(path string, t Target) {
+	fields := fieldsOf(reflect.TypeOf(t))
+	for _, name := range sortedNames(fields) {
+		only, at := fields[name].tag.Get("only"), join(path, name)
+		if only != "" && t.Kind != "" && c.written(at) && !slices.Contains(strings.Split(only, "|"), t.Kind) {
+			c.report(at, "is for targets of kind %s, not %s", strings.ReplaceAll(only, "|", " or "), t.Kind)
+		}
+	}
+}
