@@ -137,3 +137,14 @@ func distance(a, b string) int {
 	}
 	return last[len(b)]
 }
+
+// Problem makes a problem of the file at a path, for those who find one later than Decode.
+func (p *Pipeline) Problem(path, message string) Problem {
+	s := p.source
+	if s == nil {
+		return Problem{Line: 1, Col: 1, Path: path, Message: message}
+	}
+	found := source{file: s.file, at: s.at}
+	found.report(path, "%s", message)
+	return found.problems[0]
+}

@@ -1,0 +1,184 @@
+// Package compile turns a pipeline into an Amazon States Language definition for one target: JSONata, one top-level
+// state a step, ids, quoting and defaults computed by the definition itself, so that a start by any client is as safe
+// as one by the CLI. It is pure, and the same pipeline and options give the same bytes. It knows task resources by
+// name only; it is called by the CLI and by whoever registers a pipeline as a state machine.
+package compile
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Options say where the definition is to run.
+type Options struct {
+	// Target names one of the pipeline's targets. Defaults to the file's first one, or to a local one where it has none.
+	Target string
+	// BaseDir is the pipeline file's directory, absolute: working directories stand beside it.
+	BaseDir string
+	// StorageDir is the pipeline's storage here. Defaults to the target's, then to the pipeline's path.
+	StorageDir string
+	// RayAddress goes before the target's. Defaults to the target's; without one the engine finds a Ray itself.
+	RayAddress string
+}
+
+// Result is what a pipeline compiles to.
+type Result struct {
+	// Definition is the state machine, Cleanup the one that stops what an aborted or timed-out execution left; its
+	// input is the EventBridge event of the execution's change of status. Cleanup is nil where nothing can be left.
+	Definition, Cleanup []byte
+	// Notes tell the user what the target does otherwise than the file may suggest.
+	Notes []string
+	// Target and Kind are the target's name and kind; Storage is its storage directory.
+	Target, Kind, Storage string
+}
+
+// Compile compiles for one target. An error that lies in the file is pipeline.Problems.
+func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
+	name, target, err := pick(p, o.Target)
+	if err != nil {
+		return nil, err
+	}
+	if target.Kind != "local" {
+		return nil, fmt.Errorf("target %s is of kind %s; this release compiles for kind local", name, target.Kind)
+	}
+	c := newCompiler(p, target, o)
+	c.checkSecrets()
+	definition := c.machine()
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	return &Result{Definition: pretty(definition), Cleanup: c.cleanup(), Notes: c.notes,
+		Target: name, Kind: target.Kind, Storage: c.storage}, nil
+}
+
+// pick finds the target by name, or the default one.
+func pick(p *pipeline.Pipeline, name string) (string, pipeline.Target, error) {
+	if t, ok := p.Targets.Get(name); ok {
+		return name, t, nil
+	}
+	switch names := p.Targets.Keys(); {
+	case name == "" && len(names) > 0:
+		return names[0], p.Targets.Entries[0].Value, nil
+	case name == "" || name == "local":
+		return "local", pipeline.Target{Kind: "local"}, nil
+	case len(names) == 0:
+		return "", pipeline.Target{}, fmt.Errorf("no target %s: the file has no targets; use local", name)
+	default:
+		return "", pipeline.Target{}, fmt.Errorf("no target %s; the file has %s", name, strings.Join(names, ", "))
+	}
+}
+
+// compiler holds what is known while one pipeline is compiled.
+type compiler struct {
+	p        *pipeline.Pipeline
+	baseDir  string
+	storage  string
+	address  string
+	problems pipeline.Problems
+	notes    []string
+	groups   int  // Parallel states that stand for no step, so far
+	ray, job bool // which kinds of work the pipeline does
+}
+
+func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
+	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress}
+	switch {
+	case c.storage != "":
+	case t.Storage != "":
+		c.storage = c.beside(t.Storage)
+	default:
+		c.storage = p.Storage.Path
+	}
+	if c.address == "" {
+		c.address = t.Ray.Address
+	}
+	if c.address == "auto" {
+		c.address = ""
+	}
+	return c
+}
+
+// beside is a path of the file's, seen from its directory.
+func (c *compiler) beside(path string) string {
+	if filepath.IsAbs(path) || strings.Contains(path, "://") {
+		return path
+	}
+	return filepath.Join(c.baseDir, path)
+}
+
+func (c *compiler) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
+
+// checkSecrets reports secrets that a step uses and that this machine has no way to.
+func (c *compiler) checkSecrets() {
+	used := map[string]bool{}
+	c.eachJob(c.p.Steps, func(secrets []string) {
+		for _, name := range secrets {
+			used[name] = true
+		}
+	})
+	for _, e := range c.p.Secrets.Entries {
+		if used[e.Key] && e.Value.Env == "" {
+			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs env to be used by a target of kind local"))
+		}
+	}
+}
+
+func (c *compiler) eachJob(steps []pipeline.Step, f func(secrets []string)) {
+	for i := range steps {
+		s := &steps[i]
+		bodies := []body{{s.Ray, s.Job}}
+		if s.OnFailure != nil {
+			bodies = append(bodies, body{s.OnFailure.Ray, s.OnFailure.Job})
+		}
+		for _, b := range bodies {
+			f(b.secrets())
+			c.ray, c.job = c.ray || b.ray != nil, c.job || b.job != nil
+		}
+		c.eachJob(s.Children(), f)
+	}
+}
+
+// machine is the whole definition.
+func (c *compiler) machine() *value.Object {
+	states := &value.Object{}
+	top := &scope{}
+	node := c.arrange(c.p.Steps, true)
+	c.paramStates(states, c.entry(node))
+	c.sequence(states, node, top, "Give outputs")
+	states.Set("Give outputs", value.Obj("Type", "Succeed", "Output", c.outputs(top)))
+	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
+	if t := c.p.Timeout; t > 0 {
+		m.Set("TimeoutSeconds", value.Int(t.Seconds()))
+	}
+	m.Set("States", states)
+	return m
+}
+
+// outputs is what the execution gives back.
+func (c *compiler) outputs(top *scope) any {
+	if len(c.p.Outputs.Entries) == 0 {
+		return wrap(record(top.names, top))
+	}
+	o := &value.Object{}
+	for _, e := range c.p.Outputs.Entries {
+		o.Set(e.Key, c.dynamic(e.Value.Value, top, lenient))
+	}
+	return o
+}
+
+func pretty(v any) []byte {
+	var b bytes.Buffer
+	if err := json.Indent(&b, value.Bytes(v), "", "  "); err != nil {
+		panic(fmt.Sprintf("compile: made no JSON: %v", err)) // value.Bytes writes nothing else
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}

@@ -1,0 +1,134 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Every state that stands for a step, or for several, puts out an object of outputs by step, and assigns each to a
+// variable of its scope. So a branch of one part needs nothing more, and one of several ends with a Pass that collects.
+
+// entry is the name of the first state of a node.
+func (c *compiler) entry(n *node) string {
+	switch {
+	case n.step != nil && n.step.When != nil:
+		return "When " + n.step.Name
+	case n.step != nil:
+		return n.step.Name
+	case !n.same:
+		return c.entry(n.parts[0])
+	}
+	if n.name == "" {
+		c.groups++
+		n.name = fmt.Sprintf("Parallel %d", c.groups)
+	}
+	return n.name
+}
+
+// follow sets where a state goes: on to next, or to its scope's end where next is empty.
+func follow(state *value.Object, next string) *value.Object {
+	if next == "" {
+		state.Set("End", true)
+	} else {
+		state.Set("Next", next)
+	}
+	return state
+}
+
+// sequence adds the states of a node and leads on to next.
+func (c *compiler) sequence(states *value.Object, n *node, in *scope, next string) {
+	switch {
+	case n.step != nil:
+		c.step(states, n, in, next)
+	case n.same:
+		c.group(states, n, in, next)
+	default:
+		for i, part := range n.parts {
+			after := next
+			if i+1 < len(n.parts) {
+				after = c.entry(n.parts[i+1])
+			}
+			c.sequence(states, part, in, after)
+		}
+	}
+}
+
+// branch is a node as a scope of its own: the States and StartAt of a Parallel's branch or a Map's processor.
+func (c *compiler) branch(n *node, in *scope) *value.Object {
+	states := &value.Object{}
+	start := c.entry(n)
+	if n.step != nil || n.same {
+		c.sequence(states, n, in, "")
+		return value.Obj("StartAt", start, "States", states)
+	}
+	last := "Collect after " + start
+	c.sequence(states, n, in, last)
+	states.Set(last, value.Obj("Type", "Pass", "Output", wrap(record(in.names, in)), "End", true))
+	return value.Obj("StartAt", start, "States", states)
+}
+
+func (c *compiler) branches(n *node, in *scope) []any {
+	parts := []*node{n}
+	if n.same {
+		parts = n.parts
+	}
+	out := make([]any, len(parts))
+	for i, part := range parts {
+		out[i] = c.branch(part, in.inner())
+	}
+	return out
+}
+
+// group adds a Parallel state for parts at the same time that no step stands for.
+func (c *compiler) group(states *value.Object, n *node, in *scope, next string) {
+	name := c.entry(n)
+	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in))
+	assign := &value.Object{}
+	for _, s := range leaves(n) {
+		assign.Set(in.variable("step", s.Name), wrap("$merge($states.result)"+field(s.Name)))
+		in.ended(s.Name)
+	}
+	state.Set("Assign", assign)
+	state.Set("Output", wrap("$merge($states.result)"))
+	states.Set(name, follow(state, next))
+}
+
+func leaves(n *node) []*pipeline.Step {
+	if n.step != nil {
+		return []*pipeline.Step{n.step}
+	}
+	var out []*pipeline.Step
+	for _, part := range n.parts {
+		out = append(out, leaves(part)...)
+	}
+	return out
+}
+
+// step adds a step's states: the condition's, its own, and those of its failure.
+func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
+	s := n.step
+	if s.When != nil {
+		rule := value.Obj("Condition", wrap(c.condition(s.When.Expr, in)), "Next", s.Name)
+		states.Set("When "+s.Name, value.Obj("Type", "Choice", "Choices", []any{rule}, "Default", "Skip "+s.Name))
+		skip := value.Obj("Type", "Pass", "Assign", value.Obj(in.variable("step", s.Name), nil),
+			"Output", value.Obj(s.Name, nil))
+		states.Set("Skip "+s.Name, follow(skip, next))
+	}
+	switch {
+	case s.Parallel != nil:
+		c.parallel(states, s, in, next)
+	case s.ForEach != nil:
+		c.forEach(states, s, in, next)
+	default:
+		c.work(states, n, in, next)
+	}
+	in.ended(s.Name)
+}
+
+// result sets a step's variable and output from an expression of its state's result.
+func result(state *value.Object, s *pipeline.Step, in *scope, expr string) {
+	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(expr)))
+	state.Set("Output", value.Obj(s.Name, wrap(expr)))
+}

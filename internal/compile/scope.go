@@ -1,0 +1,81 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+)
+
+// scope is one scope of variables in the definition: the machine, a branch or an iteration. An inner scope reads the
+// outer one's variables but may not assign to their names, so names of inner scopes carry their depth.
+type scope struct {
+	outer *scope
+	depth int
+	names []string     // steps that have ended here, in order
+	in    *loopContext // the for-each that this scope is an iteration of
+}
+
+// loopContext is a for-each seen from inside: name is its step's, as part of variables' names, as its item's.
+type loopContext struct{ name, as string }
+
+func (s *scope) inner() *scope { return &scope{outer: s, depth: s.depth + 1} }
+
+// ident is a step's name as part of a variable's: step names have no underscores, so no two meet.
+func ident(step string) string { return strings.ReplaceAll(strings.ToLower(step), "-", "_") }
+
+// variable is the name, without $, of a variable of this scope.
+func (s *scope) variable(kind, step string) string {
+	if s.depth == 0 {
+		return kind + "_" + ident(step)
+	}
+	return fmt.Sprintf("%s%d_%s", kind, s.depth, ident(step))
+}
+
+func (s *scope) ended(step string) { s.names = append(s.names, step) }
+
+// output is the expression of an ended step's output.
+func (s *scope) output(step string) string {
+	for at := s; at != nil; at = at.outer {
+		for _, name := range at.names {
+			if name == step {
+				return "$" + at.variable("step", step)
+			}
+		}
+	}
+	return "null" // a step's own checks have refused such a reference
+}
+
+func (s *scope) loop() *loopContext {
+	for at := s; at != nil; at = at.outer {
+		if at.in != nil {
+			return at.in
+		}
+	}
+	return nil
+}
+
+// loopOf is the innermost loop with such an item.
+func (s *scope) loopOf(item string) *loopContext {
+	for at := s; at != nil; at = at.outer {
+		if at.in != nil && at.in.as == item {
+			return at.in
+		}
+	}
+	return &loopContext{}
+}
+
+// place is the expression of where in all loops an iteration is; empty outside of loops.
+func (s *scope) place() string {
+	if l := s.loop(); l != nil {
+		return "$at_" + l.name
+	}
+	return ""
+}
+
+// record is the expression of an object of ended steps' outputs by name.
+func record(steps []string, in *scope) string {
+	pairs := make([]string, len(steps))
+	for i, name := range steps {
+		pairs[i] = str(name) + ": " + in.output(name)
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}

@@ -1,0 +1,280 @@
+package compile
+
+import (
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Resources of the tasks here.
+const (
+	resourceRay         = "arn:aws:states:::ray:submitJob.sync"
+	resourceRayStop     = "arn:aws:states:::ray:stopJobs"
+	resourceProcess     = "arn:aws:states:::process:run.sync"
+	resourceProcessStop = "arn:aws:states:::process:stop"
+)
+
+// margin is what a state's own timeout leaves to the task runner to end an attempt by itself, in seconds.
+const margin = 60
+
+// body is a Ray or a plain job, of a step or of its clean-up.
+type body struct {
+	ray *pipeline.RayJob
+	job *pipeline.Job
+}
+
+func (b body) secrets() []string {
+	switch {
+	case b.ray != nil:
+		return b.ray.Secrets
+	case b.job != nil:
+		return b.job.Secrets
+	}
+	return nil
+}
+
+// task is one Task state to be made: the body, and what the step around it says.
+type task struct {
+	body
+	step             string // the step's name
+	state            string
+	timeout, pending pipeline.Duration
+	before           []string // steps whose outputs it sees
+	failure          string   // the variable with the failure that is cleaned up after
+	in               *scope
+}
+
+// work adds the states of a ray or job step.
+func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
+	s := n.step
+	t := task{body: body{s.Ray, s.Job}, step: s.Name, state: s.Name, timeout: s.Timeout, pending: s.PendingTimeout,
+		before: n.order.Before(s.Name), in: in}
+	c.noteIgnored(s)
+	state := c.task(t)
+	if r := s.Retry; r != nil && r.Attempts > 1 {
+		state.Set("Retry", []any{retry(r, s.Kind())})
+	}
+	if s.OnFailure != nil {
+		state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"},
+			"Assign", value.Obj(in.variable("failure", s.Name), "{% $states.errorOutput %}"),
+			"Next", "Clean up after "+s.Name)})
+	}
+	result(state, s, in, "$states.result.Output")
+	states.Set(s.Name, follow(state, next))
+	if s.OnFailure != nil {
+		c.onFailure(states, s, t)
+	}
+}
+
+// onFailure adds the clean-up of a step and the Fail state that gives its failure on, whatever the clean-up did.
+func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
+	fail := "Fail " + s.Name
+	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
+	t.failure = "$" + t.in.variable("failure", s.Name)
+	state := c.task(t)
+	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
+	states.Set(t.state, follow(state, fail))
+	states.Set(fail, value.Obj("Type", "Fail", "Error", wrap(t.failure+".Error"), "Cause", wrap(cause(t.failure))))
+}
+
+func cause(failure string) string {
+	return "$exists(" + failure + ".Cause) ? " + failure + ".Cause : ''"
+}
+
+func retry(r *pipeline.Retry, kind string) *value.Object {
+	on := r.On
+	if len(on) == 0 {
+		on = pipeline.DefaultRetry(kind)
+	}
+	o := value.Obj("ErrorEquals", value.FromGo(on), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
+	if r.MaxInterval > 0 {
+		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))
+	}
+	if r.Jitter {
+		o.Set("JitterStrategy", "FULL")
+	}
+	return o
+}
+
+// task is the Task state of a body, still without Retry, Catch, Assign, Output and Next.
+func (c *compiler) task(t task) *value.Object {
+	resource, arguments, longest := resourceProcess, (*value.Object)(nil), t.timeout
+	if t.ray != nil {
+		resource, arguments = resourceRay, c.rayArguments(t)
+		longest += t.pending
+	} else {
+		arguments = c.processArguments(t)
+	}
+	state := value.Obj("Type", "Task", "Resource", resource, "Arguments", arguments)
+	if t.timeout > 0 {
+		state.Set("TimeoutSeconds", value.Int(longest.Seconds()+margin))
+	}
+	return state
+}
+
+func (c *compiler) rayArguments(t task) *value.Object {
+	r := t.ray
+	args := value.Obj("SubmissionId", wrap(t.id()), "Entrypoint", wrap(wrapper(c.shell(r.Entrypoint, t.in))))
+	if c.address != "" {
+		args.Set("Address", plain(c.address))
+	}
+	if r.WorkingDir != "" {
+		args.Set("WorkingDir", plain(c.beside(r.WorkingDir)))
+	}
+	args.Set("RuntimeEnv", c.runtimeEnv(t))
+	c.secretEnv(args, r.Secrets)
+	c.reserve(args, r, t.in)
+	args.Set("Metadata", c.metadata(t, r.Metadata))
+	args.Set("PendingTimeoutSeconds", value.Int(t.pending.Seconds()))
+	if t.timeout > 0 {
+		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
+	}
+	return args
+}
+
+// reserve sets what the driver reserves.
+func (c *compiler) reserve(args *value.Object, r *pipeline.RayJob, in *scope) {
+	if r.CPUs != nil {
+		args.Set("NumCpus", c.number(r.CPUs, in))
+	}
+	if r.GPUs != nil {
+		args.Set("NumGpus", c.number(r.GPUs, in))
+	}
+	if r.Memory != nil {
+		args.Set("Memory", c.quantity(r.Memory, in))
+	}
+	if len(r.Resources.Entries) > 0 {
+		o := &value.Object{}
+		for _, e := range r.Resources.Entries {
+			o.Set(e.Key, c.number(&e.Value, in))
+		}
+		args.Set("Resources", o)
+	}
+}
+
+func (c *compiler) runtimeEnv(t task) *value.Object {
+	env := &value.Object{}
+	if t.ray.RuntimeEnv != nil {
+		if o, ok := c.dynamic(t.ray.RuntimeEnv.Value, t.in, strict).(*value.Object); ok {
+			env = o
+		}
+	}
+	env.Set("env_vars", c.environment(t, t.ray.Env))
+	return env
+}
+
+func (c *compiler) processArguments(t task) *value.Object {
+	j := t.job
+	command := ""
+	if j.Shell != nil {
+		command = c.shell(*j.Shell, t.in)
+	} else {
+		command = c.argv(j.Command, t.in)
+	}
+	args := value.Obj("Id", wrap(t.id()), "Shell", wrap(wrapper(command)))
+	if dir := c.beside(j.WorkingDir); dir != "" {
+		args.Set("Dir", plain(dir))
+	}
+	args.Set("Environment", c.environment(t, j.Env))
+	c.secretEnv(args, j.Secrets)
+	if t.timeout > 0 {
+		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
+	}
+	args.Set("Metadata", c.metadata(t, j.Metadata))
+	return args
+}
+
+func (c *compiler) secretEnv(args *value.Object, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	o := &value.Object{}
+	for _, name := range names {
+		secret, _ := c.p.Secrets.Get(name)
+		o.Set(name, value.Obj("Env", secret.Env))
+	}
+	args.Set("SecretEnv", o)
+}
+
+func (c *compiler) metadata(t task, own pipeline.Map[pipeline.Template]) *value.Object {
+	o := value.Obj("rayorch.execution", "{% $states.context.Execution.Id %}", "rayorch.pipeline", c.p.Name,
+		"rayorch.step", t.step, "rayorch.attempt", wrap(attempt))
+	for _, e := range own.Entries {
+		o.Set(e.Key, c.textField(e.Value, t.in))
+	}
+	return o
+}
+
+const attempt = "$string($states.context.State.RetryCount + 1)"
+
+// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB) and a cluster as arguments.
+const maxOutputsEnv = "100000"
+
+// environment is a job's environment: what every step gets, then the file's own.
+func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) *value.Object {
+	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}",
+		"RAYORCH_PIPELINE", c.p.Name, "RAYORCH_STEP", t.step, "RAYORCH_ATTEMPT", wrap(attempt))
+	for _, e := range c.p.Params.Entries {
+		env.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+	}
+	env.Set("RAYORCH_PARAMS", "{% $string($params) %}")
+	env.Set("RAYORCH_OUTPUTS", wrap("($o := $string("+record(t.before, t.in)+"); $length($o) > "+maxOutputsEnv+" ? '' : $o)"))
+	if l := t.in.loop(); l != nil {
+		env.Set("RAYORCH_ITEM", wrap("$string($item_"+l.name+")"))
+		env.Set("RAYORCH_INDEX", wrap("$string($index_"+l.name+")"))
+	}
+	if t.failure != "" {
+		env.Set("RAYORCH_ERROR", wrap(t.failure+".Error"))
+		env.Set("RAYORCH_CAUSE", wrap(cause(t.failure)))
+	}
+	for _, e := range own.Entries {
+		env.Set(e.Key, c.textField(e.Value, t.in))
+	}
+	return env
+}
+
+// idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.
+const idStep = 20
+
+// id is the expression of a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
+func (t task) id() string {
+	name := strings.ToLower(t.step)
+	name = name[:min(len(name), idStep)]
+	parts := []string{"$states.context.Execution.Id", "$states.context.Execution.RedriveCount",
+		"$states.context.State.Name", "$states.context.State.RetryCount"}
+	if place := t.in.place(); place != "" {
+		parts = append(parts, place)
+	}
+	return "$run.prefix & " + str(name+"-") + " & $substring($hash(" + strings.Join(parts, " & '/' & ") + ", 'SHA-256'), 0, 10)"
+}
+
+// prefix is the expression of what the ids of all jobs of an execution start with.
+func prefix(execution string) string {
+	return "'r' & $substring($hash(" + execution + ", 'SHA-256'), 0, 12) & '-'"
+}
+
+// noteIgnored tells which fields of a plain job mean nothing on this machine.
+func (c *compiler) noteIgnored(s *pipeline.Step) {
+	j := s.Job
+	if j == nil {
+		return
+	}
+	var ignored []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"image", len(j.Image.Parts) > 0}, {"cpus", j.CPUs != nil}, {"gpus", j.GPUs != nil}, {"memory", j.Memory != nil},
+		{"ephemeralStorage", j.EphemeralStorage != nil}, {"nodeSelector", len(j.NodeSelector.Entries) > 0},
+		{"tolerations", len(j.Tolerations) > 0}, {"mounts", len(j.Mounts) > 0}, {"serviceAccount", j.ServiceAccount != ""},
+	} {
+		if f.set {
+			ignored = append(ignored, f.name)
+		}
+	}
+	if len(ignored) > 0 {
+		c.note("step %s is a process of this machine: %s ignored here", s.Name, strings.Join(ignored, ", "))
+	}
+}

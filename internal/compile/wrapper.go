@@ -1,0 +1,37 @@
+package compile
+
+// MaxOutput is how many bytes of JSON a job may give as its output; larger ones belong on the storage.
+const MaxOutput = "32768"
+
+// OutputMark starts the line on which a job's output stands.
+const OutputMark = "::rayorch-output::"
+
+// The wrapper round a command is POSIX sh and needs nothing beyond what any image has. The command runs in a subshell,
+// so that its exit and traps are its own; Ray stops a job's whole process tree, so the command sees every signal itself,
+// and the traps here only keep the shell alive to tidy up after it. A line break in JSON is only ever space between its
+// parts, so that the output can be put on one line as it is.
+const (
+	wrapperStart = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX") && mkdir -p "$RAYORCH_STORAGE" || exit 120
+export RAYORCH_OUTPUT
+trap 'rm -f "$RAYORCH_OUTPUT"' EXIT
+trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+(
+`
+	wrapperEnd = `
+)
+code=$?
+[ "$code" -eq 0 ] || exit "$code"
+[ -s "$RAYORCH_OUTPUT" ] || exit 0
+size=$(($(wc -c <"$RAYORCH_OUTPUT")))
+if [ "$size" -gt ` + MaxOutput + ` ]; then
+  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes, more than ` + MaxOutput + `: write it to a file in $RAYORCH_STORAGE and give its path as the output" >&2
+  exit 121
+fi
+printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
+`
+)
+
+// wrapper is the expression of the command, itself an expression, with the wrapper round it.
+func wrapper(command string) string {
+	return str(wrapperStart) + " & " + command + " & " + str(wrapperEnd)
+}
