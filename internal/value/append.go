@@ -3,9 +3,9 @@ package value
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
-	"strings"
 )
 
 // Append writes v as compact JSON after dst. Keys stay in order and nothing but what JSON demands is escaped.
@@ -136,9 +136,16 @@ func sortedKeys[V any](m map[string]V) []string {
 // Int is a whole number as a value.
 func Int(n int64) Number { return Number(strconv.FormatInt(n, 10)) }
 
-// Float is a number as a value, without a fraction where it has none.
+// Float is a number as a value: without a fraction where it has none, with an exponent only beyond 21 digits or below
+// a millionth, as JavaScript writes numbers. JSON knows no infinity and no NaN: they become 0.
 func Float(f float64) Number {
-	return Number(strings.Replace(strconv.FormatFloat(f, 'g', -1, 64), "e+", "E", 1))
+	switch abs := math.Abs(f); {
+	case math.IsNaN(f) || math.IsInf(f, 0):
+		return "0"
+	case abs != 0 && (abs < 1e-6 || abs >= 1e21):
+		return Number(strconv.FormatFloat(f, 'e', -1, 64))
+	}
+	return Number(strconv.FormatFloat(f, 'f', -1, 64))
 }
 
 // Float64 is the number's nearest float.

@@ -49,7 +49,7 @@ func (q *Query) Variables() []string { return collect(q.variables) }
 func (q *Query) variables(add func(string)) {
 	if q.call != nil {
 		q.call.variables(add)
-	} else if q.path.source == FromVariable {
+	} else if q.path != nil && q.path.source == FromVariable {
 		add(q.path.variable)
 	}
 }

@@ -1,0 +1,290 @@
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/recolabs/gnata"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language, without
+// $eval, with $partition, $range, $hash, $random, $uuid and $parse. The library github.com/recolabs/gnata evaluates;
+// plain paths ($states.input.a.b) are followed here, which is quicker and keeps values as they are.
+type JSONata struct {
+	text string
+	scan *scan
+	path *plainPath        // set when the expression is nothing but a path
+	expr *gnata.Expression // set otherwise, and as fall-back
+}
+
+// JSONataBody is the expression inside {% %}, when the string is of this form.
+func JSONataBody(s string) (body string, ok bool) {
+	if len(s) < 4 || !strings.HasPrefix(s, "{%") || !strings.HasSuffix(s, "%}") {
+		return "", false
+	}
+	return strings.TrimSpace(s[2 : len(s)-2]), true
+}
+
+// CompileJSONata reads what stands between {% and %}. The error is a *SyntaxError.
+func CompileJSONata(body string) (j *JSONata, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			j, err = nil, &SyntaxError{body, 0, fmt.Sprintf("cannot be compiled: %v", r)}
+		}
+	}()
+	if !utf8.ValidString(body) {
+		return nil, &SyntaxError{body, 0, "invalid UTF-8"}
+	}
+	s, err := scanJSONata(body)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := gnata.Compile(body)
+	if err != nil {
+		return nil, &SyntaxError{body, s.last, err.Error()}
+	}
+	return &JSONata{text: body, scan: s, path: s.plainPath(), expr: compiled}, nil
+}
+
+// Text is the expression as written, without {% %}.
+func (j *JSONata) Text() string { return j.text }
+
+// Variables are the names of the variables that the expression takes from outside, without $, sorted; functions and
+// $states are none.
+func (j *JSONata) Variables() []string { return collect(j.variables) }
+
+func (j *JSONata) variables(add func(string)) {
+	for _, name := range j.scan.free {
+		add(name)
+	}
+}
+
+// Unsupported lists what Step Functions refuses when a definition is made: $$, and names that would be looked up in a
+// context item, which no expression has there. Messages are Step Functions' own.
+func (j *JSONata) Unsupported() []*SyntaxError { return j.scan.unsupported }
+
+// States are the fields of $states that the expression names (input, result, errorOutput, context and what else is
+// written), in order; "" stands for $states as a whole.
+func (j *JSONata) States() []string { return j.scan.states }
+
+// Eval evaluates the expression for the field at location, such as "Items". Every error is an *Error.
+func (j *JSONata) Eval(s *Scope, location string) (any, error) {
+	if j.path != nil {
+		if v, ok, known := j.path.follow(s); known {
+			if !ok {
+				return nil, j.undefined(location)
+			}
+			return v, nil
+		}
+	}
+	out, err := j.run(s)
+	if err != nil {
+		return nil, j.threw(location, err)
+	}
+	if out == nil {
+		return nil, j.undefined(location)
+	}
+	v, err := fromLibrary(out, 0)
+	if errors.Is(err, errNoValue) {
+		return nil, j.undefined(location)
+	}
+	if err != nil {
+		return nil, j.threw(location, err)
+	}
+	return v, nil
+}
+
+func (j *JSONata) fail(location, what string) *Error {
+	return &Error{Name: ErrQueryEvaluationError, Location: location,
+		Cause: "The JSONata expression '" + j.text + "' specified for the field '" + location + "' " + what}
+}
+
+func (j *JSONata) undefined(location string) *Error {
+	return j.fail(location, "returned nothing (undefined).")
+}
+
+func (j *JSONata) threw(location string, err error) *Error {
+	return j.fail(location, "threw an error during evaluation. "+errorText(err))
+}
+
+// WrongType is the error for an expression that gave a value of another type than its field wants ("array", "number").
+func (j *JSONata) WrongType(location, want string, got any) *Error {
+	return j.fail(location, "returned an unexpected result type. Expected '"+want+"', but was '"+TypeName(got)+
+		"' for value: "+value.Text(got))
+}
+
+// TypeName is what error texts call a value's type.
+func TypeName(v any) string {
+	switch v.(type) {
+	case bool:
+		return "boolean"
+	case string:
+		return "string"
+	case value.Number:
+		return "number"
+	case []any:
+		return "array"
+	case *value.Object:
+		return "object"
+	}
+	return "null"
+}
+
+// errorText is the library's error as the reference implementation words it, where Step Functions is known to show that.
+func errorText(err error) string {
+	text := err.Error()
+	code, _, _ := strings.Cut(text, ":")
+	if code == "T1006" {
+		return "T1006: Attempted to invoke a non-function"
+	}
+	return text
+}
+
+// JSONataTemplate is a JSON value in which strings of the form {% ... %} are expressions: Arguments, Output, Assign.
+type JSONataTemplate struct{ root dataNode }
+
+// dataNode is a part of a template. At most one of expr, object and array is set; else the part is constant.
+type dataNode struct {
+	expr     *JSONata
+	location string
+	keys     []string
+	object   []dataNode
+	array    []dataNode
+	constant any
+}
+
+// CompileJSONataTemplate reads a template. location is the field's name, such as "Output". The error is a *TemplateError.
+func CompileJSONataTemplate(v any, location string) (*JSONataTemplate, error) {
+	t, errs := CompileJSONataTemplateAll(v, location)
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return t, nil
+}
+
+// CompileJSONataTemplateAll reads a template and gives every error in it. Pointers are locations: Output/a[0].
+func CompileJSONataTemplateAll(v any, location string) (*JSONataTemplate, []*TemplateError) {
+	var c dataCompiler
+	root := c.compile(v, location)
+	return &JSONataTemplate{root}, c.errs
+}
+
+type dataCompiler struct{ errs []*TemplateError }
+
+func (c *dataCompiler) compile(v any, location string) dataNode {
+	switch v := v.(type) {
+	case string:
+		return c.text(v, location)
+	case []any:
+		return c.array(v, location)
+	case *value.Object:
+		return c.object(v, location)
+	}
+	return dataNode{constant: v}
+}
+
+func (c *dataCompiler) text(s, location string) dataNode {
+	body, ok := JSONataBody(s)
+	if !ok {
+		return dataNode{constant: s}
+	}
+	j, err := CompileJSONata(body)
+	if err != nil {
+		c.errs = append(c.errs, &TemplateError{Pointer: location, Err: err})
+	}
+	return dataNode{expr: j, location: location}
+}
+
+func (c *dataCompiler) array(a []any, location string) dataNode {
+	n := dataNode{array: make([]dataNode, len(a))}
+	constant := true
+	for i, item := range a {
+		n.array[i] = c.compile(item, fmt.Sprintf("%s[%d]", location, i))
+		constant = constant && n.array[i].isConstant()
+	}
+	if constant {
+		return dataNode{constant: a}
+	}
+	return n
+}
+
+func (c *dataCompiler) object(o *value.Object, location string) dataNode {
+	n := dataNode{object: make([]dataNode, o.Len()), keys: o.Keys()}
+	constant := true
+	for i := range o.Len() {
+		k, item := o.At(i)
+		n.object[i] = c.compile(item, location+"/"+k)
+		constant = constant && n.object[i].isConstant()
+	}
+	if constant {
+		return dataNode{constant: o}
+	}
+	return n
+}
+
+func (n *dataNode) isConstant() bool {
+	return n.expr == nil && n.location == "" && n.object == nil && n.array == nil
+}
+
+// Eval gives the value. Every error is an *Error with the location of the expression that failed.
+func (t *JSONataTemplate) Eval(s *Scope) (any, error) { return t.root.eval(s) }
+
+// Constant gives the value of a template that holds no expressions.
+func (t *JSONataTemplate) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
+
+// Expression is the template's expression when it is nothing but one, else nil.
+func (t *JSONataTemplate) Expression() *JSONata { return t.root.expr }
+
+// Variables are the names of the variables that the template takes from outside, without $, sorted.
+func (t *JSONataTemplate) Variables() []string {
+	return collect(func(add func(string)) {
+		t.Walk(func(_ string, j *JSONata) { j.variables(add) })
+	})
+}
+
+// Walk visits the expressions with their locations, in order.
+func (t *JSONataTemplate) Walk(visit func(location string, j *JSONata)) { t.root.walk(visit) }
+
+func (n *dataNode) walk(visit func(string, *JSONata)) {
+	if n.expr != nil {
+		visit(n.location, n.expr)
+	}
+	for i := range n.array {
+		n.array[i].walk(visit)
+	}
+	for i := range n.object {
+		n.object[i].walk(visit)
+	}
+}
+
+func (n *dataNode) eval(s *Scope) (any, error) {
+	switch {
+	case n.expr != nil:
+		return n.expr.Eval(s, n.location)
+	case n.object != nil:
+		out := value.NewObject(len(n.object))
+		for i := range n.object {
+			v, err := n.object[i].eval(s)
+			if err != nil {
+				return nil, err
+			}
+			out.Set(n.keys[i], v)
+		}
+		return out, nil
+	case n.array != nil:
+		out := make([]any, len(n.array))
+		for i := range n.array {
+			v, err := n.array[i].eval(s)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = v
+		}
+		return out, nil
+	}
+	return n.constant, nil
+}

@@ -1,0 +1,170 @@
+package expr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/metrics"
+	"time"
+
+	"github.com/recolabs/gnata"
+)
+
+// environment is what is used of the library's environment, whose type it does not export.
+type environment interface {
+	Bind(name string, v any)
+	Lookup(name string) (any, bool)
+	Context() context.Context
+}
+
+// root holds the library's functions and ours; it is read only after init. blank is an empty environment inside it:
+// every evaluation takes a copy of blank for its variables.
+var (
+	root  = withFunctions(gnata.NewCustomEnv(nil))
+	blank = childOf(root)
+)
+
+// childOf asks the library for an environment inside env: it makes one for every evaluation, and shows it to functions.
+func childOf[E environment](env E) E {
+	var child E
+	seen := func(_ []any, _ any, inside E) (any, error) {
+		child = inside
+		return nil, nil
+	}
+	env.Bind("rayorchCapture", reflect.ValueOf(seen).Convert(kindOf(env, "map")).Interface())
+	defer env.Bind("rayorchCapture", nil)
+	probe, err := gnata.Compile("$rayorchCapture()")
+	if err == nil {
+		_, err = evalIn(probe, env)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("expr: the JSONata library shows no environment: %v", err))
+	}
+	return child
+}
+
+// evalIn calls the library with an environment whose type cannot be written down.
+func evalIn(probe *gnata.Expression, env any) (any, error) {
+	out := reflect.ValueOf(probe.EvalWithCustomFuncs).Call([]reflect.Value{
+		reflect.ValueOf(context.Background()), reflect.Zero(reflect.TypeFor[any]()), reflect.ValueOf(env)})
+	err, _ := out[1].Interface().(error)
+	return out[0].Interface(), err
+}
+
+// kindOf is the type that the library gave a function of its own.
+func kindOf(env environment, name string) reflect.Type {
+	f, _ := env.Lookup(name)
+	return reflect.TypeOf(f)
+}
+
+// run evaluates with the library. Nothing that an expression does may take the process down: panics become errors, and
+// the evaluation's steps, time and memory are bounded.
+func (j *JSONata) run(s *Scope) (out any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			out, err = nil, fmt.Errorf("the evaluation failed: %v", r)
+		}
+	}()
+	env := blank.Clone()
+	if len(j.scan.states) > 0 {
+		env.Bind("states", s.statesFor(j.scan.states))
+	}
+	for _, name := range j.scan.free {
+		if v, ok := s.variable(name); ok {
+			env.Bind(name, toLibrary(v))
+		}
+	}
+	return j.expr.EvalWithCustomFuncs(&evaluation{scope: s}, nil, env)
+}
+
+// statesFor is $states with the fields that are asked for.
+func (s *Scope) statesFor(fields []string) orderedMap {
+	m := newOrderedMap()
+	for _, name := range statesFields {
+		if !wanted(fields, name) {
+			continue
+		}
+		if v, ok := statesField(s, name); ok {
+			m.Set(name, s.converted(name, v))
+		}
+	}
+	return m
+}
+
+func wanted(fields []string, name string) bool {
+	for _, f := range fields {
+		if f == "" || f == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Bounds on one evaluation, in the spirit of Step Functions' own: depth 100 (the library's), a few seconds, some MB.
+const (
+	maxSteps      = 20_000_000
+	maxDuration   = 10 * time.Second
+	maxHeapGrowth = 256 << 20
+	stepsPerLook  = 8 // a string can double twice between two looks
+)
+
+var (
+	errSteps  = errors.New("Expression evaluation timeout: the expression takes too many steps") //nolint:staticcheck // shown as is
+	errTime   = errors.New("Expression evaluation timeout: the expression takes too long")       //nolint:staticcheck // shown as is
+	errMemory = errors.New("Expression evaluation memory limit exceeded")                        //nolint:staticcheck // Step Functions' words
+)
+
+// evaluation is the context of one evaluation. The library asks Err before every step, which is where bounds are kept.
+// The clock serves only to stop what runs away; no result depends on it.
+type evaluation struct {
+	scope   *Scope
+	steps   int
+	started time.Time
+	looked  time.Time
+	heap    uint64
+	stopped error
+}
+
+func (e *evaluation) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (e *evaluation) Done() <-chan struct{}       { return nil }
+func (e *evaluation) Value(any) any               { return nil }
+
+// Err says whether the evaluation must stop.
+func (e *evaluation) Err() error {
+	e.steps++
+	if e.steps%stepsPerLook != 0 || e.stopped != nil {
+		return e.stopped
+	}
+	if e.steps > maxSteps {
+		e.stopped = errSteps
+		return e.stopped
+	}
+	if e.steps > 4*stepsPerLook { // most expressions end before it is worth asking
+		e.look(time.Now())
+	}
+	return e.stopped
+}
+
+func (e *evaluation) look(now time.Time) {
+	if e.started.IsZero() {
+		e.started, e.looked, e.heap = now, now, heapSize()
+		return
+	}
+	if now.Sub(e.looked) < time.Millisecond {
+		return
+	}
+	e.looked = now
+	switch {
+	case now.Sub(e.started) > maxDuration:
+		e.stopped = errTime
+	case heapSize() > e.heap+maxHeapGrowth:
+		e.stopped = errMemory
+	}
+}
+
+func heapSize() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
