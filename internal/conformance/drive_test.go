@@ -1,0 +1,128 @@
+package conformance_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/conformance"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/interp"
+)
+
+// masked are the names that the recordings show instead of the real ones: run under them, our history needs no masking.
+const (
+	maskedExecution = "arn:<partition>:states:<region>:111111111111:execution:<ArnPart_0idx>:<ExecArnPart_0idx>"
+	maskedMachine   = "arn:<partition>:states:<region>:111111111111:stateMachine:<ArnPart_0idx>"
+)
+
+// driver plays the engine for one run: it wakes at once by moving the clock.
+type driver struct {
+	t      *testing.T
+	m      *asl.Machine
+	run    *interp.Run
+	now    time.Time
+	abort  bool // stop the execution when it waits
+	events []history.Event
+	stored map[interp.FrameID][]byte
+}
+
+func params(input []byte, now time.Time) interp.Params {
+	if input == nil {
+		input = []byte("{}")
+	}
+	return interp.Params{ExecutionARN: maskedExecution, Name: "<ExecArnPart_0idx>", MachineARN: maskedMachine,
+		MachineName: "<ArnPart_0idx>", RoleARN: "snf_role_arn", Region: "<region>", Input: input, StartTime: now, Seed: 42}
+}
+
+// finish runs an execution to its end. Every decision is stored and the run loaded again of it, so that what a case
+// needs of a run is also in its stored form.
+func (d *driver) finish(p interp.Params) interp.Head {
+	d.run = interp.New(p, d.m)
+	d.stored = map[interp.FrameID][]byte{}
+	facts := []interp.Fact{interp.Start{}}
+	for steps := 0; len(facts) > 0; steps++ {
+		if steps > 10000 {
+			d.t.Fatal("the run does not end")
+		}
+		fact := facts[0]
+		dec, err := d.run.Apply(fact, d.now)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.keep(dec)
+		facts = append(facts[1:], d.act(dec)...)
+		if dec.Closed {
+			break
+		}
+		if len(facts) == 0 {
+			facts = d.wait(dec)
+		}
+	}
+	return d.run.Head()
+}
+
+func (d *driver) wait(dec interp.Decision) []interp.Fact {
+	if d.abort {
+		return []interp.Fact{interp.Abort{}}
+	}
+	if dec.Wake.IsZero() {
+		return nil
+	}
+	d.now = dec.Wake
+	return []interp.Fact{interp.Wake{}}
+}
+
+func (d *driver) keep(dec interp.Decision) {
+	d.events = append(d.events, dec.Events...)
+	for _, id := range dec.Dirty {
+		d.stored[id] = d.run.AppendFrame(nil, id)
+	}
+	for _, id := range dec.Gone {
+		delete(d.stored, id)
+	}
+	var frames []interp.StoredFrame
+	for id, data := range d.stored {
+		frames = append(frames, interp.StoredFrame{ID: id, Data: data})
+	}
+	run, err := interp.Load(d.m, d.run.AppendHead(nil), frames)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.run = run
+}
+
+func (d *driver) act(dec interp.Decision) []interp.Fact {
+	var facts []interp.Fact
+	if dec.More {
+		facts = append(facts, interp.Continue{})
+	}
+	for _, task := range dec.Tasks {
+		facts = append(facts, answer(task))
+	}
+	return facts
+}
+
+// answer is what the services that the recordings call said.
+func answer(task interp.Task) interp.Fact {
+	switch task.Resource {
+	case "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess", "arn:aws:states:::aws-sdk:sfn:sendTaskFailure":
+		return interp.TaskEnded{Task: task.ID, Error: "Sfn.InvalidTokenException",
+			Cause: "Invalid Token: 'Invalid token' (Service: Sfn, Status Code: 400, Request ID: 1) (SDK Attempt Count: 1)"}
+	}
+	return interp.TaskEnded{Task: task.ID, Error: "Test.NoService", Cause: task.Resource}
+}
+
+// api is the history as GetExecutionHistory shows it.
+func api(events []history.Event) []any {
+	out := make([]any, len(events))
+	for i := range events {
+		out[i] = history.ToAPI(&events[i], true)
+	}
+	return out
+}
+
+func aborted(c *conformance.Case) bool {
+	return slices.Contains(conformance.Types(c.Events), "ExecutionAborted")
+}

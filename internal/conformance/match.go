@@ -1,0 +1,190 @@
+package conformance
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// words are masks that stand for a whole value; tokens, in angle brackets, may stand anywhere in a text.
+var (
+	words = map[string]bool{"timestamp": true, "date": true, "datetime": true, "start-time": true, "entered-time": true,
+		"start-date": true, "stop-date": true, "creation-date": true, "RandomNumberGenerated": true}
+	tokens = regexp.MustCompile(`<[A-Za-z_]+(:\d+|_\d+idx)?>`)
+)
+
+// Match compares what was recorded, masked, with what we gave. It returns the first difference, empty when there is
+// none.
+func Match(want, got any) string { return match("", want, got) }
+
+func match(at string, want, got any) string {
+	if text, ok := want.(string); ok {
+		return matchText(at, text, got)
+	}
+	if text, ok := got.(string); ok && len(text) > 0 && text[0] == '{' {
+		if v, err := value.Parse([]byte(text)); err == nil { // recorded parsed
+			got = v
+		}
+	}
+	switch want := want.(type) {
+	case *value.Object:
+		return matchObject(at, want, got)
+	case []any:
+		return matchArray(at, want, got)
+	}
+	if !value.Equal(want, got) {
+		return differ(at, want, got)
+	}
+	return ""
+}
+
+func differ(at string, want, got any) string {
+	return fmt.Sprintf("%s: want %s, got %s", at, show(want), show(got))
+}
+
+func show(v any) string {
+	text := value.Text(v)
+	if len(text) > 300 {
+		return text[:300] + "..."
+	}
+	return text
+}
+
+func matchText(at, want string, got any) string {
+	if words[want] {
+		switch got.(type) {
+		case string, value.Number:
+			return ""
+		}
+		return differ(at, want, got)
+	}
+	text, ok := got.(string)
+	if !ok {
+		return differ(at, want, got)
+	}
+	if text == want || tokens.MatchString(want) && pattern(want).MatchString(text) {
+		return ""
+	}
+	return differ(at, want, got)
+}
+
+func pattern(want string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString(`(?s)^`)
+	from := 0
+	for _, at := range tokens.FindAllStringIndex(want, -1) {
+		b.WriteString(regexp.QuoteMeta(want[from:at[0]]))
+		b.WriteString(`.*`)
+		from = at[1]
+	}
+	b.WriteString(regexp.QuoteMeta(want[from:]))
+	b.WriteString(`$`)
+	return regexp.MustCompile(b.String())
+}
+
+func matchObject(at string, want *value.Object, got any) string {
+	o, ok := got.(*value.Object)
+	if !ok {
+		return differ(at, want, got)
+	}
+	for i := range want.Len() {
+		k, v := want.At(i)
+		have, ok := o.Get(k)
+		if !ok {
+			return fmt.Sprintf("%s.%s: missing, want %s", at, k, show(v))
+		}
+		if d := match(at+"."+k, v, have); d != "" {
+			return d
+		}
+	}
+	for i := range o.Len() {
+		if k, v := o.At(i); !has(want, k) {
+			return fmt.Sprintf("%s.%s: not recorded, got %s", at, k, show(v))
+		}
+	}
+	return ""
+}
+
+func has(o *value.Object, k string) bool {
+	_, ok := o.Get(k)
+	return ok
+}
+
+func matchArray(at string, want []any, got any) string {
+	list, ok := got.([]any)
+	if !ok || len(list) != len(want) {
+		return differ(at, want, got)
+	}
+	for i := range want {
+		if d := match(fmt.Sprintf("%s[%d]", at, i), want[i], list[i]); d != "" {
+			return d
+		}
+	}
+	return ""
+}
+
+// Parallel brings a history into the form of the recordings whose branches were made comparable: between a Parallel's
+// start and its end the events are sorted by type and name, their ids are hidden, and the end itself is left out.
+func Parallel(events []any) []any {
+	out := make([]any, 0, len(events))
+	for i := 0; i < len(events); i++ {
+		out = append(out, events[i])
+		if typeOf(events[i]) != "ParallelStateStarted" {
+			continue
+		}
+		end := i + 1
+		for end < len(events) && typeOf(events[end]) != "ParallelStateSucceeded" {
+			end++
+		}
+		if end == len(events) {
+			continue
+		}
+		inner := hide(events[i+1 : end])
+		sort.SliceStable(inner, func(a, b int) bool { return sortKey(inner[a]) < sortKey(inner[b]) })
+		out = append(out, inner...)
+		i = end
+	}
+	return out
+}
+
+func hide(events []any) []any {
+	out := make([]any, len(events))
+	for i, e := range events {
+		o := e.(*value.Object)
+		out[i] = o.With("id", []any{value.Int(0)}).With("previousEventId", value.Int(0))
+	}
+	return out
+}
+
+func sortKey(e any) string {
+	o := e.(*value.Object)
+	for _, k := range []string{"stateEnteredEventDetails", "stateExitedEventDetails"} {
+		if d, ok := o.Get(k); ok {
+			name, _ := d.(*value.Object).Get("name")
+			return typeOf(e) + " " + fmt.Sprint(name)
+		}
+	}
+	return typeOf(e)
+}
+
+func typeOf(e any) string {
+	o, ok := e.(*value.Object)
+	if !ok {
+		return ""
+	}
+	t, _ := o.Get("type")
+	s, _ := t.(string)
+	return s
+}
+
+// Types are the events' types.
+func Types(events []any) []string {
+	out := make([]string, len(events))
+	for i, e := range events {
+		out[i] = typeOf(e)
+	}
+	return out
+}
