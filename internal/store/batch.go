@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,6 +71,9 @@ func (b *Batch) DropRecords(id ID, task string) {
 	_ = b.b.DeleteRange(prefix, after(prefix), nil)
 }
 
+// Log writes the note on a task's log.
+func (b *Batch) Log(id ID, task string, v []byte) { b.set(append(idKey(keyLog, id), task...), v) }
+
 // Open notes that a run is open, with what the engine needs to know of it when it starts.
 func (b *Batch) Open(id ID, v []byte) { b.set(idKey(keyOpen, id), v) }
 
@@ -115,13 +119,22 @@ func (b *Batch) Doc(kind, name string, v []byte) {
 	b.set(docKey(kind, name), v)
 }
 
-// Forget removes all of a closed run.
-func (b *Batch) Forget(arn string, stop time.Time, e Entry) {
+// Forget removes all of a closed run in one commit. It deletes key by key: a range deletion for each run would slow
+// down every later read.
+func (s *Store) Forget(arn string, stop time.Time, e Entry) error {
+	b := s.NewBatch()
 	b.del(nameKey(arn))
 	b.del(closedKey(stop, e.ID))
 	b.Unlist(e)
 	b.del(listKey(e.Group, "", e.Start, e.ID))
-	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOwed} {
-		_ = b.b.DeleteRange(idKey(kind, e.ID), idKey(kind, e.ID+1), nil)
+	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOwed, keyLog} {
+		err := s.scan(idKey(kind, e.ID), func(k, _ []byte) bool {
+			b.del(k)
+			return true
+		})
+		if err != nil {
+			return errors.Join(fmt.Errorf("forget run %d: %w", e.ID, err), b.b.Close())
+		}
 	}
+	return s.CommitLazily(b)
 }

@@ -55,28 +55,3 @@ func (s *Store) Docs(kind, prefix, after string, limit int) ([]Doc, error) {
 	})
 	return docs, err
 }
-
-// scanFrom is scan from a key on.
-func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) error {
-	o := prefixBounds(prefix)
-	if bytes.Compare(from, prefix) > 0 {
-		o.LowerBound = from
-	}
-	if bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
-		return nil
-	}
-	it, err := s.db.NewIter(o)
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		v, err := it.ValueAndErr()
-		if err != nil {
-			return errors.Join(err, it.Close())
-		}
-		if !fn(it.Key(), v) {
-			break
-		}
-	}
-	return errors.Join(it.Error(), it.Close())
-}

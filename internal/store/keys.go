@@ -16,6 +16,7 @@ const (
 	keyDoc    = 'd' // kind 0 name -> document
 	keyEvents = 'e' // id first-event -> batch of events
 	keyFormat = 'v' // -> version of this layout
+	keyLog    = 'g' // id task -> note on the log that is kept
 	keyList   = 'l' // group 0 status 0 ~start ~id -> summary; the status is empty in the list of all
 	keyName   = 'n' // ARN -> id
 	keyOpen   = 'o' // id -> what the engine needs at its start

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,7 +39,19 @@ func (s *Store) get(key []byte) ([]byte, error) {
 
 // scan calls fn for every key that begins with prefix, until fn returns false. Key and value are fn's for the call.
 func (s *Store) scan(prefix []byte, fn func(key, value []byte) bool) error {
-	it, err := s.db.NewIter(prefixBounds(prefix))
+	return s.scanFrom(prefix, nil, fn)
+}
+
+// scanFrom is scan from a key on.
+func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) error {
+	o := prefixBounds(prefix)
+	if bytes.Compare(from, prefix) > 0 {
+		o.LowerBound = from
+	}
+	if bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
+		return nil
+	}
+	it, err := s.db.NewIter(o)
 	if err != nil {
 		return err
 	}
@@ -149,6 +162,40 @@ func (s *Store) Records(id ID, task string) (map[string][]byte, error) {
 		return true
 	})
 	return out, err
+}
+
+// AllRecords are the private records of all tasks of a run, by task and key.
+func (s *Store) AllRecords(id ID) (map[string]map[string][]byte, error) {
+	prefix, out := idKey(keyRecord, id), map[string]map[string][]byte{}
+	err := s.scan(prefix, func(k, v []byte) bool {
+		task, key, _ := strings.Cut(string(k[len(prefix):]), "\x00")
+		if out[task] == nil {
+			out[task] = map[string][]byte{}
+		}
+		out[task][key] = bytes.Clone(v)
+		return true
+	})
+	return out, err
+}
+
+// ErrNoLog says that there is no log of a task.
+var ErrNoLog = errors.New("no such log")
+
+// Log reads the note on a task's log; ErrNoLog when there is none.
+func (s *Store) Log(id ID, task string) ([]byte, error) {
+	v, err := s.get(append(idKey(keyLog, id), task...))
+	if errors.Is(err, errNoKey) {
+		return nil, ErrNoLog
+	}
+	return v, err
+}
+
+// Logs calls fn for the notes on the logs of a run's tasks. The bytes are fn's for the call.
+func (s *Store) Logs(id ID, fn func(task string, v []byte)) error {
+	return s.scan(idKey(keyLog, id), func(k, v []byte) bool {
+		fn(string(k[9:]), v)
+		return true
+	})
 }
 
 // Opens calls fn for every open run. The bytes are fn's for the call.

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// An execution that was aborted or timed out runs no further state, so what it left is another machine's to clear away.
+// The engine starts that one as EventBridge does on AWS, and with the same event.
+
+// wantsCleanup says whether a closed run's clean-up machine is to be started.
+func (e *Engine) wantsCleanup(r *run) bool {
+	s := r.state.Head().Status
+	return r.mem == nil && r.meta.Cleanup != "" && (s == interp.Aborted || s == interp.TimedOut)
+}
+
+// startCleanup starts the clean-up machine of a run in the background, again and again while the disk is full.
+func (e *Engine) startCleanup(id store.ID) {
+	e.background(func(ctx context.Context) {
+		for {
+			err := e.cleanup(ctx, id)
+			if err == nil {
+				e.pay(id, debtCleanup)
+				return
+			}
+			e.logger.Error("start the clean-up machine", "run", uint64(id), "problem", err)
+			if !errors.Is(err, store.ErrFull) {
+				return // the debt stays: the next engine tries again
+			}
+			select {
+			case <-time.After(10 * time.Second):
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
+func (e *Engine) cleanup(ctx context.Context, id store.ID) error {
+	x, err := e.describe(id)
+	if err != nil {
+		return err
+	}
+	if e.lookup == nil {
+		return &UnknownMachineError{x.Cleanup}
+	}
+	r, err := e.lookup.Resolve(x.Cleanup)
+	if err != nil {
+		return err
+	}
+	// The name makes a second start of the same clean-up, after a restart, harmless.
+	sum := sha256.Sum256([]byte(x.ARN + "#" + strconv.Itoa(x.RedriveCount)))
+	r.Name = fmt.Sprintf("cleanup-%x", sum[:12])
+	r.Input = value.Bytes(e.statusEvent(&x))
+	_, err = e.start(ctx, e.birthOf(r.withDefaults()))
+	var exists *AlreadyExistsError
+	if errors.As(err, &exists) {
+		return nil
+	}
+	return err
+}
+
+// statusEvent is what EventBridge sends: "Step Functions Execution Status Change".
+func (e *Engine) statusEvent(x *Execution) *value.Object {
+	sum := sha256.Sum256([]byte(x.ARN + x.Status))
+	detail := value.Obj(
+		"executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name, "status", x.Status,
+		"startDate", value.Int(x.Started.UnixMilli()), "stopDate", value.Int(x.Stopped.UnixMilli()),
+		"input", string(x.Input), "inputDetails", value.Obj("included", true),
+		"output", nil, "outputDetails", nil,
+		"error", orNull(x.Error), "cause", orNull(x.Cause),
+		"stateMachineVersionArn", orNull(x.VersionARN), "stateMachineAliasArn", orNull(x.AliasARN),
+		"redriveCount", value.Int(int64(x.RedriveCount)),
+	)
+	return value.Obj(
+		"version", "0", "id", formatUUID([16]byte(sum[:16])),
+		"detail-type", "Step Functions Execution Status Change", "source", "aws.states",
+		"account", e.c.Account, "time", x.Stopped.UTC().Format(time.RFC3339), "region", e.c.Region,
+		"resources", []any{x.ARN}, "detail", detail,
+	)
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}

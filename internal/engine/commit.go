@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// commit puts what a step decided on disk, in one batch.
+func (e *Engine) commit(r *run, s *step) error {
+	e.counters.add(r, s)
+	if r.mem != nil {
+		return nil
+	}
+	b := e.st.NewBatch()
+	e.writeState(b, r, s)
+	e.writeDebts(b, r, s)
+	e.writeLists(b, r, s)
+	if err := e.st.Commit(b); err != nil {
+		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
+	}
+	r.born = true
+	e.counters.commits.Add(1)
+	return nil
+}
+
+// writeState writes events, head and frames.
+func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
+	if len(s.events) > 0 {
+		b.Events(r.id, s.events[0].ID, history.AppendEvents(nil, s.events))
+	}
+	gone := map[interp.FrameID]bool{}
+	for _, id := range s.gone {
+		gone[id] = true
+		b.DropFrame(r.id, uint64(id))
+	}
+	for _, id := range s.dirty {
+		if !gone[id] {
+			gone[id] = true // written once is enough
+			b.Frame(r.id, uint64(id), r.state.AppendFrame(nil, id))
+		}
+	}
+	b.Head(r.id, r.state.AppendHead(nil))
+	if !r.born {
+		b.Name(r.state.Params().ExecutionARN, r.id)
+		b.Meta(r.id, r.meta.encode())
+	}
+}
+
+// writeLists keeps the open and closed runs and the lists in step with the run's status.
+func (e *Engine) writeLists(b *store.Batch, r *run, s *step) {
+	h := r.state.Head()
+	closed := h.Status != interp.Running
+	changed := h.Status != r.was || !s.reopened.IsZero()
+	if now := (openState{millis(h.Wake), r.more}); !closed && (changed || now != r.open) {
+		b.Open(r.id, now.encode())
+		r.open = now
+	}
+	if !changed {
+		return
+	}
+	if r.was != "" {
+		b.Unlist(entry(r.id, &r.meta, r.was))
+	}
+	if !s.reopened.IsZero() {
+		b.Reopened(r.id, s.reopened)
+	}
+	if closed {
+		b.Closed(r.id, h.StopTime)
+	}
+	at := entry(r.id, &r.meta, h.Status)
+	at.Summary = summaryOf(r.state.Params(), h, &r.meta).encode()
+	b.List(at)
+	r.was = h.Status
+}
+
+// Debts are what the engine still has to do for a run. The first letter of their names says what they are.
+const (
+	debtTask    = "t" // + task: a runner works on it
+	debtStop    = "s" // + task: its work is to be stopped, the value says what it is
+	debtMap     = "m" // + map run: its children are to be driven
+	debtStopMap = "x" // + map run: its children are to be aborted
+	debtCleanup = "c" // the clean-up machine is to be started
+)
+
+func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
+	for _, t := range s.tasks {
+		b.Owe(r.id, debtTask+t.ID, nil)
+	}
+	for _, id := range s.stops {
+		b.Paid(r.id, debtTask+id)
+		if t := e.tasks.get(taskKey{r.id, id}); t != nil {
+			b.Owe(r.id, debtStop+id, encodeTask(t.task))
+		}
+	}
+	for _, m := range s.maps {
+		b.Owe(r.id, debtMap+m.ID, nil)
+	}
+	for _, id := range s.stopMaps {
+		b.Paid(r.id, debtMap+id)
+		b.Owe(r.id, debtStopMap+id, nil)
+	}
+	for _, name := range s.paid {
+		b.Paid(r.id, name)
+	}
+	if s.closed && e.wantsCleanup(r) {
+		b.Owe(r.id, debtCleanup, nil)
+	}
+}
+
+// takeUp does what a former engine owed to one run.
+func (e *Engine) takeUp(id store.ID, debts []owed) error {
+	var errs []error
+	tasks, maps := map[string]bool{}, map[string]bool{}
+	for _, d := range debts {
+		kind, name := d.name[:1], d.name[1:]
+		switch kind {
+		case debtTask:
+			tasks[name] = true
+		case debtMap:
+			maps[name] = true
+		case debtStop:
+			errs = append(errs, e.stopAgain(id, d))
+		case debtStopMap:
+			e.stopMapRun(id, name)
+		case debtCleanup:
+			e.startCleanup(id)
+		}
+	}
+	if len(tasks)+len(maps) > 0 {
+		errs = append(errs, e.resume(id, tasks, maps))
+	}
+	return errors.Join(errs...)
+}
+
+// resume starts the tasks of a run again that a former engine ran.
+func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
+	r := e.hot.get(id)
+	defer e.hot.put(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := e.load(r); err != nil {
+		return err
+	}
+	for _, t := range r.state.Running() {
+		if tasks[t.ID] {
+			e.startTask(r, t, true)
+		}
+	}
+	for _, m := range r.state.RunningMaps() {
+		if maps[m.ID] {
+			e.startMapRun(r, m, true)
+		}
+	}
+	return nil
+}
+
+// pay settles a debt outside of a run's own commits. It may be lost: then it is paid again after a restart.
+func (e *Engine) pay(id store.ID, name string) {
+	b := e.st.NewBatch()
+	b.Paid(id, name)
+	if err := e.st.CommitLazily(b); err != nil {
+		e.logger.Error("could not settle a debt", "run", id, "debt", name, "problem", err)
+	}
+}
+
+// act does what a step decided, after its commit.
+func (e *Engine) act(r *run, s *step) {
+	h := r.state.Head()
+	for _, t := range s.tasks {
+		e.startTask(r, t, false)
+	}
+	for _, id := range s.stops {
+		e.stopTask(r, id)
+	}
+	for _, m := range s.maps {
+		e.startMapRun(r, m, false)
+	}
+	for _, id := range s.stopMaps {
+		e.stopMapRun(r.id, id)
+	}
+	e.timers.set(r.id, h.Wake)
+	if len(s.events) > 0 || s.closed {
+		e.watchers.wake(r.id)
+	}
+	if s.closed {
+		e.closed(r, h)
+	}
+}
+
+// closed does what follows the end of a run.
+func (e *Engine) closed(r *run, h interp.Head) {
+	p := r.state.Params()
+	e.logger.Info("execution ended", "execution", p.ExecutionARN, "status", string(h.Status), "error", h.Error)
+	if r.mem != nil {
+		r.mem.finish(e.executionOf(p, h, &r.meta))
+		return
+	}
+	if e.wantsCleanup(r) {
+		e.startCleanup(r.id)
+	}
+	if r.meta.Parent != nil {
+		e.childEnded(r.meta.Parent, p, h)
+	}
+}
+
+// express says whether an execution's ARN is that of an Express one, of which nothing is kept.
+func express(arn string) bool {
+	parts := strings.SplitN(arn, ":", 7)
+	return len(parts) > 5 && parts[5] == "express"
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// An Express execution lives in memory only, as AWS shows nothing of it but its end. It ends with the engine.
+
+// inMemory is the end of an Express run, for who waits for it.
+type inMemory struct {
+	once sync.Once
+	done chan struct{}
+	end  Execution
+}
+
+func (m *inMemory) finish(x Execution) {
+	m.once.Do(func() {
+		m.end = x
+		close(m.done)
+	})
+}
+
+// StartSync runs an Express execution to its end, in memory. When ctx ends first, so does the execution.
+func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, error) {
+	if err := e.enter(); err != nil {
+		return Execution{}, err
+	}
+	defer e.leave()
+	r.Type = Express
+	x, mem, err := e.startExpress(e.birthOf(r.withDefaults()))
+	if err != nil {
+		return x, err
+	}
+	select {
+	case <-mem.done:
+		return mem.end, nil
+	case <-ctx.Done():
+		return x, ctx.Err()
+	case <-e.ctx.Done():
+		return x, ErrClosing
+	}
+}
+
+// startExpress begins a run in memory and keeps it there until it ends.
+func (e *Engine) startExpress(b birth) (Execution, *inMemory, error) {
+	m, hash, err := e.machines.of(b.Definition)
+	if err != nil {
+		return Execution{}, nil, err
+	}
+	r := e.hot.get(e.st.NewID())
+	r.mu.Lock()
+	e.fill(r, b, m, hash)
+	r.mem = &inMemory{done: make(chan struct{})}
+	e.express.Store(b.arn, r.id)
+	mem, params := r.mem, r.state.Params()
+	r.post(&pending{fact: interp.Start{}})
+	e.work(r)
+	var x Execution
+	if r.state != nil {
+		x = e.executionOf(params, r.state.Head(), &r.meta)
+	}
+	r.mu.Unlock()
+	e.counters.started.Add(1)
+	if !e.background(func(ctx context.Context) { e.hold(ctx, r, mem, b.arn) }) {
+		return Execution{}, nil, ErrClosing
+	}
+	return x, mem, nil
+}
+
+// hold keeps an Express run in memory until it ends. When the engine closes, nothing will take it up again: its tasks
+// are stopped.
+func (e *Engine) hold(ctx context.Context, r *run, mem *inMemory, arn string) {
+	defer e.hot.put(r)
+	defer e.express.Delete(arn)
+	select {
+	case <-mem.done:
+	case <-ctx.Done():
+		if context.Cause(ctx) == task.ErrAbandon {
+			_ = e.deliver(r.id, interp.Abort{Cause: "the engine was closed"})
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
+func (e *Engine) Stop(_ context.Context, arn, name, cause string) (time.Time, error) {
+	if err := e.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := e.deliver(id, interp.Abort{Error: name, Cause: cause}); err != nil {
+		return time.Time{}, err
+	}
+	x, err := e.describe(id)
+	return x.Stopped, err
+}
+
+// Redrive takes a closed execution up again from the states that did not succeed, and returns when that was. The error
+// is a NotRedrivableError where it cannot be.
+func (e *Engine) Redrive(_ context.Context, arn string) (time.Time, error) {
+	if err := e.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	if err := e.st.Admit(); err != nil {
+		return time.Time{}, err
+	}
+	id, err := e.find(arn)
+	if err != nil {
+		return time.Time{}, err
+	}
+	err = e.deliverChecked(id, &pending{fact: interp.Redrive{}, check: func(s *interp.Run) error {
+		x := e.executionOf(s.Params(), s.Head(), &meta{})
+		if x.RedriveStatus != "REDRIVABLE" {
+			return &NotRedrivableError{arn, x.RedriveReason}
+		}
+		return nil
+	}})
+	if err != nil {
+		return time.Time{}, err
+	}
+	x, err := e.describe(id)
+	return x.Redriven, err
+}
+
+// TaskSuccess ends the task of a token well; output is one JSON text.
+func (e *Engine) TaskSuccess(_ context.Context, token string, output []byte) error {
+	return e.byToken(token, func(task string) interp.Fact {
+		return interp.TaskEnded{Task: task, Output: output}
+	})
+}
+
+// TaskFailure ends the task of a token with an error.
+func (e *Engine) TaskFailure(_ context.Context, token, name, cause string) error {
+	return e.byToken(token, func(task string) interp.Fact {
+		if name == "" { // AWS takes a failure without an error; here an empty error is a success
+			name = "States.TaskFailed"
+		}
+		return interp.TaskEnded{Task: task, Error: name, Cause: cause}
+	})
+}
+
+// TaskHeartbeat says that the work for a token is alive.
+func (e *Engine) TaskHeartbeat(_ context.Context, token string) error {
+	return e.byToken(token, func(task string) interp.Fact { return interp.TaskHeartbeat{Task: task} })
+}
+
+// byToken applies a fact to the task of a token: ErrInvalidToken for one that was never ours, ErrTaskDoesNotExist when
+// its execution is gone, ErrTaskTimedOut when nobody waits for the task any more.
+func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.leave()
+	arn, task, ok := interp.ParseToken(token)
+	if !ok {
+		return ErrInvalidToken
+	}
+	id, err := e.findAny(arn)
+	if errors.Is(err, ErrExecutionDoesNotExist) {
+		return ErrTaskDoesNotExist
+	}
+	if err != nil {
+		return err
+	}
+	p := &pending{fact: fact(task), check: func(s *interp.Run) error {
+		if t, ok := s.TaskOf(token); !ok || t.ID != task {
+			return ErrTaskTimedOut
+		}
+		return nil
+	}}
+	if _, ended := p.fact.(interp.TaskEnded); ended {
+		p.pay = debtTask + task
+	}
+	return e.deliverChecked(id, p)
+}
+
+// findAny is find, for Express runs in memory as well.
+func (e *Engine) findAny(arn string) (store.ID, error) {
+	if !express(arn) {
+		return e.find(arn)
+	}
+	if id, ok := e.express.Load(arn); ok {
+		return id.(store.ID), nil
+	}
+	return 0, ErrExecutionDoesNotExist
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// definitions is the kind of the documents that hold definitions, by their hash.
+const definitions = "definition"
+
+// maxMachines bounds how many parsed definitions are kept in memory.
+const maxMachines = 256
+
+// machines are the parsed definitions, each parsed once however many executions run it.
+type machines struct {
+	st     *store.Store
+	mu     sync.Mutex
+	parsed map[string]*asl.Machine
+}
+
+// of parses a definition and puts it on disk, so that executions can name it by its hash.
+func (ms *machines) of(definition []byte) (*asl.Machine, string, error) {
+	sum := sha256.Sum256(definition)
+	hash := hex.EncodeToString(sum[:])
+	if m := ms.cached(hash); m != nil {
+		return m, hash, nil
+	}
+	m, err := asl.Parse(definition)
+	if err != nil {
+		return nil, "", fmt.Errorf("read the definition: %w", err)
+	}
+	if _, err := ms.st.Doc(definitions, hash); errors.Is(err, store.ErrNoDoc) {
+		err = ms.st.PutDocs(definitions, store.Doc{Name: hash, Value: definition})
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	ms.keep(hash, m)
+	return m, hash, nil
+}
+
+func (ms *machines) byHash(hash string) (*asl.Machine, error) {
+	if m := ms.cached(hash); m != nil {
+		return m, nil
+	}
+	definition, err := ms.st.Doc(definitions, hash)
+	if err != nil {
+		return nil, fmt.Errorf("definition %s: %w", hash, err)
+	}
+	m, err := asl.Parse(definition)
+	if err != nil {
+		return nil, fmt.Errorf("definition %s: %w", hash, err)
+	}
+	ms.keep(hash, m)
+	return m, nil
+}
+
+func (ms *machines) cached(hash string) *asl.Machine {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.parsed[hash]
+}
+
+func (ms *machines) keep(hash string, m *asl.Machine) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.parsed == nil {
+		ms.parsed = map[string]*asl.Machine{}
+	}
+	for old := range ms.parsed { // any one will do: it is parsed again when it is needed
+		if len(ms.parsed) < maxMachines {
+			break
+		}
+		delete(ms.parsed, old)
+	}
+	ms.parsed[hash] = m
+}

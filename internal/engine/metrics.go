@@ -1,0 +1,56 @@
+package engine
+
+import "sync/atomic"
+
+// counters are what the engine counts, since it was opened.
+type counters struct {
+	started, succeeded, failed, timedOut, aborted atomic.Int64
+	events, commits, tasks                        atomic.Int64
+	open, running                                 atomic.Int64
+}
+
+// Metrics are the engine's counts at one moment: totals since Open, and Open, Running, Timers and Hot as they are now.
+type Metrics struct {
+	Started, Succeeded, Failed, TimedOut, Aborted int64
+	Events, Commits, Tasks                        int64
+	// OpenRuns have not ended; RunningTasks are with a runner; Timers are armed; HotRuns are in memory.
+	OpenRuns, RunningTasks, Timers, HotRuns int64
+}
+
+// add counts what a commit is about to make true.
+func (c *counters) add(r *run, s *step) {
+	c.events.Add(int64(len(s.events)))
+	if !r.born && r.mem == nil || !s.reopened.IsZero() {
+		c.open.Add(1)
+	}
+	if !s.closed {
+		return
+	}
+	if r.mem == nil {
+		c.open.Add(-1)
+	}
+	switch string(r.state.Head().Status) {
+	case Succeeded:
+		c.succeeded.Add(1)
+	case Failed:
+		c.failed.Add(1)
+	case TimedOut:
+		c.timedOut.Add(1)
+	case Aborted:
+		c.aborted.Add(1)
+	}
+}
+
+// Metrics counts.
+func (e *Engine) Metrics() Metrics {
+	c := &e.counters
+	e.hot.mu.Lock()
+	hot := int64(len(e.hot.byID))
+	e.hot.mu.Unlock()
+	return Metrics{
+		Started: c.started.Load(), Succeeded: c.succeeded.Load(), Failed: c.failed.Load(),
+		TimedOut: c.timedOut.Load(), Aborted: c.aborted.Load(),
+		Events: c.events.Load(), Commits: c.commits.Load(), Tasks: c.tasks.Load(),
+		OpenRuns: c.open.Load(), RunningTasks: c.running.Load(), Timers: int64(e.timers.len()), HotRuns: hot,
+	}
+}

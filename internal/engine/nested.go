@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+const nestedPrefix = "arn:aws:states:::states:startExecution"
+
+// nested runs states:startExecution: plain, .sync, .sync:2 and .waitForTaskToken. The child's name derives from the
+// task where none is given, so that a task which is taken up again finds the child that it started.
+type nested struct{ e *Engine }
+
+func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
+	child, err := n.request(req)
+	if err != nil {
+		return nestedFailure(err)
+	}
+	way := strings.TrimPrefix(req.Resource, nestedPrefix)
+	if way == ".sync" || way == ".sync:2" {
+		return n.wait(ctx, req, child, way == ".sync:2")
+	}
+	x, err := n.e.startNested(ctx, child)
+	if err != nil {
+		return nestedFailure(err)
+	}
+	return task.Result{Output: value.Bytes(startedOutput(&x))}
+}
+
+// request reads the task's arguments.
+func (n nested) request(req *task.Request) (StartRequest, error) {
+	if n.e.lookup == nil {
+		return StartRequest{}, errors.New("no state machines are registered here")
+	}
+	args, err := value.ParseObject(req.Input)
+	if err != nil {
+		return StartRequest{}, fmt.Errorf("the arguments of startExecution: %w", err)
+	}
+	arn, _ := args.Get("StateMachineArn")
+	text, _ := arn.(string)
+	r, err := n.e.lookup.Resolve(text)
+	if err != nil {
+		return StartRequest{}, err
+	}
+	if name, ok := args.Get("Name"); ok {
+		r.Name, _ = name.(string)
+	}
+	if r.Name == "" {
+		sum := sha256.Sum256([]byte(req.Execution + "\x00" + req.ID))
+		r.Name = formatUUID([16]byte(sum[:16]))
+	}
+	switch in, _ := args.Get("Input"); in := in.(type) {
+	case nil:
+	case string: // the JSON text itself, as for StartExecution
+		r.Input = []byte(in)
+	default:
+		r.Input = value.Bytes(in)
+	}
+	if _, err := value.Parse(r.withDefaults().Input); err != nil {
+		return StartRequest{}, fmt.Errorf("InvalidExecutionInput: %w", err)
+	}
+	return r, nil
+}
+
+// startNested starts the child, or finds the one that an earlier try started.
+func (e *Engine) startNested(ctx context.Context, r StartRequest) (Execution, error) {
+	x, err := e.Start(ctx, r)
+	var exists *AlreadyExistsError
+	if errors.As(err, &exists) {
+		if x, found := e.Describe(exists.ARN); found == nil && string(x.Input) == string(r.withDefaults().Input) {
+			return x, nil
+		}
+	}
+	return x, err
+}
+
+// wait follows the child to its end, and stops it when the task is stopped.
+func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest, parsed bool) task.Result {
+	if child.Type == Express {
+		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
+	}
+	arn := n.e.birthOf(child.withDefaults()).arn
+	if context.Cause(ctx) == task.ErrStop { // a former engine started it
+		n.e.stopNested(arn, req.Execution)
+		return task.Result{}
+	}
+	x, err := n.e.startNested(ctx, child)
+	if err != nil {
+		return nestedFailure(err)
+	}
+	if err := req.Submitted(value.Bytes(startedOutput(&x))); err != nil {
+		return nestedFailure(err)
+	}
+	for after := x.LastEventID; ; {
+		w, err := n.e.Watch(ctx, x.ARN, after)
+		if context.Cause(ctx) == task.ErrStop {
+			n.e.stopNested(x.ARN, req.Execution)
+			return task.Result{}
+		}
+		if err != nil {
+			return nestedFailure(err)
+		}
+		if w.Closed {
+			return n.result(x.ARN, parsed)
+		}
+		after = w.LastEventID
+	}
+}
+
+func (n nested) result(arn string, parsed bool) task.Result {
+	x, err := n.e.Describe(arn)
+	if err != nil {
+		return nestedFailure(err)
+	}
+	description := value.Bytes(describedOutput(&x, parsed))
+	if x.Status != Succeeded {
+		return task.Fail("States.TaskFailed", string(description))
+	}
+	return task.Result{Output: description}
+}
+
+func (e *Engine) stopNested(arn, parent string) {
+	_, err := e.Stop(context.Background(), arn, "", "the parent execution "+parent+" stopped waiting")
+	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
+		e.logger.Error("stop a nested execution", "execution", arn, "problem", err)
+	}
+}
+
+// nestedFailure names errors as the AWS SDK integration does.
+func nestedFailure(err error) task.Result {
+	var exists *AlreadyExistsError
+	var unknown *UnknownMachineError
+	switch {
+	case errors.As(err, &exists):
+		return task.Fail("StepFunctions.ExecutionAlreadyExistsException", "Execution Already Exists: '"+exists.ARN+"'")
+	case errors.As(err, &unknown):
+		return task.Fail("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '"+unknown.ARN+"'")
+	}
+	return task.Fail("StepFunctions.StepFunctionsException", err.Error())
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func startedOutput(x *Execution) *value.Object {
+	return value.Obj("ExecutionArn", x.ARN, "StartDate", stamp(x.Started))
+}
+
+// describedOutput is what .sync gives: payloads as texts, and with :2 as JSON.
+func describedOutput(x *Execution, parsed bool) *value.Object {
+	included := value.Obj("Included", true)
+	o := value.Obj("ExecutionArn", x.ARN, "Input", payload(x.Input, parsed), "InputDetails", included, "Name", x.Name)
+	if x.Status == Succeeded {
+		o.Set("Output", payload(x.Output, parsed))
+		o.Set("OutputDetails", included)
+	} else {
+		o.Set("Error", x.Error)
+		o.Set("Cause", x.Cause)
+	}
+	o.Set("StartDate", stamp(x.Started))
+	o.Set("StateMachineArn", x.MachineARN)
+	o.Set("Status", x.Status)
+	o.Set("StopDate", stamp(x.Stopped))
+	return o
+}
+
+func payload(text []byte, parsed bool) any {
+	if parsed {
+		if v, err := value.Parse(text); err == nil {
+			return v
+		}
+	}
+	return string(text)
+}

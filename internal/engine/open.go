@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// Engine owns a state directory and drives its executions.
+type Engine struct {
+	c      Config
+	st     *store.Store
+	logger *slog.Logger
+	lookup Machines
+
+	machines   machines
+	hot        hotRuns
+	starting   nameLocks
+	tasks      taskTable
+	timers     *timers
+	activities activities
+	watchers   watchers
+	mapRuns    mapRuns
+	express    sync.Map // ARN -> store.ID of what runs in memory
+	logs       *logs
+	counters   counters
+
+	// ctx is the parent of everything that runs; it ends with ErrAbandon.
+	ctx   context.Context
+	end   context.CancelCauseFunc
+	gate  sync.RWMutex // guards shut against wg.Add
+	shut  bool
+	wg    sync.WaitGroup
+	begun time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Account == "" {
+		c.Account = "123456789012"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Retention == 0 {
+		c.Retention = 90 * 24 * time.Hour
+	}
+	if c.HotRuns == 0 {
+		c.HotRuns = 1024
+	}
+	if c.LogBytes == 0 {
+		c.LogBytes = 4 << 20
+	}
+	if c.StopGrace == 0 {
+		c.StopGrace = time.Minute
+	}
+	return c
+}
+
+// Open takes a state directory and goes on with every execution that is open in it. The error is a store.LockedError
+// when another process owns the directory, a store.NewerError when a newer release wrote it.
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	c = c.withDefaults()
+	st, err := store.Open(c.Dir, store.Options{FS: c.FS, Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{c: c, st: st, logger: c.Logger, begun: c.Now()}
+	e.ctx, e.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	e.machines.st = st
+	e.hot.max = c.HotRuns
+	e.logs = newLogs(st, c.LogBytes)
+	e.timers = newTimers(c.Now, e.fire)
+	if c.Machines != nil {
+		e.lookup = c.Machines(st)
+	}
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
+	}
+	e.background(e.timers.run)
+	e.background(e.retain)
+	return e, nil
+}
+
+// Close abandons running tasks (their work goes on and is found again at the next Open) and gives the directory back.
+// Express executions end with it, their tasks are stopped.
+func (e *Engine) Close() error {
+	e.gate.Lock()
+	if e.shut {
+		e.gate.Unlock()
+		return nil
+	}
+	e.shut = true
+	e.gate.Unlock()
+	e.end(task.ErrAbandon)
+	e.wg.Wait()
+	return e.st.Close()
+}
+
+// Store is the engine's store, for the documents of others.
+func (e *Engine) Store() *store.Store { return e.st }
+
+// Config is what the engine runs with, defaults filled in.
+func (e *Engine) Config() Config { return e.c }
+
+// enter begins work that Close waits for; leave ends it.
+func (e *Engine) enter() error {
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	if e.shut {
+		return ErrClosing
+	}
+	e.wg.Add(1)
+	return nil
+}
+
+func (e *Engine) leave() { e.wg.Done() }
+
+// background runs fn in a goroutine that Close waits for; fn watches the context.
+func (e *Engine) background(fn func(ctx context.Context)) bool {
+	if e.enter() != nil {
+		return false
+	}
+	go func() {
+		defer e.leave()
+		fn(e.ctx)
+	}()
+	return true
+}
+
+// owed is one thing that the former engine left to be done.
+type owed struct {
+	id   store.ID
+	name string
+	v    []byte
+}
+
+// recover arms the timers of all open runs, and takes up what the former engine owed: tasks, stops, clean-ups, maps.
+func (e *Engine) recover() error {
+	var unfinished []store.ID
+	err := e.st.Opens(func(id store.ID, v []byte) {
+		o := decodeOpen(v)
+		e.timers.set(id, fromMillis(o.wake))
+		e.counters.open.Add(1)
+		if o.more {
+			unfinished = append(unfinished, id)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	debts := map[store.ID][]owed{}
+	err = e.st.Owed(func(id store.ID, name string, v []byte) {
+		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})
+	})
+	for id, list := range debts {
+		err = errors.Join(err, e.takeUp(id, list))
+	}
+	for _, id := range unfinished {
+		e.later(func() { _ = e.deliver(id, interp.Continue{}) })
+	}
+	return err
+}
+
+// later does fn in the background, unless the engine is closing: then the next engine does it.
+func (e *Engine) later(fn func()) {
+	e.background(func(context.Context) { fn() })
+}

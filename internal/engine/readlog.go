@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// Logs lists the logs that are kept of an execution's tasks, oldest first.
+func (e *Engine) Logs(arn string) ([]LogInfo, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	return e.logsOf(id)
+}
+
+func (e *Engine) logsOf(id store.ID) ([]LogInfo, error) {
+	infos, err := e.logs.list(id)
+	slices.SortStableFunc(infos, func(a, b LogInfo) int { return a.Started.Compare(b.Started) })
+	return infos, err
+}
+
+// OpenLog reads a log: ErrNoLog when there is none. With Follow it waits for one until the execution is closed.
+func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCloser, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		created := e.logs.whenCreated()
+		changed, forget := e.watchers.on(id)
+		r, err := e.openLog(ctx, id, q)
+		if !errors.Is(err, ErrNoLog) || !q.Follow {
+			forget()
+			return r, err
+		}
+		x, err := e.describe(id)
+		if err != nil || x.Closed() {
+			forget()
+			return nil, errors.Join(err, ErrNoLog)
+		}
+		select {
+		case <-created:
+			forget()
+		case <-changed:
+		case <-ctx.Done():
+			forget()
+			return nil, ctx.Err()
+		case <-e.ctx.Done():
+			forget()
+			return nil, ErrClosing
+		}
+	}
+}
+
+func (e *Engine) openLog(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
+	infos, err := e.logsOf(id)
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range slices.Backward(infos) {
+		wanted := q.Task == info.Task || q.Task == "" && q.State == info.State &&
+			(q.Attempt == 0 || q.Attempt == info.Attempt)
+		if wanted {
+			return &logReader{ctx: ctx, engine: e.ctx, l: e.logs, key: taskKey{id, info.Task}, follow: q.Follow}, nil
+		}
+	}
+	return nil, ErrNoLog
+}
+
+func (l *logs) whenCreated() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.created
+}
+
+// growing is a channel that is closed when the log may have more; nil when nobody writes to it.
+func (l *logs) growing(k taskKey) <-chan struct{} {
+	l.mu.Lock()
+	w := l.live[k]
+	l.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil
+	}
+	return w.changed
+}
+
+// logReader reads segment after segment. Where some are gone it says how much is left out.
+type logReader struct {
+	ctx, engine context.Context
+	l           *logs
+	key         taskKey
+	follow      bool
+
+	file    vfs.File
+	segment int    // the one that file is, or that comes next
+	note    []byte // still to be read: what says that there is a gap
+}
+
+func (r *logReader) Read(p []byte) (int, error) {
+	for {
+		if len(r.note) > 0 {
+			n := copy(p, r.note)
+			r.note = r.note[n:]
+			return n, nil
+		}
+		grown := r.l.growing(r.key) // before the read: what is written after it is not missed
+		n, err := r.read(p)
+		if n > 0 || err != nil && !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if r.advance() {
+			continue
+		}
+		if !r.follow || grown == nil {
+			return 0, io.EOF
+		}
+		select {
+		case <-grown:
+		case <-r.ctx.Done():
+			return 0, r.ctx.Err()
+		case <-r.engine.Done():
+			return 0, io.EOF
+		}
+	}
+}
+
+func (r *logReader) read(p []byte) (int, error) {
+	if r.file == nil {
+		f, err := r.l.fs.Open(r.l.path(r.key, r.segment))
+		if err != nil {
+			return 0, io.EOF
+		}
+		r.file = f
+	}
+	return r.file.Read(p)
+}
+
+// advance goes to the next segment that is there, if this one is at its end for good.
+func (r *logReader) advance() bool {
+	n, err := r.l.note(r.key)
+	if err != nil {
+		return false
+	}
+	next := max(r.segment+1, n.First)
+	if _, err := r.l.fs.Stat(r.l.path(r.key, next)); err != nil {
+		return false
+	}
+	if r.file != nil {
+		// The writer may have added to the segment after the last read and before it went on to the next.
+		if at, err := io.ReadAll(r.file); err == nil && len(at) > 0 {
+			r.note = at
+		}
+		_ = r.file.Close()
+	}
+	if next > r.segment+1 {
+		r.note = append(r.note, fmt.Sprintf("\n... %d bytes are left out here ...\n", n.Dropped)...)
+	}
+	r.file, r.segment = nil, next
+	return true
+}
+
+// Close gives the file back.
+func (r *logReader) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}

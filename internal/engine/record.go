@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// What the engine itself keeps of a run, beside interp's head and frames. JSON, so that fields can be added; V is the
+// version of the form.
+
+// meta never changes after the run's first commit.
+type meta struct {
+	V        int               `json:"v"`
+	Hash     string            `json:"definition"`
+	Group    string            `json:"group"` // the list that the run is in: its machine's, or its map run's
+	Start    int64             `json:"start"` // milliseconds
+	Revision string            `json:"revision,omitempty"`
+	Cleanup  string            `json:"cleanup,omitempty"`
+	Trace    string            `json:"trace,omitempty"`
+	Items    int64             `json:"items,omitempty"`
+	Parent   *parent           `json:"parent,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+}
+
+// parent says whose child in a distributed Map a run is.
+type parent struct {
+	ARN    string `json:"arn"`
+	MapRun string `json:"mapRun"`
+	Index  int64  `json:"index"` // of the child, from 0
+}
+
+const metaVersion = 1
+
+func (m *meta) encode() []byte {
+	m.V = metaVersion
+	b, _ := json.Marshal(m) // plain fields: it cannot fail
+	return b
+}
+
+func decodeMeta(b []byte) (meta, error) {
+	var m meta
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("the run's own record is damaged: %w", err)
+	}
+	if m.V < 1 || m.V > metaVersion {
+		return m, fmt.Errorf("the run's own record has the unknown version %d", m.V)
+	}
+	return m, nil
+}
+
+// summary is what lists show of a run.
+type summary struct {
+	V        int    `json:"v"`
+	ARN      string `json:"arn"`
+	Name     string `json:"name"`
+	Machine  string `json:"machine"`
+	Status   string `json:"status"`
+	Stop     int64  `json:"stop,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Alias    string `json:"alias,omitempty"`
+	MapRun   string `json:"mapRun,omitempty"`
+	Items    int64  `json:"items,omitempty"`
+	Redrives int    `json:"redrives,omitempty"`
+	Redriven int64  `json:"redriven,omitempty"`
+}
+
+func summaryOf(p interp.Params, h interp.Head, m *meta) summary {
+	return summary{
+		V: metaVersion, ARN: p.ExecutionARN, Name: p.Name, Machine: p.MachineARN, Status: string(h.Status),
+		Stop: millis(h.StopTime), Version: p.VersionARN, Alias: p.AliasARN, MapRun: p.MapRunARN, Items: m.Items,
+		Redrives: h.RedriveCount, Redriven: millis(h.RedriveTime),
+	}
+}
+
+func (s summary) encode() []byte {
+	b, _ := json.Marshal(s) // plain fields: it cannot fail
+	return b
+}
+
+// entry is the run's place in the lists.
+func entry(id store.ID, m *meta, status interp.Status) store.Entry {
+	return store.Entry{ID: id, Group: m.Group, Status: string(status), Start: time.UnixMilli(m.Start)}
+}
+
+// openState is what the engine needs to know of an open run when it starts, without loading it.
+type openState struct {
+	wake int64 // in milliseconds, 0 for none
+	more bool
+}
+
+func (o openState) encode() []byte {
+	b := []byte{0}
+	if o.more {
+		b[0] = 1
+	}
+	return binary.AppendVarint(b, o.wake)
+}
+
+// decodeOpen takes a damaged record as one without a timer: the doctor finds it by comparing it with the head.
+func decodeOpen(v []byte) openState {
+	if len(v) < 2 {
+		return openState{}
+	}
+	ms, _ := binary.Varint(v[1:])
+	return openState{wake: ms, more: v[0] == 1}
+}
+
+// millis is a time in milliseconds, 0 for the zero time.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// How often retention looks, and how much it forgets at once.
+const (
+	retainEvery = time.Minute
+	retainBatch = 1000
+)
+
+// ErrOpen says that an execution is still running and cannot be deleted.
+var ErrOpen = errors.New("the execution is still running")
+
+// retain forgets executions that closed longer ago than they are kept.
+func (e *Engine) retain(ctx context.Context) {
+	if e.c.Retention < 0 {
+		return
+	}
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		ids, err := e.st.ClosedBefore(e.c.Now().Add(-e.c.Retention), retainBatch)
+		for _, id := range ids {
+			if ctx.Err() != nil {
+				return
+			}
+			err = errors.Join(err, e.forget(id))
+		}
+		if err != nil {
+			e.logger.Error("forget old executions", "problem", err)
+		}
+		if len(ids) == retainBatch && err == nil {
+			continue
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Delete forgets a closed execution with its history, records and logs; ErrOpen when it is running.
+func (e *Engine) Delete(arn string) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return err
+	}
+	return e.forget(id)
+}
+
+// forget removes a closed run, unless the engine still owes it something.
+func (e *Engine) forget(id store.ID) error {
+	return e.settled(id, func(r *run) error {
+		x, err := e.describeCold(id)
+		if errors.Is(err, ErrExecutionDoesNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !x.Closed() {
+			return ErrOpen
+		}
+		m, err := e.metaOf(id)
+		if err != nil {
+			return err
+		}
+		r.state = nil
+		e.logs.forget(id)
+		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, interp.Status(x.Status)))
+	})
+}
+
+func (e *Engine) metaOf(id store.ID) (meta, error) {
+	kept, err := e.st.LoadHead(id, paramsFrame)
+	if err != nil {
+		return meta{}, err
+	}
+	return decodeMeta(kept.Meta)
+}
+
+// Records are the private records that the runners of an execution's tasks kept, by task and key: what they made
+// outside, for who clears it away.
+func (e *Engine) Records(arn string) (map[string]map[string][]byte, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	return e.st.AllRecords(id)
+}

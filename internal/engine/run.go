@@ -1,0 +1,292 @@
+package engine
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// run is an execution in memory. Facts are applied one after another under mu; those that come while a commit is under
+// way wait in the inbox and share the next one.
+type run struct {
+	id store.ID
+
+	mu    sync.Mutex
+	state *interp.Run // nil until it is loaded
+	meta  meta
+	more  bool
+	born  bool          // its first commit is on disk
+	was   interp.Status // as the lists have it; empty when they have nothing
+	open  openState     // as the open record has it
+	seen  time.Time     // the latest time that a fact had
+	mem   *inMemory     // of an Express run; nil for others
+
+	inboxMu sync.Mutex
+	inbox   []*pending
+
+	refs int           // guarded by hotRuns.mu, as is idle
+	idle *list.Element // its place among the idle ones
+}
+
+// pending is a fact that waits to be applied.
+type pending struct {
+	fact  interp.Fact
+	check func(*interp.Run) error // may refuse the fact; nil accepts
+	pay   string                  // the debt that the fact settles
+	// notBefore is the least time of the fact: a timer's deadline.
+	notBefore time.Time
+	done      bool
+	err       error
+}
+
+func (r *run) post(p *pending) {
+	r.inboxMu.Lock()
+	r.inbox = append(r.inbox, p)
+	r.inboxMu.Unlock()
+}
+
+func (r *run) take() []*pending {
+	r.inboxMu.Lock()
+	defer r.inboxMu.Unlock()
+	todo := r.inbox
+	r.inbox = nil
+	return todo
+}
+
+// hotRuns are the runs in memory: those in use, and the idle ones that were used last.
+type hotRuns struct {
+	mu   sync.Mutex
+	byID map[store.ID]*run
+	lru  list.List // of idle runs, the latest in front
+	max  int
+}
+
+func (h *hotRuns) get(id store.ID) *run {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.byID[id]
+	if r == nil {
+		if h.byID == nil {
+			h.byID = map[store.ID]*run{}
+		}
+		r = &run{id: id}
+		h.byID[id] = r
+	}
+	if r.idle != nil {
+		h.lru.Remove(r.idle)
+		r.idle = nil
+	}
+	r.refs++
+	return r
+}
+
+func (h *hotRuns) put(r *run) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r.refs--; r.refs > 0 {
+		return
+	}
+	if r.state == nil || r.state.Head().Status != interp.Running {
+		delete(h.byID, r.id)
+		return
+	}
+	r.idle = h.lru.PushFront(r)
+	if h.lru.Len() > h.max {
+		old := h.lru.Remove(h.lru.Back()).(*run)
+		old.idle = nil
+		delete(h.byID, old.id)
+	}
+}
+
+// step is what a few facts led to, for one commit.
+type step struct {
+	events      []history.Event
+	dirty, gone []interp.FrameID
+	tasks       []interp.Task
+	stops       []string
+	maps        []interp.MapRun
+	stopMaps    []string
+	paid        []string
+	closed      bool
+	reopened    time.Time // when the run had closed that a redrive took up
+}
+
+// Bounds of what shares a commit.
+const (
+	maxFacts  = 256
+	maxEvents = 2000
+)
+
+// deliver applies a fact to a run and returns when what follows is on disk.
+func (e *Engine) deliver(id store.ID, f interp.Fact) error {
+	return e.deliverChecked(id, &pending{fact: f})
+}
+
+func (e *Engine) deliverChecked(id store.ID, p *pending) error {
+	r := e.hot.get(id)
+	defer e.hot.put(r)
+	r.post(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !p.done {
+		e.work(r)
+	}
+	return p.err
+}
+
+// work applies what is in the inbox until nothing is left to do. The caller holds r.mu.
+func (e *Engine) work(r *run) {
+	var queue []*pending
+	err := e.load(r)
+	for {
+		queue = append(queue, r.take()...)
+		if len(queue) == 0 && (!r.more || err != nil) {
+			return
+		}
+		n := len(queue)
+		if err == nil {
+			n, err = e.advance(r, queue)
+		}
+		for _, p := range queue[:n] {
+			p.done = true
+			if p.err == nil {
+				p.err = err
+			}
+		}
+		queue = queue[n:]
+	}
+}
+
+// advance decides upon the first facts of the queue, commits and acts, and says how many facts that were. When it
+// fails, memory forgets what the disk does not have.
+func (e *Engine) advance(r *run, queue []*pending) (int, error) {
+	s, n, err := e.decide(r, queue)
+	if err == nil {
+		err = e.commit(r, s)
+	}
+	if err != nil {
+		e.lose(r, err)
+		return len(queue), err
+	}
+	e.act(r, s)
+	return n, nil
+}
+
+// lose forgets a run whose memory may be ahead of the disk. An Express run has nothing but its memory: it ends.
+func (e *Engine) lose(r *run, err error) {
+	if r.mem != nil {
+		x := e.executionOf(r.state.Params(), r.state.Head(), &r.meta)
+		x.Status, x.Error, x.Cause, x.Stopped = Failed, "States.Runtime", err.Error(), e.c.Now()
+		r.mem.finish(x)
+	}
+	r.state, r.more = nil, false
+}
+
+// decide applies facts, as many as fit a commit. A fact that the run refuses gets its error and changes nothing.
+func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
+	s := &step{}
+	if r.more {
+		if err := e.apply(r, s, &pending{fact: interp.Continue{}}); err != nil {
+			return nil, 0, err
+		}
+	}
+	n := 0
+	for ; n < len(queue) && !r.more && n < maxFacts && len(s.events) < maxEvents; n++ {
+		p := queue[n]
+		if p.check != nil {
+			if p.err = p.check(r.state); p.err != nil {
+				continue
+			}
+		}
+		if p.err = e.apply(r, s, p); p.err != nil {
+			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", p.err)
+			continue
+		}
+		if p.pay != "" {
+			s.paid = append(s.paid, p.pay)
+		}
+	}
+	return s, n, nil
+}
+
+func (e *Engine) apply(r *run, s *step, p *pending) error {
+	if _, again := p.fact.(interp.Redrive); again {
+		s.reopened = r.state.Head().StopTime
+	}
+	d, err := r.state.Apply(p.fact, e.timeFor(r, p))
+	if err != nil {
+		return fmt.Errorf("apply %T: %w", p.fact, err)
+	}
+	s.add(d)
+	r.more = d.More
+	return nil
+}
+
+func (s *step) add(d interp.Decision) {
+	s.events = append(s.events, d.Events...)
+	s.dirty = append(s.dirty, d.Dirty...)
+	s.gone = append(s.gone, d.Gone...)
+	s.tasks = append(s.tasks, d.Tasks...)
+	s.stops = append(s.stops, d.Stops...)
+	s.maps = append(s.maps, d.MapRuns...)
+	s.stopMaps = append(s.stopMaps, d.StopMapRuns...)
+	s.closed = s.closed || d.Closed
+}
+
+// timeFor is the time of a fact: the clock, but never earlier than what the run has seen, and for a timer never earlier
+// than its deadline: the timer has waited its time even when somebody set the clock back.
+func (e *Engine) timeFor(r *run, p *pending) time.Time {
+	now := e.c.Now().UTC().Truncate(time.Millisecond)
+	if now.Before(p.notBefore) {
+		now = p.notBefore
+	}
+	if now.Before(r.seen) {
+		now = r.seen
+	}
+	r.seen = now
+	return now
+}
+
+// load reads a run that is not in memory.
+func (e *Engine) load(r *run) error {
+	if r.state != nil {
+		return nil
+	}
+	kept, err := e.st.Load(r.id)
+	if errors.Is(err, store.ErrNoRun) {
+		return ErrExecutionDoesNotExist
+	}
+	if err != nil {
+		return fmt.Errorf("load run %d: %w", r.id, err)
+	}
+	if r.meta, err = decodeMeta(kept.Meta); err != nil {
+		return fmt.Errorf("load run %d: %w", r.id, err)
+	}
+	m, err := e.machines.byHash(r.meta.Hash)
+	if err != nil {
+		return fmt.Errorf("load run %d: %w", r.id, err)
+	}
+	return r.restore(m, kept)
+}
+
+func (r *run) restore(m *asl.Machine, kept store.Run) error {
+	frames := make([]interp.StoredFrame, len(kept.Frames))
+	for i, f := range kept.Frames {
+		frames[i] = interp.StoredFrame{ID: interp.FrameID(f.Number), Data: f.Data}
+	}
+	state, err := interp.Load(m, kept.Head, frames)
+	if err != nil {
+		return fmt.Errorf("load run %d: %w", r.id, err)
+	}
+	h := state.Head()
+	r.state, r.more, r.born, r.was = state, h.More, true, h.Status
+	r.open = openState{millis(h.Wake), h.More}
+	return nil
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// birth is all that a new run is made of.
+type birth struct {
+	StartRequest
+	arn    string
+	group  string
+	params interp.Params // the fields that only a distributed Map's children have
+	parent *parent
+	items  int64
+}
+
+// Start starts an execution. It is on disk, and has run up to its first wait for anything outside, when Start returns.
+// The same name with the same input returns the execution while it is open; else AlreadyExistsError. store.ErrFull says
+// that the disk has no room for new work.
+func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
+	if err := e.enter(); err != nil {
+		return Execution{}, err
+	}
+	defer e.leave()
+	r = r.withDefaults()
+	if r.Type == Express {
+		x, _, err := e.startExpress(e.birthOf(r))
+		return x, err
+	}
+	return e.start(ctx, e.birthOf(r))
+}
+
+func (r StartRequest) withDefaults() StartRequest {
+	if r.Name == "" {
+		r.Name = uuid()
+	}
+	if len(r.Input) == 0 {
+		r.Input = []byte("{}")
+	}
+	if r.Type == "" {
+		r.Type = Standard
+	}
+	if r.MachineName == "" {
+		r.MachineName = r.MachineARN[strings.LastIndexByte(r.MachineARN, ':')+1:]
+	}
+	return r
+}
+
+func (e *Engine) birthOf(r StartRequest) birth {
+	kind, tail := "execution", r.Name
+	if r.Type == Express {
+		kind, tail = "express", r.Name+":"+uuid()
+	}
+	return birth{StartRequest: r, group: r.MachineARN, arn: strings.Join([]string{
+		"arn:aws:states", e.c.Region, e.c.Account, kind, r.MachineName, tail}, ":")}
+}
+
+// start makes a run unless there is one of this ARN.
+func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
+	unlock, err := e.starting.lock(ctx, b.arn)
+	if err != nil {
+		return Execution{}, err
+	}
+	defer unlock()
+	id, err := e.st.Find(b.arn)
+	if err == nil {
+		return e.same(id, b)
+	}
+	if !errors.Is(err, store.ErrNoRun) {
+		return Execution{}, err
+	}
+	if err := e.st.Admit(); err != nil {
+		return Execution{}, err
+	}
+	m, hash, err := e.machines.of(b.Definition)
+	if err != nil {
+		return Execution{}, err
+	}
+	return e.begin(b, m, hash)
+}
+
+// begin makes the run and applies its first fact.
+func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) {
+	r := e.hot.get(e.st.NewID())
+	defer e.hot.put(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.fill(r, b, m, hash)
+	p := &pending{fact: interp.Start{}}
+	r.post(p)
+	e.work(r)
+	if p.err != nil {
+		return Execution{}, fmt.Errorf("start %s: %w", b.arn, p.err)
+	}
+	e.counters.started.Add(1)
+	return e.executionOf(r.state.Params(), r.state.Head(), &r.meta), nil
+}
+
+func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
+	now := e.c.Now().UTC().Truncate(time.Millisecond)
+	p := b.params
+	p.ExecutionARN, p.Name = b.arn, b.Name
+	p.MachineARN, p.MachineName = b.MachineARN, b.MachineName
+	p.AliasARN, p.VersionARN = b.AliasARN, b.VersionARN
+	p.RoleARN, p.Region = b.RoleARN, e.c.Region
+	p.Express, p.Input = b.Type == Express, b.Input
+	p.StartTime, p.Seed = now, seed()
+	r.state = interp.New(p, m)
+	r.seen = now
+	r.meta = meta{
+		Hash: hash, Group: b.group, Start: now.UnixMilli(), Revision: b.RevisionID, Cleanup: b.Cleanup,
+		Trace: b.TraceHeader, Items: b.items, Parent: b.parent, Labels: b.Labels,
+	}
+}
+
+// same answers a start whose name is taken.
+func (e *Engine) same(id store.ID, b birth) (Execution, error) {
+	x, err := e.describe(id)
+	if err != nil {
+		return Execution{}, err
+	}
+	if x.Closed() || !bytes.Equal(x.Input, b.Input) {
+		return Execution{}, &AlreadyExistsError{ARN: b.arn}
+	}
+	return x, nil
+}
+
+func seed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// uuid is a random one (RFC 9562, version 4).
+func uuid() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return formatUUID(b)
+}
+
+func formatUUID(b [16]byte) string {
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// nameLocks serialise the starts of one name.
+type nameLocks struct {
+	mu   sync.Mutex
+	held map[string]chan struct{}
+}
+
+func (n *nameLocks) lock(ctx context.Context, name string) (unlock func(), err error) {
+	for {
+		n.mu.Lock()
+		busy := n.held[name]
+		if busy == nil {
+			break
+		}
+		n.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	defer n.mu.Unlock()
+	if n.held == nil {
+		n.held = map[string]chan struct{}{}
+	}
+	free := make(chan struct{})
+	n.held[name] = free
+	return func() {
+		n.mu.Lock()
+		delete(n.held, name)
+		n.mu.Unlock()
+		close(free)
+	}, nil
+}

@@ -1,0 +1,277 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// taskKey names an attempt of a task in the state directory.
+type taskKey struct {
+	run  store.ID
+	task string
+}
+
+// liveTask is a task that a runner works on.
+type liveTask struct {
+	key    taskKey
+	task   interp.Task
+	cancel context.CancelCauseFunc
+}
+
+// taskTable are the tasks that runners work on.
+type taskTable struct {
+	mu   sync.Mutex
+	live map[taskKey]*liveTask
+}
+
+func (t *taskTable) get(k taskKey) *liveTask {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.live[k]
+}
+
+func (t *taskTable) put(l *liveTask) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.live == nil {
+		t.live = map[taskKey]*liveTask{}
+	}
+	t.live[l.key] = l
+}
+
+// stop ends the context of a task and says whether there was one. It excludes drop: who drops a task knows then whether
+// it was stopped.
+func (t *taskTable) stop(k taskKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	live := t.live[k]
+	if live != nil {
+		live.cancel(task.ErrStop)
+	}
+	return live != nil
+}
+
+func (t *taskTable) drop(k taskKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.live, k)
+}
+
+const callbackSuffix = ".waitForTaskToken"
+
+// startTask hands a task to its runner, or to the workers of its activity. The caller holds the run's lock.
+func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
+	e.counters.tasks.Add(1)
+	if strings.Contains(t.Resource, ":activity:") {
+		e.activities.offer(t.Resource, offer{r.id, t, r.state.Params().ExecutionARN})
+		return
+	}
+	if t.Submitted && strings.HasSuffix(t.Resource, callbackSuffix) {
+		return // somebody has the token
+	}
+	if runner := e.runnerOf(t.Resource); runner != nil {
+		e.launch(runner, r, t, resumed, false)
+		return
+	}
+	id, fact := r.id, interp.TaskEnded{Task: t.ID, Error: "States.Runtime", Cause: fmt.Sprintf(
+		"no task runner serves the resource %s", t.Resource)}
+	e.later(func() { e.settle(id, debtTask+t.ID, fact) })
+}
+
+// runnerOf finds the runner whose prefix of the resource is the longest.
+func (e *Engine) runnerOf(resource string) task.Runner {
+	var best task.Runner
+	length := -1
+	for prefix, runner := range e.c.Runners {
+		if strings.HasPrefix(resource, prefix) && len(prefix) > length {
+			best, length = runner, len(prefix)
+		}
+	}
+	if best == nil && strings.HasPrefix(resource, nestedPrefix) {
+		return nested{e}
+	}
+	return best
+}
+
+// launch runs a runner in the background. With stop its context has ended already: it only makes sure that the work of
+// the task is stopped.
+func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop bool) {
+	ctx, cancel := context.WithCancelCause(e.ctx)
+	live := &liveTask{key: taskKey{r.id, t.ID}, task: t, cancel: cancel}
+	if stop {
+		cancel(task.ErrStop)
+	}
+	req := e.request(r, t, resumed)
+	e.tasks.put(live)
+	ok := e.background(func(context.Context) {
+		defer cancel(nil)
+		e.run(ctx, runner, req, live)
+	})
+	if !ok { // closing: the next engine resumes it
+		e.tasks.drop(live.key)
+		cancel(nil)
+	}
+}
+
+func (e *Engine) request(r *run, t interp.Task, resumed bool) *task.Request {
+	id, mem := r.id, r.mem
+	req := &task.Request{
+		ID: t.ID, Execution: r.state.Params().ExecutionARN, State: t.State, Attempt: t.Attempt,
+		Resource: t.Resource, Input: t.Input, Token: t.Token, Deadline: t.Timeout, Resumed: resumed,
+	}
+	req.Keep = func(key string, record []byte) error {
+		if mem != nil {
+			return nil
+		}
+		b := e.st.NewBatch()
+		b.Record(id, t.ID, key, record)
+		return e.st.Commit(b)
+	}
+	var once sync.Once
+	req.Submitted = func(output []byte) (err error) {
+		once.Do(func() { err = e.submitted(id, t, output) })
+		return err
+	}
+	return req
+}
+
+// submitted records that the work was accepted. A task that waits for its token needs no runner from then on.
+func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
+	p := &pending{fact: interp.TaskSubmitted{Task: t.ID, Output: output}}
+	if strings.HasSuffix(t.Resource, callbackSuffix) {
+		p.pay = debtTask + t.ID
+	}
+	return e.deliverChecked(id, p)
+}
+
+// run is the life of a task's goroutine.
+func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request, live *liveTask) {
+	defer e.finished(ctx, live)
+	id, log := live.key.run, e.logs.writer(live.key.run, live.task)
+	defer log.Close()
+	req.Log = log
+	if req.Resumed {
+		var err error
+		if req.Records, err = e.st.Records(id, req.ID); err != nil {
+			e.logger.Error("read records", "execution", req.Execution, "task", req.ID, "problem", err)
+		}
+	}
+	defer e.watchStop(ctx, req)()
+	res := e.guard(ctx, runner, req)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, task.ErrAbandon), errors.Is(cause, task.ErrStop):
+	case res.Error == "" && strings.HasSuffix(req.Resource, callbackSuffix):
+		if err := req.Submitted(res.Output); err != nil {
+			e.logger.Error("record submission", "execution", req.Execution, "task", req.ID, "problem", err)
+		}
+	default:
+		e.settle(id, debtTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
+	}
+}
+
+// finished forgets a task. One that was stopped is confirmed to be so.
+func (e *Engine) finished(ctx context.Context, live *liveTask) {
+	e.tasks.drop(live.key)
+	if errors.Is(context.Cause(ctx), task.ErrStop) {
+		e.pay(live.key.run, debtStop+live.key.task)
+	}
+}
+
+// guard keeps a runner's mistake from ending the engine.
+func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Request) (res task.Result) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.logger.Error("task runner panicked", "execution", req.Execution, "state", req.State,
+				"attempt", req.Attempt, "task", req.ID, "problem", p, "stack", string(debug.Stack()))
+			res = task.Fail("States.Runtime", fmt.Sprintf("the task runner panicked: %v", p))
+		}
+	}()
+	e.counters.running.Add(1)
+	defer e.counters.running.Add(-1)
+	return runner.Run(ctx, req)
+}
+
+// watchStop warns when a runner does not confirm a stop in time. The function that it returns ends the watch.
+func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
+	var timer *time.Timer
+	var mu sync.Mutex
+	unhook := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(e.c.StopGrace, func() {
+			e.logger.Warn("task does not confirm that it stopped", "execution", req.Execution, "state", req.State,
+				"attempt", req.Attempt, "task", req.ID)
+		})
+	})
+	return func() {
+		unhook()
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// settle delivers how a debt ended.
+func (e *Engine) settle(id store.ID, debt string, f interp.Fact) {
+	err := e.deliverChecked(id, &pending{fact: f, pay: debt})
+	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
+		e.logger.Error("record how a task ended", "run", uint64(id), "debt", debt, "problem", err)
+	}
+}
+
+// stopTask asks the runner of a task to stop its work. The caller holds the run's lock.
+func (e *Engine) stopTask(r *run, id string) {
+	if e.tasks.stop(taskKey{r.id, id}) {
+		return
+	}
+	e.activities.withdraw(taskKey{r.id, id})
+	e.pay(r.id, debtStop+id)
+}
+
+// storedTask is a task that is to be stopped, as its debt keeps it: the run has forgotten it.
+type storedTask struct {
+	ID, State, Resource, Token string
+	Attempt                    int
+	Input                      []byte
+}
+
+func encodeTask(t interp.Task) []byte {
+	b, _ := json.Marshal(storedTask{t.ID, t.State, t.Resource, t.Token, t.Attempt, t.Input}) // cannot fail
+	return b
+}
+
+// stopAgain asks for a stop that the former engine's runner had not confirmed.
+func (e *Engine) stopAgain(id store.ID, d owed) error {
+	var t storedTask
+	if err := json.Unmarshal(d.v, &t); err != nil {
+		return fmt.Errorf("stop %s of run %d: the record is damaged: %w", d.name, id, err)
+	}
+	runner := e.runnerOf(t.Resource)
+	if runner == nil {
+		e.pay(id, d.name)
+		return nil
+	}
+	r := e.hot.get(id)
+	defer e.hot.put(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := e.load(r); err != nil {
+		return err
+	}
+	e.launch(runner, r, interp.Task{
+		ID: t.ID, State: t.State, Attempt: t.Attempt, Resource: t.Resource, Input: t.Input, Token: t.Token,
+	}, true, true)
+	return nil
+}
