@@ -35,6 +35,12 @@ func (m Map[T]) Get(key string) (T, bool) {
 	return none, false
 }
 
+// Len is the number of keys.
+func (m Map[T]) Len() int { return len(m.Entries) }
+
+// At is the i-th key with its value.
+func (m Map[T]) At(i int) (string, T) { return m.Entries[i].Key, m.Entries[i].Value }
+
 // Keys are the keys in order.
 func (m Map[T]) Keys() []string {
 	keys := make([]string, len(m.Entries))
