@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/history"
@@ -195,7 +196,12 @@ func (e *Engine) act(r *run, s *step) {
 // closed does what follows the end of a run.
 func (e *Engine) closed(r *run, h interp.Head) {
 	p := r.state.Params()
-	e.logger.Info("execution ended", "execution", p.ExecutionARN, "status", string(h.Status), "error", h.Error)
+	level := slog.LevelDebug
+	if h.Status != interp.Succeeded {
+		level = slog.LevelInfo
+	}
+	e.logger.LogAttrs(e.ctx, level, "execution ended", slog.String("execution", p.ExecutionARN),
+		slog.String("status", string(h.Status)), slog.String("error", h.Error))
 	if r.mem != nil {
 		r.mem.finish(e.executionOf(p, h, &r.meta))
 		return

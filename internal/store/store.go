@@ -133,6 +133,7 @@ func (s *Store) open(o Options) error {
 func (s *Store) pebbleOptions(o Options) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 s.fs,
+		Lock:               s.lock,
 		ReadOnly:           o.ReadOnly,
 		CacheSize:          o.CacheBytes,
 		MemTableSize:       o.WriteBytes,
