@@ -1,0 +1,132 @@
+package raytest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+// Ray is one to test with.
+type Ray struct {
+	Name  string
+	Found ray.Found
+	// Fake is nil for a real one.
+	Fake *Fake
+}
+
+// Client makes a client with the right token.
+func (r Ray) Client(t testing.TB) *ray.Client {
+	t.Helper()
+	client, err := r.Found.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// Each runs a test against a fake Ray and, but for -short, the real one, without and with tokens. The real ones are
+// shared by a package's tests; Main ends them.
+func Each(t *testing.T, test func(t *testing.T, r Ray)) {
+	for _, token := range []bool{false, true} {
+		name := map[bool]string{false: "", true: "-token"}[token]
+		t.Run("fake"+name, func(t *testing.T) {
+			secret := map[bool]string{true: "fake-token-4711"}[token]
+			fake := NewFake(secret)
+			t.Cleanup(fake.Close)
+			test(t, Ray{"fake" + name, ray.Found{Address: fake.URL, Token: secret}, fake})
+		})
+		t.Run("real"+name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("the real Ray is left out with -short")
+			}
+			test(t, Ray{Name: "real" + name, Found: Real(t, token)})
+		})
+	}
+}
+
+var real struct {
+	sync.Mutex
+	dir   string
+	heads map[bool]*ray.Head
+}
+
+// Real starts a real Ray, once a package, and says where it is. RAYORCH_TEST_RAY_PYTHON names the Python that has one;
+// else an environment is made in the user's cache directory.
+func Real(t testing.TB, token bool) ray.Found {
+	t.Helper()
+	real.Lock()
+	defer real.Unlock()
+	head := real.heads[token]
+	if head == nil {
+		head = newHead(t, token)
+	}
+	if _, err := head.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	noEnv := func(string) string { return "" }
+	none := func() ([]ray.Dashboard, error) { return nil, nil }
+	found, err := ray.Resolver{Getenv: noEnv, Own: head, Dashboards: none}.Resolve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func newHead(t testing.TB, token bool) *ray.Head {
+	var err error
+	if real.dir == "" {
+		if real.dir, err = os.MkdirTemp("", "rayorch-raytest-"); err != nil {
+			t.Fatal(err)
+		}
+		real.heads = map[bool]*ray.Head{}
+	}
+	head := &ray.Head{
+		Dir: filepath.Join(real.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
+		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 3 * time.Minute,
+	}
+	real.heads[token] = head
+	return head
+}
+
+// Python finds the Python that tests run the real Ray with.
+func Python(t testing.TB) ray.PythonFinder {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	getenv := func(name string) string {
+		if name == "RAYORCH_PYTHON" {
+			return os.Getenv("RAYORCH_TEST_RAY_PYTHON")
+		}
+		if name == "PATH" {
+			return os.Getenv("PATH")
+		}
+		return ""
+	}
+	return ray.PythonFinder{
+		Getenv: getenv, Dir: cache, Venv: filepath.Join(cache, "rayorch-test", "ray-"+ray.Release),
+		Progress: func(line string) { t.Log(line) },
+	}
+}
+
+// Main runs a package's tests and ends the real Rays that they started.
+func Main(m *testing.M) {
+	code := m.Run()
+	for _, head := range real.heads {
+		if err := head.Stop(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	if real.dir != "" {
+		_ = os.RemoveAll(real.dir)
+	}
+	os.Exit(code)
+}

@@ -1,0 +1,86 @@
+package ray
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// frameBytes bounds a frame of the log tail: Ray sends at most ten lines, or 20,000 characters and one line.
+const frameBytes = 64 << 20
+
+// Tail passes on the lines of a job's log as they come and returns when the job has ended and its tail has closed, or
+// ctx ends. A tail that breaks, or closes while the job still runs (ray issues 57002, 51601, 60665), is opened again.
+func (l *Log) Tail(ctx context.Context) error {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		before := l.seen
+		err := l.tailOnce(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if done, fatal := l.tailDone(ctx, err); done {
+			return fatal
+		}
+		if l.seen > before {
+			wait = 250 * time.Millisecond
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *Log) tailDone(ctx context.Context, tail error) (done bool, err error) {
+	job, err := l.c.Get(ctx, l.id)
+	if err != nil {
+		return !Temporary(err), err
+	}
+	return job.Status.Terminal() && tail == nil, nil
+}
+
+func (l *Log) tailOnce(ctx context.Context) error {
+	conn, err := l.c.dial(ctx, jobPath(l.id)+"/logs/tail")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.CloseNow() }()
+	counter := &lineCounter{log: l}
+	for {
+		kind, data, err := conn.Read(ctx)
+		if err != nil {
+			return closedWell(err)
+		}
+		if kind == websocket.MessageText {
+			counter.write(string(data))
+		}
+	}
+}
+
+func closedWell(err error) error {
+	if status := websocket.CloseStatus(err); status == websocket.StatusNormalClosure || status == websocket.StatusNoStatusRcvd {
+		return nil
+	}
+	return err
+}
+
+// dial opens a WebSocket. It sends no Origin: Ray takes a request that has one for a browser's.
+func (c *Client) dial(ctx context.Context, path string) (*websocket.Conn, error) {
+	header := http.Header{}
+	c.dress(header)
+	dialling, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	conn, resp, err := websocket.Dial(dialling, "ws"+strings.TrimPrefix(c.base, "http")+path,
+		&websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
+	if err != nil {
+		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
+			return nil, c.refused("follow the job's log", resp)
+		}
+		return nil, c.fail("follow the job's log", Unreachable, 0, "", errors.Unwrap(err))
+	}
+	conn.SetReadLimit(frameBytes)
+	return conn, nil
+}

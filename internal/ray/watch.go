@@ -1,0 +1,311 @@
+package ray
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// JobReader is what a Watcher asks. Client is one.
+type JobReader interface {
+	Get(ctx context.Context, id string) (Job, error)
+	List(ctx context.Context) ([]Job, error)
+	Version(ctx context.Context) (Version, error)
+}
+
+// LostError says that Ray no longer knows a job: Then is another session than Was when its head is another one, and the
+// same when somebody deleted the record.
+type LostError struct{ ID, Was, Then string }
+
+func (e *LostError) Error() string {
+	if e.Was == e.Then {
+		return fmt.Sprintf("ray no longer knows job %s: its record was deleted", e.ID)
+	}
+	return fmt.Sprintf("ray no longer knows job %s: the head of %s is gone, %s answers now", e.ID, e.Was, e.Then)
+}
+
+// Watcher sees the jobs of one Ray change. However many it watches, it sends one request at a time, at most one a tick:
+// a job by its id, or the list of all where that shows the jobs sooner for what it costs Ray.
+type Watcher struct {
+	ray   JobReader
+	grace time.Duration
+
+	mu      sync.Mutex
+	watches map[string]*watch
+	turn    []string // ids, the one asked for longest ago first
+	closed  bool
+	running bool
+	kick    chan struct{}
+	stop    context.CancelCauseFunc
+	ctx     context.Context
+	done    sync.WaitGroup
+
+	listCost time.Duration // the last list's answering time, 0 before the first
+	failing  time.Time
+}
+
+type watch struct {
+	session string
+	users   int
+	job     Job
+	err     error
+	changed chan struct{} // closed, and made anew, at each change
+}
+
+const (
+	// One request each 25 ms costs a dashboard some 3 % of a CPU; with it the end of one job is seen within 25 ms of
+	// when Ray shows it, and of each of four within 100 ms.
+	tick = 25 * time.Millisecond
+	// A list may keep the dashboard busy for a fifth of the time.
+	listShare = 5
+	// A list whose cost is not known is tried when so many jobs wait for their turn.
+	listFrom = 4
+)
+
+// NewWatcher makes a watcher, which works only while somebody waits. An unreachable Ray counts as such after grace.
+func NewWatcher(ray JobReader, grace time.Duration) *Watcher {
+	ctx, stop := context.WithCancelCause(context.Background())
+	return &Watcher{
+		ray: ray, grace: grace, watches: map[string]*watch{}, kick: make(chan struct{}, 1), ctx: ctx, stop: stop,
+	}
+}
+
+var errWatcherClosed = errors.New("the watcher is closed")
+
+// Close ends all waits and returns when nothing runs any more.
+func (w *Watcher) Close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.stop(errWatcherClosed)
+	w.done.Wait()
+}
+
+// Wait returns the job's record once until holds for it. It fails with *LostError when Ray forgot the job, session being
+// the one that took it, and with *Error when Ray refuses or cannot be reached for the grace.
+func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) bool) (Job, error) {
+	if err := w.join(id, session); err != nil {
+		return Job{}, err
+	}
+	defer w.leave(id)
+	for {
+		job, err, changed := w.look(id)
+		if err != nil {
+			return job, err
+		}
+		if job.Status != "" && until(job) {
+			return job, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return job, context.Cause(ctx)
+		case <-w.ctx.Done():
+			return job, errWatcherClosed
+		}
+	}
+}
+
+func (w *Watcher) join(id, session string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return errWatcherClosed
+	}
+	one := w.watches[id]
+	if one == nil {
+		one = &watch{session: session, changed: make(chan struct{})}
+		w.watches[id] = one
+		w.turn = slices.Insert(w.turn, 0, id)
+	}
+	one.users++
+	if !w.running {
+		w.running = true
+		w.done.Go(w.run)
+	}
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (w *Watcher) leave(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if one := w.watches[id]; one.users > 1 {
+		one.users--
+		return
+	}
+	delete(w.watches, id)
+	w.turn = slices.DeleteFunc(w.turn, func(s string) bool { return s == id })
+}
+
+func (w *Watcher) look(id string) (Job, error, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	one := w.watches[id]
+	return one.job, one.err, one.changed
+}
+
+func (w *Watcher) run() {
+	for {
+		ids, ok := w.open()
+		if !ok {
+			return
+		}
+		wait := w.ask(ids)
+		if !w.rest(wait) {
+			return
+		}
+	}
+}
+
+// open lists the jobs that have not ended; without one the watcher rests until the next Wait.
+func (w *Watcher) open() ([]string, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids []string
+	for _, id := range w.turn {
+		if one := w.watches[id]; one.err == nil && !one.job.Status.Terminal() {
+			ids = append(ids, id)
+		}
+	}
+	w.running = len(ids) > 0 && !w.closed
+	return ids, w.running
+}
+
+func (w *Watcher) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-w.kick:
+		return true
+	case <-w.ctx.Done():
+		return false
+	}
+}
+
+// ask sends one request and says how long to wait before the next one.
+func (w *Watcher) ask(ids []string) time.Duration {
+	var err error
+	wait := tick
+	if w.listIsBetter(len(ids)) {
+		wait, err = w.askAll(ids)
+	} else {
+		err = w.askOne(ids[0])
+	}
+	if err == nil {
+		w.failing = time.Time{}
+		return wait
+	}
+	return w.trouble(ids, err)
+}
+
+// listIsBetter compares how long a job waits to be seen by either way.
+func (w *Watcher) listIsBetter(n int) bool {
+	if w.listCost == 0 {
+		return n >= listFrom
+	}
+	return n > 1 && max(tick, listShare*w.listCost) < time.Duration(n)*tick
+}
+
+func (w *Watcher) askOne(id string) error {
+	job, err := w.ray.Get(w.ctx, id)
+	if KindOf(err) == NotFound {
+		return w.lost(id)
+	}
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.update(id, job, nil)
+	return nil
+}
+
+func (w *Watcher) askAll(ids []string) (time.Duration, error) {
+	begin := time.Now()
+	jobs, err := w.ray.List(w.ctx)
+	if err != nil {
+		return 0, err
+	}
+	w.listCost = max(time.Since(begin), time.Microsecond)
+	byID := make(map[string]Job, len(jobs))
+	for _, job := range jobs {
+		byID[job.SubmissionID] = job
+	}
+	var missing []string
+	w.mu.Lock()
+	for _, id := range ids {
+		if job, ok := byID[id]; ok {
+			w.update(id, job, nil)
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	w.mu.Unlock()
+	if len(missing) > 0 { // asked for by id, one each tick, before anything is called lost
+		return tick, w.askOne(missing[0])
+	}
+	return max(tick, listShare*w.listCost), nil
+}
+
+// lost finds out why Ray does not know a job.
+func (w *Watcher) lost(id string) error {
+	version, err := w.ray.Version(w.ctx)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if one := w.watches[id]; one != nil {
+		w.update(id, one.job, &LostError{ID: id, Was: one.session, Then: version.SessionName})
+	}
+	return nil
+}
+
+// update notes what was seen, and puts the job at the end of the turn. w.mu is held.
+func (w *Watcher) update(id string, job Job, err error) {
+	one := w.watches[id]
+	if one == nil {
+		return
+	}
+	if i := slices.Index(w.turn, id); i >= 0 {
+		w.turn = append(slices.Delete(w.turn, i, i+1), id)
+	}
+	if err == nil && one.job.Status == job.Status && one.job.DriverNodeID == job.DriverNodeID {
+		return
+	}
+	one.job, one.err = job, err
+	close(one.changed)
+	one.changed = make(chan struct{})
+}
+
+// trouble tells the waiting ones once an error will not pass, and else when to try again.
+func (w *Watcher) trouble(ids []string, err error) time.Duration {
+	if w.ctx.Err() != nil {
+		return tick
+	}
+	if w.failing.IsZero() {
+		w.failing = time.Now()
+	}
+	since := time.Since(w.failing)
+	if kind := KindOf(err); since < w.grace && (Temporary(err) || kind == Failed || kind == NotRay) {
+		return min(max(4*tick, since/4), 2*time.Second, max(w.grace-since, tick))
+	}
+	w.failing = time.Time{}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if one := w.watches[id]; one != nil {
+			w.update(id, one.job, err)
+		}
+	}
+	return tick
+}

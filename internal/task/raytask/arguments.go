@@ -1,0 +1,211 @@
+package raytask
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Arguments are what a definition gives to submitJob.sync.
+type Arguments struct {
+	SubmissionID          string                 `json:"SubmissionId"`
+	Entrypoint            string                 `json:"Entrypoint"`
+	Address               string                 `json:"Address"`
+	WorkingDir            string                 `json:"WorkingDir"`
+	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
+	SecretEnv             map[string]SecretRef   `json:"SecretEnv"`
+	NumCPUs               float64                `json:"NumCpus"`
+	NumGPUs               float64                `json:"NumGpus"`
+	Memory                float64                `json:"Memory"`
+	Resources             map[string]json.Number `json:"Resources"`
+	Metadata              map[string]string      `json:"Metadata"`
+	PendingTimeoutSeconds *float64               `json:"PendingTimeoutSeconds"`
+	TimeoutSeconds        *float64               `json:"TimeoutSeconds"`
+}
+
+// SecretRef says where a secret's value is found at the last moment.
+type SecretRef struct {
+	Env string `json:"Env"` // a variable of the engine's own environment
+}
+
+// The longest id that is a DNS label with room for what a Kubernetes Job's pods add.
+var submissionID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$`)
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func parseArguments(input []byte) (*Arguments, error) {
+	var a Arguments
+	if err := decodeStrict(input, &a); err != nil {
+		return nil, fmt.Errorf("the arguments of ray:submitJob.sync: %w", err)
+	}
+	return &a, a.check()
+}
+
+func decodeStrict(input []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(input))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("one JSON object is expected")
+	}
+	return nil
+}
+
+func (a *Arguments) check() error {
+	switch {
+	case !submissionID.MatchString(a.SubmissionID):
+		return fmt.Errorf("SubmissionId %q must be a DNS label of at most 47 characters", a.SubmissionID)
+	case strings.TrimSpace(a.Entrypoint) == "":
+		return errors.New("Entrypoint must not be empty")
+	case bad(a.NumCPUs) || bad(a.NumGPUs) || bad(a.Memory):
+		return errors.New("NumCpus, NumGpus and Memory must be 0 or more")
+	}
+	for name, ref := range a.SecretEnv {
+		if !envName.MatchString(name) || ref.Env == "" {
+			return fmt.Errorf("SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
+		}
+	}
+	for name, n := range a.Resources {
+		if f, err := n.Float64(); err != nil || bad(f) {
+			return fmt.Errorf("Resources %q must be a number of 0 or more", name)
+		}
+	}
+	if seconds(a.TimeoutSeconds, 0) < 0 || seconds(a.PendingTimeoutSeconds, 0) < 0 {
+		return errors.New("TimeoutSeconds and PendingTimeoutSeconds must be more than 0")
+	}
+	return nil
+}
+
+func bad(f float64) bool { return f < 0 || math.IsNaN(f) || f > 1<<53 }
+
+// seconds is def when the field is absent, negative when it makes no sense.
+func seconds(field *float64, def time.Duration) time.Duration {
+	switch {
+	case field == nil:
+		return def
+	case *field <= 0 || math.IsNaN(*field):
+		return -1
+	}
+	return time.Duration(min(*field, 100*365*24*3600) * float64(time.Second))
+}
+
+func (a *Arguments) resources() map[string]float64 {
+	if len(a.Resources) == 0 {
+		return nil
+	}
+	all := make(map[string]float64, len(a.Resources))
+	for name, n := range a.Resources {
+		all[name], _ = n.Float64() // checked
+	}
+	return all
+}
+
+// environment is the runtime environment to submit but for its working directory, and the secrets in it.
+func (a *Arguments) environment(getenv func(string) string) (env map[string]any, secrets []string, err error) {
+	env = make(map[string]any, len(a.RuntimeEnv)+2)
+	for key, v := range a.RuntimeEnv {
+		env[key] = v
+	}
+	vars := map[string]any{}
+	if given, ok := env["env_vars"]; ok {
+		if vars, ok = given.(map[string]any); !ok {
+			return nil, nil, errors.New("RuntimeEnv.env_vars must be an object")
+		}
+	}
+	merged := make(map[string]any, len(vars)+len(a.SecretEnv))
+	for name, v := range vars {
+		if _, ok := v.(string); !ok {
+			return nil, nil, fmt.Errorf("RuntimeEnv.env_vars.%s must be a string", name)
+		}
+		merged[name] = v
+	}
+	for name, ref := range a.SecretEnv {
+		secret := getenv(ref.Env)
+		if secret == "" {
+			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
+		}
+		merged[name] = secret
+		secrets = append(secrets, secret)
+	}
+	if len(merged) > 0 {
+		env["env_vars"] = merged
+	}
+	return env, secrets, nil
+}
+
+// localDir takes the working directory out of the environment: what has a scheme stays there for Ray to fetch, a path of
+// this machine is returned, to be uploaded.
+func (a *Arguments) localDir(env map[string]any) (string, error) {
+	dir := a.WorkingDir
+	if given, ok := env["working_dir"].(string); ok && dir == "" {
+		dir = given
+	} else if ok && given != dir {
+		return "", errors.New("WorkingDir and RuntimeEnv.working_dir differ: give one of them")
+	}
+	delete(env, "working_dir")
+	switch {
+	case dir == "":
+		return "", nil
+	case strings.Contains(dir, "://"):
+		env["working_dir"] = dir
+		return "", nil
+	case !filepath.IsAbs(dir):
+		return "", fmt.Errorf("WorkingDir %q must be an absolute path or a URI", dir)
+	}
+	return dir, nil
+}
+
+// readRequirements puts what files list into the environment, as Ray's own client does: the cluster cannot read them.
+func readRequirements(env map[string]any, dir string) error {
+	for _, key := range []string{"pip", "uv"} {
+		name, ok := env[key].(string)
+		if !ok {
+			continue
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("RuntimeEnv.%s: %w", key, err)
+		}
+		var packages []any
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				packages = append(packages, line)
+			}
+		}
+		env[key] = packages
+	}
+	return nil
+}
+
+// excludes are patterns for packing, which Ray itself has no use for any more.
+func excludes(env map[string]any) ([]string, error) {
+	given, ok := env["excludes"]
+	if !ok {
+		return nil, nil
+	}
+	delete(env, "excludes")
+	list, ok := given.([]any)
+	var patterns []string
+	for _, v := range list {
+		pattern, isText := v.(string)
+		ok = ok && isText
+		patterns = append(patterns, pattern)
+	}
+	if !ok {
+		return nil, errors.New("RuntimeEnv.excludes must be a list of patterns")
+	}
+	return patterns, nil
+}

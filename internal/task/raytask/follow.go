@@ -1,0 +1,186 @@
+package raytask
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// restWait bounds how long the end of a log may take that Ray should have by then.
+const restWait = 15 * time.Second
+
+// keepLinesEvery is how often the count of the lines passed on is put on disk: what came after is passed on again when
+// this process is killed.
+const keepLinesEvery = 5 * time.Second
+
+// follow waits for the job's end. The job was accepted before, perhaps by a former process.
+func (a *attempt) follow(ctx context.Context) task.Result {
+	if err := a.resubmitted(); err != nil {
+		return a.failed(err, task.RaySubmitFailed)
+	}
+	job, err := a.awaitStart(ctx)
+	if err != nil {
+		return a.overrun(ctx, err)
+	}
+	stopTail := a.tail(ctx)
+	if !job.Status.Terminal() {
+		job, err = a.awaitEnd(ctx)
+	}
+	stopTail()
+	if err != nil {
+		return a.overrun(ctx, err)
+	}
+	return a.outcome(ctx, job)
+}
+
+// resubmitted tells the engine of a job that was found again; it ignores what it has been told.
+func (a *attempt) resubmitted() error {
+	if _, ok := a.req.Records[keySubmitted]; ok || !a.req.Resumed {
+		return nil
+	}
+	if _, ok := a.req.Records[keyIntent]; !ok {
+		return nil
+	}
+	return a.accepted()
+}
+
+func (a *attempt) since(key string) time.Duration {
+	var m moment
+	if !a.recorded(key, &m) {
+		return 0
+	}
+	return max(a.r.cfg.Now().Sub(m.At), 0) // a clock that was put back starts the time anew
+}
+
+func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
+	limit := seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit-a.since(keySubmitted), errPending)
+	defer cancel()
+	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ray.Job.Started)
+}
+
+func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
+	if _, ok := a.req.Records[keyRunning]; !ok {
+		if err := a.keep(keyRunning, moment{a.r.cfg.Now()}); err != nil {
+			return ray.Job{}, err
+		}
+	}
+	if limit := seconds(a.args.TimeoutSeconds, 0); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit-a.since(keyRunning), errTimeout)
+		defer cancel()
+	}
+	ended := func(job ray.Job) bool { return job.Status.Terminal() }
+	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ended)
+}
+
+// overrun ends an attempt whose wait failed: for time, then the job is stopped, or because Ray is not there.
+func (a *attempt) overrun(ctx context.Context, err error) task.Result {
+	switch {
+	case ctx.Err() != nil:
+		return task.Result{}
+	case errors.Is(err, errPending):
+		limit := seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
+		return a.timedOut(ctx, task.RayPendingTimeout, fmt.Sprintf("ray did not start the job within %s", limit))
+	case errors.Is(err, errTimeout):
+		limit := seconds(a.args.TimeoutSeconds, 0)
+		return a.timedOut(ctx, "States.Timeout", fmt.Sprintf("the job ran longer than %s", limit))
+	}
+	return a.failed(err, task.RayUnreachable)
+}
+
+func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result {
+	if err := a.stop(ctx); err != nil {
+		cause += "; stopping it failed: " + err.Error()
+	}
+	return task.Fail(name, cause)
+}
+
+// tail passes on the log as it comes until the function it returns is called.
+func (a *attempt) tail(ctx context.Context) (stop func()) {
+	var before logged
+	a.recorded(keyLogged, &before)
+	a.log.source = a.cluster.client.NewLog(a.args.SubmissionID, before.Lines, a.log.line)
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	a.log.due = func() { _ = a.keep(keyLogged, logged{a.log.source.Seen()}) }
+	done.Go(func() { _ = a.log.source.Tail(ctx) }) // what it misses, Rest brings
+	return func() {
+		cancel()
+		done.Wait()
+		a.log.due = nil
+		if a.log.source.Seen() > before.Lines {
+			_ = a.keep(keyLogged, logged{a.log.source.Seen()})
+		}
+	}
+}
+
+// outcome reads the rest of the log and says how the job ended.
+func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
+	restCtx, cancel := context.WithTimeout(ctx, restWait)
+	defer cancel()
+	restErr := ray.Retry(restCtx, restWait, func(ctx context.Context) error { return a.log.source.Rest(ctx, job) })
+	switch job.Status {
+	case ray.Succeeded:
+		if restErr != nil {
+			return task.Fail(task.RayJobFailed, "the job succeeded, but its output could not be read: "+restErr.Error())
+		}
+		return a.succeeded(job)
+	case ray.Stopped:
+		return task.Fail(task.RayJobStopped, a.log.cause(job, "somebody stopped the job"))
+	}
+	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
+		return task.Fail(task.RayPendingTimeout, job.Message)
+	}
+	return task.Fail(task.RayJobFailed, a.log.cause(job, "the job failed"))
+}
+
+// Output is the result of submitJob.sync.
+type Output struct {
+	SubmissionID string          `json:"SubmissionId"`
+	JobID        *string         `json:"JobId"` // null for an entrypoint that never called ray.init
+	Status       ray.Status      `json:"Status"`
+	Message      string          `json:"Message"`
+	StartTime    ray.Millis      `json:"StartTime"`
+	EndTime      ray.Millis      `json:"EndTime"`
+	Address      string          `json:"Address"`
+	SessionName  string          `json:"SessionName"`
+	RayVersion   string          `json:"RayVersion"`
+	Output       json.RawMessage `json:"Output"`
+}
+
+func (a *attempt) succeeded(job ray.Job) task.Result {
+	output, err := a.log.output()
+	if err != nil {
+		return task.Fail(task.RayJobFailed, err.Error())
+	}
+	out := Output{
+		SubmissionID: job.SubmissionID, Status: job.Status, Message: job.Message, StartTime: job.StartTime,
+		EndTime: job.EndTime, Address: a.intent.Address, SessionName: a.intent.SessionName,
+		RayVersion: a.intent.RayVersion, Output: output,
+	}
+	if job.JobID != "" {
+		out.JobID = &job.JobID
+	}
+	data, err := marshal(out)
+	if err != nil {
+		return task.Fail(task.RayJobFailed, err.Error())
+	}
+	return task.Result{Output: data}
+}
+
+// marshal leaves <, > and & as they are: the results are no HTML.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}

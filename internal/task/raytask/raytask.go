@@ -1,0 +1,165 @@
+// Package raytask runs Tasks as Ray jobs: it submits, follows and stops them through the Jobs API, and says how they
+// ended in the closed list of errors. It keeps no state but the records of each attempt, so that the next process finds
+// the jobs of this one. The engine calls it; internal/ray speaks to Ray.
+package raytask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// Prefix is what the engine registers a Runner for.
+const Prefix = "arn:aws:states:::ray:"
+
+// The resources.
+const (
+	SubmitJob = Prefix + "submitJob.sync"
+	StopJobs  = Prefix + "stopJobs"
+)
+
+// Config says where jobs go.
+type Config struct {
+	// Resolve finds the Ray that an address names, "" being the engine's own. It is asked anew after a Ray was lost.
+	Resolve func(ctx context.Context, address string) (ray.Found, error)
+	// Getenv reads the variables that SecretEnv names. Defaults to none being set.
+	Getenv func(string) string
+	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.
+	Grace time.Duration
+	// StopWait bounds a stop that Ray does not confirm. Defaults to 60 s.
+	StopWait time.Duration
+	// Now is the clock that pending and run times are noted by. Defaults to time.Now.
+	Now func() time.Time
+}
+
+// Runner is a task.Runner. Close it after the engine.
+type Runner struct {
+	cfg      Config
+	mu       sync.Mutex
+	clusters map[string]*cluster // by address as the Tasks write it
+	gone     []*cluster          // forgotten, but perhaps still waited for
+}
+
+// cluster is one Ray: all its jobs share a watcher.
+type cluster struct {
+	found   ray.Found
+	client  *ray.Client
+	watcher *ray.Watcher
+}
+
+// New makes a runner; it reaches for no Ray before the first Task.
+func New(cfg Config) *Runner {
+	if cfg.Grace == 0 {
+		cfg.Grace = time.Minute
+	}
+	if cfg.StopWait == 0 {
+		cfg.StopWait = time.Minute
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Getenv == nil {
+		cfg.Getenv = func(string) string { return "" }
+	}
+	return &Runner{cfg: cfg, clusters: map[string]*cluster{}}
+}
+
+// Close ends the watching.
+func (r *Runner) Close() {
+	r.mu.Lock()
+	all := r.gone
+	for _, c := range r.clusters {
+		all = append(all, c)
+	}
+	r.clusters, r.gone = map[string]*cluster{}, nil
+	r.mu.Unlock()
+	for _, c := range all {
+		c.watcher.Close()
+	}
+}
+
+// Run does one attempt.
+func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
+	switch req.Resource {
+	case SubmitJob:
+		return r.submitJob(ctx, req)
+	case StopJobs:
+		return r.stopJobs(ctx, req)
+	}
+	known := strings.Join([]string{SubmitJob, StopJobs}, ", ")
+	return task.Fail(task.RaySubmitFailed, fmt.Sprintf("the resource %s is none of %s", req.Resource, known))
+}
+
+// cluster finds the Ray of an address, for the grace if need be.
+func (r *Runner) cluster(ctx context.Context, address string) (*cluster, error) {
+	r.mu.Lock()
+	known := r.clusters[address]
+	r.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	var found ray.Found
+	err := ray.Retry(ctx, r.cfg.Grace, func(ctx context.Context) (err error) {
+		found, err = r.cfg.Resolve(ctx, address)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	client, err := found.Client()
+	if err != nil {
+		return nil, err
+	}
+	return r.share(address, &cluster{found: found, client: client}), nil
+}
+
+// share keeps the first of those made at once. Two addresses of the same Ray share a watcher.
+func (r *Runner) share(address string, made *cluster) *cluster {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.clusters[address]; known != nil {
+		return known
+	}
+	for _, c := range r.clusters {
+		if c.client.Address() == made.client.Address() && c.found.Token == made.found.Token {
+			r.clusters[address] = c
+			return c
+		}
+	}
+	made.watcher = ray.NewWatcher(made.client, r.cfg.Grace)
+	r.clusters[address] = made
+	return made
+}
+
+// forget makes the next Task look anew for a Ray that was lost.
+func (r *Runner) forget(lost *cluster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for address, c := range r.clusters {
+		if c == lost {
+			delete(r.clusters, address)
+			r.gone = append(r.gone, c)
+		}
+	}
+}
+
+// failure puts an error of Ray's into the closed list; otherwise names what an error is that fits none.
+func failure(err error, otherwise string) task.Result {
+	name := otherwise
+	var lost *ray.LostError
+	switch kind := ray.KindOf(err); {
+	case errors.As(err, &lost):
+		name = task.RayHeadLost
+	case kind == ray.Unauthorized:
+		name = task.RayUnauthorized
+	case kind == ray.Unreachable, kind == ray.Busy, kind == ray.NotRay, errors.Is(err, ray.ErrNoRay):
+		name = task.RayUnreachable
+	}
+	return task.Fail(name, err.Error())
+}

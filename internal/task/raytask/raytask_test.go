@@ -1,0 +1,259 @@
+package raytask_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/raytask"
+)
+
+func TestMain(m *testing.M) { raytest.Main(m) }
+
+// bench is a runner on one Ray, and what it tells the engine.
+type bench struct {
+	t       *testing.T
+	ray     raytest.Ray
+	client  *ray.Client
+	runner  *raytask.Runner
+	getenv  map[string]string
+	mu      sync.Mutex
+	records map[string][]byte
+	taken   [][]byte
+	log     lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newBench(t *testing.T, r raytest.Ray) *bench {
+	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}}
+	b.start()
+	return b
+}
+
+// start makes the runner of a new process.
+func (b *bench) start() {
+	b.runner = raytask.New(raytask.Config{
+		Resolve: func(context.Context, string) (ray.Found, error) { return b.ray.Found, nil },
+		Getenv:  func(name string) string { return b.getenv[name] },
+		Grace:   5 * time.Second,
+	})
+	b.t.Cleanup(b.runner.Close)
+}
+
+func (b *bench) request(resource string, args map[string]any) *task.Request {
+	input, err := json.Marshal(args)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	records := map[string][]byte{}
+	for k, v := range b.records {
+		records[k] = v
+	}
+	return &task.Request{
+		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log,
+		Keep: func(key string, record []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.records[key] = bytes.Clone(record)
+			return nil
+		},
+		Submitted: func(output []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.taken = append(b.taken, bytes.Clone(output))
+			return nil
+		},
+	}
+}
+
+func (b *bench) submit(ctx context.Context, args map[string]any) task.Result {
+	return b.runner.Run(ctx, b.request(raytask.SubmitJob, args))
+}
+
+// background runs an attempt that the test will interrupt.
+func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc, result <-chan task.Result) {
+	ctx, cancel := context.WithCancelCause(b.t.Context())
+	done := make(chan task.Result, 1)
+	req := b.request(raytask.SubmitJob, args)
+	go func() { done <- b.runner.Run(ctx, req) }()
+	b.t.Cleanup(func() { cancel(task.ErrAbandon) })
+	return cancel, done
+}
+
+func newID() string { return "t-" + strings.ToLower(rand.Text()) }
+
+// await polls Ray, as a person would, until a job's status is one of those.
+func (b *bench) await(id string, want ...ray.Status) ray.Job {
+	b.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		job, err := b.client.Get(b.t.Context(), id)
+		for _, status := range want {
+			if err == nil && job.Status == status {
+				return job
+			}
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("job %s is %s (%v), want %s", id, job.Status, err, want)
+		}
+	}
+}
+
+func wantError(t *testing.T, got task.Result, name string, inCause ...string) {
+	t.Helper()
+	if got.Error != name {
+		t.Fatalf("got %+v (output %s), want the error %s", got, got.Output, name)
+	}
+	for _, text := range inCause {
+		if !strings.Contains(got.Cause, text) {
+			t.Errorf("the cause is %q, which lacks %q", got.Cause, text)
+		}
+	}
+}
+
+func TestSucceeds(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		got := b.submit(t.Context(), map[string]any{
+			"SubmissionId": id,
+			"Entrypoint":   "echo hello $WHO\necho two\necho '::rayorch-output::{\"loss\": 1.5}'",
+			"RuntimeEnv":   map[string]any{"env_vars": map[string]string{"WHO": "world"}},
+			"Metadata":     map[string]string{"run": id},
+		})
+		if got.Error != "" {
+			t.Fatalf("got %+v", got)
+		}
+		var out raytask.Output
+		if err := json.Unmarshal(got.Output, &out); err != nil {
+			t.Fatal(err)
+		}
+		if out.SubmissionID != id || out.Status != ray.Succeeded || string(out.Output) != `{"loss":1.5}` ||
+			out.EndTime <= out.StartTime || out.Address != b.client.Address() || out.SessionName == "" || out.RayVersion == "" {
+			t.Errorf("got %s", got.Output)
+		}
+		if log := b.log.String(); log != "hello world\ntwo\n" {
+			t.Errorf("the log is %q", log)
+		}
+		if len(b.taken) != 1 || !strings.Contains(string(b.taken[0]), id) {
+			t.Errorf("submitted was told %q", b.taken)
+		}
+		if job := b.await(id, ray.Succeeded); job.Metadata["run"] != id {
+			t.Errorf("the metadata are %v", job.Metadata)
+		}
+	})
+}
+
+func TestFails(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		got := b.submit(t.Context(), map[string]any{
+			"SubmissionId": newID(), "Entrypoint": "echo before; echo the reason >&2; exit 3",
+		})
+		wantError(t, got, task.RayJobFailed, "exit code 3", "before", "the reason")
+	})
+}
+
+func TestStopIsConfirmed(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		cancel, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		b.await(id, ray.Running)
+		cancel(task.ErrStop)
+		<-done
+		if job, err := b.client.Get(t.Context(), id); err != nil || job.Status != ray.Stopped {
+			t.Errorf("after Run returned the job is %s, %v", job.Status, err)
+		}
+	})
+}
+
+func TestTimesOut(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300", "TimeoutSeconds": 0.5})
+		wantError(t, got, "States.Timeout", "500ms")
+		b.await(id, ray.Stopped)
+	})
+}
+
+func TestNeverLeavesPending(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		got := b.submit(t.Context(), map[string]any{
+			"SubmissionId": id, "Entrypoint": "echo ran", "NumCpus": 64, "PendingTimeoutSeconds": 1,
+		})
+		wantError(t, got, task.RayPendingTimeout, "within 1s")
+		if job := b.await(id, ray.FailedJob, ray.Stopped); job.DriverNodeID != "" {
+			t.Errorf("the job ran after all: %+v", job)
+		}
+		if _, err := b.client.Get(t.Context(), id+"-kill"); ray.KindOf(err) != ray.NotFound {
+			t.Errorf("the helper's record is left: %v", err)
+		}
+	})
+}
+
+func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		args := map[string]any{"SubmissionId": id, "Entrypoint": fmt.Sprintf("echo ran >> %s/runs; sleep 2; cat %[1]s/runs", t.TempDir())}
+		cancel, done := b.background(args)
+		b.await(id, ray.Running)
+		cancel(task.ErrAbandon)
+		<-done
+		b.start()
+		got := b.submit(t.Context(), args)
+		if got.Error != "" {
+			t.Fatalf("got %+v", got)
+		}
+		if log := b.log.String(); log != "ran\n" {
+			t.Errorf("the log is %q", log)
+		}
+	})
+}
+
+func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		args := map[string]any{"SubmissionId": id, "Entrypoint": "echo once"}
+		if _, _, err := b.client.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "echo once"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.submit(t.Context(), args); got.Error != "" || b.log.String() != "once\n" {
+			t.Errorf("got %+v, log %q", got, b.log.String())
+		}
+		b.records = map[string][]byte{}
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "echo another"})
+		wantError(t, got, task.RaySubmitFailed, "another job", id)
+	})
+}

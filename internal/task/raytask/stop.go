@@ -1,0 +1,89 @@
+package raytask
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// StopArguments say which jobs stopJobs stops: those that all given fields hold for.
+type StopArguments struct {
+	Address       string
+	Prefix        string
+	SubmissionIDs []string `json:"SubmissionIds"`
+	Metadata      map[string]string
+}
+
+// stopAtOnce bounds how many stops Ray has to answer at a time.
+const stopAtOnce = 8
+
+// stopJobs stops what runs of the jobs, and says which ones. It may be repeated.
+func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
+	var args StopArguments
+	if err := decodeStrict(req.Input, &args); err != nil {
+		return task.Fail(task.RaySubmitFailed, "the arguments of ray:stopJobs: "+err.Error())
+	}
+	if args.Prefix == "" && len(args.SubmissionIDs) == 0 && len(args.Metadata) == 0 {
+		return task.Fail(task.RaySubmitFailed, "ray:stopJobs needs Prefix, SubmissionIds or Metadata")
+	}
+	cluster, err := r.cluster(ctx, args.Address)
+	if err != nil {
+		return failure(err, task.RaySubmitFailed)
+	}
+	var jobs []ray.Job
+	err = ray.Retry(ctx, r.cfg.Grace, func(ctx context.Context) (err error) {
+		jobs, err = cluster.client.List(ctx)
+		return err
+	})
+	if err != nil {
+		return failure(err, task.RaySubmitFailed)
+	}
+	return r.stopAll(ctx, cluster, slices.DeleteFunc(jobs, func(job ray.Job) bool { return !args.match(job) }))
+}
+
+func (a StopArguments) match(job ray.Job) bool {
+	if job.SubmissionID == "" || job.Status.Terminal() || !strings.HasPrefix(job.SubmissionID, a.Prefix) {
+		return false
+	}
+	for key, want := range a.Metadata {
+		if got, ok := job.Metadata[key]; !ok || got != want {
+			return false
+		}
+	}
+	return len(a.SubmissionIDs) == 0 || slices.Contains(a.SubmissionIDs, job.SubmissionID)
+}
+
+func (r *Runner) stopAll(ctx context.Context, c *cluster, jobs []ray.Job) task.Result {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.StopWait)
+	defer cancel()
+	errs := make([]error, len(jobs))
+	stopped := make([]string, len(jobs))
+	var all sync.WaitGroup
+	room := make(chan struct{}, stopAtOnce)
+	for i, job := range jobs {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			stopped[i] = job.SubmissionID
+			if _, err := c.client.Stop(ctx, job.SubmissionID); err != nil && ray.KindOf(err) != ray.NotFound {
+				errs[i] = fmt.Errorf("%s: %w", job.SubmissionID, err)
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return failure(err, task.RayJobStopped)
+	}
+	slices.Sort(stopped)
+	data, err := marshal(struct{ Stopped []string }{stopped})
+	if err != nil {
+		return task.Fail(task.RaySubmitFailed, err.Error())
+	}
+	return task.Result{Output: data}
+}

@@ -1,0 +1,305 @@
+package raytask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// The records of an attempt.
+const (
+	keyIntent    = "ray.intent"    // before the job is sent: where to
+	keySubmitted = "ray.submitted" // when Ray had taken it
+	keyRunning   = "ray.running"   // when its driver was first seen to run
+	keyLogged    = "ray.logged"    // how many lines of its log were passed on
+)
+
+// intent is what must be known to find the job again.
+type intent struct {
+	Address     string
+	SessionName string
+	RayVersion  string
+}
+
+type moment struct{ At time.Time }
+
+type logged struct{ Lines int }
+
+const pendingTimeout = 900 * time.Second // also Ray's own
+
+var (
+	errPending = errors.New("the job stayed pending")
+	errTimeout = errors.New("the job ran too long")
+)
+
+// attempt is one run of submitJob.sync.
+type attempt struct {
+	r       *Runner
+	req     *task.Request
+	args    *Arguments
+	env     map[string]any
+	hide    *redactor
+	cluster *cluster
+	intent  intent
+	log     *jobLog
+}
+
+func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
+	a := &attempt{r: r, req: req}
+	if err := a.prepare(); err != nil {
+		return task.Fail(task.RaySubmitFailed, err.Error())
+	}
+	result := a.drive(ctx)
+	if ctx.Err() != nil {
+		a.interrupted(ctx)
+		return task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
+	}
+	result.Cause = a.hide.text(result.Cause)
+	return result
+}
+
+func (a *attempt) prepare() (err error) {
+	if a.args, err = parseArguments(a.req.Input); err != nil {
+		return err
+	}
+	var secrets []string
+	if a.env, secrets, err = a.args.environment(a.r.cfg.Getenv); err != nil {
+		return err
+	}
+	a.hide = newRedactor(secrets)
+	a.log = newJobLog(a.req.Log, a.hide, a.args)
+	return nil
+}
+
+// drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.
+func (a *attempt) drive(ctx context.Context) task.Result {
+	there, err := a.find(ctx)
+	if err != nil {
+		return a.failed(err, task.RaySubmitFailed)
+	}
+	if !there {
+		if err := a.submit(ctx); err != nil {
+			return a.failed(err, task.RaySubmitFailed)
+		}
+	}
+	return a.follow(ctx)
+}
+
+// failed makes a Ray that was lost be looked for anew by whoever comes next.
+func (a *attempt) failed(err error, otherwise string) task.Result {
+	result := failure(err, otherwise)
+	if a.cluster != nil && (result.Error == task.RayHeadLost || result.Error == task.RayUnreachable) {
+		a.r.forget(a.cluster)
+	}
+	return result
+}
+
+// find looks for the job of a former process. One whose session has gone may have run there, so that it is lost, not
+// free to be sent again: no job runs twice.
+func (a *attempt) find(ctx context.Context) (there bool, err error) {
+	known := a.recorded(keyIntent, &a.intent)
+	address := a.args.Address
+	if known && address == "" {
+		address = a.intent.Address
+	}
+	if a.cluster, err = a.reach(ctx, address, known); err != nil || !known {
+		return false, err
+	}
+	err = a.retry(ctx, func(ctx context.Context) error {
+		_, err := a.cluster.client.Get(ctx, a.args.SubmissionID)
+		return err
+	})
+	if ray.KindOf(err) != ray.NotFound {
+		return err == nil, err
+	}
+	return false, a.checkSession(ctx)
+}
+
+// reach finds the Ray; one that a former process knew may have been started anew at another address meanwhile.
+func (a *attempt) reach(ctx context.Context, address string, known bool) (*cluster, error) {
+	if !known || a.args.Address != "" {
+		return a.r.cluster(ctx, a.args.Address)
+	}
+	if c, err := a.r.cluster(ctx, ""); err == nil && c.client.Address() == address {
+		return c, nil
+	}
+	return a.r.cluster(ctx, address)
+}
+
+// checkSession tells, of a job that Ray does not know, whether it can have been sent.
+func (a *attempt) checkSession(ctx context.Context) error {
+	var version ray.Version
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
+		version, err = a.cluster.client.Version(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, sent := a.req.Records[keySubmitted]; sent || version.SessionName != a.intent.SessionName {
+		return &ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: version.SessionName}
+	}
+	return nil
+}
+
+func (a *attempt) retry(ctx context.Context, act func(context.Context) error) error {
+	return ray.Retry(ctx, a.r.cfg.Grace, act)
+}
+
+func (a *attempt) recorded(key string, into any) bool {
+	data, ok := a.req.Records[key]
+	return ok && json.Unmarshal(data, into) == nil
+}
+
+func (a *attempt) keep(key string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return a.req.Keep(key, data)
+}
+
+// submit writes down where the job goes, then sends it.
+func (a *attempt) submit(ctx context.Context) error {
+	if err := a.upload(ctx); err != nil {
+		return err
+	}
+	if err := a.intend(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := untilAbandoned(ctx)
+	defer cancel()
+	existed := false
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
+		_, existed, err = a.cluster.client.Submit(ctx, a.submission())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if existed {
+		if err := a.checkOurs(ctx); err != nil {
+			return err
+		}
+	}
+	return a.accepted()
+}
+
+func (a *attempt) intend(ctx context.Context) error {
+	var version ray.Version
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
+		version, err = a.cluster.client.Version(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	a.intent = intent{a.cluster.client.Address(), version.SessionName, version.RayVersion}
+	return a.keep(keyIntent, a.intent)
+}
+
+// untilAbandoned lets a request go to its end when the work is to be stopped: a submit that was cut off could arrive
+// after the stop.
+func untilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
+	on, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, task.ErrAbandon) {
+			cancel(cause)
+		}
+	})
+	return on, func() { unhook(); cancel(nil) }
+}
+
+// upload packs the working directory and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
+// that this is looked at before each submit.
+func (a *attempt) upload(ctx context.Context) error {
+	dir, err := a.args.localDir(a.env)
+	if err != nil {
+		return err
+	}
+	if err := readRequirements(a.env, dir); err != nil {
+		return err
+	}
+	patterns, err := excludes(a.env)
+	if err != nil || dir == "" {
+		return err
+	}
+	pack, err := ray.Pack(ctx, dir, patterns)
+	if err != nil {
+		return err
+	}
+	defer pack.Close()
+	a.env["working_dir"] = pack.URI()
+	return a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
+}
+
+func (a *attempt) submission() ray.Submission {
+	return ray.Submission{
+		SubmissionID: a.args.SubmissionID,
+		Entrypoint:   a.args.Entrypoint,
+		RuntimeEnv:   a.env,
+		Metadata:     a.args.Metadata,
+		NumCPUs:      a.args.NumCPUs,
+		NumGPUs:      a.args.NumGPUs,
+		Memory:       int64(a.args.Memory),
+		Resources:    a.args.resources(),
+	}
+}
+
+// checkOurs tells a submit whose first answer was lost from an id that another job has.
+func (a *attempt) checkOurs(ctx context.Context) error {
+	var job ray.Job
+	err := a.retry(ctx, func(ctx context.Context) (err error) {
+		job, err = a.cluster.client.Get(ctx, a.args.SubmissionID)
+		return err
+	})
+	if err == nil && job.Entrypoint != a.args.Entrypoint {
+		err = fmt.Errorf("ray holds another job of the id %s: delete it, or choose another id", a.args.SubmissionID)
+	}
+	return err
+}
+
+func (a *attempt) accepted() error {
+	if err := a.keep(keySubmitted, moment{a.r.cfg.Now()}); err != nil {
+		return err
+	}
+	out, err := marshal(struct {
+		SubmissionID string `json:"SubmissionId"`
+		Address      string
+		SessionName  string
+	}{a.args.SubmissionID, a.intent.Address, a.intent.SessionName})
+	if err != nil {
+		return err
+	}
+	return a.req.Submitted(out)
+}
+
+// interrupted leaves the job, or stops it and waits until Ray confirms that.
+func (a *attempt) interrupted(ctx context.Context) {
+	if errors.Is(context.Cause(ctx), task.ErrAbandon) {
+		return
+	}
+	_ = a.stop(ctx)
+}
+
+// stop is for a job that may never have been sent. It goes on when ctx has ended.
+func (a *attempt) stop(ctx context.Context) error {
+	if a.cluster == nil || a.intent.Address == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.r.cfg.StopWait)
+	defer cancel()
+	err := a.retry(ctx, func(ctx context.Context) error {
+		_, err := a.cluster.client.Stop(ctx, a.args.SubmissionID)
+		return err
+	})
+	if ray.KindOf(err) == ray.NotFound {
+		return nil
+	}
+	return err
+}
