@@ -9,6 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/conformance"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/value"
 )
 
 // masked are the names that the recordings show instead of the real ones: run under them, our history needs no masking.
@@ -101,7 +102,41 @@ func (d *driver) act(dec interp.Decision) []interp.Fact {
 	for _, task := range dec.Tasks {
 		facts = append(facts, answer(task))
 	}
+	for i := range dec.MapRuns {
+		facts = append(facts, d.mapRun(&dec.MapRuns[i]))
+	}
 	return facts
+}
+
+// mapRun runs a distributed Map's children one by one.
+func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
+	v, err := value.Parse(m.Items)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	items, _ := v.([]any)
+	results := make([]any, len(items))
+	var failed int64
+	for i, item := range items {
+		input, mapItem, err := m.Child(int64(i), "", "", item)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		child := &driver{t: d.t, m: d.m, now: d.now}
+		p := params(input, d.now)
+		p.Program, p.MapRunARN, p.MapItem = m.Program, m.ARN, mapItem
+		head := child.finish(p)
+		if head.Status != interp.Succeeded {
+			failed++
+			continue
+		}
+		results[i], _ = value.Parse(head.Output)
+	}
+	end := interp.MapRunEnded{MapRun: m.ID, Output: value.Bytes(results)}
+	if m.Exceeded(failed, int64(len(items))) {
+		end.Error, end.Cause = interp.ExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause
+	}
+	return end
 }
 
 // answer is what the services that the recordings call said.

@@ -61,9 +61,9 @@ func run(t *testing.T, c *conformance.Case) (g grade, difference string) {
 
 // The floors: what was reached may not be lost.
 const (
-	historyEqual  = 0
-	historyTypes  = 0
-	historyStatus = 0
+	historyEqual  = 230
+	historyTypes  = 230
+	historyStatus = 230
 )
 
 func TestHistory(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"time"
 
@@ -74,6 +75,8 @@ func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 		w.line(f)
 	case groupKind:
 		w.group(f)
+	case mapRunKind:
+		w.mapRun(f.mapRun)
 	default:
 		w.int(f.index)
 		w.bytes(f.input.bytes())
@@ -119,9 +122,11 @@ func (w *writer) line(f *frame) {
 	w.int(int64(f.program.Index))
 	w.str(f.state.Name)
 	w.bytes(f.input.bytes())
-	for _, n := range []int64{f.index, f.last, f.before, f.entered, f.entries, int64(f.retried), int64(f.group)} {
+	for _, n := range []int64{f.index, f.last, f.before, f.entered, f.entries, int64(f.retried), int64(f.group),
+		f.mapRunStarted} {
 		w.int(n)
 	}
+	w.bool(f.redriven)
 	w.time(f.enteredAt)
 	w.time(f.timer)
 	w.int(int64(len(f.retries)))
@@ -165,6 +170,33 @@ func (w *writer) task(t *taskState) {
 	w.time(t.beat)
 	w.bool(t.submitted)
 	w.int(int64(t.attempt))
+}
+
+func (w *writer) mapRun(m *MapRun) {
+	for _, s := range []string{m.ID, m.ARN, m.State, m.Label} {
+		w.str(s)
+	}
+	for _, n := range []int64{int64(m.Frame), int64(m.Program), m.MaxConcurrency, m.ToleratedFailureCount, m.BatchItems,
+		m.BatchBytes, int64(math.Float64bits(m.ToleratedFailurePercentage))} {
+		w.int(n)
+	}
+	for _, b := range [][]byte{m.Items, m.Reader, m.BatchInput, m.Writer} {
+		w.bytes(b)
+	}
+	for _, b := range []bool{m.Express, m.Batched, m.Redriven} {
+		w.bool(b)
+	}
+}
+
+func (d *reader) mapRun() *MapRun {
+	m := &MapRun{ID: d.str(), ARN: d.str(), State: d.str(), Label: d.str(), Frame: FrameID(d.int()), Program: int(d.int()),
+		MaxConcurrency: d.int(), ToleratedFailureCount: d.int(), BatchItems: d.int(), BatchBytes: d.int()}
+	m.ToleratedFailurePercentage = math.Float64frombits(uint64(d.int()))
+	for _, b := range []*[]byte{&m.Items, &m.Reader, &m.BatchInput, &m.Writer} {
+		*b = d.bytes()
+	}
+	m.Express, m.Batched, m.Redriven = d.bool(), d.bool(), d.bool()
+	return m
 }
 
 func (w *writer) group(f *frame) {
@@ -214,6 +246,8 @@ func (r *Run) loadFrame(s StoredFrame) (err error) {
 			*n = d.int()
 		}
 		f.items = FrameID(d.int())
+	case mapRunKind:
+		f.mapRun = d.mapRun()
 	case itemsKind, doneKind:
 		f.index = d.int()
 		f.input = textData(d.bytes())
@@ -238,9 +272,10 @@ func (d *reader) line(f *frame, m *asl.Machine) {
 	}
 	f.input = textData(d.bytes())
 	var retried, group int64
-	for _, n := range []*int64{&f.index, &f.last, &f.before, &f.entered, &f.entries, &retried, &group} {
+	for _, n := range []*int64{&f.index, &f.last, &f.before, &f.entered, &f.entries, &retried, &group, &f.mapRunStarted} {
 		*n = d.int()
 	}
+	f.redriven = d.bool()
 	f.retried, f.group = int(retried), FrameID(group)
 	f.enteredAt, f.timer = d.time(), d.time()
 	for n := d.count(); n > 0; n-- {
@@ -293,11 +328,24 @@ func (r *Run) connect() error {
 }
 
 func (r *Run) connectFrame(f *frame) error {
-	if f.id == originFrame || f.id == rootFrame {
+	if f.id == originFrame {
+		return nil
+	}
+	if f.kind == lineKind && (f.group != 0 || f.phase == grouped || f.phase == mapping) && !r.rightGroup(f) {
+		return errBroken
+	}
+	if f.id == rootFrame {
+		if f.kind != lineKind {
+			return errBroken
+		}
 		return nil
 	}
 	parent := r.frames[f.parent]
-	if parent == nil || (parent.kind == groupKind) == (f.kind == groupKind) {
+	above := groupKind
+	if f.kind == groupKind || f.kind == mapRunKind {
+		above = lineKind
+	}
+	if parent == nil || parent.kind != above || f.parent >= f.id { // ids grow downwards
 		return errBroken
 	}
 	switch f.kind {
@@ -311,9 +359,24 @@ func (r *Run) connectFrame(f *frame) error {
 		parent.lines = append(parent.lines, f.id)
 		parent.keep(f.index, f.input)
 	case groupKind:
-		if f.items != 0 && r.frames[f.items] == nil {
+		if items := r.frames[f.items]; f.items != 0 && (items == nil || items.kind != itemsKind) {
 			return errBroken
 		}
 	}
 	return nil
+}
+
+// rightGroup says that what stands beneath a line is there and fits the line's state.
+func (r *Run) rightGroup(f *frame) bool {
+	group := r.frames[f.group]
+	if group == nil || group.parent != f.id {
+		return false
+	}
+	switch {
+	case f.state.Type == asl.Map && f.state.Map.Processor.Distributed:
+		return group.kind == mapRunKind && f.phase != grouped
+	case f.state.Type == asl.Map:
+		return group.kind == groupKind && group.items != 0 && f.phase != mapping
+	}
+	return f.state.Type == asl.Parallel && group.kind == groupKind && group.items == 0 && f.phase != mapping
 }

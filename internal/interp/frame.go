@@ -16,10 +16,11 @@ const (
 type kind byte
 
 const (
-	lineKind  kind = 1 // a line of control
-	groupKind kind = 2 // a Parallel or an inline Map at work: it counts its lines
-	itemsKind kind = 3 // what a Map works on; apart, so that a group's record stays small
-	doneKind  kind = 4 // the output of a line that ended, until its group ends
+	lineKind   kind = 1 // a line of control
+	groupKind  kind = 2 // a Parallel or an inline Map at work: it counts its lines
+	itemsKind  kind = 3 // what a Map works on; apart, so that a group's record stays small
+	doneKind   kind = 4 // the output of a line that ended, until its group ends
+	mapRunKind kind = 5 // a distributed Map's run
 )
 
 type phase byte
@@ -46,22 +47,24 @@ type frame struct {
 	queued     bool // in the run's queue
 
 	// line
-	program   *asl.Program
-	state     *asl.State
-	input     *data // the state's raw input
-	vars      map[string]*data
-	index     int64 // of the branch or iteration
-	last      int64 // the event that the line's next one follows
-	before    int64 // what last was when the state was entered
-	entered   int64 // the event that entered the state
-	enteredAt time.Time
-	entries   int64 // states entered or done again, for ids of tasks
-	retries   []int // by retrier
-	retried   int   // all of them: State.RetryCount
-	timer     time.Time
-	group     FrameID // 0: none
-	task      *taskState
-	fail      *failure // why it failed
+	program       *asl.Program
+	state         *asl.State
+	input         *data // the state's raw input
+	vars          map[string]*data
+	index         int64 // of the branch or iteration
+	last          int64 // the event that the line's next one follows
+	before        int64 // what last was when the state was entered
+	entered       int64 // the event that entered the state
+	enteredAt     time.Time
+	entries       int64 // states entered or done again, for ids of tasks
+	retries       []int // by retrier
+	retried       int   // all of them: State.RetryCount
+	timer         time.Time
+	group         FrameID // a group or a map run; 0: none
+	mapRunStarted int64
+	redriven      bool // the state is done again after a redrive
+	task          *taskState
+	fail          *failure // why it failed
 
 	// group
 	started, running, ended int64
@@ -75,9 +78,11 @@ type frame struct {
 	// items: input holds the array
 
 	// done: index and input, the output
+
+	mapRun *MapRun
 }
 
-// taskState is a running task, or a distributed Map's run.
+// taskState is a running task.
 type taskState struct {
 	id             string
 	input          []byte

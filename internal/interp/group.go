@@ -254,7 +254,7 @@ func (r *Run) freezeLines(group, except *frame) {
 }
 
 func (r *Run) abortLine(group, line *frame) {
-	if line.group != 0 {
+	if line.group != 0 && line.phase == grouped {
 		r.freezeLines(r.frames[line.group], nil)
 	}
 	if t, ok := abortedEvents[line.state.Type]; ok && line.phase != ready {
@@ -291,6 +291,7 @@ func (r *Run) dissolve(f *frame) {
 	}
 	group := r.frames[f.group]
 	f.group = 0
+	r.touch(f)
 	for _, id := range group.lines {
 		if line := r.frames[id]; line != nil {
 			r.stopWork(line)

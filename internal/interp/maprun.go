@@ -1,30 +1,335 @@
 package interp
 
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
 // MapRun is a distributed Map to be run: the engine reads its items, starts a child execution for each item or batch,
-// and applies MapRunEnded when all have ended or too many failed.
+// and applies MapRunEnded when all have ended or too many failed. Its fields are evaluated; its methods may be called by
+// several goroutines at once.
 type MapRun struct {
 	ID    string // unique in the run, and to this attempt
 	ARN   string
 	Frame FrameID
 	State string
 	// Program is Params.Program of the children.
-	Program                               int
-	Label                                 string
-	Express                               bool
-	MaxConcurrency                        int // 0: as many as the engine likes
-	ToleratedFailureCount                 int
-	ToleratedFailurePercentage            float64
-	ItemReader, ItemBatcher, ResultWriter []byte // evaluated, JSON; empty without one
-	Items                                 []byte // JSON array, without an ItemReader
+	Program                    int
+	Label                      string
+	Express                    bool
+	MaxConcurrency             int64 // 0: as many as the engine likes
+	ToleratedFailureCount      int64
+	ToleratedFailurePercentage float64
+	// Items is a JSON array. Reader stands instead of it: {"Resource", "Parameters", "ReaderConfig"} with MaxItems.
+	Items, Reader []byte
+	// Batched says that a child gets a batch: at most BatchItems items and BatchBytes bytes of them (0: no limit).
+	Batched                bool
+	BatchItems, BatchBytes int64
+	BatchInput             []byte
+	Writer                 []byte // {"Resource", "Parameters", "WriterConfig"}; empty: the results come back as an array
+	// Redriven says that the map run has run before under this ARN: only what did not succeed is to be run again.
+	Redriven bool
+
+	selector *selector
+}
+
+// selector is what ItemSelector sees, taken when the map run began.
+type selector struct {
+	template asl.Template
+	input    any
+	context  *value.Object
+	vars     map[string]any
+	seed     uint64
+	now      time.Time
+}
+
+// Child is what one item's child execution begins with: its input (after ItemSelector), and its $$.Map.Item. Key and
+// source are $$.Map.Item.Key and .Source, empty where there are none. With Batched, Batch takes the inputs. An error is
+// an *expr.Error: it fails the map run under its name.
+func (m *MapRun) Child(index int64, key, source string, item any) (input, mapItem []byte, err error) {
+	shown := object("Index", value.Int(index), "Value", item)
+	if key != "" {
+		shown.Set("Key", key)
+	}
+	if source != "" {
+		shown.Set("Source", source)
+	}
+	s := m.selector
+	if s == nil || s.template == nil {
+		return value.Bytes(item), value.Bytes(shown), nil
+	}
+	v, err := s.template.Eval(&expr.Scope{
+		Input:   s.input,
+		Context: func() any { return s.context.With("Map", object("Item", shown)) },
+		Vars:    func(name string) (any, bool) { v, ok := s.vars[name]; return v, ok },
+		Random:  &lazySource{seed: s.seed, stream: onItem + uint64(index)<<8},
+		Now:     s.now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return value.Bytes(v), value.Bytes(shown), nil
+}
+
+// Batch is the input of a child that works on several items, each as Child gave it.
+func (m *MapRun) Batch(items [][]byte) []byte {
+	var b []byte
+	b = append(b, '{')
+	if len(m.BatchInput) > 0 {
+		b = append(append(append(b, `"BatchInput":`...), m.BatchInput...), ',')
+	}
+	b = append(b, `"Items":[`...)
+	for i, item := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, item...)
+	}
+	return append(b, "]}"...)
+}
+
+// The error of a map run in which too many children failed.
+const (
+	ExceedToleratedFailureThreshold      = "States.ExceedToleratedFailureThreshold"
+	ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
+)
+
+// Exceeded says that more of the items failed than is tolerated.
+func (m *MapRun) Exceeded(failed, total int64) bool {
+	if failed == 0 {
+		return false
+	}
+	count, percentage := m.ToleratedFailureCount, m.ToleratedFailurePercentage
+	if count == 0 && percentage == 0 {
+		return true
+	}
+	return count > 0 && failed > count || percentage > 0 && float64(failed)*100 > percentage*float64(total)
 }
 
 // RunningMaps lists the distributed Maps that were started and have not ended, for a restart.
-func (r *Run) RunningMaps() []MapRun { return nil }
-
-func (r *Run) startMapRun(f *frame) *failure {
-	return runtimeFailure(f, "Distributed Maps are not supported yet.")
+func (r *Run) RunningMaps() []MapRun {
+	var runs []MapRun
+	for _, id := range r.ids() {
+		if f := r.frames[id]; f.kind == lineKind && f.phase == mapping {
+			m := *r.frames[f.group].mapRun
+			m.selector = r.selector(f)
+			runs = append(runs, m)
+		}
+	}
+	return runs
 }
 
-func (r *Run) mapRunEnded(m MapRunEnded) {}
+func (r *Run) selector(f *frame) *selector {
+	t := f.state.Map.ItemSelector
+	if t == nil {
+		return nil
+	}
+	in, fail := r.mapInput(f)
+	if fail != nil { // it could be evaluated when the map run began
+		in = f.input
+	}
+	s := &selector{template: t, input: in.value(), seed: r.params.Seed, now: r.now, vars: map[string]any{}}
+	s.context, _ = r.context(f, nil).(*value.Object)
+	for _, name := range t.Variables() {
+		if v, ok := r.variable(f, name); ok {
+			s.vars[name] = v
+		}
+	}
+	return s
+}
 
-func (r *Run) redrive() error { return nil }
+// startMapRun begins a distributed Map.
+func (r *Run) startMapRun(f *frame) *failure {
+	if f.redriven && f.group != 0 && r.frames[f.group].mapRun != nil {
+		return r.redriveMapRun(f)
+	}
+	m, length, fail := r.newMapRun(f)
+	if fail != nil {
+		return fail
+	}
+	r.emit(f, history.Event{Type: history.MapStateStarted, Length: length})
+	f.group = r.add(&frame{kind: mapRunKind, parent: f.id, mapRun: m}).id
+	f.phase = mapping
+	r.touch(f)
+	f.mapRunStarted = r.emit(f, history.Event{Type: history.MapRunStarted, MapRunARN: m.ARN})
+	r.sendMapRun(f, m)
+	return nil
+}
+
+func (r *Run) sendMapRun(f *frame, m *MapRun) {
+	sent := *m
+	sent.selector = r.selector(f)
+	r.decision.MapRuns = append(r.decision.MapRuns, sent)
+}
+
+// redriveMapRun takes up a map run that failed.
+func (r *Run) redriveMapRun(f *frame) *failure {
+	m := r.frames[f.group].mapRun
+	m.ID, m.Redriven = r.taskID(f), true
+	f.phase, f.redriven = mapping, false
+	r.touch(f)
+	r.touch(r.frames[f.group])
+	r.emit(f, history.Event{Type: history.MapRunRedriven, MapRunARN: m.ARN, RedriveCount: int64(r.head.RedriveCount)})
+	r.sendMapRun(f, m)
+	return nil
+}
+
+func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
+	fields := f.state.Map
+	in, fail := r.mapInput(f)
+	if fail != nil {
+		return nil, 0, fail
+	}
+	m := &MapRun{ID: r.taskID(f), Frame: f.id, State: f.state.Name, Program: fields.Processor.Index, Label: fields.Label,
+		Express: fields.Processor.Express}
+	m.ARN = r.mapRunARN(f, m)
+	var length int64
+	if fields.Reader != nil {
+		m.Reader, fail = r.reader(f, in)
+	} else {
+		var items *data
+		if items, fail = r.items(f, in); fail == nil {
+			list, _ := items.value().([]any)
+			m.Items, length = items.bytes(), int64(len(list))
+		}
+	}
+	if fail == nil {
+		fail = r.mapLimits(f, m, in)
+	}
+	if fail == nil {
+		fail = r.batcher(f, m, in)
+	}
+	if fail == nil && fields.Writer != nil {
+		m.Writer, fail = r.place(f, fields.Writer.Resource, fields.Writer.Parameters, "WriterConfig", fields.Writer.Config, in)
+	}
+	return m, length, fail
+}
+
+// mapRunARN names the map run in the manner of Step Functions: the machine, the label, and a UUID.
+func (r *Run) mapRunARN(f *frame, m *MapRun) string {
+	if m.Label == "" {
+		m.Label = f.state.Name
+	}
+	source := &lazySource{seed: r.params.Seed, stream: uint64(f.id)<<32 ^ uint64(f.entries)<<4 ^ uint64(f.retried)<<56}
+	x := rand.New(source)
+	a, b := x.Uint64(), x.Uint64()
+	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
+	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid
+}
+
+func (r *Run) mapLimits(f *frame, m *MapRun, in *data) (fail *failure) {
+	fields := f.state.Map
+	if s := &fields.MaxConcurrency; s.Set() {
+		if m.MaxConcurrency, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+			return fail
+		}
+	}
+	if s := &fields.ToleratedFailureCount; s.Set() {
+		if m.ToleratedFailureCount, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+			return fail
+		}
+	}
+	if s := &fields.ToleratedFailurePercentage; s.Set() {
+		m.ToleratedFailurePercentage, fail = r.number(f, s, in, 100)
+	}
+	return fail
+}
+
+func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
+	b := f.state.Map.Batcher
+	if b == nil {
+		return nil
+	}
+	m.Batched = true
+	if b.MaxItemsPerBatch.Set() {
+		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, maxSeconds); fail != nil {
+			return fail
+		}
+	}
+	if b.MaxInputBytesPerBatch.Set() {
+		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, maxPayload); fail != nil {
+			return fail
+		}
+	}
+	if b.BatchInput != nil {
+		v, err := b.BatchInput.Eval(r.scope(f, in.value(), onScalar))
+		if err != nil {
+			return r.evalFailure(f, err)
+		}
+		m.BatchInput = value.Bytes(v)
+	}
+	return nil
+}
+
+func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
+	reader := f.state.Map.Reader
+	config, _ := reader.Config.(*value.Object)
+	if reader.MaxItems.Set() {
+		n, fail := r.integer(f, &reader.MaxItems, in, 100_000_000)
+		if fail != nil {
+			return nil, fail
+		}
+		config = config.With("MaxItems", value.Int(n))
+	}
+	return r.place(f, reader.Resource, reader.Parameters, "ReaderConfig", config, in)
+}
+
+// place is where a map run reads from or writes to.
+func (r *Run) place(f *frame, resource string, t asl.Template, key string, config any, in *data) ([]byte, *failure) {
+	o := object("Resource", resource)
+	if t != nil {
+		v, err := t.Eval(r.scope(f, in.value(), onScalar))
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		o.Set("Parameters", v)
+	}
+	if c, ok := config.(*value.Object); ok && c.Len() > 0 {
+		o.Set(key, c)
+	}
+	return value.Bytes(o), nil
+}
+
+func (r *Run) mapRunEnded(e MapRunEnded) {
+	f := r.mappingLine(e.MapRun)
+	if f == nil {
+		return
+	}
+	r.touch(f)
+	if e.Error != "" {
+		fail := &failure{name: clip(e.Error, maxError), cause: clip(e.Cause, maxCause)}
+		r.emit(f, history.Event{Type: history.MapRunFailed, Error: fail.name, Cause: fail.cause})
+		r.failState(f, fail)
+		return
+	}
+	v, err := value.Parse(e.Output)
+	if err != nil {
+		r.failState(f, runtimeFailure(f, "The map run's output is not valid JSON: %s", err))
+		return
+	}
+	succeeded := r.emit(f, history.Event{Type: history.MapRunSucceeded})
+	r.emitAfter(history.Event{Type: history.MapStateSucceeded, Previous: succeeded})
+	if f.before != 0 { // the exit follows the run's start, but for a machine's first state: so it was recorded
+		f.last = f.mapRunStarted
+	}
+	r.dissolve(f)
+	if fail := r.endState(f, valueData(v)); fail != nil {
+		r.failState(f, fail)
+	}
+}
+
+// mappingLine finds the line whose running map run this is.
+func (r *Run) mappingLine(id string) *frame {
+	f := r.frames[frameOf(id)]
+	if f == nil || f.kind != lineKind || f.phase != mapping || r.frames[f.group].mapRun.ID != id {
+		return nil
+	}
+	return f
+}

@@ -156,16 +156,21 @@ func roleOf(credentials []byte) string {
 
 // working finds the line whose running task this is.
 func (r *Run) working(id string) *frame {
-	number, _, _ := strings.Cut(id, "-")
-	n, err := strconv.ParseUint(number, 10, 64)
-	if err != nil {
-		return nil
-	}
-	f := r.frames[FrameID(n)]
+	f := r.frames[frameOf(id)]
 	if f == nil || f.phase != working || f.task == nil || f.task.id != id {
 		return nil
 	}
 	return f
+}
+
+// frameOf is the frame that an id names; originFrame, which has neither task nor map run, when it names none.
+func frameOf(id string) FrameID {
+	number, _, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return originFrame
+	}
+	return FrameID(n)
 }
 
 func (r *Run) taskStarted(s TaskStarted) {

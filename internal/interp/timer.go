@@ -134,10 +134,11 @@ func (r *Run) freezeAll() {
 	}
 }
 
-// freeze stops a line's work; a line that has failed stays so.
+// freeze stops a line's work. A line that has failed, or has not entered its state yet, stays so.
 func (r *Run) freeze(f *frame) {
 	r.stopWork(f)
-	if f.phase != failed && f.phase != grouped {
+	switch f.phase {
+	case waiting, working, retrying, mapping, redo:
 		f.phase = aborted
 	}
 	f.timer = time.Time{}
@@ -146,14 +147,11 @@ func (r *Run) freeze(f *frame) {
 
 // stopWork stops the line's task or map run, if it has one.
 func (r *Run) stopWork(f *frame) {
-	if f.task == nil {
-		return
-	}
 	switch f.phase {
 	case working:
 		r.decision.Stops = append(r.decision.Stops, f.task.id)
 	case mapping:
-		r.decision.StopMapRuns = append(r.decision.StopMapRuns, f.task.id)
+		r.decision.StopMapRuns = append(r.decision.StopMapRuns, r.frames[f.group].mapRun.ID)
 	}
 	f.task = nil
 }

@@ -1,0 +1,45 @@
+package interp
+
+import (
+	"errors"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/history"
+)
+
+// ErrNotRedrivable says that the run did not fail, or is too old: nothing is kept of its lines.
+var ErrNotRedrivable = errors.New("the execution cannot be redriven: it did not fail")
+
+// redrive takes the run up again: each line that failed or was stopped does its state again, and what succeeded stays.
+func (r *Run) redrive() error {
+	if s := r.head.Status; s != Failed && s != TimedOut && s != Aborted || r.frames[rootFrame] == nil {
+		return ErrNotRedrivable
+	}
+	h := &r.head
+	h.Status, h.Error, h.Cause, h.StopTime = Running, "", "", time.Time{}
+	h.RedriveCount++
+	h.RedriveTime = r.now
+	r.deadline = r.timeLimit(r.now)
+	previous := h.LastEvent
+	id := r.emitAfter(history.Event{Type: history.ExecutionRedriven, Previous: previous, RedriveCount: int64(h.RedriveCount)})
+	for _, frame := range r.ids() {
+		r.takeUp(r.frames[frame], id)
+	}
+	return nil
+}
+
+func (r *Run) takeUp(f *frame, event int64) {
+	switch {
+	case f.kind == groupKind && f.canStart():
+		r.enqueue(f)
+	case f.kind != lineKind:
+	case f.phase == ready:
+		r.enqueue(f)
+	case f.phase == failed && f.group != 0 && r.frames[f.group].kind == groupKind:
+		f.phase, f.fail = grouped, nil
+		r.touch(f)
+	case f.phase == failed || f.phase == aborted:
+		f.phase, f.fail, f.retries, f.retried, f.redriven, f.last = redo, nil, nil, 0, true, event
+		r.enqueue(f)
+	}
+}
