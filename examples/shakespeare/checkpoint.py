@@ -51,7 +51,7 @@ class Checkpoints:
 
 def _read(path):
     # allow_pickle stays off: a checkpoint is data, and whoever can write the storage must not run code here.
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
         facts = json.loads(str(file["facts"]))
         if facts.get("format") != FORMAT:
             raise ValueError(f"format {facts.get('format')}, this program reads {FORMAT}")

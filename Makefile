@@ -1,0 +1,77 @@
+# make help lists the targets. Everything that they install goes into .venv, .tools and Go's caches.
+
+SHELL := /bin/sh
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VENV := .venv
+TOOLS := .tools
+NODE_TOOLS := $(TOOLS)/node
+ASL_VALIDATOR := asl-validator@4.0.0
+FUZZTIME ?= 30s
+KILLS ?= 50
+DEMO_ARGS ?=
+
+# Tests and demo find python, ray, aws and the validators here first.
+ENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/$(NODE_TOOLS)/node_modules/.bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
+
+.PHONY: build
+build: ## build bin/rayorch (the default)
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rayorch ./cmd/rayorch
+
+.PHONY: demo
+demo: build ## run examples/shakespeare on a Ray of its own, unless one runs here
+	@sh scripts/venv $(VENV) scripts/requirements-run.txt
+	@$(ENV) bin/rayorch run examples/shakespeare $(DEMO_ARGS)
+
+.PHONY: test
+test: test-setup ## run all test suites, one line each; ONLY=name for one
+	@$(ENV) $(TOOLS)/bin/suites -only '$(ONLY)'
+
+.PHONY: test-setup
+test-setup: build tools ## install what the tests need
+	@sh scripts/packages
+	@sh scripts/venv $(VENV) scripts/requirements-run.txt scripts/requirements-test.txt
+	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR)
+
+.PHONY: check
+check: tools ## the quick gate: format, lint, short tests
+	@sh scripts/format
+	@$(TOOLS)/bin/golangci-lint run
+	@go test -short ./...
+
+.PHONY: lint
+lint: tools ## format and lint
+	@sh scripts/format
+	@$(TOOLS)/bin/golangci-lint run
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@sh scripts/fuzz $(FUZZTIME)
+
+.PHONY: kill
+kill: test-setup ## kill -9 rayorch KILLS times at random points of runs on a real Ray
+	@$(ENV) sh scripts/kill $(KILLS) -v
+
+.PHONY: bench-overhead
+bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop
+	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch
+
+.PHONY: release
+release: tools ## static binaries, checksums and a bill of materials in dist/
+	@sh scripts/release $(VERSION)
+
+# Built once for each change of their versions: golangci-lint takes some minutes on two cores.
+.PHONY: tools
+tools: $(TOOLS)/.built
+$(TOOLS)/.built: tools/go.mod tools/go.sum $(wildcard tools/suites/*.go)
+	@mkdir -p $(TOOLS)/bin
+	@echo "building golangci-lint, govulncheck and cyclonedx-gomod into $(TOOLS)/bin (minutes, once)"
+	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install tool ./suites
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what make made, but for Go's caches
+	rm -rf bin dist $(TOOLS) $(VENV)
+
+.PHONY: help
+help: ## this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,25 @@
+package main
+
+import "time"
+
+// suite is one command, run at the repository's root, and how its output is read.
+type suite struct {
+	name    string
+	command []string
+	dir     string // below the root
+	read    func(output []byte, exit error) result
+	limit   time.Duration
+}
+
+// suites are all of them, the quick ones first. Each needs what `make test-setup` makes.
+var suites = []suite{
+	{name: "format", command: []string{"sh", "scripts/format"}, read: readPlain, limit: time.Minute},
+	{name: "lint", command: []string{".tools/bin/golangci-lint", "run"}, read: readPlain, limit: 15 * time.Minute},
+	{name: "vulnerabilities", command: []string{"sh", "scripts/vulnerabilities"}, read: readPlain, limit: 10 * time.Minute},
+	{name: "go, race", command: []string{"sh", "scripts/go-test"}, read: readGo, limit: 40 * time.Minute},
+	{name: "tools", command: []string{"go", "test", "-json", "./suites"}, dir: "tools", read: readGo, limit: 5 * time.Minute},
+	{name: "shakespeare", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/shakespeare", read: readUnittest, limit: 10 * time.Minute},
+	{name: "gptj", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/gptj", read: readUnittest, limit: 10 * time.Minute},
+	{name: "kill", command: []string{"sh", "scripts/kill", "5"}, read: readGo, limit: 15 * time.Minute},
+	{name: "demo", command: []string{"sh", "scripts/demo-test"}, read: readPlain, limit: 10 * time.Minute},
+}
