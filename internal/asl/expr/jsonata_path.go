@@ -41,7 +41,7 @@ func (p *plainPath) follow(s *Scope) (v any, ok, known bool) {
 }
 
 // statesFields are the fields of $states in the order in which they show.
-var statesFields = []string{"input", "result", "errorOutput", "context"}
+var statesFields = []string{"input", "context", "result", "errorOutput"}
 
 // statesField is one field of $states, when it is there.
 func statesField(s *Scope, name string) (any, bool) {

@@ -192,17 +192,51 @@ func (p *pathParser) regex() (*operand, error) {
 	return &operand{regex: re}, nil
 }
 
-// literal reads a JSON value: the longest text up to a place where it can end that parses.
+// literal reads a JSON value. Arrays may hold strings in single quotes, as Jayway allows.
 func (p *pathParser) literal() (*operand, error) {
+	v, err := p.literalValue(0)
+	return &operand{literal: v}, err
+}
+
+func (p *pathParser) literalValue(depth int) (any, error) {
+	switch {
+	case depth > maxPathDepth:
+		return nil, p.fail("arrays nest too deep")
+	case p.peek() == '[':
+		return p.literalArray(depth)
+	case p.peek() == '\'' && depth > 0:
+		return p.quoted()
+	}
 	end := p.literalEnd()
 	v, err := value.Parse([]byte(p.text[p.pos:end]))
 	if err != nil {
 		return nil, p.fail("expected a path or a value")
 	}
 	p.pos = end
-	return &operand{literal: v}, nil
+	return v, nil
 }
 
+func (p *pathParser) literalArray(depth int) (any, error) {
+	p.pos++
+	out := []any{}
+	for {
+		p.space()
+		if p.skip(']') {
+			return out, nil
+		}
+		if len(out) > 0 && !p.skip(',') {
+			return nil, p.fail("expected , or ] in an array")
+		}
+		p.space()
+		v, err := p.literalValue(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+}
+
+// literalEnd is where a value that is no array ends.
 func (p *pathParser) literalEnd() int {
 	nesting, quoted := 0, false
 	for i := p.pos; i < len(p.text); i++ {
