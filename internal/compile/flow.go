@@ -69,14 +69,15 @@ func (c *compiler) branch(n *node, in *scope) *value.Object {
 	return value.Obj("StartAt", start, "States", states)
 }
 
-func (c *compiler) branches(n *node, in *scope) []any {
+// branches are a node's parts as branches; seen are the steps of in that have ended before them.
+func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 	parts := []*node{n}
 	if n.same {
 		parts = n.parts
 	}
 	out := make([]any, len(parts))
 	for i, part := range parts {
-		out[i] = c.branch(part, in.inner())
+		out[i] = c.branch(part, in.inner(seen))
 	}
 	return out
 }
@@ -84,7 +85,7 @@ func (c *compiler) branches(n *node, in *scope) []any {
 // group adds a Parallel state for parts at the same time that no step stands for.
 func (c *compiler) group(states *value.Object, n *node, in *scope, next string) {
 	name := c.entry(n)
-	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in))
+	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in, in.seen))
 	assign := &value.Object{}
 	for _, s := range leaves(n) {
 		assign.Set(in.variable("step", s.Name), wrap("$merge($states.result)"+field(s.Name)))
@@ -118,9 +119,9 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	}
 	switch {
 	case s.Parallel != nil:
-		c.parallel(states, s, in, next)
+		c.parallel(states, n, in, next)
 	case s.ForEach != nil:
-		c.forEach(states, s, in, next)
+		c.forEach(states, n, in, next)
 	default:
 		c.work(states, n, in, next)
 	}

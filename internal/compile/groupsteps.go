@@ -12,17 +12,17 @@ import (
 const failedKey = "rayorch:failed"
 
 // parallel adds a parallel step's state: a Parallel, or with a limit a Map over the names of its steps.
-func (c *compiler) parallel(states *value.Object, s *pipeline.Step, in *scope, next string) {
-	p := s.Parallel
+func (c *compiler) parallel(states *value.Object, n *node, in *scope, next string) {
+	s, p, seen := n.step, n.step.Parallel, in.before(n.order, n.step.Name)
 	var state *value.Object
 	if p.MaxConcurrency > 0 {
-		state = c.limited(s, in)
+		state = c.limited(s, in, seen)
 	} else {
 		node := c.arrange(p.Steps, false)
 		if p.ToleratedFailures > 0 {
-			state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in))
+			state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in, seen))
 		} else {
-			state = value.Obj("Type", "Parallel", "Branches", c.branches(node, in))
+			state = value.Obj("Type", "Parallel", "Branches", c.branches(node, in, seen))
 		}
 	}
 	outputs := "$merge($states.result)"
@@ -33,19 +33,19 @@ func (c *compiler) parallel(states *value.Object, s *pipeline.Step, in *scope, n
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
-func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope) []any {
+func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) []any {
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	out := make([]any, len(s.Parallel.Steps))
 	for i := range s.Parallel.Steps {
 		child := &s.Parallel.Steps[i]
-		try := c.try(&node{step: child, order: order}, child.Name, value.Obj(child.Name, nil), in.inner())
+		try := c.try(&node{step: child, order: order}, child.Name, value.Obj(child.Name, nil), in.inner(seen))
 		out[i] = value.Obj("StartAt", "Try "+child.Name, "States", try)
 	}
 	return out
 }
 
 // limited is a parallel with a limit: Step Functions has no limit on a Parallel's branches, but on a Map's iterations.
-func (c *compiler) limited(s *pipeline.Step, in *scope) *value.Object {
+func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Object {
 	items, rules, states := []any{}, []any{}, value.Obj("Choose in "+s.Name, nil)
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	for i := range s.Parallel.Steps {
@@ -54,9 +54,9 @@ func (c *compiler) limited(s *pipeline.Step, in *scope) *value.Object {
 		start := c.entry(n)
 		if s.Parallel.ToleratedFailures > 0 {
 			start = "Try " + child.Name
-			merge(states, c.try(n, child.Name, value.Obj(child.Name, nil), in.inner()))
+			merge(states, c.try(n, child.Name, value.Obj(child.Name, nil), in.inner(seen)))
 		} else {
-			c.sequence(states, n, in.inner(), "")
+			c.sequence(states, n, in.inner(seen), "")
 		}
 		items = append(items, child.Name)
 		rules = append(rules, value.Obj("Condition", wrap("$states.input = "+str(child.Name)), "Next", start))
@@ -83,7 +83,7 @@ func merge(into, from *value.Object) {
 // outputs is what stands for the outputs that are missing then.
 func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
 	failed := outputs.With(failedKey, "{% $states.errorOutput %}")
-	branch := c.branch(n, in.inner())
+	branch := c.branch(n, in.inner(in.seen))
 	return value.Obj(
 		"Try "+name, value.Obj("Type", "Parallel", "Branches", []any{branch},
 			"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
@@ -115,9 +115,9 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 
 // forEach adds a for-each step's Map. An iteration first keeps its item, its index and its place in all loops around it
 // as variables, for the context object knows only the innermost Map.
-func (c *compiler) forEach(states *value.Object, s *pipeline.Step, in *scope, next string) {
-	f := s.ForEach
-	inner := in.inner()
+func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
+	s, f := n.step, n.step.ForEach
+	inner := in.inner(in.before(n.order, s.Name))
 	name := ident(s.Name)
 	place := "$string($states.input.index)"
 	if outer := in.place(); outer != "" {

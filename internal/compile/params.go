@@ -24,10 +24,12 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		"storage", wrap(str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/")+" & $replace("+execution+"Name, /^\\./, '_')"),
 		"prefix", wrap(prefix(execution+"Id")))
 	states.Set("Read params", value.Obj("Type", "Pass",
-		"Assign", value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems())),
+		"Assign", value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
+			"wrapper", value.Obj("start", wrapperStart, "end", wrapperEnd)),
 		"Output", &value.Object{}, "Next", "Check params"))
 	states.Set("Check params", value.Obj("Type", "Choice",
-		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")}, "Default", first))
+		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},
+		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))
 	states.Set("Refuse params", value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", "{% $problems %}"))
 }
 

@@ -2,7 +2,10 @@ package compile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
 // scope is one scope of variables in the definition: the machine, a branch or an iteration. An inner scope reads the
@@ -11,13 +14,20 @@ type scope struct {
 	outer *scope
 	depth int
 	names []string     // steps that have ended here, in order
+	seen  []string     // steps outside of it that have ended before it begins
 	in    *loopContext // the for-each that this scope is an iteration of
 }
 
 // loopContext is a for-each seen from inside: name is its step's, as part of variables' names, as its item's.
 type loopContext struct{ name, as string }
 
-func (s *scope) inner() *scope { return &scope{outer: s, depth: s.depth + 1} }
+// inner is a new scope inside s, which the named steps of s have ended before.
+func (s *scope) inner(seen []string) *scope { return &scope{outer: s, depth: s.depth + 1, seen: seen} }
+
+// before are the steps, in all scopes, that a step of this one runs after.
+func (s *scope) before(order *pipeline.Order, step string) []string {
+	return append(slices.Clone(s.seen), order.Before(step)...)
+}
 
 // ident is a step's name as part of a variable's: step names have no underscores, so no two meet.
 func ident(step string) string { return strings.ReplaceAll(strings.ToLower(step), "-", "_") }

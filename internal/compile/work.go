@@ -49,7 +49,7 @@ type task struct {
 func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	t := task{body: body{s.Ray, s.Job}, step: s.Name, state: s.Name, timeout: s.Timeout, pending: s.PendingTimeout,
-		before: n.order.Before(s.Name), in: in}
+		before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
 	state := c.task(t)
 	if r := s.Retry; r != nil && r.Attempts > 1 {
@@ -83,7 +83,7 @@ func cause(failure string) string {
 }
 
 func retry(r *pipeline.Retry, kind string) *value.Object {
-	on := r.On
+	on := r.Errors
 	if len(on) == 0 {
 		on = pipeline.DefaultRetry(kind)
 	}
@@ -212,26 +212,30 @@ const attempt = "$string($states.context.State.RetryCount + 1)"
 // maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB) and a cluster as arguments.
 const maxOutputsEnv = "100000"
 
-// environment is a job's environment: what every step gets, then the file's own.
-func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) *value.Object {
-	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}",
-		"RAYORCH_PIPELINE", c.p.Name, "RAYORCH_STEP", t.step, "RAYORCH_ATTEMPT", wrap(attempt))
+// environment is the expression of a job's environment: what every step of the run gets, what only this one gets, and
+// the file's own.
+func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) string {
+	pairs := []string{"'RAYORCH_STEP': " + str(t.step), "'RAYORCH_ATTEMPT': " + attempt,
+		"'RAYORCH_OUTPUTS': ($o := $string(" + record(t.before, t.in) + "); $length($o) > " + maxOutputsEnv + " ? '' : $o)"}
+	if l := t.in.loop(); l != nil {
+		pairs = append(pairs, "'RAYORCH_ITEM': $string($item_"+l.name+")", "'RAYORCH_INDEX': $string($index_"+l.name+")")
+	}
+	if t.failure != "" {
+		pairs = append(pairs, "'RAYORCH_ERROR': "+t.failure+".Error", "'RAYORCH_CAUSE': "+cause(t.failure))
+	}
+	for _, e := range own.Entries {
+		pairs = append(pairs, str(e.Key)+": "+c.text(e.Value, t.in))
+	}
+	return wrap("$merge([$env, {" + strings.Join(pairs, ", ") + "}])")
+}
+
+// sharedEnvironment is what the jobs of all steps get: the run and its parameters.
+func (c *compiler) sharedEnvironment() *value.Object {
+	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}", "RAYORCH_PIPELINE", c.p.Name)
 	for _, e := range c.p.Params.Entries {
 		env.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
 	}
 	env.Set("RAYORCH_PARAMS", "{% $string($params) %}")
-	env.Set("RAYORCH_OUTPUTS", wrap("($o := $string("+record(t.before, t.in)+"); $length($o) > "+maxOutputsEnv+" ? '' : $o)"))
-	if l := t.in.loop(); l != nil {
-		env.Set("RAYORCH_ITEM", wrap("$string($item_"+l.name+")"))
-		env.Set("RAYORCH_INDEX", wrap("$string($index_"+l.name+")"))
-	}
-	if t.failure != "" {
-		env.Set("RAYORCH_ERROR", wrap(t.failure+".Error"))
-		env.Set("RAYORCH_CAUSE", wrap(cause(t.failure)))
-	}
-	for _, e := range own.Entries {
-		env.Set(e.Key, c.textField(e.Value, t.in))
-	}
 	return env
 }
 

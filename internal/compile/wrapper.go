@@ -31,7 +31,6 @@ printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 )
 
-// wrapper is the expression of the command, itself an expression, with the wrapper round it.
-func wrapper(command string) string {
-	return str(wrapperStart) + " & " + command + " & " + str(wrapperEnd)
-}
+// wrapper is the expression of the command, itself an expression, with the wrapper round it: its two halves are
+// variables of the run, for they are the same in every step.
+func wrapper(command string) string { return "$wrapper.start & " + command + " & $wrapper.end" }

@@ -191,9 +191,9 @@ func (c *checker) retry(s *Step, path string) {
 		c.report(join(path, "maxInterval"), "must be longer than interval")
 	}
 	known := RetryableErrors(s.Kind())
-	for i, name := range s.Retry.On {
+	for i, name := range s.Retry.Errors {
 		if !slices.Contains(known, name) {
-			c.report(element(join(path, "on"), i), "unknown error %q%s", name, orOneOf(name, known))
+			c.report(element(join(path, "errors"), i), "unknown error %q%s", name, orOneOf(name, known))
 		}
 	}
 }

@@ -8,7 +8,7 @@ var (
 	jobErrors = []string{"Job.Failed", "Job.StartFailed", "States.Timeout", "Job.Stopped", "States.TaskFailed", "States.ALL"}
 )
 
-// RetryableErrors are the names that retry.on of a step of this kind may hold.
+// RetryableErrors are the names that retry.errors of a step of this kind may hold.
 func RetryableErrors(kind string) []string {
 	switch kind {
 	case "ray":
@@ -19,7 +19,7 @@ func RetryableErrors(kind string) []string {
 	return nil
 }
 
-// DefaultRetry are the names retried when retry.on is left out.
+// DefaultRetry are the names retried when retry.errors is left out.
 func DefaultRetry(kind string) []string {
 	switch kind {
 	case "ray":

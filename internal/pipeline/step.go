@@ -89,7 +89,7 @@ type Retry struct {
 	Backoff     float64  `yaml:"backoff" def:"2" min:"1" doc:"What each further wait is multiplied by."`
 	MaxInterval Duration `yaml:"maxInterval" doc:"The longest wait."`
 	Jitter      bool     `yaml:"jitter" doc:"Wait a random part of the interval."`
-	On          []string `yaml:"on" doc:"The errors to retry; by default all that another attempt can mend (docs/pipeline.md)."`
+	Errors      []string `yaml:"errors" doc:"The errors to retry; by default all that another attempt can mend (docs/pipeline.md)."`
 }
 
 // Cleanup is a job that runs when a step has failed; exactly one of Ray and Job is set.
