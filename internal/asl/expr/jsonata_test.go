@@ -1,0 +1,337 @@
+package expr_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+const jsonataInput = `{"z":1,"a":[1,2,{"b":1.0}],"s":"x","big":12345678901234567890,"long":9007199254740993,"n":null,
+	"f":1e3,"one":[5],"empty":[],"neg":-0.5,"o":{"k":"v"},"items":[{"id":1,"t":"p"},{"id":2,"t":"q"}]}`
+
+func evalJSONata(t *testing.T, src string, s *expr.Scope) (any, error) {
+	t.Helper()
+	j, err := expr.CompileJSONata(src)
+	if err != nil {
+		t.Fatalf("compile %s: %v", src, err)
+	}
+	s.Now = time.UnixMilli(1_700_000_000_123)
+	return j.Eval(s, "Output")
+}
+
+func TestJSONata(t *testing.T) {
+	for _, c := range []struct{ src, want string }{
+		{`$states.input.a[2].b`, `1.0`},
+		{`$states.input.a.b`, `1.0`},
+		{`$states.input.n`, `null`},
+		{`[$states.input.n]`, `[null]`},
+		{`{"q":$states.input.n}`, `{"q":null}`},
+		{`$exists($states.input.n)`, `true`},
+		{`$count($states.input.n)`, `1`},
+		{`$type($states.input.n)`, `"null"`},
+		{`$states.input.one`, `[5]`},
+		{`$states.input.empty`, `[]`},
+		{`$states.input.items.id`, `[1,2]`},
+		{`$states.input.items[id=2].t`, `"q"`},
+		{`$states.input.items[-1].id`, `2`},
+		{`$states.input.big`, `12345678901234567890`},
+		{`$states.input.long`, `9007199254740993`},
+		{`[$states.input.long]`, `[9007199254740993]`},
+		{`[$states.input.f]`, `[1e3]`},
+		{`$states.context.Execution.Id`, `"arn:e"`},
+		{`$v + 1`, `8`},
+		{`$w.x`, `"deep"`},
+		{`$w`, `{"x":"deep"}`},
+		{`{"b":1,"a":$states.input.o}`, `{"b":1,"a":{"k":"v"}}`},
+		{`$merge([{"z":0,"y":9},$states.input.o])`, `{"z":0,"y":9,"k":"v"}`},
+		{`$keys($states.input)[0]`, `"z"`},
+		{`0.1+0.2`, `0.30000000000000004`},
+		{`2*3`, `6`},
+		{`1000000*1000000`, `1000000000000`},
+		{`1/3*3`, `1`},
+		{`-0`, `0`},
+		{`1/0`, `"Infinity"`}, // what JSON cannot hold becomes a string, as seen on AWS
+		{`[-1/0]`, `["-Infinity"]`},
+		{`$states.input = '"'`, `false`},
+		{`$f := 1`, `1`},
+		{`$map([1,2], function($x, $i) { $x * $i })`, `[0,2]`},
+		{`$number("2")`, `2`},
+		{`$string(1e20)`, `"100000000000000000000"`},
+		{`$string(1e21)`, `"1e+21"`},
+		{`$contains("hello$world", /^hello\$/)`, `true`},
+		{`$contains("hello$world", /^hello\ /)`, `false`},
+		{`$now()`, `"2023-11-14T22:13:20.123Z"`},
+		{`$now("[Y0001]-[M01]")`, `"2023-11"`},
+		{`$millis()`, `1700000000123`},
+		{`$toMillis($now()) = $millis()`, `true`},
+		{`$partition($states.input.a, 2)`, `[[1,2],[{"b":1.0}]]`},
+		{`$partition([0], 5)`, `[[0]]`},
+		{`$partition([1,2,3], 2.9)`, `[[1,2],[3]]`},
+		{`$range(1, 9, 2)`, `[1,3,5,7,9]`},
+		{`$range(-1.7, 2, 1)`, `[-1,0,1,2]`},
+		{`$range(3, 3, 1)`, `3`},
+		{`$hash("input data", "MD5")`, `"812f45842bc6d66ee14572ce20db8e86"`},
+		{`$parse("{\"b\":1,\"a\":[]}")`, `{"b":1,"a":[]}`},
+		{`$parse("-0")`, `0`},
+		{`$parse("1.1")`, `1.1`},
+		{`$random() < 1`, `true`},
+		{`$random(3) = $random(3)`, `true`},
+		{`$length($uuid())`, `36`},
+		{`$sort($shuffle([1..5]))`, `[1,2,3,4,5]`},
+		{"($`a b` := 1; $states.input.`s`)", `"x"`},
+		{`/* a comment */ 1`, `1`},
+		{`$states.input.items ~> | $ | {"t": 0} |`, `[{"id":1,"t":0},{"id":2,"t":0}]`},
+		{`($f := function($n) { $n <= 1 ? 1 : $n * $f($n - 1) }; $f(10))`, `3628800`},
+	} {
+		t.Run(c.src, func(t *testing.T) {
+			if strings.Contains(c.src, "$`") {
+				t.Skip("the library has no quoted variables")
+			}
+			got, err := evalJSONata(t, c.src, scope(t, jsonataInput))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, value.Text(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestJSONataStates(t *testing.T) {
+	s := scope(t, `{"i":1}`)
+	for _, c := range []struct{ src, want string }{
+		{`$states`, `{"input":{"i":1},"context":{"Execution":{"Id":"arn:e","Name":"run"},"StateMachine":{"Id":"arn:m","Name":"machine"}}}`},
+		{`$keys($states)`, `["input","context"]`},
+		{`$exists($states.result)`, `false`},
+	} {
+		if got, err := evalJSONata(t, c.src, s); err != nil || value.Text(got) != c.want {
+			t.Errorf("%s: got %s, %v", c.src, value.Text(got), err)
+		}
+	}
+	s.Result, s.HasResult = nil, true
+	s.ErrorOutput, s.HasErrorOutput = value.Obj("Error", "E"), true
+	for _, c := range []struct{ src, want string }{
+		{`$states.result`, `null`},
+		{`$states.errorOutput.Error`, `"E"`},
+		{`$string($keys($states))`, `"[\"input\",\"context\",\"result\",\"errorOutput\"]"`},
+	} {
+		if got, err := evalJSONata(t, c.src, s); err != nil || value.Text(got) != c.want {
+			t.Errorf("%s: got %s, %v", c.src, value.Text(got), err)
+		}
+	}
+}
+
+func TestJSONataScopeChanges(t *testing.T) {
+	s := scope(t, `{"i":1}`)
+	for _, want := range []string{"[1]", "[2]"} {
+		got, err := evalJSONata(t, `[$states.input.i]`, s)
+		if err != nil || value.Text(got) != want {
+			t.Errorf("got %v, %v", got, err)
+		}
+		s.Input = parse(t, `{"i":2}`)
+	}
+}
+
+func TestJSONataErrors(t *testing.T) {
+	prefix := func(src string) string {
+		return "The JSONata expression '" + src + "' specified for the field 'Output' "
+	}
+	const undefined = "returned nothing (undefined)."
+	const threw = "threw an error during evaluation. "
+	for _, c := range []struct{ src, want string }{
+		{`$doesNotExist`, undefined},
+		{`$states.input.nope`, undefined},
+		{`$states.input.s.nope.nope`, undefined},
+		{`$states.input.items[id=9]`, undefined},
+		{`$states.result`, undefined},
+		{`$sum`, undefined},
+		{`function($x){$x}`, undefined},
+		{`$range(1, 5, -1)`, undefined},
+		{`$range(1, 5)`, undefined},
+		{`$partition([1], 0)`, undefined},
+		{`$partition([], 1)`, undefined},
+		{`$hash("x")`, undefined},
+		{`$randomSeeded(1)`, threw + "T1006: Attempted to invoke a non-function"},
+		{`$eval("1")`, threw + "T1006: Attempted to invoke a non-function"},
+	} {
+		_, err := evalJSONata(t, c.src, scope(t, jsonataInput))
+		want := &expr.Error{Name: "States.QueryEvaluationError", Cause: prefix(c.src) + c.want, Location: "Output"}
+		var e *expr.Error
+		if !errors.As(err, &e) {
+			t.Errorf("%s: got %v", c.src, err)
+		} else if diff := cmp.Diff(want, e); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for _, src := range []string{
+		`1 + "x"`, `$hash("x","md5")`, `$hash(1,"MD5")`, `$parse("{")`, `$parse(1)`, `$range("a",1,1)`, `$error("boom")`,
+		`$range(1, 1000000, 1)`, `$toMillis("x")`, `$uppercase(1)`,
+	} {
+		_, err := evalJSONata(t, src, scope(t, jsonataInput))
+		var e *expr.Error
+		if !errors.As(err, &e) || !strings.HasPrefix(e.Cause, prefix(src)+threw) {
+			t.Errorf("%s: got %v", src, err)
+		}
+	}
+}
+
+func TestJSONataWrongType(t *testing.T) {
+	j, err := expr.CompileJSONata("$ItemsVar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := j.WrongType("Items", "array", value.Obj("foo", "bar"))
+	want := `The JSONata expression '$ItemsVar' specified for the field 'Items' returned an unexpected result type. ` +
+		`Expected 'array', but was 'object' for value: {"foo":"bar"}`
+	if got.Cause != want || got.Location != "Items" || got.Name != "States.QueryEvaluationError" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestJSONataIsBounded(t *testing.T) {
+	for name, src := range map[string]string{
+		"deep recursion":    `($f := function($x) { 1 + $f($x) }; $f(0))`,
+		"endless recursion": `($f := function($x) { $f($x + 1) }; $f(0))`,
+		"mutual recursion":  `($f := function($x) { $g($x) }; $g := function($x) { $f($x) }; $f(0))`,
+		"growing string":    `($g := function($s, $n) { $n = 0 ? $s : $g($s & $s, $n - 1) }; $length($g("xxxxxxxxxxxxxxxx", 40)))`,
+		"plain doubling":    `($a := "xxxxxxxx"; ` + strings.Repeat(`$a := $a & $a; `, 40) + `$length($a))`,
+		"huge ranges":       `$map([1..1000], function($i) { [1..9999999] })`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := evalJSONata(t, src, scope(t, `{}`)); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+func TestJSONataSyntaxErrors(t *testing.T) {
+	for _, src := range []string{
+		"", "1 +", "(", ")", "[1,2", "a[1,2)", `"open`, "/* open", "`open", "/open", "$f(", "{", "{1}", "1 2", "a ?? b", "a ?: b",
+		"a ? : b", "function(", "@", "\xff", strings.Repeat("(", 2000), strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+		strings.Repeat("1+", 20_000) + "1",
+	} {
+		var syntax *expr.SyntaxError
+		if _, err := expr.CompileJSONata(src); !errors.As(err, &syntax) {
+			t.Errorf("%.40q: got %v", src, err)
+		} else if syntax.Offset < 0 || syntax.Offset > len(src) {
+			t.Errorf("%.40q: offset %d", src, syntax.Offset)
+		}
+	}
+	if _, err := expr.CompileJSONata(`$map([1], function($x)<n?:s> { $x })`); err != nil {
+		t.Errorf("a signature is taken for an operator: %v", err)
+	}
+}
+
+func TestJSONataVariables(t *testing.T) {
+	for src, want := range map[string][]string{
+		`$a + $b.c & $states.input.x`:                               {"a", "b"},
+		`($x := $y; $x + $z)`:                                       {"y", "z"},
+		`$map($items, function($v, $i) { $v + $k })`:                {"items", "k"},
+		`$sum($states.input.n) + $var`:                              {"var"},
+		`$items#$i[$i < $n].{"i": $i}`:                              {"items", "n"},
+		`$unknown(1)`:                                               {},
+		`"$no" & '$no' & /* $no */ $contains("a", /$no/) & $yes.no`: {"yes"},
+	} {
+		j, err := expr.CompileJSONata(src)
+		if err != nil {
+			t.Errorf("%s: %v", src, err)
+			continue
+		}
+		if diff := cmp.Diff(want, j.Variables()); diff != "" {
+			t.Errorf("%s: %s", src, diff)
+		}
+	}
+}
+
+func TestJSONataUnsupported(t *testing.T) {
+	top := func(name string) string { return "Reference to '" + name + "' at the top level is not supported." }
+	for src, want := range map[string][]string{
+		`phone`:                                            {top("phone")},
+		`$$`:                                               {"Reference to '$$' is not supported."},
+		`a.b.c[d = e]`:                                     {top("a")},
+		`$states.input.items[value > 3]`:                   nil,
+		`$states.input.items^(price, >name)`:               nil,
+		`$states.input.items.(a + b)`:                      nil,
+		`$states.input.items.{"k": v, w: [x]}`:             nil,
+		`$states.input.items{type: $sum(n)}`:               nil,
+		`$map($states.input.a, function($x) { b })`:        {top("b")},
+		`$states.input.a.$map(b, function($x) { c + $x })`: nil,
+		`{"k": v}`:                                         {top("v")},
+		`[x, true, null, false]`:                           {top("x")},
+		`$a and $b or $c in [1]`:                           nil,
+		`$a.and.or`:                                        nil,
+		`and`:                                              {top("and")},
+		`$states.input ~> | items | {"a": b}, ["c"] |`:     nil,
+		"`quoted name`":                                    {top("quoted name")},
+		`$a ? b : $c`:                                      {top("b")},
+	} {
+		j, err := expr.CompileJSONata(src)
+		if err != nil {
+			t.Errorf("%s: %v", src, err)
+			continue
+		}
+		var got []string
+		for _, e := range j.Unsupported() {
+			got = append(got, e.Msg)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", src, diff)
+		}
+	}
+}
+
+func TestJSONataBody(t *testing.T) {
+	for s, want := range map[string]string{
+		"{% $x %}": "$x", "{%$x%}": "$x", "{% %}": "", "{%%}": "", "{% $x": "-", "$x": "-", " {% $x %}": "-", "{%": "-", "{%}": "-",
+	} {
+		body, ok := expr.JSONataBody(s)
+		if !ok {
+			body = "-"
+		}
+		if body != want {
+			t.Errorf("%q: got %q", s, body)
+		}
+	}
+}
+
+func TestJSONataTemplate(t *testing.T) {
+	tpl, err := expr.CompileJSONataTemplate(parse(t, `{"a":"{% $states.input.s %}","b":["x",{"c":"{% $v + 1 %}"}],"d":{"e":null}}`), "Output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := tpl.Eval(scope(t, jsonataInput))
+	if err != nil || value.Text(got) != `{"a":"x","b":["x",{"c":8}],"d":{"e":null}}` {
+		t.Errorf("got %v, %v", value.Text(got), err)
+	}
+	if diff := cmp.Diff([]string{"v"}, tpl.Variables()); diff != "" {
+		t.Error(diff)
+	}
+	for template, location := range map[string]string{
+		`"{% $nope %}"`:                 "Output",
+		`{"result":"{% $nope %}"}`:      "Output/result",
+		`{"a":{"b":[1,"{% $nope %}"]}}`: "Output/a/b[1]",
+		`[{"x":"{% $nope %}"}]`:         "Output[0]/x",
+	} {
+		tpl, err := expr.CompileJSONataTemplate(parse(t, template), "Output")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tpl.Eval(scope(t, `{}`))
+		var e *expr.Error
+		if !errors.As(err, &e) || e.Location != location || !strings.Contains(e.Cause, "the field '"+location+"' returned nothing") {
+			t.Errorf("%s: got %v", template, err)
+		}
+	}
+	_, errs := expr.CompileJSONataTemplateAll(parse(t, `{"a":"{% ( %}","b":["{% 1 2 %}"]}`), "Assign")
+	if len(errs) != 2 || errs[0].Pointer != "Assign/a" || errs[1].Pointer != "Assign/b[0]" {
+		t.Errorf("got %v", errs)
+	}
+}

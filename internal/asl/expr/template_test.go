@@ -1,0 +1,93 @@
+package expr_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+func TestTemplate(t *testing.T) {
+	for _, c := range []struct{ name, template, want string }{
+		{"constant", `{"a":[1,{"b":"$.x"}]}`, `{"a":[1,{"b":"$.x"}]}`},
+		{"scalar", `"$.x"`, `"$.x"`},
+		{"path", `{"a.$":"$.x","b":1}`, `{"a":{"y":[1,2]},"b":1}`},
+		{"whole input", `{"in.$":"$"}`, `{"in":{"x":{"y":[1,2]}}}`},
+		{"context", `{"id.$":"$$.Execution.Id"}`, `{"id":"arn:e"}`},
+		{"variable", `{"v.$":"$v","x.$":"$w.x"}`, `{"v":7,"x":"deep"}`},
+		{"intrinsic", `{"n.$":"States.ArrayLength($.x.y)"}`, `{"n":2}`},
+		{"nested", `{"a":[{"b.$":"$.x.y[0]"},{"c":{"d.$":"$.x.y[1]"}}]}`, `{"a":[{"b":1},{"c":{"d":2}}]}`},
+		{"indefinite", `{"a.$":"$.x.y[*]","none.$":"$.no[1:]"}`, `{"a":[1,2],"none":[]}`},
+		{"past the end", `{"a.$":"$.x.y[5]"}`, `{"a":null}`},
+		{"order", `{"z":1,"a.$":"$.x.y","m":2}`, `{"z":1,"a":[1,2],"m":2}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tpl, err := expr.CompileTemplate(parse(t, c.template))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := tpl.Eval(scope(t, `{"x":{"y":[1,2]}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, value.Text(got)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestTemplateMissing(t *testing.T) {
+	for _, c := range []struct{ template, cause string }{
+		{`{"address.$":"$.application.address"}`,
+			`The JSONPath '$.application.address' specified for the field 'address.$' could not be found in the input '{"flagged":false}'`},
+		{`{"a":{"b.$":"$w.nope"}}`,
+			`The JSONPath '$w.nope' specified for the field 'b.$' could not be found in the input '{"x":"deep"}'`},
+		{`{"a.$":"$.l[5].x"}`,
+			`The JSONPath '$.l[5].x' specified for the field 'a.$' could not be found in the input '{"flagged":false}'`},
+		{`{"a.$":"$none"}`, `the variable '$none' in the path '$none' has no value`},
+	} {
+		tpl, err := expr.CompileTemplate(parse(t, c.template))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tpl.Eval(scope(t, `{"flagged":false}`))
+		var e *expr.Error
+		if !errors.As(err, &e) || e.Name != "States.Runtime" {
+			t.Fatalf("%s: got %v", c.template, err)
+		}
+		if diff := cmp.Diff(c.cause, e.Cause); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestTemplateCompileErrors(t *testing.T) {
+	_, errs := expr.CompileTemplateAll(parse(t, `{"a.$":1,"b":[{"c.$":"x"}],"d":{"e.$":"$.["},"ok.$":"$.a"}`))
+	got := map[string]string{}
+	for _, e := range errs {
+		got[e.Field] = e.Pointer
+	}
+	if diff := cmp.Diff(map[string]string{"a.$": "", "c.$": "/b/0", "e.$": "/d"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := expr.CompileTemplate(parse(t, `{"a.$":1}`)); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestTemplateVariables(t *testing.T) {
+	tpl, err := expr.CompileTemplate(parse(t, `{"a.$":"$b.x","c":[{"d.$":"States.Array($a, States.Array($c), $.x, $$)"}],"e.$":"$b"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a", "b", "c"}, tpl.Variables()); diff != "" {
+		t.Error(diff)
+	}
+	if _, ok := tpl.Constant(); ok {
+		t.Error("said to be constant")
+	}
+}
