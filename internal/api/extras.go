@@ -1,0 +1,235 @@
+package api
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// newExtras routes everything that is no action of the Step Functions API.
+func (s *Server) newExtras() http.Handler {
+	open := http.NewServeMux()
+	open.HandleFunc("GET /healthz", s.healthz)
+	open.HandleFunc("GET /readyz", s.readyz)
+	closed := http.NewServeMux()
+	closed.HandleFunc("GET /rayorch/v1/info", s.info)
+	closed.HandleFunc("GET /rayorch/v1/logs", s.logs)
+	closed.HandleFunc("GET /rayorch/v1/log", s.log)
+	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
+	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	if s.cfg.Pprof {
+		closed.HandleFunc("GET /debug/pprof/", pprof.Index)
+		closed.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		closed.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		closed.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	open.Handle("/", s.withKeys(closed))
+	return open
+}
+
+// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured.
+func (s *Server) withKeys(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(s.cfg.Keys) > 0 && !s.basic(r) {
+			if err := s.authorize(r, nil); err != nil {
+				w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
+				http.Error(w, err.Error(), http.StatusUnauthorized)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) basic(r *http.Request) bool {
+	key, secret, ok := r.BasicAuth()
+	want, known := s.cfg.Keys[key]
+	return ok && known && subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }
+
+// readyz asks the store for something: a server that cannot read its disk is not ready.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if _, err := s.eng.List(engine.ListFilter{Limit: 1}); err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
+
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]any{"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23"})
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) // the client is gone when this fails
+}
+
+// failExtra answers an error outside of the Step Functions API: a status and one line.
+func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
+	switch {
+	case errors.Is(err, engine.ErrExecutionDoesNotExist), errors.Is(err, engine.ErrNoLog):
+		http.Error(w, err.Error(), http.StatusNotFound)
+	case r.Context().Err() != nil: // nobody is there to read an answer
+	default:
+		s.cfg.Logger.Error("request failed", "path", r.URL.Path, "error", err)
+		http.Error(w, "the request failed: the server's log says why", http.StatusInternalServerError)
+	}
+}
+
+// logs lists the kept logs of an execution: ?execution=ARN.
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
+	kept, err := s.eng.Logs(r.URL.Query().Get("execution"))
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	type entry struct {
+		Task, State   string
+		Attempt       int
+		Started       time.Time
+		Size, Dropped int64
+	}
+	out := make([]entry, len(kept))
+	for i, l := range kept {
+		out[i] = entry(l)
+	}
+	writeJSON(w, map[string]any{"logs": out})
+}
+
+// log sends one log: ?execution=ARN, and task=ID or state=NAME[&attempt=N]; follow=true goes on until the task has ended.
+func (s *Server) log(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	attempt, err := strconv.Atoi(or(q.Get("attempt"), "0"))
+	if err != nil {
+		http.Error(w, "attempt must be a number", http.StatusBadRequest)
+		return
+	}
+	log, err := s.eng.OpenLog(r.Context(), q.Get("execution"), engine.LogQuery{
+		Task: q.Get("task"), State: q.Get("state"), Attempt: attempt, Follow: q.Get("follow") == "true",
+	})
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	defer log.Close()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // a browser shall not take a job's output for a page
+	stream(w, log)
+}
+
+func or(s, without string) string {
+	if s == "" {
+		return without
+	}
+	return s
+}
+
+// stream copies what comes as it comes.
+func stream(w http.ResponseWriter, from io.Reader) {
+	flush := http.NewResponseController(w)
+	flush.Flush()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if _, werr := w.Write(buf[:n]); werr != nil {
+				return
+			}
+			flush.Flush()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// maxWatch bounds a long poll; the client asks again.
+const maxWatch = time.Minute
+
+// watch waits for news of an execution: ?execution=ARN&after=EVENT. By default it answers once, when there is an event later
+// than after, when the execution is closed, or after timeout seconds. With Accept: text/event-stream it sends every event.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	after, err1 := strconv.ParseInt(or(q.Get("after"), "0"), 10, 64)
+	seconds, err2 := strconv.ParseFloat(or(q.Get("timeout"), "20"), 64)
+	if err1 != nil || err2 != nil || seconds < 0 {
+		http.Error(w, "after and timeout must be numbers", http.StatusBadRequest)
+		return
+	}
+	arn := q.Get("execution")
+	if r.Header.Get("Accept") == "text/event-stream" {
+		s.sendEvents(w, r, arn, after)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(maxWatch, time.Duration(seconds*float64(time.Second))))
+	defer cancel()
+	news, err := s.eng.Watch(ctx, arn, after)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		s.failExtra(w, r, err)
+		return
+	}
+	if err != nil { // nothing new in time: say how it stands
+		x, err := s.eng.Describe(arn)
+		if err != nil {
+			s.failExtra(w, r, err)
+			return
+		}
+		news = engine.WatchResult{LastEventID: x.LastEventID, Status: x.Status, Closed: x.Closed()}
+	}
+	writeJSON(w, map[string]any{"lastEventId": news.LastEventID, "status": news.Status, "closed": news.Closed})
+}
+
+// sendEvents sends an execution's events as server-sent events, with their ids, until it is closed.
+func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, arn string, after int64) {
+	if id, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
+		after = id // a browser that comes back
+	}
+	if _, err := s.eng.History(arn, engine.HistoryQuery{Limit: 1}); err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	flush := http.NewResponseController(w)
+	flush.Flush()
+	for {
+		news, err := s.eng.Watch(r.Context(), arn, after)
+		if err != nil {
+			return
+		}
+		for {
+			events, err := s.eng.History(arn, engine.HistoryQuery{After: after, Limit: 1000})
+			if err != nil {
+				return
+			}
+			for i := range events {
+				after = events[i].ID
+				fmt.Fprintf(w, "id: %d\ndata: %s\n\n", after, value.Text(history.ToAPI(&events[i], true)))
+			}
+			if len(events) < 1000 {
+				break
+			}
+		}
+		flush.Flush()
+		if news.Closed && after >= news.LastEventID {
+			fmt.Fprintf(w, "event: closed\ndata: {\"status\":%q}\n\n", news.Status)
+			flush.Flush()
+			return
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// CheckListen says whether a server may listen at an address: off loopback it needs keys and TLS.
+func CheckListen(addr string, keys, tls bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen address %q: %w: write it as 127.0.0.1:8080", addr, err)
+	}
+	if isLoopback(host) || keys && tls {
+		return nil
+	}
+	var missing []string
+	if !keys {
+		missing = append(missing, "access keys")
+	}
+	if !tls {
+		missing = append(missing, "a TLS certificate")
+	}
+	return fmt.Errorf("listen address %s can be reached from other machines: give %s, or listen on 127.0.0.1",
+		addr, strings.Join(missing, " and "))
+}
+
+func isLoopback(host string) bool {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && ip.IsLoopback()
+}
+
+// guard refuses what a web page might send through a browser on this machine: a name that was bound to loopback only to
+// get past the browser (DNS rebinding), and requests of other sites.
+func (s *Server) guard(r *http.Request) error {
+	if len(s.cfg.Keys) == 0 && !s.knownHost(r.Host) {
+		return errors.New("the Host header names no loopback host: call the server as 127.0.0.1 or localhost")
+	}
+	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
+		return errors.New("requests from other sites are not answered")
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return errors.New("requests from other sites are not answered")
+	}
+	return nil
+}
+
+// knownHost takes a Host header as it comes. SDKs put "sync-" before the host for StartSyncExecution and TestState.
+func (s *Server) knownHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimPrefix(host, "sync-")
+	return host == "" || isLoopback(host) || s.hosts[host]
+}
+
+func sameOrigin(origin, host string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Host == host
+}

@@ -1,0 +1,372 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scriptFloor is how many of the recorded scripts must come out equal; it only ever rises.
+const scriptFloor = 0
+
+// script is one case of script.json: calls in order, and what AWS answered to some of them.
+type script struct {
+	ID       string
+	Date     string `json:"recorded_date"`
+	Masks    []struct{ T, Regex, Replacement, Jsonpath string }
+	Steps    []step
+	Recorded map[string]any
+}
+
+type step struct {
+	Op     string
+	Params map[string]any
+	Poll   bool
+	Match  string
+	Call   *int
+}
+
+func shared(t *testing.T, name string) []byte {
+	t.Helper()
+	dirs := []string{os.Getenv("RAYORCH_SHARED")}
+	for up := "."; len(up) < 40; up = filepath.Join(up, "..") {
+		dirs = append(dirs, filepath.Join(up, "..", "shared"))
+	}
+	for _, dir := range dirs {
+		if data, err := os.ReadFile(filepath.Join(dir, "conformance", name)); dir != "" && err == nil {
+			return data
+		}
+	}
+	t.Skipf("SKIPPED: no recorded behaviour: ../shared/conformance/%s is missing (set RAYORCH_SHARED)", name)
+	return nil
+}
+
+func TestRecordedScripts(t *testing.T) {
+	var all []script
+	if err := json.Unmarshal(shared(t, "script.json"), &all); err != nil {
+		t.Fatal(err)
+	}
+	results := make([]string, len(all))
+	t.Run("cases", func(t *testing.T) {
+		for i := range all {
+			t.Run(filepath.Base(all[i].ID), func(t *testing.T) {
+				t.Parallel()
+				results[i] = replay(t, &all[i])
+			})
+		}
+	})
+	equal := 0
+	for i, difference := range results {
+		if difference == "" {
+			equal++
+		} else {
+			t.Logf("differs: %s: %s", all[i].ID, difference)
+		}
+	}
+	t.Logf("script: %d of %d equal", equal, len(all))
+	if equal < scriptFloor {
+		t.Errorf("script: %d of %d equal, below the floor of %d", equal, len(all), scriptFloor)
+	}
+}
+
+// player replays a script against a server of its own.
+type player struct {
+	t       *testing.T
+	s       *script
+	url     string
+	answers []any
+	names   map[string]string // exec-N of the script -> the ARN that the server gave
+	bound   map[string]string // placeholders of the recording -> what they stand for
+	token   string            // the last page token
+}
+
+// replay gives the first difference, empty when there is none.
+func replay(t *testing.T, s *script) string {
+	p := &player{t: t, s: s, url: serve(t, "111111111111"), names: map[string]string{}, bound: map[string]string{}}
+	for i, st := range s.Steps {
+		if st.Match == "" {
+			p.answers = append(p.answers, p.perform(i, st))
+			continue
+		}
+		p.answers = append(p.answers, nil)
+		call := len(p.answers) - 2
+		if st.Call != nil {
+			call = *st.Call
+		}
+		if d := p.compare(st.Match, s.Recorded[st.Match], p.answers[call], s.Steps[call].Op); d != "" {
+			return st.Match + ": " + d
+		}
+	}
+	return ""
+}
+
+// perform makes a call, again and again where the recording waited for something.
+func (p *player) perform(i int, st step) any {
+	params := p.params(i, st)
+	for deadline := time.Now().Add(40 * time.Second); ; {
+		answer := callAPI(p.t, p.url, pascal(st.Op), params)
+		if !st.Poll || settled(st.Op, answer) || time.Now().After(deadline) {
+			p.learn(i, answer)
+			return answer
+		}
+		wait(20 * time.Millisecond)
+	}
+}
+
+// wait passes real time: the server under test is reached over a socket and has a clock of its own.
+func wait(d time.Duration) { <-time.After(d) }
+
+func settled(op string, answer any) bool {
+	a, _ := answer.(map[string]any)
+	switch op {
+	case "get_execution_history":
+		events, _ := a["events"].([]any)
+		if len(events) == 0 {
+			return false
+		}
+		kind, _ := events[len(events)-1].(map[string]any)["type"].(string)
+		return strings.HasPrefix(kind, "Execution") && kind != "ExecutionStarted"
+	case "list_executions":
+		executions, _ := a["executions"].([]any)
+		for _, x := range executions {
+			if x.(map[string]any)["status"] == "RUNNING" {
+				return false
+			}
+		}
+		return len(executions) > 0
+	}
+	return true
+}
+
+var execution = regexp.MustCompile(`^arn:aws:states:[^:]*:\d+:(?:execution|express):.*:(exec-?\d+)`)
+
+// params puts the names that this server gave in the place of those that AWS gave, and gives back the roles that were
+// told apart when the script was recorded.
+func (p *player) params(i int, st step) map[string]any {
+	out := map[string]any{}
+	for k, v := range st.Params {
+		if text, ok := v.(string); ok {
+			if m := execution.FindStringSubmatch(text); m != nil && p.names[m[1]] != "" {
+				v = p.names[m[1]]
+			}
+		}
+		if k == "nextToken" && v == nil {
+			v = p.token
+		}
+		if k == "roleArn" {
+			v = fmt.Sprint(v, "-", p.role(i))
+		}
+		out[k] = v
+	}
+	return out
+}
+
+// role is the name under which the next description after a call shows the role.
+func (p *player) role(i int) string {
+	for _, st := range p.s.Steps[i:] {
+		if st.Match == "" {
+			continue
+		}
+		if o, ok := p.s.Recorded[st.Match].(map[string]any); ok {
+			if r, ok := o["roleArn"].(string); ok {
+				return r
+			}
+		}
+	}
+	return "x"
+}
+
+func (p *player) learn(i int, answer any) {
+	a, _ := answer.(map[string]any)
+	if arn, ok := a["executionArn"].(string); ok && strings.HasPrefix(p.s.Steps[i].Op, "start_") {
+		p.names[fmt.Sprintf("exec-%d", i+1)], p.names[fmt.Sprintf("exec%d", i+1)] = arn, arn
+	}
+	if token, ok := a["nextToken"].(string); ok {
+		p.token = token
+	}
+}
+
+func pascal(op string) string {
+	var b strings.Builder
+	for _, word := range strings.Split(op, "_") {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
+// apiError is an answer that is an error.
+type apiError struct{ Code, Message string }
+
+func callAPI(t *testing.T, url, action string, params any) any {
+	t.Helper()
+	body, err := json.Marshal(params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, _ := http.NewRequest("POST", url, strings.NewReader(string(body)))
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	if err := json.Unmarshal(raw, &out); err != nil {
+		t.Fatalf("%s: %v in %s", action, err, raw)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return apiError{fmt.Sprint(out["__type"]), fmt.Sprint(out["message"])}
+	}
+	return out
+}
+
+// compare says where a recording and an answer differ.
+func (p *player) compare(name string, want, got any, op string) string {
+	switch want := want.(type) {
+	case string: // the client refused the call: there is nothing for a server to answer
+		if strings.HasPrefix(want, "Parameter validation failed") {
+			return ""
+		}
+	case map[string]any:
+		if want["exception_typename"] == "ParamValidationError" {
+			return ""
+		}
+		if kind, ok := want["exception_typename"]; ok {
+			e, failed := got.(apiError)
+			if !failed {
+				return fmt.Sprintf("no error, want %v", kind)
+			}
+			got = map[string]any{"exception_typename": e.Code, "exception_value": fmt.Sprintf(
+				"An error occurred (%s) when calling the %s operation: %s", e.Code, pascal(op), e.Message)}
+			break
+		}
+		if e, failed := got.(apiError); failed {
+			got = map[string]any{"Error": map[string]any{"Code": e.Code, "Message": e.Message}, "message": e.Message}
+		}
+		delete(want, "ResponseMetadata")
+	}
+	return p.differ("", want, got)
+}
+
+// since is when AWS began to show a field: earlier recordings lack it.
+var since = map[string]time.Time{
+	"redriveCount":            time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC),
+	"redriveStatus":           time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC),
+	"redriveStatusReason":     time.Date(2023, 11, 15, 0, 0, 0, 0, time.UTC),
+	"encryptionConfiguration": time.Date(2024, 7, 25, 0, 0, 0, 0, time.UTC),
+	"variableReferences":      time.Date(2024, 11, 20, 0, 0, 0, 0, time.UTC),
+}
+
+func (p *player) recordedBefore(field string) bool {
+	from, dated := since[field]
+	at, err := time.Parse("02-01-2006, 15:04:05", p.s.Date)
+	return dated && err == nil && at.Before(from)
+}
+
+func (p *player) differ(at string, want, got any) string {
+	switch want := want.(type) {
+	case map[string]any:
+		if text, ok := got.(string); ok && json.Unmarshal([]byte(text), &got) != nil {
+			return fmt.Sprintf("%s: %q is no JSON", at, text)
+		}
+		g, ok := got.(map[string]any)
+		if !ok {
+			return fmt.Sprintf("%s: want an object, got %v", at, got)
+		}
+		return p.differObjects(at, want, g)
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(g) != len(want) {
+			return fmt.Sprintf("%s: want %d items, got %v", at, len(want), got)
+		}
+		for i := range want {
+			if d := p.differ(fmt.Sprintf("%s[%d]", at, i), want[i], g[i]); d != "" {
+				return d
+			}
+		}
+		return ""
+	case string:
+		return p.differText(at, want, got)
+	}
+	if want != got {
+		return fmt.Sprintf("%s: want %v, got %v", at, want, got)
+	}
+	return ""
+}
+
+func (p *player) differObjects(at string, want, got map[string]any) string {
+	for k, w := range want {
+		g, ok := got[k]
+		if !ok {
+			return fmt.Sprintf("%s.%s: missing, want %v", at, k, w)
+		}
+		if d := p.differ(at+"."+k, w, g); d != "" {
+			return d
+		}
+	}
+	for k, g := range got {
+		if _, ok := want[k]; !ok && !p.recordedBefore(k) {
+			return fmt.Sprintf("%s.%s: not expected, got %v", at, k, g)
+		}
+	}
+	return ""
+}
+
+// placeholder are texts of a recording that stand for any value; the same one always for the same.
+var placeholder = regexp.MustCompile(`^(<uuid:\d+>|<next-token:\d+>|s(nf|fn)_role_arn.*)$`)
+
+// varying are texts that stand for a time or an id that nobody can foresee.
+var varying = regexp.MustCompile(`^(datetime|timestamp|date|creation-date|start-date|stop-date|start-time|entered-time|` +
+	`x-amzn-RequestId|RequestId)$`)
+
+func (p *player) differText(at, want string, got any) string {
+	if varying.MatchString(want) {
+		return ""
+	}
+	text, ok := got.(string)
+	if !ok {
+		return fmt.Sprintf("%s: want %q, got %v", at, want, got)
+	}
+	if placeholder.MatchString(want) {
+		if had, bound := p.bound[want]; bound && had != text {
+			return fmt.Sprintf("%s: %s was %s and is %s", at, want, had, text)
+		}
+		p.bound[want] = text
+		return ""
+	}
+	if text = p.mask(text); text != want {
+		return fmt.Sprintf("%s: want %q, got %q", at, want, text)
+	}
+	return ""
+}
+
+// mask does to a text what was done to the recorded ones.
+func (p *player) mask(text string) string {
+	for name, arn := range p.names {
+		parts := strings.Split(arn, ":")
+		if strings.HasPrefix(name, "exec-") {
+			text = strings.ReplaceAll(text, parts[7], name)
+		} else if len(parts) > 8 {
+			text = strings.ReplaceAll(strings.ReplaceAll(text, parts[7], name), parts[8], "uid"+name[4:])
+		}
+	}
+	for _, m := range p.s.Masks {
+		if m.T == "RegexTransformer" {
+			text = strings.ReplaceAll(text, m.Regex, m.Replacement)
+		}
+	}
+	text = strings.ReplaceAll(text, "arn:aws:", "arn:<partition>:")
+	return strings.ReplaceAll(text, "us-east-1", "<region>")
+}

@@ -1,0 +1,50 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// newServer makes an engine of its own, in memory, with an API over it.
+func newServer(t testing.TB, account string, change func(*api.Config)) *httptest.Server {
+	t.Helper()
+	var cat *catalog.Catalog
+	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	eng, err := engine.Open(context.Background(), engine.Config{
+		Dir: "state", FS: vfs.NewMem(), Account: account, Logger: quiet,
+		Machines: func(s *store.Store) engine.Machines {
+			var err error
+			if cat, err = catalog.Open(catalog.Config{Docs: s, Account: account}); err != nil {
+				t.Fatal(err)
+			}
+			return api.Machines(cat)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := api.Config{Engine: eng, Catalog: cat, Logger: quiet, Version: "test"}
+	if change != nil {
+		change(&c)
+	}
+	srv := httptest.NewServer(api.New(c))
+	t.Cleanup(func() {
+		srv.Close()
+		if err := eng.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv
+}
+
+func serve(t testing.TB, account string) string { return newServer(t, account, nil).URL }

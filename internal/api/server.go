@@ -1,0 +1,173 @@
+// Package api serves the Step Functions API (AWS JSON 1.0) over an engine and a catalog, so that the AWS CLI, any AWS SDK
+// and rayorch's own commands work against it with nothing but an endpoint URL; and, under /rayorch/v1/, the little that AWS
+// has no action for: logs, waiting for events, health, metrics. It checks requests, translates, and answers in AWS's
+// words; it decides nothing about machines (catalog) or executions (engine).
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Config is what New needs; Engine and Catalog have no default.
+type Config struct {
+	Engine  *engine.Engine
+	Catalog *catalog.Catalog
+	// Keys are the secrets of the access keys that may call, by access key id. Without any, every signature is taken and
+	// only requests that name a loopback host are answered.
+	Keys map[string]string
+	// Hosts are names, besides loopback's, under which the server may be called without keys. Defaults to none.
+	Hosts []string
+	// Now is the clock, against which signatures expire. Defaults to time.Now.
+	Now func() time.Time
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+	// Version is shown by /rayorch/v1/info.
+	Version string
+	// Pprof serves /debug/pprof/. Defaults to off.
+	Pprof bool
+}
+
+// Server is the API's http.Handler.
+type Server struct {
+	cfg     Config
+	eng     *engine.Engine
+	cat     *catalog.Catalog
+	hosts   map[string]bool
+	extras  http.Handler
+	metrics *metrics
+}
+
+// New makes a server. It starts nothing: hand it to an http.Server.
+func New(c Config) *Server {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	s := &Server{cfg: c, eng: c.Engine, cat: c.Catalog, hosts: map[string]bool{}, metrics: newMetrics(c.Engine)}
+	for _, h := range c.Hosts {
+		s.hosts[h] = true
+	}
+	s.extras = s.newExtras()
+	return s
+}
+
+// ServeHTTP answers a request: the API's are all POST /.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.guard(r); err != nil {
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
+	}
+	if r.URL.Path == "/" && r.Method == http.MethodPost {
+		s.serveAction(w, r)
+		return
+	}
+	s.extras.ServeHTTP(w, r)
+}
+
+// action is one of the API's operations: what its input looks like, and how it is answered.
+type action struct {
+	name  string
+	input structure
+	run   func(s *Server, ctx context.Context, in *value.Object) (*value.Object, error)
+}
+
+var actions = map[string]*action{}
+
+// register is called by the files that hold the actions, at start-up.
+func register(all ...action) struct{} {
+	for i := range all {
+		actions[all[i].name] = &all[i]
+	}
+	return struct{}{}
+}
+
+func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
+	began := s.cfg.Now()
+	c := newCall(w)
+	defer c.release()
+	a, err := s.accept(c, r)
+	var out *value.Object
+	if err == nil {
+		out, err = s.perform(c, a, r.Context())
+	}
+	code := ""
+	if err != nil {
+		fault := s.fault(r.Context(), a, err)
+		c.refuse(fault)
+		code = fault.Code
+	} else {
+		c.answer(out)
+	}
+	s.metrics.request(a, code, s.cfg.Now().Sub(began))
+}
+
+// accept reads a request as far as to know that it may be answered.
+func (s *Server) accept(c *call, r *http.Request) (*action, error) {
+	if err := c.read(r); err != nil {
+		return nil, err
+	}
+	if err := s.authorize(r, c.body); err != nil {
+		return nil, err
+	}
+	a := actions[actionName(r)]
+	if a == nil {
+		return nil, &fault{Code: "UnknownOperationException", Message: "", Status: http.StatusBadRequest}
+	}
+	return a, nil
+}
+
+func (s *Server) perform(c *call, a *action, ctx context.Context) (*value.Object, error) {
+	in, err := parseBody(c.body)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.input.check(in); err != nil {
+		return nil, err
+	}
+	return a.run(s, ctx, in)
+}
+
+// fault is an error in AWS's terms.
+type fault struct {
+	Code, Message string
+	Status        int
+}
+
+func (f *fault) Error() string { return f.Code + ": " + f.Message }
+
+func refusal(code, message string) *fault { return &fault{code, message, http.StatusBadRequest} }
+
+func invalid(message string) *fault { return refusal("ValidationException", message) }
+
+// fault puts any error into AWS's terms. What is nobody's fault but ours is logged and told without its inside.
+func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
+	var f *fault
+	var c *catalog.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &c):
+		return refusal(c.Code, c.Message)
+	case ctx.Err() != nil:
+		return &fault{"RequestAbortedException", "the request was given up", 499}
+	}
+	if f := engineFault(err); f != nil {
+		return f
+	}
+	name := "unknown"
+	if a != nil {
+		name = a.name
+	}
+	s.cfg.Logger.Error("request failed", "action", name, "error", err)
+	return &fault{"InternalServerException", "the request failed: the server's log says why", http.StatusInternalServerError}
+}

@@ -1,0 +1,273 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// member is a parameter of an action with the constraints of the service's public model. The messages are those of AWS's
+// framework; a value of the wrong JSON type is a SerializationException, everything else a ValidationException that counts
+// all violations.
+type member struct {
+	name     string
+	required bool
+	shape    shape
+}
+
+// structure is an object's members in the model's order.
+type structure []member
+
+// shape checks one value; at is its path as AWS writes it (tags.1.member.key).
+type shape interface {
+	check(v *violations, at string, x any) error
+}
+
+// violations collects what is wrong with a request.
+type violations struct{ found []string }
+
+func (v *violations) add(at, shown, constraint string) {
+	v.found = append(v.found, "Value "+shown+"at '"+at+"' failed to satisfy constraint: "+constraint)
+}
+
+func (m structure) check(in *value.Object) error {
+	var v violations
+	if err := m.members(&v, "", in); err != nil {
+		return err
+	}
+	switch n := len(v.found); n {
+	case 0:
+		return nil
+	case 1:
+		return invalid("1 validation error detected: " + v.found[0])
+	default:
+		return invalid(fmt.Sprintf("%d validation errors detected: %s", n, strings.Join(v.found, "; ")))
+	}
+}
+
+func (m structure) members(v *violations, at string, in *value.Object) error {
+	for i := range m {
+		x, _ := in.Get(m[i].name)
+		if x == nil {
+			if m[i].required {
+				v.add(at+m[i].name, "null ", "Member must not be null")
+			}
+			continue
+		}
+		if err := m[i].shape.check(v, at+m[i].name, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nested is a structure inside of another.
+type nested structure
+
+func (n nested) check(v *violations, at string, x any) error {
+	o, ok := x.(*value.Object)
+	if !ok {
+		return wrongType(x, "a structure")
+	}
+	return structure(n).members(v, at+".", o)
+}
+
+// text of a length, in characters or, for payloads, bytes.
+type stringShape struct {
+	min, max int
+	bytes    bool
+	secret   bool // AWS does not repeat the value
+	enum     []string
+	pattern  string
+	matches  func(string) bool
+}
+
+func (s stringShape) check(v *violations, at string, x any) error {
+	t, ok := x.(string)
+	if !ok {
+		return wrongType(x, "a String")
+	}
+	shown := "'" + t + "' "
+	if s.secret {
+		shown = ""
+	}
+	n := len(t)
+	if !s.bytes {
+		n = utf8.RuneCountInString(t)
+	}
+	switch {
+	case n < s.min:
+		v.add(at, shown, fmt.Sprintf("Member must have length greater than or equal to %d", s.min))
+	case s.max > 0 && n > s.max:
+		v.add(at, shown, fmt.Sprintf("Member must have length less than or equal to %d", s.max))
+	case s.enum != nil && !contains(s.enum, t):
+		v.add(at, shown, "Member must satisfy enum value set: ["+strings.Join(s.enum, ", ")+"]")
+	case s.matches != nil && !s.matches(t):
+		v.add(at, shown, "Member must satisfy regular expression pattern: "+s.pattern)
+	}
+	return nil
+}
+
+func contains(all []string, s string) bool {
+	for _, one := range all {
+		if one == s {
+			return true
+		}
+	}
+	return false
+}
+
+// numberShape is a number in a range; max 0 means no upper bound.
+type numberShape struct {
+	min, max float64
+	fraction bool
+}
+
+func (s numberShape) check(v *violations, at string, x any) error {
+	n, ok := x.(value.Number)
+	if !ok {
+		return wrongType(x, "an Integer")
+	}
+	if _, isWhole := n.Int64(); !isWhole && !s.fraction {
+		return refusal("SerializationException", "FRACTIONAL_VALUE can not be converted to an Integer")
+	}
+	shown := "'" + string(n) + "' "
+	switch f := n.Float64(); {
+	case f < s.min:
+		v.add(at, shown, fmt.Sprintf("Member must have value greater than or equal to %g", s.min))
+	case s.max > 0 && f > s.max:
+		v.add(at, shown, fmt.Sprintf("Member must have value less than or equal to %g", s.max))
+	}
+	return nil
+}
+
+type boolShape struct{}
+
+func (boolShape) check(_ *violations, _ string, x any) error {
+	if _, ok := x.(bool); !ok {
+		return wrongType(x, "a Boolean")
+	}
+	return nil
+}
+
+// listShape is a list of one kind of item.
+type listShape struct {
+	min, max int
+	item     shape
+	// show writes the list into a message about its length.
+	show func([]any) string
+}
+
+func (s listShape) check(v *violations, at string, x any) error {
+	items, ok := x.([]any)
+	if !ok {
+		return wrongType(x, "a List")
+	}
+	if len(items) < s.min {
+		v.add(at, "'[]' ", fmt.Sprintf("Member must have length greater than or equal to %d", s.min))
+	}
+	if s.max > 0 && len(items) > s.max {
+		shown := ""
+		if s.show != nil {
+			shown = "'" + s.show(items) + "' "
+		}
+		v.add(at, shown, fmt.Sprintf("Member must have length less than or equal to %d", s.max))
+	}
+	for i, item := range items {
+		if item == nil {
+			continue
+		}
+		if err := s.item.check(v, fmt.Sprintf("%s.%d.member", at, i+1), item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wrongType(x any, wanted string) error {
+	kind := "STRUCTURE_VALUE"
+	switch x.(type) {
+	case bool:
+		kind = "BOOLEAN_VALUE"
+	case string:
+		kind = "STRING_VALUE"
+	case value.Number:
+		kind = "NUMBER_VALUE"
+	case []any:
+		kind = "LIST_VALUE"
+	}
+	return refusal("SerializationException", kind+" can not be converted to "+wanted)
+}
+
+// The shapes that many actions share, named as the service's model names them.
+var (
+	anARN        = stringShape{min: 1, max: 256}
+	aLongARN     = stringShape{min: 1, max: 2000}
+	aName        = stringShape{min: 1, max: 80}
+	aPayload     = stringShape{max: 262_144, bytes: true, secret: true}
+	aDefinition  = stringShape{min: 1, max: 1_048_576, bytes: true, secret: true}
+	aDescription = stringShape{max: 256, secret: true}
+	anError      = stringShape{max: 256, secret: true}
+	aCause       = stringShape{max: 32_768, secret: true}
+	aToken       = stringShape{min: 1, max: 2048, secret: true}
+	aPageToken   = stringShape{min: 1, max: 1024}
+	aPageSize    = numberShape{max: 1000}
+	aTrace       = stringShape{max: 256, pattern: `\p{ASCII}*`, matches: isASCII}
+	aMachineType = stringShape{enum: []string{"STANDARD", "EXPRESS"}}
+	included     = stringShape{enum: []string{"ALL_DATA", "METADATA_ONLY"}}
+	aBoolean     = boolShape{}
+	anAlias      = stringShape{
+		min: 1, max: 80, pattern: `^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`, matches: isAliasName,
+	}
+	aClientToken = stringShape{min: 1, max: 64, pattern: `[!-~]+`, matches: func(s string) bool { return isASCII(s) && !strings.Contains(s, " ") }}
+	tagList      = listShape{item: nested{
+		{name: "key", shape: stringShape{min: 1, max: 128}}, {name: "value", shape: stringShape{max: 256}},
+	}}
+	logging = nested{
+		{name: "level", shape: stringShape{enum: []string{"ALL", "ERROR", "FATAL", "OFF"}}},
+		{name: "includeExecutionData", shape: aBoolean},
+		{name: "destinations", shape: listShape{item: nested{
+			{name: "cloudWatchLogsLogGroup", shape: nested{{name: "logGroupArn", shape: anARN}}},
+		}}},
+	}
+	tracing    = nested{{name: "enabled", shape: aBoolean}}
+	encryption = nested{
+		{name: "kmsKeyId", shape: stringShape{min: 1, max: 2048}},
+		{name: "kmsDataKeyReusePeriodSeconds", shape: numberShape{min: 60, max: 900}},
+		{name: "type", required: true, shape: stringShape{enum: []string{"AWS_OWNED_KEY", "CUSTOMER_MANAGED_KMS_KEY"}}},
+	}
+	paging = structure{{name: "maxResults", shape: aPageSize}, {name: "nextToken", shape: aPageToken}}
+)
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// isAliasName wants at least one character that is no digit, so that an alias is never taken for a version.
+func isAliasName(s string) bool {
+	other := false
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_', c == '-', c == '.':
+			other = true
+		default:
+			return false
+		}
+	}
+	return other
+}
+
+// with is a structure with more members.
+func (m structure) with(more ...member) structure { return append(append(structure{}, more...), m...) }
+
+func must(name string, s shape) member { return member{name, true, s} }
+func may(name string, s shape) member  { return member{name, false, s} }

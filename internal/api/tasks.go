@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+
+	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var _ = register(
+	action{"CreateActivity", structure{
+		must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
+	}, (*Server).createActivity},
+	action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
+	action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
+	action{"ListActivities", paging, (*Server).listActivities},
+	action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
+	action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
+	action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
+		(*Server).sendTaskFailure},
+	action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
+)
+
+func (s *Server) createActivity(_ context.Context, in *value.Object) (*value.Object, error) {
+	a, err := s.cat.CreateActivity(text(in, "name"), encryptionText(in), tags(in))
+	if err != nil {
+		return nil, err
+	}
+	return value.Obj("activityArn", a.ARN, "creationDate", history.Seconds(a.Created)), nil
+}
+
+func (s *Server) describeActivity(_ context.Context, in *value.Object) (*value.Object, error) {
+	a, err := s.cat.Activity(text(in, "activityArn"))
+	if err != nil {
+		return nil, err
+	}
+	return value.Obj("activityArn", a.ARN, "name", a.Name, "creationDate", history.Seconds(a.Created),
+		"encryptionConfiguration", parsed(a.Encryption)), nil
+}
+
+func (s *Server) deleteActivity(_ context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.cat.DeleteActivity(text(in, "activityArn"))
+}
+
+func (s *Server) listActivities(_ context.Context, in *value.Object) (*value.Object, error) {
+	after, err := pageAfter(in, "activities")
+	if err != nil {
+		return nil, err
+	}
+	page, more := s.cat.Activities(after, pageSize(in))
+	items := make([]any, len(page))
+	for i, a := range page {
+		items[i] = value.Obj("activityArn", a.ARN, "name", a.Name, "creationDate", history.Seconds(a.Created))
+	}
+	out := value.Obj("activities", items)
+	if more {
+		out.Set("nextToken", pageToken(page[len(page)-1].Name, "activities"))
+	}
+	return out, nil
+}
+
+// getActivityTask waits up to a minute; without a task the answer has no token.
+func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.Object, error) {
+	a, err := s.cat.Activity(text(in, "activityArn"))
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.eng.GetActivityTask(ctx, a.ARN, text(in, "workerName"))
+	if err != nil {
+		return nil, err
+	}
+	out := &value.Object{}
+	if t.Token != "" {
+		out.Set("taskToken", t.Token)
+		out.Set("input", string(t.Input))
+	}
+	return out, nil
+}
+
+func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.Object, error) {
+	output := text(in, "output")
+	if _, err := value.Parse([]byte(output)); err != nil {
+		message, _ := check.SyntaxMessage(output, err)
+		return nil, refusal("InvalidOutput", "Invalid Output: '"+message+"'")
+	}
+	return empty, s.eng.TaskSuccess(ctx, text(in, "taskToken"), []byte(output))
+}
+
+func (s *Server) sendTaskFailure(ctx context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.eng.TaskFailure(ctx, text(in, "taskToken"), text(in, "error"), text(in, "cause"))
+}
+
+func (s *Server) sendTaskHeartbeat(ctx context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.eng.TaskHeartbeat(ctx, text(in, "taskToken"))
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
+	must("stateMachineVersionArn", anARN), must("weight", numberShape{max: 100}),
+}}
+
+var _ = register(
+	action{"PublishStateMachineVersion", structure{
+		must("stateMachineArn", anARN), may("revisionId", stringShape{}), may("description", aDescription),
+	}, (*Server).publishStateMachineVersion},
+	action{"ListStateMachineVersions", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
+	action{"DeleteStateMachineVersion", structure{must("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
+	action{"CreateStateMachineAlias", structure{
+		may("description", aDescription), must("name", anAlias), must("routingConfiguration", routing),
+	}, (*Server).createStateMachineAlias},
+	action{"DescribeStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
+	action{"UpdateStateMachineAlias", structure{
+		must("stateMachineAliasArn", anARN), may("description", aDescription), may("routingConfiguration", routing),
+	}, (*Server).updateStateMachineAlias},
+	action{"DeleteStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
+	action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
+)
+
+func showRoutes(items []any) string {
+	parts := make([]string, len(items))
+	for i, item := range items {
+		o, _ := item.(*value.Object)
+		parts[i] = fmt.Sprintf("RoutingConfigurationListItem(stateMachineVersionArn=%s, weight=%d)",
+			text(o, "stateMachineVersionArn"), whole(o, "weight"))
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+func routes(in *value.Object) []catalog.Route {
+	var out []catalog.Route
+	for _, item := range list(in, "routingConfiguration") {
+		o, _ := item.(*value.Object)
+		out = append(out, catalog.Route{VersionARN: text(o, "stateMachineVersionArn"), Weight: int(whole(o, "weight"))})
+	}
+	return out
+}
+
+func (s *Server) publishStateMachineVersion(_ context.Context, in *value.Object) (*value.Object, error) {
+	v, err := s.cat.Publish(text(in, "stateMachineArn"), text(in, "revisionId"), text(in, "description"))
+	if err != nil {
+		return nil, err
+	}
+	return value.Obj("creationDate", history.Seconds(v.Created), "stateMachineVersionArn", v.ARN), nil
+}
+
+func (s *Server) listStateMachineVersions(_ context.Context, in *value.Object) (*value.Object, error) {
+	arn := text(in, "stateMachineArn")
+	after, err := pageAfter(in, "versions", arn)
+	if err != nil {
+		return nil, err
+	}
+	before, _ := strconv.Atoi(after)
+	page, more, err := s.cat.Versions(arn, before, pageSize(in))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]any, len(page))
+	for i, v := range page {
+		items[i] = value.Obj("stateMachineVersionArn", v.ARN, "creationDate", history.Seconds(v.Created))
+	}
+	out := value.Obj("stateMachineVersions", items)
+	if more {
+		out.Set("nextToken", pageToken(strconv.Itoa(page[len(page)-1].Number), "versions", arn))
+	}
+	return out, nil
+}
+
+func (s *Server) deleteStateMachineVersion(_ context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.cat.DeleteVersion(text(in, "stateMachineVersionArn"))
+}
+
+func (s *Server) createStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
+	a, err := s.cat.CreateAlias(text(in, "name"), text(in, "description"), routes(in))
+	if err != nil {
+		return nil, err
+	}
+	return value.Obj("stateMachineAliasArn", a.ARN, "creationDate", history.Seconds(a.Created)), nil
+}
+
+func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
+	a, err := s.cat.Alias(text(in, "stateMachineAliasArn"))
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]any, len(a.Routes))
+	for i, r := range a.Routes {
+		shown[i] = value.Obj("stateMachineVersionArn", r.VersionARN, "weight", value.Int(int64(r.Weight)))
+	}
+	out := value.Obj("stateMachineAliasArn", a.ARN, "name", a.Name, "routingConfiguration", shown,
+		"creationDate", history.Seconds(a.Created), "updateDate", history.Seconds(a.Updated))
+	setText(out, "description", a.Description)
+	return out, nil
+}
+
+func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
+	description, routed := given(in, "description"), in.Has("routingConfiguration")
+	if description == nil && !routed {
+		return nil, invalid("Either the description or the routing configuration must be specified")
+	}
+	a, err := s.cat.UpdateAlias(text(in, "stateMachineAliasArn"), description, routes(in))
+	if err != nil {
+		return nil, err
+	}
+	return value.Obj("updateDate", history.Seconds(a.Updated)), nil
+}
+
+func (s *Server) deleteStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.cat.DeleteAlias(text(in, "stateMachineAliasArn"))
+}
+
+func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*value.Object, error) {
+	arn := text(in, "stateMachineArn")
+	name, err := pageAfter(in, "aliases", arn)
+	if err != nil {
+		return nil, err
+	}
+	var after *catalog.Alias
+	if name != "" {
+		if after, err = s.cat.Alias(name); err != nil {
+			return nil, errBadToken // it was deleted between the pages: there is no telling where it stood
+		}
+	}
+	page, more, err := s.cat.Aliases(arn, after, pageSize(in))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]any, len(page))
+	for i, a := range page {
+		items[i] = value.Obj("stateMachineAliasArn", a.ARN, "creationDate", history.Seconds(a.Created))
+	}
+	out := value.Obj("stateMachineAliases", items)
+	if more {
+		out.Set("nextToken", pageToken(page[len(page)-1].ARN, "aliases", arn))
+	}
+	return out, nil
+}

@@ -1,0 +1,173 @@
+package api
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+const (
+	contentType  = "application/x-amz-json-1.0"
+	targetPrefix = "AWSStepFunctions."
+	// maxBody is what AWS takes, 1 MiB, and room for the escapes that a definition of that size needs in JSON.
+	maxBody = 6 << 20
+)
+
+// actionName is the action that a request asks for.
+func actionName(r *http.Request) string {
+	name, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+	return name
+}
+
+// call is a request being answered: its buffers are used again.
+type call struct {
+	w    http.ResponseWriter
+	body []byte
+	out  []byte
+}
+
+var calls = sync.Pool{New: func() any { return &call{body: make([]byte, 0, 4096), out: make([]byte, 0, 4096)} }}
+
+// keepBuffer is the size above which a buffer is not kept for the next request.
+const keepBuffer = 1 << 16
+
+func newCall(w http.ResponseWriter) *call {
+	c := calls.Get().(*call)
+	c.w, c.body, c.out = w, c.body[:0], c.out[:0]
+	return c
+}
+
+func (c *call) release() {
+	if cap(c.body) <= keepBuffer && cap(c.out) <= keepBuffer {
+		c.w = nil
+		calls.Put(c)
+	}
+}
+
+// read takes the body in.
+func (c *call) read(r *http.Request) error {
+	if r.ContentLength > maxBody {
+		return &fault{"RequestEntityTooLargeException", "the request is too large", http.StatusRequestEntityTooLarge}
+	}
+	body := http.MaxBytesReader(c.w, r.Body, maxBody)
+	for {
+		if len(c.body) == cap(c.body) {
+			c.body = append(c.body, 0)[:len(c.body)]
+		}
+		n, err := body.Read(c.body[len(c.body):cap(c.body)])
+		c.body = c.body[:len(c.body)+n]
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			var large *http.MaxBytesError
+			if errors.As(err, &large) {
+				return &fault{"RequestEntityTooLargeException", "the request is too large", http.StatusRequestEntityTooLarge}
+			}
+			return refusal("SerializationException", "the request's body could not be read")
+		}
+	}
+}
+
+func parseBody(body []byte) (*value.Object, error) {
+	if len(body) == 0 {
+		return &value.Object{}, nil
+	}
+	o, err := value.ParseObject(body)
+	if err != nil {
+		return nil, refusal("SerializationException", "the request's body must be a JSON object: "+err.Error())
+	}
+	return o, nil
+}
+
+func (c *call) header(status int) {
+	h := c.w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["X-Amzn-Requestid"] = []string{requestID()}
+	h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
+	c.w.WriteHeader(status)
+	c.w.Write(c.out) // the client is gone when this fails
+}
+
+func (c *call) answer(out *value.Object) {
+	c.out = value.Append(c.out, out)
+	c.header(http.StatusOK)
+}
+
+func (c *call) refuse(f *fault) {
+	c.out = append(c.out, `{"__type":`...)
+	c.out = value.AppendString(c.out, f.Code)
+	c.out = append(c.out, `,"message":`...)
+	c.out = value.AppendString(c.out, f.Message)
+	c.out = append(c.out, '}')
+	c.w.Header()["X-Amzn-Errortype"] = []string{f.Code}
+	c.header(f.Status)
+}
+
+// requestID is a UUID; it is no secret, so the quick generator will do.
+func requestID() string {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var text [36]byte
+	hex.Encode(text[:8], b[:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:], b[10:])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
+}
+
+// Readers of a checked input: what is absent, or null, is the type's zero.
+
+func text(in *value.Object, name string) string {
+	v, _ := in.Get(name)
+	s, _ := v.(string)
+	return s
+}
+
+// given is a pointer to a text, nil when it is absent.
+func given(in *value.Object, name string) *string {
+	v, _ := in.Get(name)
+	if s, ok := v.(string); ok {
+		return &s
+	}
+	return nil
+}
+
+func whole(in *value.Object, name string) int64 {
+	v, _ := in.Get(name)
+	n, _ := v.(value.Number)
+	i, _ := n.Int64()
+	return i
+}
+
+func flag(in *value.Object, name string) bool {
+	v, _ := in.Get(name)
+	b, _ := v.(bool)
+	return b
+}
+
+func object(in *value.Object, name string) *value.Object {
+	v, _ := in.Get(name)
+	o, _ := v.(*value.Object)
+	return o
+}
+
+func list(in *value.Object, name string) []any {
+	v, _ := in.Get(name)
+	items, _ := v.([]any)
+	return items
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
