@@ -165,6 +165,7 @@ type Rule struct {
 	Next      *State
 	Test      *Test         // JSONPath
 	Condition *expr.JSONata // JSONata, nil when Always is its literal value
+	Location  string        // of Condition: Choices[0]/Condition
 	Always    bool
 	Output    Template
 	Assign    Template

@@ -15,6 +15,7 @@ type fields struct {
 	o       *value.Object
 	at      string
 	jsonata bool
+	within  string // what stands before the field's name in a location: Catch[1]/
 }
 
 func (f fields) fail(key string, err error) { f.p.fail(f.at+"/"+key, err) }
@@ -83,7 +84,7 @@ func (f fields) obj(key string) fields {
 	if o == nil {
 		o = &value.Object{}
 	}
-	return fields{f.p, o, f.at + "/" + key, f.jsonata}
+	return fields{f.p, o, f.at + "/" + key, f.jsonata, f.within + key + "/"}
 }
 
 func (f fields) list(key string) []fields {
@@ -100,7 +101,7 @@ func (f fields) list(key string) []fields {
 			f.p.fail(at, errors.New("must be an object"))
 			continue
 		}
-		out = append(out, fields{f.p, o, at, f.jsonata})
+		out = append(out, fields{f.p, o, at, f.jsonata, fmt.Sprintf("%s%s[%d]/", f.within, key, i)})
 	}
 	return out
 }
@@ -133,7 +134,7 @@ func (f fields) template(key string) Template {
 		return nil
 	}
 	if f.jsonata {
-		t, err := expr.CompileJSONataTemplate(v, key)
+		t, err := expr.CompileJSONataTemplate(v, f.within+key)
 		f.fail(key, err)
 		return t
 	}
@@ -158,7 +159,7 @@ func (f fields) scalar(key string) Scalar {
 		if body, isExpr := expr.JSONataBody(text); isExpr {
 			e, err := expr.CompileJSONata(body)
 			f.fail(key, err)
-			return Scalar{Field: key, Expr: e}
+			return Scalar{Field: f.within + key, Expr: e}
 		}
 	}
 	return Scalar{Field: key, Literal: v}

@@ -57,7 +57,9 @@ func (p *parser) program(f fields, jsonata bool) *Program {
 	states := f.obj("States")
 	for i := range states.o.Len() {
 		name, _ := states.o.At(i)
-		prog.States[name] = p.state(name, states.obj(name), jsonata)
+		state := states.obj(name)
+		state.within = ""
+		prog.States[name] = p.state(name, state, jsonata)
 	}
 	p.resolve(prog, f.at)
 	return prog

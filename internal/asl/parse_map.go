@@ -115,6 +115,7 @@ func (p *parser) condition(rule *Rule, f fields) {
 		}
 		var err error
 		rule.Condition, err = expr.CompileJSONata(body)
+		rule.Location = f.within + "Condition"
 		f.fail("Condition", err)
 	default:
 		f.fail("Condition", errors.New("must be a boolean or a JSONata expression"))

@@ -25,8 +25,8 @@ func (r *Run) choice(f *frame) *failure {
 		}
 	}
 	if f.state.Default == nil {
-		return &failure{name: "States.NoChoiceMatched", cause: where(f) +
-			"Failed to transition out of the state. The state's choices did not match its input, and there is no Default."}
+		// The States Language calls it States.NoChoiceMatched; Step Functions answers this.
+		return runtimeFailure(f, "Failed to transition out of the state. The state does not point to a next state.")
 	}
 	return r.choose(f, f.state.Default, f.state.Output, f.state.Assign)
 }
@@ -44,7 +44,7 @@ func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *fa
 		return fail
 	}
 	if out.tooBig() {
-		return dataLimit(f)
+		return dataLimit(f.state.Name)
 	}
 	assigned, fail := r.assign(f, assign, nil, nil)
 	if fail != nil {
@@ -61,13 +61,13 @@ func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	if rule.Condition == nil {
 		return rule.Always, nil
 	}
-	v, err := rule.Condition.Eval(r.scope(f, f.input.value(), onScalar), "Condition")
+	v, err := rule.Condition.Eval(r.scope(f, f.input.value(), onScalar), rule.Location)
 	if err != nil {
 		return false, r.evalFailure(f, err)
 	}
 	b, ok := v.(bool)
 	if !ok {
-		return false, r.evalFailure(f, rule.Condition.WrongType("Condition", "boolean", v))
+		return false, r.evalFailure(f, rule.Condition.WrongType(rule.Location, "boolean", v))
 	}
 	return b, nil
 }

@@ -148,7 +148,7 @@ func (r *Run) output(f *frame, result *data) (*data, *failure) {
 		out, fail = r.pathOutput(f, result)
 	}
 	if fail == nil && out.tooBig() {
-		fail = dataLimit(f)
+		fail = dataLimit(f.state.Name)
 	}
 	return out, fail
 }
@@ -274,15 +274,7 @@ func runtimeFailure(f *frame, format string, args ...any) *failure {
 	return &failure{name: expr.ErrRuntime, cause: where(f) + fmt.Sprintf(format, args...)}
 }
 
-func dataLimit(f *frame) *failure {
+func dataLimit(subject string) *failure {
 	return &failure{name: "States.DataLimitExceeded", cause: fmt.Sprintf(
-		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject(f))}
-}
-
-// subject is what the message on a too big result names: a Task's resource, or the state.
-func subject(f *frame) string {
-	if f.state.Type == asl.Task {
-		return f.state.Resource
-	}
-	return f.state.Name
+		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject)}
 }

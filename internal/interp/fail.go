@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -17,6 +18,7 @@ type failure struct {
 	name, cause string
 	location    string // of a JSONata expression
 	evaluation  bool   // EvaluationFailed is shown
+	heartbeat   bool   // a timeout that States.HeartbeatTimeout names too
 }
 
 // The longest error and cause that Step Functions keeps.
@@ -50,28 +52,39 @@ func (r *Run) failOn(f *frame) *failure {
 // failState decides what becomes of a state that failed: it is tried again, caught, or fails its line.
 func (r *Run) failState(f *frame, fail *failure) {
 	fail.name, fail.cause = clip(fail.name, maxError), clip(fail.cause, maxCause)
-	if fail.evaluation {
-		r.evaluationFailed(f, fail)
-	}
+	r.evaluationFailed(f, fail)
 	if r.retry(f, fail) {
 		return
 	}
-	r.groupFailed(f, fail)
-	if r.catch(f, fail) {
-		return
+	runtime := fail.name == expr.ErrRuntime
+	before := f.last
+	if !runtime {
+		r.groupFailed(f, fail)
 	}
+	if second := r.catch(f, fail); second == nil {
+		return
+	} else if second != fail {
+		f.last = before // the catcher's own failure follows what the state's first one followed
+		r.evaluationFailed(f, second)
+		r.groupFailed(f, second)
+		fail = second
+	}
+	scheduled := f.phase == working
 	f.phase, f.fail, f.task = failed, fail, nil
 	r.touch(f)
-	if f.id == rootFrame {
-		r.close(Failed, fail)
+	if f.id == rootFrame || runtime { // a runtime error ends the execution from wherever it happens
+		r.closeAfter(Failed, fail, f.last)
 		return
 	}
-	r.lineFailed(f, fail)
+	r.lineFailed(f, fail, scheduled)
 }
 
 // evaluationFailed shows a failed expression. Where nothing followed the state's entry, the event follows what came before
 // the entry, as Step Functions numbers it.
 func (r *Run) evaluationFailed(f *frame, fail *failure) {
+	if !fail.evaluation {
+		return
+	}
 	e := history.Event{Type: history.EvaluationFailed, Error: fail.name, Cause: fail.cause, Location: fail.location,
 		State: f.state.Name, Previous: f.last}
 	if f.last == f.entered {
@@ -84,7 +97,7 @@ func (r *Run) evaluationFailed(f *frame, fail *failure) {
 func (r *Run) retry(f *frame, fail *failure) bool {
 	for i := range f.state.Retry {
 		t := &f.state.Retry[i]
-		if !matches(t.ErrorEquals, fail.name) {
+		if !fail.matches(t.ErrorEquals) {
 			continue
 		}
 		if f.retries == nil {
@@ -119,41 +132,42 @@ func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 	return seconds(s).Truncate(time.Millisecond)
 }
 
-// matches says that ErrorEquals names the error. States.ALL stands for all but two errors, States.TaskFailed for all but
-// timeouts (States Language, "Errors"); a heartbeat's timeout is a timeout.
-func matches(equals []string, name string) bool {
-	if slices.Contains(equals, name) {
+// matches says that ErrorEquals names the error. States.ALL stands for all errors but States.Runtime; that it stands for
+// a task's States.DataLimitExceeded was recorded, though the documentation excludes it. States.TaskFailed stands for all
+// but timeouts (States Language, "Errors").
+func (fail *failure) matches(equals []string) bool {
+	if slices.Contains(equals, fail.name) {
 		return true
 	}
-	if name == "States.Runtime" || name == "States.DataLimitExceeded" {
+	if fail.name == expr.ErrRuntime {
 		return false
 	}
-	timeout := name == "States.Timeout" || name == "States.HeartbeatTimeout"
+	timeout := fail.name == "States.Timeout"
 	for _, e := range equals {
-		if e == "States.ALL" || e == "States.TaskFailed" && !timeout || e == "States.Timeout" && timeout {
+		if e == "States.ALL" || e == "States.TaskFailed" && !timeout || e == "States.HeartbeatTimeout" && fail.heartbeat {
 			return true
 		}
 	}
 	return false
 }
 
-// catch finds the catcher that takes the error, and leaves the state by it.
-func (r *Run) catch(f *frame, fail *failure) bool {
+// catch finds the catcher that takes the error, and leaves the state by it. It returns the failure that stays: nil, the
+// state's own, or the catcher's when its own expressions fail.
+func (r *Run) catch(f *frame, fail *failure) *failure {
 	for i := range f.state.Catch {
 		c := &f.state.Catch[i]
-		if !matches(c.ErrorEquals, fail.name) {
+		if !fail.matches(c.ErrorEquals) {
 			continue
 		}
 		out, assigned, second := r.caught(f, c, fail)
 		if second != nil {
-			*fail = *second
-			return false
+			return second
 		}
 		r.dissolve(f)
 		r.leave(f, out, assigned, c.Next)
-		return true
+		return nil
 	}
-	return false
+	return fail
 }
 
 func (r *Run) caught(f *frame, c *asl.Catcher, fail *failure) (*data, *value.Object, *failure) {
@@ -169,7 +183,7 @@ func (r *Run) caught(f *frame, c *asl.Catcher, fail *failure) (*data, *value.Obj
 		return nil, nil, second
 	}
 	if out.tooBig() {
-		return nil, nil, dataLimit(f)
+		return nil, nil, dataLimit(f.state.Name)
 	}
 	assigned, second := r.assign(f, c.Assign, nil, info)
 	return out, assigned, second

@@ -12,7 +12,7 @@ func (r *Run) parallel(f *frame) *failure {
 		return fail
 	}
 	if in.tooBig() {
-		return dataLimit(f)
+		return dataLimit(f.state.Name)
 	}
 	group := r.begin(f, int64(len(f.state.Branches)), history.Event{Type: history.ParallelStateStarted})
 	for i, b := range f.state.Branches {
@@ -66,11 +66,6 @@ func (r *Run) startLine(group *frame) {
 	group.started++
 	e := history.Event{Type: history.MapIterationStarted, Name: f.state.Name, Index: index, Previous: previous}
 	r.addLine(group, f.state.Map.Processor, in, index, r.emitAfter(e))
-	if group.canStart() { // behind its line: that runs first
-		r.queue = r.queue[1:]
-		group.queued = false
-		r.enqueue(group)
-	}
 }
 
 // itemInput is what an iteration begins with.
@@ -92,7 +87,7 @@ func (r *Run) itemInput(f, group *frame, index int64) (*data, *failure) {
 		in = valueData(v)
 	}
 	if in.tooBig() {
-		return nil, dataLimit(f)
+		return nil, dataLimit(f.state.Name)
 	}
 	return in, nil
 }
@@ -124,6 +119,9 @@ func (r *Run) mapState(f *frame) *failure {
 		}
 	}
 	list, _ := items.value().([]any)
+	if limit == 0 {
+		limit = inlineConcurrency
+	}
 	group := r.begin(f, int64(len(list)), history.Event{Type: history.MapStateStarted, Length: int64(len(list))})
 	group.limit = limit
 	group.items = r.add(&frame{kind: itemsKind, parent: group.id, input: items}).id
@@ -134,6 +132,9 @@ func (r *Run) mapState(f *frame) *failure {
 	r.enqueue(group)
 	return nil
 }
+
+// inlineConcurrency is how many iterations of an inline Map run at once when MaxConcurrency says nothing.
+const inlineConcurrency = 40
 
 // items is the array that a Map works on.
 func (r *Run) items(f *frame, in *data) (*data, *failure) {
@@ -181,7 +182,6 @@ func (r *Run) noArray(f *frame, in *data) *failure {
 // lineEnded counts a line that reached its end, and keeps its output until the group's end.
 func (r *Run) lineEnded(line *frame) {
 	group := r.frames[line.parent]
-	f := r.frames[group.parent]
 	r.touch(group)
 	group.last = line.last
 	group.running--
@@ -189,7 +189,7 @@ func (r *Run) lineEnded(line *frame) {
 	line.kind, line.phase, line.state, line.vars = doneKind, 0, nil, nil
 	group.keep(line.index, line.input)
 	if group.items != 0 {
-		id := r.emitAfter(history.Event{Type: history.MapIterationSucceeded, Name: f.state.Name, Index: line.index, Previous: line.last})
+		id := r.iteration(history.MapIterationSucceeded, group, line, line.last)
 		if group.ended == group.length {
 			group.last = id
 		}
@@ -223,46 +223,55 @@ func (r *Run) groupEnded(group *frame) {
 		succeeded = history.MapStateSucceeded
 	}
 	f.last = group.last
-	r.emitAfter(history.Event{Type: succeeded, Previous: group.last})
+	id := r.emitAfter(history.Event{Type: succeeded, Previous: group.last})
 	r.dissolve(f)
 	if fail := r.endState(f, valueData(list)); fail != nil {
+		f.last = id
 		r.failState(f, fail)
 	}
 }
 
-// lineFailed hands a line's failure to the state above it.
-func (r *Run) lineFailed(line *frame, fail *failure) {
+// lineFailed hands a line's failure to the state above it. What the failure stops is shown as aborted, all of it after
+// the failing line's last event; a Task counts among it when it had been scheduled.
+func (r *Run) lineFailed(line *frame, fail *failure, scheduled bool) {
 	group := r.frames[line.parent]
 	f := r.frames[group.parent]
-	if group.items != 0 {
-		r.emitAfter(history.Event{Type: history.MapIterationFailed, Name: f.state.Name, Index: line.index, Previous: line.last})
-	}
 	f.last = line.last
-	r.freezeLines(group, line)
+	if group.items != 0 {
+		r.iteration(history.MapIterationFailed, group, line, line.last)
+	}
+	if scheduled && line.state.Type == asl.Task {
+		r.emitAfter(history.Event{Type: history.TaskStateAborted, Previous: line.last})
+	}
+	r.abortLines(group, line, line.last)
 	r.failState(f, fail)
 }
 
-// freezeLines stops the lines of a group beside the one that failed.
-func (r *Run) freezeLines(group, except *frame) {
+func (r *Run) iteration(t history.Type, group, line *frame, previous int64) int64 {
+	name := r.frames[group.parent].state.Name
+	return r.emitAfter(history.Event{Type: t, Name: name, Index: line.index, Previous: previous})
+}
+
+// abortLines stops the lines of a group beside the one that failed.
+func (r *Run) abortLines(group, except *frame, previous int64) {
 	for _, id := range group.lines {
 		line := r.frames[id]
 		if line == nil || line == except || line.kind != lineKind || line.phase == aborted || line.phase == failed {
 			continue
 		}
-		r.abortLine(group, line)
+		r.abortLine(group, line, previous)
 	}
 }
 
-func (r *Run) abortLine(group, line *frame) {
-	if line.group != 0 && line.phase == grouped {
-		r.freezeLines(r.frames[line.group], nil)
+func (r *Run) abortLine(group, line *frame, previous int64) {
+	if group.items != 0 {
+		r.iteration(history.MapIterationAborted, group, line, previous)
+	}
+	if line.phase == grouped {
+		r.abortLines(r.frames[line.group], nil, previous)
 	}
 	if t, ok := abortedEvents[line.state.Type]; ok && line.phase != ready {
-		r.emit(line, history.Event{Type: t})
-	}
-	if group.items != 0 {
-		f := r.frames[group.parent]
-		r.emitAfter(history.Event{Type: history.MapIterationAborted, Name: f.state.Name, Index: line.index, Previous: line.last})
+		r.emitAfter(history.Event{Type: t, Previous: previous})
 	}
 	r.freeze(line)
 }

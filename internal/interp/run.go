@@ -228,7 +228,7 @@ func (r *Run) cut() bool {
 	return r.decision.More
 }
 
-// canGo says that the frame waits for nothing. A group that starts a line goes on behind it in the queue.
+// canGo says that the frame waits for nothing. A group starts all the lines that it may before the first of them runs.
 func (f *frame) canGo() bool {
 	if f.kind == groupKind {
 		return f.canStart()

@@ -25,7 +25,7 @@ func (r *Run) schedule(f *frame) *failure {
 		fail = r.checkResource(f)
 	}
 	if fail == nil && in.tooBig() {
-		fail = dataLimit(f)
+		fail = dataLimit(f.state.Name)
 	}
 	if fail != nil {
 		f.task = nil
@@ -92,10 +92,9 @@ func (r *Run) task(f *frame) Task {
 
 // service is how events name what a Task calls.
 type service struct {
-	kind       resourceKind
-	typ, name  string // TaskScheduled's resourceType and resource
-	submits    bool   // .sync and .waitForTaskToken show TaskSubmitted
-	isActivity bool
+	kind      resourceKind
+	typ, name string // TaskScheduled's resourceType and resource
+	submits   bool   // .sync and .waitForTaskToken show TaskSubmitted
 }
 
 type resourceKind byte
@@ -228,7 +227,7 @@ func (r *Run) taskEnded(t TaskEnded) {
 	}
 	out := &data{v: v, parsed: true, text: t.Output}
 	if out.tooBig() {
-		fail := dataLimit(f)
+		fail := dataLimit(taskSubject(f.state.Resource))
 		r.taskFailed(f, TaskEnded{Error: fail.name, Cause: fail.cause})
 		return
 	}
@@ -237,6 +236,14 @@ func (r *Run) taskEnded(t TaskEnded) {
 		f.task = nil
 		r.failState(f, fail)
 	}
+}
+
+// taskSubject is what the message on a too big result names: a service, or a function or activity by its ARN.
+func taskSubject(resource string) string {
+	if s := serviceOf(resource); s.kind == integration {
+		return s.typ
+	}
+	return resource
 }
 
 // taskEvents are the types of the events that a task of each kind ends with.
@@ -262,10 +269,8 @@ func (r *Run) taskFailed(f *frame, t TaskEnded) {
 // taskTimedOut ends a task that ran, or was silent, for too long.
 func (r *Run) taskTimedOut(f *frame) {
 	r.decision.Stops = append(r.decision.Stops, f.task.id)
-	fail := &failure{name: "States.Timeout"}
-	if t := f.task.timeout; t.IsZero() || t.After(r.now) {
-		fail.name = "States.HeartbeatTimeout"
-	}
+	fail := &failure{name: "States.Timeout"} // a missing heartbeat too: so it was recorded
+	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.now)
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name})
 	r.failState(f, fail)
 }

@@ -104,7 +104,11 @@ func (r *Run) fire(f *frame) {
 
 // close ends the run without an output. Its lines stay, frozen, for a redrive.
 func (r *Run) close(status Status, fail *failure) {
-	root := r.frames[rootFrame]
+	r.closeAfter(status, fail, r.frames[rootFrame].last)
+}
+
+// closeAfter is close for an end that follows an event of another line. An abort and a timeout follow none.
+func (r *Run) closeAfter(status Status, fail *failure, last int64) {
 	e := history.Event{Error: fail.name, Cause: fail.cause}
 	switch status {
 	case TimedOut:
@@ -112,7 +116,7 @@ func (r *Run) close(status Status, fail *failure) {
 	case Aborted:
 		e.Type = history.ExecutionAborted
 	default:
-		e.Type, e.Previous = history.ExecutionFailed, root.last
+		e.Type, e.Previous = history.ExecutionFailed, last
 	}
 	r.emitLast(e)
 	r.head.Status, r.head.StopTime, r.head.Error, r.head.Cause = status, r.now, fail.name, fail.cause
