@@ -29,6 +29,8 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/logs", s.logs)
 	closed.HandleFunc("GET /rayorch/v1/log", s.log)
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
+	closed.HandleFunc("GET /rayorch/v1/left", s.left)
+	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
 		closed.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
@@ -56,9 +54,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) error {
 	if err != nil {
 		return err
 	}
-	// The name makes a second start of the same clean-up, after a restart, harmless.
-	sum := sha256.Sum256([]byte(x.ARN + "#" + strconv.Itoa(x.RedriveCount)))
-	r.Name = fmt.Sprintf("cleanup-%x", sum[:12])
+	r.Name = cleanupName(x.ARN, x.RedriveCount)
 	r.Input = value.Bytes(e.statusEvent(&x))
 	_, err = e.start(ctx, e.birthOf(r.withDefaults()))
 	var exists *AlreadyExistsError

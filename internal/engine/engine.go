@@ -38,6 +38,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Retention is how long a closed execution is kept. Defaults to 90 days, as AWS's; negative keeps for ever.
 	Retention time.Duration
+	// Paused lets every execution that Open finds rest until Resume names it. Defaults to going on with all.
+	Paused bool
 	// HotRuns is how many executions are kept in memory when they are idle. Defaults to 1,024.
 	HotRuns int
 	// LogBytes bounds the log that is kept of one attempt of a task. Defaults to 4 MiB.

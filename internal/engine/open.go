@@ -28,6 +28,7 @@ type Engine struct {
 	activities activities
 	watchers   watchers
 	mapRuns    mapRuns
+	resting    resting
 	express    sync.Map // ARN -> store.ID of what runs in memory
 	logs       *logs
 	counters   counters
@@ -147,10 +148,14 @@ type owed struct {
 	v    []byte
 }
 
-// recover arms the timers of all open runs, and takes up what the former engine owed: tasks, stops, clean-ups, maps.
-func (e *Engine) recover() error {
+// takeUpWhere arms the timers of the open runs that are wanted, and takes up what the former engine owed for them:
+// tasks, stops, clean-ups, maps.
+func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	var unfinished []store.ID
 	err := e.st.Opens(func(id store.ID, v []byte) {
+		if !want(id) {
+			return
+		}
 		o := decodeOpen(v)
 		e.timers.set(id, fromMillis(o.wake))
 		e.counters.open.Add(1)
@@ -163,6 +168,9 @@ func (e *Engine) recover() error {
 	}
 	debts := map[store.ID][]owed{}
 	err = e.st.Owed(func(id store.ID, name string, v []byte) {
+		if !want(id) {
+			return
+		}
 		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})
 	})
 	for id, list := range debts {

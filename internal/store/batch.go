@@ -15,6 +15,9 @@ type Batch struct{ b *pebble.Batch }
 // NewID numbers a new run.
 func (s *Store) NewID() ID { return ID(s.lastID.Add(1)) }
 
+// LastID is the newest id that was given out.
+func (s *Store) LastID() ID { return ID(s.lastID.Load()) }
+
 // NewBatch begins a commit.
 func (s *Store) NewBatch() *Batch { return &Batch{s.db.NewBatch()} }
 

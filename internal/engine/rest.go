@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// resting is what a paused engine has not taken up: every run that was there when it was opened, less those resumed
+// since. Ids grow, so that one number tells the old runs from the new ones.
+type resting struct {
+	mu   sync.Mutex
+	upTo store.ID
+	woke map[store.ID]bool
+}
+
+// take picks a run out of the rest, once.
+func (r *resting) take(id store.ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if id > r.upTo || r.woke[id] {
+		return false
+	}
+	if r.woke == nil {
+		r.woke = map[store.ID]bool{}
+	}
+	r.woke[id] = true
+	return true
+}
+
+// recover takes up what the former engine left, or lets it rest when the engine is paused.
+func (e *Engine) recover() error {
+	if e.c.Paused {
+		e.resting.upTo = e.st.LastID()
+		return nil
+	}
+	return e.takeUpWhere(func(store.ID) bool { return true })
+}
+
+// Resume takes up executions that rest since a paused Open, with their clean-ups; with none named, all of them. It is
+// no error to name one that does not rest.
+func (e *Engine) Resume(_ context.Context, arns ...string) error {
+	wanted := map[store.ID]bool{}
+	if len(arns) == 0 {
+		return e.takeUpWhere(func(id store.ID) bool {
+			wanted[id] = wanted[id] || e.resting.take(id)
+			return wanted[id]
+		})
+	}
+	for _, arn := range arns {
+		ids, err := e.withCleanup(arn)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if e.resting.take(id) {
+				wanted[id] = true
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return e.takeUpWhere(func(id store.ID) bool { return wanted[id] })
+}
+
+// Left counts what is still to be done outside for an execution: tasks at work, stops that nobody has confirmed, and the
+// same for its clean-up. Of a closed execution, 0 says that nothing of it runs any more.
+func (e *Engine) Left(arn string) (int, error) {
+	ids, err := e.withCleanup(arn)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	err = e.st.Owed(func(id store.ID, _ string, _ []byte) {
+		for _, want := range ids {
+			if id == want {
+				n++
+			}
+		}
+	})
+	for _, id := range ids[1:] {
+		x, derr := e.describe(id)
+		if derr == nil && !x.Closed() {
+			n++
+		}
+		err = errors.Join(err, derr)
+	}
+	return n, err
+}
+
+// withCleanup is the run of an execution and, where it has been started, the one of its clean-up.
+func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
+	id, err := e.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	ids := []store.ID{id}
+	x, err := e.describe(id)
+	if err != nil || x.Cleanup == "" {
+		return ids, err
+	}
+	machine := strings.Replace(x.Cleanup, ":stateMachine:", ":execution:", 1)
+	cleanup, err := e.find(machine + ":" + cleanupName(x.ARN, x.RedriveCount))
+	if errors.Is(err, ErrExecutionDoesNotExist) {
+		return ids, nil
+	}
+	return append(ids, cleanup), err
+}
+
+// cleanupName makes a second start of the same clean-up, after a restart, harmless.
+func cleanupName(arn string, redrives int) string {
+	sum := sha256.Sum256([]byte(arn + "#" + strconv.Itoa(redrives)))
+	return fmt.Sprintf("cleanup-%x", sum[:12])
+}
