@@ -1,0 +1,72 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// drawMermaid draws a Mermaid flowchart; what contains others is a subgraph.
+func drawMermaid(g *Graph) []byte {
+	m := &mermaid{}
+	m.b.WriteString("flowchart TD\n")
+	m.graph(g, "  ")
+	return m.b.Bytes()
+}
+
+type mermaid struct {
+	b    bytes.Buffer
+	next int
+}
+
+func (m *mermaid) graph(g *Graph, indent string) {
+	ids := make([]string, len(g.Nodes))
+	for i, n := range g.Nodes {
+		ids[i] = fmt.Sprintf("n%d", m.next)
+		m.next++
+		m.node(n, ids[i], indent)
+	}
+	for _, e := range g.Edges {
+		arrow := "-->"
+		if e.Dashed {
+			arrow = "-.->"
+		}
+		if e.Label != "" {
+			arrow += "|" + mermaidText(e.Label) + "|"
+		}
+		fmt.Fprintf(&m.b, "%s%s %s %s\n", indent, ids[e.From], arrow, ids[e.To])
+	}
+}
+
+func (m *mermaid) node(n *Node, id, indent string) {
+	label := `"` + mermaidText(n.Name) + `"`
+	if n.Detail != "" {
+		label = `"` + mermaidText(n.Name) + "<br/>" + mermaidText(n.Detail) + `"`
+	}
+	if len(n.Inside) == 0 {
+		open, end := "[", "]"
+		if n.Kind == "Choice" {
+			open, end = "{", "}"
+		}
+		fmt.Fprintf(&m.b, "%s%s%s%s%s\n", indent, id, open, label, end)
+		return
+	}
+	fmt.Fprintf(&m.b, "%ssubgraph %s[%s]\n", indent, id, label)
+	for _, inside := range n.Inside {
+		m.graph(inside, indent+"  ")
+	}
+	fmt.Fprintf(&m.b, "%send\n", indent)
+}
+
+// mermaidText writes as entities what Mermaid would take as its own.
+func mermaidText(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strings.ContainsRune("\"#;<>&|[]{}()`\\", r) || r < ' ' {
+			fmt.Fprintf(&b, "#%d;", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

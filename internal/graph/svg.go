@@ -1,0 +1,122 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// style holds both colour schemes: the drawing has no background of its own.
+const style = `<style>
+text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}
+.kind,.detail,.label{font-size:11px;fill:#616e7c}
+.box{fill:#fff;stroke:#9aa5b1}
+.group{fill:#9aa5b114;stroke:#9aa5b1;stroke-dasharray:4 3}
+.ray{stroke:#0b7285}.job{stroke:#5f3dc4}.Task{stroke:#0b7285}.Choice{stroke:#b35c00}.Fail{stroke:#c92a2a}.Succeed{stroke:#2b8a3e}
+.way{fill:none;stroke:#616e7c}
+.failed{stroke-dasharray:3 3}
+.head{fill:#616e7c}
+@media (prefers-color-scheme:dark){
+text{fill:#e4e7eb}
+.kind,.detail,.label{fill:#9aa5b1}
+.box{fill:#1f2933;stroke:#7b8794}
+.ray{stroke:#3bc9db}.job{stroke:#b197fc}.Task{stroke:#3bc9db}.Choice{stroke:#ffa94d}.Fail{stroke:#ff8787}.Succeed{stroke:#69db7c}
+.way{stroke:#9aa5b1}
+.head{fill:#9aa5b1}
+}
+</style>
+<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>
+`
+
+func drawSVG(g *Graph) []byte {
+	p := lay(g)
+	s := &svg{}
+	w, h := number(p.w+2*padding), number(p.h+2*padding)
+	fmt.Fprintf(&s.b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img">`, w, h, w, h)
+	fmt.Fprintf(&s.b, "\n<title>%s</title>\n%s", escape(g.Name), style)
+	s.picture(p, padding, padding)
+	s.b.WriteString("</svg>\n")
+	return s.b.Bytes()
+}
+
+type svg struct{ b bytes.Buffer }
+
+func (s *svg) picture(p *picture, x, y float64) {
+	for _, w := range p.ways {
+		s.way(w, x, y)
+	}
+	for _, b := range p.boxes {
+		if b.node != nil {
+			s.box(b, x+b.x, y+b.y)
+		}
+	}
+}
+
+func (s *svg) box(b *box, x, y float64) {
+	n, class, middle := b.node, "box", x+b.w/2
+	if len(b.inside) > 0 {
+		class = "group"
+	}
+	fmt.Fprintf(&s.b, `<g><title>%s</title><rect class="%s %s" x="%s" y="%s" width="%s" height="%s" rx="6"/>`,
+		escape(nodeLine(n)), class, escape(n.Kind), number(x), number(y), number(b.w), number(b.h))
+	fmt.Fprintf(&s.b, `<text x="%s" y="%s" text-anchor="middle">%s<tspan class="kind" dx="6">%s</tspan></text>`,
+		number(middle), number(y+21), escape(n.Name), escape(n.Kind))
+	if n.Detail != "" {
+		fmt.Fprintf(&s.b, `<text class="detail" x="%s" y="%s" text-anchor="middle">%s</text>`,
+			number(middle), number(y+21+lineHeight), escape(shorten(n.Detail)))
+	}
+	s.b.WriteString("</g>\n")
+	for _, p := range b.inside {
+		s.picture(p, x+p.x, y+p.y)
+	}
+}
+
+// way draws an edge as curves from layer to layer, straight past the boxes of each.
+func (s *svg) way(w way, x, y float64) {
+	var d strings.Builder
+	first := w.via[0]
+	px, py := x+first.x+first.w/2, y+first.y+first.h
+	fmt.Fprintf(&d, "M%s %s", number(px), number(py))
+	for _, b := range w.via[1:] {
+		nx, ny := x+b.x+b.w/2, y+b.y
+		half := (py + ny) / 2
+		fmt.Fprintf(&d, "C%s %s %s %s %s %s", number(px), number(half), number(nx), number(half), number(nx), number(ny))
+		px, py = nx, ny
+		if b.node == nil {
+			py = ny + b.h
+			fmt.Fprintf(&d, "V%s", number(py))
+		}
+	}
+	class, marker := "way", "marker-end"
+	if w.edge.Dashed {
+		class += " failed"
+	}
+	if w.back {
+		marker = "marker-start"
+	}
+	fmt.Fprintf(&s.b, `<path class="%s" d="%s" %s="url(#head)"/>`+"\n", class, d.String(), marker)
+	if w.edge.Label != "" {
+		to := w.via[1]
+		fmt.Fprintf(&s.b, `<text class="label" x="%s" y="%s">%s</text>`+"\n",
+			number(x+to.x+to.w/2+5), number(y+to.y-8), escape(w.edge.Label))
+	}
+}
+
+// number writes pixels to a tenth, the same on every machine.
+func number(f float64) string {
+	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0")
+}
+
+var entities = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;")
+
+// escape writes text for XML, which has no place for control characters.
+func escape(s string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0xFFFE || r == 0xFFFF {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	return entities.Replace(clean)
+}
