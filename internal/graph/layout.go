@@ -7,14 +7,12 @@ import (
 
 // Sizes of the drawing, in pixels.
 const (
-	charWidth  = 7.0
-	nodeHeight = 34.0
-	lineHeight = 15.0
+	charWidth  = 7.3
+	nodeHeight = 46.0
 	minWidth   = 90.0
 	gapX       = 26.0
 	gapY       = 38.0
 	padding    = 14.0
-	headHeight = 24.0
 	waySize    = 8.0 // the width of a place where an edge passes a layer
 	sweeps     = 4
 )
@@ -66,19 +64,12 @@ func lay(g *Graph) *picture {
 // sized is a node's box: as large as its text, or as what it contains.
 func sized(n *Node) *box {
 	b := &box{node: n, h: nodeHeight}
-	width := max(utf8.RuneCountInString(n.Name)+utf8.RuneCountInString(n.Kind)+2, utf8.RuneCountInString(shorten(n.Detail)))
+	width := max(utf8.RuneCountInString(n.Name), utf8.RuneCountInString(second(n)))
 	b.w = max(minWidth, float64(width)*charWidth+2*padding)
-	if n.Detail != "" {
-		b.h += lineHeight
-	}
 	if len(n.Inside) == 0 {
 		return b
 	}
-	top := headHeight + padding
-	if n.Detail != "" {
-		top += lineHeight
-	}
-	x, tallest := padding, 0.0
+	top, x, tallest := nodeHeight, padding, 0.0
 	for _, g := range n.Inside {
 		p := lay(g)
 		p.x, p.y = x, top
@@ -92,6 +83,14 @@ func sized(n *Node) *box {
 	}
 	b.w, b.h = max(b.w, x), top+tallest+padding
 	return b
+}
+
+// second is a node's second line.
+func second(n *Node) string {
+	if n.Detail == "" {
+		return n.Kind
+	}
+	return n.Kind + ": " + shorten(n.Detail)
 }
 
 const longest = 60

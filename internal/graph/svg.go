@@ -10,16 +10,16 @@ import (
 // style holds both colour schemes: the drawing has no background of its own.
 const style = `<style>
 text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2933}
-.kind,.detail,.label{font-size:11px;fill:#616e7c}
+.detail,.label{font-size:11px;fill:#616e7c}
 .box{fill:#fff;stroke:#9aa5b1}
-.group{fill:#9aa5b114;stroke:#9aa5b1;stroke-dasharray:4 3}
+.group{fill:#9aa5b1;fill-opacity:.1;stroke:#9aa5b1;stroke-dasharray:4 3}
 .ray{stroke:#0b7285}.job{stroke:#5f3dc4}.Task{stroke:#0b7285}.Choice{stroke:#b35c00}.Fail{stroke:#c92a2a}.Succeed{stroke:#2b8a3e}
 .way{fill:none;stroke:#616e7c}
 .failed{stroke-dasharray:3 3}
 .head{fill:#616e7c}
 @media (prefers-color-scheme:dark){
 text{fill:#e4e7eb}
-.kind,.detail,.label{fill:#9aa5b1}
+.detail,.label{fill:#9aa5b1}
 .box{fill:#1f2933;stroke:#7b8794}
 .ray{stroke:#3bc9db}.job{stroke:#b197fc}.Task{stroke:#3bc9db}.Choice{stroke:#ffa94d}.Fail{stroke:#ff8787}.Succeed{stroke:#69db7c}
 .way{stroke:#9aa5b1}
@@ -60,13 +60,9 @@ func (s *svg) box(b *box, x, y float64) {
 	}
 	fmt.Fprintf(&s.b, `<g><title>%s</title><rect class="%s %s" x="%s" y="%s" width="%s" height="%s" rx="6"/>`,
 		escape(nodeLine(n)), class, escape(n.Kind), number(x), number(y), number(b.w), number(b.h))
-	fmt.Fprintf(&s.b, `<text x="%s" y="%s" text-anchor="middle">%s<tspan class="kind" dx="6">%s</tspan></text>`,
-		number(middle), number(y+21), escape(n.Name), escape(n.Kind))
-	if n.Detail != "" {
-		fmt.Fprintf(&s.b, `<text class="detail" x="%s" y="%s" text-anchor="middle">%s</text>`,
-			number(middle), number(y+21+lineHeight), escape(shorten(n.Detail)))
-	}
-	s.b.WriteString("</g>\n")
+	fmt.Fprintf(&s.b, `<text x="%s" y="%s" text-anchor="middle">%s</text>`, number(middle), number(y+20), escape(n.Name))
+	fmt.Fprintf(&s.b, `<text class="detail" x="%s" y="%s" text-anchor="middle">%s</text></g>`+"\n",
+		number(middle), number(y+36), escape(second(n)))
 	for _, p := range b.inside {
 		s.picture(p, x+p.x, y+p.y)
 	}
