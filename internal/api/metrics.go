@@ -23,7 +23,7 @@ type series struct {
 	duration prometheus.Observer
 }
 
-func newMetrics(*engine.Engine) *metrics {
+func newMetrics(e *engine.Engine) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -36,7 +36,7 @@ func newMetrics(*engine.Engine) *metrics {
 		byAction: map[string]series{},
 	}
 	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), engineMetrics{e})
 	for name := range actions {
 		m.byAction[name] = series{m.requests.WithLabelValues(name, "ok"), m.duration.WithLabelValues(name)}
 	}
@@ -55,4 +55,42 @@ func (m *metrics) request(a *action, code string, took time.Duration) {
 	} else {
 		m.requests.WithLabelValues(a.name, code).Inc()
 	}
+}
+
+// engineMetrics shows the engine's own counts when they are asked for.
+type engineMetrics struct{ e *engine.Engine }
+
+var (
+	closedExecutions = prometheus.NewDesc("rayorch_executions_closed_total", "Executions that ended, by status.", []string{"status"}, nil)
+	startedTotal     = prometheus.NewDesc("rayorch_executions_started_total", "Executions that were started.", nil, nil)
+	eventsTotal      = prometheus.NewDesc("rayorch_events_total", "Events written to histories.", nil, nil)
+	commitsTotal     = prometheus.NewDesc("rayorch_commits_total", "Commits to the store.", nil, nil)
+	tasksTotal       = prometheus.NewDesc("rayorch_tasks_total", "Attempts of tasks handed to runners.", nil, nil)
+	openExecutions   = prometheus.NewDesc("rayorch_executions_open", "Executions that have not ended.", nil, nil)
+	runningTasks     = prometheus.NewDesc("rayorch_tasks_running", "Tasks that are with a runner.", nil, nil)
+	armedTimers      = prometheus.NewDesc("rayorch_timers", "Timers that are armed.", nil, nil)
+	hotExecutions    = prometheus.NewDesc("rayorch_executions_in_memory", "Executions that are held in memory.", nil, nil)
+)
+
+// Describe lists what Collect gives.
+func (m engineMetrics) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, to) }
+
+// Collect reads the counts.
+func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
+	now := m.e.Metrics()
+	send := func(kind prometheus.ValueType, d *prometheus.Desc, n int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
+	}
+	send(prometheus.CounterValue, startedTotal, now.Started)
+	send(prometheus.CounterValue, closedExecutions, now.Succeeded, engine.Succeeded)
+	send(prometheus.CounterValue, closedExecutions, now.Failed, engine.Failed)
+	send(prometheus.CounterValue, closedExecutions, now.TimedOut, engine.TimedOut)
+	send(prometheus.CounterValue, closedExecutions, now.Aborted, engine.Aborted)
+	send(prometheus.CounterValue, eventsTotal, now.Events)
+	send(prometheus.CounterValue, commitsTotal, now.Commits)
+	send(prometheus.CounterValue, tasksTotal, now.Tasks)
+	send(prometheus.GaugeValue, openExecutions, now.OpenRuns)
+	send(prometheus.GaugeValue, runningTasks, now.RunningTasks)
+	send(prometheus.GaugeValue, armedTimers, now.Timers)
+	send(prometheus.GaugeValue, hotExecutions, now.HotRuns)
 }

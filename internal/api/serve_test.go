@@ -13,6 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
 )
 
 // newServer makes an engine of its own, in memory, with an API over it.
@@ -20,8 +21,10 @@ func newServer(t testing.TB, account string, change func(*api.Config)) *httptest
 	t.Helper()
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	sdk := api.NewSDKTasks()
 	eng, err := engine.Open(context.Background(), engine.Config{
 		Dir: "state", FS: vfs.NewMem(), Account: account, Logger: quiet,
+		Runners: map[string]task.Runner{api.SDKPrefix: sdk},
 		Machines: func(s *store.Store) engine.Machines {
 			var err error
 			if cat, err = catalog.Open(catalog.Config{Docs: s, Account: account}); err != nil {
@@ -33,7 +36,7 @@ func newServer(t testing.TB, account string, change func(*api.Config)) *httptest
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := api.Config{Engine: eng, Catalog: cat, Logger: quiet, Version: "test"}
+	c := api.Config{Engine: eng, Catalog: cat, Logger: quiet, SDK: sdk, Version: "test"}
 	if change != nil {
 		change(&c)
 	}

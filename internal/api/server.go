@@ -29,6 +29,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
+	// SDK, when it is given, runs the engine's aws-sdk:sfn tasks against this server.
+	SDK *SDKTasks
 	// Version is shown by /rayorch/v1/info.
 	Version string
 	// Pprof serves /debug/pprof/. Defaults to off.
@@ -58,6 +60,9 @@ func New(c Config) *Server {
 		s.hosts[h] = true
 	}
 	s.extras = s.newExtras()
+	if c.SDK != nil {
+		c.SDK.bind(s)
+	}
 	return s
 }
 

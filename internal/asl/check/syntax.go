@@ -91,7 +91,10 @@ func (s *syntax) scan() {
 			s.entry(&open)
 		}
 	}
-	if s.space(); !s.failed() && !s.atEnd() {
+	if s.failed() {
+		return
+	}
+	if s.space(); !s.atEnd() { // there is more text after the value
 		s.value(&open)
 	}
 }

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// SDKPrefix is what the resources begin with that SDKTasks acts for.
+const SDKPrefix = "arn:aws:states:::aws-sdk:sfn:"
+
+// SDKTasks runs Tasks that call the Step Functions API itself, such as aws-sdk:sfn:sendTaskSuccess: it calls the actions of
+// the server that it is given to (Config.SDK). The engine needs its runners before there is a server, so tasks that are
+// taken up again wait for one.
+type SDKTasks struct {
+	server *Server
+	bound  chan struct{}
+}
+
+// NewSDKTasks makes a runner that has no server yet.
+func NewSDKTasks() *SDKTasks { return &SDKTasks{bound: make(chan struct{})} }
+
+func (t *SDKTasks) bind(s *Server) {
+	t.server = s
+	close(t.bound)
+}
+
+// Run calls one action. The keys of SDK integrations are the API's with a capital first letter.
+func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
+	select {
+	case <-t.bound:
+	case <-ctx.Done():
+		return task.Result{}
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(req.Resource, SDKPrefix), ".")
+	a := actions[upperFirst(name)]
+	if a == nil {
+		return task.Fail("States.Runtime", "The resource provided "+req.Resource+" is not recognized")
+	}
+	in, err := value.ParseObject(req.Input)
+	if err != nil {
+		return task.Fail("Sfn.ValidationException", err.Error())
+	}
+	call, _ := toAPI(in).(*value.Object)
+	if err := a.input.check(call); err != nil {
+		return t.failed(ctx, a, err)
+	}
+	out, err := a.run(t.server, ctx, call)
+	if err != nil {
+		return t.failed(ctx, a, err)
+	}
+	return task.Result{Output: value.Bytes(fromAPI("", out))}
+}
+
+// failed names an error as SDK integrations do.
+func (t *SDKTasks) failed(ctx context.Context, a *action, err error) task.Result {
+	var f *fault
+	if f = t.server.fault(ctx, a, err); errors.Is(context.Cause(ctx), task.ErrAbandon) {
+		return task.Result{}
+	}
+	code := strings.TrimSuffix(f.Code, "Exception") + "Exception"
+	return task.Fail("Sfn."+code, f.Message+" (Service: Sfn, Status Code: 400, Request ID: "+requestID()+")")
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return string(unicode.ToUpper(rune(s[0]))) + s[1:]
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return string(unicode.ToLower(rune(s[0]))) + s[1:]
+}
+
+// payloadMembers are texts of the API that hold JSON: a task may give the JSON itself.
+var payloadMembers = map[string]bool{"input": true, "output": true, "definition": true}
+
+func toAPI(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = toAPI(item)
+		}
+		return out
+	case *value.Object:
+		out := value.NewObject(v.Len())
+		for i := range v.Len() {
+			key, item := v.At(i)
+			key = lowerFirst(key)
+			if _, isText := item.(string); payloadMembers[key] && !isText && item != nil {
+				out.Set(key, value.Text(item))
+			} else {
+				out.Set(key, toAPI(item))
+			}
+		}
+		return out
+	}
+	return v
+}
+
+func fromAPI(name string, v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = fromAPI("", item)
+		}
+		return out
+	case value.Number:
+		if strings.HasSuffix(name, "Date") || name == "timestamp" {
+			return time.UnixMilli(int64(v.Float64()*1000 + 0.5)).UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+	case *value.Object:
+		out := value.NewObject(v.Len())
+		for i := range v.Len() {
+			key, item := v.At(i)
+			out.Set(upperFirst(key), fromAPI(key, item))
+		}
+		return out
+	}
+	return v
+}
