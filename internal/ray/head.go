@@ -116,7 +116,7 @@ func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	state := State{Python: python.Path, RayVersion: python.RayVersion, Mark: "RAYORCH_RAY=" + rand.Text(), Started: time.Now()}
 	var err error
 	// Short, as Ray makes sockets below it whose paths may have 107 bytes; and private.
-	if state.TempDir, err = os.MkdirTemp("/tmp", "rayorch-"); err != nil {
+	if state.TempDir, err = os.MkdirTemp("/tmp", "rayorch-ray-"); err != nil {
 		return state, err
 	}
 	if !h.NoToken {
@@ -340,7 +340,7 @@ func (h *Head) clear(state State) error {
 
 // removeTemp removes only what launch can have made.
 func removeTemp(dir string) error {
-	if matched, _ := filepath.Match("/tmp/rayorch-*", dir); !matched {
+	if matched, _ := filepath.Match("/tmp/rayorch-ray-*", dir); !matched {
 		return nil
 	}
 	return os.RemoveAll(dir)

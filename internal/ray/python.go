@@ -101,15 +101,15 @@ func (f PythonFinder) Get(ctx context.Context) (Python, error) {
 	if f.Venv == "" {
 		return Python{}, errors.New("no python with ray was found: run pip install 'ray[default]', or set RAYORCH_PYTHON")
 	}
-	base, err := f.base(ctx)
+	base, err := f.Base(ctx)
 	if err != nil {
 		return Python{}, err
 	}
 	return f.make(ctx, base)
 }
 
-// base finds a Python, with or without Ray.
-func (f PythonFinder) base(ctx context.Context) (string, error) {
+// Base finds a Python, with or without Ray.
+func (f PythonFinder) Base(ctx context.Context) (string, error) {
 	for _, c := range f.candidates() {
 		const check = "import sys; sys.exit(sys.version_info < (3, 10))"
 		if isFile(c.path) && pythonCommand(ctx, c.path, "-c", check).Run() == nil {

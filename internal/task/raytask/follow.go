@@ -11,6 +11,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
 // restWait bounds how long the end of a log may take that Ray should have by then.
@@ -107,17 +108,22 @@ func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result 
 func (a *attempt) tail(ctx context.Context) (stop func()) {
 	var before logged
 	a.recorded(keyLogged, &before)
-	a.log.source = a.cluster.client.NewLog(a.args.SubmissionID, before.Lines, a.log.line)
-	ctx, cancel := context.WithCancel(ctx)
+	kept, due := before.Lines, time.Now().Add(keepLinesEvery)
+	a.lines = a.cluster.client.NewLog(a.args.SubmissionID, before.Lines, func(line string) {
+		a.log.Line(line)
+		if now := time.Now(); now.After(due) {
+			kept, due = a.lines.Seen(), now.Add(keepLinesEvery)
+			_ = a.keep(keyLogged, logged{kept})
+		}
+	})
+	tailing, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
-	a.log.due = func() { _ = a.keep(keyLogged, logged{a.log.source.Seen()}) }
-	done.Go(func() { _ = a.log.source.Tail(ctx) }) // what it misses, Rest brings
+	done.Go(func() { _ = a.lines.Tail(tailing) }) // what it misses, Rest brings
 	return func() {
 		cancel()
 		done.Wait()
-		a.log.due = nil
-		if a.log.source.Seen() > before.Lines {
-			_ = a.keep(keyLogged, logged{a.log.source.Seen()})
+		if ctx.Err() != nil && a.lines.Seen() > kept {
+			_ = a.keep(keyLogged, logged{a.lines.Seen()})
 		}
 	}
 }
@@ -126,7 +132,7 @@ func (a *attempt) tail(ctx context.Context) (stop func()) {
 func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	restCtx, cancel := context.WithTimeout(ctx, restWait)
 	defer cancel()
-	restErr := ray.Retry(restCtx, restWait, func(ctx context.Context) error { return a.log.source.Rest(ctx, job) })
+	restErr := ray.Retry(restCtx, restWait, func(ctx context.Context) error { return a.readEnd(ctx, job) })
 	switch job.Status {
 	case ray.Succeeded:
 		if restErr != nil {
@@ -134,12 +140,33 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 		}
 		return a.succeeded(job)
 	case ray.Stopped:
-		return task.Fail(task.RayJobStopped, a.log.cause(job, "somebody stopped the job"))
+		return task.Fail(task.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
 	}
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
-		return task.Fail(task.RayPendingTimeout, job.Message)
+		return task.Fail(task.RayPendingTimeout, why(job, "the job did not start in time"))
 	}
-	return task.Fail(task.RayJobFailed, a.log.cause(job, "the job failed"))
+	return task.Fail(task.RayJobFailed, a.log.Cause(why(job, "the job failed")))
+}
+
+// readEnd reads the rest of the log. A former process may have passed on the last lines: then they are read once more, for
+// the output and the cause alone.
+func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
+	if err := a.lines.Rest(ctx, job); err != nil {
+		return err
+	}
+	if _, ok := a.req.Records[keyLogged]; !ok {
+		return nil
+	}
+	last, err := a.cluster.client.LastLines(ctx, job, 2*joblog.LastLines)
+	if err != nil {
+		return err
+	}
+	a.log = joblog.New(nil, a.log.Hide)
+	a.log.Skip = ofRay(a.args)
+	for _, line := range last {
+		a.log.Line(line)
+	}
+	return nil
 }
 
 // Output is the result of submitJob.sync.
@@ -157,7 +184,7 @@ type Output struct {
 }
 
 func (a *attempt) succeeded(job ray.Job) task.Result {
-	output, err := a.log.output()
+	output, err := a.log.Output()
 	if err != nil {
 		return task.Fail(task.RayJobFailed, err.Error())
 	}

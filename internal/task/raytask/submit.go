@@ -9,6 +9,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
 // The records of an attempt.
@@ -43,10 +44,10 @@ type attempt struct {
 	req     *task.Request
 	args    *Arguments
 	env     map[string]any
-	hide    *redactor
 	cluster *cluster
 	intent  intent
-	log     *jobLog
+	log     *joblog.Log
+	lines   *ray.Log // where the log's lines come from
 }
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
@@ -59,7 +60,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 		a.interrupted(ctx)
 		return task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
 	}
-	result.Cause = a.hide.text(result.Cause)
+	result.Cause = a.log.Hide.Text(result.Cause)
 	return result
 }
 
@@ -71,8 +72,8 @@ func (a *attempt) prepare() (err error) {
 	if a.env, secrets, err = a.args.environment(a.r.cfg.Getenv); err != nil {
 		return err
 	}
-	a.hide = newRedactor(secrets)
-	a.log = newJobLog(a.req.Log, a.hide, a.args)
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log.Skip = ofRay(a.args)
 	return nil
 }
 

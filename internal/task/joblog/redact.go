@@ -1,17 +1,18 @@
-package raytask
+package joblog
 
 import (
 	"encoding/json"
 	"strings"
 )
 
-// redactor hides the values of secrets in whatever the job says.
-type redactor struct{ hidden *strings.Replacer }
+// Redactor hides the values of secrets in whatever a job says. The zero value hides nothing.
+type Redactor struct{ hidden *strings.Replacer }
 
 // Shorter values would blot out half of any text, and are no secrets.
 const shortestSecret = 4
 
-func newRedactor(secrets []string) *redactor {
+// NewRedactor hides each secret in the forms in which it shows.
+func NewRedactor(secrets []string) Redactor {
 	var pairs []string
 	for _, secret := range secrets {
 		for _, form := range forms(secret) {
@@ -20,14 +21,14 @@ func newRedactor(secrets []string) *redactor {
 			}
 		}
 	}
-	return &redactor{strings.NewReplacer(pairs...)}
+	return Redactor{strings.NewReplacer(pairs...)}
 }
 
-// forms are those in which a secret shows: as it is, as JSON has it, and its lines one by one, as logs are lines.
+// forms are the secret as it is, as JSON has it, and its lines one by one, as logs are lines.
 func forms(secret string) []string {
 	all := []string{secret}
 	if quoted, err := json.Marshal(secret); err == nil {
-		all = append(all, strings.Trim(string(quoted), `"`))
+		all = append(all, string(quoted[1:len(quoted)-1]))
 	}
 	for line := range strings.Lines(secret) {
 		all = append(all, strings.TrimSpace(line))
@@ -35,8 +36,9 @@ func forms(secret string) []string {
 	return all
 }
 
-func (r *redactor) text(s string) string {
-	if r == nil {
+// Text is s without the secrets.
+func (r Redactor) Text(s string) string {
+	if r.hidden == nil {
 		return s
 	}
 	return r.hidden.Replace(s)

@@ -1,0 +1,119 @@
+package proctask
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Arguments are what a definition gives to process:run.sync.
+type Arguments struct {
+	ID             string               `json:"Id"`
+	Command        []string             `json:"Command"`
+	Shell          string               `json:"Shell"`
+	Dir            string               `json:"Dir"`
+	Environment    map[string]string    `json:"Environment"`
+	SecretEnv      map[string]SecretRef `json:"SecretEnv"`
+	TimeoutSeconds *float64             `json:"TimeoutSeconds"`
+	Metadata       map[string]string    `json:"Metadata"`
+}
+
+// SecretRef says where a secret's value is found at the last moment.
+type SecretRef struct {
+	Env string `json:"Env"` // a variable of the engine's own environment
+}
+
+var (
+	processID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+func parseArguments(input []byte) (*Arguments, error) {
+	var a Arguments
+	if err := decodeStrict(input, &a); err != nil {
+		return nil, fmt.Errorf("the arguments of process:run.sync: %w", err)
+	}
+	return &a, a.check()
+}
+
+func decodeStrict(input []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(input))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("one JSON object is expected")
+	}
+	return nil
+}
+
+func (a *Arguments) check() error {
+	switch {
+	case !processID.MatchString(a.ID):
+		return fmt.Errorf("Id %q must be a DNS label of at most 63 characters", a.ID)
+	case (len(a.Command) == 0) == (a.Shell == ""):
+		return errors.New("either Command, a list, or Shell, a text, is expected")
+	case a.Dir != "" && !filepath.IsAbs(a.Dir):
+		return fmt.Errorf("Dir %q must be an absolute path", a.Dir)
+	case a.TimeoutSeconds != nil && (*a.TimeoutSeconds <= 0 || math.IsNaN(*a.TimeoutSeconds)):
+		return errors.New("TimeoutSeconds must be more than 0")
+	case slices.ContainsFunc(append([]string{a.Shell, a.Dir}, a.Command...), func(s string) bool { return strings.Contains(s, "\x00") }):
+		return errors.New("a command must not contain the character 0")
+	}
+	return a.checkEnvironment()
+}
+
+func (a *Arguments) checkEnvironment() error {
+	for name, v := range a.Environment {
+		if !envName.MatchString(name) || strings.Contains(v, "\x00") {
+			return fmt.Errorf("Environment %q must name a variable, with a value without the character 0", name)
+		}
+	}
+	for name, ref := range a.SecretEnv {
+		if !envName.MatchString(name) || ref.Env == "" {
+			return fmt.Errorf("SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
+		}
+	}
+	return nil
+}
+
+func (a *Arguments) timeout() time.Duration {
+	if a.TimeoutSeconds == nil {
+		return 0
+	}
+	return time.Duration(min(*a.TimeoutSeconds, 100*365*24*3600) * float64(time.Second))
+}
+
+func (a *Arguments) argv() []string {
+	if a.Shell != "" {
+		return []string{"/bin/sh", "-c", a.Shell}
+	}
+	return a.Command
+}
+
+// environment is ours, the given one over it, and the secrets over both.
+func (a *Arguments) environment(getenv func(string) string) (env, secrets []string, err error) {
+	env = os.Environ()
+	for name, v := range a.Environment {
+		env = append(env, name+"="+v)
+	}
+	for name, ref := range a.SecretEnv {
+		secret := getenv(ref.Env)
+		if secret == "" {
+			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
+		}
+		env = append(env, name+"="+secret)
+		secrets = append(secrets, secret)
+	}
+	return env, secrets, nil
+}

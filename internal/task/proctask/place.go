@@ -1,0 +1,180 @@
+package proctask
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/proc"
+)
+
+// place is a process's directory. Each file is written once, whole:
+//
+//	command   what is to run, without its environment, to tell another command of the same id
+//	claimed   a supervisor has taken the work: no other one starts it, ever
+//	process   pid and start time
+//	log       what the process prints
+//	output    where RAYORCH_OUTPUT points
+//	stop      somebody asked for its end
+//	exit      how it ended
+//	lock      held by the supervisor as long as it lives
+type place string
+
+func (p place) id() string              { return filepath.Base(string(p)) }
+func (p place) path(name string) string { return filepath.Join(string(p), name) }
+func (p place) has(name string) bool    { _, err := os.Stat(p.path(name)); return err == nil }
+func (p place) ended() bool             { return p.has("exit") }
+
+// mark stands in the environment of the process and all that it starts.
+func (p place) mark() string { return "RAYORCH_PROCESS=" + string(p) }
+
+// started is the process as its supervisor noted it.
+type started struct {
+	Process   proc.ID
+	StartTime int64 // milliseconds since 1970
+}
+
+// exit is how a process ended. Error is set when it could not be started.
+type exit struct {
+	ExitCode  int
+	Signal    string
+	StartTime int64
+	EndTime   int64
+	Error     string
+}
+
+func (p place) process() (started, bool) {
+	var s started
+	return s, p.read("process", &s)
+}
+
+func (p place) exit() (exit, bool) {
+	var e exit
+	return e, p.read("exit", &e)
+}
+
+func (p place) read(name string, into any) bool {
+	data, err := os.ReadFile(p.path(name))
+	return err == nil && json.Unmarshal(data, into) == nil
+}
+
+// write puts a file on disk, whole, before anybody sees it.
+func (p place) write(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	temp := p.path(name + ".new")
+	file, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, p.path(name)); err != nil {
+		return err
+	}
+	return p.sync()
+}
+
+func (p place) sync() error {
+	dir, err := os.Open(string(p))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// lock takes the supervisor's lock, or says that another process has it.
+func (p place) lock() (*os.File, bool, error) {
+	file, err := os.OpenFile(p.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, false, err
+	}
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return file, true, nil
+	}
+	_ = file.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, false, nil
+	}
+	return nil, false, err
+}
+
+// supervised tells whether a supervisor lives.
+func (p place) supervised() bool {
+	file, free, err := p.lock()
+	if free {
+		_ = file.Close()
+	}
+	return err == nil && !free
+}
+
+const confirmWait = 5 * time.Second
+
+// stop ends the process and whatever it started, and confirms that nothing is left.
+func (p place) stop(grace time.Duration) error {
+	if err := p.write("stop", struct{}{}); err != nil {
+		return err
+	}
+	p.awaitProcess()
+	s, _ := p.process()
+	tree, err := proc.Tree(s.Process, p.mark())
+	if err != nil {
+		return err
+	}
+	if s.Process.Alive() {
+		_ = syscall.Kill(-s.Process.PID, syscall.SIGTERM)
+	}
+	left := proc.Gone(tree, grace)
+	late, _ := proc.Tree(s.Process, p.mark())
+	for _, id := range append(left, late...) {
+		_ = id.Signal(syscall.SIGKILL)
+	}
+	if left = proc.Gone(append(left, late...), confirmWait); len(left) > 0 {
+		return fmt.Errorf("stop process %s: process %d does not end", p.id(), left[0].PID)
+	}
+	return p.settle()
+}
+
+// awaitProcess lets a supervisor that is just starting the process note it.
+func (p place) awaitProcess() {
+	for deadline := time.Now().Add(confirmWait); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if p.has("process") || p.ended() || !p.supervised() {
+			return
+		}
+	}
+}
+
+// settle waits for the supervisor's record of the end, and writes one where no supervisor is left to do it.
+func (p place) settle() error {
+	for deadline := time.Now().Add(confirmWait); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if p.ended() {
+			return nil
+		}
+		if file, free, err := p.lock(); err == nil && free {
+			defer file.Close()
+			if p.ended() {
+				return nil
+			}
+			s, _ := p.process()
+			return p.write("exit", exit{ExitCode: -1, StartTime: s.StartTime, EndTime: time.Now().UnixMilli(), Error: p.lostError()})
+		}
+	}
+	return nil
+}
+
+// lostError says why nobody knows an exit status.
+func (p place) lostError() string {
+	if p.has("stop") {
+		return ""
+	}
+	return "its supervisor was killed, so its exit status is not known"
+}

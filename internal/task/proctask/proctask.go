@@ -1,0 +1,156 @@
+// Package proctask runs Tasks as processes of this machine, each under a supervisor that outlives rayorch: our own program
+// started again, which notes in a directory what a later rayorch must know. The engine calls the Runner; cmd/rayorch's
+// hidden subcommand calls SuperviseMain.
+package proctask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// Prefix is what the engine registers a Runner for.
+const Prefix = "arn:aws:states:::process:"
+
+// The resources.
+const (
+	RunProcess  = Prefix + "run.sync"
+	StopProcess = Prefix + "stop"
+)
+
+// The errors of a plain job, beside States.Timeout.
+const (
+	JobFailed      = "Job.Failed"
+	JobStartFailed = "Job.StartFailed"
+	JobStopped     = "Job.Stopped"
+)
+
+// Config says where the processes' directories are and how the supervisor is called.
+type Config struct {
+	// Dir has a directory for each process, by its Id.
+	Dir string
+	// Supervisor is the command that ends in SuperviseMain; the process's directory is added to it.
+	Supervisor []string
+	// Getenv reads the variables that SecretEnv names. Defaults to none being set.
+	Getenv func(string) string
+	// StopGrace is what a process has between SIGTERM and SIGKILL. Defaults to 10 s.
+	StopGrace time.Duration
+}
+
+// Runner is a task.Runner. It holds nothing between its calls.
+type Runner struct{ cfg Config }
+
+// New makes a runner.
+func New(cfg Config) *Runner {
+	if cfg.StopGrace == 0 {
+		cfg.StopGrace = 10 * time.Second
+	}
+	if cfg.Getenv == nil {
+		cfg.Getenv = func(string) string { return "" }
+	}
+	return &Runner{cfg}
+}
+
+// Run does one attempt.
+func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
+	switch req.Resource {
+	case RunProcess:
+		return r.runProcess(ctx, req)
+	case StopProcess:
+		return r.stopProcesses(ctx, req)
+	}
+	return task.Fail(JobStartFailed, fmt.Sprintf("the resource %s is none of %s, %s", req.Resource, RunProcess, StopProcess))
+}
+
+// StopArguments say which processes process:stop stops: those that all given fields hold for.
+type StopArguments struct {
+	IDs    []string `json:"Ids"`
+	Prefix string
+}
+
+func (r *Runner) stopProcesses(ctx context.Context, req *task.Request) task.Result {
+	var args StopArguments
+	if err := decodeStrict(req.Input, &args); err != nil {
+		return task.Fail(JobStartFailed, "the arguments of process:stop: "+err.Error())
+	}
+	if len(args.IDs) == 0 && args.Prefix == "" {
+		return task.Fail(JobStartFailed, "process:stop needs Ids or Prefix")
+	}
+	stopped := []string{}
+	places, err := r.places()
+	for _, p := range places {
+		if ctx.Err() != nil {
+			break
+		}
+		if args.match(p.id()) && !p.ended() {
+			stopped = append(stopped, p.id())
+			err = errors.Join(err, p.stop(r.cfg.StopGrace))
+		}
+	}
+	if err != nil {
+		return task.Fail(JobStopped, err.Error())
+	}
+	data, err := json.Marshal(struct{ Stopped []string }{stopped})
+	if err != nil {
+		return task.Fail(JobStopped, err.Error())
+	}
+	return task.Result{Output: data}
+}
+
+func (a StopArguments) match(id string) bool {
+	if !strings.HasPrefix(id, a.Prefix) {
+		return false
+	}
+	for _, want := range a.IDs {
+		if want == id {
+			return true
+		}
+	}
+	return len(a.IDs) == 0
+}
+
+func (r *Runner) places() ([]place, error) {
+	entries, err := os.ReadDir(r.cfg.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var all []place
+	for _, entry := range entries {
+		if entry.IsDir() {
+			all = append(all, place(filepath.Join(r.cfg.Dir, entry.Name())))
+		}
+	}
+	return all, err
+}
+
+// Finished lists the ids of processes that ended before a time.
+func (r *Runner) Finished(before time.Time) ([]string, error) {
+	places, err := r.places()
+	var ids []string
+	for _, p := range places {
+		if end, ok := p.exit(); ok && end.EndTime < before.UnixMilli() {
+			ids = append(ids, p.id())
+		}
+	}
+	return ids, err
+}
+
+// Remove removes what is kept of a process that has ended.
+func (r *Runner) Remove(id string) error {
+	if !processID.MatchString(id) {
+		return fmt.Errorf("%q is no process id", id)
+	}
+	p := place(filepath.Join(r.cfg.Dir, id))
+	if !p.ended() {
+		return fmt.Errorf("process %s still runs", id)
+	}
+	return os.RemoveAll(string(p))
+}

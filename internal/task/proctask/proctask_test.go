@@ -1,0 +1,280 @@
+package proctask_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/proctask"
+)
+
+// TestMain is also the supervisor, and a rayorch that a test kills.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "supervise" {
+		os.Exit(proctask.SuperviseMain(os.Args[2:]))
+	}
+	if len(os.Args) > 3 && os.Args[1] == "engine" {
+		b := &bench{dir: os.Args[2], records: map[string][]byte{}}
+		b.runner(nil).Run(context.Background(), b.request(proctask.RunProcess, []byte(os.Args[3])))
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+type bench struct {
+	dir     string
+	getenv  map[string]string
+	mu      sync.Mutex
+	records map[string][]byte
+	taken   int
+	log     bytes.Buffer
+}
+
+func newBench(t *testing.T) *bench {
+	return &bench{dir: t.TempDir(), records: map[string][]byte{}, getenv: map[string]string{}}
+}
+
+func (b *bench) runner(getenv map[string]string) *proctask.Runner {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return proctask.New(proctask.Config{
+		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second,
+		Getenv: func(name string) string { return getenv[name] },
+	})
+}
+
+func (b *bench) request(resource string, input []byte) *task.Request {
+	records := map[string][]byte{}
+	for k, v := range b.records {
+		records[k] = v
+	}
+	return &task.Request{
+		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log,
+		Keep: func(key string, record []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.records[key] = bytes.Clone(record)
+			return nil
+		},
+		Submitted: func([]byte) error { b.taken++; return nil },
+	}
+}
+
+func (b *bench) run(ctx context.Context, t *testing.T, resource string, args map[string]any) task.Result {
+	t.Helper()
+	input, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.runner(b.getenv).Run(ctx, b.request(resource, input))
+}
+
+func newID() string { return "p-" + strings.ToLower(rand.Text()) }
+
+func TestRun(t *testing.T) {
+	tests := []struct {
+		name      string
+		args      map[string]any
+		wantError string
+		wantCause string
+		wantOut   string
+		wantLog   string
+	}{
+		{"shell", map[string]any{"Shell": "echo hello $WHO", "Environment": map[string]string{"WHO": "world"}}, "", "", "null", "hello world\n"},
+		{"command", map[string]any{"Command": []string{"printf", "%s|", "a b", "$HOME"}}, "", "", "null", "a b|$HOME|\n"},
+		{"output by file", map[string]any{"Shell": `echo '{"a": 1}' > "$RAYORCH_OUTPUT"`}, "", "", `{"a":1}`, ""},
+		{"output by mark", map[string]any{"Shell": `echo '::rayorch-output::[1]'; echo later`}, "", "", `[1]`, "later\n"},
+		{"output is no json", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, proctask.JobFailed, "not JSON", "", ""},
+		{"output too large", map[string]any{"Shell": `head -c 40000 /dev/zero | tr '\0' 1 > "$RAYORCH_OUTPUT"`}, proctask.JobFailed, "storage", "", ""},
+		{"fails", map[string]any{"Shell": "echo why; exit 4"}, proctask.JobFailed, "exit code 4\nwhy", "", "why\n"},
+		{"is killed", map[string]any{"Shell": "kill -9 $$"}, proctask.JobFailed, "signal killed", "", ""},
+		{"no such program", map[string]any{"Command": []string{"/no/such/program"}}, proctask.JobStartFailed, "no such file", "", ""},
+		{"no such directory", map[string]any{"Shell": "true", "Dir": "/no/such/dir"}, proctask.JobStartFailed, "no such file", "", ""},
+		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "300ms", "", ""},
+		{"nothing to run", map[string]any{}, proctask.JobStartFailed, "Command", "", ""},
+		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, proctask.JobStartFailed, `"Comand"`, "", ""},
+		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, proctask.JobStartFailed, "NOT_SET", "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			test.args["Id"] = newID()
+			got := b.run(t.Context(), t, proctask.RunProcess, test.args)
+			if got.Error != test.wantError || !strings.Contains(got.Cause, test.wantCause) {
+				t.Fatalf("got %q %q (output %s), want %q %q", got.Error, got.Cause, got.Output, test.wantError, test.wantCause)
+			}
+			if test.wantError == "" {
+				var out proctask.Output
+				if err := json.Unmarshal(got.Output, &out); err != nil || string(out.Output) != test.wantOut || out.PID == 0 || out.EndTime < out.StartTime {
+					t.Errorf("the output is %s (%v)", got.Output, err)
+				}
+			}
+			if b.log.String() != test.wantLog {
+				t.Errorf("the log is %q, want %q", b.log.String(), test.wantLog)
+			}
+		})
+	}
+}
+
+func TestSecretsStayHidden(t *testing.T) {
+	b := newBench(t)
+	b.getenv["HOST_KEY"] = "s3cr3t-value"
+	got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{
+		"Id": newID(), "Shell": `echo "key $KEY"; echo "{\"k\": \"$KEY\"}" > "$RAYORCH_OUTPUT"`,
+		"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}},
+	})
+	if got.Error != "" || !strings.Contains(string(got.Output), `{"k":"***"}`) || b.log.String() != "key ***\n" {
+		t.Errorf("got %s, %v; log %q", got.Output, got, b.log.String())
+	}
+	files, err := filepath.Glob(filepath.Join(b.dir, "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if name := filepath.Base(file); err == nil && bytes.Contains(text, []byte("s3cr3t")) && name != "log" && name != "output" {
+			t.Errorf("%s holds the secret", file)
+		}
+	}
+}
+
+// TestSurvivesAKill kills the engine while the process runs, and attaches to it again.
+func TestSurvivesAKill(t *testing.T) {
+	b := newBench(t)
+	args := map[string]any{"Id": newID(), "Shell": fmt.Sprintf("echo ran >> %s/runs; sleep 1; cat %[1]s/runs", t.TempDir())}
+	input, err := json.Marshal(args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := exec.Command(self, "engine", b.dir, string(input))
+	if err := engine.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { _, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process")); return err == nil })
+	if err := engine.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = engine.Wait()
+	got := b.run(t.Context(), t, proctask.RunProcess, args)
+	if got.Error != "" || b.log.String() != "ran\n" {
+		t.Errorf("got %+v, log %q", got, b.log.String())
+	}
+	again := b.run(t.Context(), t, proctask.RunProcess, args)
+	if !bytes.Equal(again.Output, got.Output) {
+		t.Errorf("the same id again gives %s, want %s", again.Output, got.Output)
+	}
+	args["Shell"] = "echo other"
+	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != proctask.JobStartFailed {
+		t.Errorf("another command of the same id gives %+v", got)
+	}
+}
+
+func await(t *testing.T, what func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !what(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never came about")
+		}
+	}
+}
+
+// TestStopEndsAll stops a process that ignores SIGTERM and has started another one in a session of its own.
+func TestStopEndsAll(t *testing.T) {
+	for _, by := range []string{"the engine", "process:stop"} {
+		t.Run(by, func(t *testing.T) {
+			b := newBench(t)
+			id, pids := newID(), filepath.Join(t.TempDir(), "pids")
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(task.ErrAbandon)
+			done := make(chan task.Result, 1)
+			go func() {
+				done <- b.run(ctx, t, proctask.RunProcess, map[string]any{"Id": id, "Shell": fmt.Sprintf(
+					"trap '' TERM; setsid sleep 301 & echo $! > %s; echo $$ >> %[1]s; echo ready >> %[1]s; while :; do sleep 0.1; done", pids)})
+			}()
+			await(t, func() bool { text, _ := os.ReadFile(pids); return bytes.Contains(text, []byte("ready")) })
+			if by == "the engine" {
+				cancel(task.ErrStop)
+			} else if got := newBenchAt(b.dir).run(t.Context(), t, proctask.StopProcess, map[string]any{"Prefix": id[:4]}); string(got.Output) != `{"Stopped":["`+id+`"]}` {
+				t.Errorf("got %s %+v", got.Output, got)
+			}
+			if got := <-done; got.Error != proctask.JobStopped {
+				t.Errorf("got %+v", got)
+			}
+			text, err := os.ReadFile(pids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pid := range strings.Fields(strings.TrimSuffix(string(text), "ready\n")) {
+				if state, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !bytes.Contains(state, []byte(") Z ")) {
+					t.Errorf("process %s is left: %s", pid, state)
+				}
+			}
+		})
+	}
+}
+
+func newBenchAt(dir string) *bench {
+	return &bench{dir: dir, records: map[string][]byte{}, getenv: map[string]string{}}
+}
+
+func TestAbandonLeavesItRunning(t *testing.T) {
+	b := newBench(t)
+	args := map[string]any{"Id": newID(), "Shell": "echo one; sleep 0.5; echo two"}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan task.Result, 1)
+	go func() { done <- b.run(ctx, t, proctask.RunProcess, args) }()
+	await(t, func() bool { _, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process")); return err == nil })
+	cancel(task.ErrAbandon)
+	<-done
+	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != "" || b.log.String() != "one\ntwo\n" {
+		t.Errorf("got %+v, log %q", got, b.log.String())
+	}
+}
+
+func TestSupervisorKilled(t *testing.T) {
+	b := newBench(t)
+	args := map[string]any{"Id": newID(), "Shell": "echo $PPID > supervisor; sleep 300", "Dir": b.dir}
+	done := make(chan task.Result, 1)
+	go func() { done <- b.run(t.Context(), t, proctask.RunProcess, args) }()
+	pid := ""
+	await(t, func() bool {
+		text, _ := os.ReadFile(filepath.Join(b.dir, "supervisor"))
+		pid = strings.TrimSpace(string(text))
+		return pid != ""
+	})
+	if err := exec.Command("kill", "-9", pid).Run(); err != nil {
+		t.Fatal(err)
+	}
+	got := <-done
+	if got.Error != proctask.JobFailed || !strings.Contains(got.Cause, "supervisor was killed") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func FuzzArguments(f *testing.F) {
+	f.Add([]byte(`{"Id": "a", "Shell": "true", "TimeoutSeconds": 1e300}`))
+	f.Add([]byte(`{"Id": "a", "Command": ["x"], "SecretEnv": {"A": {"Env": "B"}}}`))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		r := proctask.New(proctask.Config{Dir: filepath.Join(t.TempDir(), "none")}) // no supervisor: nothing starts
+		req := &task.Request{Resource: proctask.RunProcess, Input: input, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
+		if got := r.Run(t.Context(), req); got.Error != proctask.JobStartFailed {
+			t.Errorf("got %+v", got)
+		}
+	})
+}

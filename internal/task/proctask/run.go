@@ -1,0 +1,300 @@
+package proctask
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/joblog"
+)
+
+const (
+	keySubmitted = "process.submitted"
+	keyLogged    = "process.logged" // bytes of the log passed on
+
+	// lookEvery is how often the log and the end are looked for: two system calls.
+	lookEvery      = 20 * time.Millisecond
+	keepLinesEvery = 5 * time.Second
+	claimWait      = 10 * time.Second
+)
+
+// attempt is one run of process:run.sync.
+type attempt struct {
+	r       *Runner
+	req     *task.Request
+	args    *Arguments
+	env     [][]byte
+	place   place
+	log     *joblog.Log
+	lines   *follower
+	kept    int64
+	keepDue time.Time
+	process started // once known
+}
+
+func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result {
+	a := &attempt{r: r, req: req}
+	if err := a.prepare(); err != nil {
+		return task.Fail(JobStartFailed, err.Error())
+	}
+	if err := a.begin(); err != nil {
+		return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
+	}
+	result := a.follow(ctx)
+	result.Cause = a.log.Hide.Text(result.Cause)
+	return result
+}
+
+func (a *attempt) prepare() (err error) {
+	if a.args, err = parseArguments(a.req.Input); err != nil {
+		return err
+	}
+	env, secrets, err := a.args.environment(a.r.cfg.Getenv)
+	if err != nil {
+		return err
+	}
+	for _, entry := range env {
+		a.env = append(a.env, []byte(entry))
+	}
+	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	return nil
+}
+
+// begin starts a supervisor unless one has claimed the work; two of them cannot both run it.
+func (a *attempt) begin() error {
+	if err := os.MkdirAll(string(a.place), 0o700); err != nil {
+		return err
+	}
+	if err := a.same(); err != nil {
+		return err
+	}
+	if !a.place.has("claimed") {
+		if err := a.supervise(); err != nil {
+			return err
+		}
+	}
+	if _, ok := a.req.Records[keySubmitted]; ok {
+		return nil
+	}
+	out, err := json.Marshal(struct{ Id string }{a.args.ID})
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.req.Keep(keySubmitted, []byte("{}")), a.req.Submitted(out))
+}
+
+// same refuses an id that another command has.
+func (a *attempt) same() error {
+	var there []string
+	if a.place.read("command", &there) {
+		if !slices.Equal(there, a.args.argv()) {
+			return fmt.Errorf("another command has the id %s: choose another id", a.args.ID)
+		}
+		return nil
+	}
+	return a.place.write("command", a.args.argv())
+}
+
+// supervise starts the supervisor in a session of its own, so that no terminal and no end of ours reaches it.
+func (a *attempt) supervise() error {
+	data, err := json.Marshal(order{Argv: a.args.argv(), Env: a.env, Dir: a.args.Dir})
+	if err != nil {
+		return err
+	}
+	if len(a.r.cfg.Supervisor) == 0 {
+		return errors.New("no supervisor is configured")
+	}
+	argv := append(slices.Clone(a.r.cfg.Supervisor), string(a.place))
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin = bytes.NewReader(data)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	errs, err := os.OpenFile(a.place.path("supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer errs.Close()
+	cmd.Stderr = errs
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the supervisor: %w", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }() // ends with the supervisor; it only takes up what that leaves behind
+	return a.awaitClaim(exited)
+}
+
+func (a *attempt) awaitClaim(exited <-chan error) error {
+	timeout := time.After(claimWait)
+	for {
+		select {
+		case err := <-exited:
+			if !a.place.has("claimed") {
+				text, _ := os.ReadFile(a.place.path("supervisor.log"))
+				return fmt.Errorf("the supervisor ended (%v): %s", err, bytes.TrimSpace(text))
+			}
+			return nil
+		case <-timeout:
+			return fmt.Errorf("the supervisor did not take the work within %s", claimWait)
+		case <-time.After(5 * time.Millisecond):
+			if a.place.has("claimed") {
+				return nil
+			}
+		}
+	}
+}
+
+// follow passes on the log and waits for the end.
+func (a *attempt) follow(ctx context.Context) task.Result {
+	if data, ok := a.req.Records[keyLogged]; ok {
+		_ = json.Unmarshal(data, &a.kept) // a bad record repeats lines, no more
+	}
+	a.lines = &follower{path: a.place.path("log"), at: a.kept, emit: a.log.Line}
+	a.keepDue = time.Now().Add(keepLinesEvery)
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for n := 0; ; n++ {
+		if e, ok := a.place.exit(); ok {
+			a.lines.rest()
+			return a.outcome(e)
+		}
+		a.lines.some()
+		a.keepLogged(false)
+		if n%50 == 49 && !a.place.supervised() {
+			return a.orphaned()
+		}
+		if a.overdue() {
+			return a.timedOut()
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return a.interrupted(context.Cause(ctx))
+		}
+	}
+}
+
+func (a *attempt) keepLogged(now bool) {
+	if a.lines.at != a.kept && (now || time.Now().After(a.keepDue)) {
+		a.kept, a.keepDue = a.lines.at, time.Now().Add(keepLinesEvery)
+		data, _ := json.Marshal(a.kept)
+		_ = a.req.Keep(keyLogged, data)
+	}
+}
+
+func (a *attempt) overdue() bool {
+	limit := a.args.timeout()
+	if limit == 0 {
+		return false
+	}
+	if a.process.StartTime == 0 {
+		a.process, _ = a.place.process()
+	}
+	began := a.process.StartTime
+	return began > 0 && time.Since(time.UnixMilli(began)) > limit
+}
+
+func (a *attempt) timedOut() task.Result {
+	cause := fmt.Sprintf("the process ran longer than %s", a.args.timeout())
+	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
+		cause += "; " + err.Error()
+	}
+	a.lines.rest()
+	return task.Fail("States.Timeout", a.log.Cause(cause))
+}
+
+func (a *attempt) interrupted(cause error) task.Result {
+	if errors.Is(cause, task.ErrAbandon) {
+		a.keepLogged(true)
+		return task.Fail(JobStopped, cause.Error())
+	}
+	err := a.place.stop(a.r.cfg.StopGrace)
+	a.lines.rest()
+	return task.Fail(JobStopped, fmt.Sprint(cause, err))
+}
+
+// orphaned ends a process whose supervisor was killed: nobody will know how it ends.
+func (a *attempt) orphaned() task.Result {
+	if e, ok := a.place.exit(); ok { // written between the looks
+		a.lines.rest()
+		return a.outcome(e)
+	}
+	cause := a.place.lostError()
+	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
+		cause += "; " + err.Error()
+	}
+	a.lines.rest()
+	return task.Fail(JobFailed, a.log.Cause(cause))
+}
+
+// Output is the result of process:run.sync.
+type Output struct {
+	ID        string          `json:"Id"`
+	PID       int             `json:"Pid"`
+	ExitCode  int             `json:"ExitCode"`
+	StartTime int64           `json:"StartTime"` // milliseconds since 1970
+	EndTime   int64           `json:"EndTime"`
+	Output    json.RawMessage `json:"Output"`
+}
+
+func (a *attempt) outcome(e exit) task.Result {
+	s, ok := a.place.process()
+	switch {
+	case a.place.has("stop"):
+		return task.Fail(JobStopped, a.log.Cause("the process was stopped"))
+	case e.Error != "" && !ok:
+		return task.Fail(JobStartFailed, e.Error)
+	case e.Error != "":
+		return task.Fail(JobFailed, a.log.Cause(e.Error))
+	case e.Signal != "":
+		return task.Fail(JobFailed, a.log.Cause("the process was ended by the signal "+e.Signal))
+	case e.ExitCode != 0:
+		return task.Fail(JobFailed, a.log.Cause(fmt.Sprintf("the process ended with exit code %d", e.ExitCode)))
+	}
+	output, err := a.output()
+	if err != nil {
+		return task.Fail(JobFailed, err.Error())
+	}
+	data, err := json.Marshal(Output{a.args.ID, s.Process.PID, e.ExitCode, e.StartTime, e.EndTime, output})
+	if err != nil {
+		return task.Fail(JobFailed, err.Error())
+	}
+	return task.Result{Output: data}
+}
+
+// output is in the log when a wrapper printed it, else in the file that RAYORCH_OUTPUT names.
+func (a *attempt) output() (json.RawMessage, error) {
+	a.reread()
+	if a.log.Marked() {
+		return a.log.Output()
+	}
+	file, err := os.Open(a.place.path("output"))
+	if err != nil {
+		return json.RawMessage("null"), nil
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, joblog.OutputBytes+1))
+	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
+		return json.RawMessage("null"), err
+	}
+	return a.log.Check(string(text))
+}
+
+// reread reads the last lines again when a former process has passed them on.
+func (a *attempt) reread() {
+	if _, ok := a.req.Records[keyLogged]; !ok {
+		return
+	}
+	a.log = joblog.New(nil, a.log.Hide)
+	again := &follower{path: a.lines.path, at: max(0, a.lines.at-2*lineBytes), emit: a.log.Line}
+	again.rest()
+}
