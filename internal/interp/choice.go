@@ -56,7 +56,7 @@ func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *fa
 
 func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	if rule.Test != nil {
-		return r.test(f, rule.Test, in)
+		return r.check(f, rule.Test, in)
 	}
 	if rule.Condition == nil {
 		return rule.Always, nil
@@ -72,23 +72,23 @@ func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	return b, nil
 }
 
-func (r *Run) test(f *frame, t *asl.Test, in *data) (bool, *failure) {
+func (r *Run) check(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	switch {
 	case t.Not != nil:
-		ok, fail := r.test(f, t.Not, in)
+		ok, fail := r.check(f, t.Not, in)
 		return !ok, fail
 	case t.And != nil:
-		return r.tests(f, t.And, in, false)
+		return r.checkAll(f, t.And, in, false)
 	case t.Or != nil:
-		return r.tests(f, t.Or, in, true)
+		return r.checkAll(f, t.Or, in, true)
 	}
 	return r.compare(f, t, in)
 }
 
-// tests stops at the first that gives stop.
-func (r *Run) tests(f *frame, list []*asl.Test, in *data, stop bool) (bool, *failure) {
+// checkAll stops at the first that gives stop.
+func (r *Run) checkAll(f *frame, list []*asl.Test, in *data, stop bool) (bool, *failure) {
 	for _, t := range list {
-		if ok, fail := r.test(f, t, in); fail != nil || ok == stop {
+		if ok, fail := r.check(f, t, in); fail != nil || ok == stop {
 			return ok, fail
 		}
 	}

@@ -3,6 +3,7 @@ package interp
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -48,6 +49,9 @@ func (r *Run) variable(f *frame, name string) (any, bool) {
 
 // context is the context object ($$, $states.context).
 func (r *Run) context(f *frame, item *value.Object) any {
+	if r.test != nil {
+		return r.test.contextOf(r, f, item)
+	}
 	p := r.params
 	execution := object("Id", p.ExecutionARN, "Input", r.input.value(), "StartTime", Timestamp(p.StartTime),
 		"Name", p.Name, "RoleArn", p.RoleARN, "RedriveCount", value.Int(int64(r.head.RedriveCount)))
@@ -59,7 +63,12 @@ func (r *Run) context(f *frame, item *value.Object) any {
 		state.Set("RetryCount", value.Int(int64(f.retried)))
 	}
 	c := object("Execution", execution, "StateMachine", object("Id", p.MachineARN, "Name", p.MachineName), "State", state)
-	if f.task != nil && f.task.token != "" {
+	r.addTaskAndMap(c, f, item)
+	return c
+}
+
+func (r *Run) addTaskAndMap(c *value.Object, f *frame, item *value.Object) {
+	if f.task != nil && strings.HasSuffix(f.state.Resource, ".waitForTaskToken") {
 		c.Set("Task", object("Token", f.task.token))
 	}
 	if item == nil {
@@ -68,7 +77,6 @@ func (r *Run) context(f *frame, item *value.Object) any {
 	if item != nil {
 		c.Set("Map", object("Item", item))
 	}
-	return c
 }
 
 func retriable(stateType string) bool {
@@ -113,14 +121,20 @@ func object(pairs ...any) *value.Object {
 // arguments is the state's effective input: after InputPath and Parameters, or Arguments.
 func (r *Run) arguments(f *frame) (*data, *failure) {
 	in, fail := r.path(f, f.state.InputPath, f.input)
-	if fail != nil || f.state.Parameters == nil {
-		return in, fail
+	if fail != nil {
+		return nil, fail
 	}
-	v, err := f.state.Parameters.Eval(r.scope(f, in.value(), onInput))
-	if err != nil {
-		return nil, r.evalFailure(f, err)
+	r.test.note(f, "afterInputPath", in)
+	if f.state.Parameters != nil {
+		v, err := f.state.Parameters.Eval(r.scope(f, in.value(), onInput))
+		if err != nil {
+			return nil, r.evalFailure(f, err)
+		}
+		in = valueData(v)
+		r.test.note(f, "afterArguments", in)
 	}
-	return valueData(v), nil
+	r.test.note(f, "afterParameters", in)
+	return in, nil
 }
 
 // path applies InputPath or OutputPath, or ItemsPath.
@@ -197,10 +211,12 @@ func (r *Run) pathOutput(f *frame, result *data) (*data, *failure) {
 		}
 		result = valueData(v)
 	}
+	r.test.note(f, "afterResultSelector", result)
 	combined, fail := r.put(f, s.ResultPath, result)
 	if fail != nil {
 		return nil, fail
 	}
+	r.test.note(f, "afterResultPath", combined)
 	return r.path(f, s.OutputPath, combined)
 }
 

@@ -103,6 +103,7 @@ func (r *Run) retry(f *frame, fail *failure) bool {
 		if f.retries == nil {
 			f.retries = make([]int, len(f.state.Retry))
 		}
+		r.test.retry(i, t, f.retries[i])
 		if f.retries[i] >= t.MaxAttempts {
 			return false
 		}
@@ -110,7 +111,7 @@ func (r *Run) retry(f *frame, fail *failure) bool {
 		f.retries[i]++
 		f.retried++
 		r.dissolve(f)
-		f.phase, f.task = retrying, nil
+		f.phase, f.fail, f.task = retrying, fail, nil
 		r.touch(f)
 		r.setTimer(f, r.now.Add(delay))
 		return true
@@ -118,13 +119,18 @@ func (r *Run) retry(f *frame, fail *failure) bool {
 	return false
 }
 
-// delay is how long the retrier waits after n attempts of its own.
-func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
+// backoff is the retrier's interval after n attempts of its own, in seconds, before jitter.
+func backoff(t *asl.Retrier, n int) float64 {
 	s := t.IntervalSeconds * math.Pow(t.BackoffRate, float64(n))
 	if t.MaxDelaySeconds > 0 {
 		s = min(s, t.MaxDelaySeconds)
 	}
-	s = min(s, maxSeconds)
+	return min(s, maxSeconds)
+}
+
+// delay is how long the retrier waits after n attempts of its own.
+func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
+	s := backoff(t, n)
 	if t.FullJitter {
 		source := &lazySource{seed: r.params.Seed, stream: uint64(f.id)<<32 ^ uint64(f.entries)<<4 ^ onCatch}
 		s *= rand.New(source).Float64()
@@ -159,6 +165,7 @@ func (r *Run) catch(f *frame, fail *failure) *failure {
 		if !fail.matches(c.ErrorEquals) {
 			continue
 		}
+		r.test.catch(i, fail)
 		out, assigned, second := r.caught(f, c, fail)
 		if second != nil {
 			return second

@@ -108,29 +108,42 @@ func (r *Run) mapState(f *frame) *failure {
 	if fail != nil {
 		return fail
 	}
+	r.test.note(f, "afterInputPath", in)
 	items, fail := r.items(f, in)
 	if fail != nil {
 		return fail
 	}
-	var limit int64
-	if s := &f.state.Map.MaxConcurrency; s.Set() {
-		if limit, fail = r.integer(f, s, in, maxSeconds); fail != nil {
-			return fail
-		}
+	limit, fail := r.maxConcurrency(f, in)
+	if fail != nil {
+		return fail
 	}
-	list, _ := items.value().([]any)
 	if limit == 0 {
 		limit = inlineConcurrency
 	}
+	r.beginMap(f, items, limit)
+	return nil
+}
+
+func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
+	if s := &f.state.Map.MaxConcurrency; s.Set() {
+		if n, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+			return 0, fail
+		}
+	}
+	r.test.number("maxConcurrency", float64(n))
+	return n, nil
+}
+
+func (r *Run) beginMap(f *frame, items *data, limit int64) {
+	list, _ := items.value().([]any)
 	group := r.begin(f, int64(len(list)), history.Event{Type: history.MapStateStarted, Length: int64(len(list))})
 	group.limit = limit
 	group.items = r.add(&frame{kind: itemsKind, parent: group.id, input: items}).id
 	if len(list) == 0 {
 		r.groupEnded(group)
-		return nil
+		return
 	}
 	r.enqueue(group)
-	return nil
 }
 
 // inlineConcurrency is how many iterations of an inline Map run at once when MaxConcurrency says nothing.
@@ -164,6 +177,7 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 	if _, ok := in.value().([]any); !ok {
 		return nil, r.noArray(f, in)
 	}
+	r.test.items(f, in)
 	return in, nil
 }
 

@@ -44,12 +44,12 @@ func (r *Run) pass(f *frame) *failure {
 	if s.JSONata {
 		return r.endState(f, nil)
 	}
+	if s.HasResult {
+		return r.endState(f, r.test.result(f, valueData(s.Result)))
+	}
 	result, fail := r.arguments(f)
 	if fail != nil {
 		return fail
-	}
-	if s.HasResult {
-		result = valueData(s.Result)
 	}
 	return r.endState(f, result)
 }

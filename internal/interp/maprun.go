@@ -190,6 +190,7 @@ func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
 	m := &MapRun{ID: r.taskID(f), Frame: f.id, State: f.state.Name, Program: fields.Processor.Index, Label: fields.Label,
 		Express: fields.Processor.Express}
 	m.ARN = r.mapRunARN(f, m)
+	r.test.note(f, "afterInputPath", in)
 	var length int64
 	if fields.Reader != nil {
 		m.Reader, fail = r.reader(f, in)
@@ -226,20 +227,22 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 
 func (r *Run) mapLimits(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
-	if s := &fields.MaxConcurrency; s.Set() {
-		if m.MaxConcurrency, fail = r.integer(f, s, in, maxSeconds); fail != nil {
-			return fail
-		}
+	if m.MaxConcurrency, fail = r.maxConcurrency(f, in); fail != nil {
+		return fail
 	}
 	if s := &fields.ToleratedFailureCount; s.Set() {
 		if m.ToleratedFailureCount, fail = r.integer(f, s, in, maxSeconds); fail != nil {
 			return fail
 		}
+		r.test.number("toleratedFailureCount", float64(m.ToleratedFailureCount))
 	}
 	if s := &fields.ToleratedFailurePercentage; s.Set() {
-		m.ToleratedFailurePercentage, fail = r.number(f, s, in, 100)
+		if m.ToleratedFailurePercentage, fail = r.number(f, s, in, 100); fail != nil {
+			return fail
+		}
+		r.test.number("toleratedFailurePercentage", m.ToleratedFailurePercentage)
 	}
-	return fail
+	return nil
 }
 
 func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {

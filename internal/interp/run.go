@@ -67,6 +67,7 @@ type Run struct {
 	queue     []FrameID // frames that can go on at once
 	timers    timers
 	resource  func(resource string) error
+	test      *test // TestState's, else nil
 
 	// of the decision being made
 	now      time.Time

@@ -1,0 +1,47 @@
+package conformance
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// TestCase is one recorded call of TestState.
+type TestCase struct {
+	ID          string
+	Request     json.RawMessage
+	ExpectError bool
+	Response    *value.Object
+}
+
+// LoadTestState reads teststate.json.
+func LoadTestState() ([]TestCase, error) {
+	dir, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "teststate.json"))
+	if err != nil {
+		return nil, err
+	}
+	var raw []struct {
+		ID       string
+		Request  json.RawMessage
+		Response json.RawMessage `json:"expected_response"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, err
+	}
+	cases := make([]TestCase, len(raw))
+	for i, c := range raw {
+		response, err := value.ParseObject(c.Response)
+		if err != nil {
+			return nil, err
+		}
+		_, failed := response.Get("Error")
+		cases[i] = TestCase{c.ID, c.Request, failed, response.Without("ResponseMetadata")}
+	}
+	return cases, nil
+}

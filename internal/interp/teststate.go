@@ -1,0 +1,362 @@
+package interp
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// TestRequest is one call of TestState: one state's work, with a mock in the place of what it calls.
+type TestRequest struct {
+	Params    Params // names, ARNs, Input, StartTime, Seed: those of the execution that the context object shows
+	State     string // the state's name, anywhere in the machine
+	Context   []byte // the context object, a JSON object; nil makes one of Params
+	Variables []byte // a JSON object, or nil
+	Mock      *TestMock
+	// RetryCount is how often the retrier that takes the error has retried before (retrierRetryCount).
+	RetryCount int
+	// FailedIterations is mapIterationFailureCount; nil when it was not given.
+	FailedIterations *int64
+	// ReaderData stands for what an ItemReader would read, a JSON array; nil when it was not given.
+	ReaderData []byte
+	// Call does a Task's work when there is no mock. Without it such a Task is refused.
+	Call func(Task) TaskEnded
+}
+
+// TestMock is what the state's call gives: a result, or an error when Result is nil.
+type TestMock struct {
+	Result       []byte
+	Error, Cause string
+}
+
+// The statuses of TestState.
+const (
+	TestSucceeded   = "SUCCEEDED"
+	TestFailed      = "FAILED"
+	TestRetriable   = "RETRIABLE"
+	TestCaughtError = "CAUGHT_ERROR"
+)
+
+// TestResult is TestState's answer.
+type TestResult struct {
+	Status       string
+	Output       []byte
+	Error, Cause string
+	NextState    string
+	// Inspection is inspectionData: values as the API shows them, JSON texts in strings.
+	Inspection *value.Object
+}
+
+// TestRefused says that the request cannot be tested; Code and Message are the API's.
+type TestRefused struct{ Code, Message string }
+
+func (e *TestRefused) Error() string { return e.Code + ": " + e.Message }
+
+func refuse(format string, args ...any) error {
+	return &TestRefused{"ValidationException", fmt.Sprintf(format, args...)}
+}
+
+// test is a TestState under way. Its methods do nothing on nil: they are called wherever a run may be one.
+type test struct {
+	context    *value.Object
+	inspection *value.Object
+	details    *value.Object // errorDetails
+	caught     *failure
+	quiet      bool
+}
+
+// TestState does one state's work as an execution would, without waiting. An error is a *TestRefused, or a broken request.
+func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, error) {
+	state := findState(m, req.State)
+	if state == nil {
+		return TestResult{}, refuse("State not found: %s", req.State)
+	}
+	if err := checkTest(state, req); err != nil {
+		return TestResult{}, err
+	}
+	t := &test{inspection: value.NewObject(8), details: value.NewObject(2)}
+	r := New(req.Params, m)
+	r.test, r.now = t, now.Truncate(time.Millisecond)
+	r.head.Status = Running
+	f := &frame{id: rootFrame, kind: lineKind, phase: ready, program: m.Programs[0], state: state, input: r.input}
+	r.frames[rootFrame], r.frames[originFrame] = f, &frame{id: originFrame}
+	if err := t.begin(r, f, req); err != nil {
+		return TestResult{}, err
+	}
+	r.do(f)
+	if err := t.finish(r, f, req); err != nil {
+		return TestResult{}, err
+	}
+	return t.answer(r, f, state), nil
+}
+
+func findState(m *asl.Machine, name string) *asl.State {
+	for _, p := range m.Programs {
+		if s, ok := p.States[name]; ok {
+			return s
+		}
+	}
+	return nil
+}
+
+// begin makes what the state sees before it works.
+func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
+	f.enteredAt, f.entered = r.now, 1
+	t.inspection.Set("input", string(f.input.bytes()))
+	if req.Context != nil {
+		o, err := value.ParseObject(req.Context)
+		if err != nil {
+			return refuse("Invalid context: %s", err)
+		}
+		t.context = o
+	}
+	if req.Variables != nil {
+		o, err := value.ParseObject(req.Variables)
+		if err != nil {
+			return refuse("Invalid variables: %s", err)
+		}
+		for i := range o.Len() {
+			name, v := o.At(i)
+			f.setVar(name, valueData(v))
+		}
+		if o.Len() > 0 {
+			t.inspection.Set("variables", value.Text(o))
+		}
+	}
+	if n := len(f.state.Retry); n > 0 {
+		f.retries = make([]int, n)
+		for i := range f.retries {
+			f.retries[i] = req.RetryCount
+		}
+		f.retried = req.RetryCount
+	}
+	return t.beginState(r, f, req)
+}
+
+// beginState prepares what depends on the state's type. A Map's or Parallel's lines never run: the mock is their result.
+func (t *test) beginState(r *Run, f *frame, req *TestRequest) error {
+	switch s := f.state; s.Type {
+	case asl.Wait, asl.Succeed, asl.Choice, asl.Fail:
+		if in, fail := r.path(f, s.InputPath, f.input); fail == nil {
+			t.note(f, "afterInputPath", in)
+		}
+	case asl.Map:
+		if req.ReaderData != nil {
+			if _, err := value.Parse(req.ReaderData); err != nil {
+				return refuse("Invalid mapItemReaderData: %s", err)
+			}
+		}
+	}
+	return nil
+}
+
+// finish gives the state what it waits for.
+func (t *test) finish(r *Run, f *frame, req *TestRequest) error {
+	switch f.phase {
+	case working:
+		return t.finishTask(r, f, req)
+	case waiting:
+		r.fire(f)
+	case grouped, mapping:
+		t.finishGroup(r, f, req)
+	}
+	return nil
+}
+
+func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
+	end := TaskEnded{Task: f.task.id}
+	switch {
+	case req.Mock != nil && req.Mock.Result != nil:
+		end.Output = req.Mock.Result
+	case req.Mock != nil:
+		end.Error, end.Cause = req.Mock.Error, req.Mock.Cause
+	case req.Call != nil:
+		end = req.Call(r.task(f))
+		end.Task = f.task.id
+	default:
+		return refuse("The resource %s cannot be called here: specify a mock", f.state.Resource)
+	}
+	r.taskEnded(end)
+	return nil
+}
+
+func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) {
+	group := r.frames[f.group]
+	run := group.mapRun
+	r.dissolve(f)
+	fail := &failure{name: req.Mock.Error, cause: req.Mock.Cause}
+	if req.Mock.Result != nil {
+		fail = nil
+		if n := req.FailedIterations; n != nil && run != nil && run.intolerable(*n, resultLength(req.Mock.Result)) {
+			fail = &failure{name: ExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
+		}
+	}
+	if fail == nil {
+		fail = r.endState(f, textData(req.Mock.Result))
+	}
+	if fail != nil {
+		r.failState(f, fail)
+	}
+}
+
+// intolerable is Exceeded as TestState answers it: where no tolerance is set, no number of failures is too many.
+func (m *MapRun) intolerable(failed, total int64) bool {
+	return (m.ToleratedFailureCount > 0 || m.ToleratedFailurePercentage > 0) && m.Exceeded(failed, total)
+}
+
+func resultLength(result []byte) int64 {
+	list, _ := textData(result).value().([]any)
+	return int64(len(list))
+}
+
+func (t *test) answer(r *Run, f *frame, state *asl.State) TestResult {
+	out := TestResult{Status: TestSucceeded, Inspection: t.inspection}
+	if t.details.Len() > 0 {
+		t.inspection.Set("errorDetails", t.details)
+	}
+	switch {
+	case f.phase == retrying:
+		out.Status = TestRetriable
+	case f.phase == failed:
+		out.Status = TestFailed
+	default:
+		out.Output = f.input.bytes()
+		if f.state != nil {
+			out.NextState = f.state.Name
+		}
+		if t.caught != nil {
+			out.Status, out.Error, out.Cause = TestCaughtError, t.caught.name, t.caught.cause
+		}
+		return out
+	}
+	out.Error, out.Cause = f.fail.name, f.fail.cause
+	return out
+}
+
+// shown says which stages of its work TestState shows of a state; a JSONata state shows its arguments only.
+var shown = map[string]map[string]bool{
+	asl.Pass: {"afterInputPath": true, "afterParameters": true, "afterResultSelector": true, "afterResultPath": true},
+	asl.Task: {"afterInputPath": true, "afterParameters": true, "afterResultSelector": true, "afterResultPath": true,
+		"afterArguments": true},
+	asl.Map: {"afterInputPath": true, "afterItemsPath": true, "afterItemSelector": true, "afterResultSelector": true,
+		"afterResultPath": true},
+	asl.Parallel: {"afterResultSelector": true, "afterResultPath": true},
+	asl.Choice:   {"afterInputPath": true},
+	asl.Wait:     {"afterInputPath": true},
+	asl.Succeed:  {"afterInputPath": true},
+	asl.Fail:     {"afterInputPath": true},
+}
+
+func (t *test) note(f *frame, stage string, d *data) {
+	if t == nil || !shown[f.state.Type][stage] || (stage == "afterArguments") != f.state.JSONata {
+		return
+	}
+	t.inspection.Set(stage, string(d.bytes()))
+}
+
+// result notes what a state's call or its Result field gave.
+func (t *test) result(f *frame, d *data) *data {
+	if t != nil {
+		t.inspection.Set("result", string(d.bytes()))
+	}
+	return d
+}
+
+// items notes what a Map works on, as TestState writes arrays: with a space behind each comma.
+func (t *test) items(f *frame, d *data) {
+	if t == nil || f.state.JSONata {
+		return
+	}
+	list, _ := d.value().([]any)
+	b := []byte{'['}
+	for i, item := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = value.Append(b, item)
+	}
+	t.inspection.Set("afterItemsPath", string(append(b, ']')))
+}
+
+func (t *test) number(key string, n float64) {
+	if t != nil {
+		t.inspection.Set(key, value.Float(n))
+	}
+}
+
+func (t *test) retry(index int, retrier *asl.Retrier, n int) {
+	if t == nil {
+		return
+	}
+	if n < retrier.MaxAttempts {
+		t.details.Set("retryBackoffIntervalSeconds", value.Int(int64(backoff(retrier, n))))
+	}
+	t.details.Set("retryIndex", value.Int(int64(index)))
+}
+
+func (t *test) catch(index int, fail *failure) {
+	if t != nil {
+		t.details.Set("catchIndex", value.Int(int64(index)))
+		t.caught = &failure{name: fail.name, cause: fail.cause}
+	}
+}
+
+// contextOf is the context object of a TestState: the caller's, or one as Step Functions makes for it.
+func (t *test) contextOf(r *Run, f *frame, item *value.Object) any {
+	if t.context != nil {
+		return t.context
+	}
+	p := r.params
+	var role any
+	if p.RoleARN != "" {
+		role = p.RoleARN
+	}
+	execution := object("Id", p.ExecutionARN, "Input", r.input.value(), "Name", p.Name, "RoleArn", role,
+		"StartTime", Timestamp(p.StartTime))
+	state := object("Name", "StateName", "EnteredTime", Timestamp(f.enteredAt))
+	if retriable(f.state.Type) {
+		state.Set("RetryCount", value.Int(int64(f.retried)))
+	}
+	c := object("Execution", execution, "StateMachine", object("Id", p.MachineARN, "Name", p.MachineName), "State", state)
+	r.addTaskAndMap(c, f, item)
+	return c
+}
+
+// checkTest refuses what TestState refuses, in its words.
+func checkTest(s *asl.State, req *TestRequest) error {
+	group := s.Type == asl.Map || s.Type == asl.Parallel
+	switch {
+	case req.Mock == nil && req.FailedIterations != nil:
+		return refuse("TestState does not support MapIterationFailureCount when a mock is not specified.")
+	case req.Mock == nil && group:
+		return &TestRefused{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
+			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
+	case req.Mock != nil && !group && s.Type != asl.Task:
+		return refuse("State type '%s' is not supported when a mock is specified", s.Type)
+	case req.Mock == nil || req.Mock.Result == nil:
+		return nil
+	}
+	v, err := value.Parse(req.Mock.Result)
+	if err != nil {
+		return refuse("Mocked result must be valid JSON.")
+	}
+	return checkMock(s, req, v)
+}
+
+func checkMock(s *asl.State, req *TestRequest, result any) error {
+	list, isList := result.([]any)
+	_, isObject := result.(*value.Object)
+	switch {
+	case s.Type == asl.Map && s.Map.Writer != nil && !isObject:
+		return refuse("Mocked result must be a JSON object.")
+	case s.Type == asl.Map && s.Map.Writer == nil && !isList, s.Type == asl.Parallel && !isList:
+		return refuse("Mocked result must be an array.")
+	case s.Type == asl.Parallel && len(list) != len(s.Branches):
+		return refuse("Mocked result must contain the same number of items as number of Parallel branches.")
+	case s.Type == asl.Map && req.FailedIterations != nil && *req.FailedIterations > int64(len(list)) && isList:
+		return refuse("Map iteration failure count must be less than or equal to the number of Map iterations")
+	}
+	return nil
+}
