@@ -105,6 +105,7 @@ type checker struct {
 	problems []Problem
 	names    map[string]bool // of states, in the whole machine
 	labels   map[string]bool
+	caught   bool // inside a catcher, where there is an error's output
 }
 
 func (c *checker) add(code, location, message string) {

@@ -29,7 +29,12 @@ var catcherFields = fieldTable{
 }
 
 func retriers(a at, v any) { handlers(a, v, retrierFields) }
-func catchers(a at, v any) { handlers(a, v, catcherFields) }
+
+func catchers(a at, v any) {
+	a.c.caught = true
+	handlers(a, v, catcherFields)
+	a.c.caught = false
+}
 
 func handlers(a at, v any, table fieldTable) {
 	list, ok := v.([]any)

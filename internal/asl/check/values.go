@@ -3,6 +3,8 @@ package check
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,11 +160,34 @@ func (c *checker) jsonata(loc, text string) {
 	if !ok {
 		return
 	}
-	if _, err := expr.CompileJSONata(body); err != nil {
+	e, err := expr.CompileJSONata(body)
+	if err != nil {
 		if s, bad := badSyntax(err); bad {
-			c.add(codeBadJSONata, loc, s.Msg)
+			c.add(codeBadJSONata, loc, parserText(s.Msg))
+		}
+		return
+	}
+	for _, u := range e.Unsupported() {
+		c.add(codeUnsupported, loc, u.Msg)
+	}
+	for _, field := range e.States() {
+		known := slices.Contains([]string{"", "input", "context", "result"}, field) || field == "errorOutput" && c.caught
+		if !known {
+			c.add(codeUnsupported, loc, "Field '$states."+field+"' does not exist.")
 		}
 	}
+}
+
+// libraryPrefix is what the JSONata library puts before what is wrong.
+var libraryPrefix = regexp.MustCompile(`^JSONata error \w+ at token "(?:[^"\\]|\\.)*": `)
+
+// parserText is a syntax error without the library's code, beginning as the reference implementation's sentences do.
+func parserText(message string) string {
+	text := libraryPrefix.ReplaceAllString(message, "")
+	if text == "" {
+		return message
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // timestamp wants RFC 3339 with an upper-case T and a zone.
