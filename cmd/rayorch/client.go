@@ -95,3 +95,9 @@ type plain struct{ smithy.APIError }
 
 func (p plain) Error() string { return p.ErrorMessage() }
 func (p plain) Unwrap() error { return p.APIError }
+
+// isAnswer says that an error is the API's answer, and not that the API is out of reach.
+func isAnswer(err error) bool {
+	var ae smithy.APIError
+	return errors.As(err, &ae)
+}

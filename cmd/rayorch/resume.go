@@ -31,7 +31,7 @@ func (a *app) resumeCommand() *cobra.Command {
 func (a *app) resume(ctx context.Context, text string, o runOptions) (err error) {
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(o.ray)})
+	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 	}
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(o.ray)})
+	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 // startRun registers what the pipeline compiles to and starts it. The start names the version that was published, so
 // that somebody else's change of the same pipeline in between does not run instead.
 func (s *session) startRun(ctx context.Context, src *source, o runOptions, input []byte) (string, error) {
-	out, err := src.compile(s.stateDirOr(), o.ray.pinned(s))
+	out, err := src.compile(s.stateDir(), o.ray.pinned(s))
 	if err != nil {
 		return "", err
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/store"
-	"github.com/rayorch/rayorch/internal/task"
 )
 
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
@@ -90,17 +89,22 @@ func (s *session) close() error {
 type ownerOptions struct {
 	// Resume takes up every open execution. Else they rest until they are resumed one by one.
 	Resume bool
-	// Runners act for the tasks. Nil: none, for commands that only look.
-	Runners map[string]task.Runner
+	// Run makes runners for the tasks. Commands that only look need none.
+	Run bool
+	// Ray says which Ray the runners use.
+	Ray rayOptions
 }
 
 // owner is this process as the owner of a state directory.
 type owner struct {
-	eng    *engine.Engine
-	addr   home.Address
-	srv    *http.Server
-	remove func()
-	served chan struct{}
+	eng     *engine.Engine
+	cat     *catalog.Catalog
+	sdk     *api.SDKTasks
+	runners *runners
+	addr    home.Address
+	srv     *http.Server
+	remove  func()
+	served  chan struct{}
 }
 
 // own opens the engine and serves the API on the directory's socket.
@@ -108,22 +112,23 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
 	}
-	eng, err := engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: opts.Runners, Paused: !opts.Resume, Logger: a.logger(),
-		Machines: func(st *store.Store) engine.Machines { return catalog.New(catalog.Config{Store: st}) },
-	})
-	if err != nil {
-		return nil, err
+	o := &owner{served: make(chan struct{}), remove: func() {}}
+	if opts.Run {
+		var err error
+		if o.runners, err = a.newRunners(dir, opts.Ray); err != nil {
+			return nil, err
+		}
 	}
-	o := &owner{eng: eng, served: make(chan struct{})}
-	if err := o.serve(a, dir); err != nil {
-		return nil, errors.Join(err, eng.Close())
+	if err := o.open(ctx, a, dir, opts); err != nil {
+		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
 }
 
-func (o *owner) serve(a *app, dir string) error {
-	handler := api.New(api.Config{Engine: o.eng, Logger: a.logger()})
+func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions) error {
+	if err := o.openEngine(ctx, a, dir, opts); err != nil {
+		return err
+	}
 	l, addr, err := home.Listen(dir, version)
 	if err != nil {
 		return err
@@ -132,31 +137,72 @@ func (o *owner) serve(a *app, dir string) error {
 	if o.remove, err = home.Announce(dir, addr); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	o.srv = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		defer close(o.served)
-		if err := o.srv.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			a.logger().Error("the API's socket failed", "error", err)
-		}
-	}()
+	o.srv = &http.Server{
+		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go o.serve(l, a.logger())
 	return nil
+}
+
+func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOptions) (err error) {
+	var catErr error
+	o.sdk = api.NewSDKTasks()
+	acting := o.runners.byPrefix()
+	acting[api.SDKPrefix] = o.sdk
+	o.eng, err = engine.Open(ctx, engine.Config{
+		Dir: filepath.Join(dir, "db"), Runners: acting, Paused: !opts.Resume, Logger: a.logger(),
+		Machines: func(st *store.Store) engine.Machines {
+			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
+			return api.Machines(o.cat)
+		},
+	})
+	return errors.Join(err, catErr)
+}
+
+func (o *owner) handler(c api.Config) http.Handler {
+	c.Engine, c.Catalog = o.eng, o.cat
+	return api.New(c)
+}
+
+func (o *owner) serve(l net.Listener, log *slog.Logger) {
+	defer close(o.served)
+	if err := o.srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		log.Error("the API's socket failed", "error", err)
+	}
 }
 
 // close stops serving, lets running jobs go on, and gives the directory back.
 func (o *owner) close() error {
+	var errs []error
 	o.remove()
-	err := o.srv.Close()
-	<-o.served
-	return errors.Join(err, o.eng.Close())
+	if o.srv != nil {
+		errs = append(errs, o.srv.Close())
+		<-o.served
+	}
+	if o.eng != nil {
+		errs = append(errs, o.eng.Close())
+	}
+	o.runners.close()
+	return errors.Join(errs...)
 }
 
 func (a *app) logger() *slog.Logger {
 	level := slog.LevelError
 	if a.verbose {
-		level = slog.LevelDebug
+		level = slog.LevelInfo
 	}
 	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }
 
 // storageDir is where a local run's storage is when the pipeline's target names none.
 func storageDir(state string) string { return filepath.Join(state, "storage") }
+
+// stateDir is the session's, or the one that would be used here: a remote API does not say where its own is.
+func (s *session) stateDir() string {
+	if s.dir != "" {
+		return s.dir
+	}
+	dir, _ := s.app.stateDirectory() // without one, a pipeline must name its storage
+	return dir
+}

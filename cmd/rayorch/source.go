@@ -91,11 +91,10 @@ func (s *source) storageDir(target, stateDir string) (string, error) {
 // targetName is the one that was asked for, else the only local one; a file without targets has one named local.
 func (s *source) targetName() (string, error) {
 	var names, local []string
-	for i := range s.pipeline.Targets.Len() {
-		name, t := s.pipeline.Targets.At(i)
-		names = append(names, name)
-		if t.Kind == "local" {
-			local = append(local, name)
+	for _, t := range s.pipeline.Targets.Entries {
+		names = append(names, t.Key)
+		if t.Value.Kind == "local" {
+			local = append(local, t.Key)
 		}
 	}
 	sort.Strings(names)
@@ -112,4 +111,17 @@ func (s *source) targetName() (string, error) {
 		return "", nil
 	}
 	return "", fail(exitUsage, "name one by --target: "+strings.Join(names, ", "), "the pipeline has %d local targets", len(local))
+}
+
+// usesRay says whether any step is a Ray job.
+func (s *source) usesRay() bool { return anyRay(s.pipeline.Steps) }
+
+func anyRay(steps []pipeline.Step) bool {
+	for i := range steps {
+		st := &steps[i]
+		if st.Ray != nil || st.OnFailure != nil && st.OnFailure.Ray != nil || anyRay(st.Children()) {
+			return true
+		}
+	}
+	return false
 }

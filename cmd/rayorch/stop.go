@@ -35,7 +35,7 @@ func first(args []string) string {
 }
 
 func (a *app) stop(ctx context.Context, text, cause string) (err error) {
-	s, err := a.attach(ctx, ownerOptions{Runners: a.runners(runnerOptions{})})
+	s, err := a.attach(ctx, ownerOptions{Run: true})
 	if err != nil {
 		return err
 	}

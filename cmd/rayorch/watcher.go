@@ -152,7 +152,7 @@ func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 		return err
 	}
 	w.screen.Say("the process that ran this went away: going on here")
-	if err := s.join(ctx, ownerOptions{Runners: s.app.runners(rayOptions{})}); err != nil {
+	if err := s.join(ctx, ownerOptions{Run: true}); err != nil {
 		return err
 	}
 	if s.owner != nil {
@@ -219,7 +219,7 @@ func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (i
 	if s.owner != nil {
 		return s.owner.eng.OpenLog(ctx, arn, q)
 	}
-	resp, err := s.extension(ctx, "logs", url.Values{
+	resp, err := s.extension(ctx, "log", url.Values{
 		"execution": {arn}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
 	})
 	if err != nil {

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// hintFor says what to do about an error that any command may meet.
+func hintFor(err error) string {
+	var locked *store.LockedError
+	var newer *store.NewerError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &locked):
+		return "another process owns this state directory: use another one by --state-dir, or end that process"
+	case errors.As(err, &newer):
+		return "use the release that wrote it or a later one, or another --state-dir"
+	case errors.Is(err, store.ErrFull):
+		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
+	case ray.KindOf(err) == ray.Unauthorized:
+		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token"
+	case ray.KindOf(err) == ray.Unreachable:
+		return "is Ray running there? rayorch doctor shows what a run would use"
+	case errors.Is(err, fs.ErrPermission):
+		return "the file or directory is not this user's: check its owner and mode"
+	case errors.As(err, &dial):
+		return "nothing answers there: check the address, and that the server runs"
+	}
+	return ""
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/task/raytask"
+)
+
+// runners act for the Tasks of an owner: Ray jobs and local processes.
+type runners struct {
+	ray  *raytask.Runner
+	proc *proctask.Runner
+	find *finder
+}
+
+func (a *app) newRunners(dir string, o rayOptions) (*runners, error) {
+	resolver, err := a.resolver(o, true, a.say)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program, which supervises plain jobs: %w", err)
+	}
+	f := &finder{resolver: resolver}
+	return &runners{
+		find: f,
+		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Getenv: os.Getenv}),
+		proc: proctask.New(proctask.Config{
+			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Getenv: os.Getenv,
+		}),
+	}, nil
+}
+
+func (r *runners) byPrefix() map[string]task.Runner {
+	if r == nil {
+		return map[string]task.Runner{}
+	}
+	return map[string]task.Runner{raytask.Prefix: r.ray, proctask.Prefix: r.proc}
+}
+
+func (r *runners) close() {
+	if r != nil {
+		r.ray.Close()
+	}
+}
+
+// finder resolves the addresses that Tasks name, and remembers whether it had to start a Ray.
+type finder struct {
+	resolver ray.Resolver
+	mu       sync.Mutex
+	started  bool
+}
+
+func (f *finder) resolve(ctx context.Context, address string) (ray.Found, error) {
+	if address != "" {
+		return f.resolver.Named(ctx, address, "the target's ray address")
+	}
+	found, err := f.resolver.Resolve(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.started = f.started || found.Started
+	return found, err
+}
+
+// stopStarted stops the Ray that this process started, if any.
+func (f *finder) stopStarted(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.started {
+		return nil
+	}
+	f.started = false
+	return f.resolver.Own.Stop(ctx)
+}
+
+// stateDirectory is where it is, made or not.
+func (a *app) stateDirectory() (string, error) { return home.Dir(a.stateDir, os.Getenv) }
+
+// readyRay finds (or starts) the Ray before anything is registered, so that a wrong address is told at once and the
+// user sees which Ray it is. The returned function stops a Ray that was started for this run.
+func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptions, w *watcher) (func() error, error) {
+	none := func() error { return nil }
+	if s.owner == nil || !src.usesRay() {
+		return none, nil
+	}
+	target, err := src.targetName()
+	if err != nil {
+		return none, err
+	}
+	address := ""
+	if t, ok := src.pipeline.Targets.Get(target); ok && o.ray.address == "" && t.Ray.Address != "auto" {
+		address = t.Ray.Address
+	}
+	f := s.owner.runners.find
+	found, err := f.resolve(ctx, address)
+	if err != nil {
+		return none, err
+	}
+	w.screen.Say("using %s", describeRay(found))
+	return func() error {
+		if o.keepRay {
+			return nil
+		}
+		return s.releaseRay(f)
+	}, nil
+}
+
+// releaseRay stops the Ray that was started here, unless a run still needs it: then resume will find it.
+func (s *session) releaseRay(f *finder) error {
+	ctx := context.Background() // the run's own may have ended by Ctrl-C
+	open, err := s.openExecutions(ctx)
+	if err != nil {
+		return err
+	}
+	if len(open) > 0 {
+		return nil
+	}
+	return f.stopStarted(ctx)
+}
+
+// pinned is the address that the definition must carry: where another process owns the directory, its Ray is used
+// unless the user named one.
+func (o *rayOptions) pinned(s *session) string {
+	if s.owner != nil {
+		return ""
+	}
+	return o.address
+}
+
+// settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up.
+func (s *session) settle(ctx context.Context, arn string) (int, error) {
+	for {
+		n, err := s.left(ctx, arn)
+		if err != nil || n == 0 || errors.Is(ctx.Err(), context.Canceled) {
+			return n, err
+		}
+		if err := pause(ctx, settlePoll); err != nil {
+			return n, err
+		}
+	}
+}
