@@ -19,10 +19,9 @@ func (p *plainPath) follow(s *Scope) (v any, ok, known bool) {
 		v, ok = statesField(s, names[0])
 		names = names[1:]
 	} else {
-		if builtinFunctions[p.variable] {
+		if v, ok = s.variable(p.variable); !ok && builtinFunctions[p.variable] {
 			return nil, false, false
 		}
-		v, ok = s.variable(p.variable)
 	}
 	for _, name := range names {
 		if !ok {

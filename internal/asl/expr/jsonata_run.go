@@ -67,45 +67,42 @@ func (j *JSONata) run(s *Scope) (out any, err error) {
 		}
 	}()
 	env := blank.Clone()
-	if len(j.scan.states) > 0 {
-		env.Bind("states", s.statesFor(j.scan.states))
+	if w := j.scan.roots.names["states"]; w != nil {
+		env.Bind("states", s.states(w))
 	}
-	for _, name := range j.scan.free {
+	for _, name := range j.scan.used {
 		if v, ok := s.variable(name); ok {
-			env.Bind(name, toLibrary(v))
+			env.Bind(name, j.scan.roots.names[name].toLibrary(v))
 		}
 	}
 	return j.expr.EvalWithCustomFuncs(&evaluation{scope: s}, nil, env)
 }
 
-// statesFor is $states with the fields that are asked for.
-func (s *Scope) statesFor(fields []string) orderedMap {
+// states is $states with the fields that are wanted.
+func (s *Scope) states(w *wants) orderedMap {
 	m := newOrderedMap()
 	for _, name := range statesFields {
-		if !wanted(fields, name) {
+		field := w.names[name]
+		if field == nil && !w.all {
 			continue
 		}
-		if v, ok := statesField(s, name); ok {
+		v, ok := statesField(s, name)
+		switch {
+		case !ok:
+		case w.all || field.all:
 			m.Set(name, s.converted(name, v))
+		default:
+			m.Set(name, field.toLibrary(v))
 		}
 	}
 	return m
-}
-
-func wanted(fields []string, name string) bool {
-	for _, f := range fields {
-		if f == "" || f == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Bounds on one evaluation, in the spirit of Step Functions' own: depth 100 (the library's), a few seconds, some MB.
 const (
 	maxSteps      = 20_000_000
 	maxDuration   = 10 * time.Second
-	maxHeapGrowth = 256 << 20
+	maxHeapGrowth = 128 << 20
 	stepsPerLook  = 8 // a string can double twice between two looks
 )
 

@@ -32,8 +32,10 @@ const (
 // from outside, and what Step Functions refuses. It is no parser: what is no JSONata at all the library finds.
 type scan struct {
 	tokens      []token
-	free        []string // variables that are not bound in the expression
+	used        []string // variables, once each, bound in the expression or not
+	free        []string // those of them that the expression does not bind
 	states      []string
+	roots       wants // what is seen of each variable
 	unsupported []*SyntaxError
 	last        int // where the last token starts: errors of the library carry no position
 }

@@ -1,6 +1,9 @@
 package expr
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // walker goes over an expression's tokens once and keeps track of brackets, to tell which names are looked up in the
 // top-level context and which variables are bound.
@@ -10,7 +13,8 @@ type walker struct {
 	pos   int
 	bound map[string]bool
 	stack []frame
-	used  []string // variables in the order of their use
+	// parents says that the operator % is there: it sees what is beside the names of a path.
+	parents bool
 }
 
 // frame is what is known inside a pair of brackets.
@@ -33,6 +37,9 @@ func (w *walker) run() error {
 		if !w.bound[name] && !builtinFunctions[name] {
 			w.free = append(w.free, name)
 		}
+	}
+	for _, c := range w.roots.names {
+		c.all = c.all || w.parents
 	}
 	return nil
 }
@@ -105,6 +112,8 @@ func (w *walker) operator(t token) error {
 	case ".":
 		w.top().afterDot = true
 		return nil
+	case "%":
+		w.parents = w.parents || !w.infix()
 	case "|":
 		w.top().inner = true // a transform's parts see the value that it is applied to
 	case "@", "#":
@@ -136,8 +145,12 @@ func (w *walker) variable(t token) {
 		w.refuse(t, "Reference to '$$' is not supported.")
 	case t.text == "states":
 		w.states = append(w.states, w.statesField())
+		w.want(t.text)
 	case t.text != "" && !w.isOp(w.pos+1, "("): // no workflow variable is a function
-		w.used = append(w.used, t.text)
+		if !slices.Contains(w.used, t.text) {
+			w.used = append(w.used, t.text)
+		}
+		w.want(t.text)
 	}
 }
 

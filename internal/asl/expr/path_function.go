@@ -37,6 +37,9 @@ func (p *pathParser) function(path *Path, name string, start int) error {
 		p.pos = start
 		return p.fail("there is no function " + strconv.Quote(name))
 	}
+	if n := len(path.steps); n > 0 && path.steps[n-1].kind == stepScan {
+		return p.fail("a function cannot follow .. at once")
+	}
 	p.pos++
 	f := &function{name: name}
 	for {

@@ -254,7 +254,7 @@ func TestPathSyntaxErrors(t *testing.T) {
 		"", "a", ".a", "$.", "$..", "$...a", "$.a.", "$.a[", "$.a[]", "$.a['b", "$.a['b'", "$.a[b]", "$.a[0", "$.a[1:2:3]",
 		"$.a[99999999999]", "$.a[-]", "$.a[1,]", "$.a[?]", "$.a[?()]", "$.a[?(@.b]", "$.a[?(@.b ==)]", "$.a[?(@.b == x)]",
 		"$.a[?(@.b =~ /x)]", "$.a[?(@.b =~ /(/)]", "$.a b", "$.a.nope()", "$.a.length(", "$$$", "$.a]", "$ .a", "$.a\xff",
-		"$.a['\\u12']", "$.a[?(!)]", "$-x",
+		"$.a['\\u12']", "$.a[?(!)]", "$-x", "$..length()", "$.a[?($..length())]",
 	} {
 		var syntax *expr.SyntaxError
 		if _, err := expr.CompilePath(path); !errors.As(err, &syntax) {
