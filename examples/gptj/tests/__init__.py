@@ -1,0 +1,1 @@
+"""Tests of the example, run from its directory: python -m unittest."""
