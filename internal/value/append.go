@@ -171,7 +171,7 @@ func Equal(a, b any) bool {
 	switch a := a.(type) {
 	case Number:
 		b, ok := b.(Number)
-		return ok && (a == b || a.Float64() == b.Float64())
+		return ok && (a == b || a.equal(b))
 	case []any:
 		b, ok := b.([]any)
 		if !ok || len(a) != len(b) {
@@ -197,6 +197,16 @@ func Equal(a, b any) bool {
 		return true
 	}
 	return a == b
+}
+
+// equal compares whole numbers exactly, as far as they fit in 64 bits, and others as floats.
+func (n Number) equal(m Number) bool {
+	i, err1 := strconv.ParseInt(string(n), 10, 64)
+	j, err2 := strconv.ParseInt(string(m), 10, 64)
+	if err1 == nil && err2 == nil {
+		return i == j
+	}
+	return n.Float64() == m.Float64()
 }
 
 // ToGo turns a value into what encoding/json would decode: maps, float64 and so on.

@@ -5,8 +5,6 @@
 // changes one makes a copy first (Object.With).
 package value
 
-import "strings"
-
 // Number is a JSON number in its original text, so that 1.0 and 12345678901234567890 pass through unharmed.
 type Number string
 
@@ -88,7 +86,6 @@ func (o *Object) Set(k string, v any) {
 		o.vals[i] = v
 		return
 	}
-	k = strings.Clone(k) // keys may be cut from a large input that must not be kept alive
 	o.keys, o.vals = append(o.keys, k), append(o.vals, v)
 	switch {
 	case o.index != nil:

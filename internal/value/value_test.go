@@ -1,0 +1,255 @@
+package value_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+func TestParseKeepsWhatIsThere(t *testing.T) {
+	for _, text := range []string{
+		`null`, `true`, `false`, `0`, `-0`, `1.0`, `1e3`, `-1.5E-7`, `12345678901234567890123`, `""`, `"é\n\"\\"`, `[]`, `{}`, `[1,[2,{"a":[]}]]`,
+		`{"z":1,"a":{"y":2,"b":null},"":0}`, `"\u0001"`, `"a/b"`, `"😀"`,
+		`{"1":1,"2":2,"3":3,"4":4,"5":5,"6":6,"7":7,"8":8,"9":9,"10":10}`,
+	} {
+		v, err := value.Parse([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := value.Text(v); got != text {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+}
+
+func TestParseNormalizes(t *testing.T) {
+	for text, want := range map[string]string{
+		" { \"a\" : [ 1 , 2 ] }\r\n\t": `{"a":[1,2]}`,
+		`"\u00e9\ud83d\ude00\/"`:       `"é😀/"`,
+		`"\ud83d"`:                     `"` + "\uFFFD" + `"`,
+		`"\ud83d\u0041"`:               `"` + "\uFFFD" + `A"`,
+		`{"a":1,"b":2,"a":3}`:          `{"a":3,"b":2}`,
+	} {
+		v, err := value.Parse([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := value.Text(v); got != want {
+			t.Errorf("%s became %s", text, got)
+		}
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for _, text := range []string{
+		"", " ", "nul", "truex", "01", "1.", ".5", "+1", "-", "1e", "1e+", "[", "[1", "[1,", "[1,]", "[1 2]", "{", `{"a"`, `{"a":`, `{"a":1`,
+		`{"a":1,}`, `{a:1}`, `{"a" 1}`, `"`, `"\x"`, `"\u12"`, `"\u12G4"`, "\"\n\"", "\"\xff\"", "\"\\n\xff\"", `1 2`, "NaN", "Infinity",
+		strings.Repeat("[", 1_000_000), strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000),
+	} {
+		var syntax *value.SyntaxError
+		if _, err := value.Parse([]byte(text)); !errors.As(err, &syntax) {
+			t.Errorf("%.20q: got %v", text, err)
+		} else if syntax.Offset < 0 || syntax.Offset > len(text) {
+			t.Errorf("%.20q: offset %d", text, syntax.Offset)
+		}
+	}
+}
+
+func TestParseLargeInput(t *testing.T) {
+	text := "[" + strings.Repeat(`{"key":"some text","n":[1,2,3]},`, 330_000) + "0]"
+	v, err := value.Parse([]byte(text))
+	if err != nil || len(v.([]any)) != 330_001 {
+		t.Fatalf("got %v", err)
+	}
+	if got := value.Text(v); got != text {
+		t.Error("the text changed")
+	}
+}
+
+func TestParseObject(t *testing.T) {
+	if o, err := value.ParseObject([]byte(`{"a":1}`)); err != nil || o.Len() != 1 {
+		t.Errorf("got %v, %v", o, err)
+	}
+	for _, text := range []string{`[]`, `null`, `{`} {
+		if _, err := value.ParseObject([]byte(text)); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
+}
+
+func TestObject(t *testing.T) {
+	o := value.Obj("b", 1, "a", 2)
+	changed := o.With("c", 3).With("b", 4).Without("a")
+	if diff := cmp.Diff([]string{"b", "a"}, o.Keys()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"b", "c"}, changed.Keys()); diff != "" {
+		t.Error(diff)
+	}
+	if v, ok := changed.Get("b"); !ok || v != 4 {
+		t.Errorf("got %v, %v", v, ok)
+	}
+	big := value.NewObject(0)
+	for i := range 100 {
+		big.Set(string(rune('a'+i)), i)
+	}
+	for i := range 100 {
+		if v, ok := big.Get(string(rune('a' + i))); !ok || v != i {
+			t.Fatalf("key %d: %v, %v", i, v, ok)
+		}
+	}
+	if big.Without("a").Has("a") || big.Len() != 100 {
+		t.Error("without failed")
+	}
+	var none *value.Object
+	if none.Len() != 0 || none.Has("a") || none.Keys() != nil {
+		t.Error("a nil object is not empty")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for f, want := range map[float64]string{
+		0: "0", 1: "1", -1.5: "-1.5", 1e6: "1000000", 1e20: "100000000000000000000", 1e21: "1e+21", 1e-6: "0.000001", 1e-7: "1e-07",
+		0.30000000000000004: "0.30000000000000004", math.Inf(1): "0", math.NaN(): "0",
+	} {
+		got := value.Float(f)
+		if string(got) != want {
+			t.Errorf("%v became %s, want %s", f, got, want)
+		}
+		if !json.Valid([]byte(got)) {
+			t.Errorf("%v became %s, which is no JSON", f, got)
+		}
+	}
+	for text, want := range map[value.Number]int64{"1": 1, "-3": -3, "1e2": 100, "2.0": 2, "9007199254740993": 9007199254740993} {
+		if got, ok := text.Int64(); !ok || got != want {
+			t.Errorf("%s: got %d, %v", text, got, ok)
+		}
+	}
+	for _, text := range []value.Number{"1.5", "1e300", "12345678901234567890", "-1e19"} {
+		if got, ok := text.Int64(); ok {
+			t.Errorf("%s: got %d", text, got)
+		}
+	}
+}
+
+func TestEqual(t *testing.T) {
+	parse := func(text string) any {
+		v, err := value.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{`1`, `1.0`, true}, {`1e2`, `100`, true}, {`1`, `2`, false}, {`1`, `"1"`, false}, {`null`, `null`, true}, {`null`, `0`, false},
+		{`9007199254740993`, `9007199254740992`, false}, {`{"a":1,"b":2}`, `{"b":2,"a":1}`, true}, {`{"a":1}`, `{"b":1}`, false},
+		{`{"a":1}`, `{"a":1,"b":1}`, false}, {`[1,2]`, `[2,1]`, false}, {`[1,[2]]`, `[1,[2.0]]`, true}, {`[]`, `{}`, false}, {`true`, `true`, true},
+		{`"a"`, `"a"`, true}, {`[]`, `[null]`, false},
+	} {
+		if got := value.Equal(parse(c.a), parse(c.b)); got != c.want {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
+func TestGoValues(t *testing.T) {
+	in := map[string]any{"b": []any{1.5, "x", nil, true}, "a": map[string]string{"k": "v"}, "n": 3, "l": int64(4), "s": []string{"y"},
+		"j": json.Number("1.0")}
+	got := value.Text(value.FromGo(in))
+	if diff := cmp.Diff(`{"a":{"k":"v"},"b":[1.5,"x",null,true],"j":1.0,"l":4,"n":3,"s":["y"]}`, got); diff != "" {
+		t.Error(diff)
+	}
+	want := map[string]any{"b": []any{1.5, "x", nil, true}}
+	if diff := cmp.Diff(want, value.ToGo(value.FromGo(want))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// FuzzParse compares with encoding/json: what one takes the other takes, and they mean the same.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{`{"a":[1,2.50,-0,1e5],"b":{"c":null}}`, `"\u00e9\ud83d\ude00\n"`, ` [ true , false ] `, `{"a":1,"a":2}`, `"\ud800"`, `01`, "\"\xff\""} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		v, err := value.Parse(data)
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.UseNumber()
+		var want any
+		wantErr := decoder.Decode(&want)
+		valid := json.Valid(data)
+		if err != nil {
+			var syntax *value.SyntaxError
+			if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(data) {
+				t.Fatalf("refused with %v", err)
+			}
+			if valid && !strings.Contains(err.Error(), "UTF-8") && !strings.Contains(err.Error(), "nested") {
+				t.Fatalf("refused valid JSON: %v", err)
+			}
+			return
+		}
+		if !valid || wantErr != nil {
+			t.Fatalf("took what is no JSON: %v", wantErr)
+		}
+		if diff := cmp.Diff(value.Text(value.FromGo(want)), value.Text(sorted(v))); diff != "" {
+			t.Fatal(diff)
+		}
+		again, err := value.Parse(value.Bytes(v))
+		if err != nil || !value.Equal(v, again) {
+			t.Fatalf("does not read back: %v", err)
+		}
+	})
+}
+
+// sorted is a value with the keys in alphabetical order, as encoding/json's maps come out.
+func sorted(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = sorted(item)
+		}
+		return out
+	case *value.Object:
+		m := make(map[string]any, v.Len())
+		for i := range v.Len() {
+			k, item := v.At(i)
+			m[k] = sorted(item)
+		}
+		return value.FromGo(m)
+	}
+	return v
+}
+
+var document = []byte(`{"id":"order-1","total":12.50,"items":[{"sku":"a","n":1},{"sku":"b","n":2}],"address":{"street":"Main \"St\"","zip":"12345"},` +
+	`"flags":[true,false,null],"note":"a longer text that stands for what payloads carry around with them"}`)
+
+func BenchmarkParse(b *testing.B) {
+	b.SetBytes(int64(len(document)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := value.Parse(document); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	v, err := value.Parse(document)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(document)))
+	b.ReportAllocs()
+	var buf []byte
+	for b.Loop() {
+		buf = value.Append(buf[:0], v)
+	}
+}
