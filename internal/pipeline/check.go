@@ -160,6 +160,11 @@ func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 	}
 }
 
+// States.ALL stands alone in the States Language.
+func allAlone(errors []string) bool {
+	return len(errors) == 1 || !slices.Contains(errors, "States.ALL")
+}
+
 // groupOptions are a step's fields that only a job has; pendingTimeout only one on Ray.
 var groupOptions = []string{"timeout", "pendingTimeout", "retry", "onFailure"}
 
@@ -190,6 +195,9 @@ func (c *checker) retry(s *Step, path string) {
 	if m := s.Retry.MaxInterval; m > 0 && m <= s.Retry.Interval {
 		c.report(join(path, "maxInterval"), "must be longer than interval")
 	}
+	if !allAlone(s.Retry.Errors) {
+		c.report(join(path, "errors"), "States.ALL stands for all: name it alone")
+	}
 	known := RetryableErrors(s.Kind())
 	for i, name := range s.Retry.Errors {
 		if !slices.Contains(known, name) {
@@ -199,13 +207,16 @@ func (c *checker) retry(s *Step, path string) {
 }
 
 func orOneOf(got string, names []string) string {
-	if h := near(got, names); h != "" {
+	var known []string
+	for _, name := range names {
+		if name != "" && !slices.Contains(known, name) {
+			known = append(known, name)
+		}
+	}
+	if h := near(got, known); h != "" || len(known) == 0 {
 		return h
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return "; expected one of " + strings.Join(names, ", ")
+	return "; expected one of " + strings.Join(known, ", ")
 }
 
 func (c *checker) parallel(p *Parallel, path string, in scope) {

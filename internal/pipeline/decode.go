@@ -22,7 +22,7 @@ const (
 
 // Decode reads a pipeline file. Its error is Problems: every mistake at once. name stands for the file in messages.
 func Decode(name string, data []byte) (*Pipeline, error) {
-	s := &source{file: name, at: map[string]position{}}
+	s := newSource(name)
 	root := parse(s, data)
 	if root == nil {
 		return nil, s.err()
@@ -145,8 +145,12 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, tag reflect
 
 func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, path, "expected fields (name: value), not %s", describe(n))
-		d.defaults(v)
+		got := describe(n)
+		if v.Type() == reflect.TypeFor[Secret]() && n.Kind == yaml.ScalarNode {
+			got = "text; never write a secret's value" // nor print it
+		}
+		d.fail(n, path, "expected fields (name: value), not %s", got)
+		d.broken[path] = true
 		return
 	}
 	fields := fieldsOf(v.Type())
@@ -154,7 +158,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	d.pairs(n, path, func(key, val *yaml.Node) {
 		f, ok := fields[key.Value]
 		if !ok {
-			d.fail(key, join(path, key.Value), "unknown field%s", hint(key.Value, fields))
+			d.unknown(key, val, path, fields)
 			return
 		}
 		seen[key.Value] = true
@@ -175,6 +179,14 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 			d.fieldDefault(f, v.Field(f.index))
 		}
 	}
+}
+
+func (d *decoder) unknown(key, val *yaml.Node, path string, fields map[string]field) {
+	if isNull(val) && strings.Contains(key.Value, " ") {
+		d.fail(key, path, "%s stands alone; a text with a comma inside { } must be in quotes", describe(key))
+		return
+	}
+	d.fail(key, join(path, key.Value), "unknown field%s", hint(key.Value, fields))
 }
 
 // pairs calls f for each key of a mapping in order, reporting keys that are no text or are there twice. Merge keys (<<)
@@ -264,6 +276,6 @@ func (d *decoder) fieldDefault(f field, v reflect.Value) {
 	} else {
 		n.Tag = n.ShortTag()
 	}
-	quiet := &decoder{source: &source{at: map[string]position{}}}
+	quiet := &decoder{source: newSource("")}
 	quiet.decode(n, "", v, f.tag)
 }

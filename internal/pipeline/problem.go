@@ -39,7 +39,12 @@ type position struct{ line, col int }
 type source struct {
 	file     string
 	at       map[string]position
+	broken   map[string]bool // paths that could not be read: what follows from that is not reported
 	problems Problems
+}
+
+func newSource(file string) *source {
+	return &source{file: file, at: map[string]position{}, broken: map[string]bool{}}
 }
 
 // written says whether the file itself holds the path (defaults are not written).
@@ -50,6 +55,11 @@ func (s *source) written(path string) bool {
 
 // report adds a problem at the path, or at its nearest parent that is written.
 func (s *source) report(path, format string, args ...any) {
+	for at := path; at != ""; at = parentPath(at) {
+		if s.broken[at] {
+			return
+		}
+	}
 	where := path
 	pos, ok := s.at[where]
 	for !ok && where != "" {
@@ -144,7 +154,8 @@ func (p *Pipeline) Problem(path, message string) Problem {
 	if s == nil {
 		return Problem{Line: 1, Col: 1, Path: path, Message: message}
 	}
-	found := source{file: s.file, at: s.at}
+	found := newSource(s.file)
+	found.at = s.at
 	found.report(path, "%s", message)
 	return found.problems[0]
 }

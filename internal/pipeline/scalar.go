@@ -123,7 +123,12 @@ func (d *decoder) number(n *yaml.Node, path string, tag reflect.StructTag, whole
 		d.fail(n, path, "expected a number, not %s", describe(n))
 		return
 	}
-	if least, err := strconv.ParseFloat(tag.Get("min"), 64); err == nil && f < least {
+	least, err := strconv.ParseFloat(tag.Get("min"), 64)
+	if tag.Get("min") == tag.Get("max") && err == nil && f != least {
+		d.fail(n, path, "must be %s", tag.Get("min"))
+		return
+	}
+	if err == nil && f < least {
 		d.fail(n, path, "must be %s or more", tag.Get("min"))
 		return
 	}
