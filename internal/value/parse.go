@@ -111,12 +111,12 @@ func (p *parser) word() (any, error) {
 
 func (p *parser) array(depth int) (any, error) {
 	p.pos++
-	out := []any{}
 	p.space()
 	if p.peek() == ']' {
 		p.pos++
-		return out, nil
+		return []any{}, nil
 	}
+	out := make([]any, 0, 4)
 	for {
 		p.space()
 		v, err := p.value(depth + 1)
@@ -139,12 +139,12 @@ func (p *parser) array(depth int) (any, error) {
 
 func (p *parser) object(depth int) (any, error) {
 	p.pos++
-	o := &Object{}
 	p.space()
 	if p.peek() == '}' {
 		p.pos++
-		return o, nil
+		return &Object{}, nil
 	}
+	o := NewObject(4)
 	for {
 		p.space()
 		if p.peek() != '"' {
