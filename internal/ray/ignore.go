@@ -44,11 +44,26 @@ func parseIgnoreLine(line string) (ignoreRule, bool) {
 	if line == "" {
 		return rule, false
 	}
+	line = plainSlashes(line)
 	if !strings.Contains(line, "/") { // a name alone matches at any depth
 		line = "**/" + line
 	}
 	rule.parts = strings.Split(strings.TrimPrefix(line, "/"), "/")
 	return rule, true
+}
+
+// plainSlashes takes off the backslash before a slash, which protects nothing: no name has a slash in it.
+func plainSlashes(line string) string {
+	var plain strings.Builder
+	for i := 0; i < len(line); i++ {
+		if line[i] == '\\' && i+1 < len(line) {
+			if i++; line[i] != '/' {
+				plain.WriteByte('\\')
+			}
+		}
+		plain.WriteByte(line[i])
+	}
+	return plain.String()
 }
 
 // trimUnescaped takes off blanks at the end that no backslash protects.

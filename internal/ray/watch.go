@@ -43,7 +43,8 @@ type Watcher struct {
 	ctx     context.Context
 	done    sync.WaitGroup
 
-	listCost time.Duration // the last list's answering time, 0 before the first
+	listCost time.Duration // the last list's answering time, 0 while not known
+	listed   time.Time
 	failing  time.Time
 }
 
@@ -62,7 +63,8 @@ const (
 	// A list may keep the dashboard busy for a fifth of the time.
 	listShare = 5
 	// A list whose cost is not known is tried when so many jobs wait for their turn.
-	listFrom = 4
+	listFrom  = 4
+	listStale = time.Minute // records come and go
 )
 
 // NewWatcher makes a watcher, which works only while somebody waits. An unreachable Ray counts as such after grace.
@@ -209,7 +211,7 @@ func (w *Watcher) ask(ids []string) time.Duration {
 
 // listIsBetter compares how long a job waits to be seen by either way.
 func (w *Watcher) listIsBetter(n int) bool {
-	if w.listCost == 0 {
+	if w.listCost == 0 || time.Since(w.listed) > listStale {
 		return n >= listFrom
 	}
 	return n > 1 && max(tick, listShare*w.listCost) < time.Duration(n)*tick
@@ -235,7 +237,8 @@ func (w *Watcher) askAll(ids []string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	w.listCost = max(time.Since(begin), time.Microsecond)
+	w.listed = time.Now()
+	w.listCost = max(w.listed.Sub(begin), time.Microsecond)
 	byID := make(map[string]Job, len(jobs))
 	for _, job := range jobs {
 		byID[job.SubmissionID] = job

@@ -44,6 +44,7 @@ type Fake struct {
 	requests map[string]int
 	dir      string
 	running  sync.WaitGroup
+	tails    map[*websocket.Conn]bool
 }
 
 type fakeJob struct {
@@ -61,7 +62,7 @@ func NewFake(token string) *Fake {
 	if err != nil {
 		panic(err) // a test cannot go on
 	}
-	f := &Fake{Token: token, dir: dir, packages: map[string][]byte{}, requests: map[string]int{}}
+	f := &Fake{Token: token, dir: dir, packages: map[string][]byte{}, requests: map[string]int{}, tails: map[*websocket.Conn]bool{}}
 	f.NewSession()
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	return f
@@ -242,6 +243,13 @@ func (f *Fake) pack(w http.ResponseWriter, r *http.Request, uri string) {
 	if _, ok := f.packages[uri]; !ok {
 		http.Error(w, "Package "+uri+" does not exist", http.StatusNotFound)
 	}
+}
+
+// Package is what was uploaded, nil without it.
+func (f *Fake) Package(uri string) []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.packages[uri]
 }
 
 // DropPackages forgets all packages, as Ray does with those that nothing refers to.
@@ -432,13 +440,33 @@ func (f *Fake) logFile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (f *Fake) tailing(conn *websocket.Conn, open bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if open {
+		f.tails[conn] = true
+	} else {
+		delete(f.tails, conn)
+	}
+}
+
+// CutTails closes all log tails, as Ray does at times, though their jobs run on.
+func (f *Fake) CutTails() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for conn := range f.tails {
+		_ = conn.CloseNow()
+	}
+}
+
 // tail sends what was written since the last look, and closes some time after the job's end.
 func (f *Fake) tail(w http.ResponseWriter, r *http.Request, job *fakeJob) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
 	}
-	defer func() { _ = conn.CloseNow() }()
+	f.tailing(conn, true)
+	defer func() { f.tailing(conn, false); _ = conn.CloseNow() }()
 	ctx := conn.CloseRead(r.Context())
 	sent := 0
 	for {
@@ -452,7 +480,7 @@ func (f *Fake) tail(w http.ResponseWriter, r *http.Request, job *fakeJob) {
 		}
 		text, _ := os.ReadFile(job.log.Name())
 		if len(text) > sent {
-			chunk := strings.ToValidUTF8(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text[sent:])), "?")
+			chunk := strings.ToValidUTF8(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(text[sent:])), "\uFFFD")
 			if conn.Write(ctx, websocket.MessageText, []byte(chunk)) != nil {
 				return
 			}

@@ -1,0 +1,447 @@
+package ray_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+)
+
+func TestMain(m *testing.M) { raytest.Main(m) }
+
+func newID() string { return "c-" + strings.ToLower(rand.Text()) }
+
+// end waits for a job's end.
+func end(t *testing.T, c *ray.Client, id string) ray.Job {
+	t.Helper()
+	w := ray.NewWatcher(c, time.Minute)
+	defer w.Close()
+	job, err := w.Wait(t.Context(), id, "", func(job ray.Job) bool { return job.Status.Terminal() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return job
+}
+
+func submit(t *testing.T, c *ray.Client, entrypoint string) string {
+	t.Helper()
+	id := newID()
+	got, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: entrypoint})
+	if err != nil || existed || got != id {
+		t.Fatalf("submit: got %q, %v, %v", got, existed, err)
+	}
+	return id
+}
+
+func TestJobsLife(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		c := r.Client(t)
+		version, err := c.Version(t.Context())
+		if err != nil || version.SessionName == "" || version.RayVersion == "" {
+			t.Fatalf("version: %+v, %v", version, err)
+		}
+		id := submit(t, c, "echo hi; sleep 1")
+		if _, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "echo hi"}); err != nil || !existed {
+			t.Errorf("submitted again: existed %v, %v", existed, err)
+		}
+		if err := c.Delete(t.Context(), id); ray.KindOf(err) != ray.Failed || !strings.Contains(err.Error(), "non-terminal state") {
+			t.Errorf("delete of a running job: %v", err)
+		}
+		job := end(t, c, id)
+		if job.Status != ray.Succeeded || job.EndTime.Time().Before(job.StartTime.Time()) || job.SubmissionID != id {
+			t.Errorf("the job is %+v", job)
+		}
+		jobs, err := c.List(t.Context())
+		if err != nil || !contains(jobs, id) {
+			t.Errorf("the list lacks %s: %v", id, err)
+		}
+		if stopped, err := c.RequestStop(t.Context(), id); err != nil || stopped {
+			t.Errorf("stop of an ended job: %v, %v", stopped, err)
+		}
+		if err := c.Delete(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Get(t.Context(), id); ray.KindOf(err) != ray.NotFound {
+			t.Errorf("get of a deleted job: %v", err)
+		}
+	})
+}
+
+func contains(jobs []ray.Job, id string) bool {
+	for _, job := range jobs {
+		if job.SubmissionID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// ours leaves out the lines that Ray itself adds.
+func ours(lines []string) []string {
+	var kept []string
+	for _, line := range lines {
+		if !strings.Contains(line, "job_manager.py:") && !strings.HasPrefix(line, "Running entrypoint for job") {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}
+
+func TestLogs(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		c := r.Client(t)
+		id := submit(t, c, `printf 'one\n\ntwo\rthree\r\nf\344ur\n'; i=0; while [ $i -lt 25 ]; do echo line $i; i=$((i+1)); done; sleep 1; printf 'the end'`)
+		var tailed []string
+		log := c.NewLog(id, 0, func(line string) { tailed = append(tailed, line) })
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		_ = log.Tail(ctx) // a byte that is no UTF-8 breaks Ray's own tail
+		job := end(t, c, id)
+		if err := log.Rest(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"one", "", "two", "three", "f\uFFFDur"}
+		for i := range 25 {
+			want = append(want, fmt.Sprint("line ", i))
+		}
+		want = append(want, "the end")
+		if diff := cmp.Diff(want, ours(tailed)); diff != "" {
+			t.Error(diff)
+		}
+		last, err := c.LastLines(t.Context(), job, 2)
+		if diff := cmp.Diff([]string{"line 24", "the end"}, last); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+	})
+}
+
+func TestTailFollowsToTheEnd(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		c := r.Client(t)
+		id := submit(t, c, "echo a; sleep 2; echo b")
+		var lines []string
+		if err := c.NewLog(id, 0, func(line string) { lines = append(lines, line) }).Tail(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"a", "b"}, ours(lines)); diff != "" {
+			t.Error(diff)
+		}
+		text, err := c.Logs(t.Context(), id)
+		if err != nil || !strings.HasSuffix(text, "b\n") {
+			t.Errorf("the whole log is %q, %v", text, err)
+		}
+	})
+}
+
+// TestTailReconnects cuts the tail while the job runs: each line still comes once.
+func TestTailReconnects(t *testing.T) {
+	fake := raytest.NewFake("")
+	defer fake.Close()
+	c, err := ray.New(ray.Config{Address: fake.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := submit(t, c, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done")
+	cut := time.AfterFunc(500*time.Millisecond, fake.CutTails)
+	defer cut.Stop()
+	var lines []string
+	if err := c.NewLog(id, 0, func(line string) { lines = append(lines, line) }).Tail(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5", "6"}, ours(lines)); diff != "" {
+		t.Error(diff)
+	}
+	if fake.Requests(http.MethodGet, "/api/jobs/"+id+"/logs/tail") < 2 {
+		t.Error("the tail was never cut")
+	}
+}
+
+func TestStop(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		c := r.Client(t)
+		id := submit(t, c, "sleep 300")
+		w := ray.NewWatcher(c, time.Minute)
+		defer w.Close()
+		if _, err := w.Wait(t.Context(), id, "", ray.Job.Started); err != nil {
+			t.Fatal(err)
+		}
+		job, err := c.Stop(t.Context(), id)
+		if err != nil || job.Status != ray.Stopped {
+			t.Errorf("got %s, %v", job.Status, err)
+		}
+		if _, err := c.Stop(t.Context(), newID()); ray.KindOf(err) != ray.NotFound {
+			t.Errorf("stop of an unknown job: %v", err)
+		}
+	})
+}
+
+func TestPackages(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		c := r.Client(t)
+		dir := t.TempDir()
+		write(t, dir, "main.sh", "#!/bin/sh\ncat lib/greeting; test -d empty && echo empty is there\n"+newID())
+		write(t, dir, "lib/greeting", "hello from the package\n")
+		if err := errors.Join(os.Chmod(filepath.Join(dir, "main.sh"), 0o755), os.Mkdir(filepath.Join(dir, "empty"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		pack, err := ray.Pack(t.Context(), dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pack.Close()
+		if has, err := c.HasPackage(t.Context(), pack.Name); has || err != nil {
+			t.Errorf("before: %v, %v", has, err)
+		}
+		for range 2 {
+			if err := c.Upload(t.Context(), pack); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if has, err := c.HasPackage(t.Context(), pack.Name); !has || err != nil {
+			t.Errorf("after: %v, %v", has, err)
+		}
+		id := newID()
+		_, _, err = c.Submit(t.Context(), ray.Submission{
+			SubmissionID: id, Entrypoint: "./main.sh || true", RuntimeEnv: map[string]any{"working_dir": pack.URI()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := c.LastLines(t.Context(), end(t, c, id), 3)
+		if got := strings.Join(last, "\n"); !strings.Contains(got, "hello from the package\nempty is there") {
+			t.Errorf("the job printed %q, %v", got, err)
+		}
+	})
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		if r.Found.Token == "" {
+			t.Skip("this one has no tokens")
+		}
+		for _, token := range []string{"", "wrong"} {
+			c, err := ray.New(ray.Config{Address: r.Found.Address, Token: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Version(t.Context())
+			if ray.KindOf(err) != ray.Unauthorized || !strings.Contains(err.Error(), "RAY_AUTH_TOKEN") {
+				t.Errorf("with the token %q: %v", token, err)
+			}
+			if err := c.NewLog("x", 0, func(string) {}).Tail(t.Context()); ray.KindOf(err) != ray.Unauthorized {
+				t.Errorf("tail with the token %q: %v", token, err)
+			}
+		}
+	})
+}
+
+func TestErrors(t *testing.T) {
+	text := func(status int, kind, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", kind)
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	trace := "Traceback (most recent call last):\n  File \"/ray/job_agent.py\", line 1, in submit\n    raise ValueError\nValueError: bad runtime_env: no such key\n"
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		kind    ray.Kind
+		want    string
+	}{
+		{"a traceback", text(500, "text/plain", trace), ray.Failed, "ValueError: bad runtime_env: no such key"},
+		{"no agent yet", text(500, "text/plain", "Traceback\nException: No available agent to submit job, please try again later."), ray.Busy, "No available agent"},
+		{"a gateway", text(503, "application/json", `{"kind":"Status","message":"no endpoints available"}`), ray.Unreachable, "no endpoints available"},
+		{"a page", text(200, "text/html; charset=utf-8", "<html>hello</html>"), ray.NotRay, "http://HOST:8265"},
+		{"another server's 404", text(404, "text/html", "<html>404</html>"), ray.NotRay, "HTTP status 404"},
+		{"another API", text(200, "application/json", `{"hello": 1}`), ray.NotRay, "status"},
+		{"a list where an object belongs", text(200, "application/json", `[1]`), ray.NotRay, "not as a ray dashboard"},
+		{"half an answer", text(200, "application/json", `{"status":`), ray.Unreachable, "EOF"},
+		{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other.invalid/", http.StatusFound) }, ray.NotRay, "302"},
+		{"an empty 500", text(500, "text/plain", ""), ray.Failed, "500"},
+		{"not found", text(404, "text/plain", "Job x does not exist"), ray.NotFound, "does not exist"},
+		{"a bad request", text(400, "text/plain", "TypeError: unexpected keyword argument"), ray.Invalid, "unexpected keyword"},
+		{"too large", text(413, "text/plain", "Maximum request body size 104857600 exceeded."), ray.TooLarge, "104857600"},
+		{"a browser's", text(405, "text/plain", "Method Not Allowed for browser traffic."), ray.Invalid, "browser"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(test.handler)
+			defer server.Close()
+			c, err := ray.New(ray.Config{Address: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Get(t.Context(), "x")
+			if err == nil || ray.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got kind %d, %v; want kind %d, %q", ray.KindOf(err), err, test.kind, test.want)
+			}
+		})
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "http://" + l.Addr().String()
+	c, err := ray.New(ray.Config{Address: address, Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no answer in time") {
+		t.Errorf("a silent one: %v", err)
+	}
+	l.Close()
+	_, err = c.Version(t.Context())
+	if ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
+func TestRetry(t *testing.T) {
+	fake := raytest.NewFake("")
+	defer fake.Close()
+	var refused atomic.Int32
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		if refused.Add(1) > 2 {
+			return false
+		}
+		http.Error(w, "Exception: No available agent to submit job", http.StatusInternalServerError)
+		return true
+	}
+	c, err := ray.New(ray.Config{Address: fake.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = ray.Retry(t.Context(), time.Minute, func(ctx context.Context) error {
+		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: "a", Entrypoint: "true"})
+		return err
+	})
+	if err != nil || fake.Jobs() != 1 {
+		t.Errorf("got %v, %d jobs", err, fake.Jobs())
+	}
+}
+
+func TestOwnCA(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"ray_version": "2.60.0", "session_name": "s"}`))
+	}))
+	defer server.Close()
+	c, err := ray.New(ray.Config{Address: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the CA: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = ray.New(ray.Config{Address: server.URL, CAFile: file}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Version(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := ray.New(ray.Config{Address: server.URL, CAFile: os.DevNull}); err == nil {
+		t.Error("an empty CA file is taken")
+	}
+}
+
+func TestLoadToken(t *testing.T) {
+	home := t.TempDir()
+	write(t, home, ".ray/auth_token", "from-home\n")
+	write(t, home, "file", " from-file \n")
+	write(t, home, "two", "one\ntwo\n")
+	path := func(name string) string { return filepath.Join(home, name) }
+	tests := []struct {
+		name, home, want string
+		env              map[string]string
+		fails            bool
+	}{
+		{"variable", home, "from-variable", map[string]string{"RAY_AUTH_TOKEN": "from-variable", "RAY_AUTH_TOKEN_PATH": path("file")}, false},
+		{"file", home, "from-file", map[string]string{"RAY_AUTH_TOKEN_PATH": path("file")}, false},
+		{"home", home, "from-home", nil, false},
+		{"none", t.TempDir(), "", nil, false},
+		{"no home", "", "", nil, false},
+		{"missing file", home, "", map[string]string{"RAY_AUTH_TOKEN_PATH": path("nowhere")}, true},
+		{"two lines", home, "", map[string]string{"RAY_AUTH_TOKEN_PATH": path("two")}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, source, err := ray.LoadToken(func(name string) string { return test.env[name] }, test.home)
+			if got != test.want || (err != nil) != test.fails || (got != "") != (source != "") {
+				t.Errorf("got %q from %q, %v", got, source, err)
+			}
+		})
+	}
+}
+
+func FuzzJob(f *testing.F) {
+	f.Add([]byte(`{"status":"RUNNING","start_time":1795445466741,"end_time":null,"metadata":null,"driver_exit_code":null}`))
+	f.Add([]byte(`[{"status":"SUCCEEDED","start_time":1.5e12,"runtime_env":{"a":[1]}}]`))
+	var body atomic.Pointer[[]byte]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(*body.Load())
+	}))
+	f.Cleanup(server.Close)
+	c, err := ray.New(ray.Config{Address: server.URL})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		body.Store(&data)
+		if job, err := c.Get(t.Context(), "x"); err == nil && (job.Status == "" || job.StartTime.Time().Year() > 40000) {
+			t.Errorf("got %+v", job)
+		}
+		_, _ = c.List(t.Context())
+		_, _ = c.Version(t.Context())
+	})
+}
+
+// FuzzLog cuts a log into frames anywhere: the lines stay the same, and a second reading brings none.
+func FuzzLog(f *testing.F) {
+	f.Add("one\r\ntwo\rthree\n\nfour", 5)
+	f.Add("\r\n\r\n", 1)
+	f.Fuzz(func(t *testing.T, text string, cut int) {
+		cut = min(max(cut, 0), len(text))
+		whole := ray.CutLines(0, text)
+		halves := ray.CutLines(0, text[:cut], text[cut:])
+		if diff := cmp.Diff(whole, halves); diff != "" {
+			t.Errorf("cut at %d of %q: %s", cut, text, diff)
+		}
+		if again := ray.CutLines(len(whole), text); len(again) > 0 {
+			t.Errorf("seen lines come again: %q", again)
+		}
+	})
+}
