@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var _ = register(action{"TestState", structure{
+	must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
+	may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
+	may("variables", aPayload), may("stateName", stringShape{min: 1, max: 80, secret: true}),
+	may("mock", nested{
+		may("result", aPayload),
+		may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
+		may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
+	}),
+	may("context", aPayload),
+	may("stateConfiguration", nested{
+		may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: 80, secret: true}),
+		may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
+	}),
+}, (*Server).testState})
+
+func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, error) {
+	m, name, err := testedMachine(in)
+	if err != nil {
+		return nil, err
+	}
+	if flag(in, "revealSecrets") && object(in, "mock") != nil {
+		return nil, invalid("TestState does not support RevealSecrets when a mock is specified.")
+	}
+	req, err := s.testRequest(in, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMockShape(m, name, object(in, "mock")); err != nil {
+		return nil, err
+	}
+	result, err := interp.TestState(m, req, s.cfg.Now())
+	var refused *interp.TestRefused
+	if errors.As(err, &refused) {
+		return nil, refusal(refused.Code, refused.Message)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return testAnswer(in, &result), nil
+}
+
+// testedMachine compiles the definition: one state, or a machine of which stateName names one.
+func testedMachine(in *value.Object) (m *asl.Machine, name string, err error) {
+	definition := text(in, "definition")
+	name = text(in, "stateName")
+	found := check.Definition
+	if name == "" {
+		found = func(text string, _ bool) check.Result { return check.State(text) }
+	}
+	if message, bad := found(definition, false).Refusal(); bad {
+		return nil, "", refusal("InvalidDefinition", message)
+	}
+	o, err := value.ParseObject([]byte(definition))
+	if err != nil {
+		return nil, "", err
+	}
+	if name == "" {
+		name = check.StateName
+		m, err = asl.NewState(name, o)
+	} else {
+		m, err = asl.New(o)
+	}
+	if err != nil {
+		return nil, "", refusal("InvalidDefinition", "Invalid State Machine Definition: '"+err.Error()+"'")
+	}
+	return m, name, nil
+}
+
+// testRequest invents the execution that the state's context object shows.
+func (s *Server) testRequest(in *value.Object, state string) (*interp.TestRequest, error) {
+	input, err := executionInput(in)
+	if err != nil {
+		return nil, err
+	}
+	machine, execution := catalog.NewID(), catalog.NewID()
+	cfg := s.eng.Config()
+	arn := "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":"
+	req := &interp.TestRequest{
+		State: state,
+		Params: interp.Params{
+			ExecutionARN: arn + "express:" + machine + ":" + execution, Name: execution,
+			MachineARN: arn + "stateMachine:" + machine, MachineName: machine,
+			RoleARN: text(in, "roleArn"), Region: cfg.Region, Input: input, StartTime: s.cfg.Now(), Express: true,
+		},
+		Context: bytesOf(in, "context"), Variables: bytesOf(in, "variables"),
+	}
+	if mock := object(in, "mock"); mock != nil {
+		failure := object(mock, "errorOutput")
+		req.Mock = &interp.TestMock{Result: bytesOf(mock, "result"), Error: text(failure, "error"), Cause: text(failure, "cause")}
+	}
+	if c := object(in, "stateConfiguration"); c != nil {
+		req.RetryCount = int(whole(c, "retrierRetryCount"))
+		req.ReaderData = bytesOf(c, "mapItemReaderData")
+		if c.Has("mapIterationFailureCount") {
+			n := whole(c, "mapIterationFailureCount")
+			req.FailedIterations = &n
+		}
+	}
+	return req, nil
+}
+
+// bytesOf is a member's text; nil when it is absent or empty.
+func bytesOf(in *value.Object, name string) []byte {
+	if s := text(in, name); s != "" {
+		return []byte(s)
+	}
+	return nil
+}
+
+func testAnswer(in *value.Object, r *interp.TestResult) *value.Object {
+	out := value.Obj("status", r.Status)
+	setText(out, "output", string(r.Output))
+	setText(out, "error", r.Error)
+	setText(out, "cause", r.Cause)
+	setText(out, "nextState", r.NextState)
+	if level := text(in, "inspectionLevel"); level == "DEBUG" || level == "TRACE" {
+		out.Set("inspectionData", r.Inspection)
+	}
+	return out
+}
