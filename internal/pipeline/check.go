@@ -242,7 +242,7 @@ func (c *checker) forEach(f *ForEach, path string, in scope) {
 	switch v := f.Items.Value.(type) {
 	case []any:
 	case Template:
-		if v.Sole() == nil {
+		if r := v.Sole(); r == nil || r.Root == "params" || r.Root == "run" || r.Root == "storage" || r.Root == "index" {
 			c.report(join(path, "items"), "must be a list, or one reference to a list")
 		}
 	default:
@@ -274,9 +274,10 @@ func (c *checker) ray(r *RayJob, path string, in scope) {
 	c.number(r.GPUs, join(path, "gpus"), in)
 	if r.Memory != nil {
 		c.ref(r.Memory.Ref, join(path, "memory"), in)
+		c.numeric(r.Memory.Ref, join(path, "memory"))
 	}
 	for _, e := range r.Resources.Entries {
-		c.ref(e.Value.Ref, join(join(path, "resources"), e.Key), in)
+		c.number(&e.Value, join(join(path, "resources"), e.Key), in)
 		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" {
 			c.report(join(join(path, "resources"), e.Key), "has a field of its own: cpus, gpus, memory")
 		}
@@ -352,6 +353,17 @@ func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map
 func (c *checker) number(n *Number, path string, in scope) {
 	if n != nil {
 		c.ref(n.Ref, path, in)
+		c.numeric(n.Ref, path)
+	}
+}
+
+// numeric reports a parameter that is no number where one is needed.
+func (c *checker) numeric(r *Ref, path string) {
+	if r == nil || r.Root != "params" {
+		return
+	}
+	if p, ok := c.p.Params.Get(r.Name(0)); ok && p.Type != "integer" && p.Type != "number" {
+		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)
 	}
 }
 
