@@ -289,7 +289,7 @@ func (d *reader) line(f *frame, m *asl.Machine) {
 	if d.bool() {
 		f.fail = &failure{name: d.str(), cause: d.str()}
 	}
-	if f.phase == working && f.task == nil || len(f.retries) > 0 && len(f.retries) != len(f.state.Retry) {
+	if !f.plausible() {
 		d.broken = true
 	}
 }
@@ -358,7 +358,14 @@ func (r *Run) connectFrame(f *frame) error {
 		}
 		parent.lines = append(parent.lines, f.id)
 		parent.keep(f.index, f.input)
+	case mapRunKind:
+		if parent.group != f.id {
+			return errBroken
+		}
 	case groupKind:
+		if parent.group != f.id {
+			return errBroken
+		}
 		if items := r.frames[f.items]; f.items != 0 && (items == nil || items.kind != itemsKind) {
 			return errBroken
 		}
@@ -379,4 +386,15 @@ func (r *Run) rightGroup(f *frame) bool {
 		return group.kind == groupKind && group.items != 0 && f.phase != mapping
 	}
 	return f.state.Type == asl.Parallel && group.kind == groupKind && group.items == 0 && f.phase != mapping
+}
+
+// plausible says that a line's phase and counters fit its state: nothing but damage makes one that does not.
+func (f *frame) plausible() bool {
+	switch {
+	case f.phase == working && (f.task == nil || f.state.Type != asl.Task),
+		f.phase == waiting && f.state.Type != asl.Wait,
+		len(f.retries) > 0 && len(f.retries) != len(f.state.Retry):
+		return false
+	}
+	return true
 }
