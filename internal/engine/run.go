@@ -144,16 +144,22 @@ func (e *Engine) deliverChecked(id store.ID, p *pending) error {
 // work applies what is in the inbox until nothing is left to do. The caller holds r.mu.
 func (e *Engine) work(r *run) {
 	var queue []*pending
-	err := e.load(r)
+	alone := 0 // so many facts get a commit each
 	for {
 		queue = append(queue, r.take()...)
-		if len(queue) == 0 && (!r.more || err != nil) {
+		if len(queue) == 0 && !r.more {
 			return
 		}
-		n := len(queue)
-		if err == nil {
-			n, err = e.advance(r, queue)
+		most := maxFacts
+		if alone > 0 {
+			most = 1
 		}
+		n, err := e.advance(r, queue[:min(most, len(queue))])
+		if errors.Is(err, errSpoiled) { // one fact of several is broken: they must not suffer for it
+			alone = n
+			continue
+		}
+		alone -= n
 		for _, p := range queue[:n] {
 			p.done = true
 			if p.err == nil {
@@ -164,16 +170,27 @@ func (e *Engine) work(r *run) {
 	}
 }
 
+// errSpoiled says that a fact could not be applied, after others that could: all have to be applied again, to what the
+// disk has.
+var errSpoiled = errors.New("a broken fact among others")
+
 // advance decides upon the first facts of the queue, commits and acts, and says how many facts that were. When it
 // fails, memory forgets what the disk does not have.
 func (e *Engine) advance(r *run, queue []*pending) (int, error) {
+	if err := e.load(r); err != nil {
+		r.more = false
+		return len(queue), err
+	}
 	s, n, err := e.decide(r, queue)
 	if err == nil {
 		err = e.commit(r, s)
 	}
 	if err != nil {
+		if n > 1 && r.mem == nil && r.born {
+			err = errSpoiled
+		}
 		e.lose(r, err)
-		return len(queue), err
+		return n, err
 	}
 	e.act(r, s)
 	return n, nil
@@ -189,31 +206,33 @@ func (e *Engine) lose(r *run, err error) {
 	r.state, r.more = nil, false
 }
 
-// decide applies facts, as many as fit a commit. A fact that the run refuses gets its error and changes nothing.
+// decide applies facts, as many as fit a commit, and says how many. An error means that the last of them is broken, and
+// that the run in memory is not to be used any more.
 func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
 	s := &step{}
 	if r.more {
 		if err := e.apply(r, s, &pending{fact: interp.Continue{}}); err != nil {
-			return nil, 0, err
+			return nil, len(queue), err
 		}
 	}
-	n := 0
-	for ; n < len(queue) && !r.more && n < maxFacts && len(s.events) < maxEvents; n++ {
-		p := queue[n]
+	for n, p := range queue {
+		if r.more || len(s.events) >= maxEvents {
+			return s, n, nil
+		}
 		if p.check != nil {
 			if p.err = p.check(r.state); p.err != nil {
 				continue
 			}
 		}
-		if p.err = e.apply(r, s, p); p.err != nil {
-			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", p.err)
-			continue
+		if err := e.apply(r, s, p); err != nil {
+			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", err)
+			return nil, n + 1, err
 		}
 		if p.pay != "" {
 			s.paid = append(s.paid, p.pay)
 		}
 	}
-	return s, n, nil
+	return s, len(queue), nil
 }
 
 func (e *Engine) apply(r *run, s *step, p *pending) error {

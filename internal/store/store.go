@@ -192,6 +192,12 @@ func takeLock(fs vfs.FS, dir string, readOnly bool) (*pebble.Lock, error) {
 	if err := fs.MkdirAll(fs.PathJoin(dir, "db"), 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
+	if !readOnly {
+		// A directory is only there after a crash when its parent is synced.
+		if err := errors.Join(syncDir(fs, fs.PathDir(dir)), syncDir(fs, dir)); err != nil {
+			return nil, fmt.Errorf("make state directory: %w", err)
+		}
+	}
 	lock, err := pebble.LockDirectory(fs.PathJoin(dir, "db"), fs)
 	if err != nil {
 		return nil, &LockedError{Dir: dir, PID: readPID(fs, owner)}
@@ -203,6 +209,14 @@ func takeLock(fs vfs.FS, dir string, readOnly bool) (*pebble.Lock, error) {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", owner, err), lock.Close())
 	}
 	return lock, nil
+}
+
+func syncDir(fs vfs.FS, name string) error {
+	d, err := fs.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func readPID(fs vfs.FS, name string) int {
