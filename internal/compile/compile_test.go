@@ -1,27 +1,210 @@
 package compile_test
 
 import (
+	"bytes"
+	"errors"
+	"flag"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
 )
 
-func TestFull(t *testing.T) {
-	data, err := os.ReadFile("../pipeline/testdata/full.yaml")
+var update = flag.Bool("update", false, "write the golden files")
+
+// files are the pipelines that the project ships, by name.
+func files(t *testing.T) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{"init": pipeline.Init("demo")["pipeline.yaml"]}
+	paths, err := filepath.Glob("../../examples/*/pipeline.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pipeline.Decode("full.yaml", data)
+	for _, path := range append(paths, "../pipeline/testdata/full.yaml") {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := filepath.Base(filepath.Dir(path))
+		if name == "testdata" {
+			name = "full"
+		}
+		out[name] = data
+	}
+	return out
+}
+
+func compiled(t *testing.T, data []byte) *compile.Result {
+	t.Helper()
+	p, err := pipeline.Decode("pipeline.yaml", data)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r, err := compile.Compile(p, compile.Options{BaseDir: "/base", StorageDir: "/storage"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestGolden(t *testing.T) {
+	all := files(t)
+	for _, name := range []string{"init", "full"} {
+		r := compiled(t, all[name])
+		golden(t, filepath.Join("testdata", name+".json"), r.Definition)
+		golden(t, filepath.Join("testdata", name+".cleanup.json"), r.Cleanup)
+		if again := compiled(t, all[name]); !bytes.Equal(again.Definition, r.Definition) {
+			t.Errorf("%s compiles differently the second time", name)
+		}
+	}
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+	}
+}
+
+// tool finds a validator that others wrote, by an environment variable or on PATH, or skips.
+func tool(t *testing.T, variable, name string) string {
+	t.Helper()
+	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("SKIPPED: %s is neither on PATH nor named by %s", name, variable)
+	}
+	return path
+}
+
+// TestValidatorsOfOthers has what the shipped pipelines compile to checked as Step Functions would check it.
+func TestValidatorsOfOthers(t *testing.T) {
+	definitions := map[string][]byte{}
+	for name, data := range files(t) {
+		r := compiled(t, data)
+		definitions[name], definitions[name+".cleanup"] = r.Definition, r.Cleanup
+	}
+	t.Run("cfn-lint", func(t *testing.T) {
+		lint := tool(t, "RAYORCH_CFN_LINT", "cfn-lint")
+		for name, d := range definitions {
+			validate(t, name, template(t, d), lint)
+		}
+	})
+	t.Run("asl-validator", func(t *testing.T) {
+		validator := tool(t, "RAYORCH_ASL_VALIDATOR", "asl-validator")
+		for name, d := range definitions {
+			validate(t, name, d, validator, "--json-path")
+		}
+	})
+}
+
+func validate(t *testing.T, name string, data []byte, command ...string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name+".json")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(command[0], append(command[1:], path)...)
+	cmd.Env = append(os.Environ(), "AWS_DEFAULT_REGION=us-east-1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s", name, err, out)
+	}
+}
+
+// template is a CloudFormation template with the definition.
+func template(t *testing.T, definition []byte) []byte {
+	t.Helper()
+	d, err := value.ParseObject(definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value.Bytes(value.Obj("AWSTemplateFormatVersion", "2010-09-09", "Resources", value.Obj("Machine", value.Obj(
+		"Type", "AWS::StepFunctions::StateMachine", "Properties", value.Obj(
+			"RoleArn", "arn:aws:iam::123456789012:role/r", "Definition", d)))))
+}
+
+func TestTargets(t *testing.T) {
+	text := head + `
+targets:
+	here: {kind: local, storage: ./out, ray: {address: "http://ray:8265"}}
+	there: {kind: kubernetes}
+steps: [{name: a, ray: {entrypoint: echo, workingDir: work}}, {name: b, job: {command: ["true"], image: x}}]
+`
+	p := decode(t, text)
 	r, err := compile.Compile(p, compile.Options{BaseDir: "/base"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	os.WriteFile("/tmp/tc/full.json", r.Definition, 0o644)
-	os.WriteFile("/tmp/tc/cleanup.json", r.Cleanup, 0o644)
-	t.Log(r.Notes)
+	if r.Target != "here" || r.Kind != "local" || r.Storage != "/base/out" {
+		t.Errorf("the default target is %s of kind %s with storage %s", r.Target, r.Kind, r.Storage)
+	}
+	for _, want := range []string{`"Address": "http://ray:8265"`, `"WorkingDir": "/base/work"`, `'/base/out/p/'`} {
+		if !strings.Contains(string(r.Definition), want) {
+			t.Errorf("the definition lacks %s", want)
+		}
+	}
+	if want := []string{"step b is a process of this machine: image ignored here"}; !cmp.Equal(r.Notes, want) {
+		t.Errorf("the notes are %q", r.Notes)
+	}
+	for target, want := range map[string]string{
+		"there": "target there is of kind kubernetes; this release compiles for kind local",
+		"hre":   "no target hre; the file has here, there",
+	} {
+		if _, err := compile.Compile(p, compile.Options{Target: target}); err == nil || err.Error() != want {
+			t.Errorf("target %s: the error is %v", target, err)
+		}
+	}
+}
+
+func TestSecretsAreReferences(t *testing.T) {
+	text := head + `
+secrets: {TOKEN: SOURCE}
+steps: [{name: a, ray: {entrypoint: echo, secrets: [TOKEN]}}]
+`
+	r := build(t, strings.Replace(text, "SOURCE", "{env: HOST_TOKEN}", 1), compile.Options{})
+	if !strings.Contains(string(r.Definition), `"SecretEnv": {
+          "TOKEN": {
+            "Env": "HOST_TOKEN"
+          }
+        }`) {
+		t.Errorf("the definition has no reference:\n%s", r.Definition)
+	}
+	p := decode(t, strings.Replace(text, "SOURCE", "{secretsManager: arn}", 1))
+	var problems pipeline.Problems
+	_, err := compile.Compile(p, compile.Options{})
+	if !errors.As(err, &problems) || err.Error() != "pipeline.yaml:4:11: secrets.TOKEN: needs env to be used by a target of kind local" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestBarriersAreNoted(t *testing.T) {
+	r := build(t, head+`
+steps:
+- {name: a, job: {command: [x]}}
+- {name: b, job: {command: [x]}, after: []}
+- {name: c, job: {command: [x]}, after: [a]}
+- {name: d, job: {command: [x]}, after: [a, b]}
+`, compile.Options{})
+	want := []string{"steps a, b, c, d: their order is no nesting of sequences and parallels, so they run level by level: (a, b), then (c, d)"}
+	if diff := cmp.Diff(want, r.Notes); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -19,9 +19,10 @@ const (
 // wrap makes a JSONata expression a field's value.
 func wrap(expr string) string { return "{% " + expr + " %}" }
 
-// plain is text as a field's value: it becomes an expression only where it would be taken for one.
+// plain is text as a field's value. It becomes an expression where it would be taken for one, and where asl-validator's
+// schema takes no plain text: when it is empty or has several lines.
 func plain(text string) string {
-	if strings.HasPrefix(text, "{%") || strings.HasSuffix(text, "%}") {
+	if text == "" || strings.Contains(text, "\n") || strings.HasPrefix(text, "{%") || strings.HasSuffix(text, "%}") {
 		return wrap(str(text))
 	}
 	return text

@@ -25,7 +25,7 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		"prefix", wrap(prefix(execution+"Id")))
 	states.Set("Read params", value.Obj("Type", "Pass",
 		"Assign", value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
-			"wrapper", value.Obj("start", wrapperStart, "end", wrapperEnd)),
+			"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(wrapperEnd))),
 		"Output", &value.Object{}, "Next", "Check params"))
 	states.Set("Check params", value.Obj("Type", "Choice",
 		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -45,6 +46,11 @@ func build(t *testing.T, text string, o compile.Options) *compile.Result {
 	r, err := compile.Compile(decode(t, text), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, definition := range [][]byte{r.Definition, r.Cleanup} {
+		for _, d := range check.Definition(string(definition), false).Problems {
+			t.Errorf("our own validator says: %+v", d)
+		}
 	}
 	return r
 }
