@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -68,8 +69,9 @@ func (a *app) endpointClient(cfg aws.Config) *remote {
 	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.profile == "" && !hasSharedConfig() {
 		cfg.Credentials = credentials.NewStaticCredentialsProvider("local", "local", "")
 	}
-	c := sfn.NewFromConfig(cfg, func(o *sfn.Options) { o.BaseEndpoint = aws.String(a.endpoint) })
-	return &remote{sfn: c, http: http.DefaultClient, base: a.endpoint}
+	h := &http.Client{Transport: home.OwnBody(http.DefaultTransport)}
+	c := sfn.NewFromConfig(cfg, func(o *sfn.Options) { o.BaseEndpoint, o.HTTPClient = aws.String(a.endpoint), h })
+	return &remote{sfn: c, http: h, base: strings.TrimSuffix(a.endpoint, "/")}
 }
 
 func hasSharedConfig() bool {

@@ -4,12 +4,14 @@
 package home
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -137,8 +139,28 @@ const BaseURL = "http://localhost"
 
 // Client is an HTTP client whose every request goes to the owner.
 func (a Address) Client() *http.Client {
-	return &http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: OwnBody(&http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return a.dial(ctx) },
 		MaxIdleConnsPerHost: 8,
-	}}
+	})}
+}
+
+// OwnBody sends each request with a copy of its body. The AWS SDK takes the body back as soon as an answer begins
+// (smithy-go's ClientHandler), and a server as near as ours answers before net/http has seen the body's end: the
+// transport then takes the request for failed and cuts the answer off.
+func OwnBody(next http.RoundTripper) http.RoundTripper { return ownBody{next} }
+
+type ownBody struct{ next http.RoundTripper }
+
+func (t ownBody) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return t.next.RoundTrip(req)
+	}
+	body, err := io.ReadAll(req.Body)
+	if err = errors.Join(err, req.Body.Close()); err != nil {
+		return nil, err
+	}
+	own := req.Clone(req.Context())
+	own.Body, own.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return t.next.RoundTrip(own)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/home"
 )
@@ -74,3 +75,57 @@ func TestFindsTheOwnerAndForgetsADeadOne(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersAreNotCutOffByABodyTakenBack does what the AWS SDK does: it takes a request's body back when the answer
+// begins, which a near server makes happen before net/http has read the body's end.
+func TestAnswersAreNotCutOffByABodyTakenBack(t *testing.T) {
+	dir := t.TempDir()
+	l, addr, err := home.Listen(dir, "v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, strings.Repeat("x", 8<<20))
+	})}
+	go func() { _ = srv.Serve(l) }()
+	defer func() { _ = srv.Close() }()
+	client := addr.Client()
+	for range 20 {
+		body := &taken{Reader: strings.NewReader("{}"), gone: make(chan struct{})}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, home.BaseURL, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = 2
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(body.gone)
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// taken gives its text and then fails, once it was taken back, where it should end; until then it waits.
+type taken struct {
+	*strings.Reader
+	gone chan struct{}
+}
+
+func (b *taken) Read(p []byte) (int, error) {
+	if b.Len() > 0 {
+		return b.Reader.Read(p)
+	}
+	select {
+	case <-b.gone:
+		return 0, errors.New("the body was taken back")
+	case <-time.After(10 * time.Millisecond):
+		return 0, io.EOF
+	}
+}
+
+func (b *taken) Close() error { return nil }
