@@ -92,7 +92,7 @@ func TestAnswersAreNotCutOffByABodyTakenBack(t *testing.T) {
 	defer func() { _ = srv.Close() }()
 	client := addr.Client()
 	for range 20 {
-		body := &taken{Reader: strings.NewReader("{}"), gone: make(chan struct{})}
+		body := &taken{text: strings.NewReader("{}"), gone: make(chan struct{})}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, home.BaseURL, body)
 		if err != nil {
 			t.Fatal(err)
@@ -112,13 +112,13 @@ func TestAnswersAreNotCutOffByABodyTakenBack(t *testing.T) {
 
 // taken gives its text and then fails, once it was taken back, where it should end; until then it waits.
 type taken struct {
-	*strings.Reader
+	text *strings.Reader
 	gone chan struct{}
 }
 
 func (b *taken) Read(p []byte) (int, error) {
-	if b.Len() > 0 {
-		return b.Reader.Read(p)
+	if b.text.Len() > 0 {
+		return b.text.Read(p)
 	}
 	select {
 	case <-b.gone:
