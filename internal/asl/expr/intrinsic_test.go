@@ -13,9 +13,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// scope has an input, a context object and two variables, v and w.
+// scope has an input, a context object and a few variables.
 func scope(t testing.TB, input string) *expr.Scope {
-	vars := map[string]any{"v": value.Number("7"), "w": value.Obj("x", "deep")}
+	vars := map[string]any{"v": value.Number("7"), "w": value.Obj("x", "deep"), "wrapped": parse(t, `[{"a":[1]}]`),
+		"two": parse(t, `[{"a":[1]},{"a":2,"b":5}]`)}
 	return &expr.Scope{
 		Input: parse(t, input),
 		Context: func() any {

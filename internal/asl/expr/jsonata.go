@@ -17,8 +17,8 @@ import (
 type JSONata struct {
 	text string
 	scan *scan
-	path *plainPath        // set when the expression is nothing but a path
-	expr *gnata.Expression // set otherwise, and as fall-back
+	path *plainPath // set when the expression is nothing but a path
+	expr *gnata.Expression
 }
 
 // JSONataBody is the expression inside {% %}, when the string is of this form.
@@ -43,11 +43,14 @@ func CompileJSONata(body string) (j *JSONata, err error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled, err := gnata.Compile(body)
+	compiled, err := gnata.Compile(s.code)
 	if err != nil {
+		if _, own := gnata.Compile(body); own != nil {
+			err = own // its message shows no aliases
+		}
 		return nil, &SyntaxError{body, s.last, err.Error()}
 	}
-	return &JSONata{text: body, scan: s, path: s.plainPath(), expr: compiled}, nil
+	return &JSONata{text: body, scan: s, path: s.whole(), expr: compiled}, nil
 }
 
 // Text is the expression as written, without {% %}.

@@ -61,8 +61,74 @@ func withFunctions[E environment](env E) E {
 	scoped("random", randomFunc)
 	scoped("uuid", func(s *Scope, _ []any) (any, error) { return newUUID(s.random()), nil })
 	scoped("shuffle", shuffleFunc)
-	env.Bind("eval", nil)
+	for _, name := range []string{"eval", "flatten", "values"} { // not in Step Functions; the last two in no JSONata 2.0.6
+		env.Bind(name, nil)
+	}
+	bind("clone", func(args []any, _ any) (any, error) { return append(args, nil)[0], nil }) // values never change
+	mend(env)
 	return env
+}
+
+// mend corrects functions of the library that differ from the reference implementation 2.0.6.
+func mend[E environment](env E) {
+	type aware = func(args []any, focus any, inside E) (any, error)
+	wrap := func(name string, after func(out any) any) {
+		f, _ := env.Lookup(name)
+		inner := reflect.ValueOf(f).Convert(reflect.TypeFor[aware]()).Interface().(aware)
+		outer := func(args []any, focus any, inside E) (any, error) {
+			out, err := inner(args, focus, inside)
+			return after(out), err
+		}
+		env.Bind(name, reflect.ValueOf(outer).Convert(reflect.TypeOf(f)).Interface())
+	}
+	wrap("filter", func(out any) any { // a single result stands for itself
+		if a, ok := out.([]any); ok && len(a) == 1 {
+			return a[0]
+		}
+		return out
+	})
+	wrap("match", matches20)
+}
+
+// matches20 gives the results of $match the fields of 2.0.6: match, index, groups.
+func matches20(out any) any {
+	list, ok := sequence(out)
+	if !ok {
+		return match20(out)
+	}
+	for i := range list {
+		list[i] = match20(list[i])
+	}
+	return out
+}
+
+func match20(v any) any {
+	old, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	m := newOrderedMap()
+	m.Set("match", old["match"])
+	m.Set("index", old["start"])
+	m.Set("groups", old["groups"])
+	return m
+}
+
+// sequence are the elements of an array, or of the library's list of results, whose type it does not export.
+func sequence(v any) ([]any, bool) {
+	if a, ok := v.([]any); ok {
+		return a, true
+	}
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
+		return nil, false
+	}
+	field := p.Elem().FieldByName("Values")
+	if !field.IsValid() {
+		return nil, false
+	}
+	a, ok := field.Interface().([]any)
+	return a, ok
 }
 
 // builtinFunctions are the names that the library or Step Functions binds: no variables of the workflow.
@@ -75,7 +141,7 @@ var builtinFunctions = func() map[string]bool {
 		"random", "formatNumber", "formatBase", "formatInteger", "parseInteger", "sum", "max", "min", "average",
 		"boolean", "not", "exists", "count", "append", "sort", "reverse", "shuffle", "distinct", "zip", "keys", "lookup",
 		"spread", "merge", "sift", "each", "error", "assert", "type", "now", "millis", "fromMillis", "toMillis", "map",
-		"filter", "single", "reduce", "flatten", "values", "partition", "range", "hash", "uuid", "parse",
+		"filter", "single", "reduce", "clone", "partition", "range", "hash", "uuid", "parse",
 	} {
 		names[name] = true
 	}

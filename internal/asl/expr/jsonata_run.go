@@ -70,12 +70,30 @@ func (j *JSONata) run(s *Scope) (out any, err error) {
 	if w := j.scan.roots.names["states"]; w != nil {
 		env.Bind("states", s.states(w))
 	}
+	for i := range j.scan.paths {
+		p := &j.scan.paths[i]
+		if v, ok, known := p.follow(s); ok {
+			env.Bind(p.alias, s.given(p, v))
+		} else if !known {
+			f, _ := root.Lookup(p.variable)
+			env.Bind(p.alias, f)
+		}
+	}
 	for _, name := range j.scan.used {
-		if v, ok := s.variable(name); ok {
-			env.Bind(name, j.scan.roots.names[name].toLibrary(v))
+		w := j.scan.roots.names[name]
+		if v, ok := s.variable(name); ok && w != nil {
+			env.Bind(name, w.toLibrary(v))
 		}
 	}
 	return j.expr.EvalWithCustomFuncs(&evaluation{scope: s}, nil, env)
+}
+
+// given is the value of a path for the library; whole fields of $states are kept for the template's other expressions.
+func (s *Scope) given(p *plainPath, v any) any {
+	if p.variable == "states" && len(p.names) == 1 {
+		return s.converted(p.names[0], v)
+	}
+	return toLibrary(v)
 }
 
 // states is $states with the fields that are wanted.

@@ -15,6 +15,7 @@ type token struct {
 	kind tokenKind
 	text string // names and variables without their sigils and quotes
 	pos  int
+	size int // in bytes, with sigils and quotes
 }
 
 type tokenKind int
@@ -35,7 +36,9 @@ type scan struct {
 	used        []string // variables, once each, bound in the expression or not
 	free        []string // those of them that the expression does not bind
 	states      []string
-	roots       wants // what is seen of each variable
+	roots       wants // what is seen of each variable outside paths
+	paths       []plainPath
+	code        string // the text with aliases in the place of paths
 	unsupported []*SyntaxError
 	last        int // where the last token starts: errors of the library carry no position
 }
@@ -102,7 +105,7 @@ func (s *scanner) blank() error {
 }
 
 func (s *scanner) add(kind tokenKind, text string, pos int) {
-	s.tokens = append(s.tokens, token{kind, text, pos})
+	s.tokens = append(s.tokens, token{kind, text, pos, s.pos - pos})
 }
 
 // operatorsOfTwo are operators of two characters. ?? and ?: are newer than the version Step Functions runs.
@@ -154,6 +157,9 @@ func (s *scanner) str(quote byte) error {
 		switch s.text[s.pos] {
 		case '\\':
 			s.pos++
+			if s.pos < len(s.text) && strings.IndexByte(`"\/bfnrtu`, s.text[s.pos]) < 0 {
+				return s.fail(s.pos, "S0103: Unsupported escape sequence: \\"+s.text[s.pos:s.pos+1])
+			}
 		case quote:
 			s.pos++
 			s.add(tokenString, s.text[start+1:s.pos-1], start)

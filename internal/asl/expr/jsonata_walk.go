@@ -33,15 +33,36 @@ func (w *walker) run() error {
 			return w.fail("brackets nest too deep")
 		}
 	}
+	w.finish()
+	return nil
+}
+
+// finish draws the conclusions that need the whole text: what is bound anywhere is not asked for.
+func (w *walker) finish() {
 	for _, name := range w.used {
 		if !w.bound[name] && !builtinFunctions[name] {
 			w.free = append(w.free, name)
 		}
 	}
+	w.code = w.substitute(w.text, w.bound)
+	for i := range w.tokens {
+		if w.at(i).kind == tokenVariable && !w.inPath(i) {
+			w.pos = i
+			w.want(w.at(i).text)
+		}
+	}
 	for _, c := range w.roots.names {
 		c.all = c.all || w.parents
 	}
-	return nil
+}
+
+func (w *walker) inPath(token int) bool {
+	for i := range w.paths {
+		if w.paths[i].from == token {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *walker) fail(msg string) error {
@@ -145,12 +166,12 @@ func (w *walker) variable(t token) {
 		w.refuse(t, "Reference to '$$' is not supported.")
 	case t.text == "states":
 		w.states = append(w.states, w.statesField())
-		w.want(t.text)
+		w.path()
 	case t.text != "" && !w.isOp(w.pos+1, "("): // no workflow variable is a function
 		if !slices.Contains(w.used, t.text) {
 			w.used = append(w.used, t.text)
 		}
-		w.want(t.text)
+		w.path()
 	}
 }
 
@@ -210,18 +231,10 @@ func (w *walker) signature() {
 	}
 }
 
-// plainPath is the expression as a path from a variable through names, when it is nothing else.
-func (s *scan) plainPath() *plainPath {
-	if len(s.tokens) == 0 || s.tokens[0].kind != tokenVariable || s.tokens[0].text == "" || s.tokens[0].text == "$" {
-		return nil
+// whole is the expression's path, when it is nothing else.
+func (s *scan) whole() *plainPath {
+	if len(s.paths) == 1 && s.paths[0].to == len(s.tokens) && s.paths[0].from == 0 {
+		return &s.paths[0]
 	}
-	p := &plainPath{variable: s.tokens[0].text}
-	for i := 1; i < len(s.tokens); i += 2 {
-		if s.tokens[i].kind != tokenOp || s.tokens[i].text != "." || i+1 >= len(s.tokens) ||
-			s.tokens[i+1].kind != tokenName {
-			return nil
-		}
-		p.names = append(p.names, s.tokens[i+1].text)
-	}
-	return p
+	return nil
 }
