@@ -39,7 +39,7 @@ type Step struct {
 	Attempt int       // from 1; 0 before the first
 	Entered time.Time //
 	Ended   time.Time // zero while it runs
-	Output  string    // JSON of the state's output, when it succeeded or was caught
+	Output  string    // JSON of what the job gave back, or of the state's output where the task is no job of ours
 	Error   string    // of the last failed attempt
 	Cause   string    //
 	Job     Job       // the newest attempt's
@@ -59,6 +59,9 @@ type Job struct {
 	Address      string `json:"Address"`
 	ID           string `json:"Id"`
 	Pid          int    `json:"Pid"`
+
+	// Output is what the job gave back; only the task's end shows it.
+	Output json.RawMessage `json:"Output"`
 }
 
 // Dashboard is the page of Ray's dashboard that shows the job, or empty.
@@ -162,6 +165,9 @@ func (s *Step) event(e *types.HistoryEvent, when time.Time) {
 
 func (s *Step) exit(output string, when time.Time) {
 	s.Ended, s.Output, s.Status = when, output, Succeeded
+	if len(s.Job.Output) > 0 {
+		s.Output = string(s.Job.Output)
+	}
 	if s.Error != "" {
 		s.Status = Caught
 	}

@@ -94,9 +94,9 @@ func TestRetryThenSuccess(t *testing.T) {
 	s.add(scheduled, -1, nil)
 	s.submitted(`{"SubmissionId":"a-2","Address":"http://127.0.0.1:8265/"}`)
 	s.add(succeeded, -1, func(e *types.HistoryEvent) {
-		e.TaskSucceededEventDetails = &types.TaskSucceededEventDetails{Output: aws.String(`{"SubmissionId":"a-2","Address":"http://127.0.0.1:8265/"}`)}
+		e.TaskSucceededEventDetails = &types.TaskSucceededEventDetails{Output: aws.String(`{"SubmissionId":"a-2","Address":"http://127.0.0.1:8265/","Output":{"loss":1}}`)}
 	})
-	s.exit(taskOut, "train", `{"loss":1}`, -1)
+	s.exit(taskOut, "train", `{"train":{"loss":1}}`, -1)
 	v := s.view()
 	want := []string{`train succeeded attempt=2 took=7s error= output={"loss":1}`}
 	if diff := cmp.Diff(want, lines(v)); diff != "" {
