@@ -260,6 +260,9 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 		if err == nil {
 			_, err = client.List(ctx)
 		}
+		if err == nil && !agentUp(state.TempDir) {
+			err = errors.New("the node's agent is not up")
+		}
 		if err == nil {
 			state.SessionName, state.RayVersion = version.SessionName, version.RayVersion
 			gcs, _ := os.ReadFile(filepath.Join(state.TempDir, "ray_current_cluster"))
@@ -274,6 +277,17 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// agentUp tells whether the agent, which submits jobs, has noted its port, as releases since 2.5x do. It registers soon
+// after; until then a submit is answered with what Retry repeats.
+func agentUp(tempDir string) bool {
+	ports, _ := filepath.Glob(filepath.Join(tempDir, "session_*", "*_port_*"))
+	if len(ports) == 0 {
+		return true // an older release notes none
+	}
+	agents, _ := filepath.Glob(filepath.Join(tempDir, "session_*", "dashboard_agent_listen_port_*"))
+	return len(agents) > 0
 }
 
 func (s State) client() (*Client, error) {

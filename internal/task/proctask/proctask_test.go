@@ -166,7 +166,10 @@ func TestSurvivesAKill(t *testing.T) {
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { _, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process")); return err == nil })
+	await(t, func() bool {
+		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
+		return err == nil
+	})
 	if err := engine.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +242,10 @@ func TestAbandonLeavesItRunning(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan task.Result, 1)
 	go func() { done <- b.run(ctx, t, proctask.RunProcess, args) }()
-	await(t, func() bool { _, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process")); return err == nil })
+	await(t, func() bool {
+		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
+		return err == nil
+	})
 	cancel(task.ErrAbandon)
 	<-done
 	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != "" || b.log.String() != "one\ntwo\n" {

@@ -112,7 +112,7 @@ func newID() string { return "t-" + strings.ToLower(rand.Text()) }
 // await polls Ray, as a person would, until a job's status is one of those.
 func (b *bench) await(id string, want ...ray.Status) ray.Job {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		job, err := b.client.Get(b.t.Context(), id)
 		for _, status := range want {
 			if err == nil && job.Status == status {

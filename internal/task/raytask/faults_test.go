@@ -1,0 +1,332 @@
+package raytask_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/raytask"
+)
+
+// fakeBench is a bench on a fake Ray, for what no real one does at will.
+func fakeBench(t *testing.T, token string) (*bench, *raytest.Fake) {
+	fake := raytest.NewFake(token)
+	t.Cleanup(fake.Close)
+	return newBench(t, raytest.Ray{Name: "fake", Found: ray.Found{Address: fake.URL, Token: token}, Fake: fake}), fake
+}
+
+func TestBadArguments(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		args map[string]any
+		want string
+	}{
+		{"no id", map[string]any{"SubmissionId": ""}, "SubmissionId"},
+		{"an id that is no label", map[string]any{"SubmissionId": "A_b"}, "DNS label"},
+		{"an id too long", map[string]any{"SubmissionId": strings.Repeat("a", 48)}, "47 characters"},
+		{"no entrypoint", map[string]any{"Entrypoint": " "}, "Entrypoint"},
+		{"unknown", map[string]any{"Entrypont": "x"}, `unknown field "Entrypont"`},
+		{"negative CPUs", map[string]any{"NumCpus": -1}, "0 or more"},
+		{"no number", map[string]any{"NumCpus": "two"}, "NumCpus"},
+		{"bad resource", map[string]any{"Resources": map[string]any{"a": -1}}, `Resources "a"`},
+		{"bad timeout", map[string]any{"TimeoutSeconds": 0}, "more than 0"},
+		{"missing directory", map[string]any{"WorkingDir": "/no/such/dir"}, "/no/such/dir does not exist"},
+		{"directory is a file", map[string]any{"WorkingDir": file}, "is a file"},
+		{"relative directory", map[string]any{"WorkingDir": "dir"}, "absolute path or a URI"},
+		{"two directories", map[string]any{"WorkingDir": "/a", "RuntimeEnv": map[string]any{"working_dir": "/b"}}, "differ"},
+		{"missing secret", map[string]any{"SecretEnv": map[string]any{"A": map[string]any{"Env": "NOT_SET"}}}, "NOT_SET is not set"},
+		{"bad secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
+		{"bad variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
+		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
+		{"bad excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b, fake := fakeBench(t, "")
+			args := map[string]any{"SubmissionId": newID(), "Entrypoint": "true"}
+			for key, v := range test.args {
+				args[key] = v
+			}
+			wantError(t, b.submit(t.Context(), args), task.RaySubmitFailed, test.want)
+			if fake.Jobs() > 0 {
+				t.Error("a job was submitted")
+			}
+		})
+	}
+}
+
+func TestWorkingDir(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "main.sh"), []byte("echo from "+newID()+" the directory\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // packages that nothing refers to vanish
+			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "sh main.sh", "WorkingDir": dir})
+			if got.Error != "" || !strings.Contains(b.log.String(), "the directory\n") {
+				t.Errorf("got %+v, log %q", got, b.log.String())
+			}
+			b.records = map[string][]byte{}
+			if r.Fake != nil {
+				r.Fake.DropPackages()
+			}
+		}
+	})
+}
+
+func TestRuntimeEnvFails(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		got := b.submit(t.Context(), map[string]any{
+			"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": "gcs://_ray_pkg_0123456789abcdef.zip",
+		})
+		wantError(t, got, task.RayJobFailed, "runtime_env setup failed")
+	})
+}
+
+func TestSecretsStayHidden(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		b.getenv["HOST_KEY"] = "s3cr3t\"value\nsecond-line"
+		got := b.submit(t.Context(), map[string]any{
+			"SubmissionId": newID(),
+			"Entrypoint":   `printf '%s\n' "$KEY"; printf '::rayorch-output::{"k": "s3cr3t\\"value\\nsecond-line"}\n'`,
+			"SecretEnv":    map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}},
+		})
+		if got.Error != "" || !strings.Contains(string(got.Output), `"Output":{"k":"***"}`) {
+			t.Errorf("got %+v, %s", got, got.Output)
+		}
+		if log := b.log.String(); log != "***\n***\n" {
+			t.Errorf("the log is %q", log)
+		}
+		for key, record := range b.records {
+			if bytes.Contains(record, []byte("s3cr3t")) {
+				t.Errorf("the record %s holds the secret", key)
+			}
+		}
+	})
+}
+
+func TestUnauthorized(t *testing.T) {
+	b, fake := fakeBench(t, "right")
+	b.ray.Found.Token = "wrong"
+	b.start()
+	got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true"})
+	wantError(t, got, task.RayUnauthorized, "RAY_AUTH_TOKEN")
+	if fake.Jobs() > 0 {
+		t.Error("a job was submitted")
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	r := raytask.New(raytask.Config{
+		Resolve: func(context.Context, string) (ray.Found, error) {
+			return ray.Found{Address: "http://" + l.Addr().String()}, nil
+		},
+		Grace: 300 * time.Millisecond,
+	})
+	defer r.Close()
+	b := &bench{t: t, records: map[string][]byte{}}
+	begin := time.Now()
+	got := r.Run(t.Context(), b.request(raytask.SubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
+	wantError(t, got, task.RayUnreachable, "connection refused")
+	if took := time.Since(begin); took < 300*time.Millisecond {
+		t.Errorf("gave up after %s", took)
+	}
+}
+
+func TestNoRay(t *testing.T) {
+	r := raytask.New(raytask.Config{Resolve: func(context.Context, string) (ray.Found, error) { return ray.Found{}, ray.ErrNoRay }})
+	defer r.Close()
+	b := &bench{t: t, records: map[string][]byte{}}
+	got := r.Run(t.Context(), b.request(raytask.SubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
+	wantError(t, got, task.RayUnreachable, "--ray-address")
+}
+
+func TestHeadLost(t *testing.T) {
+	t.Run("while the job runs", func(t *testing.T) {
+		b, fake := fakeBench(t, "")
+		id := newID()
+		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		b.await(id, ray.Running)
+		fake.NewSession()
+		wantError(t, <-done, task.RayHeadLost, "session_", id)
+	})
+	t.Run("while nobody looked", func(t *testing.T) {
+		b, fake := fakeBench(t, "")
+		id := newID()
+		args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"}
+		cancel, done := b.background(args)
+		b.await(id, ray.Running)
+		cancel(task.ErrAbandon)
+		<-done
+		fake.NewSession()
+		b.start()
+		wantError(t, b.submit(t.Context(), args), task.RayHeadLost)
+		if fake.Jobs() > 0 {
+			t.Error("the job was submitted again")
+		}
+	})
+	t.Run("the record was deleted", func(t *testing.T) {
+		b, _ := fakeBench(t, "")
+		id := newID()
+		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		b.await(id, ray.Running)
+		if _, err := b.client.Stop(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		_ = b.client.Delete(t.Context(), id)
+		if got := <-done; got.Error != task.RayHeadLost && got.Error != task.RayJobStopped {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestKilledAnywhere cuts an attempt after each of its records, as a kill would, and runs it anew: the job runs once.
+func TestKilledAnywhere(t *testing.T) {
+	for cut := 1; cut <= 4; cut++ {
+		b, fake := fakeBench(t, "")
+		runs := filepath.Join(t.TempDir(), "runs")
+		args := map[string]any{"SubmissionId": newID(), "Entrypoint": "echo run >> " + runs + "; sleep 0.3"}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		req := b.request(raytask.SubmitJob, args)
+		keep, kept := req.Keep, 0
+		req.Keep = func(key string, record []byte) error {
+			if kept++; kept > cut {
+				return errors.New("the process is dead")
+			}
+			err := keep(key, record)
+			if kept == cut {
+				cancel(task.ErrAbandon)
+			}
+			return err
+		}
+		b.runner.Run(ctx, req)
+		cancel(nil)
+		b.start()
+		got := b.submit(t.Context(), args)
+		text, err := os.ReadFile(runs)
+		if got.Error != "" || err != nil || string(text) != "run\n" || fake.Jobs() != 1 {
+			t.Errorf("cut after record %d: got %+v, runs %q, %d jobs", cut, got, text, fake.Jobs())
+		}
+	}
+}
+
+func TestAShortBreakChangesNothing(t *testing.T) {
+	b, fake := fakeBench(t, "")
+	var broken atomic.Bool
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		if broken.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return broken.Load()
+	}
+	id := newID()
+	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; sleep 1; echo b"})
+	b.await(id, ray.Running)
+	broken.Store(true)
+	fake.CutTails()
+	time.AfterFunc(1500*time.Millisecond, func() { broken.Store(false) })
+	if got := <-done; got.Error != "" || b.log.String() != "a\nb\n" {
+		t.Errorf("got %+v, log %q", got, b.log.String())
+	}
+}
+
+func TestOutputTooLargeOrBad(t *testing.T) {
+	for entrypoint, want := range map[string]string{
+		`printf '::rayorch-output::"'; head -c 40000 /dev/zero | tr '\0' x; echo '"'`: "storage",
+		`echo '::rayorch-output::{oops'`:                                              "not JSON",
+	} {
+		b, _ := fakeBench(t, "")
+		wantError(t, b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": entrypoint}), task.RayJobFailed, want)
+	}
+}
+
+func TestOutputSeenByAFormerProcess(t *testing.T) {
+	b, _ := fakeBench(t, "")
+	id := newID()
+	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; sleep 1`}
+	cancel, done := b.background(args)
+	for deadline := time.Now().Add(30 * time.Second); b.log.String() != "later\n" && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel(task.ErrAbandon)
+	<-done
+	b.start()
+	got := b.submit(t.Context(), args)
+	if got.Error != "" || !strings.Contains(string(got.Output), `"Output":7`) || b.log.String() != "later\n" {
+		t.Errorf("got %+v, %s, log %q", got, got.Output, b.log.String())
+	}
+}
+
+func TestStopJobs(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		ids := []string{id + "-1", id + "-2", "other" + id[1:]}
+		for _, id := range ids {
+			_, _, err := b.client.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "sleep 300", Metadata: map[string]string{"id": id}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range ids {
+			b.await(id, ray.Running)
+		}
+		for _, args := range []map[string]any{{"Prefix": id}, {"Metadata": map[string]string{"id": ids[2]}}, {"SubmissionIds": ids}} {
+			got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, args))
+			var out struct{ Stopped []string }
+			if err := json.Unmarshal(got.Output, &out); err != nil {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			t.Logf("%v stopped %v", args, out.Stopped)
+		}
+		for _, id := range ids {
+			b.await(id, ray.Stopped)
+		}
+		got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, map[string]any{}))
+		wantError(t, got, task.RaySubmitFailed, "Prefix")
+	})
+}
+
+func FuzzArguments(f *testing.F) {
+	f.Add([]byte(`{"SubmissionId":"a","Entrypoint":"x","Resources":{"a":1e400},"TimeoutSeconds":1e300}`))
+	f.Add([]byte(`{"SubmissionId":"a","Entrypoint":"x","RuntimeEnv":{"env_vars":null,"excludes":[1],"pip":3,"working_dir":{}}}`))
+	r := raytask.New(raytask.Config{
+		Resolve: func(context.Context, string) (ray.Found, error) { return ray.Found{}, ray.ErrNoRay },
+		Getenv:  func(string) string { return "value" },
+	})
+	f.Cleanup(r.Close)
+	f.Fuzz(func(t *testing.T, input []byte) {
+		req := &task.Request{Resource: raytask.SubmitJob, Input: input}
+		if got := r.Run(t.Context(), req); got.Error != task.RaySubmitFailed && got.Error != task.RayUnreachable {
+			t.Errorf("got %+v", got)
+		}
+		req.Resource = raytask.StopJobs
+		if got := r.Run(t.Context(), req); got.Error != task.RaySubmitFailed && got.Error != task.RayUnreachable {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
