@@ -45,7 +45,7 @@ type Store struct {
 	db     *pebble.DB
 	fs     vfs.FS
 	dir    string
-	lock   *pebble.Lock
+	lock   io.Closer
 	lastID atomic.Uint64
 	space  *space
 	logger *slog.Logger
@@ -81,11 +81,13 @@ func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	fs := o.FS
 	if !o.ReadOnly {
-		if err := fs.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make state directory: %w", err)
+		if err := prepare(fs, dir); err != nil {
+			return nil, err
 		}
+	} else if _, err := fs.Stat(fs.PathJoin(dir, "db")); err != nil {
+		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
 	}
-	lock, err := takeLock(fs, dir, o.ReadOnly)
+	lock, err := takeLock(fs, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -118,22 +120,48 @@ func (o Options) withDefaults() Options {
 func (s *Store) open(o Options) error {
 	if s.fs = o.FS; !o.ReadOnly {
 		s.fs = s.space.guard(o.FS)
+		if err := s.create(o); err != nil {
+			return fmt.Errorf("make database in %s: %w", s.dir, err)
+		}
 	}
 	db, err := pebble.Open(s.fs.PathJoin(s.dir, "db"), s.pebbleOptions(o))
 	if err != nil {
 		return fmt.Errorf("open database in %s: %w", s.dir, err)
 	}
 	s.db = db
-	if err := s.checkFormat(o.ReadOnly); err != nil {
+	if err := s.checkFormat(); err != nil {
 		return err
 	}
 	return s.findLastID()
 }
 
+// create makes a new database where there is none. It is made aside and put in its place when it is whole, since one
+// that a crash left half-made could not be opened again.
+func (s *Store) create(o Options) error {
+	place, aside := s.fs.PathJoin(s.dir, "db"), s.fs.PathJoin(s.dir, "db.new")
+	if _, err := s.fs.Stat(place); err == nil {
+		return nil
+	}
+	if err := s.fs.RemoveAll(aside); err != nil {
+		return err
+	}
+	if err := s.fs.MkdirAll(aside, 0o700); err != nil {
+		return err
+	}
+	db, err := pebble.Open(aside, s.pebbleOptions(o))
+	if err != nil {
+		return err
+	}
+	err = db.Set([]byte{keyFormat}, []byte(strconv.Itoa(Format)), pebble.Sync)
+	if err := errors.Join(err, db.Close(), syncDir(s.fs, aside)); err != nil {
+		return err
+	}
+	return errors.Join(s.fs.Rename(aside, place), syncDir(s.fs, s.dir))
+}
+
 func (s *Store) pebbleOptions(o Options) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 s.fs,
-		Lock:               s.lock,
 		ReadOnly:           o.ReadOnly,
 		CacheSize:          o.CacheBytes,
 		MemTableSize:       o.WriteBytes,
@@ -151,12 +179,9 @@ func (s *Store) pebbleOptions(o Options) *pebble.Options {
 	return po
 }
 
-// checkFormat compares the directory's format with ours, and notes ours in a new one.
-func (s *Store) checkFormat(readOnly bool) error {
+// checkFormat compares the directory's format with ours.
+func (s *Store) checkFormat() error {
 	text, err := s.get([]byte{keyFormat})
-	if errors.Is(err, errNoKey) && !readOnly {
-		return s.db.Set([]byte{keyFormat}, []byte(strconv.Itoa(Format)), pebble.Sync)
-	}
 	if err != nil {
 		return fmt.Errorf("read format of %s: %w", s.dir, err)
 	}
@@ -182,33 +207,27 @@ func (s *Store) findLastID() error {
 }
 
 // takeLock makes this process the owner of the directory and leaves its pid for those who come second.
-func takeLock(fs vfs.FS, dir string, readOnly bool) (*pebble.Lock, error) {
+func takeLock(fs vfs.FS, dir string) (io.Closer, error) {
 	owner := fs.PathJoin(dir, "owner")
-	if readOnly {
-		if _, err := fs.Stat(dir); err != nil {
-			return nil, fmt.Errorf("open state directory: %w", err)
-		}
-	}
-	if err := fs.MkdirAll(fs.PathJoin(dir, "db"), 0o700); err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
-	}
-	if !readOnly {
-		// A directory is only there after a crash when its parent is synced.
-		if err := errors.Join(syncDir(fs, fs.PathDir(dir)), syncDir(fs, dir)); err != nil {
-			return nil, fmt.Errorf("make state directory: %w", err)
-		}
-	}
-	lock, err := pebble.LockDirectory(fs.PathJoin(dir, "db"), fs)
+	lock, err := fs.Lock(fs.PathJoin(dir, "lock"))
 	if err != nil {
 		return nil, &LockedError{Dir: dir, PID: readPID(fs, owner)}
 	}
-	if !readOnly {
-		err = writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid())))
-	}
-	if err != nil {
+	if err := writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid()))); err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", owner, err), lock.Close())
 	}
 	return lock, nil
+}
+
+// prepare makes the directory. A new one is only there after a crash when its parent is synced.
+func prepare(fs vfs.FS, dir string) error {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	if err := errors.Join(syncDir(fs, fs.PathDir(dir)), syncDir(fs, dir)); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	return nil
 }
 
 func syncDir(fs vfs.FS, name string) error {

@@ -1,0 +1,261 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// world is what the tasks act upon, a stand-in for Ray: it knows jobs by their ids and counts how often each was made.
+type world struct {
+	mu    sync.Mutex
+	made  map[string]int
+	acked map[string]bool // executions whose start was acknowledged
+}
+
+func newWorld() *world { return &world{made: map[string]int{}, acked: map[string]bool{}} }
+
+// at runs fn while nothing in the world changes.
+func (w *world) at(fn func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fn()
+}
+
+// Run submits a job unless it is there. States whose name begins with Flaky fail at their first attempt, Bad ones always.
+func (w *world) Run(ctx context.Context, req *task.Request) task.Result {
+	id := req.Execution + "/" + req.ID
+	if context.Cause(ctx) != nil {
+		return task.Result{}
+	}
+	if err := req.Keep("intent", []byte(id)); err != nil {
+		return task.Fail("Keep", err.Error())
+	}
+	w.at(func() {
+		if !req.Resumed || w.made[id] == 0 {
+			w.made[id]++
+		}
+	})
+	if err := req.Submitted([]byte(`{}`)); err != nil {
+		return task.Fail("Submitted", err.Error())
+	}
+	switch {
+	case req.State == "Flaky" && req.Attempt == 1, req.State == "Bad":
+		return task.Fail("Oops", req.State)
+	case req.State == "Forever":
+		<-ctx.Done()
+	}
+	return task.Result{Output: req.Input}
+}
+
+// cutFS calls cut before and after every operation that changes the disk.
+type cutFS struct {
+	vfs.FS
+	cut func()
+}
+
+type cutFile struct {
+	vfs.File
+	cut func()
+}
+
+func (c cutFS) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	defer c.cut()
+	f, err := c.FS.Create(name, k)
+	return c.wrap(f, err)
+}
+
+func (c cutFS) OpenReadWrite(name string, k vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := c.FS.OpenReadWrite(name, k, o...)
+	return c.wrap(f, err)
+}
+
+func (c cutFS) ReuseForWrite(from, to string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	defer c.cut()
+	f, err := c.FS.ReuseForWrite(from, to, k)
+	return c.wrap(f, err)
+}
+
+func (c cutFS) OpenDir(name string) (vfs.File, error) {
+	f, err := c.FS.OpenDir(name)
+	return c.wrap(f, err)
+}
+
+func (c cutFS) wrap(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return cutFile{f, c.cut}, nil
+}
+
+func (c cutFS) Rename(from, to string) error {
+	defer c.cut()
+	return c.FS.Rename(from, to)
+}
+
+func (c cutFS) Link(from, to string) error {
+	defer c.cut()
+	return c.FS.Link(from, to)
+}
+
+func (c cutFS) Remove(name string) error {
+	defer c.cut()
+	return c.FS.Remove(name)
+}
+
+func (f cutFile) Write(p []byte) (int, error) {
+	defer f.cut()
+	return f.File.Write(p)
+}
+
+func (f cutFile) WriteAt(p []byte, at int64) (int, error) {
+	defer f.cut()
+	return f.File.WriteAt(p, at)
+}
+
+func (f cutFile) Sync() error {
+	defer f.cut()
+	return f.File.Sync()
+}
+
+func (f cutFile) SyncData() error {
+	defer f.cut()
+	return f.File.SyncData()
+}
+
+// workload is a machine with all that a crash could tear: retries, timers, branches, iterations, a caught error.
+const workload = `{"StartAt":"First","States":{
+ "First":{"Type":"Pass","Result":[1,2,3],"ResultPath":"$.items","Next":"Plain"},
+ "Plain":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","ResultPath":"$.plain","Next":"Flaky"},
+ "Flaky":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","Retry":[{"ErrorEquals":["Oops"],"IntervalSeconds":5}],
+  "ResultPath":null,"Next":"Later"},
+ "Later":{"Type":"Wait","Seconds":600,"Next":"Both"},
+ "Both":{"Type":"Parallel","ResultPath":"$.both","Next":"Each","Branches":[
+  {"StartAt":"B1","States":{"B1":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","InputPath":"$.items","End":true}}},
+  {"StartAt":"B2","States":{"B2":{"Type":"Wait","Seconds":7,"Next":"B3"},
+   "B3":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","InputPath":"$.items","End":true}}}]},
+ "Each":{"Type":"Map","ItemsPath":"$.items","ResultPath":"$.each","MaxConcurrency":2,"Next":"Bad","ItemProcessor":{"StartAt":"I",
+  "States":{"I":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}},
+ "Bad":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","Catch":[{"ErrorEquals":["Oops"],"ResultPath":"$.caught","Next":"Done"}],
+  "Next":"Done"},
+ "Done":{"Type":"Succeed"}}}`
+
+const forever = `{"StartAt":"Forever","States":{"Forever":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`
+
+// script is what a client does; it can be begun again at any time.
+func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
+	ends = map[string]string{}
+	for name, definition := range map[string]string{"one": workload, "two": workload, "stopped": forever, "plain": pass} {
+		x, err := e.Start(t.Context(), request(name, definition, `{"name":"`+name+`"}`))
+		var exists *engine.AlreadyExistsError
+		if errors.As(err, &exists) {
+			x, err = e.Describe(exists.ARN)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.at(func() { w.acked[x.ARN] = true })
+		if name == "stopped" {
+			synctest.Wait() // its job is made
+			if _, err := e.Stop(t.Context(), x.ARN, "Enough", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ends[name] = x.ARN
+	}
+	for name, arn := range ends {
+		x := end(t, e, arn)
+		ends[name] = fmt.Sprintf("%s %s %s %d", x.Status, x.Output, x.Error, x.LastEventID)
+		if got := types(t, e, arn); int64(len(got)) != x.LastEventID {
+			t.Errorf("%s has %d events, the last id is %d", name, len(got), x.LastEventID)
+		}
+	}
+	return ends
+}
+
+// cut is the disk and the world at one moment.
+type cut struct {
+	disk  *vfs.MemFS
+	world *world
+}
+
+// TestCrashAtEveryWrite runs a script, takes the disk as a crash would leave it at every write, with and without what
+// was not synced, goes on from each, and wants the same end: no job twice, none lost, nothing acknowledged forgotten.
+func TestCrashAtEveryWrite(t *testing.T) {
+	var cuts []cut
+	var want map[string]string
+	made := 0
+	synctest.Test(t, func(t *testing.T) {
+		disk, w := vfs.NewCrashableMem(), newWorld()
+		rng := rand.New(rand.NewPCG(1, 2))
+		fs := cutFS{disk, func() {
+			w.at(func() {
+				for _, percent := range []int{0, 50} {
+					cuts = append(cuts, cut{
+						disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}),
+						&world{made: maps.Clone(w.made), acked: maps.Clone(w.acked)},
+					})
+				}
+			})
+		}}
+		e := openWorld(t, fs, w)
+		want = script(t, e, w)
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		made = len(w.made)
+	})
+	t.Logf("%d cuts, ends %v, %d jobs", len(cuts), want, made)
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for i := 0; i < len(cuts); i += step {
+		synctest.Test(t, func(t *testing.T) { goOn(t, i, cuts[i], want, made) })
+		if t.Failed() {
+			t.Fatalf("cut %d of %d", i, len(cuts))
+		}
+	}
+}
+
+func openWorld(t *testing.T, fs vfs.FS, w *world) *engine.Engine {
+	return open(t, fs, w.Run)
+}
+
+func goOn(t *testing.T, n int, c cut, want map[string]string, made int) {
+	e := openWorld(t, c.disk, c.world)
+	for arn := range c.world.acked {
+		if _, err := e.Describe(arn); err != nil {
+			t.Errorf("cut %d: %s was acknowledged: %v", n, arn, err)
+		}
+	}
+	got := script(t, e, c.world)
+	if !maps.Equal(got, want) {
+		t.Errorf("cut %d ended with %v, not %v", n, got, want)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	for id, times := range c.world.made {
+		if times != 1 {
+			t.Errorf("cut %d: job %s was made %d times", n, id, times)
+		}
+	}
+	if got := len(c.world.made); got != made {
+		t.Errorf("cut %d: %d jobs, not %d: %v", n, got, made, slices.Sorted(maps.Keys(c.world.made)))
+	}
+}
+
+var _ io.Writer = cutFile{}
