@@ -51,3 +51,8 @@ func newServer(t testing.TB, account string, change func(*api.Config)) *httptest
 }
 
 func serve(t testing.TB, account string) string { return newServer(t, account, nil).URL }
+
+// signedServer verifies signatures of the key AKID.
+func signedServer(t testing.TB) string {
+	return newServer(t, "", func(c *api.Config) { c.Keys = map[string]string{"AKID": "secret"} }).URL
+}
