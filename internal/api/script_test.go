@@ -205,7 +205,7 @@ func pascal(op string) string {
 // apiError is an answer that is an error.
 type apiError struct{ Code, Message string }
 
-func callAPI(t *testing.T, url, action string, params any) any {
+func callAPI(t testing.TB, url, action string, params any) any {
 	t.Helper()
 	body, err := json.Marshal(params)
 	if err != nil {

@@ -19,11 +19,17 @@ import (
 // newServer makes an engine of its own, in memory, with an API over it.
 func newServer(t testing.TB, account string, change func(*api.Config)) *httptest.Server {
 	t.Helper()
+	return newServerIn(t, "state", vfs.NewMem(), account, change)
+}
+
+// newServerIn is newServer in a directory of a file system; nil is the operating system's.
+func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config)) *httptest.Server {
+	t.Helper()
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	sdk := api.NewSDKTasks()
 	eng, err := engine.Open(context.Background(), engine.Config{
-		Dir: "state", FS: vfs.NewMem(), Account: account, Logger: quiet,
+		Dir: dir, FS: fs, Account: account, Logger: quiet,
 		Runners: map[string]task.Runner{api.SDKPrefix: sdk},
 		Machines: func(s *store.Store) engine.Machines {
 			var err error

@@ -1,0 +1,266 @@
+package api_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/api"
+)
+
+// post sends a raw request and gives status, headers and body.
+func post(t testing.TB, url, action, body string, header map[string]string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest("POST", url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+	for k, v := range header {
+		if k == "Host" {
+			req.Host = v
+		}
+		req.Header.Set(k, v)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(raw)
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	url := serve(t, "")
+	arn := "arn:aws:states:us-east-1:123456789012:stateMachine:m"
+	long := strings.Repeat("n", 81)
+	for _, c := range []struct{ name, action, body, code, message string }{
+		{"an unknown action", "Dance", "{}", "UnknownOperationException", ""},
+		{"no JSON", "ListStateMachines", "{", "SerializationException",
+			"the request's body must be a JSON object: invalid JSON at offset 1: expected a key in an object"},
+		{"no object", "ListStateMachines", "[]", "SerializationException",
+			"the request's body must be a JSON object: the JSON text must be an object"},
+		{"deep JSON", "ListStateMachines", `{"a":` + strings.Repeat("[", 5000), "SerializationException",
+			"the request's body must be a JSON object: invalid JSON at offset 1005: nested deeper than 1000"},
+		{"a wrong type", "CreateActivity", `{"name":7}`, "SerializationException", "NUMBER_VALUE can not be converted to a String"},
+		{"a fraction", "ListStateMachines", `{"maxResults":1.5}`, "SerializationException", "FRACTIONAL_VALUE can not be converted to an Integer"},
+		{"nothing of what is needed", "DescribeExecution", "", "ValidationException",
+			"1 validation error detected: Value null at 'executionArn' failed to satisfy constraint: Member must not be null"},
+		{"two things wrong", "CreateActivity", `{"name":"` + long + `","tags":[{"key":""}]}`, "ValidationException",
+			"2 validation errors detected: Value '" + long + "' at 'name' failed to satisfy constraint: Member must have length less than " +
+				"or equal to 80; Value '' at 'tags.1.member.key' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"a name with a blank", "CreateActivity", `{"name":"a b"}`, "InvalidName", "Invalid Name: 'a b'"},
+		{"another kind of resource", "DescribeActivity", `{"activityArn":"` + arn + `"}`, "InvalidArn",
+			"Invalid Arn: 'Resource type not valid in this context: stateMachine'"},
+		{"another account", "DescribeStateMachine", `{"stateMachineArn":"arn:aws:states:us-east-1:999999999999:stateMachine:m"}`,
+			"StateMachineDoesNotExist", "State Machine Does Not Exist: 'arn:aws:states:us-east-1:999999999999:stateMachine:m'"},
+		{"a page size too large", "ListActivities", `{"maxResults":1001}`, "ValidationException",
+			"1 validation error detected: Value '1001' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 1000"},
+		{"a page of something else", "ListActivities", `{"nextToken":"abc"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
+		{"neither machine nor map run", "ListExecutions", `{}`, "ValidationException", "Must provide a StateMachine ARN or MapRun ARN"},
+		{"no output", "SendTaskSuccess", `{"taskToken":"t","output":"nope"}`, "InvalidOutput", "Invalid Output: 'Unrecognized token 'nope': " +
+			"was expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')'"},
+		{"a token of nobody", "SendTaskHeartbeat", `{"taskToken":"t"}`, "InvalidToken", "Invalid Token: 'Invalid token'"},
+		{"logging without a destination", "CreateStateMachine", `{"name":"m","roleArn":"r","definition":"{}","loggingConfiguration":{"level":"ALL"}}`,
+			"InvalidLoggingConfiguration", "Invalid Logging Configuration: Must specify exactly one Log Destination."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			resp, body := post(t, url, c.action, c.body, nil)
+			want := fmt.Sprintf(`{"__type":%q,"message":%q}`, c.code, c.message)
+			if body != want {
+				t.Errorf("got  %s\nwant %s", body, want)
+			}
+			if resp.StatusCode != 400 || resp.Header.Get("X-Amzn-Errortype") != c.code || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
+				t.Errorf("status %d, headers %v", resp.StatusCode, resp.Header)
+			}
+		})
+	}
+}
+
+func TestBodyTooLarge(t *testing.T) {
+	resp, _ := post(t, serve(t, ""), "ListStateMachines", strings.Repeat(" ", 7<<20), nil)
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+// A browser must not be made to speak to the server for another site.
+func TestGuard(t *testing.T) {
+	url := serve(t, "")
+	for _, c := range []struct {
+		name   string
+		header map[string]string
+		status int
+	}{
+		{"plain", nil, 200},
+		{"localhost", map[string]string{"Host": "localhost:80"}, 200},
+		{"the prefix of SDKs", map[string]string{"Host": "sync-127.0.0.1:80"}, 200},
+		{"IPv6", map[string]string{"Host": "[::1]:80"}, 200},
+		{"a name that was rebound", map[string]string{"Host": "evil.example"}, 403},
+		{"another site", map[string]string{"Origin": "https://evil.example"}, 403},
+		{"fetch metadata", map[string]string{"Sec-Fetch-Site": "cross-site"}, 403},
+		{"its own site", map[string]string{"Host": "localhost:80", "Origin": "http://localhost:80"}, 200},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if resp, body := post(t, url, "ListStateMachines", "{}", c.header); resp.StatusCode != c.status {
+				t.Errorf("status %d, want %d: %s", resp.StatusCode, c.status, body)
+			}
+		})
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for _, c := range []struct {
+		addr      string
+		keys, tls bool
+		want      string
+	}{
+		{"127.0.0.1:8080", false, false, ""},
+		{"localhost:0", false, false, ""},
+		{"[::1]:0", false, false, ""},
+		{"0.0.0.0:80", true, true, ""},
+		{"0.0.0.0:80", false, true, "listen address 0.0.0.0:80 can be reached from other machines: give access keys, or listen on 127.0.0.1"},
+		{":80", false, false, "listen address :80 can be reached from other machines: give access keys and a TLS certificate, or listen on 127.0.0.1"},
+		{"8080", false, false, `listen address "8080": address 8080: missing port in address: write it as 127.0.0.1:8080`},
+	} {
+		t.Run(c.addr, func(t *testing.T) {
+			got := ""
+			if err := api.CheckListen(c.addr, c.keys, c.tls); err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func get(t testing.TB, url string, change func(*http.Request)) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(req)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(raw)
+}
+
+func TestExtras(t *testing.T) {
+	url := serve(t, "")
+	arn := callAPI(t, url, "CreateStateMachine", map[string]any{"name": "m", "definition": passMachine, "roleArn": "r"}).(map[string]any)["stateMachineArn"]
+	run := callAPI(t, url, "StartExecution", map[string]any{"stateMachineArn": arn, "name": "x"}).(map[string]any)["executionArn"].(string)
+	for _, c := range []struct {
+		path   string
+		status int
+		holds  string
+	}{
+		{"/healthz", 200, "ok"},
+		{"/readyz", 200, "ok"},
+		{"/rayorch/v1/info", 200, `"version":"test"`},
+		{"/rayorch/v1/watch?execution=" + run + "&after=1", 200, `{"closed":true,"lastEventId":4,"status":"SUCCEEDED"}`},
+		{"/rayorch/v1/watch?execution=" + run + "x", 404, "does not exist"},
+		{"/rayorch/v1/watch?after=x", 400, "must be numbers"},
+		{"/rayorch/v1/logs?execution=" + run, 200, `{"logs":[]}`},
+		{"/rayorch/v1/log?execution=" + run + "&state=P", 404, "no such log"},
+		{"/metrics", 200, `rayorch_executions_closed_total{status="SUCCEEDED"} 1`},
+		{"/metrics", 200, `rayorch_api_requests_total{action="StartExecution",code="ok"} 1`},
+		{"/debug/pprof/", 404, ""},
+		{"/", 404, ""},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			if status, body := get(t, url+c.path, nil); status != c.status || !strings.Contains(body, c.holds) {
+				t.Errorf("status %d: %s", status, body)
+			}
+		})
+	}
+	_, events := get(t, url+"/rayorch/v1/watch?execution="+run, func(r *http.Request) { r.Header.Set("Accept", "text/event-stream") })
+	if n := strings.Count(events, "\nid: ") + 1; n != 4 || !strings.HasSuffix(events, "event: closed\ndata: {\"status\":\"SUCCEEDED\"}\n\n") {
+		t.Errorf("%d events: %s", n, events)
+	}
+}
+
+func TestExtrasWantKeys(t *testing.T) {
+	url := signedServer(t)
+	if status, _ := get(t, url+"/healthz", nil); status != 200 {
+		t.Errorf("health: status %d", status)
+	}
+	for _, c := range []struct {
+		secret string
+		status int
+	}{{"", 401}, {"wrong", 401}, {"secret", 200}} {
+		status, _ := get(t, url+"/metrics", func(r *http.Request) {
+			if c.secret != "" {
+				r.SetBasicAuth("AKID", c.secret)
+			}
+		})
+		if status != c.status {
+			t.Errorf("secret %q: status %d", c.secret, status)
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	url := serve(t, "")
+	for i := range 5 {
+		callAPI(t, url, "CreateActivity", map[string]any{"name": fmt.Sprint("a", i)})
+	}
+	var names []string
+	for token := any(nil); ; {
+		page := callAPI(t, url, "ListActivities", map[string]any{"maxResults": 2, "nextToken": token}).(map[string]any)
+		for _, a := range page["activities"].([]any) {
+			names = append(names, a.(map[string]any)["name"].(string))
+		}
+		if token = page["nextToken"]; token == nil {
+			break
+		}
+		if e, ok := callAPI(t, url, "ListStateMachines", map[string]any{"nextToken": token}).(apiError); !ok || e.Code != "InvalidToken" {
+			t.Errorf("another action's token: %v", e)
+		}
+	}
+	if got := strings.Join(names, " "); got != "a0 a1 a2 a3 a4" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Whatever comes in, an answer of AWS's form goes out.
+func FuzzBodies(f *testing.F) {
+	srv := newServer(f, "", nil)
+	for action, body := range map[string]string{
+		"CreateStateMachine":  `{"name":"m","definition":"{}","roleArn":"r","tags":[{"key":"k"}]}`,
+		"StartExecution":      `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:m","input":"{\"a\":1}"}`,
+		"TestState":           `{"definition":"{\"Type\":\"Pass\",\"End\":true}","mock":{"result":"1"},"variables":"{}"}`,
+		"GetExecutionHistory": `{"executionArn":"arn:aws:states:us-east-1:123456789012:execution:m:x","nextToken":"eA"}`,
+	} {
+		f.Add(action, body)
+	}
+	f.Fuzz(func(t *testing.T, action, body string) {
+		if action == "GetActivityTask" {
+			return // waits
+		}
+		req := httptest.NewRequest("POST", "http://127.0.0.1/", strings.NewReader(body))
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+		w := httptest.NewRecorder()
+		srv.Config.Handler.ServeHTTP(w, req)
+		if w.Code >= 500 || !strings.HasPrefix(w.Body.String(), "{") {
+			t.Errorf("%s %q: %d %s", action, body, w.Code, w.Body)
+		}
+	})
+}
