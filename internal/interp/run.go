@@ -101,7 +101,7 @@ var (
 // empty decision. An error means that the fact or the run is broken, never that the execution fails.
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	r.now = now.Truncate(time.Millisecond)
-	r.decision, r.size, r.touched = Decision{}, 0, r.touched[:0]
+	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, 8)}, 0, r.touched[:0]
 	if err := r.take(f); err != nil {
 		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
 	}
