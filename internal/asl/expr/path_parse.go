@@ -197,7 +197,7 @@ func (p *pathParser) inBrackets(depth int) (step, error) {
 func (p *pathParser) names() (step, error) {
 	var names []string
 	for {
-		name, err := p.quoted()
+		name, err := p.quotedName()
 		if err != nil {
 			return step{}, err
 		}
@@ -214,11 +214,37 @@ func (p *pathParser) names() (step, error) {
 	return step{kind: stepNames, names: names}, nil
 }
 
-// quoted reads a string in single or double quotes; a backslash takes the next character as it is, \uXXXX apart.
+// quotedName reads a name in brackets. A backslash keeps the quote behind it from ending the name, and is otherwise
+// part of it: so Step Functions takes ['a\"b'].
+func (p *pathParser) quotedName() (string, error) {
+	quote := p.peek()
+	start := p.pos
+	var b strings.Builder
+	for p.pos++; p.pos < len(p.text); p.pos++ {
+		c := p.text[p.pos]
+		if c == quote {
+			p.pos++
+			return b.String(), nil
+		}
+		if c == '\\' && p.pos+1 < len(p.text) {
+			p.pos++
+			if p.text[p.pos] != quote {
+				b.WriteByte(c)
+			}
+			c = p.text[p.pos]
+		}
+		b.WriteByte(c)
+	}
+	p.pos = start
+	return "", p.fail("a quoted name does not end")
+}
+
+// quoted reads a string of a filter in single or double quotes; a backslash takes the next character as it is, but for
+// the letters that stand for control characters and \uXXXX.
 func (p *pathParser) quoted() (string, error) {
 	quote := p.peek()
 	if quote != '\'' && quote != '"' {
-		return "", p.fail("expected a quoted name")
+		return "", p.fail("expected a string in quotes")
 	}
 	p.pos++
 	var b strings.Builder

@@ -26,7 +26,7 @@ const store = `{"store":{"book":[
  {"category":"fiction","author":"Tolkien","title":"Ring","isbn":"0-395","price":22.99}],
  "bicycle":{"color":"red","price":19.95}},
  "expensive":10,"key-dash":"d","a b":"space","":"empty","ünï":"u","n":null,"list":[0,1,2,3,4,5],"deep":[[1,[2]],[3]],
- "@type":"at","tags":["x","y"],"flag":true}`
+ "@type":"at","q\\\"\"x":"escaped","it's":"quote","tags":["x","y"],"flag":true}`
 
 func TestPathEval(t *testing.T) {
 	root := parse(t, store)
@@ -39,6 +39,8 @@ func TestPathEval(t *testing.T) {
 		{"$['a b']", `"space"`},
 		{"$['']", `"empty"`},
 		{"$.ünï", `"u"`},
+		{`$['q\""x']`, `"escaped"`},
+		{`$['it\'s']`, `"quote"`},
 		{"$.@type", `"at"`},
 		{"$.n", `null`},
 		{"$.list[0]", `0`},
@@ -254,7 +256,7 @@ func TestPathSyntaxErrors(t *testing.T) {
 		"", "a", ".a", "$.", "$..", "$...a", "$.a.", "$.a[", "$.a[]", "$.a['b", "$.a['b'", "$.a[b]", "$.a[0", "$.a[1:2:3]",
 		"$.a[99999999999]", "$.a[-]", "$.a[1,]", "$.a[?]", "$.a[?()]", "$.a[?(@.b]", "$.a[?(@.b ==)]", "$.a[?(@.b == x)]",
 		"$.a[?(@.b =~ /x)]", "$.a[?(@.b =~ /(/)]", "$.a b", "$.a.nope()", "$.a.length(", "$$$", "$.a]", "$ .a", "$.a\xff",
-		"$.a['\\u12']", "$.a[?(!)]", "$-x", "$..length()", "$.a[?($..length())]",
+		"$.a[?(@.b == '\\u12')]", "$.a[?(!)]", "$-x", "$..length()", "$.a[?($..length())]",
 	} {
 		var syntax *expr.SyntaxError
 		if _, err := expr.CompilePath(path); !errors.As(err, &syntax) {
