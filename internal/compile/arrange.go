@@ -26,6 +26,9 @@ func (c *compiler) arrange(steps []pipeline.Step, sequential bool) *node {
 	return c.split(all, order)
 }
 
+// split finds the parts of an order. Steps that no chain of orders connects run at the same time; where none is unordered
+// to the others, they run one after another. An order that is neither has an N in it (a before c and d, b before d) and
+// cannot be nested: it is taken apart by levels.
 func (c *compiler) split(steps []*pipeline.Step, order *pipeline.Order) *node {
 	if len(steps) == 1 {
 		return &node{step: steps[0], order: order}
@@ -46,6 +49,7 @@ func (c *compiler) split(steps []*pipeline.Step, order *pipeline.Order) *node {
 	return c.join(groups, order, false)
 }
 
+// join makes a node of groups of steps.
 func (c *compiler) join(groups [][]*pipeline.Step, order *pipeline.Order, same bool) *node {
 	n := &node{same: same, order: order}
 	for _, g := range groups {
@@ -124,6 +128,7 @@ func levels(steps []*pipeline.Step, order *pipeline.Order) [][]*pipeline.Step {
 	return out
 }
 
+// names are the names of steps in one line.
 func names(steps []*pipeline.Step) string {
 	words := make([]string, len(steps))
 	for i, s := range steps {
@@ -132,6 +137,7 @@ func names(steps []*pipeline.Step) string {
 	return strings.Join(words, ", ")
 }
 
+// levelText says in words which steps run in which level.
 func levelText(groups [][]*pipeline.Step) string {
 	words := make([]string, len(groups))
 	for i, g := range groups {

@@ -48,6 +48,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 		return nil, fmt.Errorf("target %s is of kind %s; this release compiles for kind local", name, target.Kind)
 	}
 	c := newCompiler(p, target, o)
+	c.survey(p.Steps)
 	c.checkSecrets()
 	definition := c.machine()
 	if len(c.problems) > 0 {
@@ -84,10 +85,12 @@ type compiler struct {
 	notes    []string
 	groups   int  // Parallel states that stand for no step, so far
 	ray, job bool // which kinds of work the pipeline does
+	secrets  map[string]bool
 }
 
+// newCompiler settles what options, target and file say of the same thing, in this order.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
-	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress}
+	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, secrets: map[string]bool{}}
 	switch {
 	case c.storage != "":
 	case t.Storage != "":
@@ -112,26 +115,22 @@ func (c *compiler) beside(path string) string {
 	return filepath.Join(c.baseDir, path)
 }
 
+// note keeps something to tell the user.
 func (c *compiler) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
 // checkSecrets reports secrets that a step uses and that this machine has no way to.
 func (c *compiler) checkSecrets() {
-	used := map[string]bool{}
-	c.eachJob(c.p.Steps, func(secrets []string) {
-		for _, name := range secrets {
-			used[name] = true
-		}
-	})
 	for _, e := range c.p.Secrets.Entries {
-		if used[e.Key] && e.Value.Env == "" {
+		if c.secrets[e.Key] && e.Value.Env == "" {
 			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs env to be used by a target of kind local"))
 		}
 	}
 }
 
-func (c *compiler) eachJob(steps []pipeline.Step, f func(secrets []string)) {
+// survey notes which kinds of work the steps do and which secrets they use, at any depth.
+func (c *compiler) survey(steps []pipeline.Step) {
 	for i := range steps {
 		s := &steps[i]
 		bodies := []body{{s.Ray, s.Job}}
@@ -139,10 +138,12 @@ func (c *compiler) eachJob(steps []pipeline.Step, f func(secrets []string)) {
 			bodies = append(bodies, body{s.OnFailure.Ray, s.OnFailure.Job})
 		}
 		for _, b := range bodies {
-			f(b.secrets())
 			c.ray, c.job = c.ray || b.ray != nil, c.job || b.job != nil
+			for _, name := range b.secrets() {
+				c.secrets[name] = true
+			}
 		}
-		c.eachJob(s.Children(), f)
+		c.survey(s.Children())
 	}
 }
 
@@ -174,6 +175,7 @@ func (c *compiler) outputs(top *scope) any {
 	return o
 }
 
+// pretty is JSON for people, its keys in order: definitions are read, and compared byte by byte.
 func pretty(v any) []byte {
 	var b bytes.Buffer
 	if err := json.Indent(&b, value.Bytes(v), "", "  "); err != nil {

@@ -167,6 +167,7 @@ func (c *compiler) dynamic(v any, in *scope, missing bool) any {
 	return v
 }
 
+// number is a number as a field's value, or what it refers to.
 func (c *compiler) number(n *pipeline.Number, in *scope) any {
 	if n.Ref != nil {
 		return wrap(c.ref(n.Ref, in, strict))
@@ -174,6 +175,7 @@ func (c *compiler) number(n *pipeline.Number, in *scope) any {
 	return value.Float(n.Value)
 }
 
+// quantity is a number of bytes, or what it refers to.
 func (c *compiler) quantity(q *pipeline.Quantity, in *scope) any {
 	if q.Ref != nil {
 		return wrap(c.ref(q.Ref, in, strict))
@@ -202,6 +204,8 @@ func (c *compiler) condition(e pipeline.Expr, in *scope) string {
 	return fmt.Sprintf("(%s %s %s)", c.operand(e.Args[0], in), sign, c.operand(e.Args[1], in))
 }
 
+// operand is the expression of what is compared; a reference to nothing is null there, so that every comparison has a
+// result.
 func (c *compiler) operand(e pipeline.Expr, in *scope) string {
 	switch e.Op {
 	case "ref":

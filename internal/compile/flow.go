@@ -96,6 +96,7 @@ func (c *compiler) group(states *value.Object, n *node, in *scope, next string) 
 	states.Set(name, follow(state, next))
 }
 
+// leaves are the steps of a node, in order.
 func leaves(n *node) []*pipeline.Step {
 	if n.step != nil {
 		return []*pipeline.Step{n.step}

@@ -33,6 +33,7 @@ func (c *compiler) parallel(states *value.Object, n *node, in *scope, next strin
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
+// tolerantBranches are branches of which each catches its own failure: a Parallel by itself ends with the first.
 func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) []any {
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	out := make([]any, len(s.Parallel.Steps))
@@ -69,10 +70,12 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		"ItemProcessor", processor("Choose in "+s.Name, states))
 }
 
+// processor is the ItemProcessor of an inline Map.
 func processor(start string, states *value.Object) *value.Object {
 	return value.Obj("ProcessorConfig", value.Obj("Mode", "INLINE"), "StartAt", start, "States", states)
 }
 
+// merge adds all states of one machine to another's.
 func merge(into, from *value.Object) {
 	for i := range from.Len() {
 		into.Set(from.At(i))

@@ -98,6 +98,7 @@ func paramCheck(name string, p *pipeline.Param) string {
 	return expr
 }
 
+// choices are the values allowed.
 func choices(p *pipeline.Param) []any {
 	out := make([]any, len(p.Choices))
 	for i, l := range p.Choices {
@@ -106,6 +107,8 @@ func choices(p *pipeline.Param) []any {
 	return out
 }
 
+// brokenType is the expression that a value is not of the type. $floor of anything but a number is an error in JSONata, so
+// the type is asked first.
 func brokenType(kind, x string) string {
 	switch kind {
 	case "integer":
@@ -156,6 +159,7 @@ func ParamsSchema(p *pipeline.Pipeline) *value.Object {
 	return o
 }
 
+// paramSchema is the JSON Schema of one parameter, by the same rules.
 func paramSchema(p *pipeline.Param) *value.Object {
 	o := value.Obj("type", p.Type)
 	if p.Description != "" {
@@ -181,6 +185,7 @@ func paramSchema(p *pipeline.Param) *value.Object {
 	return o
 }
 
+// whole is an optional whole number as a float.
 func whole(n *int) *float64 {
 	if n == nil {
 		return nil

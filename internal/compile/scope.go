@@ -40,6 +40,7 @@ func (s *scope) variable(kind, step string) string {
 	return fmt.Sprintf("%s%d_%s", kind, s.depth, ident(step))
 }
 
+// ended says that a step has ended: from now on its variable is there.
 func (s *scope) ended(step string) { s.names = append(s.names, step) }
 
 // output is the expression of an ended step's output.
@@ -54,6 +55,7 @@ func (s *scope) output(step string) string {
 	return "null" // a step's own checks have refused such a reference
 }
 
+// loop is the innermost for-each around; nil outside of all.
 func (s *scope) loop() *loopContext {
 	for at := s; at != nil; at = at.outer {
 		if at.in != nil {

@@ -24,6 +24,7 @@ type body struct {
 	job *pipeline.Job
 }
 
+// secrets are the names of the secrets that the job gets.
 func (b body) secrets() []string {
 	switch {
 	case b.ray != nil:
@@ -78,10 +79,12 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	states.Set(fail, value.Obj("Type", "Fail", "Error", wrap(t.failure+".Error"), "Cause", wrap(cause(t.failure))))
 }
 
+// cause is the expression of a failure's cause, which some errors lack.
 func cause(failure string) string {
 	return "$exists(" + failure + ".Cause) ? " + failure + ".Cause : ''"
 }
 
+// retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
 func retry(r *pipeline.Retry, kind string) *value.Object {
 	on := r.Errors
 	if len(on) == 0 {
@@ -114,6 +117,7 @@ func (c *compiler) task(t task) *value.Object {
 	return state
 }
 
+// rayArguments are the arguments of ray:submitJob.sync; the task runner says what each means.
 func (c *compiler) rayArguments(t task) *value.Object {
 	r := t.ray
 	args := value.Obj("SubmissionId", wrap(t.id()), "Entrypoint", wrap(wrapper(c.shell(r.Entrypoint, t.in))))
@@ -154,6 +158,7 @@ func (c *compiler) reserve(args *value.Object, r *pipeline.RayJob, in *scope) {
 	}
 }
 
+// runtimeEnv is Ray's runtime environment; environment variables travel in it.
 func (c *compiler) runtimeEnv(t task) *value.Object {
 	env := &value.Object{}
 	if t.ray.RuntimeEnv != nil {
@@ -165,6 +170,7 @@ func (c *compiler) runtimeEnv(t task) *value.Object {
 	return env
 }
 
+// processArguments are those of process:run.sync. Its command is always a shell's, for the wrapper is.
 func (c *compiler) processArguments(t task) *value.Object {
 	j := t.job
 	command := ""
@@ -186,6 +192,7 @@ func (c *compiler) processArguments(t task) *value.Object {
 	return args
 }
 
+// secretEnv names the host's variables that hold secrets: the runner reads them when it starts the job.
 func (c *compiler) secretEnv(args *value.Object, names []string) {
 	if len(names) == 0 {
 		return
@@ -198,6 +205,7 @@ func (c *compiler) secretEnv(args *value.Object, names []string) {
 	args.Set("SecretEnv", o)
 }
 
+// metadata marks a job with what started it, so that people and the clean-up machine find it.
 func (c *compiler) metadata(t task, own pipeline.Map[pipeline.Template]) *value.Object {
 	o := value.Obj("rayorch.execution", "{% $states.context.Execution.Id %}", "rayorch.pipeline", c.p.Name,
 		"rayorch.step", t.step, "rayorch.attempt", wrap(attempt))

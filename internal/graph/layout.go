@@ -95,6 +95,7 @@ func second(n *Node) string {
 
 const longest = 60
 
+// shorten cuts what would make a box wider than a page.
 func shorten(s string) string {
 	if r := []rune(s); len(r) > longest {
 		return string(r[:longest-3]) + "..."
@@ -158,6 +159,7 @@ func (p *picture) addWay(nodes []*box, e Edge, back bool) {
 	p.ways = append(p.ways, w)
 }
 
+// layers are the boxes by layer, in the order that they came in.
 func (p *picture) layers() [][]*box {
 	var layers [][]*box
 	for _, b := range p.boxes {
@@ -186,6 +188,7 @@ func (p *picture) untangle(layers [][]*box) {
 	}
 }
 
+// sortByNeighbours sorts a layer by the mean place of each box's neighbours; one without any keeps its own.
 func sortByNeighbours(layer []*box, neighbours map[*box][]*box, layers [][]*box) {
 	for i, b := range layer {
 		b.weight = float64(i) / float64(len(layer))

@@ -19,6 +19,7 @@ type mermaid struct {
 	next int
 }
 
+// graph writes nodes under ids of their own: names may hold anything.
 func (m *mermaid) graph(g *Graph, indent string) {
 	ids := make([]string, len(g.Nodes))
 	for i, n := range g.Nodes {
@@ -38,6 +39,7 @@ func (m *mermaid) graph(g *Graph, indent string) {
 	}
 }
 
+// node writes a node, or a subgraph with what is inside it.
 func (m *mermaid) node(n *Node, id, indent string) {
 	label := `"` + mermaidText(n.Name) + `"`
 	if n.Detail != "" {

@@ -40,6 +40,7 @@ func implied(order *pipeline.Order, name string, among []string) bool {
 	return false
 }
 
+// ofStep draws a step with what makes it differ from a plain one.
 func ofStep(s *pipeline.Step) *Node {
 	n := &Node{Name: s.Name, Kind: s.Kind()}
 	var details []string
@@ -61,6 +62,7 @@ func ofStep(s *pipeline.Step) *Node {
 	return n
 }
 
+// atOnce says a limit in words.
 func atOnce(limit int) string {
 	if limit == 0 {
 		return ""
@@ -120,6 +122,7 @@ func ofMachine(o *value.Object) *Graph {
 	return g
 }
 
+// ofState draws a state: its resource without what all have in common, and what it contains.
 func ofState(name string, s *value.Object) *Node {
 	n := &Node{Name: name, Kind: text(s, "Type")}
 	if resource := text(s, "Resource"); resource != "" {

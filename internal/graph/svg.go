@@ -29,6 +29,7 @@ text{fill:#e4e7eb}
 <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto-start-reverse"><path class="head" d="M0 0 8 4 0 8z"/></marker></defs>
 `
 
+// drawSVG draws the laid-out graph; measures come from estimated widths of letters, for no font is asked.
 func drawSVG(g *Graph) []byte {
 	p := lay(g)
 	s := &svg{}
@@ -42,6 +43,7 @@ func drawSVG(g *Graph) []byte {
 
 type svg struct{ b bytes.Buffer }
 
+// picture draws ways first, so that boxes lie over them.
 func (s *svg) picture(p *picture, x, y float64) {
 	for _, w := range p.ways {
 		s.way(w, x, y)
@@ -53,6 +55,7 @@ func (s *svg) picture(p *picture, x, y float64) {
 	}
 }
 
+// box draws a node and all that is inside it; the title is what a browser shows under the pointer.
 func (s *svg) box(b *box, x, y float64) {
 	n, class, middle := b.node, "box", x+b.w/2
 	if len(b.inside) > 0 {

@@ -31,6 +31,7 @@ func writeTree(b *bytes.Buffer, g *Graph, indent string) {
 	}
 }
 
+// nodeLine is a node in one line.
 func nodeLine(n *Node) string {
 	line := n.Name
 	if n.Kind != "" {

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +59,7 @@ func (c *checker) secrets() {
 	}
 }
 
+// envName keeps names apart that rayorch sets itself: a job could otherwise be told a wrong run or storage.
 func (c *checker) envName(path, name string) {
 	switch {
 	case !envPattern.MatchString(name):
@@ -69,6 +69,7 @@ func (c *checker) envName(path, name string) {
 	}
 }
 
+// targets checks what the kinds of targets rule out, as far as no cluster need be asked.
 func (c *checker) targets() {
 	for _, e := range c.p.Targets.Entries {
 		path := join("targets", e.Key)
@@ -104,8 +105,10 @@ func (c *checker) claimNames(steps []Step, path string) {
 	}
 }
 
+// childPath is where the steps inside a step stand.
 func childPath(s *Step, path string) string { return join(join(path, s.Kind()), "steps") }
 
+// steps checks a list of steps, each with what has ended before it.
 func (c *checker) steps(steps []Step, path string, outer *scope, sequential bool) {
 	order, ok := c.order(steps, path, sequential)
 	for i := range steps {
@@ -119,6 +122,7 @@ func (c *checker) steps(steps []Step, path string, outer *scope, sequential bool
 	}
 }
 
+// order reports the mistakes of after; its result says whether the order can be relied on.
 func (c *checker) order(steps []Step, path string, sequential bool) (*Order, bool) {
 	order, problems := NewOrder(steps, sequential)
 	for _, p := range problems {
@@ -131,6 +135,7 @@ func (c *checker) order(steps []Step, path string, sequential bool) (*Order, boo
 	return order, len(problems) == 0
 }
 
+// step checks one step with all that is inside it.
 func (c *checker) step(s *Step, path string, in scope) {
 	c.oneKind(path, map[string]bool{"ray": s.Ray != nil, "job": s.Job != nil,
 		"parallel": s.Parallel != nil, "forEach": s.ForEach != nil}, []string{"ray", "job", "parallel", "forEach"})
@@ -148,6 +153,8 @@ func (c *checker) step(s *Step, path string, in scope) {
 	}
 }
 
+// oneKind counts what the file holds besides what was decoded: a field whose value could not be read is there, too, and
+// was reported already.
 func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 	n := 0
 	for _, k := range kinds {
@@ -188,6 +195,7 @@ func (c *checker) stepOptions(s *Step, path string, in scope) {
 	}
 }
 
+// retry refuses names that no step raises: a misspelt one would never match, and nobody would notice until it is needed.
 func (c *checker) retry(s *Step, path string) {
 	if s.Retry == nil {
 		return
@@ -206,6 +214,7 @@ func (c *checker) retry(s *Step, path string) {
 	}
 }
 
+// orOneOf ends a message with the name that was meant, or with all that there are.
 func orOneOf(got string, names []string) string {
 	var known []string
 	for _, name := range names {
@@ -219,6 +228,7 @@ func orOneOf(got string, names []string) string {
 	return "; expected one of " + strings.Join(known, ", ")
 }
 
+// parallel refuses an order inside it where the steps become iterations of a Map, or are tried one by one.
 func (c *checker) parallel(p *Parallel, path string, in scope) {
 	c.steps(p.Steps, join(path, "steps"), &in, false)
 	if p.MaxConcurrency > 0 {
@@ -237,6 +247,7 @@ func (c *checker) parallel(p *Parallel, path string, in scope) {
 	}
 }
 
+// forEach checks the items outside of the loop and the steps inside, where the item's name is known.
 func (c *checker) forEach(f *ForEach, path string, in scope) {
 	c.dynamic(f.Items.Value, join(path, "items"), in)
 	switch v := f.Items.Value.(type) {
@@ -285,6 +296,8 @@ func (c *checker) ray(r *RayJob, path string, in scope) {
 	c.surroundings(r.Env, r.Secrets, r.Metadata, path, in)
 }
 
+// runtimeEnv refuses what has fields of its own: two places for one thing would have to be merged, and Ray's own rules for
+// that differ by version.
 func (c *checker) runtimeEnv(v any, path string, in scope) {
 	c.dynamic(v, path, in)
 	o, ok := v.(*value.Object)
@@ -348,125 +361,4 @@ func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map
 		}
 		c.template(e.Value, at, in)
 	}
-}
-
-func (c *checker) number(n *Number, path string, in scope) {
-	if n != nil {
-		c.ref(n.Ref, path, in)
-		c.numeric(n.Ref, path)
-	}
-}
-
-// numeric reports a parameter that is no number where one is needed.
-func (c *checker) numeric(r *Ref, path string) {
-	if r == nil || r.Root != "params" {
-		return
-	}
-	if p, ok := c.p.Params.Get(r.Name(0)); ok && p.Type != "integer" && p.Type != "number" {
-		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)
-	}
-}
-
-func (c *checker) dynamic(v any, path string, in scope) {
-	switch v := v.(type) {
-	case Template:
-		c.template(v, path, in)
-	case []any:
-		for i, item := range v {
-			c.dynamic(item, element(path, i), in)
-		}
-	case *value.Object:
-		for i := range v.Len() {
-			k, item := v.At(i)
-			c.dynamic(item, join(path, k), in)
-		}
-	}
-}
-
-func (c *checker) template(t Template, path string, in scope) {
-	for _, p := range t.Parts {
-		c.ref(p.Ref, path, in)
-	}
-}
-
-func (c *checker) condition(e Expr, path string, in scope) {
-	c.ref(e.Ref, path, in)
-	for _, arg := range e.Args {
-		c.condition(arg, path, in)
-	}
-}
-
-var runFields = []string{"id", "arn", "startTime", "storage", "pipeline"}
-
-// ref reports a reference that names nothing at this place. A nil one, and one that was refused before, is fine.
-func (c *checker) ref(r *Ref, path string, in scope) {
-	if r == nil || r.Root == "" {
-		return
-	}
-	if msg := c.refProblem(r, in); msg != "" {
-		c.report(path, "%s: %s", r.Text, msg)
-	}
-}
-
-func (c *checker) refProblem(r *Ref, in scope) string {
-	switch r.Root {
-	case "params":
-		return c.paramRef(r)
-	case "steps":
-		return c.stepRef(r, in)
-	case "run":
-		return fixedRef(r, runFields)
-	case "storage":
-		return fixedRef(r, []string{"path"})
-	case "secrets":
-		return "secrets are never put into text; list the secret under secrets, and read it from the environment"
-	case "index":
-		if !in.loop {
-			return "is only known inside forEach"
-		}
-		if len(r.Path) > 0 {
-			return "is a number and has no fields"
-		}
-		return ""
-	}
-	if in.items[r.Root] {
-		return ""
-	}
-	roots := []string{"params", "steps", "run", "storage"}
-	for name := range in.items {
-		roots = append(roots, name)
-	}
-	slices.Sort(roots)
-	return "unknown name " + r.Root + orOneOf(r.Root, roots)
-}
-
-func fixedRef(r *Ref, fields []string) string {
-	if len(r.Path) != 1 || !slices.Contains(fields, r.Name(0)) {
-		return "expected " + r.Root + "." + strings.Join(fields, ", "+r.Root+".")
-	}
-	return ""
-}
-
-func (c *checker) paramRef(r *Ref) string {
-	name := r.Name(0)
-	switch _, ok := c.p.Params.Get(name); {
-	case !ok:
-		return fmt.Sprintf("unknown parameter %q%s", name, orOneOf(name, c.p.Params.Keys()))
-	case len(r.Path) > 1:
-		return "a parameter has no fields"
-	}
-	return ""
-}
-
-func (c *checker) stepRef(r *Ref, in scope) string {
-	name := r.Name(0)
-	switch {
-	case !slices.Contains(in.steps, name) && c.names[strings.ToLower(name)] != "":
-		return fmt.Sprintf("step %s has not ended here; name it in after, or refer to the step around it", name)
-	case !slices.Contains(in.steps, name):
-		return fmt.Sprintf("unknown step %q%s", name, orOneOf(name, in.steps))
-	case r.Name(1) != "output":
-		return "expected steps." + name + ".output"
-	}
-	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// params checks names as identifiers and as environment variables, which know no case here.
 func (c *checker) params() {
 	seen := map[string]string{}
 	for _, e := range c.p.Params.Entries {
@@ -26,6 +27,7 @@ func (c *checker) params() {
 	}
 }
 
+// param holds choices and default to the rules of the parameter itself: a default that a run would refuse is no default.
 func (c *checker) param(p *Param, path string) {
 	c.bounds(p, path)
 	if p.Pattern != "" {
@@ -46,6 +48,7 @@ func (c *checker) param(p *Param, path string) {
 	}
 }
 
+// bounds checks that rules fit the type and leave something over.
 func (c *checker) bounds(p *Param, path string) {
 	numeric, textual := p.Type == "integer" || p.Type == "number", p.Type == "string"
 	for _, name := range []string{"min", "max"} {
@@ -94,6 +97,7 @@ func (p *Param) Refuses(v any) string {
 	return ""
 }
 
+// refusesText applies the rules for text; lengths count characters, as JSONata does.
 func (p *Param) refusesText(text string) string {
 	n := utf8.RuneCountInString(text)
 	switch {
@@ -115,6 +119,7 @@ var TypeWords = map[string]string{
 	"boolean": "must be true or false",
 }
 
+// refusesType takes whole numbers up to 2^53 only: JSONata calculates with floats.
 func (p *Param) refusesType(v any) string {
 	n, isNumber := v.(value.Number)
 	ok := false

@@ -49,6 +49,7 @@ type condParser struct{ rest string }
 
 func (p *condParser) space() { p.rest = strings.TrimLeft(p.rest, " \t\r\n") }
 
+// unexpected says where reading stopped and what could have been there.
 func (p *condParser) unexpected(want string) error {
 	got := "the end"
 	if p.rest != "" {
@@ -79,6 +80,7 @@ func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 func (p *condParser) or() (Expr, error)  { return p.chain(p.and, "or", "||") }
 func (p *condParser) and() (Expr, error) { return p.chain(p.not, "and", "&&") }
 
+// chain reads parts joined by one operator; a single part stands for itself.
 func (p *condParser) chain(part func() (Expr, error), name, sign string) (Expr, error) {
 	first, err := part()
 	if err != nil {
@@ -98,6 +100,7 @@ func (p *condParser) chain(part func() (Expr, error), name, sign string) (Expr, 
 	return Expr{Op: name, Args: args}, nil
 }
 
+// not reads a negation, which binds closer than and.
 func (p *condParser) not() (Expr, error) {
 	p.space()
 	if strings.HasPrefix(p.rest, "!=") || p.word("not", "!") == "" {
@@ -107,6 +110,7 @@ func (p *condParser) not() (Expr, error) {
 	return Expr{Op: "not", Args: []Expr{arg}}, err
 }
 
+// comparison reads two operands and what is between them. Comparisons do not chain: a < b < c means nothing good.
 func (p *condParser) comparison() (Expr, error) {
 	left, err := p.operand()
 	if err != nil {
@@ -120,6 +124,7 @@ func (p *condParser) comparison() (Expr, error) {
 	return Expr{Op: op, Args: []Expr{left, right}}, err
 }
 
+// operand reads what can be compared.
 func (p *condParser) operand() (Expr, error) {
 	if p.word("(") != "" {
 		inner, err := p.or()
@@ -141,6 +146,7 @@ func (p *condParser) operand() (Expr, error) {
 	return Expr{}, p.unexpected("a reference, a number, text in quotes, true, false or null")
 }
 
+// list reads a list of literals, the right side of in.
 func (p *condParser) list() (Expr, error) {
 	items := []any{}
 	for p.word("]") == "" {
@@ -162,6 +168,7 @@ var (
 	quotedPattern = regexp.MustCompile(`^(?:'([^']*)'|"([^"]*)")`)
 )
 
+// literal reads a literal, if one is next.
 func (p *condParser) literal() (any, bool) {
 	if m := quotedPattern.FindStringSubmatch(p.rest); m != nil {
 		p.rest = p.rest[len(m[0]):]

@@ -66,6 +66,7 @@ func parse(s *source, data []byte) *yaml.Node {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
+// reportYAML gives on what the YAML library says, which knows a line but no column.
 func reportYAML(s *source, err error) {
 	if errors.Is(err, io.EOF) {
 		s.report("", "the file is empty; start with version: 1, or run rayorch init")
@@ -111,10 +112,12 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 	return nil
 }
 
+// fail reports a problem at a node.
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
 	d.reportAt(position{n.Line, n.Column}, path, format, args...)
 }
 
+// decode reads a node into v and notes where it stood. The place of a field is its key, which was noted before.
 func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	alias := n
 	if n = d.enter(n, path); n == nil {
@@ -143,6 +146,7 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, tag reflect
 	}
 }
 
+// object reads the fields of a struct: each once, none unknown, those that are needed all there, defaults for the rest.
 func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		got := describe(n)
@@ -181,6 +185,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
+// unknown reports a field that is not there, and a mistake that YAML makes easy: {text: one, two} has two keys.
 func (d *decoder) unknown(key, val *yaml.Node, path string, fields map[string]field) {
 	if isNull(val) && strings.Contains(key.Value, " ") {
 		d.fail(key, path, "%s stands alone; a text with a comma inside { } must be in quotes", describe(key))
@@ -213,6 +218,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(key, val *yaml.Node)) 
 	}
 }
 
+// merge takes up what << names: fields, or a list of them, of which the first wins.
 func (d *decoder) merge(n *yaml.Node, path string, seen map[string]bool, f func(key, val *yaml.Node)) {
 	if n = d.enter(n, path); n == nil {
 		return
@@ -264,6 +270,7 @@ func (d *decoder) defaults(v reflect.Value) {
 	}
 }
 
+// fieldDefault reads a default as if it stood in the file, so that it is written in the file's own words.
 func (d *decoder) fieldDefault(f field, v reflect.Value) {
 	def, ok := f.tag.Lookup("def")
 	if !ok {

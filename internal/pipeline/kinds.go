@@ -92,6 +92,7 @@ func (t *Duration) decodeNode(d *decoder, n *yaml.Node, path string) {
 	}
 }
 
+// parseDuration adds days to what Go reads; a number alone is seconds.
 func parseDuration(n *yaml.Node) (float64, bool) {
 	if f, ok := numberOf(n); ok {
 		return f, true
@@ -213,6 +214,7 @@ func (d *decoder) json(n *yaml.Node, path string, text func(n *yaml.Node, path, 
 	return d.jsonScalar(n, path, text)
 }
 
+// jsonScalar turns a YAML scalar into JSON's; whole numbers keep all their digits.
 func (d *decoder) jsonScalar(n *yaml.Node, path string, text func(n *yaml.Node, path, text string) any) any {
 	switch n.ShortTag() {
 	case "!!null":
@@ -234,6 +236,8 @@ func (d *decoder) jsonScalar(n *yaml.Node, path string, text func(n *yaml.Node, 
 	return nil
 }
 
+// soleRef is the reference that a text consists of. Text with a reference and more gives an empty one, so that the
+// problem is reported once.
 func (d *decoder) soleRef(n *yaml.Node, path string) *Ref {
 	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "${{") {
 		return nil
@@ -246,6 +250,7 @@ func (d *decoder) soleRef(n *yaml.Node, path string) *Ref {
 	return &Ref{}
 }
 
+// template reads a text with references.
 func (d *decoder) template(n *yaml.Node, path, text string) Template {
 	t, err := ParseTemplate(text)
 	if err != nil {
@@ -268,6 +273,8 @@ func (t *Template) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (t *Template) expected() string { return "text" }
 
+// A shell text is checked for references that quoting could not hold as soon as it is read: the place in it is all that
+// counts.
 func (s *Shell) decodeNode(d *decoder, n *yaml.Node, path string) {
 	s.Template.decodeNode(d, n, path)
 	if strings.TrimSpace(n.Value) == "" && n.Kind == yaml.ScalarNode {

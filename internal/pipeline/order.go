@@ -39,6 +39,7 @@ func NewOrder(steps []Step, sequential bool) (*Order, []OrderProblem) {
 	return o, nil
 }
 
+// afterOf are the steps that step i names, or by default the one before it.
 func afterOf(steps []Step, i int, sequential bool) ([]string, []OrderProblem) {
 	if steps[i].After == nil {
 		if sequential && i > 0 {

@@ -91,6 +91,7 @@ func (s *source) err() error {
 	return s.problems
 }
 
+// parentPath is the path of what holds a field or an element.
 func parentPath(path string) string {
 	if i := strings.LastIndexAny(path, ".["); i >= 0 {
 		return path[:i]
@@ -98,6 +99,7 @@ func parentPath(path string) string {
 	return ""
 }
 
+// join is the path of a field, element that of an element of a list.
 func join(path, key string) string {
 	if path == "" {
 		return key

@@ -20,6 +20,7 @@ type field struct {
 	tag   reflect.StructTag
 }
 
+// fieldsOf are the fields of a struct by their names in the file.
 func fieldsOf(t reflect.Type) map[string]field {
 	fields := map[string]field{}
 	for i := range t.NumField() {
@@ -92,6 +93,8 @@ func expected(t reflect.Type) string {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
+// scalar reads a plain value. Its YAML type must fit: "3" is text, and 3 is none, so that nothing is taken for what it
+// was not meant to be (the version 1.10, the country NO).
 func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.ScalarNode || isNull(n) {
 		d.fail(n, path, "expected %s, not %s", expected(v.Type()), describe(n))
@@ -113,6 +116,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value, tag reflect
 	}
 }
 
+// number reads a number and holds it to its bounds.
 func (d *decoder) number(n *yaml.Node, path string, tag reflect.StructTag, whole bool, set func(float64)) {
 	f, ok := numberOf(n)
 	switch {
@@ -156,6 +160,7 @@ var (
 	identPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,63}$`)
 )
 
+// text reads text and holds it to what its field takes.
 func (d *decoder) text(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if t := n.ShortTag(); t != "!!str" && t != "!!timestamp" {
 		d.fail(n, path, "expected text, not %s; put it in quotes", n.Value)

@@ -49,6 +49,7 @@ type schemed interface{ schema() *value.Object }
 
 type mapped interface{ elem() reflect.Type }
 
+// of is the schema of a type, by what decode would do with it.
 func (g *schemaMaker) of(t reflect.Type, tag reflect.StructTag) *value.Object {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -97,6 +98,7 @@ func withBounds(o *value.Object, least, most string, tag reflect.StructTag) *val
 	return o
 }
 
+// reference points at the schema of a named struct, which is made once.
 func (g *schemaMaker) reference(t reflect.Type) *value.Object {
 	if _, made := g.defs[t.Name()]; !made {
 		g.defs[t.Name()] = nil // it may hold itself
@@ -105,6 +107,7 @@ func (g *schemaMaker) reference(t reflect.Type) *value.Object {
 	return value.Obj("$ref", "#/$defs/"+t.Name())
 }
 
+// object is the schema of a struct: its fields by their tags, nothing else.
 func (g *schemaMaker) object(t reflect.Type) *value.Object {
 	fields := fieldsOf(t)
 	properties, required := &value.Object{}, []any{}
@@ -144,6 +147,7 @@ func oneOf(fields []string) []any {
 	return out
 }
 
+// defaultValue is a default as JSON; text such as 15m stays as it stands in the file.
 func defaultValue(def string, t reflect.Type) any {
 	switch t.Kind() {
 	case reflect.Int, reflect.Float64:

@@ -49,6 +49,7 @@ type shellScan struct {
 	last        byte
 }
 
+// place names where the scan is, when it is no place for a reference; empty when it is one.
 func (s *shellScan) place() string {
 	switch {
 	case s.escaped:
@@ -69,6 +70,7 @@ func (s *shellScan) place() string {
 	return ""
 }
 
+// text takes the text between two references.
 func (s *shellScan) text(text string) {
 	for i := range len(text) {
 		s.next(text[i], text[i+1:])
@@ -76,6 +78,7 @@ func (s *shellScan) text(text string) {
 	}
 }
 
+// next takes one character. Inside single quotes nothing is special but their end, inside double quotes also a backslash.
 func (s *shellScan) next(c byte, rest string) {
 	switch {
 	case s.comment:
@@ -128,6 +131,8 @@ func (s *shellScan) plain(c byte, rest string) {
 	s.newline(c)
 }
 
+// newline begins a here-document, if one was announced. Where it ends is not looked for: its end mark can be quoted, come
+// from a variable, or be one of several.
 func (s *shellScan) newline(c byte) {
 	if c == '\n' && s.heredoc {
 		s.inHeredoc = true

@@ -80,6 +80,7 @@ func ParseTemplate(text string) (Template, error) {
 	}
 }
 
+// with adds text, if there is any.
 func (t Template) with(plain string) Template {
 	if plain != "" {
 		t.Parts = append(t.Parts, Part{Text: plain})

@@ -1,0 +1,139 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// References are checked wherever they stand: what they name must be there, and must have ended before the step starts.
+
+func (c *checker) number(n *Number, path string, in scope) {
+	if n != nil {
+		c.ref(n.Ref, path, in)
+		c.numeric(n.Ref, path)
+	}
+}
+
+// numeric reports a parameter that is no number where one is needed.
+func (c *checker) numeric(r *Ref, path string) {
+	if r == nil || r.Root != "params" {
+		return
+	}
+	if p, ok := c.p.Params.Get(r.Name(0)); ok && p.Type != "integer" && p.Type != "number" {
+		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)
+	}
+}
+
+// dynamic checks the references anywhere in a JSON value.
+func (c *checker) dynamic(v any, path string, in scope) {
+	switch v := v.(type) {
+	case Template:
+		c.template(v, path, in)
+	case []any:
+		for i, item := range v {
+			c.dynamic(item, element(path, i), in)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			k, item := v.At(i)
+			c.dynamic(item, join(path, k), in)
+		}
+	}
+}
+
+func (c *checker) template(t Template, path string, in scope) {
+	for _, p := range t.Parts {
+		c.ref(p.Ref, path, in)
+	}
+}
+
+// condition checks the references of a condition. Types are not checked: what a step puts out is only known when it has
+// run, and a comparison of two kinds is false then.
+func (c *checker) condition(e Expr, path string, in scope) {
+	c.ref(e.Ref, path, in)
+	for _, arg := range e.Args {
+		c.condition(arg, path, in)
+	}
+}
+
+var runFields = []string{"id", "arn", "startTime", "storage", "pipeline"}
+
+// ref reports a reference that names nothing at this place. A nil one, and one that was refused before, is fine.
+func (c *checker) ref(r *Ref, path string, in scope) {
+	if r == nil || r.Root == "" {
+		return
+	}
+	if msg := c.refProblem(r, in); msg != "" {
+		c.report(path, "%s: %s", r.Text, msg)
+	}
+}
+
+// refProblem says what is wrong with a reference; empty when nothing is.
+func (c *checker) refProblem(r *Ref, in scope) string {
+	switch r.Root {
+	case "params":
+		return c.paramRef(r)
+	case "steps":
+		return c.stepRef(r, in)
+	case "run":
+		return fixedRef(r, runFields)
+	case "storage":
+		return fixedRef(r, []string{"path"})
+	case "secrets":
+		return "secrets are never put into text; list the secret under secrets, and read it from the environment"
+	case "index":
+		if !in.loop {
+			return "is only known inside forEach"
+		}
+		if len(r.Path) > 0 {
+			return "is a number and has no fields"
+		}
+		return ""
+	}
+	if in.items[r.Root] {
+		return ""
+	}
+	roots := []string{"params", "steps", "run", "storage"}
+	for name := range in.items {
+		roots = append(roots, name)
+	}
+	slices.Sort(roots)
+	return "unknown name " + r.Root + orOneOf(r.Root, roots)
+}
+
+// fixedRef is for roots whose fields are always the same.
+func fixedRef(r *Ref, fields []string) string {
+	if len(r.Path) != 1 || !slices.Contains(fields, r.Name(0)) {
+		return "expected " + r.Root + "." + strings.Join(fields, ", "+r.Root+".")
+	}
+	return ""
+}
+
+func (c *checker) paramRef(r *Ref) string {
+	name := r.Name(0)
+	switch _, ok := c.p.Params.Get(name); {
+	case !ok:
+		return fmt.Sprintf("unknown parameter %q%s", name, orOneOf(name, c.p.Params.Keys()))
+	case len(r.Path) > 1:
+		return "a parameter has no fields"
+	}
+	return ""
+}
+
+// stepRef takes only steps that have ended in every run: a reference to one that merely may have ended would work or fail
+// by chance. A step that was skipped has ended; its output is null.
+func (c *checker) stepRef(r *Ref, in scope) string {
+	name := r.Name(0)
+	switch {
+	case !slices.Contains(in.steps, name) && c.names[strings.ToLower(name)] != "":
+		return fmt.Sprintf("step %s has not ended here; name it in after, or refer to the step around it", name)
+	case !slices.Contains(in.steps, name):
+		return fmt.Sprintf("unknown step %q%s", name, orOneOf(name, in.steps))
+	case r.Name(1) != "output":
+		return "expected steps." + name + ".output"
+	}
+	return ""
+}
