@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -205,13 +206,14 @@ func (h *Head) args(state State, ports []string) []string {
 	return args
 }
 
-// environ is ours without what points at another Ray. Python's directory comes first in PATH, so that `python` in a job's
+// environ is ours without what points at another Ray or belongs to one that we run in; Ray's settings proper have names in
+// lower case, such as RAY_memory_usage_threshold. Python's directory comes first in PATH, so that `python` in a job's
 // entrypoint is the one that has Ray.
 func (h *Head) environ(state State) []string {
 	var env []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "RAY_") && name != "PATH" && name != "PYTHONPATH" && name != "PYTHONHOME" {
+		if !foreign.MatchString(name) {
 			env = append(env, entry)
 		}
 	}
@@ -224,6 +226,8 @@ func (h *Head) environ(state State) []string {
 	}
 	return append(env, h.Env...)
 }
+
+var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTHONHOME)$`)
 
 // freePorts asks the system for ports that nobody has now. Somebody may take one before Ray does; then Ray says so.
 func freePorts(n int) ([]string, error) {

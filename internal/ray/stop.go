@@ -83,8 +83,15 @@ func (c *Client) killPending(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if job.Status != Succeeded {
-		return fmt.Errorf("ray keeps job %s pending: killing its supervisor ended as %s: %s", id, job.Status, lastLine(job.Message))
+	if job.Status.Terminal() {
+		err = c.Delete(ctx, helper)
 	}
-	return c.Delete(ctx, helper)
+	if job.Status == Succeeded {
+		return err
+	}
+	victim, err := c.awaitEnd(ctx, id, pendingWait) // it may be dead though its killer failed
+	if err != nil || victim.Status.Terminal() {
+		return err
+	}
+	return fmt.Errorf("ray keeps job %s pending: killing its supervisor ended as %s: %s", id, job.Status, lastLine(job.Message))
 }

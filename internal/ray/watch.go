@@ -39,8 +39,7 @@ type Watcher struct {
 	closed  bool
 	running bool
 	kick    chan struct{}
-	stop    context.CancelCauseFunc
-	ctx     context.Context
+	stop    chan struct{}
 	done    sync.WaitGroup
 
 	listCost time.Duration // the last list's answering time, 0 while not known
@@ -69,9 +68,8 @@ const (
 
 // NewWatcher makes a watcher, which works only while somebody waits. An unreachable Ray counts as such after grace.
 func NewWatcher(ray JobReader, grace time.Duration) *Watcher {
-	ctx, stop := context.WithCancelCause(context.Background())
 	return &Watcher{
-		ray: ray, grace: grace, watches: map[string]*watch{}, kick: make(chan struct{}, 1), ctx: ctx, stop: stop,
+		ray: ray, grace: grace, watches: map[string]*watch{}, kick: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 }
 
@@ -80,9 +78,11 @@ var errWatcherClosed = errors.New("the watcher is closed")
 // Close ends all waits and returns when nothing runs any more.
 func (w *Watcher) Close() {
 	w.mu.Lock()
-	w.closed = true
+	if !w.closed {
+		w.closed = true
+		close(w.stop)
+	}
 	w.mu.Unlock()
-	w.stop(errWatcherClosed)
 	w.done.Wait()
 }
 
@@ -105,7 +105,7 @@ func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) 
 		case <-changed:
 		case <-ctx.Done():
 			return job, context.Cause(ctx)
-		case <-w.ctx.Done():
+		case <-w.stop:
 			return job, errWatcherClosed
 		}
 	}
@@ -154,13 +154,18 @@ func (w *Watcher) look(id string) (Job, error, <-chan struct{}) {
 }
 
 func (w *Watcher) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.done.Go(func() {
+		defer cancel()
+		select {
+		case <-w.stop:
+		case <-ctx.Done():
+		}
+	})
+	defer cancel()
 	for {
 		ids, ok := w.open()
-		if !ok {
-			return
-		}
-		wait := w.ask(ids)
-		if !w.rest(wait) {
+		if !ok || !w.rest(w.ask(ctx, ids)) {
 			return
 		}
 	}
@@ -188,23 +193,26 @@ func (w *Watcher) rest(d time.Duration) bool {
 		return true
 	case <-w.kick:
 		return true
-	case <-w.ctx.Done():
+	case <-w.stop:
 		return false
 	}
 }
 
 // ask sends one request and says how long to wait before the next one.
-func (w *Watcher) ask(ids []string) time.Duration {
+func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
 	var err error
 	wait := tick
 	if w.listIsBetter(len(ids)) {
-		wait, err = w.askAll(ids)
+		wait, err = w.askAll(ctx, ids)
 	} else {
-		err = w.askOne(ids[0])
+		err = w.askOne(ctx, ids[0])
 	}
 	if err == nil {
 		w.failing = time.Time{}
 		return wait
+	}
+	if ctx.Err() != nil {
+		return tick
 	}
 	return w.trouble(ids, err)
 }
@@ -217,10 +225,10 @@ func (w *Watcher) listIsBetter(n int) bool {
 	return n > 1 && max(tick, listShare*w.listCost) < time.Duration(n)*tick
 }
 
-func (w *Watcher) askOne(id string) error {
-	job, err := w.ray.Get(w.ctx, id)
+func (w *Watcher) askOne(ctx context.Context, id string) error {
+	job, err := w.ray.Get(ctx, id)
 	if KindOf(err) == NotFound {
-		return w.lost(id)
+		return w.lost(ctx, id)
 	}
 	if err != nil {
 		return err
@@ -231,9 +239,9 @@ func (w *Watcher) askOne(id string) error {
 	return nil
 }
 
-func (w *Watcher) askAll(ids []string) (time.Duration, error) {
+func (w *Watcher) askAll(ctx context.Context, ids []string) (time.Duration, error) {
 	begin := time.Now()
-	jobs, err := w.ray.List(w.ctx)
+	jobs, err := w.ray.List(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -254,14 +262,14 @@ func (w *Watcher) askAll(ids []string) (time.Duration, error) {
 	}
 	w.mu.Unlock()
 	if len(missing) > 0 { // asked for by id, one each tick, before anything is called lost
-		return tick, w.askOne(missing[0])
+		return tick, w.askOne(ctx, missing[0])
 	}
 	return max(tick, listShare*w.listCost), nil
 }
 
 // lost finds out why Ray does not know a job.
-func (w *Watcher) lost(id string) error {
-	version, err := w.ray.Version(w.ctx)
+func (w *Watcher) lost(ctx context.Context, id string) error {
+	version, err := w.ray.Version(ctx)
 	if err != nil {
 		return err
 	}
@@ -292,9 +300,6 @@ func (w *Watcher) update(id string, job Job, err error) {
 
 // trouble tells the waiting ones once an error will not pass, and else when to try again.
 func (w *Watcher) trouble(ids []string, err error) time.Duration {
-	if w.ctx.Err() != nil {
-		return tick
-	}
 	if w.failing.IsZero() {
 		w.failing = time.Now()
 	}

@@ -212,6 +212,9 @@ func TestNeverLeavesPending(t *testing.T) {
 			"SubmissionId": id, "Entrypoint": "echo ran", "NumCpus": 64, "PendingTimeoutSeconds": 1,
 		})
 		wantError(t, got, task.RayPendingTimeout, "within 1s")
+		if strings.Contains(got.Cause, "failed") {
+			t.Errorf("the stop failed: %s", got.Cause)
+		}
 		if job := b.await(id, ray.FailedJob, ray.Stopped); job.DriverNodeID != "" {
 			t.Errorf("the job ran after all: %+v", job)
 		}

@@ -289,13 +289,18 @@ func (a *attempt) interrupted(ctx context.Context) {
 }
 
 // stop is for a job that may never have been sent. It goes on when ctx has ended.
-func (a *attempt) stop(ctx context.Context) error {
-	if a.cluster == nil || a.intent.Address == "" {
+func (a *attempt) stop(ctx context.Context) (err error) {
+	if a.intent.Address == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.r.cfg.StopWait)
 	defer cancel()
-	err := a.retry(ctx, func(ctx context.Context) error {
+	if a.cluster == nil { // stopped while the Ray of a former process was looked for
+		if a.cluster, err = a.reach(ctx, a.intent.Address, true); err != nil {
+			return err
+		}
+	}
+	err = a.retry(ctx, func(ctx context.Context) error {
 		_, err := a.cluster.client.Stop(ctx, a.args.SubmissionID)
 		return err
 	})
