@@ -255,7 +255,7 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 	}
 	o, ok := v.(*value.Object)
 	if !ok {
-		return nil, r.evalFailure(f, fmt.Errorf("Assign must be an object but was: %s", value.Text(v)))
+		return nil, runtimeFailure(f, "The Assign field must be an object but was: %s", value.Text(v))
 	}
 	return o, nil
 }
@@ -275,7 +275,7 @@ func (r *Run) evalFailure(f *frame, err error) *failure {
 func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	var missing *expr.NoResultsError
 	if errors.As(err, &missing) {
-		return r.evalFailure(f, fmt.Errorf("Invalid path '%s' : %w", path, err))
+		return runtimeFailure(f, "Invalid path '%s' : %s", path, err)
 	}
 	return r.evalFailure(f, err)
 }

@@ -126,7 +126,7 @@ func (r *Run) mapState(f *frame) *failure {
 
 func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
 	if s := &f.state.Map.MaxConcurrency; s.Set() {
-		if n, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+		if n, fail = r.integer(f, s, in, 0, maxSeconds); fail != nil {
 			return 0, fail
 		}
 	}

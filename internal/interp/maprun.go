@@ -231,7 +231,7 @@ func (r *Run) mapLimits(f *frame, m *MapRun, in *data) (fail *failure) {
 		return fail
 	}
 	if s := &fields.ToleratedFailureCount; s.Set() {
-		if m.ToleratedFailureCount, fail = r.integer(f, s, in, maxSeconds); fail != nil {
+		if m.ToleratedFailureCount, fail = r.integer(f, s, in, 0, maxSeconds); fail != nil {
 			return fail
 		}
 		r.test.number("toleratedFailureCount", float64(m.ToleratedFailureCount))
@@ -252,12 +252,12 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	}
 	m.Batched = true
 	if b.MaxItemsPerBatch.Set() {
-		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, maxSeconds); fail != nil {
+		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, 0, maxSeconds); fail != nil {
 			return fail
 		}
 	}
 	if b.MaxInputBytesPerBatch.Set() {
-		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, maxPayload); fail != nil {
+		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, 0, maxPayload); fail != nil {
 			return fail
 		}
 	}
@@ -275,7 +275,7 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
 	config, _ := reader.Config.(*value.Object)
 	if reader.MaxItems.Set() {
-		n, fail := r.integer(f, &reader.MaxItems, in, 100_000_000)
+		n, fail := r.integer(f, &reader.MaxItems, in, 0, 100_000_000)
 		if fail != nil {
 			return nil, fail
 		}

@@ -3,6 +3,7 @@ package interp
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -288,6 +289,7 @@ func (r *Run) decide() Decision {
 			r.decision.Dirty = append(r.decision.Dirty, id)
 		}
 	}
+	r.decision.settle()
 	r.head.Wake = time.Time{}
 	if r.closed() {
 		r.decision.Closed = true
@@ -299,6 +301,20 @@ func (r *Run) decide() Decision {
 	d := r.decision
 	r.decision = Decision{}
 	return d
+}
+
+// settle leaves out what is both to be started and to be stopped: a branch may fail in the decision that began another.
+func (d *Decision) settle() {
+	d.Tasks = slices.DeleteFunc(d.Tasks, func(t Task) bool { return d.forget(&d.Stops, t.ID) })
+	d.MapRuns = slices.DeleteFunc(d.MapRuns, func(m MapRun) bool { return d.forget(&d.StopMapRuns, m.ID) })
+}
+
+func (d *Decision) forget(ids *[]string, id string) bool {
+	i := slices.Index(*ids, id)
+	if i >= 0 {
+		*ids = slices.Delete(*ids, i, i+1)
+	}
+	return i >= 0
 }
 
 // emit appends an event that follows the frame's last one.

@@ -258,3 +258,23 @@ func TestTooMuchDataFailsTheState(t *testing.T) {
 	check(t, "end", "FAILED States.DataLimitExceeded The state/task 'ray' returned a result with a size exceeding the "+
 		"maximum number of bytes service limit.", w.head())
 }
+
+func TestWhatIsStoppedAtOnceIsNotStarted(t *testing.T) {
+	w := newWorld(t, `{"StartAt":"P","States":{"P":{"Type":"Parallel","Branches":[`+
+		`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync","End":true}}},`+
+		`{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"E"}}}],"End":true}}}`, `{}`).start()
+	if len(w.last.Tasks) != 0 || len(w.last.Stops) != 0 {
+		t.Errorf("started %v, stopped %v", w.last.Tasks, w.last.Stops)
+	}
+	check(t, "end", "FAILED E", w.head())
+}
+
+func TestTimeoutPathsReadTheInputBeforeParameters(t *testing.T) {
+	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","InputPath":"$.in",`+
+		`"Parameters":{"x":1},"TimeoutSecondsPath":"$.limit","HeartbeatSecondsPath":"$.beat","End":true}}}`,
+		`{"in":{"limit":60,"beat":5}}`).start()
+	task := w.tasks["A#1"]
+	if !task.Timeout.Equal(epoch.Add(time.Minute)) || task.Heartbeat != 5*time.Second {
+		t.Errorf("task: %+v", task)
+	}
+}

@@ -36,14 +36,14 @@ func pathText(q *expr.Query) string {
 	return ""
 }
 
-// integer evaluates a field that must be a whole number from 0 up to max.
-func (r *Run) integer(f *frame, s *asl.Scalar, input *data, max int64) (int64, *failure) {
+// integer evaluates a field that must be a whole number from low to high.
+func (r *Run) integer(f *frame, s *asl.Scalar, input *data, low, high int64) (int64, *failure) {
 	v, fail := r.scalar(f, s, input)
 	if fail != nil {
 		return 0, fail
 	}
 	if n, ok := v.(value.Number); ok {
-		if i, whole := n.Int64(); whole && i >= 0 && i <= max {
+		if i, whole := n.Int64(); whole && i >= low && i <= high {
 			return i, nil
 		}
 	}
@@ -54,14 +54,14 @@ func (r *Run) integer(f *frame, s *asl.Scalar, input *data, max int64) (int64, *
 		fieldText(s))
 }
 
-// number evaluates a field that must be a number from 0 up to max.
-func (r *Run) number(f *frame, s *asl.Scalar, input *data, max float64) (float64, *failure) {
+// number evaluates a field that must be a number from 0 to high.
+func (r *Run) number(f *frame, s *asl.Scalar, input *data, high float64) (float64, *failure) {
 	v, fail := r.scalar(f, s, input)
 	if fail != nil {
 		return 0, fail
 	}
 	if n, ok := v.(value.Number); ok {
-		if x := n.Float64(); x >= 0 && x <= max && !math.IsNaN(x) {
+		if x := n.Float64(); x >= 0 && x <= high && !math.IsNaN(x) {
 			return x, nil
 		}
 	}

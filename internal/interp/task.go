@@ -19,7 +19,7 @@ func (r *Run) schedule(f *frame) *failure {
 	f.task = t
 	in, fail := r.arguments(f)
 	if fail == nil {
-		fail = r.limits(f, t, in)
+		fail = r.limits(f, t)
 	}
 	if fail == nil {
 		fail = r.checkResource(f)
@@ -54,11 +54,15 @@ func (r *Run) checkResource(f *frame) *failure {
 	return nil
 }
 
-// limits evaluates the timeouts and the credentials.
-func (r *Run) limits(f *frame, t *taskState, in *data) *failure {
+// limits evaluates the timeouts and the credentials, on the input before Parameters.
+func (r *Run) limits(f *frame, t *taskState) *failure {
 	s := f.state
+	in, fail := r.path(f, s.InputPath, f.input)
+	if fail != nil {
+		return fail
+	}
 	if s.TimeoutSeconds.Set() {
-		n, fail := r.integer(f, &s.TimeoutSeconds, in, maxSeconds)
+		n, fail := r.integer(f, &s.TimeoutSeconds, in, 1, maxSeconds)
 		if fail != nil {
 			return fail
 		}
@@ -66,7 +70,7 @@ func (r *Run) limits(f *frame, t *taskState, in *data) *failure {
 		t.timeout = r.now.Add(seconds(float64(n)))
 	}
 	if s.HeartbeatSeconds.Set() {
-		n, fail := r.integer(f, &s.HeartbeatSeconds, in, maxSeconds)
+		n, fail := r.integer(f, &s.HeartbeatSeconds, in, 1, maxSeconds)
 		if fail != nil {
 			return fail
 		}

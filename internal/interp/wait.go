@@ -25,7 +25,7 @@ func (r *Run) wait(f *frame) *failure {
 
 func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	if f.state.Seconds.Set() {
-		n, fail := r.integer(f, &f.state.Seconds, in, maxSeconds)
+		n, fail := r.integer(f, &f.state.Seconds, in, 0, maxSeconds)
 		return r.now.Add(seconds(float64(n))), fail
 	}
 	s := &f.state.Timestamp
