@@ -49,7 +49,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 .PHONY: kill
 kill: test-setup ## kill -9 rayorch KILLS times at random points of runs on a real Ray
-	@$(ENV) sh scripts/kill $(KILLS) -v
+	@$(ENV) sh scripts/kill $(KILLS)
 
 .PHONY: bench-overhead
 bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop

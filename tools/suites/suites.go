@@ -20,6 +20,5 @@ var suites = []suite{
 	{name: "tools", command: []string{"go", "test", "-json", "./suites"}, dir: "tools", read: readGo, limit: 5 * time.Minute},
 	{name: "shakespeare", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/shakespeare", read: readUnittest, limit: 10 * time.Minute},
 	{name: "gptj", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/gptj", read: readUnittest, limit: 10 * time.Minute},
-	{name: "kill", command: []string{"sh", "scripts/kill", "5"}, read: readGo, limit: 15 * time.Minute},
 	{name: "demo", command: []string{"sh", "scripts/demo-test"}, read: readPlain, limit: 10 * time.Minute},
 }
