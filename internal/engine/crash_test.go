@@ -199,7 +199,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	made := 0
 	synctest.Test(t, func(t *testing.T) {
 		disk, w := vfs.NewCrashableMem(), newWorld()
-		rng := rand.New(rand.NewPCG(1, 2))
+		rng := rand.New(rand.NewPCG(1, rand.Uint64()))
 		fs := cutFS{disk, func() {
 			w.at(func() {
 				for _, percent := range []int{0, 50} {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,20 @@ func newSpace(fs vfs.FS, dir string, o Options) *space {
 
 // guard makes writes that find no room wait for it.
 func (sp *space) guard(fs vfs.FS) vfs.FS {
-	return vfs.OnDiskFull(fs, sp.wait)
+	return vfs.OnDiskFull(ordered{fs}, sp.wait)
+}
+
+// ordered makes a manifest's directory entry durable before anything can name it. The database creates the manifest,
+// then a marker that names it, and syncs the directory once: enough where directories are journaled in order, but a
+// file system may keep the marker and lose the manifest.
+type ordered struct{ vfs.FS }
+
+func (o ordered) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := o.FS.Create(name, category)
+	if err == nil && strings.HasPrefix(o.PathBase(name), "MANIFEST-") {
+		err = syncDir(o.FS, o.PathDir(name))
+	}
+	return f, err
 }
 
 func (sp *space) full() bool { return sp.waiting.Load() > 0 }
