@@ -74,6 +74,7 @@ func (p *parser) peek() byte {
 	return 0
 }
 
+// value reads any value; depth counts the arrays and objects around it.
 func (p *parser) value(depth int) (any, error) {
 	if depth > MaxDepth {
 		return nil, p.fail("nested deeper than " + strconv.Itoa(MaxDepth))
@@ -92,6 +93,7 @@ func (p *parser) value(depth int) (any, error) {
 	}
 }
 
+// word reads true, false or null; what follows one without a break is found by the caller.
 func (p *parser) word() (any, error) {
 	rest := p.data[p.pos:]
 	for _, w := range []struct {
@@ -186,6 +188,7 @@ func (p *parser) digits() bool {
 	return p.pos > start
 }
 
+// number checks the grammar and keeps the text: how large a number is matters only to who reckons with it.
 func (p *parser) number() (any, error) {
 	start := p.pos
 	if p.peek() == '-' {
@@ -214,6 +217,7 @@ func (p *parser) number() (any, error) {
 	return Number(p.data[start:p.pos]), nil
 }
 
+// str copies the string out of the input, so that a small part of it does not keep all of it alive.
 func (p *parser) str() (string, error) {
 	p.pos++
 	start := p.pos
@@ -238,6 +242,7 @@ func (p *parser) str() (string, error) {
 	return "", p.fail("unterminated string")
 }
 
+// escaped reads on from the first backslash of a string.
 func (p *parser) escaped(start int) (string, error) {
 	buf := append([]byte(nil), p.data[start:p.pos]...)
 	for p.pos < len(p.data) {
@@ -267,6 +272,7 @@ var simpleEscapes = map[byte]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
+// escape reads one escape. Half a surrogate pair becomes U+FFFD, as in encoding/json.
 func (p *parser) escape(buf []byte) ([]byte, error) {
 	p.pos++
 	c := p.peek()

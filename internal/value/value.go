@@ -51,6 +51,7 @@ func (o *Object) Keys() []string {
 	return o.keys
 }
 
+// find is the place of a key, -1 when it is not there.
 func (o *Object) find(k string) int {
 	if o == nil {
 		return -1

@@ -62,7 +62,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s at offset %d of %q", e.Msg, e.Offset, e.Text)
 }
 
-// Scope is what an evaluation can see.
+// Scope is what an evaluation can see. It serves one goroutine at a time; compiled expressions serve any number.
 type Scope struct {
 	// Input is $ in JSONPath and $states.input in JSONata.
 	Input any
@@ -106,6 +106,7 @@ func (s *Scope) converted(field string, v any) any {
 	return c.to
 }
 
+// context makes the context object; false says that this scope has none.
 func (s *Scope) context() (any, bool) {
 	if s.Context == nil {
 		return nil, false
@@ -113,6 +114,7 @@ func (s *Scope) context() (any, bool) {
 	return s.Context(), true
 }
 
+// variable looks a workflow variable up; a scope without variables has none.
 func (s *Scope) variable(name string) (any, bool) {
 	if s.Vars == nil {
 		return nil, false
@@ -120,6 +122,7 @@ func (s *Scope) variable(name string) (any, bool) {
 	return s.Vars(name)
 }
 
+// random is the source to draw from. A caller who gave none still gets the same values in every replay.
 func (s *Scope) random() rand.Source {
 	if s.Random == nil {
 		s.Random = rand.NewPCG(0, 0)

@@ -46,6 +46,7 @@ func CompileIntrinsic(text string) (*Intrinsic, error) {
 // Text is the call as written.
 func (f *Intrinsic) Text() string { return f.text }
 
+// intrinsic reads a call where one stands, also as an argument of another; depth counts from 1.
 func (p *pathParser) intrinsic(depth int) (*Intrinsic, error) {
 	if depth > maxIntrinsicDepth {
 		return nil, p.fail("intrinsic functions nest deeper than 10")
@@ -69,6 +70,7 @@ func (p *pathParser) intrinsic(depth int) (*Intrinsic, error) {
 	return f, nil
 }
 
+// intrinsicArgs reads what follows the opening parenthesis. White space is free between arguments, not inside names.
 func (p *pathParser) intrinsicArgs(f *Intrinsic, depth int) error {
 	p.space()
 	if p.skip(')') {
@@ -91,6 +93,7 @@ func (p *pathParser) intrinsicArgs(f *Intrinsic, depth int) error {
 	}
 }
 
+// intrinsicArg reads one argument. Arrays and objects cannot be written out: States.Array and States.StringToJson make them.
 func (p *pathParser) intrinsicArg(depth int) (intrinsicArg, error) {
 	switch c := p.peek(); {
 	case c == '\'':
@@ -153,6 +156,7 @@ func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	return v, err
 }
 
+// eval evaluates a call at any depth; its error carries no more than the reason.
 func (f *Intrinsic) eval(s *Scope) (any, error) {
 	args := make([]any, len(f.args))
 	for i := range f.args {
@@ -169,6 +173,8 @@ func (f *Intrinsic) eval(s *Scope) (any, error) {
 	return v, nil
 }
 
+// arg is the value of one argument. The template of States.Format keeps its backslashes: format itself reads them, for \{
+// must not become a place to fill.
 func (f *Intrinsic) arg(s *Scope, i int) (any, error) {
 	switch a := &f.args[i]; {
 	case a.call != nil:

@@ -54,6 +54,7 @@ func init() { // not in the declaration, for States.Format looks at calls in its
 	}
 }
 
+// arrayArg is the array that comes first when there are n arguments.
 func arrayArg(args []any, n int) ([]any, bool) {
 	if len(args) != n {
 		return nil, false
@@ -62,6 +63,7 @@ func arrayArg(args []any, n int) ([]any, bool) {
 	return a, ok
 }
 
+// stringArg is the string that comes first when there are n arguments.
 func stringArg(args []any, n int) (string, bool) {
 	if len(args) != n {
 		return "", false
@@ -70,6 +72,7 @@ func stringArg(args []any, n int) (string, bool) {
 	return s, ok
 }
 
+// arrayPartition cuts the size off after the point, though the developer guide says that it is rounded: so AWS answers.
 func arrayPartition(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 2)
 	if !ok {
@@ -82,6 +85,7 @@ func arrayPartition(_ *call, args []any) (any, bool) {
 	return partition(a, size), true
 }
 
+// partition cuts an array in parts that share its memory; the last one may be shorter.
 func partition(a []any, size int64) []any {
 	out := []any{}
 	for len(a) > 0 {
@@ -108,6 +112,7 @@ func arrayContains(_ *call, args []any) (any, bool) {
 	return false, true
 }
 
+// arrayRange includes its end when the step meets it. Fractions are cut off, and a step of nothing is refused, after that.
 func arrayRange(_ *call, args []any) (any, bool) {
 	if len(args) != 3 {
 		return nil, false
@@ -151,6 +156,7 @@ func arrayLength(_ *call, args []any) (any, bool) {
 	return value.Int(int64(len(a))), ok
 }
 
+// arrayUnique gives Java's order and not the first appearance's: that is what the executions on AWS showed.
 func arrayUnique(_ *call, args []any) (any, bool) {
 	a, ok := arrayArg(args, 1)
 	if !ok {
@@ -159,6 +165,7 @@ func arrayUnique(_ *call, args []any) (any, bool) {
 	return javaSet(a), true
 }
 
+// base64Encode counts its limit in UTF-16 units, as Java does.
 func base64Encode(_ *call, args []any) (any, bool) {
 	s, ok := stringArg(args, 1)
 	if !ok || utf16Len(s) > maxIntrinsicStr {
@@ -189,6 +196,7 @@ func base64Decode(_ *call, args []any) (any, bool) {
 	return strings.ToValidUTF8(string(out), "\uFFFD"), true
 }
 
+// hashIntrinsic takes any data: what is no string is hashed as Java would print it.
 func hashIntrinsic(_ *call, args []any) (any, bool) {
 	if len(args) != 2 {
 		return nil, false
@@ -264,6 +272,7 @@ func parseJSON(s string) (any, bool) {
 	return v, err == nil
 }
 
+// jsonToString shows any value, strings in quotes.
 func jsonToString(_ *call, args []any) (any, bool) {
 	if len(args) != 1 {
 		return nil, false
@@ -305,6 +314,7 @@ func mathAdd(_ *call, args []any) (any, bool) {
 	return value.Int(sum), ok1 && ok2 && sum >= math.MinInt32 && sum <= math.MaxInt32
 }
 
+// rounded is a number rounded half up, in 32 bits.
 func rounded(v any) (int64, bool) {
 	n, ok := v.(value.Number)
 	if !ok {

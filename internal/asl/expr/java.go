@@ -21,6 +21,7 @@ func javaText(v any) string {
 	return string(appendJava(nil, v))
 }
 
+// appendJava writes strings bare, which is why this cannot be read back.
 func appendJava(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
@@ -49,6 +50,7 @@ func appendJava(b []byte, v any) []byte {
 	return value.Append(b, v)
 }
 
+// utf16Len is a string's length as Java and JavaScript count it; limits are given so.
 func utf16Len(s string) int {
 	n := 0
 	for _, r := range s {
@@ -156,6 +158,7 @@ func javaHash(v any) int32 {
 	return 0
 }
 
+// javaNumberHash is the hash of an Integer, a Long or a Double: the smallest that holds the number as written.
 func javaNumberHash(n value.Number) int32 {
 	i, ok := integer(n)
 	if !ok {

@@ -101,6 +101,7 @@ func (j *JSONata) Eval(s *Scope, location string) (any, error) {
 	return v, nil
 }
 
+// fail words an error as Step Functions does; the expression shows without its {% %}.
 func (j *JSONata) fail(location, what string) *Error {
 	return &Error{Name: ErrQueryEvaluationError, Location: location,
 		Cause: "The JSONata expression '" + j.text + "' specified for the field '" + location + "' " + what}
@@ -190,6 +191,7 @@ func (c *dataCompiler) compile(v any, location string) dataNode {
 	return dataNode{constant: v}
 }
 
+// text compiles a string. What is not wrapped in {% %} as a whole stands for itself, even with {% %} inside.
 func (c *dataCompiler) text(s, location string) dataNode {
 	body, ok := JSONataBody(s)
 	if !ok {
@@ -202,6 +204,7 @@ func (c *dataCompiler) text(s, location string) dataNode {
 	return dataNode{expr: j, location: location}
 }
 
+// array keeps an array without expressions as it is, so that evaluation shares it.
 func (c *dataCompiler) array(a []any, location string) dataNode {
 	n := dataNode{array: make([]dataNode, len(a))}
 	constant := true
@@ -215,6 +218,7 @@ func (c *dataCompiler) array(a []any, location string) dataNode {
 	return n
 }
 
+// object keeps an object without expressions as it is. Keys are never expressions.
 func (c *dataCompiler) object(o *value.Object, location string) dataNode {
 	n := dataNode{object: make([]dataNode, o.Len()), keys: o.Keys()}
 	constant := true
@@ -264,6 +268,7 @@ func (n *dataNode) walk(visit func(string, *JSONata)) {
 	}
 }
 
+// eval stops at the first expression that fails, in the order of the text: one location is reported.
 func (n *dataNode) eval(s *Scope) (any, error) {
 	switch {
 	case n.expr != nil:

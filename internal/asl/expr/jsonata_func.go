@@ -102,6 +102,7 @@ func matches20(out any) any {
 	return out
 }
 
+// match20 takes the fields start and end for index: the library follows a later version.
 func match20(v any) any {
 	old, ok := v.(map[string]any)
 	if !ok {
@@ -148,6 +149,7 @@ var builtinFunctions = func() map[string]bool {
 	return names
 }()
 
+// millis is the scope's time and not the clock's: a replay shows the same.
 func millis(s *Scope) any { return float64(s.Now.UnixMilli()) }
 
 // libraryInt is a whole number among the arguments; a fraction is cut off. ok is false when there is none.
@@ -175,6 +177,7 @@ type libraryError struct{ code, msg string }
 
 func (e *libraryError) Error() string { return e.code + ": " + e.msg }
 
+// typeError is the error of a function that got an argument of a wrong type, the first one being number 1.
 func typeError(i int) error {
 	return &libraryError{"T0410", "Argument " + string(value.Int(int64(i+1))) + " of function does not match function signature"}
 }
@@ -272,6 +275,7 @@ func randomFunc(s *Scope, args []any) (any, error) {
 	return rand.New(source).Float64(), nil //nolint:gosec // no secret
 }
 
+// shuffleFunc is $shuffle, drawn from the scope so that a replay agrees.
 func shuffleFunc(s *Scope, args []any) (any, error) {
 	if len(args) == 0 || args[0] == nil {
 		return nil, nil

@@ -78,6 +78,7 @@ func opened(found []any) []any {
 	return out
 }
 
+// single is what a list of results stands for: nothing, its only element, or itself.
 func single(items []any) (any, bool) {
 	switch len(items) {
 	case 0:
@@ -162,6 +163,7 @@ func statesField(s *Scope, name string) (any, bool) {
 	return nil, false
 }
 
+// statesObject is $states as a whole.
 func statesObject(s *Scope) *value.Object {
 	o := value.NewObject(len(statesFields))
 	for _, name := range statesFields {

@@ -161,6 +161,8 @@ func (e *evaluation) Err() error {
 	return e.stopped
 }
 
+// look asks the clock and the heap. The heap is the whole process's: others may let it grow meanwhile, which the bound
+// leaves room for.
 func (e *evaluation) look(now time.Time) {
 	if e.started.IsZero() {
 		e.started, e.looked, e.heap = now, now, heapSize()
@@ -178,6 +180,7 @@ func (e *evaluation) look(now time.Time) {
 	}
 }
 
+// heapSize is cheap: reading this metric stops nobody.
 func heapSize() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)

@@ -146,6 +146,7 @@ func arrayFromLibrary(a []any, depth int) (any, error) {
 	return out, nil
 }
 
+// objectFromLibrary leaves out keys whose value is a function: JSON has none.
 func objectFromLibrary(keys []string, get func(string) any, depth int) (any, error) {
 	o := value.NewObject(len(keys))
 	for _, k := range keys {

@@ -23,6 +23,7 @@ type frame struct {
 	afterDot bool // the operand at hand follows a dot
 }
 
+// run goes over all tokens. Brackets that do not match are left to the library, but for their depth.
 func (w *walker) run() error {
 	w.stack = []frame{{}}
 	for w.pos = 0; w.pos < len(w.tokens); w.pos++ {
@@ -56,6 +57,7 @@ func (w *walker) finish() {
 	}
 }
 
+// inPath says whether an alias stands for the variable at a token.
 func (w *walker) inPath(token int) bool {
 	for i := range w.paths {
 		if w.paths[i].from == token {
@@ -65,12 +67,15 @@ func (w *walker) inPath(token int) bool {
 	return false
 }
 
+// fail is an error at the token at hand.
 func (w *walker) fail(msg string) error {
 	return &SyntaxError{w.text, w.tokens[min(w.pos, len(w.tokens)-1)].pos, msg}
 }
 
+// top is the innermost bracket pair.
 func (w *walker) top() *frame { return &w.stack[len(w.stack)-1] }
 
+// at is a token; outside the text it is an operator without a text, which equals none.
 func (w *walker) at(i int) token {
 	if i >= 0 && i < len(w.tokens) {
 		return w.tokens[i]
@@ -114,6 +119,7 @@ func (w *walker) step() error {
 	return nil
 }
 
+// operator handles what changes the context of names, and refuses operators that came after 2.0.6.
 func (w *walker) operator(t token) error {
 	switch t.text {
 	case "??", "?:":
@@ -158,6 +164,7 @@ func (w *walker) open(bracket string) {
 	w.stack = append(w.stack, frame{inner: inner})
 }
 
+// variable sorts a variable: bound here, $$, $states, or the workflow's.
 func (w *walker) variable(t token) {
 	switch {
 	case w.isOp(w.pos+1, ":="):
@@ -175,6 +182,7 @@ func (w *walker) variable(t token) {
 	}
 }
 
+// statesField is the field of $states that is named, empty when $states is taken as a whole.
 func (w *walker) statesField() string {
 	if next := w.at(w.pos + 2); w.isOp(w.pos+1, ".") && (next.kind == tokenName || next.kind == tokenString) {
 		return next.text
@@ -182,6 +190,7 @@ func (w *walker) statesField() string {
 	return ""
 }
 
+// name refuses a name that would be looked up in the top-level context: an expression of a definition has none.
 func (w *walker) name(t token) {
 	if w.keywordAt(w.pos) {
 		w.top().afterDot = false

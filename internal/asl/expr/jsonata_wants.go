@@ -9,6 +9,7 @@ type wants struct {
 	names map[string]*wants
 }
 
+// child is what is wanted of one field; asking for it makes it wanted.
 func (w *wants) child(name string) *wants {
 	if w.names == nil {
 		w.names = map[string]*wants{}

@@ -85,6 +85,7 @@ func (p *Path) Resolve(s *Scope) (any, error) {
 	return p.Eval(root)
 }
 
+// root is the value that the path starts from.
 func (p *Path) root(s *Scope) (any, error) {
 	switch p.source {
 	case FromContext:
@@ -230,6 +231,7 @@ func (p *Path) bracketed(n int) string {
 	return b.String()
 }
 
+// String is the slice in brackets.
 func (s slice) String() string {
 	text := "["
 	if s.hasFrom {

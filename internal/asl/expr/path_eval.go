@@ -15,6 +15,7 @@ type pathEval struct {
 	budget int
 }
 
+// spend counts places visited. Ten million take about a second, and no honest path over a payload needs as many.
 func (e *pathEval) spend(n int) error {
 	if e.budget -= n; e.budget < 0 {
 		return &Error{Name: ErrRuntime, Cause: "The path '" + e.path.text + "' visits too many places"}
@@ -48,6 +49,7 @@ func (e *pathEval) run(v any, steps []step) error {
 	}
 }
 
+// name goes into a field. That it is missing is no error in an indefinite path.
 func (e *pathEval) name(v any, name string, rest []step) error {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -76,6 +78,7 @@ func (e *pathEval) names(v any, names []string, rest []step) error {
 	return nil
 }
 
+// elements takes indices in the order given, and a slice in that of the array.
 func (e *pathEval) elements(v any, s *step, rest []step) error {
 	a, ok := v.([]any)
 	if !ok {
@@ -99,6 +102,7 @@ func (e *pathEval) elements(v any, s *step, rest []step) error {
 	return nil
 }
 
+// of cuts an array; bounds beyond its ends are moved to them, as Jayway does.
 func (s slice) of(a []any) []any {
 	from, to := 0, len(a)
 	if s.hasFrom {
@@ -113,6 +117,7 @@ func (s slice) of(a []any) []any {
 	return a[from:to]
 }
 
+// bound is an index, from the end when negative, within 0 and n.
 func bound(i, n int) int {
 	if i < 0 {
 		i += n
@@ -120,6 +125,7 @@ func bound(i, n int) int {
 	return max(0, min(i, n))
 }
 
+// children takes all elements, or all fields in their order; other values have none.
 func (e *pathEval) children(v any, rest []step) error {
 	switch v := v.(type) {
 	case []any:

@@ -47,6 +47,7 @@ func (o *operand) eval(e *pathEval, item any) (any, bool, error) {
 	return o.follow(e, from)
 }
 
+// follow evaluates a path inside a filter at the expense of the outer path, so that filters in filters stay bounded.
 func (o *operand) follow(e *pathEval, from any) (any, bool, error) {
 	var v any
 	var err error
@@ -98,6 +99,7 @@ func (f filterExists) match(e *pathEval, item any) (bool, error) {
 	return there, err
 }
 
+// match compares. A side that is not there equals nothing, not even another that is not there (Jayway).
 func (f *filterCmp) match(e *pathEval, item any) (bool, error) {
 	left, leftThere, err := f.left.eval(e, item)
 	if err != nil {
@@ -116,6 +118,7 @@ func (f *filterCmp) match(e *pathEval, item any) (bool, error) {
 	return compare(f.op, left, right), nil
 }
 
+// matches applies the pattern, on whichever side it stands, to the text of the other.
 func matches(left, right any, f *filterCmp) bool {
 	re, subject := f.right.regex, left
 	if re == nil {
@@ -135,6 +138,7 @@ func matches(left, right any, f *filterCmp) bool {
 	return false
 }
 
+// compare knows the operators on single values; === and !== do not take '1' for 1.
 func compare(op string, left, right any) bool {
 	switch op {
 	case "==":
@@ -232,6 +236,7 @@ func compareSets(op string, left, right any) bool {
 	return false
 }
 
+// holds says whether an array has a value.
 func holds(a []any, v any) bool {
 	for _, item := range a {
 		if looseEqual(item, v) {
@@ -241,6 +246,7 @@ func holds(a []any, v any) bool {
 	return false
 }
 
+// countIn counts the elements of one array that another has.
 func countIn(a, in []any) int {
 	n := 0
 	for _, v := range a {

@@ -27,6 +27,7 @@ func (p *pathParser) filter(depth int) (step, error) {
 	return step{kind: stepFilter, filter: f}, nil
 }
 
+// or binds least: a && b || c is (a && b) || c.
 func (p *pathParser) or(depth int) (filter, error) {
 	parts, err := p.list("||", depth, p.and)
 	if err != nil || len(parts) == 1 {
@@ -43,6 +44,7 @@ func (p *pathParser) and(depth int) (filter, error) {
 	return filterAnd(parts), nil
 }
 
+// first is a list of one, or nil when reading it failed.
 func first(parts []filter) filter {
 	if len(parts) == 0 {
 		return nil
@@ -67,6 +69,7 @@ func (p *pathParser) list(op string, depth int, read func(int) (filter, error)) 
 	}
 }
 
+// condition reads one term: negated, in parentheses, or a comparison.
 func (p *pathParser) condition(depth int) (filter, error) {
 	if depth >= maxPathDepth {
 		return nil, p.fail("filters nest too deep")
@@ -92,6 +95,7 @@ func (p *pathParser) condition(depth int) (filter, error) {
 	return p.comparison(depth)
 }
 
+// comparison reads one; a path alone asks whether it is there.
 func (p *pathParser) comparison(depth int) (filter, error) {
 	left, err := p.operand(depth)
 	if err != nil {
@@ -115,6 +119,7 @@ var filterOperators = []string{"===", "!==", "==", "!=", "<=", ">=", "=~", "<", 
 
 var filterWords = []string{"in", "nin", "subsetof", "anyof", "noneof", "all", "size", "empty", "contains"}
 
+// operator reads an operator, in symbols or in a word of any case; empty when there is none.
 func (p *pathParser) operator() string {
 	rest := p.text[p.pos:]
 	for _, op := range filterOperators {
@@ -137,6 +142,7 @@ func (p *pathParser) operator() string {
 	return ""
 }
 
+// operand reads a side of a comparison. Double quotes are read as JSON, single ones in Jayway's way.
 func (p *pathParser) operand(depth int) (*operand, error) {
 	switch c := p.peek(); {
 	case c == '@' || c == '$':
@@ -151,6 +157,7 @@ func (p *pathParser) operand(depth int) (*operand, error) {
 	}
 }
 
+// operandPath reads a path from the item (@) or from the document ($); variables and the context are not seen in filters.
 func (p *pathParser) operandPath(depth int) (*operand, error) {
 	start, fromRoot := p.pos, p.peek() == '$'
 	p.pos++
@@ -162,6 +169,7 @@ func (p *pathParser) operandPath(depth int) (*operand, error) {
 	return &operand{path: path, fromRoot: fromRoot}, nil
 }
 
+// regex reads /pattern/flags. Patterns are those of package regexp: no look-around, no back-references, linear time.
 func (p *pathParser) regex() (*operand, error) {
 	start := p.pos + 1
 	end := start
@@ -216,6 +224,7 @@ func (p *pathParser) literalValue(depth int) (any, error) {
 	return v, nil
 }
 
+// literalArray reads [ ... ]; a comma must stand between elements, and white space may.
 func (p *pathParser) literalArray(depth int) (any, error) {
 	p.pos++
 	out := []any{}

@@ -32,6 +32,7 @@ var pathFunctions = map[string]func(v any, args []any) (any, bool){
 	"append": pathAppend,
 }
 
+// function reads the arguments of a function, which ends a path. A deep scan needs something to look for first.
 func (p *pathParser) function(path *Path, name string, start int) error {
 	if pathFunctions[name] == nil {
 		p.pos = start
@@ -60,6 +61,7 @@ func (p *pathParser) function(path *Path, name string, start int) error {
 	}
 }
 
+// argument reads a literal: Jayway takes paths too, but Step Functions was never seen with one.
 func (p *pathParser) argument() (any, error) {
 	if p.peek() == '\'' {
 		return p.quoted()
@@ -97,6 +99,7 @@ func (p *Path) evalFunction(root any) (any, error) {
 	return out, nil
 }
 
+// scans says whether the path has a deep scan: its results then go to the function together.
 func (p *Path) scans() bool {
 	for i := range p.steps {
 		if p.steps[i].kind == stepScan {
@@ -127,6 +130,7 @@ func pathIndex(v any, i int) (any, bool) {
 	return at(a, i)
 }
 
+// pathIndexArg is .index(n).
 func pathIndexArg(v any, args []any) (any, bool) {
 	if len(args) != 1 {
 		return nil, false
@@ -185,6 +189,7 @@ func mean(n []float64) float64 {
 	return fold(n, func(a, b float64) float64 { return a + b }) / float64(len(n))
 }
 
+// deviation is the standard deviation of a whole population.
 func deviation(n []float64) float64 {
 	m, sum := mean(n), 0.0
 	for _, x := range n {
@@ -206,6 +211,7 @@ func pathConcat(v any, args []any) (any, bool) {
 	return b.String(), true
 }
 
+// pathAppend makes a new array; the old one is shared.
 func pathAppend(v any, args []any) (any, bool) {
 	a, ok := v.([]any)
 	if !ok {

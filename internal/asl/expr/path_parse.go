@@ -35,6 +35,7 @@ type pathParser struct {
 
 func (p *pathParser) fail(msg string) error { return &SyntaxError{p.text, p.pos, msg} }
 
+// peek is the next byte, 0 at the end.
 func (p *pathParser) peek() byte { return p.peekAt(0) }
 
 func (p *pathParser) peekAt(n int) byte {
@@ -44,6 +45,7 @@ func (p *pathParser) peekAt(n int) byte {
 	return 0
 }
 
+// skip takes a byte when it comes next.
 func (p *pathParser) skip(c byte) bool {
 	if p.peek() == c && p.pos < len(p.text) {
 		p.pos++
@@ -126,6 +128,7 @@ func (p *Path) settle() {
 	}
 }
 
+// dot reads what follows a dot: a name, *, a second dot, or brackets, which Jayway allows too.
 func (p *pathParser) dot(path *Path) error {
 	p.pos++
 	if p.skip('.') {
@@ -178,6 +181,7 @@ func (p *pathParser) bracket(path *Path, depth int) error {
 	return nil
 }
 
+// inBrackets tells the kinds of steps apart by their first character.
 func (p *pathParser) inBrackets(depth int) (step, error) {
 	switch c := p.peek(); {
 	case c == '*':
@@ -194,6 +198,7 @@ func (p *pathParser) inBrackets(depth int) (step, error) {
 	return step{}, p.fail("expected a quoted name, an index, a slice, * or a filter")
 }
 
+// names reads 'a' or 'a','b'.
 func (p *pathParser) names() (step, error) {
 	var names []string
 	for {
@@ -327,6 +332,7 @@ func (p *pathParser) numbers() (step, error) {
 	return step{kind: stepIndices, indices: indices}, nil
 }
 
+// sliceEnd reads what follows the colon. A step as Python has it is refused, as by Jayway.
 func (p *pathParser) sliceEnd(from int, hasFrom bool) (step, error) {
 	p.space()
 	to, hasTo, err := p.integer()
@@ -340,6 +346,7 @@ func (p *pathParser) sliceEnd(from int, hasFrom bool) (step, error) {
 	return step{kind: stepSlice, slice: slice{from, to, hasFrom, hasTo}}, nil
 }
 
+// integer reads an index when there is one; those beyond 32 bits are refused, as by Java.
 func (p *pathParser) integer() (int, bool, error) {
 	start := p.pos
 	p.skip('-')

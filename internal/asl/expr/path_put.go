@@ -16,6 +16,7 @@ func (p *Path) Put(root, v any) (any, error) {
 	return p.put(root, root, p.steps, v)
 }
 
+// put copies the way down and nothing else.
 func (p *Path) put(root, here any, steps []step, v any) (any, error) {
 	if len(steps) == 0 {
 		return v, nil
@@ -56,6 +57,7 @@ func (p *Path) putName(root, here any, steps []step, v any) (any, error) {
 	return o.With(steps[0].name, child), nil
 }
 
+// mismatch shows the whole input, as Step Functions does.
 func (p *Path) mismatch(root any) error {
 	return &Error{Name: ErrResultPathMatch,
 		Cause: fmt.Sprintf("Unable to apply ReferencePath %s to input %s", p.text, value.Text(root))}

@@ -54,6 +54,7 @@ func (q *Query) variables(add func(string)) {
 	}
 }
 
+// collect gathers names, each once.
 func collect(visit func(add func(string))) []string {
 	seen := map[string]bool{}
 	names := []string{}
@@ -119,6 +120,7 @@ func (c *templateCompiler) compile(v any, pointer string) node {
 	return node{constant: v}
 }
 
+// array keeps an array without queries as it is, so that evaluation shares it.
 func (c *templateCompiler) array(a []any, pointer string) node {
 	n := node{array: make([]node, len(a))}
 	constant := true
@@ -132,6 +134,7 @@ func (c *templateCompiler) array(a []any, pointer string) node {
 	return n
 }
 
+// object takes keys that end in .$ for queries, and keeps an object without any as it is.
 func (c *templateCompiler) object(o *value.Object, pointer string) node {
 	n := node{object: make([]node, o.Len()), keys: make([]string, o.Len())}
 	constant := true
@@ -150,6 +153,7 @@ func (c *templateCompiler) object(o *value.Object, pointer string) node {
 	return n
 }
 
+// field compiles the value of a key that ends in .$. After an error the node only keeps its place: nobody evaluates it.
 func (c *templateCompiler) field(key string, v any, pointer string) node {
 	text, ok := v.(string)
 	if !ok {
@@ -186,6 +190,7 @@ func (n *node) variables(add func(string)) {
 	}
 }
 
+// eval keeps the order of keys; of a key given with and without .$ the later one stays.
 func (n *node) eval(s *Scope) (any, error) {
 	switch {
 	case n.query != nil:

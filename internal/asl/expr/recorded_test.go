@@ -1,0 +1,99 @@
+package expr_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// shared is the directory of recorded data: RAYORCH_SHARED, or ../shared beside the module.
+func shared(t *testing.T) string {
+	t.Helper()
+	if dir := os.Getenv("RAYORCH_SHARED"); dir != "" {
+		return dir
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "..", "shared")
+		}
+	}
+	t.Fatal("no go.mod above the test")
+	return ""
+}
+
+// refused are the expressions in recorded definitions that Step Functions refused too.
+var refused = map[string]bool{
+	`States.StringToJson('{"text":"An \"escaped double quote\" here"}')`: true,
+	`States.Format('He said, \"Hello, {}!\"', 'Test \"Name\" Here')`:     true,
+}
+
+// TestRecordedExpressionsCompile compiles whatever stands in the recorded definitions where an expression can stand.
+func TestRecordedExpressionsCompile(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(shared(t), "conformance", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Skip("SKIPPED: no recorded data in ../shared/conformance; RAYORCH_SHARED names another place")
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		walkRecorded(parse(t, string(data)), false, func(text string) {
+			if seen[text] {
+				return
+			}
+			seen[text] = true
+			err := compileRecorded(text)
+			if refused[text] != (err != nil) {
+				t.Errorf("%s: %v", text, err)
+			}
+		})
+	}
+	if len(seen) < 100 {
+		t.Errorf("only %d expressions found", len(seen))
+	}
+}
+
+func compileRecorded(text string) error {
+	if body, ok := expr.JSONataBody(text); ok {
+		_, err := expr.CompileJSONata(body)
+		return err
+	}
+	_, err := expr.CompileQuery(text)
+	return err
+}
+
+// walkRecorded visits what stands in states, in definitions and in texts that hold definitions: fields that end in .$
+// of templates, and strings of the form {% %}.
+func walkRecorded(v any, inTemplate bool, visit func(string)) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			walkRecorded(item, inTemplate, visit)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			k, item := v.At(i)
+			template := inTemplate || k == "Parameters" || k == "ResultSelector" || k == "ItemSelector" || k == "Assign"
+			if text, ok := item.(string); ok && inTemplate && strings.HasSuffix(k, ".$") {
+				visit(text)
+			}
+			walkRecorded(item, template && k != "Result", visit)
+		}
+	case string:
+		if _, ok := expr.JSONataBody(v); ok {
+			visit(v)
+		} else if inner, err := value.Parse([]byte(v)); err == nil && strings.HasPrefix(v, "{") {
+			walkRecorded(inner, false, visit)
+		}
+	}
+}
