@@ -240,12 +240,9 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 	if t == nil {
 		return nil, nil
 	}
-	input := f.input
-	if !f.state.JSONata && result != nil {
-		input = result
-	}
-	if !f.state.JSONata && errorOutput != nil {
-		input = errorOutput
+	input, fail := r.assignInput(f, result, errorOutput)
+	if fail != nil {
+		return nil, fail
 	}
 	s := r.scope(f, input.value(), onAssign)
 	give(s, result, errorOutput)
@@ -258,6 +255,20 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 		return nil, runtimeFailure(f, "The Assign field must be an object but was: %s", value.Text(v))
 	}
 	return o, nil
+}
+
+// assignInput is $ in Assign: with JSONPath the result before ResultSelector, a Catch's error, or else the effective
+// input; with JSONata $states.input stays the raw input.
+func (r *Run) assignInput(f *frame, result, errorOutput *data) (*data, *failure) {
+	switch {
+	case f.state.JSONata:
+		return f.input, nil
+	case errorOutput != nil:
+		return errorOutput, nil
+	case result != nil:
+		return result, nil
+	}
+	return r.path(f, f.state.InputPath, f.input)
 }
 
 // evalFailure turns an evaluation's error into the state's failure.

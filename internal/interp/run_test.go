@@ -1,6 +1,7 @@
 package interp_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -277,4 +278,26 @@ func TestTimeoutPathsReadTheInputBeforeParameters(t *testing.T) {
 	if !task.Timeout.Equal(epoch.Add(time.Minute)) || task.Heartbeat != 5*time.Second {
 		t.Errorf("task: %+v", task)
 	}
+}
+
+func TestActivities(t *testing.T) {
+	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:us-east-1:1:activity:x",`+
+		`"HeartbeatSeconds":5,"End":true}}}`, `{"n":1}`).start()
+	if !w.last.Wake.IsZero() {
+		t.Error("the heartbeat counts before a worker took the task")
+	}
+	w.apply(interp.TaskStarted{Task: w.id("A#1"), Worker: "me"})
+	w.apply(interp.TaskStarted{Task: w.id("A#1"), Worker: "another"})
+	w.wake()
+	check(t, "story", text("1<0 ExecutionStarted", "2<0 TaskStateEntered A", "3<2 ActivityScheduled", "4<3 ActivityStarted",
+		"5<4 ActivityTimedOut States.Timeout", "6<5 ExecutionFailed States.Timeout"), w.story())
+}
+
+func TestUnknownResourceFailsBeforeItIsScheduled(t *testing.T) {
+	w := newWorld(t, oneTask, `{"n":1}`)
+	w.reload = false
+	w.run.CheckResources(func(string) error { return errors.New("The activity x does not exist.") })
+	w.start()
+	check(t, "end", "FAILED States.Runtime An error occurred while executing the state 'A' (entered at the event id #2). "+
+		"The activity x does not exist.", w.head())
 }

@@ -75,7 +75,9 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 			return fail
 		}
 		t.heartbeat = seconds(float64(n))
-		t.beat = r.now.Add(t.heartbeat)
+		if serviceOf(s.Resource).kind != activity { // an activity's heart begins to beat when a worker takes it
+			t.beat = r.now.Add(t.heartbeat)
+		}
 	}
 	if s.Credentials != nil {
 		v, err := s.Credentials.Eval(r.scope(f, in.value(), onScalar))
