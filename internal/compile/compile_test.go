@@ -95,50 +95,64 @@ func tool(t *testing.T, variable, name string) string {
 	return path
 }
 
-// TestValidatorsOfOthers has what the shipped pipelines compile to checked as Step Functions would check it.
+// TestValidatorsOfOthers has what the shipped pipelines compile to checked as Step Functions would check it. Each tool is
+// started once: it takes seconds.
 func TestValidatorsOfOthers(t *testing.T) {
 	definitions := map[string][]byte{}
 	for name, data := range files(t) {
 		r := compiled(t, data)
-		definitions[name], definitions[name+".cleanup"] = r.Definition, r.Cleanup
+		definitions[name], definitions[name+"cleanup"] = r.Definition, r.Cleanup
 	}
+	if testing.Short() {
+		t.Skip("SKIPPED: the validators of others take seconds")
+	}
+	dir := t.TempDir()
 	t.Run("cfn-lint", func(t *testing.T) {
 		lint := tool(t, "RAYORCH_CFN_LINT", "cfn-lint")
-		for name, d := range definitions {
-			validate(t, name, template(t, d), lint)
-		}
+		path := filepath.Join(dir, "template")
+		write(t, path, template(t, definitions))
+		validate(t, lint, path)
 	})
 	t.Run("asl-validator", func(t *testing.T) {
-		validator := tool(t, "RAYORCH_ASL_VALIDATOR", "asl-validator")
+		command := []string{tool(t, "RAYORCH_ASL_VALIDATOR", "asl-validator")}
 		for name, d := range definitions {
-			validate(t, name, d, validator, "--json-path")
+			path := filepath.Join(dir, name+".json")
+			write(t, path, d)
+			command = append(command, "--json-path", path)
 		}
+		validate(t, command...)
 	})
 }
 
-func validate(t *testing.T, name string, data []byte, command ...string) {
+func write(t *testing.T, path string, data []byte) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name+".json")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(command[0], append(command[1:], path)...)
+}
+
+func validate(t *testing.T, command ...string) {
+	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "AWS_DEFAULT_REGION=us-east-1")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%s: %v\n%s", name, err, out)
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
-// template is a CloudFormation template with the definition.
-func template(t *testing.T, definition []byte) []byte {
+// template is a CloudFormation template with the definitions.
+func template(t *testing.T, definitions map[string][]byte) []byte {
 	t.Helper()
-	d, err := value.ParseObject(definition)
-	if err != nil {
-		t.Fatal(err)
+	machines := &value.Object{}
+	for name, definition := range definitions {
+		d, err := value.ParseObject(definition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		machines.Set(strings.ReplaceAll(name, "-", ""), value.Obj("Type", "AWS::StepFunctions::StateMachine",
+			"Properties", value.Obj("RoleArn", "arn:aws:iam::123456789012:role/r", "Definition", d)))
 	}
-	return value.Bytes(value.Obj("AWSTemplateFormatVersion", "2010-09-09", "Resources", value.Obj("Machine", value.Obj(
-		"Type", "AWS::StepFunctions::StateMachine", "Properties", value.Obj(
-			"RoleArn", "arn:aws:iam::123456789012:role/r", "Definition", d)))))
+	return value.Bytes(value.Obj("AWSTemplateFormatVersion", "2010-09-09", "Resources", machines))
 }
 
 func TestTargets(t *testing.T) {
