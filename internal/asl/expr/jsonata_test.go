@@ -235,6 +235,51 @@ func TestJSONataIsBounded(t *testing.T) {
 	}
 }
 
+// TestJSONataLongChains goes as deep as the bounds on the text allow: no stack may run out.
+func TestJSONataLongChains(t *testing.T) {
+	for _, src := range []string{
+		strings.Repeat("-", 19_000) + "1", strings.Repeat("1+", 9_000) + "1", strings.Repeat("true ? ", 6_000) + "1",
+		strings.Repeat("true ? 1 : ", 4_000) + "1", "$v" + strings.Repeat(".a", 9_000), "$v" + strings.Repeat("[0]", 6_000),
+		strings.Repeat("$a := ", 9_000) + "1", strings.Repeat("(", 499) + "1" + strings.Repeat(")", 499),
+		strings.Repeat("[", 499) + "1" + strings.Repeat("]", 499), "1" + strings.Repeat(" ~> $string()", 3_000),
+	} {
+		j, err := expr.CompileJSONata(src)
+		if err != nil {
+			continue
+		}
+		if _, err := j.Eval(scope(t, `{}`), "Output"); err != nil && len(err.Error()) == 0 {
+			t.Errorf("%.20q: an error without a text", src)
+		}
+	}
+}
+
+func TestJSONataConcurrently(t *testing.T) {
+	j, err := expr.CompileJSONata(`$string($map($states.input.items, function($i) { $i.id + $v })) & $uuid()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan string)
+	for range 8 {
+		go func() {
+			v, err := j.Eval(scope(t, jsonataInput), "Output")
+			results <- value.Text(v) + errorText(err)
+		}()
+	}
+	first := <-results
+	for range 7 {
+		if got := <-results; got != first {
+			t.Errorf("got %s and %s", first, got)
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 func TestJSONataSyntaxErrors(t *testing.T) {
 	for _, src := range []string{
 		"", "1 +", "(", ")", "[1,2", "a[1,2)", `"open`, "/* open", "`open", "/open", "$f(", "{", "{1}", "1 2", "a ?? b", "a ?: b",
