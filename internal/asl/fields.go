@@ -25,6 +25,7 @@ func (f fields) has(key string) bool {
 	return ok
 }
 
+// str reads null as absent, as Step Functions does for most fields.
 func (f fields) str(key string) string {
 	v, ok := f.o.Get(key)
 	s, isString := v.(string)
@@ -34,6 +35,7 @@ func (f fields) str(key string) string {
 	return s
 }
 
+// integer takes 5.0 for 5: JSON has one kind of number.
 func (f fields) integer(key string, def int64) int64 {
 	v, ok := f.o.Get(key)
 	if !ok {
@@ -75,6 +77,7 @@ func (f fields) strings(key string) []string {
 	return out
 }
 
+// obj is an empty object when the field is absent, so that callers need not ask.
 func (f fields) obj(key string) fields {
 	v, ok := f.o.Get(key)
 	o, isObject := v.(*value.Object)
@@ -87,6 +90,7 @@ func (f fields) obj(key string) fields {
 	return fields{f.p, o, f.at + "/" + key, f.jsonata, f.within + key + "/"}
 }
 
+// list reads an array of objects, each knowing its place.
 func (f fields) list(key string) []fields {
 	v, ok := f.o.Get(key)
 	list, isList := v.([]any)
@@ -106,6 +110,7 @@ func (f fields) list(key string) []fields {
 	return out
 }
 
+// path tells null, which means an empty object, from absence, which means $.
 func (f fields) path(key string) PathField {
 	v, ok := f.o.Get(key)
 	if !ok {

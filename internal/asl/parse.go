@@ -55,12 +55,14 @@ type parser struct {
 	err     error
 }
 
+// fail keeps the first error only: asl/check is there to report them all.
 func (p *parser) fail(at string, err error) {
 	if p.err == nil && err != nil {
 		p.err = fmt.Errorf("%s: %w", at, err)
 	}
 }
 
+// program numbers itself before what it holds, so that numbers follow the definition's order.
 func (p *parser) program(f fields, jsonata bool) *Program {
 	prog := &Program{Index: len(p.machine.Programs), States: map[string]*State{}}
 	p.machine.Programs = append(p.machine.Programs, prog)
@@ -112,6 +114,7 @@ func (p *parser) resolve(prog *Program, at string) {
 	}
 }
 
+// state reads what every state has, then what its type has.
 func (p *parser) state(name string, f fields, jsonata bool) *State {
 	s := &State{Name: name, Type: f.str("Type"), JSONata: jsonata, next: f.str("Next")}
 	if l := f.str("QueryLanguage"); l != "" {
@@ -166,6 +169,7 @@ func (p *parser) pass(s *State, f fields) {
 	}
 }
 
+// task takes any Resource: who acts for it is the engine's business.
 func (p *parser) task(s *State, f fields) {
 	if s.Resource = f.str("Resource"); s.Resource == "" {
 		f.fail("Resource", errors.New("a Task needs one"))
@@ -200,6 +204,7 @@ func (s *State) inherit(f fields) bool {
 	return s.JSONata
 }
 
+// retrier fills in the States Language's defaults.
 func retrier(f fields) Retrier {
 	return Retrier{
 		ErrorEquals:     f.strings("ErrorEquals"),
@@ -211,6 +216,7 @@ func retrier(f fields) Retrier {
 	}
 }
 
+// catcher may be JSONata when its state is: there is no language of its own.
 func catcher(f fields) Catcher {
 	c := Catcher{ErrorEquals: f.strings("ErrorEquals"), next: f.str("Next"), Assign: f.template("Assign")}
 	if f.jsonata {

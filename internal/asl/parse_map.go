@@ -6,6 +6,8 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/expr"
 )
 
+// mapState reads both spellings: ItemProcessor and Iterator, ItemSelector and Parameters. ProcessorConfig counts in
+// both.
 func (p *parser) mapState(s *State, f fields) {
 	proc := f.obj("ItemProcessor")
 	if !f.has("ItemProcessor") {
@@ -57,6 +59,7 @@ func (p *parser) legacyParameters(s *State, f fields) {
 	s.Parameters = nil
 }
 
+// distributed reads what only a distributed Map has; an inline one ignores these fields.
 func (p *parser) distributed(m *MapFields, f fields) {
 	if f.has("ItemReader") {
 		r := f.obj("ItemReader")
@@ -89,6 +92,7 @@ func (f fields) arguments() Template {
 	return f.template("Parameters")
 }
 
+// choice reads a rule's Assign and Output, which count only when the rule is taken.
 func (p *parser) choice(s *State, f fields) {
 	for _, r := range f.list("Choices") {
 		rule := Rule{next: r.str("Next"), Assign: r.template("Assign")}
@@ -103,6 +107,7 @@ func (p *parser) choice(s *State, f fields) {
 	s.next = f.str("Default")
 }
 
+// condition accepts a literal boolean, as Step Functions does.
 func (p *parser) condition(rule *Rule, f fields) {
 	switch v, _ := f.o.Get("Condition"); v := v.(type) {
 	case bool:
@@ -122,6 +127,7 @@ func (p *parser) condition(rule *Rule, f fields) {
 	}
 }
 
+// test bounds its depth: a definition of 1 MiB could nest deeper than the stack likes.
 func (p *parser) test(f fields, depth int) *Test {
 	t := &Test{}
 	if depth > maxNesting {
@@ -149,6 +155,7 @@ func (p *parser) tests(list []fields, depth int) []*Test {
 	return out
 }
 
+// comparison takes the first operator it finds: a checked definition has one.
 func (p *parser) comparison(t *Test, f fields) {
 	t.Variable = f.path("Variable").Path
 	if t.Variable == nil {

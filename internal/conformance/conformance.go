@@ -97,6 +97,7 @@ type rawCase struct {
 	Masks          []Mask          `json:"masks"`
 }
 
+// decode keeps definition and input as text: they go through our own parsers.
 func (c *rawCase) decode() (Case, error) {
 	out := Case{ID: c.ID, Key: c.Key, Type: c.Type, Status: c.Status, Definition: c.Definition, Masks: c.Masks}
 	if c.Input != nil {

@@ -20,6 +20,7 @@ var (
 // none.
 func Match(want, got any) string { return match("", want, got) }
 
+// match treats an object that was recorded as a text, and parsed when it was recorded, as an object.
 func match(at string, want, got any) string {
 	if text, ok := want.(string); ok {
 		return matchText(at, text, got)
@@ -53,6 +54,7 @@ func show(v any) string {
 	return text
 }
 
+// matchText knows two kinds of masks: words, for whole values, and tokens within a text.
 func matchText(at, want string, got any) string {
 	if words[want] {
 		switch got.(type) {
@@ -71,6 +73,7 @@ func matchText(at, want string, got any) string {
 	return differ(at, want, got)
 }
 
+// pattern is a recorded text as a regular expression, its tokens matching anything.
 func pattern(want string) *regexp.Regexp {
 	var b strings.Builder
 	b.WriteString(`(?s)^`)
@@ -85,6 +88,7 @@ func pattern(want string) *regexp.Regexp {
 	return regexp.MustCompile(b.String())
 }
 
+// matchObject wants the same keys on both sides, in any order.
 func matchObject(at string, want *value.Object, got any) string {
 	o, ok := got.(*value.Object)
 	if !ok {
@@ -150,6 +154,7 @@ func Parallel(events []any) []any {
 	return out
 }
 
+// hide takes away what depends on how branches interleave.
 func hide(events []any) []any {
 	out := make([]any, len(events))
 	for i, e := range events {

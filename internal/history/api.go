@@ -31,6 +31,7 @@ func Seconds(t time.Time) value.Number {
 	return value.Number(b)
 }
 
+// details goes through the shape's letters, in whose order the fields appear.
 func details(e *Event, fields string, data bool) *value.Object {
 	o := value.NewObject(len(fields) + 2)
 	for i := range len(fields) {
@@ -76,6 +77,7 @@ var setters = map[byte]func(o *value.Object, e *Event, data bool){
 	'S': func(o *value.Object, e *Event, _ bool) { text(o, "state", e.State) },
 }
 
+// text leaves out what is empty: the API never shows an empty error, cause or role.
 func text(o *value.Object, key, s string) {
 	if s != "" {
 		o.Set(key, s)
@@ -94,6 +96,7 @@ func notTruncated() *value.Object {
 	return o
 }
 
+// payload shows the data and, whatever was asked for, whether it is whole. It always is: nothing is cut here.
 func payload(o *value.Object, key string, b []byte, data bool) {
 	if data {
 		o.Set(key, string(b))
@@ -101,6 +104,7 @@ func payload(o *value.Object, key string, b []byte, data bool) {
 	o.Set(key+"Details", notTruncated())
 }
 
+// assigned shows variables as JSON texts, and nothing at all where none was assigned.
 func assigned(o *value.Object, e *Event, data bool) {
 	if len(e.AssignedVariables) == 0 {
 		return

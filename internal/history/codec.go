@@ -71,6 +71,7 @@ const (
 	assignedBit = 30
 )
 
+// mask says which fields stand in the record: of some thirty an event has three or four.
 func mask(e *Event) (m uint64) {
 	for i, s := range texts(e) {
 		if *s != "" {
@@ -93,6 +94,7 @@ func mask(e *Event) (m uint64) {
 	return m
 }
 
+// appendOne panics on a type that it does not know: events are made in code, never from input.
 func appendOne(dst []byte, e *Event) []byte {
 	code, ok := codeOf[e.Type]
 	if !ok {
@@ -184,6 +186,7 @@ func (d *decoder) bytes() []byte {
 	return b
 }
 
+// event ignores mask bits above those it knows; a newer form has a newer version.
 func (d *decoder) event() (e Event) {
 	code := d.uint()
 	if code >= uint64(len(codes)) {

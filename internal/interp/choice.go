@@ -9,6 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// choice takes the first rule that holds; the order of Choices is the order of the tests (States Language, "Choice
+// State").
 func (r *Run) choice(f *frame) *failure {
 	in, fail := r.path(f, f.state.InputPath, f.input)
 	if fail != nil {
@@ -54,6 +56,8 @@ func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *fa
 	return nil
 }
 
+// holds evaluates one rule. A JSONata Condition that is no boolean fails the state: there is no truthiness here, as
+// there is inside of JSONata.
 func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	if rule.Test != nil {
 		return r.check(f, rule.Test, in)
@@ -72,6 +76,7 @@ func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	return b, nil
 }
 
+// check evaluates a test tree. And and Or stop early, so that IsPresent may guard the comparison behind it.
 func (r *Run) check(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	switch {
 	case t.Not != nil:
@@ -95,6 +100,8 @@ func (r *Run) checkAll(f *frame, list []*asl.Test, in *data, stop bool) (bool, *
 	return !stop, nil
 }
 
+// compare is a single comparison. Only IsPresent may meet a path that leads nowhere; any other comparison of one
+// fails the state, as it was recorded.
 func (r *Run) compare(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	scope := r.scope(f, in.value(), onScalar)
 	v, err := t.Variable.Resolve(scope)
@@ -199,6 +206,7 @@ func numbers(a, b value.Number) int {
 	return cmp.Compare(a.Float64(), b.Float64())
 }
 
+// timestamp takes what a Timestamp comparison takes: a string in the States Language's profile, never a number.
 func timestamp(v any) (time.Time, bool) {
 	s, ok := v.(string)
 	if !ok {

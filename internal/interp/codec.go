@@ -35,6 +35,7 @@ func (r *Run) AppendHead(dst []byte) []byte {
 	return w.b
 }
 
+// decodeHead reads also what Head does not show: the deadline and the next frame's number.
 func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err error) {
 	d := reader{b: head}
 	if err := d.version(); err != nil {
@@ -84,6 +85,7 @@ func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 	return w.b
 }
 
+// params is the origin frame: it holds the execution's input, which may be big, so that heads stay small.
 func (w *writer) params(p *Params) {
 	for _, s := range []string{p.ExecutionARN, p.Name, p.MachineARN, p.MachineName, p.AliasARN, p.VersionARN, p.RoleARN,
 		p.Region, p.MapRunARN} {
@@ -117,6 +119,7 @@ func DecodeParams(frame []byte) (Params, error) {
 	return p, d.end()
 }
 
+// line writes a line of control. States are named, not numbered: a name is still right when the parser changes.
 func (w *writer) line(f *frame) {
 	w.b = append(w.b, byte(f.phase))
 	w.int(int64(f.program.Index))
@@ -142,6 +145,7 @@ func (w *writer) line(f *frame) {
 	}
 }
 
+// vars are written sorted, so that the same run gives the same bytes.
 func (w *writer) vars(vars map[string]*data) {
 	names := make([]string, 0, len(vars))
 	for name := range vars {
@@ -155,6 +159,8 @@ func (w *writer) vars(vars map[string]*data) {
 	}
 }
 
+// task keeps the evaluated input: a restart must hand the runner what the first start did, and expressions may draw
+// anew.
 func (w *writer) task(t *taskState) {
 	w.bool(t != nil)
 	if t == nil {
@@ -199,6 +205,7 @@ func (d *reader) mapRun() *MapRun {
 	return m
 }
 
+// group leaves out what its lines' own frames say: which lines there are, and their results.
 func (w *writer) group(f *frame) {
 	for _, n := range []int64{f.started, f.ended, f.length, f.limit, f.startEvent, f.last, int64(f.items)} {
 		w.int(n)
@@ -227,6 +234,7 @@ func Load(m *asl.Machine, head []byte, frames []StoredFrame) (*Run, error) {
 	return r, nil
 }
 
+// loadFrame reads one frame; whether the frames fit each other is for connect to say.
 func (r *Run) loadFrame(s StoredFrame) (err error) {
 	if s.ID == originFrame {
 		r.params, err = DecodeParams(s.Data)
@@ -258,6 +266,7 @@ func (r *Run) loadFrame(s StoredFrame) (err error) {
 	return d.end()
 }
 
+// line finds program and state in the definition: a run is loaded with the very definition it began with.
 func (d *reader) line(f *frame, m *asl.Machine) {
 	f.phase = phase(d.byte())
 	program, state := d.int(), d.str()
@@ -327,6 +336,8 @@ func (r *Run) connect() error {
 	return nil
 }
 
+// connectFrame ties a frame to the one above it. It refuses what would crash a decision later: the caller may be
+// reading a damaged store.
 func (r *Run) connectFrame(f *frame) error {
 	if f.id == originFrame {
 		return nil

@@ -17,6 +17,7 @@ type data struct {
 	text   []byte
 }
 
+// textData takes JSON that was checked before.
 func textData(b []byte) *data { return &data{text: b} }
 
 func valueData(v any) *data { return &data{v: v, parsed: true} }
@@ -37,6 +38,7 @@ func (d *data) bytes() []byte {
 	return d.text
 }
 
+// tooBig counts bytes of the compact text, as Step Functions counts what it stores.
 func (d *data) tooBig() bool { return len(d.bytes()) > maxPayload }
 
 // lazySource seeds its generator at the first draw: most evaluations never draw.

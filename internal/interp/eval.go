@@ -67,6 +67,7 @@ func (r *Run) context(f *frame, item *value.Object) any {
 	return c
 }
 
+// addTaskAndMap adds what only some states have. Step Functions shows a token only where the Task waits for it.
 func (r *Run) addTaskAndMap(c *value.Object, f *frame, item *value.Object) {
 	if f.task != nil && strings.HasSuffix(f.state.Resource, ".waitForTaskToken") {
 		c.Set("Task", object("Token", f.task.token))
@@ -79,6 +80,7 @@ func (r *Run) addTaskAndMap(c *value.Object, f *frame, item *value.Object) {
 	}
 }
 
+// retriable says which types show RetryCount: those that may have a Retry.
 func retriable(stateType string) bool {
 	return stateType == asl.Task || stateType == asl.Parallel || stateType == asl.Map
 }
@@ -99,6 +101,7 @@ func (r *Run) mapItem(f *frame) *value.Object {
 	return nil
 }
 
+// item is one item as $$.Map.Item shows it. It is read from the items' frame, so that no iteration carries a copy.
 func (r *Run) item(group *frame, index int64) *value.Object {
 	items, _ := r.frames[group.items].input.value().([]any)
 	if index >= int64(len(items)) {
@@ -110,6 +113,7 @@ func (r *Run) item(group *frame, index int64) *value.Object {
 // Timestamp is a time as the context object shows it.
 func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
+// object makes an object of keys and values in turn, in this order: the order is seen in outputs.
 func object(pairs ...any) *value.Object {
 	o := value.NewObject(len(pairs) / 2)
 	for i := 0; i < len(pairs); i += 2 {
@@ -186,6 +190,7 @@ func (r *Run) jsonataOutput(f *frame, t asl.Template, result, errorOutput *data)
 	return valueData(v), nil
 }
 
+// give adds $states.result and $states.errorOutput, which JSONata sees only where there is one.
 func give(s *expr.Scope, result, errorOutput *data) {
 	if result != nil {
 		s.Result, s.HasResult = result.value(), true
@@ -195,6 +200,7 @@ func give(s *expr.Scope, result, errorOutput *data) {
 	}
 }
 
+// pathOutput is the JSONPath way out of a state: ResultSelector, ResultPath on the raw input, OutputPath.
 func (r *Run) pathOutput(f *frame, result *data) (*data, *failure) {
 	s := f.state
 	if result == nil { // Succeed, Wait, Choice: the effective input goes on
@@ -283,6 +289,7 @@ func (r *Run) evalFailure(f *frame, err error) *failure {
 	return fail
 }
 
+// pathFailure is for the fields that are one path: their message names the path as written.
 func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	var missing *expr.NoResultsError
 	if errors.As(err, &missing) {
@@ -297,10 +304,12 @@ func where(f *frame) string {
 		f.state.Name, f.entered)
 }
 
+// runtimeFailure is a States.Runtime with the words that Step Functions begins its causes with.
 func runtimeFailure(f *frame, format string, args ...any) *failure {
 	return &failure{name: expr.ErrRuntime, cause: where(f) + fmt.Sprintf(format, args...)}
 }
 
+// dataLimit is the failure of a payload over 256 KB, in the words that were recorded.
 func dataLimit(subject string) *failure {
 	return &failure{name: "States.DataLimitExceeded", cause: fmt.Sprintf(
 		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject)}

@@ -27,6 +27,7 @@ const (
 	maxCause = 32768
 )
 
+// clip cuts a text to at most n bytes, not within a character.
 func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -37,6 +38,7 @@ func clip(s string, n int) string {
 	return s[:n]
 }
 
+// failOn is the Fail state. Its failure is the line's: a Fail state has neither Retry nor Catch.
 func (r *Run) failOn(f *frame) *failure {
 	name, fail := r.str(f, &f.state.Error, f.input)
 	if fail != nil {
@@ -177,6 +179,7 @@ func (r *Run) catch(f *frame, fail *failure) *failure {
 	return fail
 }
 
+// caught evaluates what a catcher hands on. Nothing is changed yet: when it fails, the state fails by that instead.
 func (r *Run) caught(f *frame, c *asl.Catcher, fail *failure) (*data, *value.Object, *failure) {
 	info := valueData(object("Error", fail.name, "Cause", fail.cause))
 	var out *data

@@ -6,6 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// parallel gives every branch the same input: values never change, so they share it.
 func (r *Run) parallel(f *frame) *failure {
 	in, fail := r.arguments(f)
 	if fail != nil {
@@ -35,6 +36,7 @@ func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
 	return group
 }
 
+// addLine begins a line beneath a group; previous is the event that its first one follows.
 func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) *frame {
 	line := r.add(&frame{kind: lineKind, phase: ready, parent: group.id, program: p, state: p.StartAt, input: in, index: index,
 		last: previous})
@@ -100,6 +102,7 @@ func (r *Run) mapInput(f *frame) (*data, *failure) {
 	return r.path(f, f.state.InputPath, f.input)
 }
 
+// mapState evaluates all that may fail before it shows MapStateStarted: a failure leaves the Map unstarted.
 func (r *Run) mapState(f *frame) *failure {
 	if f.state.Map.Processor.Distributed {
 		return r.startMapRun(f)
@@ -134,6 +137,7 @@ func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
 	return n, nil
 }
 
+// beginMap puts the items into a frame of their own, written once: the group's frame is written at every iteration.
 func (r *Run) beginMap(f *frame, items *data, limit int64) {
 	list, _ := items.value().([]any)
 	group := r.begin(f, int64(len(list)), history.Event{Type: history.MapStateStarted, Length: int64(len(list))})
@@ -181,6 +185,7 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 	return in, nil
 }
 
+// noArray has two wordings: JSONata's was recorded, with an EvaluationFailed that names no location.
 func (r *Run) noArray(f *frame, in *data) *failure {
 	if f.state.JSONata {
 		fail := runtimeFailure(f, "Map state input must be an array but was: %s", value.Text(in.value()))
@@ -261,6 +266,7 @@ func (r *Run) lineFailed(line *frame, fail *failure, scheduled bool) {
 	r.failState(f, fail)
 }
 
+// iteration shows an event of a Map's iteration.
 func (r *Run) iteration(t history.Type, group, line *frame, previous int64) int64 {
 	name := r.frames[group.parent].state.Name
 	return r.emitAfter(history.Event{Type: t, Name: name, Index: line.index, Previous: previous})
@@ -277,6 +283,7 @@ func (r *Run) abortLines(group, except *frame, previous int64) {
 	}
 }
 
+// abortLine stops a line and what is beneath it. A line that has not entered its state has nothing to show.
 func (r *Run) abortLine(group, line *frame, previous int64) {
 	if group.items != 0 {
 		r.iteration(history.MapIterationAborted, group, line, previous)

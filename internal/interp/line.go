@@ -39,6 +39,8 @@ func init() { // a variable's initialiser would refer to itself through leave
 	}
 }
 
+// pass gives its Result, or else what InputPath and Parameters make of the input. With a Result the parameters are
+// not even evaluated: TestState shows none.
 func (r *Run) pass(f *frame) *failure {
 	s := f.state
 	if s.JSONata {

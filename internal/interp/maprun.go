@@ -126,6 +126,7 @@ func (r *Run) RunningMaps() []MapRun {
 	return runs
 }
 
+// selector takes the variables by name: children must not hold on to the run, which may leave memory meanwhile.
 func (r *Run) selector(f *frame) *selector {
 	t := f.state.Map.ItemSelector
 	if t == nil {
@@ -163,6 +164,7 @@ func (r *Run) startMapRun(f *frame) *failure {
 	return nil
 }
 
+// sendMapRun hands the engine a copy: the run's own stays as it is kept.
 func (r *Run) sendMapRun(f *frame, m *MapRun) {
 	sent := *m
 	sent.selector = r.selector(f)
@@ -181,6 +183,8 @@ func (r *Run) redriveMapRun(f *frame) *failure {
 	return nil
 }
 
+// newMapRun evaluates all fields before anything is shown, as mapState does. With an ItemReader the length is not
+// known and shows as 0.
 func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
 	fields := f.state.Map
 	in, fail := r.mapInput(f)
@@ -271,6 +275,7 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	return nil
 }
 
+// reader puts the evaluated MaxItems back into ReaderConfig, so that the engine has one place to look at.
 func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
 	config, _ := reader.Config.(*value.Object)
@@ -300,6 +305,7 @@ func (r *Run) place(f *frame, resource string, t asl.Template, key string, confi
 	return value.Bytes(o), nil
 }
 
+// mapRunEnded ends the Map's state by what the engine found of its children.
 func (r *Run) mapRunEnded(e MapRunEnded) {
 	f := r.mappingLine(e.MapRun)
 	if f == nil {

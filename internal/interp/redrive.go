@@ -28,6 +28,8 @@ func (r *Run) redrive() error {
 	return nil
 }
 
+// takeUp lets one frame go on: a state that failed is done again without being entered, with its retries anew; a
+// Parallel or Map around it only waits again; what never began begins.
 func (r *Run) takeUp(f *frame, event int64) {
 	switch {
 	case f.kind == groupKind && f.canStart():

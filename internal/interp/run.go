@@ -110,6 +110,7 @@ func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	return r.decide(), nil
 }
 
+// take changes the run by a fact; goOn then lets the lines run on.
 func (r *Run) take(f Fact) error {
 	if _, isStart := f.(Start); isStart != (r.head.Status == "") {
 		if isStart {
@@ -149,6 +150,7 @@ func (r *Run) take(f Fact) error {
 
 func (r *Run) closed() bool { return r.head.Status != Running && r.head.Status != "" }
 
+// start checks what only a caller can get wrong, so that nothing later has to.
 func (r *Run) start() error {
 	if r.params.Program < 0 || r.params.Program >= len(r.machine.Programs) {
 		return fmt.Errorf("the definition has no program %d", r.params.Program)
@@ -259,6 +261,7 @@ func (r *Run) enqueue(f *frame) {
 	}
 }
 
+// touch marks a frame to be written.
 func (r *Run) touch(f *frame) {
 	if !f.dirty {
 		f.dirty = true
@@ -266,6 +269,7 @@ func (r *Run) touch(f *frame) {
 	}
 }
 
+// add gives a new frame its number. Numbers grow downwards: a frame's parent always has a smaller one.
 func (r *Run) add(f *frame) *frame {
 	f.id = r.nextFrame
 	r.nextFrame++
@@ -274,6 +278,7 @@ func (r *Run) add(f *frame) *frame {
 	return f
 }
 
+// remove forgets a frame; on disk it is gone only if it was ever there.
 func (r *Run) remove(f *frame) {
 	if f.stored {
 		r.decision.Gone = append(r.decision.Gone, f.id)

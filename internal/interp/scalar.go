@@ -92,6 +92,7 @@ func (r *Run) str(f *frame, s *asl.Scalar, input *data) (string, *failure) {
 		fieldText(s))
 }
 
+// fieldText is what the definition says in the field, for messages.
 func fieldText(s *asl.Scalar) string {
 	if s.Query != nil {
 		return pathText(s.Query)

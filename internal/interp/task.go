@@ -40,10 +40,13 @@ func (r *Run) schedule(f *frame) *failure {
 	return nil
 }
 
+// taskID never repeats in a run: entries count also what Retry and Redrive do again.
 func (r *Run) taskID(f *frame) string {
 	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
 }
 
+// checkResource asks before anything is scheduled: an activity that does not exist was recorded without
+// ActivityScheduled.
 func (r *Run) checkResource(f *frame) *failure {
 	if r.resource == nil {
 		return nil
@@ -111,6 +114,8 @@ const (
 	activity                        // an activity's ARN
 )
 
+// serviceOf takes an ARN apart: arn:aws:states:::SERVICE:ACTION, where SERVICE may be aws-sdk:NAME, or a function's
+// or activity's own ARN. Anything else names itself.
 func serviceOf(resource string) service {
 	parts := strings.SplitN(resource, ":", 7)
 	if len(parts) < 7 {
@@ -130,6 +135,7 @@ func serviceOf(resource string) service {
 		submits: strings.Contains(name, ".sync") || strings.HasSuffix(name, ".waitForTaskToken")}
 }
 
+// scheduled shows that the task's work begins. Only an activity starts later, when a worker takes it.
 func (r *Run) scheduled(f *frame, t *taskState) {
 	s := serviceOf(f.state.Resource)
 	e := history.Event{Resource: s.name, TimeoutSeconds: t.timeoutSeconds, HeartbeatSeconds: int64(t.heartbeat / time.Second),
@@ -178,6 +184,7 @@ func frameOf(id string) FrameID {
 	return FrameID(n)
 }
 
+// taskStarted counts the first worker only: a token may be handed out again after a crash of the engine.
 func (r *Run) taskStarted(s TaskStarted) {
 	f := r.working(s.Task)
 	if f == nil || serviceOf(f.state.Resource).kind != activity || f.task.submitted {
@@ -189,6 +196,7 @@ func (r *Run) taskStarted(s TaskStarted) {
 	r.emit(f, history.Event{Type: history.ActivityStarted, WorkerName: s.Worker})
 }
 
+// taskSubmitted is shown for the integrations that wait for their work; others have ended by then.
 func (r *Run) taskSubmitted(s TaskSubmitted) {
 	f := r.working(s.Task)
 	if f == nil || f.task.submitted {
@@ -216,6 +224,7 @@ func (r *Run) beat(f *frame) {
 	}
 }
 
+// taskEnded takes the output as text, and keeps that text: the history shows what the service answered.
 func (r *Run) taskEnded(t TaskEnded) {
 	f := r.working(t.Task)
 	if f == nil {
@@ -266,6 +275,7 @@ func (r *Run) endTask(f *frame, e history.Event) {
 	r.emit(f, e)
 }
 
+// taskFailed shows the failure before Retry and Catch are asked: every attempt leaves its event.
 func (r *Run) taskFailed(f *frame, t TaskEnded) {
 	fail := &failure{name: clip(t.Error, maxError), cause: clip(t.Cause, maxCause)}
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].failed, Error: fail.name, Cause: fail.cause})
@@ -292,6 +302,7 @@ func (r *Run) Running() []Task {
 	return tasks
 }
 
+// ids are the frames in the order of their making: whoever walks all frames must not depend on a map's order.
 func (r *Run) ids() []FrameID {
 	ids := make([]FrameID, 0, len(r.frames))
 	for id := range r.frames {

@@ -54,6 +54,7 @@ type TestRefused struct{ Code, Message string }
 
 func (e *TestRefused) Error() string { return e.Code + ": " + e.Message }
 
+// refuse is a ValidationException with the recorded words.
 func refuse(format string, args ...any) error {
 	return &TestRefused{"ValidationException", fmt.Sprintf(format, args...)}
 }
@@ -92,6 +93,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	return t.answer(r, f, state), nil
 }
 
+// findState looks everywhere, as TestState does: a state within a branch can be tested by its name alone.
 func findState(m *asl.Machine, name string) *asl.State {
 	for _, p := range m.Programs {
 		if s, ok := p.States[name]; ok {
@@ -165,6 +167,7 @@ func (t *test) finish(r *Run, f *frame, req *TestRequest) error {
 	return nil
 }
 
+// finishTask ends the task by its mock, or by calling it.
 func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 	end := TaskEnded{Task: f.task.id}
 	switch {
@@ -182,6 +185,7 @@ func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 	return nil
 }
 
+// finishGroup ends a Map or Parallel by its mock: no branch of it ever runs in TestState.
 func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) {
 	group := r.frames[f.group]
 	run := group.mapRun
@@ -211,6 +215,7 @@ func resultLength(result []byte) int64 {
 	return int64(len(list))
 }
 
+// answer reads what became of the state from its line: it waits for a retry, has failed, or went on.
 func (t *test) answer(r *Run, f *frame, state *asl.State) TestResult {
 	out := TestResult{Status: TestSucceeded, Inspection: t.inspection}
 	if t.details.Len() > 0 {
@@ -249,6 +254,7 @@ var shown = map[string]map[string]bool{
 	asl.Fail:     {"afterInputPath": true},
 }
 
+// note records a stage of the state's work, where TestState shows this stage of this type.
 func (t *test) note(f *frame, stage string, d *data) {
 	if t == nil || !shown[f.state.Type][stage] || (stage == "afterArguments") != f.state.JSONata {
 		return
@@ -286,6 +292,7 @@ func (t *test) number(key string, n float64) {
 	}
 }
 
+// retry records the retrier that took the error; one that is used up shows no interval.
 func (t *test) retry(index int, retrier *asl.Retrier, n int) {
 	if t == nil {
 		return
@@ -296,6 +303,7 @@ func (t *test) retry(index int, retrier *asl.Retrier, n int) {
 	t.details.Set("retryIndex", value.Int(int64(index)))
 }
 
+// catch records the catcher that took the error.
 func (t *test) catch(index int, fail *failure) {
 	if t != nil {
 		t.details.Set("catchIndex", value.Int(int64(index)))
@@ -345,6 +353,7 @@ func checkTest(s *asl.State, req *TestRequest) error {
 	return checkMock(s, req, v)
 }
 
+// checkMock compares a mocked result's shape with what the state would give.
 func checkMock(s *asl.State, req *TestRequest, result any) error {
 	list, isList := result.([]any)
 	_, isObject := result.(*value.Object)

@@ -29,6 +29,7 @@ func (t *timers) Pop() any {
 	return last
 }
 
+// setTimer lets a line wait until a time.
 func (r *Run) setTimer(f *frame, at time.Time) {
 	f.timer = at
 	r.arm(f)
@@ -52,6 +53,7 @@ func (f *frame) due() time.Time {
 	return time.Time{}
 }
 
+// earlier is the earlier of two times; a zero time is never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -87,6 +89,7 @@ func (r *Run) wake() {
 	}
 }
 
+// fire does what a line's deadline is for.
 func (r *Run) fire(f *frame) {
 	f.timer = time.Time{}
 	switch f.phase {

@@ -6,6 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 )
 
+// wait leaves at once when its time is past: Step Functions shows no waiting then.
 func (r *Run) wait(f *frame) *failure {
 	in, fail := r.path(f, f.state.InputPath, f.input)
 	if fail != nil {
@@ -23,6 +24,7 @@ func (r *Run) wait(f *frame) *failure {
 	return nil
 }
 
+// waitEnd counts Seconds from now, the entry: a retry or redrive counts anew.
 func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	if f.state.Seconds.Set() {
 		n, fail := r.integer(f, &f.state.Seconds, in, 0, maxSeconds)
@@ -40,6 +42,7 @@ func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	return time.Time{}, r.badTimestamp(f, s, v)
 }
 
+// badTimestamp has the recorded words for JSONPath. No source shows those for JSONata.
 func (r *Run) badTimestamp(f *frame, s *asl.Scalar, v any) *failure {
 	if s.Expr != nil {
 		if _, isText := v.(string); !isText {

@@ -9,6 +9,7 @@ import (
 // writer and reader are the primitives of the stored form.
 type writer struct{ b []byte }
 
+// int has a variable length: most counters are small.
 func (w *writer) int(n int64) { w.b = binary.AppendVarint(w.b, n) }
 
 func (w *writer) bool(v bool) {
@@ -39,6 +40,7 @@ type reader struct {
 	broken bool
 }
 
+// version refuses what a newer program wrote: guessing could lose an execution.
 func (d *reader) version() error {
 	if v := d.byte(); v != version && !d.broken {
 		return fmt.Errorf("version %d: this program reads up to %d", v, version)
@@ -103,6 +105,7 @@ func (d *reader) fixed() uint64 {
 	return v
 }
 
+// bytes share the record's memory; nobody changes a payload.
 func (d *reader) bytes() []byte {
 	n, size := binary.Uvarint(d.b)
 	d.skip(size)
