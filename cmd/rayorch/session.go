@@ -151,7 +151,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting := o.runners.byPrefix()
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: filepath.Join(dir, "db"), Runners: acting, Paused: !opts.Resume, Logger: a.logger(),
+		Dir: dir, Runners: acting, Paused: !opts.Resume, Logger: a.logger(),
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			return api.Machines(o.cat)

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rayorch": func() { os.Exit(realMain()) }})
+}
+
+// TestScripts specifies the commands: what they print, their exit codes, and that a failure leaves nothing behind.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("RAYORCH_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("NO_COLOR", "1")
+			// The Python of these tests has no Ray: what needs one is tested against the real one elsewhere.
+			env.Setenv("RAYORCH_PYTHON", "")
+			env.Setenv("AWS_CONFIG_FILE", filepath.Join(env.WorkDir, "none"))
+			env.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(env.WorkDir, "none"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith},
+	})
+}
+
+// exitsWith runs a command and wants an exit code: code 2 rayorch list --bogus.
+func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command args...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(*exec.ExitError) //nolint:errorlint // testscript returns it unwrapped
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}

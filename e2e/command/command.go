@@ -1,0 +1,124 @@
+// Package command builds and runs the rayorch command for end-to-end tests, as a user has it: another process, known by
+// its output, its exit code and what it leaves behind.
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+var built struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// Build compiles the command, once a test binary. RAYORCH_TEST_BINARY names one that is built already.
+func Build(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("RAYORCH_TEST_BINARY"); path != "" {
+		return path
+	}
+	built.once.Do(func() {
+		dir, err := os.MkdirTemp("", "rayorch-command-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "rayorch")
+		cmd := exec.Command("go", "build", "-o", built.path, "github.com/rayorch/rayorch/cmd/rayorch")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built.err = errors.New(string(out))
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.path
+}
+
+// Clean removes what Build made.
+func Clean() {
+	if built.path != "" {
+		_ = os.RemoveAll(filepath.Dir(built.path))
+	}
+}
+
+// Place is where commands run: a state directory, and a Ray where one is needed.
+type Place struct {
+	Binary string
+	State  string
+	Dir    string // working directory
+	Env    []string
+}
+
+// New makes a place with a state directory of its own. Its environment points at no Ray but the one that is given.
+func New(t testing.TB, found *ray.Found) *Place {
+	t.Helper()
+	p := &Place{Binary: Build(t), State: t.TempDir(), Dir: t.TempDir()}
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); !strings.HasPrefix(name, "RAY_") && !strings.HasPrefix(name, "RAYORCH_") && !strings.HasPrefix(name, "AWS_") {
+			p.Env = append(p.Env, kv)
+		}
+	}
+	p.Env = append(p.Env, "RAYORCH_STATE_DIR="+p.State, "NO_COLOR=1")
+	if found != nil {
+		p.Env = append(p.Env, "RAY_API_SERVER_ADDRESS="+found.Address)
+		if found.Token != "" {
+			p.Env = append(p.Env, "RAY_AUTH_TOKEN="+found.Token)
+		}
+	}
+	return p
+}
+
+// Write puts a file into the working directory.
+func (p *Place) Write(t testing.TB, name, text string) {
+	t.Helper()
+	path := filepath.Join(p.Dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Result is what a command came to.
+type Result struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Start begins a command; wait ends it.
+func (p *Place) Start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
+	t.Helper()
+	cmd = exec.Command(p.Binary, args...)
+	var out, errs bytes.Buffer
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.Dir, p.Env, &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, func() Result {
+		_ = cmd.Wait() // the exit code says it
+		return Result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+	}
+}
+
+// Run runs a command to its end.
+func (p *Place) Run(ctx context.Context, t testing.TB, args ...string) Result {
+	t.Helper()
+	cmd, wait := p.Start(t, args...)
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+	return wait()
+}
