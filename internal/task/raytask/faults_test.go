@@ -189,6 +189,33 @@ func TestHeadLost(t *testing.T) {
 			t.Error("the job was submitted again")
 		}
 	})
+	t.Run("the next one is elsewhere", func(t *testing.T) {
+		for _, looked := range []bool{true, false} {
+			b, fake := fakeBench(t, "")
+			id := newID()
+			args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"}
+			cancel, done := b.background(args)
+			b.await(id, ray.Running)
+			if !looked {
+				cancel(task.ErrAbandon)
+				<-done
+			}
+			next := raytest.NewFake("")
+			t.Cleanup(next.Close)
+			b.where.Store(&ray.Found{Address: next.URL, Version: ray.Version{SessionName: "session_next"}})
+			fake.Close()
+			if !looked {
+				b.start()
+				result := b.submit(t.Context(), args)
+				wantError(t, result, task.RayHeadLost, "session_next")
+			} else {
+				wantError(t, <-done, task.RayHeadLost, "session_next")
+			}
+			if next.Jobs() > 0 {
+				t.Error("the job was submitted again")
+			}
+		}
+	})
 	t.Run("the record was deleted", func(t *testing.T) {
 		b, _ := fakeBench(t, "")
 		id := newID()

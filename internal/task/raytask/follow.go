@@ -24,7 +24,7 @@ const keepLinesEvery = 5 * time.Second
 // follow waits for the job's end. The job was accepted before, perhaps by a former process.
 func (a *attempt) follow(ctx context.Context) task.Result {
 	if err := a.resubmitted(); err != nil {
-		return a.failed(err, task.RaySubmitFailed)
+		return a.failed(ctx, err, task.RaySubmitFailed)
 	}
 	job, err := a.awaitStart(ctx)
 	if err != nil {
@@ -94,7 +94,7 @@ func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 		limit := seconds(a.args.TimeoutSeconds, 0)
 		return a.timedOut(ctx, "States.Timeout", fmt.Sprintf("the job ran longer than %s", limit))
 	}
-	return a.failed(err, task.RayUnreachable)
+	return a.failed(ctx, err, task.RayUnreachable)
 }
 
 func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type bench struct {
 	client  *ray.Client
 	runner  *raytask.Runner
 	getenv  map[string]string
+	where   atomic.Pointer[ray.Found] // the engine's own Ray, once it is another one
 	mu      sync.Mutex
 	records map[string][]byte
 	taken   [][]byte
@@ -58,9 +60,19 @@ func newBench(t *testing.T, r raytest.Ray) *bench {
 // start makes the runner of a new process.
 func (b *bench) start() {
 	b.runner = raytask.New(raytask.Config{
-		Resolve: func(context.Context, string) (ray.Found, error) { return b.ray.Found, nil },
-		Getenv:  func(name string) string { return b.getenv[name] },
-		Grace:   5 * time.Second,
+		Resolve: func(ctx context.Context, address string) (ray.Found, error) {
+			found := b.ray.Found
+			if now := b.where.Load(); now != nil && address == "" {
+				found = *now
+			}
+			client, err := found.Client()
+			if err == nil {
+				_, err = client.Version(ctx)
+			}
+			return found, err
+		},
+		Getenv: func(name string) string { return b.getenv[name] },
+		Grace:  3 * time.Second,
 	})
 	b.t.Cleanup(b.runner.Close)
 }

@@ -81,23 +81,42 @@ func (a *attempt) prepare() (err error) {
 func (a *attempt) drive(ctx context.Context) task.Result {
 	there, err := a.find(ctx)
 	if err != nil {
-		return a.failed(err, task.RaySubmitFailed)
+		return a.failed(ctx, err, task.RaySubmitFailed)
 	}
 	if !there {
 		if err := a.submit(ctx); err != nil {
-			return a.failed(err, task.RaySubmitFailed)
+			return a.failed(ctx, err, task.RaySubmitFailed)
 		}
 	}
 	return a.follow(ctx)
 }
 
 // failed makes a Ray that was lost be looked for anew by whoever comes next.
-func (a *attempt) failed(err error, otherwise string) task.Result {
+func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.Result {
 	result := failure(err, otherwise)
-	if a.cluster != nil && (result.Error == task.RayHeadLost || result.Error == task.RayUnreachable) {
+	if a.cluster == nil || ctx.Err() != nil {
+		return result
+	}
+	if result.Error == task.RayUnreachable {
+		result = failure(a.replaced(ctx, err), otherwise)
+	}
+	if result.Error == task.RayHeadLost || result.Error == task.RayUnreachable {
 		a.r.forget(a.cluster)
 	}
 	return result
+}
+
+// replaced tells of an unreachable Ray whether another one has taken its place elsewhere, as one that rayorch starts anew
+// listens on another port.
+func (a *attempt) replaced(ctx context.Context, unreachable error) error {
+	if a.args.Address != "" || a.intent.SessionName == "" {
+		return unreachable
+	}
+	found, err := a.r.cfg.Resolve(ctx, "")
+	if err != nil || found.Version.SessionName == a.intent.SessionName {
+		return unreachable
+	}
+	return &ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: found.Version.SessionName}
 }
 
 // find looks for the job of a former process. One whose session has gone may have run there, so that it is lost, not
@@ -126,8 +145,12 @@ func (a *attempt) reach(ctx context.Context, address string, known bool) (*clust
 	if !known || a.args.Address != "" {
 		return a.r.cluster(ctx, a.args.Address)
 	}
-	if c, err := a.r.cluster(ctx, ""); err == nil && c.client.Address() == address {
-		return c, nil
+	c, err := a.r.cluster(ctx, "")
+	if err != nil || c.client.Address() == address {
+		return c, err
+	}
+	if _, err := a.r.cfg.Resolve(ctx, address); ray.Temporary(err) {
+		return c, &ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: c.found.Version.SessionName}
 	}
 	return a.r.cluster(ctx, address)
 }

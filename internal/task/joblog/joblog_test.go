@@ -1,0 +1,80 @@
+package joblog_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/task/joblog"
+)
+
+func TestOutput(t *testing.T) {
+	many := func(n int) []string {
+		var lines []string
+		for i := range n {
+			lines = append(lines, fmt.Sprint("line ", i))
+		}
+		return lines
+	}
+	tests := []struct {
+		name  string
+		lines []string
+		want  string
+		fails string
+	}{
+		{"none", []string{"a"}, "null", ""},
+		{"last", []string{"a", joblog.OutputMark + `{"a":1}`}, `{"a":1}`, ""},
+		{"before others", append([]string{joblog.OutputMark + "1"}, many(5)...), "1", ""},
+		{"too far up", append([]string{joblog.OutputMark + "1"}, many(30)...), "null", ""},
+		{"the last one counts", []string{joblog.OutputMark + "1", joblog.OutputMark + "2"}, "2", ""},
+		{"behind a line without end", []string{"progress 100%" + joblog.OutputMark + "3"}, "3", ""},
+		{"no json", []string{joblog.OutputMark + "{"}, "", "not JSON"},
+		{"empty", []string{joblog.OutputMark}, "", "not JSON"},
+		{"too large", []string{joblog.OutputMark + `"` + strings.Repeat("x", joblog.OutputBytes) + `"`}, "", "storage"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var out bytes.Buffer
+			log := joblog.New(&out, joblog.Redactor{})
+			for _, line := range test.lines {
+				log.Line(line)
+			}
+			got, err := log.Output()
+			if (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
+				t.Fatalf("got %v", err)
+			}
+			if err == nil && string(got) != test.want {
+				t.Errorf("got %s", got)
+			}
+			if strings.Contains(out.String(), joblog.OutputMark) {
+				t.Error("the mark is in the log")
+			}
+		})
+	}
+}
+
+func TestCause(t *testing.T) {
+	log := joblog.New(nil, joblog.NewRedactor([]string{"hush-hush"}))
+	for i := range 100 {
+		log.Line(fmt.Sprintf("line %d hush-hush", i))
+	}
+	if got := log.Cause("why, hush-hush"); !strings.HasPrefix(got, "why, ***\nline 80 ***\n") || !strings.HasSuffix(got, "line 99 ***") {
+		t.Errorf("got %q", got)
+	}
+	log.Line(strings.Repeat("x", 1<<20))
+	if got := log.Cause("why"); got != "why" {
+		t.Errorf("a line too long gives %d bytes", len(got))
+	}
+}
+
+func FuzzRedactor(f *testing.F) {
+	f.Add("the secret", "it is the secret, \"the secret\"")
+	f.Add("a\"b\nsecond line", `{"k": "a\"b\nsecond line"}`)
+	f.Fuzz(func(t *testing.T, secret, text string) {
+		got := joblog.NewRedactor([]string{secret}).Text(text)
+		if len(secret) >= 4 && !strings.Contains("***", secret) && !strings.Contains(secret, "*") && strings.Contains(got, secret) {
+			t.Errorf("%q still shows %q", got, secret)
+		}
+	})
+}
