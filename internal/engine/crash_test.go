@@ -154,10 +154,17 @@ const workload = `{"StartAt":"First","States":{
 
 const forever = `{"StartAt":"Forever","States":{"Forever":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`
 
+// mapped is a distributed Map: its children are executions of their own.
+const mapped = `{"StartAt":"M","States":{"M":{"Type":"Map","MaxConcurrency":2,"Items":[1,2,3],"QueryLanguage":"JSONata",
+ "ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"Child","States":{
+  "Child":{"Type":"Task","QueryLanguage":"JSONata","Resource":"arn:aws:states:::test:do.sync","Arguments":"{% $states.input %}","End":true}}},"End":true}}}`
+
 // script is what a client does; it can be begun again at any time.
 func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
 	ends = map[string]string{}
-	for name, definition := range map[string]string{"one": workload, "two": workload, "stopped": forever, "plain": pass} {
+	for name, definition := range map[string]string{
+		"one": workload, "two": workload, "stopped": forever, "plain": pass, "mapped": mapped,
+	} {
 		x, err := e.Start(t.Context(), request(name, definition, `{"name":"`+name+`"}`))
 		var exists *engine.AlreadyExistsError
 		if errors.As(err, &exists) {

@@ -32,6 +32,8 @@ type Config struct {
 	// Machines finds the state machines that states:startExecution and clean-up machines name. Open calls it once,
 	// with the store that it opened. Defaults to none: such tasks fail.
 	Machines func(*store.Store) Machines
+	// Objects are where distributed Maps read items from and write results to. Defaults to none: such Maps fail.
+	Objects Objects
 	// Region and Account stand in ARNs. Default to us-east-1 and 123456789012.
 	Region, Account string
 	// Logger defaults to slog.Default().

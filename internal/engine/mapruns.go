@@ -1,19 +1,294 @@
 package engine
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-type mapRuns struct{}
+// Counts are how many items, or child executions, of a map run are how far. Written counts what the result writer wrote.
+type Counts struct {
+	Total     int64 `json:"total"`
+	Pending   int64 `json:"pending"`
+	Running   int64 `json:"running"`
+	Succeeded int64 `json:"succeeded"`
+	Failed    int64 `json:"failed"`
+	TimedOut  int64 `json:"timedOut"`
+	Aborted   int64 `json:"aborted"`
+	Written   int64 `json:"written"`
+}
 
-func (e *Engine) startMapRun(r *run, m interp.MapRun, resumed bool) {
-	id := r.id
-	e.later(func() {
-		e.settle(id, debtMap+m.ID, interp.MapRunEnded{MapRun: m.ID, Error: "States.Runtime", Cause: "not built yet"})
+// count adds n to the field of a status.
+func (c *Counts) count(status string, n int64) {
+	switch status {
+	case Running:
+		c.Running += n
+	case Succeeded:
+		c.Succeeded += n
+	case TimedOut:
+		c.TimedOut += n
+	case Aborted:
+		c.Aborted += n
+	default:
+		c.Failed += n
+	}
+}
+
+// unsuccessful is what the tolerated failures bound.
+func (c *Counts) unsuccessful() int64 { return c.Failed + c.TimedOut + c.Aborted }
+
+// MapRun is what DescribeMapRun shows.
+type MapRun struct {
+	V              int       `json:"v"`
+	ARN            string    `json:"arn"`
+	ExecutionARN   string    `json:"execution"`
+	Status         string    `json:"status"`
+	Started        time.Time `json:"started"`
+	Stopped        time.Time `json:"stopped,omitzero"`
+	MaxConcurrency int64     `json:"maxConcurrency"`
+	ToleratedCount int64     `json:"toleratedCount"`
+	ToleratedPct   float64   `json:"toleratedPercentage"`
+	Items          Counts    `json:"items"`
+	Executions     Counts    `json:"executions"`
+	RedriveCount   int64     `json:"redriveCount"`
+	Redriven       time.Time `json:"redriven,omitzero"`
+}
+
+// The kinds of the documents of map runs: by their ARN, and by execution for lists.
+const (
+	mapRunDocs  = "maprun"
+	mapRunsOfDo = "maprun-of"
+)
+
+// mapRuns are the map runs that are driven now.
+type mapRuns struct {
+	mu   sync.Mutex
+	live map[string]*mapDriver // by ARN
+}
+
+func (m *mapRuns) get(arn string) *mapDriver {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.live[arn]
+}
+
+// add makes a driver known, unless its map run is driven already.
+func (m *mapRuns) add(d *mapDriver) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.live == nil {
+		m.live = map[string]*mapDriver{}
+	}
+	if m.live[d.spec.ARN] != nil {
+		return false
+	}
+	m.live[d.spec.ARN] = d
+	return true
+}
+
+func (m *mapRuns) drop(d *mapDriver) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.live, d.spec.ARN)
+}
+
+// byTask finds the driver of a run's map by the map's id in the run.
+func (m *mapRuns) byTask(run store.ID, id string) *mapDriver {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.live {
+		if d.run == run && d.spec.ID == id {
+			return d
+		}
+	}
+	return nil
+}
+
+// startMapRun drives a map run in the background. The caller holds the run's lock.
+func (e *Engine) startMapRun(r *run, spec interp.MapRun, resumed bool) {
+	p := r.state.Params()
+	d := &mapDriver{
+		e: e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
+		role: p.RoleARN, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
+		starts: make(chan struct{}, maxStarts),
+	}
+	d.ctx, d.cancel = context.WithCancelCause(e.ctx)
+	if !e.mapRuns.add(d) {
+		return
+	}
+	e.background(func(context.Context) {
+		defer e.mapRuns.drop(d)
+		defer d.cancel(nil)
+		d.drive(resumed)
 	})
 }
 
-func (e *Engine) stopMapRun(id store.ID, mapRun string) { e.pay(id, debtStopMap+mapRun) }
+// stopMapRun aborts the children of a map run.
+func (e *Engine) stopMapRun(id store.ID, mapRun string) {
+	if d := e.mapRuns.byTask(id, mapRun); d != nil {
+		d.cancel(errStopMap)
+		return
+	}
+	// A former engine drove it: its children are those that still run.
+	e.later(func() { e.abortChildren(id, mapRun) })
+}
 
-func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {}
+func (e *Engine) abortChildren(id store.ID, mapRun string) {
+	x, err := e.describe(id)
+	if err != nil {
+		e.logger.Error("abort the children of a map run", "run", uint64(id), "problem", err)
+		return
+	}
+	runs, _, err := e.mapRunsOf(x.ARN, "", 0)
+	for _, m := range runs {
+		if m.Status == Running {
+			err = errors.Join(err, e.abortRunning(m.ARN), e.endMapRun(&m, Aborted))
+		}
+	}
+	if err != nil {
+		e.logger.Error("abort the children of a map run", "execution", x.ARN, "problem", err)
+		return
+	}
+	e.pay(id, debtStopMap+mapRun)
+}
+
+// abortRunning aborts the children of a map run that are in its list of running ones.
+func (e *Engine) abortRunning(arn string) error {
+	for token := ""; ; {
+		entries, next, err := e.st.List(arn, Running, token, maxPage)
+		if err != nil {
+			return err
+		}
+		for _, en := range entries {
+			err = errors.Join(err, e.deliver(en.ID, interp.Abort{}))
+		}
+		if err != nil || next == "" {
+			return err
+		}
+		token = next
+	}
+}
+
+func (e *Engine) endMapRun(m *MapRun, status string) error {
+	m.Status, m.Stopped = status, e.c.Now().UTC()
+	m.Items.Pending, m.Items.Running, m.Executions.Pending, m.Executions.Running = 0, 0, 0, 0
+	return e.putMapRun(m)
+}
+
+// putMapRun keeps a map run's record. It does not ask for room on the disk: it belongs to what runs.
+func (e *Engine) putMapRun(m *MapRun) error {
+	m.V = metaVersion
+	v, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("map run %s: %w", m.ARN, err)
+	}
+	b := e.st.NewBatch()
+	b.Doc(mapRunDocs, m.ARN, v)
+	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
+	return e.st.Commit(b)
+}
+
+// MapRun describes a map run; ErrMapRunDoesNotExist when there is none.
+func (e *Engine) MapRun(arn string) (MapRun, error) {
+	if err := e.enter(); err != nil {
+		return MapRun{}, err
+	}
+	defer e.leave()
+	if d := e.mapRuns.get(arn); d != nil {
+		if m, ok := d.shown(); ok {
+			return m, nil
+		}
+	}
+	return e.mapRun(arn)
+}
+
+func (e *Engine) mapRun(arn string) (m MapRun, err error) {
+	v, err := e.st.Doc(mapRunDocs, arn)
+	if errors.Is(err, store.ErrNoDoc) {
+		return m, ErrMapRunDoesNotExist
+	}
+	if err == nil {
+		err = json.Unmarshal(v, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("map run %s: %w", arn, err)
+	}
+	return m, nil
+}
+
+// MapRuns lists the map runs of an execution; a token goes on where the former page ended.
+func (e *Engine) MapRuns(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
+	if err := e.enter(); err != nil {
+		return nil, "", err
+	}
+	defer e.leave()
+	if _, err := e.find(executionARN); err != nil {
+		return nil, "", err
+	}
+	return e.mapRunsOf(executionARN, token, pageSize(limit))
+}
+
+func (e *Engine) mapRunsOf(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
+	prefix := executionARN + "|"
+	if token != "" {
+		token = prefix + token
+	}
+	docs, err := e.st.Docs(mapRunsOfDo, prefix, token, limit)
+	for _, doc := range docs {
+		m, bad := e.mapRun(string(doc.Value))
+		err = errors.Join(err, bad)
+		runs = append(runs, m)
+	}
+	if limit > 0 && len(docs) == limit {
+		next = strings.TrimPrefix(docs[limit-1].Name, prefix)
+	}
+	return runs, next, err
+}
+
+// MapRunChange is what UpdateMapRun may change of a running map run: nil leaves as it is.
+type MapRunChange struct {
+	MaxConcurrency, ToleratedCount *int64
+	ToleratedPct                   *float64
+}
+
+// UpdateMapRun changes the limits of a map run that runs.
+func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.leave()
+	d := e.mapRuns.get(arn)
+	if d == nil {
+		_, err := e.mapRun(arn)
+		return err // one that has ended has no limits to change
+	}
+	return d.update(c)
+}
+
+// childEnded tells the driver of a map run that a child has ended.
+func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
+	if d := e.mapRuns.get(p.MapRun); d != nil {
+		d.ended(p.Index, string(h.Status))
+	}
+}
+
+// errStopMap ends a map run whose execution waits for it no more.
+var errStopMap = errors.New("the map run is to be stopped")
+
+// sortedKeys are the keys of the children that run, so that aborts come in a stable order.
+func sortedKeys(m map[int64]*child) []int64 {
+	keys := make([]int64, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -21,6 +21,7 @@ type birth struct {
 	StartRequest
 	arn    string
 	group  string
+	hash   string        // of the definition, when it is not in the request
 	params interp.Params // the fields that only a distributed Map's children have
 	parent *parent
 	items  int64
@@ -84,11 +85,19 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
 	}
-	m, hash, err := e.machines.of(b.Definition)
+	m, hash, err := e.machineOf(&b)
 	if err != nil {
 		return Execution{}, err
 	}
 	return e.begin(b, m, hash)
+}
+
+func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {
+	if b.hash == "" {
+		return e.machines.of(b.Definition)
+	}
+	m, err := e.machines.byHash(b.hash)
+	return m, b.hash, err
 }
 
 // begin makes the run and applies its first fact.
@@ -115,7 +124,7 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	p.MachineARN, p.MachineName = b.MachineARN, b.MachineName
 	p.AliasARN, p.VersionARN = b.AliasARN, b.VersionARN
 	p.RoleARN, p.Region = b.RoleARN, e.c.Region
-	p.Express, p.Input = b.Type == Express, b.Input
+	p.Express, p.Input = p.Express || b.Type == Express, b.Input
 	p.StartTime, p.Seed = now, seed()
 	r.state = interp.New(p, m)
 	r.seen = now

@@ -1,0 +1,467 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// defaultChildren is how many children run at once where the Map names no limit: on AWS 10,000, here what two cores
+// can serve without thousands of runs in memory.
+const defaultChildren = 256
+
+// mapDriver runs a distributed Map: it reads items one after another, starts children, and holds no more of them than
+// may run at once. The names of children derive from the map run and their place, so that a driver after a restart
+// reads the items again and finds what its predecessor started: no record of its own is needed.
+type mapDriver struct {
+	e                          *Engine
+	run                        store.ID
+	spec                       interp.MapRun
+	execution                  string
+	machine, machineName, role string
+	definition                 string
+	ctx                        context.Context
+	cancel                     context.CancelCauseFunc
+	changed                    chan struct{} // a child ended, or limits changed
+
+	mu    sync.Mutex
+	shows *MapRun // nil until the record is on disk
+	going map[int64]*child
+	total int64 // of items; -1 while it is not known
+	fault error // of a start
+
+	starting sync.WaitGroup
+	starts   chan struct{} // bounds the starts under way
+}
+
+// maxStarts is how many children are started at once: enough for commits to share syncs.
+const maxStarts = 32
+
+// child is a child execution that was started and has not ended.
+type child struct {
+	id    store.ID
+	items int64
+}
+
+// failed ends a map run with an error.
+type failed struct{ name, cause string }
+
+func (f *failed) Error() string { return f.name + ": " + f.cause }
+
+func (d *mapDriver) shown() (MapRun, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shows == nil {
+		return MapRun{}, false
+	}
+	m := *d.shows
+	m.Items.Pending = max(0, d.total-m.Items.Running-m.Items.Succeeded-m.Items.unsuccessful())
+	m.Items.Total = max(d.total, m.Items.Running+m.Items.Succeeded+m.Items.unsuccessful())
+	m.Executions.Total = m.Executions.Running + m.Executions.Succeeded + m.Executions.unsuccessful()
+	return m, true
+}
+
+// drive runs the map run to its end, or until the engine closes.
+func (d *mapDriver) drive(resumed bool) {
+	err := d.begin(resumed)
+	if err == nil {
+		err = d.children()
+	}
+	var output []byte
+	if err == nil {
+		output, err = d.results()
+	}
+	d.starting.Wait()
+	switch cause := context.Cause(d.ctx); {
+	case cause == errStopMap:
+		d.close(Aborted)
+		d.e.pay(d.run, debtStopMap+d.spec.ID)
+	case cause != nil: // the engine closes; the next one goes on
+	case err != nil:
+		d.close(Failed)
+		d.e.settle(d.run, debtMap+d.spec.ID, d.failure(err))
+	default:
+		d.close(Succeeded)
+		d.e.settle(d.run, debtMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
+	}
+}
+
+func (d *mapDriver) failure(err error) interp.MapRunEnded {
+	end := interp.MapRunEnded{MapRun: d.spec.ID, Error: "States.Runtime", Cause: err.Error()}
+	var f *failed
+	var bad *expr.Error
+	switch {
+	case errors.As(err, &f):
+		end.Error, end.Cause = f.name, f.cause
+	case errors.As(err, &bad):
+		end.Error, end.Cause = bad.Name, bad.Cause
+	}
+	return end
+}
+
+// begin puts the map run's record on disk.
+func (d *mapDriver) begin(resumed bool) error {
+	m, err := d.e.mapRun(d.spec.ARN)
+	now := d.e.c.Now().UTC().Truncate(time.Millisecond)
+	switch {
+	case errors.Is(err, ErrMapRunDoesNotExist):
+		m = MapRun{
+			ARN: d.spec.ARN, ExecutionARN: d.execution, Started: now, MaxConcurrency: d.spec.MaxConcurrency,
+			ToleratedCount: d.spec.ToleratedFailureCount, ToleratedPct: d.spec.ToleratedFailurePercentage,
+		}
+	case err != nil:
+		return err
+	case d.spec.Redriven && !resumed:
+		m.RedriveCount++
+		m.Redriven, m.Stopped = now, time.Time{}
+	}
+	// Whatever was counted is counted again: the children are all looked at.
+	m.Status, m.Items, m.Executions = Running, Counts{}, Counts{}
+	if err := d.e.putMapRun(&m); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shows, d.total = &m, -1
+	return nil
+}
+
+// close stops what runs, waits for it, and puts the end on disk.
+func (d *mapDriver) close(status string) {
+	d.mu.Lock()
+	keys := sortedKeys(d.going)
+	ids := make([]store.ID, len(keys))
+	for i, k := range keys {
+		ids[i] = d.going[k].id
+	}
+	d.mu.Unlock()
+	for _, id := range ids {
+		if err := d.e.deliver(id, interp.Abort{}); err != nil {
+			d.e.logger.Error("abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
+		}
+	}
+	if m, ok := d.shown(); ok {
+		if err := d.e.endMapRun(&m, status); err != nil {
+			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
+		}
+	}
+}
+
+// children starts a child for each item or batch and returns when all have ended, or too many failed.
+func (d *mapDriver) children() error {
+	batch := &batcher{d: d}
+	index := int64(0)
+	err := d.items(func(it item) error {
+		input, mapItem, err := d.spec.Child(index, it.key, it.source, it.value)
+		if err != nil {
+			return err
+		}
+		index++
+		return batch.add(input, mapItem)
+	})
+	if err != nil {
+		return err
+	}
+	if err := batch.flush(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.total = batch.items
+	d.mu.Unlock()
+	return d.wait(0)
+}
+
+// batcher groups items into children.
+type batcher struct {
+	d        *mapDriver
+	children int64 // started
+	items    int64 // seen
+	held     [][]byte
+	bytes    int64
+}
+
+func (b *batcher) add(input, mapItem []byte) error {
+	b.items++
+	m := &b.d.spec
+	if !m.Batched {
+		b.children++
+		return b.d.child(b.children-1, input, mapItem, 1)
+	}
+	size := int64(len(input)) + 1
+	if m.BatchBytes > 0 && len(b.held) > 0 && b.bytes+size > m.BatchBytes {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	b.held, b.bytes = append(b.held, input), b.bytes+size
+	if m.BatchItems > 0 && int64(len(b.held)) >= m.BatchItems || len(b.held) >= maxBatch {
+		return b.flush()
+	}
+	return nil
+}
+
+// maxBatch bounds a batch whose Map gives no bound but bytes.
+const maxBatch = 10_000
+
+func (b *batcher) flush() error {
+	if len(b.held) == 0 {
+		return nil
+	}
+	input, n := b.d.spec.Batch(b.held), int64(len(b.held))
+	b.held, b.bytes = nil, 0
+	b.children++
+	return b.d.child(b.children-1, input, nil, n)
+}
+
+// child starts a child execution when there is room for one more.
+func (d *mapDriver) child(index int64, input, mapItem []byte, items int64) error {
+	d.mu.Lock()
+	room := d.shows.MaxConcurrency
+	d.mu.Unlock()
+	if room <= 0 || room > defaultChildren {
+		room = defaultChildren
+	}
+	if err := d.wait(int(room) - 1); err != nil {
+		return err
+	}
+	c := &child{items: items}
+	d.mu.Lock()
+	d.going[index] = c
+	d.shows.Items.Running += items
+	d.shows.Executions.Running++
+	d.mu.Unlock()
+	d.starts <- struct{}{}
+	d.starting.Go(func() {
+		defer func() { <-d.starts }()
+		d.launch(c, index, input, mapItem)
+	})
+	return nil
+}
+
+// launch starts a child beside others: their commits share syncs.
+func (d *mapDriver) launch(c *child, index int64, input, mapItem []byte) {
+	id, status, err := d.startChild(index, input, mapItem, c.items)
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.going, index)
+		d.shows.Items.Running -= c.items
+		d.shows.Executions.Running--
+		d.fault = errors.Join(d.fault, err)
+		d.nudge()
+		return
+	}
+	d.mu.Lock()
+	c.id = id
+	d.mu.Unlock()
+	if status != Running {
+		d.ended(index, status)
+	}
+}
+
+// startChild starts the child of a place, or finds it. In a redrive one that failed before it is taken up again.
+func (d *mapDriver) startChild(index int64, input, mapItem []byte, items int64) (store.ID, string, error) {
+	b := d.birth(index, input, mapItem, items)
+	for {
+		x, err := d.e.start(d.ctx, b)
+		var exists *AlreadyExistsError
+		if errors.As(err, &exists) {
+			return d.found(b.arn)
+		}
+		if errors.Is(err, store.ErrFull) {
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-d.ctx.Done():
+				return 0, "", context.Cause(d.ctx)
+			}
+		}
+		if err != nil {
+			return 0, "", err
+		}
+		id, err := d.e.st.Find(b.arn)
+		return id, x.Status, err
+	}
+}
+
+func (d *mapDriver) found(arn string) (store.ID, string, error) {
+	id, err := d.e.st.Find(arn)
+	if err != nil {
+		return 0, "", err
+	}
+	x, err := d.e.describe(id)
+	if err != nil {
+		return 0, "", err
+	}
+	d.mu.Lock()
+	again := d.spec.Redriven && x.Closed() && x.Status != Succeeded && !x.Stopped.After(d.shows.Redriven)
+	d.mu.Unlock()
+	if !again {
+		return id, x.Status, nil
+	}
+	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
+		return 0, "", err
+	}
+	x, err = d.e.describe(id)
+	return id, x.Status, err
+}
+
+func (d *mapDriver) birth(index int64, input, mapItem []byte, items int64) birth {
+	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
+	name := formatUUID([16]byte(sum[:16]))
+	kind, tail := "execution", name
+	if d.spec.Express {
+		kind, tail = "express", name+":"+name
+	}
+	label := d.machineName + "/" + d.spec.Label
+	b := birth{
+		StartRequest: StartRequest{
+			MachineARN: d.machine + "/" + d.spec.Label, MachineName: label, Name: name, RoleARN: d.role, Input: input,
+			Type: Standard,
+		},
+		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, label, tail}, ":"),
+		group:  d.spec.ARN,
+		hash:   d.definition,
+		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},
+		params: interp.Params{Program: d.spec.Program, MapRunARN: d.spec.ARN, MapItem: mapItem, Express: d.spec.Express},
+		items:  items,
+	}
+	return b
+}
+
+// wait returns when at most most children run, or too many have failed.
+func (d *mapDriver) wait(most int) error {
+	for {
+		d.mu.Lock()
+		running := len(d.going)
+		err := d.fault
+		if err == nil {
+			err = d.exceeded()
+		}
+		d.mu.Unlock()
+		if err != nil || running <= most {
+			return err
+		}
+		select {
+		case <-d.changed:
+		case <-d.ctx.Done():
+			return context.Cause(d.ctx)
+		}
+	}
+}
+
+// exceeded says whether too many items failed. A percentage is of all items, so it waits until they are known. The
+// caller holds d.mu.
+func (d *mapDriver) exceeded() error {
+	spec := interp.MapRun{ToleratedFailureCount: d.shows.ToleratedCount, ToleratedFailurePercentage: d.shows.ToleratedPct}
+	total := d.total
+	if total < 0 {
+		if spec.ToleratedFailurePercentage > 0 && spec.ToleratedFailureCount == 0 {
+			return nil
+		}
+		spec.ToleratedFailurePercentage = 0
+		total = 1
+	}
+	if !spec.Exceeded(d.shows.Items.unsuccessful(), total) {
+		return nil
+	}
+	return &failed{interp.ExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause}
+}
+
+// ended counts a child that has ended.
+func (d *mapDriver) ended(index int64, status string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.going[index]
+	if c == nil {
+		return
+	}
+	delete(d.going, index)
+	d.shows.Items.Running -= c.items
+	d.shows.Executions.Running--
+	d.shows.Items.count(status, c.items)
+	d.shows.Executions.count(status, 1)
+	d.nudge()
+}
+
+// nudge makes wait look again.
+func (d *mapDriver) nudge() {
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (d *mapDriver) update(c MapRunChange) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.shows == nil {
+		return nil
+	}
+	if c.MaxConcurrency != nil {
+		d.shows.MaxConcurrency = *c.MaxConcurrency
+	}
+	if c.ToleratedCount != nil {
+		d.shows.ToleratedCount = *c.ToleratedCount
+	}
+	if c.ToleratedPct != nil {
+		d.shows.ToleratedPct = *c.ToleratedPct
+	}
+	d.nudge()
+	m := *d.shows
+	return d.e.putMapRun(&m)
+}
+
+// maxOutput is the largest output of a state, in bytes.
+const maxOutput = 262_144
+
+// results gathers the children's outputs in the order of the items, or hands them to the result writer.
+func (d *mapDriver) results() ([]byte, error) {
+	if len(d.spec.Writer) > 0 {
+		return d.write()
+	}
+	out := []byte{'['}
+	n := d.executions()
+	for index := range n {
+		x, err := d.result(index)
+		if err != nil {
+			return nil, err
+		}
+		if index > 0 {
+			out = append(out, ',')
+		}
+		if x.Status == Succeeded {
+			out = append(out, x.Output...)
+		} else {
+			out = value.Append(out, value.Obj("Error", x.Error, "Cause", x.Cause))
+		}
+		if len(out) >= maxOutput {
+			return nil, d.tooLarge()
+		}
+	}
+	return append(out, ']'), nil
+}
+
+func (d *mapDriver) executions() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+}
+
+func (d *mapDriver) result(index int64) (Execution, error) {
+	id, err := d.e.st.Find(d.birth(index, nil, nil, 0).arn)
+	if err != nil {
+		return Execution{}, fmt.Errorf("child %d of map run %s: %w", index, d.spec.ARN, err)
+	}
+	return d.e.describe(id)
+}
