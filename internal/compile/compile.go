@@ -17,7 +17,8 @@ import (
 
 // Options say where the definition is to run.
 type Options struct {
-	// Target names one of the pipeline's targets. Defaults to the file's first one, or to a local one where it has none.
+	// Target names one of the pipeline's targets. Defaults to the file's first one of kind local, or to a plain local one
+	// where the file has no targets.
 	Target string
 	// BaseDir is the pipeline file's directory, absolute: working directories stand beside it.
 	BaseDir string
@@ -64,10 +65,15 @@ func pick(p *pipeline.Pipeline, name string) (string, pipeline.Target, error) {
 		return name, t, nil
 	}
 	switch names := p.Targets.Keys(); {
-	case name == "" && len(names) > 0:
-		return names[0], p.Targets.Entries[0].Value, nil
-	case name == "" || name == "local":
+	case len(names) == 0 && (name == "" || name == "local"):
 		return "local", pipeline.Target{Kind: "local"}, nil
+	case name == "":
+		for _, e := range p.Targets.Entries {
+			if e.Value.Kind == "local" {
+				return e.Key, e.Value, nil
+			}
+		}
+		return names[0], p.Targets.Entries[0].Value, nil
 	case len(names) == 0:
 		return "", pipeline.Target{}, fmt.Errorf("no target %s: the file has no targets; use local", name)
 	default:

@@ -158,8 +158,8 @@ func template(t *testing.T, definitions map[string][]byte) []byte {
 func TestTargets(t *testing.T) {
 	text := head + `
 targets:
-	here: {kind: local, storage: ./out, ray: {address: "http://ray:8265"}}
 	there: {kind: kubernetes}
+	here: {kind: local, storage: ./out, ray: {address: "http://ray:8265"}}
 steps: [{name: a, ray: {entrypoint: echo, workingDir: work}}, {name: b, job: {command: ["true"], image: x}}]
 `
 	p := decode(t, text)
@@ -180,7 +180,7 @@ steps: [{name: a, ray: {entrypoint: echo, workingDir: work}}, {name: b, job: {co
 	}
 	for target, want := range map[string]string{
 		"there": "target there is of kind kubernetes; this release compiles for kind local",
-		"hre":   "no target hre; the file has here, there",
+		"hre":   "no target hre; the file has there, here",
 	} {
 		if _, err := compile.Compile(p, compile.Options{Target: target}); err == nil || err.Error() != want {
 			t.Errorf("target %s: the error is %v", target, err)

@@ -136,6 +136,8 @@ func TestReferencesInShellTexts(t *testing.T) {
 		`echo ${x:-${{ params.a }}}`:                     "inside ${",
 		`echo $((1 + ${{ params.a }}))`:                  "inside ${",
 		"cat <<END\n${{ params.a }}\nEND":                "here-document",
+		"cat <<${{ params.a }}":                          "here-document",
+		"cat <${{ params.a }}":                           "",
 		"cat <<END\n'\nEND\necho ${{ params.a }}":        "here-document",
 		`echo $'a' ${{ params.a }}`:                      "$'...'",
 	} {

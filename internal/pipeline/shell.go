@@ -54,7 +54,7 @@ func (s *shellScan) place() string {
 	switch {
 	case s.escaped:
 		return "behind a backslash"
-	case s.inHeredoc:
+	case s.inHeredoc, s.heredoc && s.last == '<':
 		return "in or after a here-document"
 	case s.comment:
 		return "in a comment"
