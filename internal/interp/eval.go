@@ -54,7 +54,10 @@ func (r *Run) context(f *frame, item *value.Object) any {
 	}
 	p := r.params
 	execution := object("Id", p.ExecutionARN, "Input", r.input.value(), "StartTime", Timestamp(p.StartTime),
-		"Name", p.Name, "RoleArn", p.RoleARN, "RedriveCount", value.Int(int64(r.head.RedriveCount)))
+		"Name", p.Name, "RoleArn", p.RoleARN)
+	if !p.Express { // an Express execution cannot be redriven, and shows no count
+		execution.Set("RedriveCount", value.Int(int64(r.head.RedriveCount)))
+	}
 	if r.head.RedriveCount > 0 {
 		execution.Set("RedriveTime", Timestamp(r.head.RedriveTime))
 	}

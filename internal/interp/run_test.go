@@ -301,3 +301,18 @@ func TestUnknownResourceFailsBeforeItIsScheduled(t *testing.T) {
 	check(t, "end", "FAILED States.Runtime An error occurred while executing the state 'A' (entered at the event id #2). "+
 		"The activity x does not exist.", w.head())
 }
+
+func TestResourcesInEvents(t *testing.T) {
+	for resource, want := range map[string][2]string{
+		"arn:aws:states:::states:startExecution.sync:2": {"states", "startExecution.sync:2"},
+		"arn:aws:states:::aws-sdk:sfn:sendTaskSuccess":  {"aws-sdk:sfn", "sendTaskSuccess"},
+		"arn:aws:states:::ray:submitJob.sync":           {"ray", "submitJob.sync"},
+		"arn:aws:lambda:us-east-1:1:function:f:2":       {"", "arn:aws:lambda:us-east-1:1:function:f:2"},
+		"arn:aws:states:us-east-1:1:activity:a":         {"", "arn:aws:states:us-east-1:1:activity:a"},
+	} {
+		w := newWorld(t, fmt.Sprintf(`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":%q,"End":true}}}`, resource), `{}`).start()
+		if e := w.events[2]; e.ResourceType != want[0] || e.Resource != want[1] {
+			t.Errorf("%s is shown as %q %q", resource, e.ResourceType, e.Resource)
+		}
+	}
+}

@@ -128,8 +128,8 @@ func serviceOf(resource string) service {
 		return service{kind: activity, name: resource}
 	}
 	typ, name := parts[5], parts[6]
-	if i := strings.LastIndexByte(name, ':'); i >= 0 { // aws-sdk:sfn:sendTaskSuccess
-		typ, name = typ+":"+name[:i], name[i+1:]
+	if sdk, action, ok := strings.Cut(name, ":"); ok && typ == "aws-sdk" { // elsewhere a colon is part of .sync:2
+		typ, name = typ+":"+sdk, action
 	}
 	return service{typ: typ, name: name,
 		submits: strings.Contains(name, ".sync") || strings.HasSuffix(name, ".waitForTaskToken")}
