@@ -31,7 +31,7 @@ type watcher struct {
 	follow bool
 	view   *progress.View
 
-	logs   map[string]bool // attempts whose logs are followed
+	logs    map[string]bool // attempts whose logs are followed
 	readers sync.WaitGroup
 }
 

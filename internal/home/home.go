@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -112,8 +113,8 @@ func Announce(dir string, a Address) (remove func(), err error) {
 // Find is the address of the directory's owner. ErrNobody when there is none, or when it no longer answers.
 func Find(ctx context.Context, dir string) (Address, error) {
 	text, err := os.ReadFile(filepath.Join(dir, addressFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Address{}, ErrNobody
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return Address{}, ErrNobody // whoever makes the directory says what is in its way
 	}
 	if err != nil {
 		return Address{}, fmt.Errorf("find the owner of the state directory: %w", err)

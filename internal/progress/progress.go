@@ -86,10 +86,35 @@ type View struct {
 	at map[int64]place
 }
 
-// place is where an event stands: the step that it belongs to, if any, and the Map iterations around it.
+// place is where an event stands: the step that it belongs to, if any, and the Map iterations around it, the outermost
+// first.
 type place struct {
 	step *Step
-	in   string
+	in   []iteration
+}
+
+type iteration struct {
+	of    string // the Map state's name
+	index int32
+}
+
+// outside is the place without the iterations of a Map and of all that is inside it. An iteration may follow upon
+// another one's end, or a later state upon an iteration's, so that events do not say by their order what they are in.
+func (p place) outside(name string) []iteration {
+	for i, it := range p.in {
+		if it.of == name {
+			return p.in[:i:i]
+		}
+	}
+	return p.in
+}
+
+func suffix(in []iteration) string {
+	var b strings.Builder
+	for _, it := range in {
+		fmt.Fprintf(&b, "[%d]", it.index)
+	}
+	return b.String()
 }
 
 // New makes an empty view of a running execution.
@@ -111,24 +136,32 @@ func (v *View) Add(e *types.HistoryEvent) {
 		v.execution(e, when)
 	case e.StateEnteredEventDetails != nil:
 		p = v.enter(e, p, when)
-	case e.Type == types.HistoryEventTypeMapIterationStarted:
-		p.step, p.in = nil, p.in+iteration(e)
-	case strings.HasPrefix(kind, "MapIteration"):
-		p.step, p.in = nil, parent(p.in)
+	case strings.HasPrefix(kind, "Map"), strings.HasPrefix(kind, "Parallel"):
+		p = group(e, p)
 	case p.step != nil:
 		p.step.event(e, when)
 	}
 	v.at[e.Id] = p
 }
 
-func iteration(e *types.HistoryEvent) string {
-	if e.MapIterationStartedEventDetails == nil {
-		return ""
+// group folds an event of a Map or Parallel state itself: it belongs to no step, and moves in or out of an iteration.
+func group(e *types.HistoryEvent, p place) place {
+	if d := e.MapIterationStartedEventDetails; d != nil {
+		name := aws.ToString(d.Name)
+		return place{in: append(p.outside(name), iteration{name, d.Index})}
 	}
-	return fmt.Sprintf("[%d]", e.MapIterationStartedEventDetails.Index)
+	for _, d := range []*types.MapIterationEventDetails{
+		e.MapIterationSucceededEventDetails, e.MapIterationFailedEventDetails, e.MapIterationAbortedEventDetails,
+	} {
+		if d != nil {
+			return place{in: p.outside(aws.ToString(d.Name))}
+		}
+	}
+	if d := e.StateExitedEventDetails; d != nil {
+		return place{in: p.outside(aws.ToString(d.Name))}
+	}
+	return place{in: p.in}
 }
-
-func parent(in string) string { return in[:max(0, strings.LastIndex(in, "["))] }
 
 func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	p.step = nil
@@ -137,7 +170,7 @@ func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 		return p
 	}
 	name := aws.ToString(e.StateEnteredEventDetails.Name)
-	p.step = &Step{Name: name + p.in, State: name, Wait: !task, Status: Running, Entered: when}
+	p.step = &Step{Name: name + suffix(p.in), State: name, Wait: !task, Status: Running, Entered: when}
 	v.Steps = append(v.Steps, p.step)
 	return p
 }

@@ -166,3 +166,56 @@ func TestTheExecutionsEndClosesOpenSteps(t *testing.T) {
 		})
 	}
 }
+
+func (s *script) iteration(kind types.HistoryEventType, name string, index int32, previous int64) int64 {
+	return s.add(kind, previous, func(e *types.HistoryEvent) {
+		d := &types.MapIterationEventDetails{Name: aws.String(name), Index: index}
+		if kind == types.HistoryEventTypeMapIterationStarted {
+			e.MapIterationStartedEventDetails = d
+		} else {
+			e.MapIterationSucceededEventDetails = d
+		}
+	})
+}
+
+func TestIterationsInARowDoNotPileUp(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(types.HistoryEventTypeMapStateEntered, "each", 0)
+	s.add(types.HistoryEventTypeMapStateStarted, -1, nil)
+	for i := range int32(3) { // each follows upon the end of the one before it
+		s.iteration(types.HistoryEventTypeMapIterationStarted, "each", i, -1)
+		s.enter(taskIn, "one", -1)
+		s.add(scheduled, -1, nil)
+		s.exit(taskOut, "one", "1", -1)
+		s.iteration(types.HistoryEventTypeMapIterationSucceeded, "each", i, -1)
+	}
+	s.exit(types.HistoryEventTypeMapStateExited, "each", "[]", -1)
+	s.enter(taskIn, "after", -1)
+	var names []string
+	for _, st := range s.view().Steps {
+		names = append(names, st.Name)
+	}
+	if diff := cmp.Diff([]string{"one[0]", "one[1]", "one[2]", "after"}, names); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(types.HistoryEventTypeParallelStateEntered, "both", 0)
+	p := s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	a := s.enter(taskIn, "good", p)
+	s.enter(taskIn, "bad", p)
+	s.add(scheduled, -1, nil)
+	s.failed("Ray.JobFailed", "boom")
+	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
+	s.exit(types.HistoryEventTypeParallelStateExited, "both", "{}", -1)
+	s.add(scheduled, a, nil)
+	s.add(types.HistoryEventTypeExecutionFailed, -1, nil)
+	want := []string{"good cancelled attempt=1 took=7s error= output=", "bad failed attempt=1 took=6s error=Ray.JobFailed output="}
+	if diff := cmp.Diff(want, lines(s.view())); diff != "" {
+		t.Fatal(diff)
+	}
+}
