@@ -61,7 +61,7 @@ func DecodeHead(head []byte) (Head, error) {
 	return h, err
 }
 
-// AppendFrame writes a frame that a decision named Dirty after dst.
+// AppendFrame writes a frame that a decision named Dirty after dst, and nothing for one that a later decision removed.
 func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 	w := writer{append(dst, version)}
 	if id == originFrame {
@@ -69,6 +69,9 @@ func (r *Run) AppendFrame(dst []byte, id FrameID) []byte {
 		return w.b
 	}
 	f := r.frames[id]
+	if f == nil {
+		return dst
+	}
 	w.b = append(w.b, byte(f.kind))
 	w.int(int64(f.parent))
 	switch f.kind {

@@ -263,6 +263,9 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 	if !ok {
 		return nil, runtimeFailure(f, "The Assign field must be an object but was: %s", value.Text(v))
 	}
+	if valueData(o).tooBig() {
+		return nil, dataLimit(f.state.Name)
+	}
 	return o, nil
 }
 

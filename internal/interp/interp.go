@@ -80,7 +80,7 @@ type Decision struct {
 	// More says that the run could go on at once but that this decision is long enough: apply Continue after the
 	// commit. It bounds memory and keeps endless loops stoppable.
 	More bool
-	// Closed says that the run has ended: its head holds status, output, error and cause.
+	// Closed says that this decision ended the run: its head holds status, output, error and cause.
 	Closed bool
 }
 

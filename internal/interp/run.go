@@ -103,11 +103,12 @@ var (
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	r.now = now.Truncate(time.Millisecond)
 	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, 8)}, 0, r.touched[:0]
+	late := r.closed()
 	if err := r.take(f); err != nil {
 		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
 	}
 	r.goOn()
-	return r.decide(), nil
+	return r.decide(late), nil
 }
 
 // take changes the run by a fact; goOn then lets the lines run on.
@@ -286,8 +287,8 @@ func (r *Run) remove(f *frame) {
 	delete(r.frames, f.id)
 }
 
-// decide completes the decision.
-func (r *Run) decide() Decision {
+// decide completes the decision. A late fact, of a run that had closed before, closes nothing.
+func (r *Run) decide(late bool) Decision {
 	for _, id := range r.touched {
 		if f := r.frames[id]; f != nil {
 			f.dirty, f.stored = false, true
@@ -297,7 +298,7 @@ func (r *Run) decide() Decision {
 	r.decision.settle()
 	r.head.Wake = time.Time{}
 	if r.closed() {
-		r.decision.Closed = true
+		r.decision.Closed = !late
 	} else {
 		r.head.Wake = r.nextTimer()
 	}

@@ -132,6 +132,9 @@ func TestLateFactsChangeNothing(t *testing.T) {
 	w.done("A#2", "2")
 	w.apply(interp.TaskEnded{Task: w.id("A#2"), Output: []byte("3")})
 	w.apply(interp.Abort{})
+	if w.last.Closed {
+		t.Error("a late fact closed the run again")
+	}
 	check(t, "end", `SUCCEEDED {"n":1,"r":2}`, w.head())
 	if _, err := w.run.Apply(interp.Start{}, w.now); err == nil {
 		t.Error("a run started twice")
