@@ -187,4 +187,6 @@ func (c *Catalog) Aliases(arn string, after *Alias, limit int) (page []*Alias, m
 	return page, more, nil
 }
 
-func aliasOrder(a, b *Alias) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name)) }
+func aliasOrder(a, b *Alias) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+}

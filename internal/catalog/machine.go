@@ -138,10 +138,10 @@ func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 
 // UpdateMachine is what UpdateStateMachine asks for; nil fields stay as they are.
 type UpdateMachine struct {
-	ARN                                                string
+	ARN                                               string
 	Definition, RoleARN, Logging, Tracing, Encryption *string
-	Publish                                            bool
-	VersionDescription                                 string
+	Publish                                           bool
+	VersionDescription                                string
 }
 
 // Updated says what an update did: RevisionID is the current one (empty while it is still the first).
