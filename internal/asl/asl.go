@@ -22,6 +22,7 @@ type Program struct {
 	Distributed, Express bool
 
 	startAt string
+	order   []*State // as they stand in the definition
 }
 
 // Template is a payload template of either query language.

@@ -78,6 +78,7 @@ func (p *parser) program(f fields, jsonata bool) *Program {
 		state := states.obj(name)
 		state.within = ""
 		prog.States[name] = p.state(name, state, jsonata)
+		prog.order = append(prog.order, prog.States[name])
 	}
 	p.resolve(prog, f.at)
 	return prog
@@ -96,7 +97,7 @@ func (p *parser) resolve(prog *Program, at string) {
 		return s
 	}
 	prog.StartAt = find(prog.startAt)
-	for _, s := range prog.States {
+	for _, s := range prog.order {
 		if s.next != "" {
 			s.Next = find(s.next)
 		}
