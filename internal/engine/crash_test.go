@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -255,6 +255,7 @@ func goOn(t *testing.T, n int, c cut, want map[string]string, made int) {
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
+	sound(t, c.disk)
 	for id, times := range c.world.made {
 		if times != 1 {
 			t.Errorf("cut %d: job %s was made %d times", n, id, times)
@@ -265,4 +266,18 @@ func goOn(t *testing.T, n int, c cut, want map[string]string, made int) {
 	}
 }
 
-var _ io.Writer = cutFile{}
+// sound wants a store without any problem.
+func sound(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	st, err := store.Open("state", store.Options{FS: fs, Logger: quiet, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := engine.Check(st, func(p engine.Problem) { t.Error(p) })
+	if err != nil || n.Runs == 0 || n.Owed != 0 {
+		t.Errorf("checked %+v, %v", n, err)
+	}
+	if err := st.Close(); err != nil {
+		t.Error(err)
+	}
+}

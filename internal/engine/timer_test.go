@@ -1,0 +1,159 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+func wait(seconds int) string {
+	return fmt.Sprintf(`{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":%d,"End":true}}}`, seconds)
+}
+
+func TestWaitTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, vfs.NewMem(), nil)
+		for _, seconds := range []int{90, 5, 30} {
+			start(t, e, fmt.Sprint("w", seconds), wait(seconds), `{}`)
+		}
+		begin := time.Now()
+		for _, seconds := range []int{5, 30, 90} {
+			x := end(t, e, "arn:aws:states:us-east-1:123456789012:execution:m:w"+fmt.Sprint(seconds))
+			if took := time.Since(begin); took != time.Duration(seconds)*time.Second {
+				t.Errorf("a wait of %d seconds took %s", seconds, took)
+			}
+			if got := x.Stopped.Sub(x.Started); got != time.Duration(seconds)*time.Second {
+				t.Errorf("its history says %s", got)
+			}
+		}
+		closeEngine(t, e)
+	})
+}
+
+func closeEngine(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A timer survives a restart, also one that was due in between.
+func TestWaitOverRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := open(t, fs, nil)
+		short, long := start(t, e, "short", wait(10), `{}`), start(t, e, "long", wait(100), `{}`)
+		closeEngine(t, e)
+		time.Sleep(50 * time.Second)
+		begin := time.Now()
+		e = open(t, fs, nil)
+		end(t, e, short.ARN)
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("the one that was due took %s more", took)
+		}
+		end(t, e, long.ARN)
+		if took := time.Since(begin); took != 50*time.Second {
+			t.Errorf("the other took %s more", took)
+		}
+		closeEngine(t, e)
+	})
+}
+
+// Setting the wall clock loses no timer and fires none twice. Forward, what is due by the new time is due; back, what
+// was to take its time takes no longer.
+func TestClockSteps(t *testing.T) {
+	for name, c := range map[string]struct{ step, want time.Duration }{
+		"forward beyond":  {2 * time.Hour, 10 * time.Second},
+		"forward a bit":   {20 * time.Second, 40 * time.Second},
+		"back":            {-24 * time.Hour, time.Minute},
+		"back and little": {-30 * time.Second, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var offset atomic.Int64
+				clock := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+				e := open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Now = clock })
+				x := start(t, e, "a", wait(60), `{}`)
+				begin := time.Now()
+				time.Sleep(10 * time.Second)
+				offset.Store(int64(c.step))
+				x = end(t, e, x.ARN)
+				if took := time.Since(begin); took < c.want || took > c.want+2*time.Second {
+					t.Errorf("it took %s, not %s", took, c.want)
+				}
+				if x.LastEventID != 4 {
+					t.Errorf("it has %d events", x.LastEventID)
+				}
+				if x.Stopped.Before(x.Started.Add(time.Minute)) {
+					t.Errorf("started %s, stopped %s", x.Started, x.Stopped)
+				}
+				closeEngine(t, e)
+			})
+		})
+	}
+}
+
+func TestTaskTimeoutStopsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stopped atomic.Bool
+		e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
+			<-ctx.Done()
+			stopped.Store(context.Cause(ctx) == task.ErrStop)
+			time.Sleep(3 * time.Second) // confirming takes a while
+			return task.Result{Output: []byte(`"late"`)}
+		})
+		begin := time.Now()
+		x := end(t, e, start(t, e, "a", `{"StartAt":"T","States":{"T":{"Type":"Task","TimeoutSeconds":20,
+			"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, `{}`).ARN)
+		if x.Status != engine.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
+			t.Errorf("%s %s after %s", x.Status, x.Error, time.Since(begin))
+		}
+		closeEngine(t, e)
+		if !stopped.Load() {
+			t.Error("the runner was not stopped")
+		}
+	})
+}
+
+func TestRetryWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
+			if attempts++; req.Attempt != attempts {
+				t.Errorf("attempt %d is numbered %d", attempts, req.Attempt)
+			}
+			return task.Fail("Oops", "")
+		})
+		begin := time.Now()
+		end(t, e, start(t, e, "a", `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync",
+			"Retry":[{"ErrorEquals":["Oops"],"IntervalSeconds":10,"MaxAttempts":2,"BackoffRate":3}],"End":true}}}`, `{}`).ARN)
+		if took := time.Since(begin); attempts != 3 || took != 40*time.Second {
+			t.Errorf("%d attempts in %s", attempts, took)
+		}
+		closeEngine(t, e)
+	})
+}
+
+func TestRetentionForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Retention = time.Hour })
+		x := start(t, e, "a", pass, `{}`)
+		time.Sleep(59 * time.Minute)
+		if _, err := e.Describe(x.ARN); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(3 * time.Minute)
+		if _, err := e.Describe(x.ARN); err != engine.ErrExecutionDoesNotExist {
+			t.Errorf("after its time: %v", err)
+		}
+		closeEngine(t, e)
+	})
+}

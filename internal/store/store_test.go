@@ -1,0 +1,315 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+func open(t *testing.T, fs vfs.FS) *store.Store {
+	t.Helper()
+	s, err := store.Open("state", store.Options{FS: fs, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func closeStore(t *testing.T, s *store.Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// put writes a whole small run.
+func put(t *testing.T, s *store.Store, arn string, start time.Time) store.Entry {
+	t.Helper()
+	e := store.Entry{ID: s.NewID(), Group: "g", Status: "RUNNING", Start: start, Summary: []byte(arn)}
+	b := s.NewBatch()
+	b.Name(arn, e.ID)
+	b.Meta(e.ID, []byte("meta"))
+	b.Head(e.ID, []byte("head"))
+	b.Frame(e.ID, 1, []byte("one"))
+	b.Frame(e.ID, 300, []byte("three hundred"))
+	b.Events(e.ID, 1, []byte("1..2"))
+	b.Events(e.ID, 3, []byte("3..9"))
+	b.Open(e.ID, []byte("open"))
+	b.List(e)
+	if err := s.Commit(b); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestRun(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	e := put(t, s, "arn", time.UnixMilli(5))
+	closeStore(t, s)
+	s = open(t, fs)
+	defer closeStore(t, s)
+	id, err := s.Find("arn")
+	if err != nil || id != e.ID {
+		t.Fatalf("found %d, %v", id, err)
+	}
+	got, err := s.Load(id)
+	want := store.Run{Meta: []byte("meta"), Head: []byte("head"), Frames: []store.Frame{
+		{Number: 1, Data: []byte("one")}, {Number: 300, Data: []byte("three hundred")}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+	if next := s.NewID(); next <= id {
+		t.Errorf("the next run is %d after %d", next, id)
+	}
+	if _, err := s.Load(id + 1); !errors.Is(err, store.ErrNoRun) {
+		t.Errorf("a run that is not there: %v", err)
+	}
+	if _, err := s.Find("ar"); !errors.Is(err, store.ErrNoRun) {
+		t.Errorf("a name that is not there: %v", err)
+	}
+}
+
+func TestBatches(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer closeStore(t, s)
+	put(t, s, "before", time.UnixMilli(1))
+	e := put(t, s, "arn", time.UnixMilli(5))
+	put(t, s, "after", time.UnixMilli(1))
+	for _, c := range []struct {
+		from    int64
+		reverse bool
+		want    []int64
+	}{
+		{0, false, []int64{1, 3}}, {1, false, []int64{1, 3}}, {2, false, []int64{1, 3}}, {3, false, []int64{3}},
+		{99, false, []int64{3}}, {1 << 40, true, []int64{3, 1}}, {3, true, []int64{3, 1}}, {2, true, []int64{1}}, {0, true, nil},
+	} {
+		var got []int64
+		err := s.Batches(e.ID, c.from, c.reverse, func(first int64, _ []byte) bool {
+			got = append(got, first)
+			return true
+		})
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("from %d, reverse %t: %v %s", c.from, c.reverse, err, diff)
+		}
+	}
+}
+
+func TestListIsNewestFirst(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer closeStore(t, s)
+	for i := range 5 {
+		put(t, s, fmt.Sprint("x", i), time.UnixMilli(int64(100+i/2)))
+	}
+	var got []string
+	for token := ""; ; {
+		page, next, err := s.List("g", "RUNNING", token, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page {
+			got = append(got, string(e.Summary))
+		}
+		if token = next; token == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff([]string{"x4", "x3", "x2", "x1", "x0"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDocs(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer closeStore(t, s)
+	for _, name := range []string{"b", "a/2", "a/1", "a"} {
+		if err := s.PutDocs("kind", store.Doc{Name: name, Value: []byte(name)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.PutDocs("kind2", store.Doc{Name: "other", Value: []byte{}}, store.Doc{Name: "none"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		prefix, after string
+		limit         int
+		want          []string
+	}{
+		{"", "", 0, []string{"a", "a/1", "a/2", "b"}}, {"a/", "", 0, []string{"a/1", "a/2"}},
+		{"", "a/1", 0, []string{"a/2", "b"}}, {"", "", 3, []string{"a", "a/1", "a/2"}}, {"a/", "b", 0, nil}, {"z", "", 0, nil},
+	} {
+		docs, err := s.Docs("kind", c.prefix, c.after, c.limit)
+		var got []string
+		for _, d := range docs {
+			got = append(got, d.Name)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("%+v: %v %s", c, err, diff)
+		}
+	}
+	if err := s.PutDocs("kind", store.Doc{Name: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Doc("kind", "b"); !errors.Is(err, store.ErrNoDoc) {
+		t.Errorf("a deleted document: %v", err)
+	}
+}
+
+func TestForgetLeavesNothing(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer closeStore(t, s)
+	e := put(t, s, "arn", time.UnixMilli(5))
+	stop := time.UnixMilli(9)
+	b := s.NewBatch()
+	b.Closed(e.ID, stop)
+	b.Record(e.ID, "task", "key", []byte("v"))
+	b.Log(e.ID, "task", []byte("v"))
+	if err := s.Commit(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget("arn", stop, e); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Count(); n != (store.Counts{}) || err != nil {
+		t.Errorf("left: %+v, %v", n, err)
+	}
+}
+
+func TestNewerFormatIsRefused(t *testing.T) {
+	fs := vfs.NewMem()
+	closeStore(t, open(t, fs))
+	db, err := pebble.Open("state/db", &pebble.Options{FS: fs, Logger: pebble.DefaultLogger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Set([]byte("v"), fmt.Append(nil, store.Format+1), pebble.Sync), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var newer *store.NewerError
+	if _, err := store.Open("state", store.Options{FS: fs, Logger: quiet}); !errors.As(err, &newer) || newer.Found != store.Format+1 {
+		t.Errorf("opened with %v", err)
+	}
+}
+
+func TestSecondOwnerIsRefused(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	defer closeStore(t, s)
+	var locked *store.LockedError
+	if _, err := store.Open("state", store.Options{FS: fs, Logger: quiet}); !errors.As(err, &locked) || locked.PID == 0 {
+		t.Errorf("opened with %v", err)
+	}
+}
+
+// fullFS has no room while full is set.
+type fullFS struct {
+	vfs.FS
+	full *atomic.Bool
+}
+
+type fullFile struct {
+	vfs.File
+	full *atomic.Bool
+}
+
+func (f fullFS) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.full.Load() {
+		return nil, syscall.ENOSPC
+	}
+	file, err := f.FS.Create(name, k)
+	return fullFile{file, f.full}, err
+}
+
+func (f fullFile) Write(p []byte) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+// On a full disk a commit waits, new work is refused, and both go on when there is room.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, full := vfs.NewMem(), &atomic.Bool{}
+		s := open(t, fullFS{disk, full})
+		put(t, s, "before", time.UnixMilli(1))
+		full.Store(true)
+		done := make(chan struct{})
+		go func() {
+			put(t, s, "while", time.UnixMilli(2))
+			close(done)
+		}()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Error("the commit did not wait")
+		default:
+		}
+		if err := s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}); !errors.Is(err, store.ErrFull) {
+			t.Errorf("new work: %v", err)
+		}
+		if _, err := s.Find("before"); err != nil {
+			t.Errorf("what was there: %v", err)
+		}
+		full.Store(false)
+		<-done
+		if err := s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}); err != nil {
+			t.Errorf("with room again: %v", err)
+		}
+		closeStore(t, s)
+		s = open(t, disk)
+		for _, arn := range []string{"before", "while"} {
+			if _, err := s.Find(arn); err != nil {
+				t.Errorf("%s: %v", arn, err)
+			}
+		}
+		closeStore(t, s)
+	})
+}
+
+// Little room refuses new work before the disk is full.
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
+		s := open(t, fs)
+		if err := s.Admit(); !errors.Is(err, store.ErrFull) {
+			t.Errorf("with 1 MiB: %v", err)
+		}
+		put(t, s, "what runs goes on", time.UnixMilli(1))
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 29, TotalBytes: 1 << 30})
+		time.Sleep(2 * time.Second)
+		if err := s.Admit(); err != nil {
+			t.Errorf("with 512 MiB: %v", err)
+		}
+		closeStore(t, s)
+	})
+}
+
+func TestCompact(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	defer closeStore(t, s)
+	put(t, s, "arn", time.UnixMilli(5))
+	if err := s.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Find("arn"); err != nil {
+		t.Error(err)
+	}
+}
