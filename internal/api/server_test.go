@@ -264,3 +264,42 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+func TestMapRuns(t *testing.T) {
+	url := serve(t, "")
+	call := func(action string, params map[string]any) map[string]any {
+		t.Helper()
+		out, ok := callAPI(t, url, action, params).(map[string]any)
+		if !ok {
+			t.Fatalf("%s: %v", action, callAPI(t, url, action, params))
+		}
+		return out
+	}
+	arn := call("CreateStateMachine", map[string]any{"name": "m", "roleArn": "r", "definition": `{"StartAt":"M","States":{"M":{"Type":"Map",
+		"End":true,"Label":"Each","ItemsPath":"$.n","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
+		"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}}}`})["stateMachineArn"]
+	run := call("StartExecution", map[string]any{"stateMachineArn": arn, "input": `{"n":[1,2,3]}`})["executionArn"].(string)
+	for call("DescribeExecution", map[string]any{"executionArn": run})["status"] == "RUNNING" {
+		wait(5 * 1e6)
+	}
+	listed := call("ListMapRuns", map[string]any{"executionArn": run})["mapRuns"].([]any)
+	if len(listed) != 1 || listed[0].(map[string]any)["stateMachineArn"] != arn {
+		t.Fatalf("listed %v", listed)
+	}
+	mapRun := listed[0].(map[string]any)["mapRunArn"]
+	d := call("DescribeMapRun", map[string]any{"mapRunArn": mapRun})
+	if d["status"] != "SUCCEEDED" || d["itemCounts"].(map[string]any)["succeeded"] != 3.0 {
+		t.Errorf("described as %v", d)
+	}
+	children := call("ListExecutions", map[string]any{"mapRunArn": mapRun})["executions"].([]any)
+	if len(children) != 3 {
+		t.Fatalf("%d children", len(children))
+	}
+	child := children[0].(map[string]any)["executionArn"]
+	if m := call("DescribeStateMachineForExecution", map[string]any{"executionArn": child}); m["label"] != "Each" || m["mapRunArn"] != mapRun {
+		t.Errorf("a child's machine is %v", m)
+	}
+	if e, ok := callAPI(t, url, "UpdateMapRun", map[string]any{"mapRunArn": mapRun, "maxConcurrency": 1}).(apiError); !ok || e.Code != "ValidationException" {
+		t.Errorf("updating a finished map run: %v", e)
+	}
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var _ = register(
+	action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
+	action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
+	action{"UpdateMapRun", structure{
+		must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
+		may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
+	}, (*Server).updateMapRun},
+)
+
+// mapRun finds a map run by the ARN of a request.
+func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
+	arn := text(in, "mapRunArn")
+	if _, err := catalog.ExpectARN(arn, catalog.KindMapRun); err != nil {
+		return engine.MapRun{}, err
+	}
+	m, err := s.eng.MapRun(arn)
+	if errors.Is(err, engine.ErrMapRunDoesNotExist) {
+		return m, refusal("ResourceNotFound", "Resource not found: '"+arn+"'")
+	}
+	return m, err
+}
+
+func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
+	m, err := s.mapRun(in)
+	if err != nil {
+		return nil, err
+	}
+	out := value.Obj("mapRunArn", m.ARN, "executionArn", m.ExecutionARN, "status", m.Status, "startDate", history.Seconds(m.Started))
+	if !m.Stopped.IsZero() {
+		out.Set("stopDate", history.Seconds(m.Stopped))
+	}
+	out.Set("maxConcurrency", value.Int(m.MaxConcurrency))
+	out.Set("toleratedFailurePercentage", value.Float(m.ToleratedPct))
+	out.Set("toleratedFailureCount", value.Int(m.ToleratedCount))
+	out.Set("itemCounts", counts(&m.Items))
+	out.Set("executionCounts", counts(&m.Executions))
+	out.Set("redriveCount", value.Int(m.RedriveCount))
+	if !m.Redriven.IsZero() {
+		out.Set("redriveDate", history.Seconds(m.Redriven))
+	}
+	return out, nil
+}
+
+func counts(c *engine.Counts) *value.Object {
+	return value.Obj("pending", value.Int(c.Pending), "running", value.Int(c.Running), "succeeded", value.Int(c.Succeeded),
+		"failed", value.Int(c.Failed), "timedOut", value.Int(c.TimedOut), "aborted", value.Int(c.Aborted),
+		"total", value.Int(c.Total), "resultsWritten", value.Int(c.Written))
+}
+
+func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object, error) {
+	arn, err := executionARN(in)
+	if err != nil {
+		return nil, err
+	}
+	after, err := pageAfter(in, "mapruns", arn)
+	if err != nil {
+		return nil, err
+	}
+	runs, next, err := s.eng.MapRuns(arn, after, pageSize(in))
+	if err != nil {
+		return nil, s.about(arn, err)
+	}
+	items := make([]any, len(runs))
+	for i := range runs {
+		items[i] = mapRunItem(&runs[i])
+	}
+	out := value.Obj("mapRuns", items)
+	if next != "" {
+		out.Set("nextToken", pageToken(next, "mapruns", arn))
+	}
+	return out, nil
+}
+
+func mapRunItem(m *engine.MapRun) *value.Object {
+	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", machineOf(m.ExecutionARN),
+		"startDate", history.Seconds(m.Started))
+	if !m.Stopped.IsZero() {
+		o.Set("stopDate", history.Seconds(m.Stopped))
+	}
+	return o
+}
+
+// machineOf is the ARN of the state machine of an execution.
+func machineOf(executionARN string) string {
+	a, err := catalog.ParseARN(executionARN)
+	if err != nil {
+		return ""
+	}
+	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, catalog.KindMachine, a.Name}, ":")
+}
+
+func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
+	m, err := s.mapRun(in)
+	if err != nil {
+		return nil, err
+	}
+	if m.Status != engine.Running {
+		return nil, invalid("A map run that has completed cannot be updated")
+	}
+	change := engine.MapRunChange{MaxConcurrency: number(in, "maxConcurrency"), ToleratedCount: number(in, "toleratedFailureCount")}
+	if v, ok := in.Get("toleratedFailurePercentage"); ok && v != nil {
+		n, _ := v.(value.Number)
+		share := n.Float64()
+		change.ToleratedPct = &share
+	}
+	return empty, s.eng.UpdateMapRun(m.ARN, change)
+}
+
+// number is a pointer to a whole number, nil when it is absent.
+func number(in *value.Object, name string) *int64 {
+	v, ok := in.Get(name)
+	if !ok || v == nil {
+		return nil
+	}
+	n := whole(in, name)
+	return &n
+}
