@@ -25,6 +25,7 @@ type world struct {
 	tasks  map[string]interp.Task // running, by state and number: A#1
 	count  map[string]int
 	stops  []string
+	ended  map[string]bool // tasks that were told to have ended
 	stored map[interp.FrameID][]byte
 	reload bool
 	most   int // frames written by one decision at most
@@ -37,7 +38,7 @@ func newWorld(t testing.TB, definition, input string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, m: m, now: epoch, tasks: map[string]interp.Task{}, count: map[string]int{},
+	w := &world{t: t, m: m, now: epoch, tasks: map[string]interp.Task{}, ended: map[string]bool{}, count: map[string]int{},
 		stored: map[interp.FrameID][]byte{}, reload: true}
 	w.run = interp.New(interp.Params{ExecutionARN: "arn:aws:states:us-east-1:123456789012:execution:m:e", Name: "e",
 		MachineARN: "arn:aws:states:us-east-1:123456789012:stateMachine:m", MachineName: "m", RoleARN: "role",
@@ -47,6 +48,9 @@ func newWorld(t testing.TB, definition, input string) *world {
 
 func (w *world) apply(f interp.Fact) interp.Decision {
 	w.t.Helper()
+	if e, ok := f.(interp.TaskEnded); ok {
+		w.ended[e.Task] = true
+	}
 	d, err := w.run.Apply(f, w.now)
 	if err != nil {
 		w.t.Fatal(err)

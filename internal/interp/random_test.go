@@ -144,6 +144,11 @@ func wellFormed(t *testing.T, seed uint64, w *world) {
 		}
 		ids = append(ids, task.ID)
 	}
+	for _, id := range ids {
+		if !w.ended[id] && !slices.Contains(w.stops, id) {
+			t.Errorf("seed %d: %s neither ended nor was it stopped", seed, id)
+		}
+	}
 	for _, id := range w.stops {
 		if !slices.Contains(ids, id) {
 			t.Errorf("seed %d: %s is stopped but was never started", seed, id)
