@@ -30,6 +30,8 @@ const (
 	codeSameLabel     = "DUPLICATE_LABEL_NAME"
 	codeVariable      = "INVALID_VARIABLE_NAME"
 	codeReserved      = "RESERVED_VARIABLE_NAME"
+	codeSameVariable  = "DUPLICATE_VARIABLE_NAME"
+	codeUndefined     = "POSSIBLY_UNDEFINED_VARIABLE"
 	codeBadJSONata    = "INVALID_JSONATA_EXPRESSION"
 	codeUnsupported   = "UNSUPPORTED_JSONATA_EXPRESSION"
 	codeNoDollar      = "NO_DOLLAR"

@@ -140,6 +140,11 @@ func TestDefinition(t *testing.T) {
 		{name: "reserved and odd variables", text: one(`{"Type":"Pass","Assign":{"states":1,"a-b":1,"ok.$":"$"},"End":true}`), want: []string{
 			"RESERVED_VARIABLE_NAME /States/X/Assign: Cannot assign to reserved variable '$states'.",
 			"INVALID_VARIABLE_NAME /States/X/Assign: Invalid variable name 'a-b': the variable name contains invalid characters."}},
+		{name: "a variable of a scope around", text: one(`{"Type":"Parallel","End":true,"Assign":{"v":1},"Branches":[{"StartAt":"P","States":
+			{"P":{"Type":"Pass","Assign":{"v.$":"$","w":1},"End":true}}}]}`), want: []string{"DUPLICATE_VARIABLE_NAME " +
+			"/States/X/Branches[0]/States/P/Assign/v.$: The variable name 'v' was already defined in a parent scope."}},
+		{name: "a variable of a distributed map's parent", text: one(`{"Type":"Map","End":true,"Assign":{"v":1},"ItemProcessor":{"ProcessorConfig":
+			{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"P","States":{"P":{"Type":"Pass","Assign":{"v":1},"End":true}}}}`)},
 		{name: "a long label", text: one(`{"Type":"Map","End":true,"Label":"` + strings.Repeat("l", 41) + `","ItemProcessor":{"ProcessorConfig":
 			{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}`), want: []string{
 			"INVALID_LABEL_NAME /States/X/Label: Label '" + strings.Repeat("l", 41) + "' exceeds the 40-character limit allowed by the service"}},
@@ -194,7 +199,7 @@ func TestState(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	text := one(`{"Type":"Pass","Parameters":{"a":"$.b","c":"States.UUID()","d.$":"$.e"},"End":true}`)
+	text := one(`{"Type":"Pass","Parameters":{"a":"$.b","c":"States.UUID()","d.$":"$.e","f.$":"$nowhere"},"End":true}`)
 	r := check.Definition(text, false)
 	if !r.OK() {
 		t.Error("warnings must not refuse a definition")
@@ -203,7 +208,7 @@ func TestWarnings(t *testing.T) {
 	for _, p := range r.Problems {
 		at = append(at, p.Code+" "+p.Location)
 	}
-	if d := cmp.Diff([]string{"NO_DOLLAR /States/X/Parameters/a", "NO_DOLLAR /States/X/Parameters/c"}, at); d != "" {
+	if d := cmp.Diff([]string{"POSSIBLY_UNDEFINED_VARIABLE /States/X", "NO_DOLLAR /States/X/Parameters/a", "NO_DOLLAR /States/X/Parameters/c"}, at); d != "" {
 		t.Error(d)
 	}
 }

@@ -28,8 +28,9 @@ type scope struct {
 	loc     string // of the object that holds States; empty for the machine
 	top     language
 	express bool
-	// outer are the variables that the states around assign: they can be read here but not assigned.
-	outer map[string]bool
+	// outer are the variables that the scopes around assign: they can be read here but not assigned. visible are those
+	// and the scope's own.
+	outer, visible map[string]bool
 }
 
 func (c *checker) machine(root *value.Object, express bool) {
@@ -99,7 +100,7 @@ func statesOf(root *value.Object) *value.Object {
 
 func (c *checker) states(s scope, root *value.Object) {
 	states := statesOf(root)
-	s.outer = c.assigned(s.outer, states)
+	s.visible = assigned(s.outer, states)
 	for i := range states.Len() {
 		name, v := states.At(i)
 		loc := s.loc + "/States/" + name

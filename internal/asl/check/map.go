@@ -47,7 +47,7 @@ func (c *checker) mapState(s stateAt) {
 			continue
 		}
 		inner := s.scope
-		inner.loc = s.loc + "/" + name
+		inner.loc, inner.outer = s.loc+"/"+name, s.scope.visible
 		config := c.processorConfig(&inner, processor)
 		distributed = distributed || config
 		if config {

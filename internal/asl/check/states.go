@@ -96,7 +96,7 @@ func (c *checker) parallel(s stateAt) {
 	branches, _ := v.([]any)
 	for i, b := range branches {
 		inner := s.scope
-		inner.loc = s.loc + "/" + indexed("Branches", i)
+		inner.loc, inner.outer = s.loc+"/"+indexed("Branches", i), s.scope.visible
 		if branch, ok := b.(*value.Object); ok {
 			c.subMachine(inner, branch, branchFields)
 		} else {

@@ -43,7 +43,7 @@ func assignments(loc string, state *value.Object, visit func(loc string, names *
 }
 
 // assigned is what can be read inside the states of a scope: what is outside, and what they assign themselves.
-func (c *checker) assigned(outer map[string]bool, states *value.Object) map[string]bool {
+func assigned(outer map[string]bool, states *value.Object) map[string]bool {
 	all := maps.Clone(outer)
 	if all == nil {
 		all = map[string]bool{}
@@ -60,8 +60,27 @@ func (c *checker) assigned(outer map[string]bool, states *value.Object) map[stri
 	return all
 }
 
-// variables is where the use of variables in a state would be checked across scopes.
-func (c *checker) variables(s scope, loc string, state *value.Object, lang language) {}
+// variables checks a state's use of variables across scopes: one of a scope around cannot be assigned, and one that no
+// state assigns is hardly there when it is read.
+func (c *checker) variables(s scope, loc string, state *value.Object, lang language) {
+	assignments(loc, state, func(loc string, names *value.Object) {
+		for _, key := range names.Keys() {
+			if name := assignedName(key, lang); s.outer[name] {
+				c.add(codeSameVariable, loc+"/"+key, "The variable name '"+name+"' was already defined in a parent scope.")
+			}
+		}
+	})
+	if s.visible == nil { // a state without its machine
+		return
+	}
+	read := map[string]bool{}
+	readBy(state, lang, read)
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		if !s.visible[name] {
+			c.warn(codeUndefined, loc, "Variable '"+name+"' is possibly not defined.")
+		}
+	}
+}
 
 // Reference is a state with the variables that it reads, sorted.
 type Reference struct {
