@@ -14,21 +14,21 @@ type Kind int
 const (
 	// Other is an error that is not of this package.
 	Other Kind = iota
-	// Unreachable: no connection, no answer in time, or a proxy that reaches no Ray. Worth a retry.
+	// Unreachable says: no connection, no answer in time, or a proxy that reaches no Ray. Worth a retry.
 	Unreachable
-	// Busy: Ray answers, but cannot act now, such as before a node's agent has registered. Worth a retry.
+	// Busy says: Ray answers, but cannot act now, such as before a node's agent has registered. Worth a retry.
 	Busy
-	// Unauthorized: the token is missing or wrong.
+	// Unauthorized says: the token is missing or wrong.
 	Unauthorized
-	// NotFound: Ray does not know the job.
+	// NotFound says: Ray does not know the job.
 	NotFound
-	// Invalid: Ray refuses the request itself.
+	// Invalid says: Ray refuses the request itself.
 	Invalid
-	// TooLarge: the body is over the limit of Ray's HTTP server.
+	// TooLarge says: the body is over the limit of Ray's HTTP server.
 	TooLarge
-	// Failed: Ray tried and failed (HTTP 500).
+	// Failed says: Ray tried and failed (HTTP 500).
 	Failed
-	// NotRay: something answers there, but not a Ray dashboard.
+	// NotRay says: something answers there, but not a Ray dashboard.
 	NotRay
 	// duplicate: the submission_id is taken; Submit makes no error of it.
 	duplicate

@@ -169,7 +169,8 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 		return nil, err
 	}
 	state.Address = "http://127.0.0.1:" + ports[0]
-	cmd := exec.Command(state.Python, append([]string{"-m", "ray.scripts.scripts"}, h.args(*state, ports)...)...)
+	argv := append([]string{"-m", "ray.scripts.scripts"}, h.args(*state, ports)...)
+	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it outlives whoever starts it
 	// Ray's helper processes import from the working directory first: a job's file named types.py must not be theirs.
 	cmd.Dir = state.TempDir
 	cmd.Env = h.environ(*state)
@@ -232,17 +233,19 @@ var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTH
 // freePorts asks the system for ports that nobody has now. Somebody may take one before Ray does; then Ray says so.
 func freePorts(n int) ([]string, error) {
 	var ports []string
+	var held []net.Listener // all at once, so that they differ
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, port)
+		held = append(held, l)
+		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	}
 	return ports, nil
 }
@@ -260,27 +263,37 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not answer within %s", wait))
 	defer cancel()
 	for {
-		version, err := client.Version(ctx)
+		err := state.answers(ctx, client)
 		if err == nil {
-			_, err = client.List(ctx)
-		}
-		if err == nil && !agentUp(state.TempDir) {
-			err = errors.New("the node's agent is not up")
-		}
-		if err == nil {
-			state.SessionName, state.RayVersion = version.SessionName, version.RayVersion
-			gcs, _ := os.ReadFile(filepath.Join(state.TempDir, "ray_current_cluster"))
-			state.GCS = string(bytes.TrimSpace(gcs))
 			return nil
 		}
 		select {
 		case err := <-exited:
-			return fmt.Errorf("ray ended as it started (%v): %s; all it said is in %s", err, h.lastOutput(), h.OutputPath())
+			return fmt.Errorf("ray ended as it started: %s (%w); all it said is in %s", h.lastOutput(), err, h.OutputPath())
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s; all it said is in %s", context.Cause(ctx), h.lastOutput(), h.OutputPath())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// answers tells why the head takes no jobs yet, and notes what it says of itself once it does.
+func (s *State) answers(ctx context.Context, client *Client) error {
+	version, err := client.Version(ctx)
+	if err != nil {
+		return err
+	}
+	s.SessionName, s.RayVersion = version.SessionName, version.RayVersion
+	gcs, err := os.ReadFile(filepath.Join(s.TempDir, "ray_current_cluster")) // written when all has started
+	if err != nil {
+		return err
+	}
+	s.GCS = string(bytes.TrimSpace(gcs))
+	if s.GCS == "" || !agentUp(s.TempDir) {
+		return errors.New("not all of it is up")
+	}
+	_, err = client.List(ctx)
+	return err
 }
 
 // agentUp tells whether the agent, which submits jobs, has noted its port, as releases since 2.5x do. It registers soon

@@ -13,6 +13,7 @@ import (
 // Status is a job's, in Ray's own words.
 type Status string
 
+// The statuses.
 const (
 	Pending   Status = "PENDING"
 	Running   Status = "RUNNING"

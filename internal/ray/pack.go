@@ -167,11 +167,11 @@ func walkDir(dir string, excludes []string) ([]packFile, error) {
 
 func (w *walker) walk(rel string, rules []ignoreRules) error {
 	dir := filepath.Join(w.root, filepath.FromSlash(rel))
-	real, err := filepath.EvalSymlinks(dir)
-	if err != nil || slices.Contains(w.above, real) {
+	target, err := filepath.EvalSymlinks(dir)
+	if err != nil || slices.Contains(w.above, target) {
 		return err
 	}
-	w.above = append(w.above, real)
+	w.above = append(w.above, target)
 	defer func() { w.above = w.above[:len(w.above)-1] }()
 	rules, err = withIgnoreFiles(dir, rel, rules)
 	if err != nil {

@@ -73,8 +73,9 @@ func (c *Client) dial(ctx context.Context, path string) (*websocket.Conn, error)
 	c.dress(header)
 	dialling, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	conn, resp, err := websocket.Dial(dialling, "ws"+strings.TrimPrefix(c.base, "http")+path,
-		&websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header})
+	options := &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header}
+	address := "ws" + strings.TrimPrefix(c.base, "http") + path
+	conn, resp, err := websocket.Dial(dialling, address, options) //nolint:bodyclose // the library holds its start in memory
 	if err != nil {
 		if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 			return nil, c.refused("follow the job's log", resp)

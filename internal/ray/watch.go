@@ -49,6 +49,7 @@ type Watcher struct {
 
 type watch struct {
 	session string
+	since   time.Time
 	users   int
 	job     Job
 	err     error
@@ -56,9 +57,11 @@ type watch struct {
 }
 
 const (
-	// One request each 25 ms costs a dashboard some 3 % of a CPU; with it the end of one job is seen within 25 ms of
-	// when Ray shows it, and of each of four within 100 ms.
-	tick = 25 * time.Millisecond
+	// A look at one job costs all of Ray's processes together some 4 ms of CPU (BenchmarkRecords). The end of a short job
+	// is seen within 25 ms of when Ray shows it, of a long one within 60 ms, and of each of four within 100 ms.
+	tick     = 25 * time.Millisecond
+	longTick = 60 * time.Millisecond
+	longFrom = 10 * time.Second
 	// A list may keep the dashboard busy for a fifth of the time.
 	listShare = 5
 	// A list whose cost is not known is tried when so many jobs wait for their turn.
@@ -94,7 +97,7 @@ func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) 
 	}
 	defer w.leave(id)
 	for {
-		job, err, changed := w.look(id)
+		job, changed, err := w.look(id)
 		if err != nil {
 			return job, err
 		}
@@ -119,7 +122,7 @@ func (w *Watcher) join(id, session string) error {
 	}
 	one := w.watches[id]
 	if one == nil {
-		one = &watch{session: session, changed: make(chan struct{})}
+		one = &watch{session: session, since: time.Now(), changed: make(chan struct{})}
 		w.watches[id] = one
 		w.turn = slices.Insert(w.turn, 0, id)
 	}
@@ -146,11 +149,11 @@ func (w *Watcher) leave(id string) {
 	w.turn = slices.DeleteFunc(w.turn, func(s string) bool { return s == id })
 }
 
-func (w *Watcher) look(id string) (Job, error, <-chan struct{}) {
+func (w *Watcher) look(id string) (Job, <-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	one := w.watches[id]
-	return one.job, one.err, one.changed
+	return one.job, one.changed, one.err
 }
 
 func (w *Watcher) run() {
@@ -201,7 +204,7 @@ func (w *Watcher) rest(d time.Duration) bool {
 // ask sends one request and says how long to wait before the next one.
 func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
 	var err error
-	wait := tick
+	wait := w.pace(ids)
 	if w.listIsBetter(len(ids)) {
 		wait, err = w.askAll(ctx, ids)
 	} else {
@@ -215,6 +218,18 @@ func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
 		return tick
 	}
 	return w.trouble(ids, err)
+}
+
+// pace is the time between two looks: jobs that all have run for long are looked at less often.
+func (w *Watcher) pace(ids []string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if one := w.watches[id]; one != nil && time.Since(one.since) < longFrom {
+			return tick
+		}
+	}
+	return max(tick, longTick/time.Duration(len(ids)))
 }
 
 // listIsBetter compares how long a job waits to be seen by either way.

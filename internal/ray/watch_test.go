@@ -84,11 +84,11 @@ func TestWatcherSeesEnds(t *testing.T) {
 		late             time.Duration
 		perSecond        int
 	}{
-		{1, 0, 30 * time.Millisecond, 41},
+		{1, 0, 70 * time.Millisecond, 25},
 		{4, 0, 110 * time.Millisecond, 41},
 		{4, 1000, 130 * time.Millisecond, 41},
 		{20, 0, 110 * time.Millisecond, 41},
-		{20, 100, 400 * time.Millisecond, 41},
+		{20, 100, 700 * time.Millisecond, 41},
 		{200, 0, 700 * time.Millisecond, 41},
 		{200, 1000, 4500 * time.Millisecond, 41},
 	}

@@ -50,7 +50,8 @@ func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 	}
 }
 
-var real struct {
+// shared are the real Rays of a package's tests.
+var shared struct {
 	sync.Mutex
 	dir   string
 	heads map[bool]*ray.Head
@@ -60,9 +61,9 @@ var real struct {
 // else an environment is made in the user's cache directory.
 func Real(t testing.TB, token bool) ray.Found {
 	t.Helper()
-	real.Lock()
-	defer real.Unlock()
-	head := real.heads[token]
+	shared.Lock()
+	defer shared.Unlock()
+	head := shared.heads[token]
 	if head == nil {
 		head = newHead(t, token)
 	}
@@ -80,17 +81,17 @@ func Real(t testing.TB, token bool) ray.Found {
 
 func newHead(t testing.TB, token bool) *ray.Head {
 	var err error
-	if real.dir == "" {
-		if real.dir, err = os.MkdirTemp("", "rayorch-raytest-"); err != nil {
+	if shared.dir == "" {
+		if shared.dir, err = os.MkdirTemp("", "rayorch-raytest-"); err != nil { //nolint:usetesting // outlives the test
 			t.Fatal(err)
 		}
-		real.heads = map[bool]*ray.Head{}
+		shared.heads = map[bool]*ray.Head{}
 	}
 	head := &ray.Head{
-		Dir: filepath.Join(real.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
+		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
 		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 3 * time.Minute,
 	}
-	real.heads[token] = head
+	shared.heads[token] = head
 	return head
 }
 
@@ -119,14 +120,14 @@ func Python(t testing.TB) ray.PythonFinder {
 // Main runs a package's tests and ends the real Rays that they started.
 func Main(m *testing.M) {
 	code := m.Run()
-	for _, head := range real.heads {
+	for _, head := range shared.heads {
 		if err := head.Stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
-	if real.dir != "" {
-		_ = os.RemoveAll(real.dir)
+	if shared.dir != "" {
+		_ = os.RemoveAll(shared.dir)
 	}
 	os.Exit(code)
 }

@@ -73,7 +73,7 @@ func FuzzRedactor(f *testing.F) {
 	f.Add("a\"b\nsecond line", `{"k": "a\"b\nsecond line"}`)
 	f.Fuzz(func(t *testing.T, secret, text string) {
 		got := joblog.NewRedactor([]string{secret}).Text(text)
-		if len(secret) >= 4 && !strings.Contains("***", secret) && !strings.Contains(secret, "*") && strings.Contains(got, secret) {
+		if len(secret) >= 4 && !strings.Contains(secret, "*") && strings.Contains(got, secret) {
 			t.Errorf("%q still shows %q", got, secret)
 		}
 	})

@@ -60,11 +60,11 @@ func decodeStrict(input []byte, into any) error {
 func (a *Arguments) check() error {
 	switch {
 	case !processID.MatchString(a.ID):
-		return fmt.Errorf("Id %q must be a DNS label of at most 63 characters", a.ID)
+		return fmt.Errorf("the argument Id %q must be a DNS label of at most 63 characters", a.ID)
 	case (len(a.Command) == 0) == (a.Shell == ""):
 		return errors.New("either Command, a list, or Shell, a text, is expected")
 	case a.Dir != "" && !filepath.IsAbs(a.Dir):
-		return fmt.Errorf("Dir %q must be an absolute path", a.Dir)
+		return fmt.Errorf("the argument Dir %q must be an absolute path", a.Dir)
 	case a.TimeoutSeconds != nil && (*a.TimeoutSeconds <= 0 || math.IsNaN(*a.TimeoutSeconds)):
 		return errors.New("TimeoutSeconds must be more than 0")
 	case slices.ContainsFunc(append([]string{a.Shell, a.Dir}, a.Command...), func(s string) bool { return strings.Contains(s, "\x00") }):
@@ -76,12 +76,12 @@ func (a *Arguments) check() error {
 func (a *Arguments) checkEnvironment() error {
 	for name, v := range a.Environment {
 		if !envName.MatchString(name) || strings.Contains(v, "\x00") {
-			return fmt.Errorf("Environment %q must name a variable, with a value without the character 0", name)
+			return fmt.Errorf("the argument Environment %q must name a variable, with a value without the character 0", name)
 		}
 	}
 	for name, ref := range a.SecretEnv {
 		if !envName.MatchString(name) || ref.Env == "" {
-			return fmt.Errorf("SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
+			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
 		}
 	}
 	return nil

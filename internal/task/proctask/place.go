@@ -49,12 +49,14 @@ type exit struct {
 
 func (p place) process() (started, bool) {
 	var s started
-	return s, p.read("process", &s)
+	ok := p.read("process", &s)
+	return s, ok
 }
 
 func (p place) exit() (exit, bool) {
 	var e exit
-	return e, p.read("exit", &e)
+	ok := p.read("exit", &e)
+	return e, ok
 }
 
 func (p place) read(name string, into any) bool {
@@ -74,7 +76,7 @@ func (p place) write(name string, v any) error {
 		return err
 	}
 	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(temp, p.path(name)); err != nil {
@@ -160,15 +162,19 @@ func (p place) settle() error {
 			return nil
 		}
 		if file, free, err := p.lock(); err == nil && free {
-			defer file.Close()
-			if p.ended() {
-				return nil
-			}
-			s, _ := p.process()
-			return p.write("exit", exit{ExitCode: -1, StartTime: s.StartTime, EndTime: time.Now().UnixMilli(), Error: p.lostError()})
+			return errors.Join(p.settleAlone(), file.Close())
 		}
 	}
 	return nil
+}
+
+// settleAlone writes the record of the end; the lock is held.
+func (p place) settleAlone() error {
+	if p.ended() {
+		return nil
+	}
+	s, _ := p.process()
+	return p.write("exit", exit{ExitCode: -1, StartTime: s.StartTime, EndTime: time.Now().UnixMilli(), Error: p.lostError()})
 }
 
 // lostError says why nobody knows an exit status.

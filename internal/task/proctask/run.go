@@ -116,7 +116,7 @@ func (a *attempt) supervise() error {
 		return errors.New("no supervisor is configured")
 	}
 	argv := append(slices.Clone(a.r.cfg.Supervisor), string(a.place))
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives us
 	cmd.Stdin = bytes.NewReader(data)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	errs, err := os.OpenFile(a.place.path("supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -140,7 +140,7 @@ func (a *attempt) awaitClaim(exited <-chan error) error {
 		case err := <-exited:
 			if !a.place.has("claimed") {
 				text, _ := os.ReadFile(a.place.path("supervisor.log"))
-				return fmt.Errorf("the supervisor ended (%v): %s", err, bytes.TrimSpace(text))
+				return errors.Join(fmt.Errorf("the supervisor ended: %s", bytes.TrimSpace(text)), err)
 			}
 			return nil
 		case <-timeout:

@@ -92,14 +92,15 @@ func start(p place, o order) (*exec.Cmd, error) {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(o.Argv[0], o.Argv[1:]...)
+	cmd := exec.Command(o.Argv[0], o.Argv[1:]...) //nolint:noctx // ended by signals to its group, from wherever
 	cmd.Dir, cmd.Stdout, cmd.Stderr = o.Dir, log, log
 	for _, entry := range o.Env {
 		cmd.Env = append(cmd.Env, string(entry))
 	}
 	cmd.Env = append(cmd.Env, "RAYORCH_OUTPUT="+p.path("output"), p.mark())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return cmd, cmd.Start()
+	err = cmd.Start()
+	return cmd, err
 }
 
 // passOn ends the process when the supervisor is asked to end.

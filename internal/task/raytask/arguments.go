@@ -64,24 +64,24 @@ func decodeStrict(input []byte, into any) error {
 func (a *Arguments) check() error {
 	switch {
 	case !submissionID.MatchString(a.SubmissionID):
-		return fmt.Errorf("SubmissionId %q must be a DNS label of at most 47 characters", a.SubmissionID)
+		return fmt.Errorf("the argument SubmissionId %q must be a DNS label of at most 47 characters", a.SubmissionID)
 	case strings.TrimSpace(a.Entrypoint) == "":
-		return errors.New("Entrypoint must not be empty")
+		return errors.New("the argument Entrypoint must not be empty")
 	case bad(a.NumCPUs) || bad(a.NumGPUs) || bad(a.Memory):
-		return errors.New("NumCpus, NumGpus and Memory must be 0 or more")
+		return errors.New("the arguments NumCpus, NumGpus and Memory must be 0 or more")
 	}
 	for name, ref := range a.SecretEnv {
 		if !envName.MatchString(name) || ref.Env == "" {
-			return fmt.Errorf("SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
+			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
 		}
 	}
 	for name, n := range a.Resources {
 		if f, err := n.Float64(); err != nil || bad(f) {
-			return fmt.Errorf("Resources %q must be a number of 0 or more", name)
+			return fmt.Errorf("the argument Resources %q must be a number of 0 or more", name)
 		}
 	}
 	if seconds(a.TimeoutSeconds, 0) < 0 || seconds(a.PendingTimeoutSeconds, 0) < 0 {
-		return errors.New("TimeoutSeconds and PendingTimeoutSeconds must be more than 0")
+		return errors.New("the arguments TimeoutSeconds and PendingTimeoutSeconds must be more than 0")
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (a *Arguments) localDir(env map[string]any) (string, error) {
 		env["working_dir"] = dir
 		return "", nil
 	case !filepath.IsAbs(dir):
-		return "", fmt.Errorf("WorkingDir %q must be an absolute path or a URI", dir)
+		return "", fmt.Errorf("the argument WorkingDir %q must be an absolute path or a URI", dir)
 	}
 	return dir, nil
 }

@@ -1,0 +1,93 @@
+package ray_test
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+)
+
+// TestHead starts a Ray of our own beside another one, finds both, and ends just the one.
+func TestHead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the real Ray is left out with -short")
+	}
+	other := raytest.Real(t, false)
+	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20}
+	t.Cleanup(func() { _ = head.Stop(t.Context()) })
+	state, err := head.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := head.Start(t.Context())
+	if err != nil || again.Leader != state.Leader {
+		t.Errorf("started again: %+v, %v", again, err)
+	}
+	dashboards, err := ray.LocalDashboards()
+	if err != nil || !listed(dashboards, state.SessionName) || !listed(dashboards, other.Version.SessionName) {
+		t.Errorf("the dashboards here are %+v, %v", dashboards, err)
+	}
+	mine := func() ([]ray.Dashboard, error) { return pick(dashboards, state.SessionName), nil }
+	got, err := ray.Resolver{Own: head, Dashboards: mine}.Resolve(t.Context())
+	if err != nil || !got.Own || got.Address != state.Address {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	got, err = ray.Resolver{Flag: state.GCS, Own: head, Dashboards: mine}.Resolve(t.Context())
+	if err != nil || got.Address != state.Address {
+		t.Errorf("by its GCS: %+v, %v", got, err)
+	}
+	c, err := got.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit(t, c, "setsid sleep 302")
+	if err := errors.Join(head.Stop(t.Context()), head.Stop(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable {
+		t.Errorf("it answers after its stop: %v", err)
+	}
+	if state, err := head.Status(t.Context()); err != nil || state.Running {
+		t.Errorf("got %+v, %v", state, err)
+	}
+	if c, err := other.Client(); err != nil {
+		t.Error(err)
+	} else if version, err := c.Version(t.Context()); err != nil || version.SessionName != other.Version.SessionName {
+		t.Errorf("the other one was disturbed: %+v, %v", version, err)
+	}
+}
+
+func listed(all []ray.Dashboard, session string) bool { return len(pick(all, session)) == 1 }
+
+func pick(all []ray.Dashboard, session string) []ray.Dashboard {
+	var picked []ray.Dashboard
+	for _, d := range all {
+		if d.Session == session {
+			picked = append(picked, d)
+		}
+	}
+	return picked
+}
+
+func TestHeadWithoutPython(t *testing.T) {
+	empty := func(string) string { return "" }
+	wrong := func(name string) string { return map[string]string{"RAYORCH_PYTHON": "/bin/false"}[name] }
+	for name, test := range map[string]struct {
+		getenv func(string) string
+		want   string
+	}{"none": {empty, "RAYORCH_PYTHON"}, "one without ray": {wrong, "pip install"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			head := &ray.Head{Dir: filepath.Join(dir, "ray"), Python: ray.PythonFinder{Getenv: test.getenv, Dir: dir, Venv: filepath.Join(dir, "venv")}}
+			if _, err := head.Start(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v", err)
+			}
+			if state, err := head.Status(t.Context()); err != nil || state.Mark != "" {
+				t.Errorf("left behind: %+v, %v", state, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,112 @@
+package ray_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+)
+
+// found stands for one of the Rays that run here.
+func found(fake *raytest.Fake, t *testing.T, gcs string) ray.Dashboard {
+	t.Helper()
+	c, err := ray.New(ray.Config{Address: fake.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, err := c.Version(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ray.Dashboard{Address: fake.URL, GCS: gcs, Session: version.SessionName}
+}
+
+func TestResolve(t *testing.T) {
+	here, other := raytest.NewFake(""), raytest.NewFake("")
+	defer here.Close()
+	defer other.Close()
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<html>"))
+	}))
+	defer page.Close()
+	running := []ray.Dashboard{found(here, t, "192.0.2.7:6379")}
+	stale := found(other, t, "192.0.2.7:1")
+	stale.Session = "session_of_a_process_in_another_place"
+	closed := closedPort(t)
+	_, fakePort, err := net.SplitHostPort(strings.TrimPrefix(here.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name       string
+		flag       string
+		env        map[string]string
+		dashboards []ray.Dashboard
+		want       string // the address
+		source     string
+		fails      string
+	}{
+		{"the flag comes first", other.URL, map[string]string{"RAY_ADDRESS": "nonsense"}, running, other.URL, "--ray-address", ""},
+		{"then the API server", "", map[string]string{"RAY_API_SERVER_ADDRESS": other.URL, "RAY_ADDRESS": "nonsense"}, running, other.URL, "RAY_API_SERVER_ADDRESS", ""},
+		{"then RAY_ADDRESS", "", map[string]string{"RAY_ADDRESS": other.URL + "/"}, running, other.URL, "RAY_ADDRESS", ""},
+		{"auto", "", map[string]string{"RAY_ADDRESS": "auto"}, running, here.URL, "RAY_ADDRESS auto, a ray running here", ""},
+		{"auto without one", "auto", nil, nil, "", "", "none runs here"},
+		{"one running here", "", nil, running, here.URL, "a ray running here", ""},
+		{"one of another place is not taken", "", nil, []ray.Dashboard{stale}, "", "", "none runs here"},
+		{"none", "", nil, nil, "", "", "rayorch ray start"},
+		{"the GCS of one running here", "192.0.2.7:6379", nil, running, here.URL, "whose dashboard runs here", ""},
+		{"the GCS by loopback", "localhost:6379", nil, running, here.URL, "whose dashboard runs here", ""},
+		{"a dashboard without http://", "127.0.0.1:" + fakePort, nil, nil, "http://127.0.0.1:" + fakePort, "by its dashboard", ""},
+		{"a GCS whose dashboard is not known", closed, nil, nil, "", "", "http://127.0.0.1:8265"},
+		{"a Ray client", "ray://127.0.0.1:1", nil, nil, "", "", "http://127.0.0.1:8265"},
+		{"nobody there", "http://" + closed, nil, nil, "", "", "cannot be reached"},
+		{"a web page", page.URL, nil, nil, "", "", "not as a ray dashboard"},
+		{"no address", "what is this", nil, nil, "", "", "HOST:6379"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := ray.Resolver{
+				Flag: test.flag, Getenv: func(name string) string { return test.env[name] },
+				Dashboards: func() ([]ray.Dashboard, error) { return test.dashboards, nil },
+			}
+			got, err := r.Resolve(t.Context())
+			if (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
+				t.Fatalf("got %+v, %v", got, err)
+			}
+			if err == nil && (got.Address != test.want || !strings.Contains(got.Source, test.source)) {
+				t.Errorf("got %s by %q", got.Address, got.Source)
+			}
+		})
+	}
+}
+
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestResolveTakesTheToken(t *testing.T) {
+	fake := raytest.NewFake("the-token")
+	defer fake.Close()
+	home := t.TempDir()
+	r := ray.Resolver{Flag: fake.URL, Home: home}
+	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
+		t.Errorf("without one: %v", err)
+	}
+	write(t, home, ".ray/auth_token", "the-token")
+	got, err := r.Resolve(t.Context())
+	if err != nil || got.TokenSource != filepath.Join(home, ".ray", "auth_token") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
