@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -137,11 +136,15 @@ func (o *rayOptions) pinned(s *session) string {
 	return o.address
 }
 
-// settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up.
+// settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up. When the
+// owner goes away before that, this process takes its place.
 func (s *session) settle(ctx context.Context, arn string) (int, error) {
 	for {
 		n, err := s.left(ctx, arn)
-		if err != nil || n == 0 || errors.Is(ctx.Err(), context.Canceled) {
+		if err != nil && s.owner == nil && s.dir != "" && ctx.Err() == nil {
+			n, err = 1, s.takeOver(ctx, arn)
+		}
+		if err != nil || n == 0 {
 			return n, err
 		}
 		if err := pause(ctx, settlePoll); err != nil {

@@ -61,11 +61,16 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	err := w.loop(ctx, s, arn, signals, wait)
-	w.screen.Close()
 	var code silent
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
+	if code == 0 && w.view.Status != types.ExecutionStatusSucceeded {
+		if err := w.windUp(ctx, s, arn, signals); err != nil {
+			return err
+		}
+	}
+	w.screen.Close()
 	sum, serr := s.summary(ctx, arn)
 	if serr != nil {
 		return serr
@@ -152,15 +157,41 @@ func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 		return err
 	}
 	w.screen.Say("the process that ran this went away: going on here")
+	if err := s.takeOver(ctx, arn); err != nil {
+		return err
+	}
+	return s.catchUp(ctx, arn, w.view)
+}
+
+// takeOver finds the directory's new owner, or becomes it and goes on with one execution.
+func (s *session) takeOver(ctx context.Context, arn string) error {
 	if err := s.join(ctx, ownerOptions{Run: true}); err != nil {
 		return err
 	}
-	if s.owner != nil {
-		if err := s.owner.eng.Resume(ctx, arn); err != nil {
-			return err
-		}
+	if s.owner == nil {
+		return nil
 	}
-	return s.catchUp(ctx, arn, w.view)
+	return s.owner.eng.Resume(ctx, arn)
+}
+
+// windUp waits until the jobs that an unsuccessful run was stopped in the middle of have ended.
+func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.settle(ctx, arn)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-signals:
+		return w.leave(arn)
+	}
+}
+
+func (w *watcher) leave(arn string) error {
+	w.screen.Say("left: jobs of %s may still run; rayorch resume %s stops them", nameOf(arn), nameOf(arn))
+	return silent(exitInterrupted)
 }
 
 // interrupted stops the run, waits for its jobs to end, and leaves at once when told a second time.
@@ -183,8 +214,7 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 		}
 		return silent(exitInterrupted)
 	case <-signals:
-		w.screen.Say("left: jobs of %s may still run; rayorch resume %s stops them", nameOf(arn), nameOf(arn))
-		return silent(exitInterrupted)
+		return w.leave(arn)
 	}
 }
 
