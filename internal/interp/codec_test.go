@@ -90,6 +90,9 @@ func TestOldRunsAreRead(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		w.reload = true
+		for _, s := range frames {
+			w.stored[s.ID] = w.run.AppendFrame(nil, s.ID)
+		}
 		if file == present && !bytes.Equal(golden(w), data) {
 			t.Errorf("%s: the present version writes another form: it needs a new number", file)
 		}

@@ -41,6 +41,29 @@ func (d *data) bytes() []byte {
 // tooBig counts bytes of the compact text, as Step Functions counts what it stores.
 func (d *data) tooBig() bool { return len(d.bytes()) > maxPayload }
 
+// random is a source for one stage of a state's work, and for one of its items. Every entry of a state and every attempt
+// draws anew; a replay draws the same.
+func (r *Run) random(f *frame, stage, index uint64) rand.Source {
+	return sourceOf(r.params.Seed, stream(f, stage), index)
+}
+
+func stream(f *frame, stage uint64) uint64 {
+	return mix(mix(mix(uint64(f.id))+uint64(f.entries)) + stage)
+}
+
+func sourceOf(seed, stream, index uint64) rand.Source {
+	return &lazySource{seed: seed, stream: mix(stream + index)}
+}
+
+// mix spreads a number over all bits (the finalizer of splitmix64), so that neighbours get streams that have nothing in
+// common: two UUIDs of one execution must not be the same.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
 // lazySource seeds its generator at the first draw: most evaluations never draw.
 type lazySource struct {
 	seed, stream uint64

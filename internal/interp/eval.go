@@ -18,7 +18,7 @@ func (r *Run) scope(f *frame, input any, stage uint64) *expr.Scope {
 		Input:   input,
 		Context: func() any { return r.context(f, nil) },
 		Vars:    func(name string) (any, bool) { return r.variable(f, name) },
-		Random:  &lazySource{seed: r.params.Seed, stream: uint64(f.id)<<32 ^ uint64(f.entries)<<4 ^ stage},
+		Random:  r.random(f, stage, 0),
 		Now:     r.now,
 	}
 }
@@ -30,7 +30,8 @@ const (
 	onAssign
 	onItem
 	onScalar
-	onCatch
+	onRetry
+	onMapRun
 )
 
 // variable looks a variable up in the line and those around it.

@@ -134,8 +134,7 @@ func backoff(t *asl.Retrier, n int) float64 {
 func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 	s := backoff(t, n)
 	if t.FullJitter {
-		source := &lazySource{seed: r.params.Seed, stream: uint64(f.id)<<32 ^ uint64(f.entries)<<4 ^ onCatch}
-		s *= rand.New(source).Float64()
+		s *= rand.New(r.random(f, onRetry, 0)).Float64()
 	}
 	return seconds(s).Truncate(time.Millisecond)
 }

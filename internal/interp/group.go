@@ -80,7 +80,8 @@ func (r *Run) itemInput(f, group *frame, index int64) (*data, *failure) {
 		if fail != nil {
 			return nil, fail
 		}
-		scope := r.scope(f, effective.value(), onItem+uint64(index)<<8)
+		scope := r.scope(f, effective.value(), onItem)
+		scope.Random = r.random(f, onItem, uint64(index))
 		scope.Context = func() any { return r.context(f, item) }
 		v, err := selector.Eval(scope)
 		if err != nil {

@@ -158,3 +158,31 @@ func TestStoredFormIsTheWholeState(t *testing.T) {
 		check(t, name, play(false).story(), play(true).story())
 	}
 }
+
+func TestDrawsNeverRepeat(t *testing.T) {
+	w := newWorld(t, `{"StartAt":"M","States":{"M":{"Type":"Map","ItemsPath":"$.items","ItemSelector":{"id.$":"States.UUID()",`+
+		`"items.$":"$.items"},"ItemProcessor":{"StartAt":"A","States":{"A":{"Type":"Map","ItemsPath":"$.items","ItemSelector":`+
+		`{"id.$":"States.UUID()"},"ItemProcessor":{"StartAt":"B","States":{"B":{"Type":"Pass","Parameters":{"in.$":"$.id",`+
+		`"id.$":"States.UUID()"},"Next":"C"},"C":{"Type":"Pass","Parameters":{"all.$":"$","id.$":"States.UUID()"},"End":true}}},`+
+		`"End":true}}},"End":true}}}`, `{"items":[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]}`)
+	w.reload = false
+	w.start()
+	seen := map[string]bool{}
+	for _, e := range w.events {
+		if e.Type != "PassStateExited" || e.Name != "C" {
+			continue
+		}
+		for _, part := range strings.Split(string(e.Output), `"`) {
+			if len(part) != 36 {
+				continue
+			}
+			if seen[part] {
+				t.Fatalf("%s was drawn twice", part)
+			}
+			seen[part] = true
+		}
+	}
+	if len(seen) != 3*400 {
+		t.Errorf("%d UUIDs, want 1200", len(seen))
+	}
+}

@@ -47,6 +47,7 @@ type selector struct {
 	context  *value.Object
 	vars     map[string]any
 	seed     uint64
+	stream   uint64
 	now      time.Time
 }
 
@@ -69,7 +70,7 @@ func (m *MapRun) Child(index int64, key, source string, item any) (input, mapIte
 		Input:   s.input,
 		Context: func() any { return s.context.With("Map", object("Item", shown)) },
 		Vars:    func(name string) (any, bool) { v, ok := s.vars[name]; return v, ok },
-		Random:  &lazySource{seed: s.seed, stream: onItem + uint64(index)<<8},
+		Random:  sourceOf(s.seed, s.stream, uint64(index)),
 		Now:     s.now,
 	})
 	if err != nil {
@@ -136,7 +137,7 @@ func (r *Run) selector(f *frame) *selector {
 	if fail != nil { // it could be evaluated when the map run began
 		in = f.input
 	}
-	s := &selector{template: t, input: in.value(), seed: r.params.Seed, now: r.now, vars: map[string]any{}}
+	s := &selector{template: t, input: in.value(), seed: r.params.Seed, stream: stream(f, onItem), now: r.now, vars: map[string]any{}}
 	s.context, _ = r.context(f, nil).(*value.Object)
 	for _, name := range t.Variables() {
 		if v, ok := r.variable(f, name); ok {
@@ -222,8 +223,7 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
 		m.Label = f.state.Name
 	}
-	source := &lazySource{seed: r.params.Seed, stream: uint64(f.id)<<32 ^ uint64(f.entries)<<4 ^ uint64(f.retried)<<56}
-	x := rand.New(source)
+	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
 	a, b := x.Uint64(), x.Uint64()
 	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
 	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid
