@@ -102,13 +102,22 @@ var (
 // empty decision. An error means that the fact or the run is broken, never that the execution fails.
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	r.now = now.Truncate(time.Millisecond)
-	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, 8)}, 0, r.touched[:0]
+	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, r.room(f))}, 0, r.touched[:0]
 	late := r.closed()
 	if err := r.take(f); err != nil {
 		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
 	}
 	r.goOn()
 	return r.decide(late), nil
+}
+
+// room guesses how many events follow from a fact, so that they are seldom copied: a start often runs through the whole
+// machine, any other fact to the next task.
+func (r *Run) room(f Fact) int {
+	if _, isStart := f.(Start); isStart && r.params.Program >= 0 && r.params.Program < len(r.machine.Programs) {
+		return min(2*len(r.machine.Programs[r.params.Program].States)+2, longEvents)
+	}
+	return 8
 }
 
 // take changes the run by a fact; goOn then lets the lines run on.
