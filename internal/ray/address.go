@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -58,12 +60,16 @@ func hostPort(address, port string) (string, error) {
 	if err != nil && port != "" {
 		host, given, err = net.SplitHostPort(net.JoinHostPort(address, port))
 	}
-	if err != nil || host == "" || !digits(given) || strings.ContainsAny(host, "/?#@ ") {
+	if err != nil || !hostName.MatchString(host) || !isPort(given) {
 		return "", fmt.Errorf("%q is no ray address: http://HOST:%s, HOST:6379, ray://HOST:10001 or auto is expected", address, DashboardPort)
 	}
 	return net.JoinHostPort(host, given), nil
 }
 
-func digits(s string) bool {
-	return s != "" && len(s) <= 5 && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+// hostName is a name, an IPv4 address or an IPv6 one with its zone.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9._:-]+(%[A-Za-z0-9._-]+)?$`)
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
