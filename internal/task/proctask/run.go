@@ -36,6 +36,7 @@ type attempt struct {
 	env     [][]byte
 	place   place
 	log     *joblog.Log
+	secrets []string
 	lines   *follower
 	kept    int64
 	keepDue time.Time
@@ -67,6 +68,7 @@ func (a *attempt) prepare() (err error) {
 		a.env = append(a.env, []byte(entry))
 	}
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
+	a.secrets = secrets
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
 	return nil
 }
@@ -108,7 +110,7 @@ func (a *attempt) same() error {
 
 // supervise starts the supervisor in a session of its own, so that no terminal and no end of ours reaches it.
 func (a *attempt) supervise() error {
-	data, err := json.Marshal(order{Argv: a.args.argv(), Env: a.env, Dir: a.args.Dir})
+	data, err := json.Marshal(order{Argv: a.args.argv(), Env: a.env, Dir: a.args.Dir, Secrets: a.secrets})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ type order struct {
 	Argv []string
 	Env  [][]byte // need not be UTF-8
 	Dir  string
+	// Secrets are values that the log must not hold.
+	Secrets []string
 }
 
 // SuperviseMain is the supervisor: args is the process's directory. It returns the exit code of the supervisor itself.
@@ -75,6 +77,9 @@ func run(p place, o order) exit {
 	}
 	passOn(cmd.Process.Pid)
 	_ = cmd.Wait() // the state below says it all
+	if hiding, ok := cmd.Stdout.(*hidingLog); ok {
+		hiding.close()
+	}
 	end := exit{ExitCode: cmd.ProcessState.ExitCode(), StartTime: begin, EndTime: time.Now().UnixMilli()}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.Signal = status.Signal().String()
@@ -82,7 +87,8 @@ func run(p place, o order) exit {
 	return end
 }
 
-// start gives the process a group of its own and a log file as its output, which needs nobody to copy it.
+// start gives the process a group of its own and a log file as its output, which needs nobody to copy it unless there
+// are secrets to hide.
 func start(p place, o order) (*exec.Cmd, error) {
 	if len(o.Argv) == 0 {
 		return nil, errors.New("the command is empty")
@@ -94,6 +100,13 @@ func start(p place, o order) (*exec.Cmd, error) {
 	defer log.Close()
 	cmd := exec.Command(o.Argv[0], o.Argv[1:]...) //nolint:noctx // ended by signals to its group, from wherever
 	cmd.Dir, cmd.Stdout, cmd.Stderr = o.Dir, log, log
+	if len(o.Secrets) > 0 {
+		hiding, err := newHidingLog(p.path("log"), o.Secrets)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Stdout, cmd.Stderr, cmd.WaitDelay = hiding, hiding, outputDelay
+	}
 	for _, entry := range o.Env {
 		cmd.Env = append(cmd.Env, string(entry))
 	}

@@ -1,0 +1,263 @@
+// Package run_test runs pipelines on a real Ray through the command, as a user does.
+package run_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+)
+
+func TestMain(m *testing.M) { raytest.Main(m) }
+
+// place is where commands run against a real Ray with tokens.
+func place(t *testing.T) (*command.Place, *ray.Client) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real Ray")
+	}
+	found := raytest.Real(t, true)
+	client, err := found.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return command.New(t, &found), client
+}
+
+// summary is what --output json prints of a run.
+type summary struct {
+	Status, Error, Cause string
+	Output               map[string]json.RawMessage
+	Steps                []struct {
+		Name, Status, SubmissionID, Dashboard, Error, Cause string
+		Attempts                                            int
+	}
+}
+
+func read(t *testing.T, res command.Result) summary {
+	t.Helper()
+	var s summary
+	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	return s
+}
+
+// TestSecretsStayReferences runs a job that gets a secret, prints it and gives it back, and then looks for its value in
+// everything that rayorch keeps and shows.
+func TestSecretsStayReferences(t *testing.T) {
+	p, _ := place(t)
+	const secret = "correct-horse-battery-staple"
+	p.Env = append(p.Env, "MY_KEY="+secret)
+	p.Write(t, "pipeline.yaml", `version: 1
+name: secrets
+secrets:
+  KEY: {env: MY_KEY}
+steps:
+  - name: ray
+    ray:
+      entrypoint: 'echo "the key is $KEY"; echo "{\"length\": ${#KEY}}" > "$RAYORCH_OUTPUT"'
+      secrets: [KEY]
+  - name: job
+    job:
+      shell: 'echo "the key is $KEY"; echo "{\"length\": ${#KEY}}" > "$RAYORCH_OUTPUT"'
+      secrets: [KEY]
+  - name: failing
+    job:
+      shell: 'echo "$KEY" >&2; exit 1'
+      secrets: [KEY]
+`)
+	res := p.Run(t.Context(), t, "run", "--name", "one", "--follow")
+	if res.Code != 3 {
+		t.Fatalf("%+v", res)
+	}
+	for _, args := range [][]string{
+		{"describe", "one", "-o", "json"},
+		{"history", "one", "-o", "json"},
+		{"history", "one"},
+		{"logs", "one", "--step", "ray"},
+		{"logs", "one", "--step", "job"},
+		{"logs", "one", "--step", "failing"},
+	} {
+		out := p.Run(t.Context(), t, args...)
+		if out.Code != 0 || strings.Contains(out.Stdout+out.Stderr, secret) {
+			t.Errorf("%v: %+v", args, out)
+		}
+		if args[0] == "logs" && !strings.Contains(out.Stdout, "the key is ") && args[3] != "failing" {
+			t.Errorf("%v: the log lacks the job's line: %q", args, out.Stdout)
+		}
+	}
+	if strings.Contains(res.Stdout+res.Stderr, secret) {
+		t.Errorf("the terminal shows the secret: %+v", res)
+	}
+	sum := read(t, p.Run(t.Context(), t, "describe", "one", "-o", "json"))
+	if got := string(sum.Steps[0].Name); got != "ray" || sum.Steps[0].Status != "succeeded" || sum.Steps[1].Status != "succeeded" {
+		t.Errorf("the jobs did not get the secret: %+v", sum.Steps)
+	}
+	files := 0
+	err := filepath.WalkDir(p.State, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(secret)) {
+			t.Errorf("%s holds the secret", path)
+		}
+		return err
+	})
+	if err != nil || files < 5 {
+		t.Errorf("searched %d files, %v", files, err)
+	}
+}
+
+const sleeper = `version: 1
+name: sleeper
+steps:
+  - name: sleep
+    ray: {entrypoint: 'echo awake; sleep 120'}
+`
+
+func TestInterruptStopsTheJob(t *testing.T) {
+	p, client := place(t)
+	p.Write(t, "pipeline.yaml", sleeper)
+	cmd, wait := p.Start(t, "run", "--name", "stopped", "-o", "json")
+	job := awaitRunning(t, client, "stopped")
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	res := wait()
+	if res.Code != 130 {
+		t.Fatalf("%+v", res)
+	}
+	if sum := read(t, res); sum.Status != "ABORTED" || sum.Steps[0].Status != "cancelled" {
+		t.Errorf("%+v", sum)
+	}
+	// Confirmed before the command ended: no waiting here.
+	got, err := client.Get(t.Context(), job.SubmissionID)
+	if err != nil || got.Status != ray.Stopped {
+		t.Errorf("the job is %s, %v", got.Status, err)
+	}
+	if res := p.Run(t.Context(), t, "resume"); !strings.Contains(res.Stderr, "nothing to resume") {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestASecondInterruptLeavesAtOnceAndResumeFinishes(t *testing.T) {
+	p, client := place(t)
+	// The job takes SIGTERM slowly, so that the stop is still under way when the second signal comes.
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "echo awake; sleep 120", `exec python -u -c "import signal, time; signal.signal(15, lambda *a: time.sleep(2.5)); print(1); time.sleep(120)"`, 1))
+	cmd, wait := p.Start(t, "run", "--name", "left")
+	job := awaitRunning(t, client, "left")
+	time.Sleep(time.Second) // until the job minds its signals
+	for range 2 {
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	res := wait()
+	if res.Code != 130 || !strings.Contains(res.Stderr, "rayorch resume left") {
+		t.Fatalf("%+v", res)
+	}
+	if res := p.Run(t.Context(), t, "resume", "left"); res.Code != 3 {
+		t.Errorf("resume of an aborted run: %+v", res)
+	}
+	got, err := client.Get(t.Context(), job.SubmissionID)
+	if err != nil || !got.Status.Terminal() {
+		t.Errorf("the job is %s after resume, %v", got.Status, err)
+	}
+}
+
+func TestStopFromAnotherTerminal(t *testing.T) {
+	p, client := place(t)
+	p.Write(t, "pipeline.yaml", sleeper)
+	_, wait := p.Start(t, "run", "--name", "told")
+	job := awaitRunning(t, client, "told")
+	if res := p.Run(t.Context(), t, "stop", "told"); res.Code != 0 {
+		t.Fatalf("%+v", res)
+	}
+	got, err := client.Get(t.Context(), job.SubmissionID)
+	if err != nil || got.Status != ray.Stopped {
+		t.Errorf("the job is %s when stop returns, %v", got.Status, err)
+	}
+	if res := wait(); res.Code != 3 || !strings.Contains(res.Stdout, "ABORTED") {
+		t.Errorf("the run's own terminal: %+v", res)
+	}
+}
+
+// TestAClientTakesOver runs two pipelines on one state directory: the second is a client of the first. When the first
+// is killed, the second goes on with its own run, and the first's waits to be resumed.
+func TestAClientTakesOver(t *testing.T) {
+	p, client := place(t)
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "sleep 120", "sleep 8", 1))
+	owner, waitOwner := p.Start(t, "run", "--name", "owner")
+	awaitRunning(t, client, "owner")
+	_, waitClient := p.Start(t, "run", "--name", "client")
+	awaitRunning(t, client, "client")
+	if err := owner.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	waitOwner()
+	if res := waitClient(); res.Code != 0 || !strings.Contains(res.Stderr, "going on here") {
+		t.Fatalf("%+v", res)
+	}
+	if res := p.Run(t.Context(), t, "resume"); res.Code != 0 || !strings.Contains(res.Stdout, "sleeper/owner SUCCEEDED") {
+		t.Fatalf("%+v", res)
+	}
+}
+
+func awaitRunning(t *testing.T, client *ray.Client, name string) ray.Job {
+	t.Helper()
+	for range 600 {
+		all, err := client.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, j := range all {
+			if strings.HasSuffix(j.Metadata["rayorch.execution"], ":"+name) && j.Status == ray.Running {
+				return j
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("no job of %s runs", name)
+	return ray.Job{}
+}
+
+func TestAFailingJobSaysWhy(t *testing.T) {
+	p, _ := place(t)
+	p.Write(t, "train.py", "import nothing_like_this\n")
+	p.Write(t, "pipeline.yaml", `version: 1
+name: broken
+steps:
+  - name: train
+    ray: {entrypoint: python train.py, workingDir: .}
+`)
+	res := p.Run(t.Context(), t, "run", "-o", "json")
+	sum := read(t, res)
+	if res.Code != 3 || sum.Error != "Ray.JobFailed" || !strings.Contains(sum.Cause, "No module named 'nothing_like_this'") {
+		t.Errorf("%+v", sum)
+	}
+	if !strings.Contains(sum.Steps[0].Dashboard, "/#/jobs/"+sum.Steps[0].SubmissionID) {
+		t.Errorf("%+v", sum.Steps)
+	}
+	p.Write(t, "pipeline.yaml", `version: 1
+name: broken
+steps:
+  - name: train
+    ray: {entrypoint: python train.py, workingDir: nowhere}
+`)
+	if res := p.Run(t.Context(), t, "run"); res.Code == 0 || !strings.Contains(res.Stdout+res.Stderr, "nowhere") {
+		t.Errorf("a missing working directory: %+v", res)
+	}
+}
