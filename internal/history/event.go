@@ -9,7 +9,8 @@ import "time"
 type Type string
 
 // Event is one event, a flat union of what the types need; ToAPI puts the fields into the details object that the type
-// has in Step Functions' own shape. Payloads (Input, Output, Parameters, AssignedVariables values) are compact JSON.
+// has in Step Functions' own shape. Payloads (Input, Output, Parameters, AssignedVariables values) are JSON texts: compact where we
+// made them, as given where a caller or a service did.
 type Event struct {
 	ID, Previous int64
 	Time         time.Time // to the millisecond
