@@ -1,0 +1,170 @@
+// Command engine measures the engine in closed loops: every client starts its next execution when the former one has
+// ended. It prints one line of figures for each workload.
+//
+//	go run ./bench/engine -seconds 10
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/engine"
+)
+
+func main() {
+	seconds := flag.Int("seconds", 10, "how long each workload runs")
+	dir := flag.String("dir", "", "state directory (default: a new one under the working directory)")
+	profile := flag.String("cpuprofile", "", "write a CPU profile here")
+	only := flag.String("only", "", "run just the workload of this name")
+	wait := flag.Int("waiting", 0, "instead: open so many executions that wait, and restart")
+	maps := flag.Bool("maps", false, "instead: run Maps of growing size")
+	flag.Parse()
+	if err := within(*dir, func(dir string) error {
+		switch {
+		case *wait > 0:
+			return waiting(dir, *wait)
+		case *maps:
+			return mapped(dir)
+		}
+		return bench(time.Duration(*seconds)*time.Second, dir, *profile, *only)
+	}); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// within runs fn with a state directory, a new one that is removed when none is given.
+func within(dir string, fn func(dir string) error) error {
+	if dir != "" {
+		return fn(dir)
+	}
+	dir, err := os.MkdirTemp(".", "bench-state-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return fn(dir)
+}
+
+// workload is one closed loop.
+type workload struct {
+	name    string
+	clients int
+	steps   int // transitions of an execution
+	rate    int // executions a second in all; 0: as many as go
+}
+
+var workloads = []workload{
+	{"one step, 1 client", 1, 1, 0},
+	{"one step, 500 a second", 16, 1, 500},
+	{"one step, 32 clients", 32, 1, 0},
+	{"chain of 50, 1 client", 1, 50, 0},
+	{"chain of 50, 32 clients", 32, 50, 0},
+}
+
+func bench(d time.Duration, dir, profile, only string) error {
+	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	fmt.Printf("%-26s %10s %12s %9s %9s %9s %9s\n", "workload", "runs/s", "transit./s", "p50 ms", "p99 ms", "max ms", "RSS MB")
+	for _, w := range workloads {
+		if only == "" || only == w.name {
+			w.run(e, d)
+		}
+	}
+	return nil
+}
+
+// chain is a machine of Pass states one after another.
+func chain(steps int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"StartAt":"S1","States":{`)
+	for i := 1; i < steps; i++ {
+		fmt.Fprintf(&b, `"S%d":{"Type":"Pass","Next":"S%d"},`, i, i+1)
+	}
+	fmt.Fprintf(&b, `"S%d":{"Type":"Pass","End":true}}}`, steps)
+	return b.Bytes()
+}
+
+func (w workload) run(e *engine.Engine, d time.Duration) {
+	runtime.GC()
+	begin := time.Now()
+	took := make([][]time.Duration, w.clients)
+	var wg sync.WaitGroup
+	for c := range took {
+		wg.Go(func() { took[c] = w.client(e, begin, begin.Add(d), c) })
+	}
+	wg.Wait()
+	all := slices.Concat(took...)
+	slices.Sort(all)
+	per := float64(len(all)) / time.Since(begin).Seconds()
+	ms := func(q float64) float64 { return all[int(q*float64(len(all)-1))].Seconds() * 1000 }
+	fmt.Printf("%-26s %10.0f %12.0f %9.2f %9.2f %9.2f %9d\n", w.name, per, per*float64(w.steps),
+		ms(0.5), ms(0.99), ms(1), resident())
+}
+
+// client runs executions one after another until the end; with a rate it keeps its place in the beat, so that a slow
+// one is counted with those that waited behind it.
+func (w workload) client(e *engine.Engine, begin, end time.Time, c int) (took []time.Duration) {
+	req := engine.StartRequest{
+		MachineARN: fmt.Sprintf("arn:aws:states:us-east-1:123456789012:stateMachine:chain%d", w.steps),
+		Definition: chain(w.steps), Input: []byte(`{"greeting":"hello"}`),
+	}
+	for i := 0; time.Now().Before(end); i++ {
+		due := time.Now()
+		if w.rate > 0 {
+			due = begin.Add(time.Duration(i*w.clients+c) * time.Second / time.Duration(w.rate))
+			time.Sleep(time.Until(due))
+		}
+		x, err := e.Start(context.Background(), req)
+		if err != nil {
+			log.Fatal(err)
+		}
+		for after := x.LastEventID; !x.Closed(); {
+			r, err := e.Watch(context.Background(), x.ARN, after)
+			if err != nil {
+				log.Fatal(err)
+			}
+			x.Status, after = r.Status, r.LastEventID
+		}
+		took = append(took, time.Since(due))
+	}
+	return took
+}
+
+// resident is this process's resident memory in MB.
+func resident() int {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	kb := 0
+	for line := range strings.Lines(string(text)) {
+		if _, err := fmt.Sscanf(line, "VmRSS: %d kB", &kb); err == nil {
+			break
+		}
+	}
+	return kb / 1024
+}

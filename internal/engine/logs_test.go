@@ -1,0 +1,109 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+func readLog(t *testing.T, e *engine.Engine, arn string, q engine.LogQuery) string {
+	t.Helper()
+	r, err := e.OpenLog(t.Context(), arn, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// A log keeps its beginning and its end, and says how much lies between; a restart goes on with it.
+func TestLogIsBounded(t *testing.T) {
+	fs := vfs.NewMem()
+	const lines = 1000
+	half := make(chan struct{})
+	small := func(c *engine.Config) { c.LogBytes = 4000 }
+	e := open(t, fs, func(ctx context.Context, req *task.Request) task.Result {
+		for i := range lines / 2 {
+			fmt.Fprintf(req.Log, "line %04d\n", i)
+		}
+		close(half)
+		<-ctx.Done()
+		return task.Result{}
+	}, small)
+	x := start(t, e, "a", oneTask, `{}`)
+	<-half
+	closeEngine(t, e)
+	e = open(t, fs, func(_ context.Context, req *task.Request) task.Result {
+		for i := lines / 2; i < lines; i++ {
+			fmt.Fprintf(req.Log, "line %04d\n", i)
+		}
+		return task.Result{Output: []byte("1")}
+	}, small)
+	end(t, e, x.ARN)
+	text := readLog(t, e, x.ARN, engine.LogQuery{State: "T", Follow: true})
+	if !strings.HasPrefix(text, "line 0000\n") || !strings.HasSuffix(text, "line 0999\n") {
+		t.Errorf("begins %.20q, ends %q", text, text[len(text)-20:])
+	}
+	infos, err := e.Logs(x.ARN)
+	if err != nil || len(infos) != 1 {
+		t.Fatalf("%v, %v", infos, err)
+	}
+	if got := infos[0]; got.State != "T" || got.Attempt != 1 || got.Size > 4000 || got.Size+got.Dropped != lines*10 {
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(text, fmt.Sprintf("... %d bytes are left out here ...", infos[0].Dropped)) {
+		t.Error("nothing says that something is left out")
+	}
+	if err := e.Delete(x.ARN); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := fs.List("state/logs"); err != nil || len(names) != 0 {
+		t.Errorf("after delete: %v, %v", names, err)
+	}
+}
+
+// A reader that follows sees every line, from before the log begins until the task ends.
+func TestLogFollow(t *testing.T) {
+	ready, seen := make(chan struct{}), make(chan struct{})
+	e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
+		<-ready
+		fmt.Fprintln(req.Log, "first")
+		<-seen
+		fmt.Fprintln(req.Log, "last")
+		return task.Result{Output: []byte("1")}
+	})
+	x := start(t, e, "a", oneTask, `{}`)
+	if _, err := e.OpenLog(t.Context(), x.ARN, engine.LogQuery{State: "T"}); !errors.Is(err, engine.ErrNoLog) {
+		t.Errorf("without follow: %v", err)
+	}
+	close(ready)
+	r, err := e.OpenLog(t.Context(), x.ARN, engine.LogQuery{State: "T", Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	first := make([]byte, 6)
+	if _, err := io.ReadFull(r, first); err != nil || string(first) != "first\n" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	close(seen)
+	rest, err := io.ReadAll(r)
+	if err != nil || string(rest) != "last\n" {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if _, err := e.OpenLog(t.Context(), x.ARN, engine.LogQuery{State: "X", Follow: true}); !errors.Is(err, engine.ErrNoLog) {
+		t.Errorf("a state without a log: %v", err)
+	}
+}
