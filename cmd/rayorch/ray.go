@@ -86,6 +86,9 @@ func (a *app) rayStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := keepRay(h); err != nil {
+				return err
+			}
 			return a.rayState(state)
 		},
 	}

@@ -56,6 +56,9 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) (err error)
 			err = errors.Join(err, serr)
 		}
 	}
+	if s.owner != nil {
+		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
+	}
 	return err
 }
 

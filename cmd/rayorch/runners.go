@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/ray"
@@ -53,33 +54,39 @@ func (r *runners) close() {
 	}
 }
 
-// finder resolves the addresses that Tasks name, and remembers whether it had to start a Ray.
-type finder struct {
-	resolver ray.Resolver
-	mu       sync.Mutex
-	started  bool
-}
+// finder resolves the addresses that Tasks name. A Ray that it has to start is marked as one for runs, on disk: whoever
+// ends the last run stops it, also when that is another process than the one that started it.
+type finder struct{ resolver ray.Resolver }
 
 func (f *finder) resolve(ctx context.Context, address string) (ray.Found, error) {
 	if address != "" {
 		return f.resolver.Named(ctx, address, "the target's ray address")
 	}
 	found, err := f.resolver.Resolve(ctx)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.started = f.started || found.Started
+	if err == nil && found.Started {
+		err = os.WriteFile(rayForRuns(f.resolver.Own), nil, 0o600)
+	}
 	return found, err
 }
 
-// stopStarted stops the Ray that this process started, if any.
+// rayForRuns is the mark of a Ray that is stopped after the last run.
+func rayForRuns(h *ray.Head) string { return filepath.Join(h.Dir, "for-runs") }
+
+// stopStarted stops a Ray that was started for runs, if any.
 func (f *finder) stopStarted(ctx context.Context) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.started {
-		return nil
+	mark := rayForRuns(f.resolver.Own)
+	if _, err := os.Stat(mark); err != nil {
+		return nil //nolint:nilerr // no mark, nothing to stop
 	}
-	f.started = false
-	return f.resolver.Own.Stop(ctx)
+	return errors.Join(f.resolver.Own.Stop(ctx), os.Remove(mark))
+}
+
+// keepRay makes a Ray that was started for runs stay.
+func keepRay(h *ray.Head) error {
+	if err := os.Remove(rayForRuns(h)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // stateDirectory is where it is, made or not.
@@ -108,13 +115,13 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 	w.screen.Say("using %s", describeRay(found))
 	return func() error {
 		if o.keepRay {
-			return nil
+			return keepRay(f.resolver.Own)
 		}
 		return s.releaseRay(f)
 	}, nil
 }
 
-// releaseRay stops the Ray that was started here, unless a run still needs it: then resume will find it.
+// releaseRay stops a Ray that was started for runs, unless a run still needs it: then resume will find it.
 func (s *session) releaseRay(f *finder) error {
 	ctx := context.Background() // the run's own may have ended by Ctrl-C
 	open, err := s.openExecutions(ctx)

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) redriveCommand() *cobra.Command {
+	var o runOptions
+	c := &cobra.Command{
+		Use:   "redrive [EXECUTION]",
+		Short: "take a failed, timed out or stopped execution up again from where it failed",
+		Long: "redrive goes on with an execution from the steps that did not succeed; what succeeded is not run again. It\n" +
+			"watches the execution as run does.",
+		Example: "  rayorch redrive",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.redrive(c.Context(), first(args), o)
+		},
+	}
+	o.ray.flags(c)
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4 (default: to its end)")
+	return c
+}
+
+func (a *app) redrive(ctx context.Context, text string, o runOptions) (err error) {
+	w := a.newWatcher(o.follow)
+	defer w.screen.Close()
+	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	arn, err := s.findExecution(ctx, text)
+	if err != nil {
+		return err
+	}
+	if _, err := s.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+		return apiError("redrive the execution", err)
+	}
+	w.screen.Say("going on with %s", nameOf(arn))
+	err = a.watchToEnd(ctx, s, arn, w, o.wait)
+	if s.owner != nil {
+		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
+	}
+	return err
+}

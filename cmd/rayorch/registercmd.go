@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) registerCommand() *cobra.Command {
+	var o sourceOptions
+	var ray rayOptions
+	var alias string
+	c := &cobra.Command{
+		Use:   "register [PIPELINE]",
+		Short: "make a pipeline a state machine that can be started by name",
+		Long: "register compiles a pipeline, makes or updates the state machine of its name, and publishes a version. With\n" +
+			"--alias an alias is made to point at that version. Nothing is started: rayorch start, boto3 or the AWS CLI do.",
+		Example: "  rayorch register examples/shakespeare --alias prod\n  rayorch start shakespeare --param steps=100",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.path = first(args)
+			return a.registerPipeline(c.Context(), o, ray, alias)
+		},
+	}
+	o.flags(c)
+	ray.flags(c)
+	c.Flags().StringVar(&alias, "alias", "", "alias to point at the new version")
+	return c
+}
+
+// registered is what register prints.
+type registered struct {
+	Machine string `json:"stateMachineArn"`
+	Version string `json:"stateMachineVersionArn"`
+	Alias   string `json:"stateMachineAliasArn,omitempty"`
+}
+
+func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOptions, alias string) (err error) {
+	src, err := a.load(o)
+	if err != nil {
+		return err
+	}
+	s, err := a.attach(ctx, ownerOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	// The definition outlives this command, so that an address given here is kept in it.
+	out, err := src.compile(s.stateDir(), ray.address)
+	if err != nil {
+		return err
+	}
+	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+	if err != nil {
+		return err
+	}
+	made := registered{Machine: unversioned(version), Version: version}
+	if alias != "" {
+		if made.Alias, err = s.pointAlias(ctx, made, alias); err != nil {
+			return err
+		}
+	}
+	if a.json() {
+		return a.print(made)
+	}
+	_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", version, src.pipeline.Name)
+	return err
+}
+
+// pointAlias makes or moves an alias.
+func (s *session) pointAlias(ctx context.Context, made registered, alias string) (string, error) {
+	route := []types.RoutingConfigurationListItem{{StateMachineVersionArn: aws.String(made.Version), Weight: 100}}
+	out, err := s.sfn.CreateStateMachineAlias(ctx, &sfn.CreateStateMachineAliasInput{Name: aws.String(alias), RoutingConfiguration: route})
+	if err == nil {
+		return aws.ToString(out.StateMachineAliasArn), nil
+	}
+	var conflict *types.ConflictException
+	if !errors.As(err, &conflict) {
+		return "", apiError("make the alias", err)
+	}
+	arn := made.Machine + ":" + alias
+	_, err = s.sfn.UpdateStateMachineAlias(ctx, &sfn.UpdateStateMachineAliasInput{StateMachineAliasArn: aws.String(arn), RoutingConfiguration: route})
+	if err != nil {
+		return "", apiError("move the alias", err)
+	}
+	return arn, nil
+}

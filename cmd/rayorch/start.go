@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+type startOptions struct {
+	params []string
+	input  string
+	name   string
+	watch  bool
+	ray    rayOptions
+}
+
+func (a *app) startCommand() *cobra.Command {
+	var o startOptions
+	c := &cobra.Command{
+		Use:   "start PIPELINE",
+		Short: "start a registered pipeline, or any state machine, by name",
+		Long: "start starts a state machine by its name, NAME:ALIAS, NAME:VERSION or ARN and prints the execution's ARN. A server\n" +
+			"(rayorch serve) runs it; without one, and with --watch, this command does until it ends.",
+		Example: "  rayorch start shakespeare --param steps=100 --watch",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.input != "" && len(o.params) > 0 {
+				return usage(c, errors.New("--input and --param exclude each other"))
+			}
+			return a.start(c.Context(), args[0], o)
+		},
+	}
+	c.Flags().StringArrayVarP(&o.params, "param", "p", nil, "a parameter, NAME=VALUE; may be repeated")
+	c.Flags().StringVar(&o.input, "input", "", "the whole input, JSON")
+	c.Flags().StringVar(&o.name, "name", "", "the execution's name (default made from the time)")
+	c.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch it to its end, as run does")
+	o.ray.flags(c)
+	return c
+}
+
+func (a *app) start(ctx context.Context, what string, o startOptions) (err error) {
+	w := a.newWatcher(false)
+	defer w.screen.Close()
+	s, err := a.attach(ctx, ownerOptions{Run: o.watch, Ray: o.ray})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if s.owner != nil && !o.watch {
+		return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+	}
+	arn, err := s.startNamed(ctx, what, o)
+	if err != nil {
+		return err
+	}
+	if o.watch {
+		w.screen.Say("run %s", nameOf(arn))
+		return a.watchToEnd(ctx, s, arn, w, 0)
+	}
+	if a.json() {
+		return a.print(map[string]string{"executionArn": arn})
+	}
+	_, err = fmt.Fprintln(a.out, arn)
+	return err
+}
+
+func (s *session) startNamed(ctx context.Context, what string, o startOptions) (string, error) {
+	machine, err := s.findMachine(ctx, what)
+	if err != nil {
+		return "", err
+	}
+	input, err := s.startInput(ctx, machine, o)
+	if err != nil {
+		return "", err
+	}
+	name := o.name
+	if name == "" {
+		name = runName(time.Now())
+	}
+	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(input),
+	})
+	if err != nil {
+		return "", apiError("start the execution", err)
+	}
+	return aws.ToString(x.ExecutionArn), nil
+}
+
+// findMachine is the ARN of NAME, NAME:VERSION or NAME:ALIAS.
+func (s *session) findMachine(ctx context.Context, what string) (string, error) {
+	if strings.HasPrefix(what, "arn:") {
+		return what, nil
+	}
+	name, qualifier, qualified := strings.Cut(what, ":")
+	arn, err := s.machineARN(ctx, name)
+	if err != nil {
+		return "", fail(exitError, "rayorch register makes one of a pipeline", "there is no state machine %s", name)
+	}
+	if qualified {
+		arn += ":" + qualifier
+	}
+	return arn, nil
+}
+
+// startInput is the input from --input, or from --param with the types that the definition's Comment tells.
+func (s *session) startInput(ctx context.Context, machine string, o startOptions) (string, error) {
+	if o.input != "" {
+		if !json.Valid([]byte(o.input)) {
+			return "", fail(exitUsage, "", "--input is no JSON")
+		}
+		return o.input, nil
+	}
+	types, err := s.paramTypes(ctx, machine, len(o.params) > 0)
+	if err != nil {
+		return "", err
+	}
+	in := value.NewObject(len(o.params))
+	for _, p := range o.params {
+		name, text, ok := strings.Cut(p, "=")
+		if !ok {
+			return "", fail(exitUsage, "", "--param %s: expected NAME=VALUE", p)
+		}
+		v, err := typedParam(types[name], text)
+		if err != nil {
+			return "", fail(exitUsage, "", "--param %s: %w", name, err)
+		}
+		in.Set(name, v)
+	}
+	return value.Text(in), nil
+}
+
+func typedParam(kind, text string) (any, error) {
+	if kind == "" || kind == "string" {
+		return text, nil
+	}
+	v, err := value.Parse([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%q is no %s", text, kind)
+	}
+	return v, nil
+}
+
+// paramTypes reads the schema of the parameters that compile puts into a definition's Comment. A state machine that is
+// no pipeline's has none: its parameters are strings, or --input gives them.
+func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (map[string]string, error) {
+	if !wanted {
+		return nil, nil
+	}
+	m, err := s.sfn.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(unversioned(machine))})
+	if err != nil {
+		return nil, apiError("describe the state machine", err)
+	}
+	var def struct{ Comment string }
+	var comment struct {
+		Params struct {
+			Properties map[string]struct{ Type string }
+		}
+	}
+	out := map[string]string{}
+	if json.Unmarshal([]byte(aws.ToString(m.Definition)), &def) != nil || json.Unmarshal([]byte(def.Comment), &comment) != nil {
+		return out, nil
+	}
+	for name, p := range comment.Params.Properties {
+		out[name] = p.Type
+	}
+	return out, nil
+}
