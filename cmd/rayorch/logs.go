@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/progress"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -42,10 +44,8 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) (err err
 	if s.owner == nil && s.http == nil {
 		return fail(exitError, "the jobs' logs are where the target sends them", "step functions on aws keeps no logs of jobs")
 	}
-	if q.State == "" {
-		if q.State, err = s.lastStep(ctx, arn); err != nil {
-			return err
-		}
+	if q, err = s.namedLog(ctx, arn, q); err != nil {
+		return err
 	}
 	r, err := s.openLog(ctx, arn, q)
 	if err != nil {
@@ -56,13 +56,40 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) (err err
 	return err
 }
 
-func (s *session) lastStep(ctx context.Context, arn string) (string, error) {
-	sum, err := s.summary(ctx, arn)
+// namedLog turns a step's name, with [i] inside a for-each, into a query; no name is the step that started last.
+func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (engine.LogQuery, error) {
+	v := progress.New()
+	if err := s.catchUp(ctx, arn, v); err != nil {
+		return q, err
+	}
+	st := stepNamed(v.Steps, q.State)
+	switch {
+	case st == nil && q.State == "":
+		return q, fail(exitError, "", "the execution %s has started no step", nameOf(arn))
+	case st == nil:
+		return q, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
+	}
+	attempt := q.Attempt
+	if attempt == 0 {
+		attempt = st.Attempt
+	}
+	logs, err := s.logsOf(ctx, arn)
 	if err != nil {
-		return "", err
+		return q, err
 	}
-	if len(sum.Steps) == 0 {
-		return "", fail(exitError, "", "the execution %s has started no step", nameOf(arn))
+	q.State = st.State
+	if id, ok := stepLog(v.Steps, logs, st, attempt); ok {
+		q.Task = id
 	}
-	return sum.Steps[len(sum.Steps)-1].Name, nil
+	return q, nil
+}
+
+// stepNamed is the newest step of a name, or the newest of all.
+func stepNamed(steps []*progress.Step, name string) *progress.Step {
+	for _, st := range slices.Backward(steps) {
+		if !st.Wait && (name == "" || st.Name == name || st.State == name) {
+			return st
+		}
+	}
+	return nil
 }

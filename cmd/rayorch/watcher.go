@@ -118,6 +118,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			case <-news:
 				break idle
 			case <-ticks:
+				w.followLogs(ctx, s, arn)
 				w.screen.Show(w.view)
 			case <-over:
 				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
@@ -130,7 +131,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 }
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
-	if !w.live {
+	if !w.live && !w.follow {
 		return nil, func() {}
 	}
 	t := time.NewTicker(frameTime)
@@ -218,23 +219,38 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 	}
 }
 
-// followLogs starts to read the log of every attempt that runs and is not read yet.
+// followLogs starts to read the log of every attempt that has one and is not read yet.
 func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
+	var fresh []*progress.Step
 	for _, st := range w.view.Steps {
-		key := fmt.Sprintf("%s %d", st.Name, st.Attempt)
-		if st.Wait || st.Attempt == 0 || w.logs[key] || s.http == nil && s.owner == nil {
+		if !st.Wait && st.Attempt > 0 && !w.logs[logKey(st)] {
+			fresh = append(fresh, st)
+		}
+	}
+	if len(fresh) == 0 || s.http == nil && s.owner == nil {
+		return
+	}
+	logs, err := s.logsOf(ctx, arn)
+	if err != nil {
+		return // a log is a convenience here: the step's error and cause come with its events
+	}
+	for _, st := range fresh {
+		id, ok := stepLog(w.view.Steps, logs, st, st.Attempt)
+		if !ok {
 			continue
 		}
-		w.logs[key] = true
-		q := engine.LogQuery{State: st.State, Attempt: st.Attempt, Follow: true}
-		w.readers.Go(func() { w.readLog(ctx, s, arn, st.Name, q) })
+		w.logs[logKey(st)] = true
+		name := st.Name
+		w.readers.Go(func() { w.readLog(ctx, s, arn, name, engine.LogQuery{Task: id, Follow: true}) })
 	}
 }
+
+func logKey(st *progress.Step) string { return fmt.Sprintf("%s %d", st.Name, st.Attempt) }
 
 func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q engine.LogQuery) {
 	r, err := s.openLog(ctx, arn, q)
 	if err != nil {
-		return // a log is a convenience here: the step's error and cause come with its events
+		return
 	}
 	defer func() { _ = r.Close() }()
 	lines := bufio.NewScanner(r)
@@ -250,7 +266,7 @@ func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (i
 		return s.owner.eng.OpenLog(ctx, arn, q)
 	}
 	resp, err := s.extension(ctx, "log", url.Values{
-		"execution": {arn}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
+		"execution": {arn}, "task": {q.Task}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
 	})
 	if err != nil {
 		return nil, err
