@@ -36,6 +36,7 @@ type Log struct {
 	marked string
 	since  int // lines since the mark
 	found  bool
+	blank  bool // an empty line that waits to be passed on
 }
 
 // New passes lines on to w, which may be nil.
@@ -52,11 +53,22 @@ func (l *Log) Line(text string) {
 		return
 	}
 	if i := strings.Index(text, OutputMark); i >= 0 {
-		l.marked, l.since, l.found = text[i+len(OutputMark):], 0, true
+		l.marked, l.since, l.found, l.blank = text[i+len(OutputMark):], 0, true, false
 		if text = text[:i]; text == "" {
 			return
 		}
 	}
+	if l.blank {
+		l.blank = false
+		l.put("")
+	}
+	// The wrapper ends the job's own last line before it prints the mark: an empty line waits for what follows.
+	if l.blank = text == ""; !l.blank {
+		l.put(text)
+	}
+}
+
+func (l *Log) put(text string) {
 	l.since++
 	text = l.Hide.Text(text)
 	if l.last = append(l.last, text); len(l.last) > LastLines {
