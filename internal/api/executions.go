@@ -36,6 +36,7 @@ var _ = register(
 	), (*Server).getExecutionHistory},
 )
 
+// What StartExecution and StartSyncExecution have in common.
 var startMembers = structure{
 	must("stateMachineArn", anARN), may("name", aName), may("input", aPayload), may("traceHeader", aTrace),
 }
@@ -46,6 +47,8 @@ var executionStatus = stringShape{enum: []string{"SUCCEEDED", "TIMED_OUT", "PEND
 // Machines lets the engine start what the catalog holds.
 func Machines(c *catalog.Catalog) engine.Machines { return resolver{c} }
 
+// resolver is the catalog as the engine sees it: an unknown machine is an error of the engine's own type, so that a
+// task fails with the name that AWS gives it.
 type resolver struct{ cat *catalog.Catalog }
 
 // Resolve finds a machine, version or alias.
@@ -57,6 +60,7 @@ func (r resolver) Resolve(arn string) (engine.StartRequest, error) {
 	return startRequest(t), nil
 }
 
+// startRequest copies what the engine keeps with the execution: a later update of the machine must not reach it.
 func startRequest(t catalog.Target) engine.StartRequest {
 	return engine.StartRequest{
 		MachineARN: t.Machine.ARN, MachineName: t.Machine.Name, Type: t.Machine.Type,
@@ -101,10 +105,13 @@ func executionInput(in *value.Object) ([]byte, error) {
 	return data, nil
 }
 
+// badInput wraps the JSON parser's sentence as AWS does.
 func badInput(why string) error {
 	return refusal("InvalidExecutionInput", "Invalid State Machine Execution Input: '"+why+"'")
 }
 
+// startExecution answers once the engine has the execution on disk (or found the same one running: the start is then
+// repeated without effect, as AWS promises for Standard machines).
 func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r, err := s.toStart(in)
 	if err != nil {
@@ -120,6 +127,7 @@ func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.O
 	return out, nil
 }
 
+// startSyncExecution holds the connection until the Express execution ends; a client that goes away ends it.
 func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r, err := s.toStart(in)
 	if err != nil {
@@ -140,6 +148,7 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 	return out, nil
 }
 
+// The sentence stands for every action that a machine's type rules out.
 var errNotSupported = refusal("StateMachineTypeNotSupported", "This operation is not supported by this type of state machine")
 
 // billing is what AWS would have counted: time in steps of 100 ms, and memory in steps of 64 MB.
@@ -218,6 +227,7 @@ func engineFault(err error) *fault {
 	return nil
 }
 
+// stopExecution is idempotent: of an execution that has ended it tells when.
 func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -230,6 +240,7 @@ func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Ob
 	return value.Obj("stopDate", history.Seconds(stopped)), nil
 }
 
+// redriveExecution needs no client token: a second redrive of a running execution is refused anyway.
 func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -242,6 +253,7 @@ func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value
 	return value.Obj("redriveDate", history.Seconds(date)), nil
 }
 
+// describeExecution is the action that clients poll most: it touches no catalog.
 func (s *Server) describeExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -279,6 +291,7 @@ func summary(out *value.Object, x *engine.Execution) {
 	}
 }
 
+// listExecutions hands the engine's own page token on, wrapped so that it is safe in a URL.
 func (s *Server) listExecutions(_ context.Context, in *value.Object) (*value.Object, error) {
 	f := engine.ListFilter{
 		MachineARN: text(in, "stateMachineArn"), MapRunARN: text(in, "mapRunArn"), Status: text(in, "statusFilter"),
@@ -334,6 +347,7 @@ func (s *Server) listable(f *engine.ListFilter) error {
 	return err
 }
 
+// getExecutionHistory pages by event id, so that a page token stays good while the execution goes on.
 func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {

@@ -56,12 +56,14 @@ func (s *Server) withKeys(next http.Handler) http.Handler {
 	})
 }
 
+// basic is for what cannot sign, such as Prometheus: the access key and its secret as user and password.
 func (s *Server) basic(r *http.Request) bool {
 	key, secret, ok := r.BasicAuth()
 	want, known := s.cfg.Keys[key]
 	return ok && known && subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
 }
 
+// healthz says that the process answers; an orchestrator restarts it when it does not.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }
 
 // readyz asks the store for something: a server that cannot read its disk is not ready.
@@ -73,6 +75,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "ok\n")
 }
 
+// info lets a client tell this server from AWS, and see its release.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23"})
 }

@@ -30,6 +30,7 @@ func CheckListen(addr string, keys, tls bool) error {
 		addr, strings.Join(missing, " and "))
 }
 
+// isLoopback goes by the name, never by looking it up: what a name resolves to is the attacker's choice.
 func isLoopback(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -63,6 +64,7 @@ func (s *Server) knownHost(host string) bool {
 	return host == "" || isLoopback(host) || s.hosts[host]
 }
 
+// sameOrigin compares host and port; the scheme is the connection's own.
 func sameOrigin(origin, host string) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host == host

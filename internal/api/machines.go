@@ -58,8 +58,10 @@ func loggingText(o *value.Object) (string, error) {
 	return value.Text(out), nil
 }
 
+// tracingText completes a tracing configuration.
 func tracingText(o *value.Object) string { return value.Text(value.Obj("enabled", flag(o, "enabled"))) }
 
+// createStateMachine leaves to the catalog whether this is a new machine, the same again, or a conflict.
 func (s *Server) createStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	r := catalog.CreateMachine{
 		Name: text(in, "name"), Type: text(in, "type"), Tags: tags(in), Publish: flag(in, "publish"),
@@ -85,6 +87,7 @@ func (s *Server) createStateMachine(_ context.Context, in *value.Object) (*value
 	return out, nil
 }
 
+// encryptionText keeps a key's name as it is given: nothing is encrypted with it here.
 func encryptionText(in *value.Object) string {
 	if o := object(in, "encryptionConfiguration"); o != nil {
 		return value.Text(o)
@@ -92,12 +95,14 @@ func encryptionText(in *value.Object) string {
 	return defaultEncryption
 }
 
+// setText adds a member that AWS leaves out where it is empty.
 func setText(o *value.Object, name, s string) {
 	if s != "" {
 		o.Set(name, s)
 	}
 }
 
+// updateStateMachine tells members that are absent from those that are given: only the latter make a new revision.
 func (s *Server) updateStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	u := catalog.UpdateMachine{
 		ARN: text(in, "stateMachineArn"), Definition: given(in, "definition"), RoleARN: given(in, "roleArn"),
@@ -128,15 +133,18 @@ func (s *Server) updateStateMachine(_ context.Context, in *value.Object) (*value
 	return out, nil
 }
 
+// deleteStateMachine succeeds for what is not there, as AWS does.
 func (s *Server) deleteStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	return empty, s.cat.DeleteMachine(text(in, "stateMachineArn"))
 }
 
+// empty is the answer of actions that answer nothing. Nobody changes it.
 var empty = &value.Object{}
 
 // metadataOnly says that a description shall leave out what executions and definitions carry.
 func metadataOnly(in *value.Object) bool { return text(in, "includedData") == "METADATA_ONLY" }
 
+// describeStateMachine shows a machine, or under its own ARN a version.
 func (s *Server) describeStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, v, err := s.cat.Machine(text(in, "stateMachineArn"))
 	if err != nil {
@@ -181,6 +189,7 @@ func parsed(text string) any {
 	return v
 }
 
+// variableReferences is worked out when it is asked for: it costs a pass over the definition and is rarely read.
 func variableReferences(definition string) *value.Object {
 	o := &value.Object{}
 	for _, r := range check.References(definition) {
@@ -189,6 +198,8 @@ func variableReferences(definition string) *value.Object {
 	return o
 }
 
+// describeStateMachineForExecution shows the definition as it was when the execution started, whatever became of the
+// machine.
 func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -225,6 +236,7 @@ func labelOf(mapRunARN string) string {
 	return label
 }
 
+// listStateMachines goes by name, so that machines that come and go between two pages shift nothing.
 func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.Object, error) {
 	after, err := pageAfter(in, "machines")
 	if err != nil {
@@ -242,6 +254,7 @@ func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
+// validateStateMachineDefinition counts only what it shows: with severity ERROR, the default, warnings take no room.
 func (s *Server) validateStateMachineDefinition(_ context.Context, in *value.Object) (*value.Object, error) {
 	found := check.Definition(text(in, "definition"), text(in, "type") == "EXPRESS")
 	limit := int(whole(in, "maxResults"))

@@ -33,6 +33,7 @@ func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
 	return m, err
 }
 
+// describeMapRun shows the counts as they are while the map run goes on.
 func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, err := s.mapRun(in)
 	if err != nil {
@@ -54,12 +55,14 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 	return out, nil
 }
 
+// counts are shown alike for items and for executions; with batches they differ.
 func counts(c *engine.Counts) *value.Object {
 	return value.Obj("pending", value.Int(c.Pending), "running", value.Int(c.Running), "succeeded", value.Int(c.Succeeded),
 		"failed", value.Int(c.Failed), "timedOut", value.Int(c.TimedOut), "aborted", value.Int(c.Aborted),
 		"total", value.Int(c.Total), "resultsWritten", value.Int(c.Written))
 }
 
+// listMapRuns lists the map runs of one execution.
 func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
@@ -84,6 +87,7 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 	return out, nil
 }
 
+// mapRunItem is a map run in a list.
 func mapRunItem(m *engine.MapRun) *value.Object {
 	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", machineOf(m.ExecutionARN),
 		"startDate", history.Seconds(m.Started))
@@ -102,6 +106,7 @@ func machineOf(executionARN string) string {
 	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, catalog.KindMachine, a.Name}, ":")
 }
 
+// updateMapRun changes limits of a map run that still runs; what has started is not stopped by a lower one.
 func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, err := s.mapRun(in)
 	if err != nil {

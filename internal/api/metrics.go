@@ -18,11 +18,14 @@ type metrics struct {
 	byAction map[string]series
 }
 
+// series are the two metrics of one action.
 type series struct {
 	ok       prometheus.Counter
 	duration prometheus.Observer
 }
 
+// newMetrics makes a registry of the server's own: several servers in one process (tests) must not meet in the
+// default one.
 func newMetrics(e *engine.Engine) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -43,6 +46,7 @@ func newMetrics(e *engine.Engine) *metrics {
 	return m
 }
 
+// request counts one answer; code is empty when it was no error.
 func (m *metrics) request(a *action, code string, took time.Duration) {
 	if a == nil {
 		m.requests.WithLabelValues("unknown", code).Inc()

@@ -30,6 +30,7 @@ type mockShape struct {
 	Item     string            `json:"i"`
 }
 
+// mockService is one service: the shape of each action's answer, and the shapes they are made of.
 type mockService struct {
 	Actions map[string]string
 	Shapes  map[string]*mockShape
@@ -47,6 +48,7 @@ func mockOf(name string) *mockService {
 	return s
 }
 
+// readMock looks through the lines: a service that is asked for once is decoded once, the others never.
 func readMock(name string) *mockService {
 	plain, err := gzip.NewReader(bytes.NewReader(mockShapes))
 	if err != nil {
@@ -89,6 +91,7 @@ func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	return nil
 }
 
+// taskResource is the resource of a Task state; empty for every other state.
 func taskResource(m *asl.Machine, name string) string {
 	for _, p := range m.Programs {
 		if s, ok := p.States[name]; ok && s.Type == asl.Task {
@@ -114,6 +117,7 @@ func answerShape(resource string) (*mockService, string) {
 	return s, s.Actions[upperFirst(action)]
 }
 
+// mockCheck holds a value against shapes, strictly or only as far as it goes.
 type mockCheck struct {
 	service *mockService
 	strict  bool
@@ -166,6 +170,7 @@ func prefixed(wrong func(string) string, what string) string {
 	return wrong(what)
 }
 
+// items names the list in its errors, as AWS does, and not the position.
 func (c mockCheck) items(field, shape string, items []any) string {
 	for _, item := range items {
 		if wrong := c.value(field, shape, item); wrong != "" {

@@ -25,6 +25,7 @@ type SDKTasks struct {
 // NewSDKTasks makes a runner that has no server yet.
 func NewSDKTasks() *SDKTasks { return &SDKTasks{bound: make(chan struct{})} }
 
+// bind may be called once.
 func (t *SDKTasks) bind(s *Server) {
 	t.server = s
 	close(t.bound)
@@ -84,6 +85,7 @@ func lowerFirst(s string) string {
 // payloadMembers are texts of the API that hold JSON: a task may give the JSON itself.
 var payloadMembers = map[string]bool{"input": true, "output": true, "definition": true}
 
+// toAPI turns a task's arguments into an action's input.
 func toAPI(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -108,6 +110,7 @@ func toAPI(v any) any {
 	return v
 }
 
+// fromAPI turns an action's answer into a task's result: times become ISO 8601, as the SDK integrations show them.
 func fromAPI(name string, v any) any {
 	switch v := v.(type) {
 	case []any:

@@ -86,6 +86,7 @@ type action struct {
 	run   func(s *Server, ctx context.Context, in *value.Object) (*value.Object, error)
 }
 
+// actions holds all that the API can do, by name. It is complete before the first request.
 var actions = map[string]*action{}
 
 // register is called by the files that hold the actions, at start-up.
@@ -96,6 +97,7 @@ func register(all ...action) struct{} {
 	return struct{}{}
 }
 
+// serveAction is the whole of a request. Every way out of it goes through answer or refuse, and is counted.
 func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	began := s.cfg.Now()
 	c := newCall(w)
@@ -131,6 +133,7 @@ func (s *Server) accept(c *call, r *http.Request) (*action, error) {
 	return a, nil
 }
 
+// perform checks the input by its shape before the action sees it, so that actions may read members without asking.
 func (s *Server) perform(c *call, a *action, ctx context.Context) (*value.Object, error) {
 	in, err := parseBody(c.body)
 	if err != nil {
@@ -150,6 +153,7 @@ type fault struct {
 
 func (f *fault) Error() string { return f.Code + ": " + f.Message }
 
+// refusal is the caller's fault: AWS answers these with status 400, whatever the code.
 func refusal(code, message string) *fault { return &fault{code, message, http.StatusBadRequest} }
 
 func invalid(message string) *fault { return refusal("ValidationException", message) }

@@ -28,10 +28,12 @@ type shape interface {
 // violations collects what is wrong with a request.
 type violations struct{ found []string }
 
+// add takes the value as it is shown, with a blank behind it, or nothing where AWS hides it.
 func (v *violations) add(at, shown, constraint string) {
 	v.found = append(v.found, "Value "+shown+"at '"+at+"' failed to satisfy constraint: "+constraint)
 }
 
+// check gives all violations in one error, as AWS counts them.
 func (m structure) check(in *value.Object) error {
 	var v violations
 	if err := m.members(&v, "", in); err != nil {
@@ -186,6 +188,7 @@ func (s listShape) check(v *violations, at string, x any) error {
 	return nil
 }
 
+// wrongType is said at once and alone: AWS's framework stops reading the request there.
 func wrongType(x any, wanted string) error {
 	kind := "STRUCTURE_VALUE"
 	switch x.(type) {

@@ -51,6 +51,7 @@ func (s *Server) authorize(r *http.Request, body []byte) error {
 	return nil
 }
 
+// denied answers with 403, which SDKs do not try again.
 func denied(code, message string) *fault { return &fault{code, message, http.StatusForbidden} }
 
 // signature is an Authorization header taken apart.
@@ -61,6 +62,7 @@ type signature struct {
 	signature string
 }
 
+// parseSignature wants the host to be signed: without it a signature would be good for any server.
 func parseSignature(header string) (signature, error) {
 	rest, ok := strings.CutPrefix(header, sigAlgorithm+" ")
 	if !ok {
@@ -94,6 +96,7 @@ func signedAt(r *http.Request) (time.Time, error) {
 	return t, nil
 }
 
+// compute signs what was received; equal signatures mean that both sides saw the same request.
 func (sig *signature) compute(r *http.Request, body []byte, secret string, at time.Time) string {
 	request := sha256.Sum256([]byte(sig.canonical(r, body)))
 	toSign := strings.Join([]string{

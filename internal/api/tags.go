@@ -15,6 +15,7 @@ var _ = register(
 	action{"ListTagsForResource", structure{must("resourceArn", anARN)}, (*Server).listTagsForResource},
 )
 
+// tags reads the tags of a request; an absent list is none.
 func tags(in *value.Object) []catalog.Tag {
 	var out []catalog.Tag
 	for _, item := range list(in, "tags") {

@@ -22,6 +22,7 @@ var _ = register(
 	action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
 )
 
+// createActivity is idempotent by name.
 func (s *Server) createActivity(_ context.Context, in *value.Object) (*value.Object, error) {
 	a, err := s.cat.CreateActivity(text(in, "name"), encryptionText(in), tags(in))
 	if err != nil {
@@ -78,6 +79,7 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
+// sendTaskSuccess checks the output here: the engine takes JSON only, and AWS words the refusal by its parser.
 func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.Object, error) {
 	output := text(in, "output")
 	if _, err := value.Parse([]byte(output)); err != nil {

@@ -27,6 +27,7 @@ var _ = register(action{"TestState", structure{
 	}),
 }, (*Server).testState})
 
+// testState runs one state's work without an execution: nothing is kept.
 func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, error) {
 	m, name, err := testedMachine(in)
 	if err != nil {
@@ -121,6 +122,7 @@ func bytesOf(in *value.Object, name string) []byte {
 	return nil
 }
 
+// testAnswer shows how the state worked only at the levels above INFO.
 func testAnswer(in *value.Object, r *interp.TestResult) *value.Object {
 	out := value.Obj("status", r.Status)
 	setText(out, "output", string(r.Output))

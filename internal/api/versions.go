@@ -11,6 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// routing is the one list whose length error repeats the list itself.
 var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
 	must("stateMachineVersionArn", anARN), must("weight", numberShape{max: 100}),
 }}
@@ -32,6 +33,7 @@ var _ = register(
 	action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
 )
 
+// showRoutes prints as the Java object behind AWS's API prints itself.
 func showRoutes(items []any) string {
 	parts := make([]string, len(items))
 	for i, item := range items {
@@ -108,6 +110,7 @@ func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) 
 	return out, nil
 }
 
+// updateStateMachineAlias leaves alone what is not given.
 func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
 	description, routed := given(in, "description"), in.Has("routingConfiguration")
 	if description == nil && !routed {
@@ -124,6 +127,7 @@ func (s *Server) deleteStateMachineAlias(_ context.Context, in *value.Object) (*
 	return empty, s.cat.DeleteAlias(text(in, "stateMachineAliasArn"))
 }
 
+// listStateMachineAliases pages by creation: a page token names the last alias that was shown.
 func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn := text(in, "stateMachineArn")
 	name, err := pageAfter(in, "aliases", arn)

@@ -38,6 +38,7 @@ func (c *Catalog) CreateActivity(name, encryption string, tags []Tag) (*Activity
 	return a, c.putActivity(a)
 }
 
+// putActivity writes first: what readers see is on disk.
 func (c *Catalog) putActivity(a *Activity) error {
 	if err := c.cfg.Docs.PutDocs(docKind, activityDoc(a)); err != nil {
 		return err

@@ -39,6 +39,7 @@ func (a *Alias) pick(draw int) string {
 
 func bracketed(items []string) string { return "[" + strings.Join(items, ", ") + "]" }
 
+// aliasesOf are the names of the aliases that lead to a version, sorted, for messages.
 func (m *Machine) aliasesOf(versionARN string) []string {
 	var names []string
 	for _, a := range m.aliases {
@@ -187,6 +188,7 @@ func (c *Catalog) Aliases(arn string, after *Alias, limit int) (page []*Alias, m
 	return page, more, nil
 }
 
+// aliasOrder breaks ties by name: two aliases may be made within a millisecond.
 func aliasOrder(a, b *Alias) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 }

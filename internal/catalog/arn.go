@@ -69,6 +69,7 @@ func CheckName(name string) error {
 	return nil
 }
 
+// unprintable covers white space, control characters and what Unicode keeps for itself.
 func unprintable(r rune) bool {
 	return r <= ' ' || r >= 0x7f && r <= 0xa0 || r == '\u2028' || r == '\u2029' || r == utf8.RuneError || r >= 0xfffe && r <= 0xffff
 }

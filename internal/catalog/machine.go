@@ -81,8 +81,10 @@ func (c *Catalog) CreateMachine(r CreateMachine) (Created, error) {
 	return c.create(r)
 }
 
+// Creating and updating refuse this in the same words.
 var errDescriptionWithoutPublish = errorf("ValidationException", "Version description can only be set when publish is true")
 
+// checkDefinition refuses with every error of the definition at once.
 func checkDefinition(definition, machineType string) error {
 	if text, bad := check.Definition(definition, machineType == "EXPRESS").Refusal(); bad {
 		return errorf("InvalidDefinition", "%s", text)
@@ -90,6 +92,7 @@ func checkDefinition(definition, machineType string) error {
 	return nil
 }
 
+// roomFor keeps the service's quotas, so that a definition set that fits here fits AWS.
 func (c *Catalog) roomFor(r CreateMachine) error {
 	if len(r.Tags) > maxTags {
 		return errTooManyTags(c.prefix + KindMachine + ":" + r.Name)
@@ -102,6 +105,7 @@ func (c *Catalog) roomFor(r CreateMachine) error {
 	return nil
 }
 
+// create writes machine and version in one commit.
 func (c *Catalog) create(r CreateMachine) (Created, error) {
 	now := c.now()
 	m := &Machine{
@@ -150,6 +154,7 @@ type Updated struct {
 	RevisionID, VersionARN string
 }
 
+// apply gives the settings after the update.
 func (u *UpdateMachine) apply(s Settings) Settings {
 	set := func(to *string, from *string) {
 		if from != nil {
@@ -183,6 +188,7 @@ func (c *Catalog) UpdateMachine(u UpdateMachine) (Updated, error) {
 	return c.update(old, u)
 }
 
+// check refuses an update of nothing. Publishing alone counts as something.
 func (u *UpdateMachine) check() error {
 	if u.VersionDescription != "" && !u.Publish {
 		return errDescriptionWithoutPublish
@@ -194,6 +200,7 @@ func (u *UpdateMachine) check() error {
 	return nil
 }
 
+// update publishes a revision once: when the latest version is of this revision already, it is that one.
 func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	m, now := old.copy(), c.now()
 	m.Updated = now

@@ -16,6 +16,7 @@ const docKind = "catalog"
 // recordFormat is written into every record; a later format is refused, earlier ones are read for ever.
 const recordFormat = 1
 
+// envelope is the outermost JSON of every record.
 type envelope struct {
 	Format int             `json:"format"`
 	Record json.RawMessage `json:"record"`
@@ -30,6 +31,7 @@ func encode(name string, record any) store.Doc {
 	return store.Doc{Name: name, Value: whole}
 }
 
+// decode refuses a record of a later release instead of losing what it does not know.
 func decode(d store.Doc, record any) error {
 	var e envelope
 	if err := json.Unmarshal(d.Value, &e); err != nil {
@@ -43,6 +45,7 @@ func decode(d store.Doc, record any) error {
 
 func machineDoc(m *Machine) store.Doc { return encode("m/"+m.Name, m) }
 
+// versionName pads the number, so that names sort as numbers do.
 func versionName(machine string, n int) string { return fmt.Sprintf("v/%s/%010d", machine, n) }
 
 func versionDoc(machine string, v *Version) store.Doc {

@@ -78,6 +78,7 @@ func (c *Catalog) RemoveTags(arn string, keys []string) error {
 	})
 }
 
+// changeTags counts after the change: replacing a value needs no room.
 func (c *Catalog) changeTags(arn string, change func([]Tag) []Tag) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -52,6 +52,7 @@ func (m *Machine) addVersion(description string, now time.Time) *Version {
 	return v
 }
 
+// roomForVersion counts the versions that are there, not those that were deleted.
 func (m *Machine) roomForVersion() error {
 	if len(m.versions) < maxVersions {
 		return nil

@@ -110,16 +110,20 @@ type checker struct {
 	caught   bool // inside a catcher, where there is an error's output
 }
 
+// add reports an error.
 func (c *checker) add(code, location, message string) {
 	c.problems = append(c.problems, Problem{Error, code, message, location})
 }
 
+// warn reports what is allowed but hardly meant.
 func (c *checker) warn(code, location, message string) {
 	c.problems = append(c.problems, Problem{Warning, code, message, location})
 }
 
+// schema reports what AWS calls a violation of the schema, which is most of what can be wrong.
 func (c *checker) schema(location, message string) { c.add(codeSchema, location, message) }
 
+// parse gives up here when there is no object: nothing else can be said about such a text.
 func (c *checker) parse(text string) (*value.Object, bool) {
 	if strings.TrimSpace(text) == "" {
 		c.schema("", "Definition must be a valid JSON object")

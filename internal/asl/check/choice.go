@@ -32,6 +32,7 @@ func isNumber(a at, v any) {
 	}
 }
 
+// choices are checked one by one: a rule that is wrong hides no other.
 func choices(a at, v any) {
 	list, ok := v.([]any)
 	switch {
@@ -52,6 +53,7 @@ func choices(a at, v any) {
 	}
 }
 
+// A rule of JSONata has one condition; comparisons are part of the expression.
 var jsonataChoiceFields = fieldTable{
 	required: []string{"Next"},
 	rules: rules{
@@ -75,6 +77,8 @@ func condition(a at, v any) {
 // only names the fields of which a choice rule has exactly one.
 const onlyOne = "The object must have only one of the following fields, [And, Or, Not, Variable, Condition]"
 
+// jsonataChoice stops at a comparison: the rule was written for the other language, and each of its fields would be
+// an error.
 func jsonataChoice(a at, o *value.Object) {
 	for _, name := range o.Keys() {
 		if _, comparison := comparisons[name]; comparison || slices.Contains(combiners, name) {
@@ -88,6 +92,7 @@ func jsonataChoice(a at, o *value.Object) {
 	a.c.fields(a.loc, o, jsonataChoiceFields, a.lang)
 }
 
+// What makes up a rule of JSONPath: it has exactly one of these.
 var combiners = []string{"And", "Or", "Not", "Variable"}
 
 // pathChoice checks a rule of JSONPath; only the outermost one says where to go.
@@ -115,6 +120,7 @@ func pathChoice(a at, o *value.Object, outermost bool) {
 	}
 }
 
+// choiceTable holds for rules of one kind. Assign belongs to the rule that is taken, so only to the outermost.
 func choiceTable(kind string, outermost bool) fieldTable {
 	t := fieldTable{rules: rules{"Comment": {check: isString}, kind: {}}}
 	if kind == "Variable" {
@@ -150,6 +156,7 @@ func combined(a at, v any) {
 	}
 }
 
+// oneComparison wants one operator: AWS lists those that are too many.
 func oneComparison(a at, o *value.Object) {
 	var found []string
 	for _, name := range o.Keys() {

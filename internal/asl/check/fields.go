@@ -47,6 +47,7 @@ type fieldTable struct {
 	ofState bool
 }
 
+// group is a set of fields that exclude each other.
 type group struct {
 	fields []string
 	must   bool
@@ -85,6 +86,7 @@ func (t fieldTable) missing(o *value.Object) []string {
 	return names
 }
 
+// group names all of its fields when there are too many, and only the language's own when there is none.
 func (c *checker) group(loc string, o *value.Object, g group, lang language) {
 	n := 0
 	for _, name := range g.fields {
@@ -101,6 +103,7 @@ func (c *checker) group(loc string, o *value.Object, g group, lang language) {
 	}
 }
 
+// isExpression says whether JSONata computes a value: both marks must be there, at its very ends.
 func isExpression(v any) bool {
 	s, ok := v.(string)
 	return ok && strings.HasPrefix(s, "{%") && strings.HasSuffix(s, "%}") && len(s) >= 4
@@ -157,6 +160,7 @@ func oneOf(allowed ...string) rule {
 	}
 }
 
+// integer is a rule for whole numbers in a range; high 0 means no upper bound.
 func integer(low, high int64) rule {
 	return func(a at, v any) {
 		n, ok := v.(value.Number)
@@ -172,6 +176,7 @@ func integer(low, high int64) rule {
 	}
 }
 
+// number is a rule for numbers in a range; AWS prints the bounds of fractions with one place.
 func number(low, high float64) rule {
 	return func(a at, v any) {
 		n, ok := v.(value.Number)

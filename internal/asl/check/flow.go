@@ -5,6 +5,7 @@ import "github.com/rayorch/rayorch/internal/value"
 // target is a transition: the name of a state and where it stands.
 type target struct{ loc, name string }
 
+// textAt is the transition in a field; a field that holds no text was reported as such.
 func textAt(o *value.Object, loc, field string) []target {
 	v, _ := o.Get(field)
 	if name, ok := v.(string); ok {
@@ -48,6 +49,7 @@ func endable(root *value.Object) bool {
 	return false
 }
 
+// ends counts a state without Next and End as an end: it was reported already, and one mistake makes one message.
 func ends(state *value.Object) bool {
 	kind, _ := state.Get("Type")
 	end, _ := state.Get("End")
@@ -93,6 +95,7 @@ func (c *checker) reach(loc string, root *value.Object) {
 	}
 }
 
+// reachable follows transitions; those that lead nowhere end there.
 func reachable(root *value.Object) map[string]bool {
 	states, reached := statesOf(root), map[string]bool{}
 	todo := textAt(root, "", "StartAt")

@@ -33,6 +33,7 @@ type scope struct {
 	outer, visible map[string]bool
 }
 
+// machine looks at the graph even when fields are wrong: whoever mends a definition sees all there is to mend.
 func (c *checker) machine(root *value.Object, express bool) {
 	s := scope{top: jsonPath, express: express}
 	c.fields("/", root, machineFields, jsonPath)
@@ -47,6 +48,7 @@ func (c *checker) machine(root *value.Object, express bool) {
 	}
 }
 
+// A timeout of 0 is accepted for the whole machine, though not for a Task.
 var machineFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -63,6 +65,7 @@ func (c *checker) subMachine(s scope, root *value.Object, table fieldTable) {
 	c.states(s, root)
 }
 
+// A branch has no query language of its own, nor a timeout.
 var branchFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -70,6 +73,7 @@ var branchFields = fieldTable{
 	},
 }
 
+// An item processor says besides how its iterations are run.
 var processorFields = fieldTable{
 	required: []string{"States", "StartAt"},
 	rules: map[string]fieldRule{
@@ -92,6 +96,7 @@ func (c *checker) queryLanguage(loc string, v any) language {
 	return jsonata
 }
 
+// statesOf is nil for what is no object: a nil object is empty.
 func statesOf(root *value.Object) *value.Object {
 	v, _ := root.Get("States")
 	states, _ := v.(*value.Object)
@@ -176,6 +181,7 @@ func (c *checker) stateLanguage(s scope, loc string, state *value.Object) (lang 
 	return jsonPath, false
 }
 
+// otherLanguage reports fields that the state's query language does not have, at the state.
 func (c *checker) otherLanguage(loc string, state *value.Object, lang language) {
 	for _, name := range state.Keys() {
 		if only, ok := onlyIn[name]; ok && only != lang {
@@ -194,6 +200,7 @@ var onlyIn = map[string]language{
 	"Arguments": jsonata, "Output": jsonata, "Items": jsonata,
 }
 
+// nextOrEnd takes End: false for no End.
 func (c *checker) nextOrEnd(loc string, state *value.Object) {
 	end, _ := state.Get("End")
 	switch next := state.Has("Next"); {

@@ -8,6 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// mapTable allows Iterator and Parameters, the older names of ItemProcessor and ItemSelector.
 func mapTable() fieldTable {
 	whole := fieldRule{check: integer(0, 0), expression: true}
 	return stateTable(nil,
@@ -38,6 +39,7 @@ func items(a at, v any) {
 	}
 }
 
+// mapState looks into both names of the processor: with both there, each may be wrong.
 func (c *checker) mapState(s stateAt) {
 	distributed := false
 	for _, name := range []string{"ItemProcessor", "Iterator"} {
@@ -81,6 +83,7 @@ func (c *checker) processorConfig(inner *scope, processor *value.Object) (distri
 	return distributed
 }
 
+// configTable: only distributed Maps start executions, so only they have a type of execution.
 func configTable(distributed bool) fieldTable {
 	t := fieldTable{rules: rules{"Mode": {check: oneOf("INLINE", "DISTRIBUTED")}}}
 	if distributed {
@@ -99,6 +102,7 @@ func (c *checker) inlineOnly(s stateAt) {
 	}
 }
 
+// label checks what becomes a part of the map run's ARN.
 func (c *checker) label(s stateAt) {
 	v, ok := s.state.Get("Label")
 	label, isText := v.(string)
@@ -157,6 +161,7 @@ func itemReader(a at, v any) {
 	}, a.lang)
 }
 
+// readerResource: items come from S3, or from what answers as S3 does.
 func readerResource(a at, v any) {
 	s, _ := v.(string)
 	service, action, ok := integration(s)
@@ -182,6 +187,7 @@ func readerConfig(a at, v any) {
 	}
 }
 
+// readerTable refuses what describes CSV files when the items are JSON.
 func readerTable(o *value.Object) fieldTable {
 	t := fieldTable{
 		oneOf: []group{{fields: []string{"MaxItems", "MaxItemsPath"}}},

@@ -6,6 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// An interval of 0 is accepted; a delay of more than a year is not.
 var retrierFields = fieldTable{
 	required: []string{"ErrorEquals"},
 	rules: rules{
@@ -30,12 +31,14 @@ var catcherFields = fieldTable{
 
 func retriers(a at, v any) { handlers(a, v, retrierFields) }
 
+// catchers may read $states.errorOutput, which nothing else may.
 func catchers(a at, v any) {
 	a.c.caught = true
 	handlers(a, v, catcherFields)
 	a.c.caught = false
 }
 
+// handlers checks retriers and catchers alike.
 func handlers(a at, v any, table fieldTable) {
 	list, ok := v.([]any)
 	if !ok {
@@ -68,6 +71,7 @@ func errorNames(a at, v any) {
 	}
 }
 
+// catchAll holds States.ALL to the last place: what came after it could never be reached.
 func catchAll(c *checker, loc string, o *value.Object, last bool) {
 	v, _ := o.Get("ErrorEquals")
 	names, _ := v.([]any)

@@ -42,6 +42,7 @@ var (
 
 type rules = map[string]fieldRule
 
+// stateTable puts a type's table together of the parts that it shares with others.
 func stateTable(required []string, oneOf []group, parts ...rules) fieldTable {
 	all := maps.Clone(everyState)
 	for _, p := range parts {
@@ -91,6 +92,7 @@ func init() {
 	}
 }
 
+// parallel checks the branches, each a scope of its own.
 func (c *checker) parallel(s stateAt) {
 	v, _ := s.state.Get("Branches")
 	branches, _ := v.([]any)

@@ -31,6 +31,7 @@ type syntax struct {
 	message string
 }
 
+// source counts columns in characters from 1, and stands behind what was read last, as Jackson does.
 func (s *syntax) source() string {
 	before := s.text[:min(s.pos, len(s.text))]
 	line := strings.Count(before, "\n") + 1
@@ -114,6 +115,7 @@ func (s *syntax) entry(open *[]byte) {
 	s.value(open)
 }
 
+// key reads a member's name and its colon.
 func (s *syntax) key() bool {
 	switch s.space(); {
 	case s.atEnd():
@@ -155,6 +157,7 @@ func (s *syntax) value(open *[]byte) {
 	}
 }
 
+// enter opens a container and reads its first member, unless it is empty.
 func (s *syntax) enter(open *[]byte, closer byte) {
 	s.pos++
 	*open = append(*open, closer)
@@ -167,6 +170,7 @@ func isWordPart(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '$'
 }
 
+// word reads on to the end of the word, which the message repeats.
 func (s *syntax) word() {
 	from := s.pos
 	for !s.atEnd() {
@@ -185,6 +189,7 @@ func (s *syntax) word() {
 	}
 }
 
+// number takes what looks like one: our own parser finds what is wrong inside.
 func (s *syntax) number() {
 	from := s.pos
 	for !s.atEnd() && strings.IndexByte("+-.eE0123456789", s.peek()) >= 0 {

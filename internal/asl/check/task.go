@@ -8,6 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// task checks what depends on the resource. A resource that is no ARN says nothing about the rest.
 func (c *checker) task(s stateAt) {
 	v, _ := s.state.Get("Resource")
 	resource, ok := v.(string)
@@ -46,6 +47,7 @@ func isActivity(resource string) bool {
 	return len(parts) >= 7 && parts[2] == "states" && parts[5] == "activity"
 }
 
+// expressTask: Express executions end within minutes and keep no history, so they wait for nothing outside.
 func (c *checker) expressTask(loc, resource string) {
 	if isActivity(resource) {
 		c.schema(loc, "Express state machine does not support Activity ARN")
@@ -75,6 +77,7 @@ func (s stateAt) whole(field string) (int64, bool) {
 	return n.Int64()
 }
 
+// credentials have no meaning for workers that come by themselves.
 func (c *checker) credentials(s stateAt, resource string) {
 	v, ok := s.state.Get("Credentials")
 	o, _ := v.(*value.Object)
@@ -99,6 +102,7 @@ var (
 	}
 )
 
+// pattern knows the services that lack a way of waiting; what else a service can do is not known here.
 func (c *checker) pattern(loc, resource, service, action string) {
 	base := strings.TrimSuffix(action, ":2")
 	unknown := strings.HasSuffix(base, ".sync") && slices.Contains(withoutSync, service) ||
@@ -117,6 +121,7 @@ var requiredArguments = map[string][]string{
 	"glue:startJobRun": {"JobName"},
 }
 
+// arguments checks calls by their names only: values may be computed.
 func (c *checker) arguments(s stateAt, resource, service, action string) {
 	field := "Parameters"
 	if s.lang == jsonata {

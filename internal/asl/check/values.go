@@ -38,6 +38,7 @@ func path(a at, v any) *expr.Path {
 	return p
 }
 
+// nullablePath: null stands for an empty object, as the States Language says of InputPath and OutputPath.
 func nullablePath(a at, v any) {
 	if v != nil {
 		path(a, v)
@@ -106,6 +107,7 @@ func template(a at, v any) {
 	}
 }
 
+// dollarField names the field but stands at its object, as AWS has it.
 func dollarField(a at, key string, v any) {
 	text, ok := v.(string)
 	if !ok {
@@ -217,6 +219,7 @@ func assignment(a at, v any) {
 	template(a, v)
 }
 
+// assignedName is the variable that a key of Assign assigns.
 func assignedName(key string, lang language) string {
 	if lang == jsonPath {
 		return strings.TrimSuffix(key, ".$")
@@ -224,6 +227,7 @@ func assignedName(key string, lang language) string {
 	return key
 }
 
+// variableName: $states is the one name that is taken.
 func variableName(a at, name string) {
 	switch {
 	case name == "states":

@@ -105,6 +105,7 @@ func References(text string) []Reference {
 	return out
 }
 
+// collectReferences goes by the query language that each state really has.
 func collectReferences(root *value.Object, top language, out *[]Reference) {
 	states := statesOf(root)
 	for i := range states.Len() {
@@ -161,6 +162,7 @@ func add(found map[string]bool, names []string) {
 	}
 }
 
+// jsonataVariables ignores what does not compile: that was reported elsewhere.
 func jsonataVariables(text string) []string {
 	body, ok := expr.JSONataBody(text)
 	if !ok {

@@ -37,6 +37,7 @@ func looksLikeQuery(s string) bool {
 	return looksLikePath(s) || strings.HasPrefix(s, "States.") && strings.HasSuffix(s, ")")
 }
 
+// noDollar looks at every depth: a forgotten .$ passes the text on instead of the value.
 func (c *checker) noDollar(loc string, v any) {
 	o, ok := v.(*value.Object)
 	if !ok {
@@ -51,6 +52,7 @@ func (c *checker) noDollar(loc string, v any) {
 	}
 }
 
+// holdsPath says whether some key asks for a path in a value that is taken as it is.
 func holdsPath(v any) bool {
 	o, ok := v.(*value.Object)
 	if !ok {
