@@ -82,10 +82,13 @@ func readTable(t *testing.T) map[string][]string {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	table := map[string][]string{}
+	table, inTable := map[string][]string{}, false
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		cells := strings.Split(lines.Text(), "|")
-		if len(cells) != 5 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
+		if strings.HasPrefix(lines.Text(), "## ") {
+			inTable = lines.Text() == "## Packages"
+		}
+		if !inTable || len(cells) != 5 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
 			continue
 		}
 		allowed := []string{}
