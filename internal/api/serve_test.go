@@ -23,14 +23,18 @@ func newServer(t testing.TB, account string, change func(*api.Config)) *httptest
 }
 
 // newServerIn is newServer in a directory of a file system; nil is the operating system's.
-func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config)) *httptest.Server {
+func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config), runners ...namedRunner) *httptest.Server {
 	t.Helper()
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
 	sdk := api.NewSDKTasks()
+	all := map[string]task.Runner{api.SDKPrefix: sdk}
+	for _, r := range runners {
+		all[r.prefix] = r
+	}
 	eng, err := engine.Open(context.Background(), engine.Config{
 		Dir: dir, FS: fs, Account: account, Logger: quiet,
-		Runners: map[string]task.Runner{api.SDKPrefix: sdk},
+		Runners: all,
 		Machines: func(s *store.Store) engine.Machines {
 			var err error
 			if cat, err = catalog.Open(catalog.Config{Docs: s, Account: account}); err != nil {
@@ -62,3 +66,11 @@ func serve(t testing.TB, account string) string { return newServer(t, account, n
 func signedServer(t testing.TB) string {
 	return newServer(t, "", func(c *api.Config) { c.Keys = map[string]string{"AKID": "secret"} }).URL
 }
+
+// namedRunner acts for the resources of a prefix.
+type namedRunner struct {
+	prefix string
+	run    func(context.Context, *task.Request) task.Result
+}
+
+func (r namedRunner) Run(ctx context.Context, req *task.Request) task.Result { return r.run(ctx, req) }

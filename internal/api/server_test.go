@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/task"
 )
 
 // post sends a raw request and gives status, headers and body.
@@ -301,5 +306,43 @@ func TestMapRuns(t *testing.T) {
 	}
 	if e, ok := callAPI(t, url, "UpdateMapRun", map[string]any{"mapRunArn": mapRun, "maxConcurrency": 1}).(apiError); !ok || e.Code != "ValidationException" {
 		t.Errorf("updating a finished map run: %v", e)
+	}
+}
+
+// A log is sent as it is written, and ends when the task does.
+func TestFollowLog(t *testing.T) {
+	line, end := make(chan string), make(chan struct{})
+	url := newServerIn(t, "state", vfs.NewMem(), "", nil, namedRunner{"arn:aws:states:::test:", func(_ context.Context, req *task.Request) task.Result {
+		for text := range line {
+			io.WriteString(req.Log, text)
+		}
+		<-end
+		return task.Result{Output: []byte(`{}`)}
+	}}).URL
+	arn := callAPI(t, url, "CreateStateMachine", map[string]any{"name": "m", "roleArn": "r", "definition": `{"StartAt":"T","States":
+		{"T":{"Type":"Task","Resource":"arn:aws:states:::test:run","Parameters":{},"End":true}}}`}).(map[string]any)["stateMachineArn"]
+	run := callAPI(t, url, "StartExecution", map[string]any{"stateMachineArn": arn}).(map[string]any)["executionArn"].(string)
+	line <- "one\n"
+	resp, err := http.Get(url + "/rayorch/v1/log?follow=true&state=T&execution=" + run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for _, want := range []string{"one", "two"} {
+		if want == "two" {
+			line <- "two\n"
+		}
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("got %q, want %q", lines.Text(), want)
+		}
+	}
+	close(line)
+	close(end)
+	if lines.Scan() {
+		t.Errorf("more: %q", lines.Text())
+	}
+	if _, body := get(t, url+"/rayorch/v1/logs?execution="+run, nil); !strings.Contains(body, `"State":"T","Attempt":1`) {
+		t.Errorf("listed %s", body)
 	}
 }
