@@ -154,6 +154,9 @@ func (d *mapDriver) close(status string) {
 		if err := d.e.endMapRun(&m, status); err != nil {
 			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
 		}
+		d.mu.Lock()
+		d.shows = nil // from now on the record on disk says it
+		d.mu.Unlock()
 	}
 }
 
@@ -383,7 +386,7 @@ func (d *mapDriver) ended(index int64, status string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.going[index]
-	if c == nil {
+	if c == nil || d.shows == nil {
 		return
 	}
 	delete(d.going, index)
