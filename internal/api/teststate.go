@@ -78,7 +78,20 @@ func testedMachine(in *value.Object) (m *asl.Machine, name string, err error) {
 	if err != nil {
 		return nil, "", refusal("InvalidDefinition", "Invalid State Machine Definition: '"+err.Error()+"'")
 	}
+	if !hasState(m, name) {
+		return nil, "", invalid("State not found in definition")
+	}
 	return m, name, nil
+}
+
+// hasState looks into branches and item processors, too: names are unique in the whole machine.
+func hasState(m *asl.Machine, name string) bool {
+	for _, p := range m.Programs {
+		if p.States[name] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // testRequest invents the execution that the state's context object shows.

@@ -123,8 +123,10 @@ func (c *Catalog) findAlias(arn string) (*Machine, *Alias, error) {
 			return m, alias, nil
 		}
 	}
-	return nil, nil, errorf("ResourceNotFound", "Resource not found: '%s'", arn)
+	return nil, nil, errNoAlias
 }
+
+var errNoAlias = errorf("ResourceNotFound", "Request references a resource that does not exist.")
 
 // Alias finds an alias.
 func (c *Catalog) Alias(arn string) (*Alias, error) {
@@ -158,11 +160,14 @@ func (c *Catalog) UpdateAlias(arn string, description *string, routes []Route) (
 	return &a, c.putAlias(m, &a)
 }
 
-// DeleteAlias removes an alias.
+// DeleteAlias removes an alias. Deleting what is not there is no error.
 func (c *Catalog) DeleteAlias(arn string) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	m, a, err := c.findAlias(arn)
+	if err == errNoAlias {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,11 @@ func TestAliases(t *testing.T) {
 	if err := c.DeleteAlias(a.ARN); err != nil {
 		t.Error(err)
 	}
-	wantCode(t, c.DeleteAlias(a.ARN), "ResourceNotFound")
+	if err := c.DeleteAlias(a.ARN); err != nil {
+		t.Error(err)
+	}
+	_, err = c.Alias(a.ARN)
+	wantCode(t, err, "ResourceNotFound")
 }
 
 // What was written is there again after a restart, whatever was changed last.

@@ -188,12 +188,12 @@ func (c *Catalog) UpdateMachine(u UpdateMachine) (Updated, error) {
 	return c.update(old, u)
 }
 
-// check refuses an update of nothing. Publishing alone counts as something.
+// check refuses an update of nothing. Publishing alone is nothing: there is an action for that.
 func (u *UpdateMachine) check() error {
 	if u.VersionDescription != "" && !u.Publish {
 		return errDescriptionWithoutPublish
 	}
-	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil && !u.Publish {
+	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil {
 		return errorf("MissingRequiredParameter",
 			"Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified")
 	}
