@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,7 +166,7 @@ func (c *Catalog) DeleteAlias(arn string) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	m, a, err := c.findAlias(arn)
-	if err == errNoAlias {
+	if errors.Is(err, errNoAlias) {
 		return nil
 	}
 	if err != nil {
