@@ -120,7 +120,7 @@ func (a *app) root() *cobra.Command {
 		Args:          usageArgs(cobra.NoArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, err) })
+	root.SetFlagErrorFunc(usage)
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "directory of executions and their histories (default $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
 	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of the state directory")

@@ -19,14 +19,13 @@ import (
 )
 
 type serveOptions struct {
-	listen  string
-	cert    string
-	key     string
-	keys    []string
-	hosts   []string
-	pprof   bool
-	ray     rayOptions
-	keepRay bool
+	listen string
+	cert   string
+	key    string
+	keys   []string
+	hosts  []string
+	pprof  bool
+	ray    rayOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -79,7 +78,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 const drainTime = 10 * time.Second
 
 func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[string]string) error {
-	l, err := net.Listen("tcp", o.listen)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fail(exitError, "another server may have the port: name another by --listen", "listen: %w", err)
 	}
@@ -107,7 +106,9 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 	if err := srv.Shutdown(drain); err != nil {
 		_ = srv.Close() // whoever still follows a log is cut off
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

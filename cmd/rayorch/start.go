@@ -166,8 +166,8 @@ func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (
 		}
 	}
 	out := map[string]string{}
-	if json.Unmarshal([]byte(aws.ToString(m.Definition)), &def) != nil || json.Unmarshal([]byte(def.Comment), &comment) != nil {
-		return out, nil
+	if json.Unmarshal([]byte(aws.ToString(m.Definition)), &def) == nil {
+		_ = json.Unmarshal([]byte(def.Comment), &comment) // any text may stand there
 	}
 	for name, p := range comment.Params.Properties {
 		out[name] = p.Type

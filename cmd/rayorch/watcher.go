@@ -107,10 +107,11 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			return err
 		}
 		w.screen.Show(w.view)
+		w.followLogs(ctx, s, arn)
 		if w.view.Status != types.ExecutionStatusRunning {
+			w.readOut()
 			return nil
 		}
-		w.followLogs(ctx, s, arn)
 		news := s.awaiting(ctx, arn, w.view.Last)
 	idle:
 		for {
@@ -129,6 +130,25 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 		}
 	}
 }
+
+// readOut waits until the logs have been printed to their ends, which they have once the jobs have ended.
+func (w *watcher) readOut() {
+	if !w.follow {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		w.readers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(readOutTime):
+	}
+}
+
+// readOutTime bounds the wait for logs of jobs that will not stop.
+const readOutTime = 5 * time.Second
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
 	if !w.live && !w.follow {

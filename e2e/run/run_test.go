@@ -100,7 +100,7 @@ steps:
 		t.Errorf("the terminal shows the secret: %+v", res)
 	}
 	sum := read(t, p.Run(t.Context(), t, "describe", "one", "-o", "json"))
-	if got := string(sum.Steps[0].Name); got != "ray" || sum.Steps[0].Status != "succeeded" || sum.Steps[1].Status != "succeeded" {
+	if got := sum.Steps[0].Name; got != "ray" || sum.Steps[0].Status != "succeeded" || sum.Steps[1].Status != "succeeded" {
 		t.Errorf("the jobs did not get the secret: %+v", sum.Steps)
 	}
 	files := 0

@@ -64,7 +64,7 @@ func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
 		}
 	}
 	otherwise := "null"
-	if missing == strict {
+	if !missing { // strict
 		otherwise = "$error(" + str(r.Text+" has no value") + ")"
 	}
 	return fmt.Sprintf("($v := %s; $exists($v) ? $v : %s)", expr, otherwise)

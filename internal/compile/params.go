@@ -2,7 +2,6 @@ package compile
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -190,6 +189,6 @@ func whole(n *int) *float64 {
 	if n == nil {
 		return nil
 	}
-	f := math.Trunc(float64(*n))
+	f := float64(*n)
 	return &f
 }

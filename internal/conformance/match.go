@@ -25,7 +25,7 @@ func match(at string, want, got any) string {
 	if text, ok := want.(string); ok {
 		return matchText(at, text, got)
 	}
-	if text, ok := got.(string); ok && len(text) > 0 && text[0] == '{' {
+	if text, ok := got.(string); ok && text != "" && text[0] == '{' {
 		if v, err := value.Parse([]byte(text)); err == nil { // recorded parsed
 			got = v
 		}

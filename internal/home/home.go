@@ -65,7 +65,7 @@ func Listen(dir, version string) (net.Listener, Address, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, Address{}, fmt.Errorf("remove the old socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, Address{}, fmt.Errorf("listen for commands: %w", err)
 	}
@@ -158,7 +158,7 @@ func (t ownBody) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.next.RoundTrip(req)
 	}
 	body, err := io.ReadAll(req.Body)
-	if err = errors.Join(err, req.Body.Close()); err != nil {
+	if err := errors.Join(err, req.Body.Close()); err != nil {
 		return nil, err
 	}
 	own := req.Clone(req.Context())

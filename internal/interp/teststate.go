@@ -65,7 +65,6 @@ type test struct {
 	inspection *value.Object
 	details    *value.Object // errorDetails
 	caught     *failure
-	quiet      bool
 }
 
 // TestState does one state's work as an execution would, without waiting. An error is a *TestRefused, or a broken request.

@@ -180,7 +180,8 @@ func TestSchemaRefusesWhatDecodeRefuses(t *testing.T) {
 }
 
 func TestSchemaIsStable(t *testing.T) {
-	if string(pipeline.Schema()) != string(pipeline.Schema()) {
+	first, second := string(pipeline.Schema()), string(pipeline.Schema())
+	if first != second {
 		t.Error("Schema differs from call to call")
 	}
 }

@@ -63,8 +63,8 @@ func (s *Screen) Log(step, line string) {
 		s.above(s.paint(dim, step+" | ") + line)
 		return
 	}
-	t := append(s.tails[step], line)
-	s.tails[step] = t[max(0, len(t)-s.cfg.Tail):]
+	s.tails[step] = append(s.tails[step], line)
+	s.tails[step] = s.tails[step][max(0, len(s.tails[step])-s.cfg.Tail):]
 }
 
 // Say prints a line of our own above the block.

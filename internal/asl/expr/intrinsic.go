@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -150,7 +151,8 @@ func (p *pathParser) intrinsicString() (string, error) {
 // Eval evaluates the call. What fails is an *Error; its cause names the outermost call, as Step Functions does.
 func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	v, err := f.eval(s)
-	if e, ok := err.(*Error); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return nil, &Error{Name: e.Name, Cause: "The function '" + f.text + "' had the following error: " + e.Cause}
 	}
 	return v, err
@@ -194,7 +196,8 @@ func (f *Intrinsic) arg(s *Scope, i int) (any, error) {
 // second $, and the state's input whatever the root was.
 func (a *intrinsicArg) resolve(s *Scope) (any, error) {
 	v, err := a.path.Resolve(s)
-	if _, missing := err.(*NoResultsError); !missing {
+	var missing *NoResultsError
+	if !errors.As(err, &missing) {
 		return v, err
 	}
 	text := a.path.text

@@ -125,9 +125,9 @@ const (
 )
 
 var (
-	errSteps  = errors.New("Expression evaluation timeout: the expression takes too many steps") //nolint:staticcheck // shown as is
-	errTime   = errors.New("Expression evaluation timeout: the expression takes too long")       //nolint:staticcheck // shown as is
-	errMemory = errors.New("Expression evaluation memory limit exceeded")                        //nolint:staticcheck // Step Functions' words
+	errSteps  = errors.New("Expression evaluation timeout: the expression takes too many steps")
+	errTime   = errors.New("Expression evaluation timeout: the expression takes too long")
+	errMemory = errors.New("Expression evaluation memory limit exceeded")
 )
 
 // evaluation is the context of one evaluation. The library asks Err before every step, which is where bounds are kept.

@@ -247,7 +247,7 @@ func TestJSONataLongChains(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if _, err := j.Eval(scope(t, `{}`), "Output"); err != nil && len(err.Error()) == 0 {
+		if _, err := j.Eval(scope(t, `{}`), "Output"); err != nil && err.Error() == "" {
 			t.Errorf("%.20q: an error without a text", src)
 		}
 	}

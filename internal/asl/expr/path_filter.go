@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 
@@ -61,7 +62,8 @@ func (o *operand) follow(e *pathEval, from any) (any, bool, error) {
 		err = inner.run(from, o.path.steps)
 		e.budget, v = inner.budget, inner.out
 	}
-	if _, missing := err.(*NoResultsError); missing {
+	var missing *NoResultsError
+	if errors.As(err, &missing) {
 		return nil, false, nil
 	}
 	return v, err == nil, err

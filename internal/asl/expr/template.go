@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -222,8 +223,8 @@ func (n *node) eval(s *Scope) (any, error) {
 // evalQuery evaluates one field. An index past the end of an array gives null here, and only here (seen on AWS).
 func (n *node) evalQuery(s *Scope) (any, error) {
 	v, err := n.query.Eval(s)
-	missing, ok := err.(*NoResultsError)
-	if !ok {
+	var missing *NoResultsError
+	if !errors.As(err, &missing) {
 		return v, err
 	}
 	if missing.pastEnd {
