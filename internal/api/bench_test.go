@@ -23,7 +23,7 @@ func BenchmarkStartExecution(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			req, _ := http.NewRequest("POST", srv.URL, bytes.NewReader(body))
+			req, _ := http.NewRequest(http.MethodPost, srv.URL, bytes.NewReader(body))
 			req.Header.Set("X-Amz-Target", "AWSStepFunctions.StartExecution")
 			resp, err := client.Do(req)
 			if err != nil {

@@ -153,9 +153,9 @@ var errNotSupported = refusal("StateMachineTypeNotSupported", "This operation is
 
 // billing is what AWS would have counted: time in steps of 100 ms, and memory in steps of 64 MB.
 func billing(d time.Duration) *value.Object {
-	const step = 100 * time.Millisecond
-	steps := max(1, (d+step-1)/step)
-	return value.Obj("billedMemoryUsedInMB", value.Int(64), "billedDurationInMilliseconds", value.Int((steps * step).Milliseconds()))
+	const step = 100 // milliseconds
+	steps := max(1, (d.Milliseconds()+step-1)/step)
+	return value.Obj("billedMemoryUsedInMB", value.Int(64), "billedDurationInMilliseconds", value.Int(steps*step))
 }
 
 // payloads adds what an execution took and gave.

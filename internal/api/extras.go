@@ -64,7 +64,7 @@ func (s *Server) basic(r *http.Request) bool {
 }
 
 // healthz says that the process answers; an orchestrator restarts it when it does not.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
 // readyz asks the store for something: a server that cannot read its disk is not ready.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
@@ -72,7 +72,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	io.WriteString(w, "ok\n")
+	fmt.Fprintln(w, "ok")
 }
 
 // info lets a client tell this server from AWS, and see its release.
@@ -82,7 +82,7 @@ func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(v) // the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(v) // the client is gone when this fails
 }
 
 // failExtra answers an error outside of the Step Functions API: a status and one line.

@@ -153,7 +153,7 @@ func (p *player) params(i int, st step) map[string]any {
 	out := map[string]any{}
 	for k, v := range st.Params {
 		if text, ok := v.(string); ok {
-			if m := execution.FindStringSubmatch(text); m != nil && p.names[m[1]] != "" {
+			if m := execution.FindStringSubmatch(text); len(m) > 1 && p.names[m[1]] != "" {
 				v = p.names[m[1]]
 			}
 		}
@@ -211,7 +211,7 @@ func callAPI(t testing.TB, url, action string, params any) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, _ := http.NewRequest("POST", url, strings.NewReader(string(body)))
+	req, _ := http.NewRequest(http.MethodPost, url, strings.NewReader(string(body)))
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
 	resp, err := http.DefaultClient.Do(req)

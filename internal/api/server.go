@@ -105,7 +105,7 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	a, err := s.accept(c, r)
 	var out *value.Object
 	if err == nil {
-		out, err = s.perform(c, a, r.Context())
+		out, err = s.perform(r.Context(), c, a)
 	}
 	code := ""
 	if err != nil {
@@ -134,7 +134,7 @@ func (s *Server) accept(c *call, r *http.Request) (*action, error) {
 }
 
 // perform checks the input by its shape before the action sees it, so that actions may read members without asking.
-func (s *Server) perform(c *call, a *action, ctx context.Context) (*value.Object, error) {
+func (s *Server) perform(ctx context.Context, c *call, a *action) (*value.Object, error) {
 	in, err := parseBody(c.body)
 	if err != nil {
 		return nil, err

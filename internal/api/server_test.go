@@ -19,7 +19,7 @@ import (
 // post sends a raw request and gives status, headers and body.
 func post(t testing.TB, url, action, body string, header map[string]string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequest("POST", url, strings.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 			if body != want {
 				t.Errorf("got  %s\nwant %s", body, want)
 			}
-			if resp.StatusCode != 400 || resp.Header.Get("X-Amzn-Errortype") != c.code || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
+			if resp.StatusCode != http.StatusBadRequest || resp.Header.Get("X-Amzn-Errortype") != c.code || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
 				t.Errorf("status %d, headers %v", resp.StatusCode, resp.Header)
 			}
 		})
@@ -149,7 +149,7 @@ func TestCheckListen(t *testing.T) {
 
 func get(t testing.TB, url string, change func(*http.Request)) (int, string) {
 	t.Helper()
-	req, err := http.NewRequest("GET", url, nil)
+	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func FuzzBodies(f *testing.F) {
 		if action == "GetActivityTask" {
 			return // waits
 		}
-		req := httptest.NewRequest("POST", "http://127.0.0.1/", strings.NewReader(body))
+		req := httptest.NewRequest(http.MethodPost, "http://127.0.0.1/", strings.NewReader(body))
 		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
 		w := httptest.NewRecorder()
 		srv.Config.Handler.ServeHTTP(w, req)

@@ -98,7 +98,7 @@ func (c *call) header(status int) {
 	h["X-Amzn-Requestid"] = []string{requestID()}
 	h["Content-Length"] = []string{strconv.Itoa(len(c.out))}
 	c.w.WriteHeader(status)
-	c.w.Write(c.out) // the client is gone when this fails
+	_, _ = c.w.Write(c.out) // the client is gone when this fails
 }
 
 func (c *call) answer(out *value.Object) {

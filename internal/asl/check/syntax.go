@@ -40,7 +40,7 @@ func (s *syntax) source() string {
 	if len(shown) > sourceShown {
 		shown, cut = shown[:sourceShown], fmt.Sprintf("[truncated %d chars]", len(shown)-sourceShown)
 	}
-	return fmt.Sprintf("[Source: (String)\"%s\"%s; line: %d, column: %d]", shown, cut, line, column)
+	return "[Source: (String)\"" + shown + "\"" + cut + fmt.Sprintf("; line: %d, column: %d]", line, column)
 }
 
 func (s *syntax) fail(message string) { s.message = message }

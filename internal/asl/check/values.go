@@ -18,7 +18,8 @@ func indexed(name string, i int) string { return name + "[" + strconv.Itoa(i) + 
 // badSyntax tells a text that cannot be compiled from one that only fails when it is evaluated.
 func badSyntax(err error) (*expr.SyntaxError, bool) {
 	var s *expr.SyntaxError
-	return s, errors.As(err, &s)
+	bad := errors.As(err, &s)
+	return s, bad
 }
 
 // path compiles a string as a JSONPath; nil, with the problem reported, when it is none.
