@@ -65,7 +65,7 @@ tools: $(TOOLS)/.built
 $(TOOLS)/.built: tools/go.mod tools/go.sum $(wildcard tools/suites/*.go)
 	@mkdir -p $(TOOLS)/bin
 	@echo "building golangci-lint, govulncheck and cyclonedx-gomod into $(TOOLS)/bin (minutes, once)"
-	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install tool ./suites
+	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install -trimpath tool ./suites
 	@touch $@
 
 .PHONY: clean
