@@ -48,7 +48,7 @@ func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) e
 	if bytes.Compare(from, prefix) > 0 {
 		o.LowerBound = from
 	}
-	if bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
+	if o.UpperBound != nil && bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
 		return nil
 	}
 	it, err := s.db.NewIter(o)
@@ -76,8 +76,11 @@ func (s *Store) Find(arn string) (ID, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find %s: %w", arn, err)
 	}
-	id := ID(binary.BigEndian.Uint64(v))
-	return id, closer.Close()
+	defer closer.Close()
+	if len(v) != 8 {
+		return 0, fmt.Errorf("find %s: the name's record is damaged", arn)
+	}
+	return ID(binary.BigEndian.Uint64(v)), nil
 }
 
 // Load reads a run; ErrNoRun when there is none.

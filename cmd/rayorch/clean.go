@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+type cleanOptions struct {
+	olderThan time.Duration
+	yes       bool
+	ray       rayOptions
+}
+
+func (a *app) cleanCommand() *cobra.Command {
+	var o cleanOptions
+	c := &cobra.Command{
+		Use:   "clean [EXECUTION]...",
+		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records",
+		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
+			"it: the run's directory on the storage (checkpoints), the files of plain jobs, and Ray's records of its jobs with\n" +
+			"their logs there. Histories and the logs that rayorch keeps stay. Runs that are open are never touched.",
+		Example: "  rayorch clean --older-than 720h",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 && o.olderThan == 0 {
+				return usage(c, errors.New("name executions, or say --older-than"))
+			}
+			return a.clean(c.Context(), args, o)
+		},
+	}
+	c.Flags().DurationVar(&o.olderThan, "older-than", 0, "every run that ended longer ago than this, such as 720h")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "remove without asking")
+	o.ray.flags(c)
+	return c
+}
+
+// leftover is what one run left.
+type leftover struct {
+	ARN   string   `json:"arn"`
+	Dirs  []string `json:"directories"`
+	Jobs  []rayJob `json:"rayJobs"`
+	Bytes int64    `json:"bytes"`
+}
+
+type rayJob struct {
+	SubmissionID string `json:"submissionId"`
+	Address      string `json:"address"`
+}
+
+func (a *app) clean(ctx context.Context, names []string, o cleanOptions) (err error) {
+	s, err := a.attach(ctx, ownerOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	arns, err := s.finished(ctx, names, o.olderThan)
+	if err != nil {
+		return err
+	}
+	var all []leftover
+	for _, arn := range arns {
+		l, err := s.leftoverOf(ctx, arn)
+		if err != nil {
+			return err
+		}
+		if len(l.Dirs)+len(l.Jobs) > 0 {
+			all = append(all, l)
+		}
+	}
+	if ok, err := a.confirm(all, o.yes); !ok || err != nil {
+		return err
+	}
+	return a.remove(ctx, all, o.ray)
+}
+
+// finished are the executions to clean: an open one that was named is an error.
+func (s *session) finished(ctx context.Context, names []string, olderThan time.Duration) ([]string, error) {
+	var arns []string
+	for _, name := range names {
+		arn, err := s.findExecution(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		sum, err := s.summary(ctx, arn)
+		if err != nil {
+			return nil, err
+		}
+		if sum.Stopped == nil {
+			return nil, fail(exitError, "stop it first by rayorch stop", "the execution %s is still running", sum.Name)
+		}
+		arns = append(arns, arn)
+	}
+	if olderThan == 0 {
+		return arns, nil
+	}
+	rows, err := s.listed(ctx, "", "", 0, false)
+	for _, r := range rows {
+		if r.Stopped != nil && time.Since(*r.Stopped) > olderThan {
+			arns = append(arns, r.ARN)
+		}
+	}
+	return arns, err
+}
+
+// leftoverOf finds what a run left by what its history says that it started.
+func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
+	l := leftover{ARN: arn}
+	v := progress.New()
+	dirs := map[string]bool{}
+	err := s.events(ctx, arn, func(e *types.HistoryEvent) error {
+		v.Add(e)
+		if d := e.TaskScheduledEventDetails; d != nil {
+			dirs[runStorage(aws.ToString(d.Parameters), arn)] = true
+		}
+		return nil
+	})
+	for _, st := range v.Steps {
+		if st.Job.SubmissionID != "" {
+			l.Jobs = append(l.Jobs, rayJob{st.Job.SubmissionID, st.Job.Address})
+		}
+		if st.Job.ID != "" && s.dir != "" {
+			dirs[filepath.Join(s.dir, "jobs", filepath.Base(st.Job.ID))] = true
+		}
+	}
+	for dir := range dirs {
+		if size, ok := sizeOf(dir); ok {
+			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
+		}
+	}
+	return l, err
+}
+
+// runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
+// name is taken for it.
+func runStorage(parameters, arn string) string {
+	var p struct {
+		RuntimeEnv struct {
+			EnvVars map[string]string `json:"env_vars"`
+		}
+		Environment map[string]string
+	}
+	if json.Unmarshal([]byte(parameters), &p) != nil {
+		return ""
+	}
+	dir := p.Environment["RAYORCH_STORAGE"]
+	if dir == "" {
+		dir = p.RuntimeEnv.EnvVars["RAYORCH_STORAGE"]
+	}
+	if !filepath.IsAbs(dir) || filepath.Base(dir) != nameOf(arn) {
+		return ""
+	}
+	return dir
+}
+
+func sizeOf(dir string) (size int64, ok bool) {
+	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
+		return 0, false
+	}
+	_ = filepath.Walk(dir, func(_ string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return nil
+	})
+	return size, true
+}
+
+// confirm shows what would go, and asks. Without a terminal to ask at, only --yes removes anything.
+func (a *app) confirm(all []leftover, yes bool) (bool, error) {
+	if a.json() {
+		if err := a.print(all); err != nil {
+			return false, err
+		}
+	} else {
+		a.showLeftovers(all)
+	}
+	if len(all) == 0 || yes {
+		return len(all) > 0, nil
+	}
+	if _, tty := terminalOf(a.in); !tty {
+		fmt.Fprintln(a.err, "nothing was removed: --yes removes it")
+		return false, nil
+	}
+	fmt.Fprint(a.err, "remove this? [y/N] ")
+	answer, _ := bufio.NewReader(a.in).ReadString('\n')
+	return strings.EqualFold(strings.TrimSpace(answer), "y"), nil
+}
+
+func (a *app) showLeftovers(all []leftover) {
+	if len(all) == 0 {
+		fmt.Fprintln(a.out, "nothing to clean")
+	}
+	for _, l := range all {
+		fmt.Fprintf(a.out, "%s: %.1f MB\n", nameOf(l.ARN), float64(l.Bytes)/1e6)
+		for _, d := range l.Dirs {
+			fmt.Fprintf(a.out, "  %s\n", d)
+		}
+		for _, j := range l.Jobs {
+			fmt.Fprintf(a.out, "  ray job %s at %s\n", j.SubmissionID, j.Address)
+		}
+	}
+}
+
+func (a *app) remove(ctx context.Context, all []leftover, o rayOptions) error {
+	var errs []error
+	resolver, err := a.resolver(o, false, a.say)
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		for _, d := range l.Dirs {
+			errs = append(errs, os.RemoveAll(d))
+		}
+		for _, j := range l.Jobs {
+			errs = append(errs, forgetJob(ctx, resolver, j))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forgetJob deletes Ray's record of a job. A Ray that has gone took its records with it.
+func forgetJob(ctx context.Context, resolver ray.Resolver, j rayJob) error {
+	found, err := resolver.Named(ctx, j.Address, "the job's ray")
+	if ray.KindOf(err) == ray.Unreachable {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	client, err := found.Client()
+	if err != nil {
+		return err
+	}
+	if err := client.Delete(ctx, j.SubmissionID); ray.KindOf(err) != ray.NotFound {
+		return err
+	}
+	return nil
+}
