@@ -14,7 +14,7 @@ import (
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
 	e.counters.add(r, s)
-	if r.mem != nil {
+	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more {
 		return nil
 	}
 	b := e.st.NewBatch()
@@ -39,12 +39,16 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 		gone[id] = true
 		b.DropFrame(r.id, uint64(id))
 	}
+	written := 0
 	for _, id := range s.dirty {
 		if !gone[id] {
 			gone[id] = true // written once is enough
-			b.Frame(r.id, uint64(id), r.state.AppendFrame(nil, id))
+			frame := r.state.AppendFrame(nil, id)
+			written += len(frame)
+			b.Frame(r.id, uint64(id), frame)
 		}
 	}
+	r.weight = max(r.weight, written)
 	b.Head(r.id, r.state.AppendHead(nil))
 	if !r.born {
 		b.Name(r.state.Params().ExecutionARN, r.id)

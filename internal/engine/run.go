@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -31,8 +32,9 @@ type run struct {
 	inboxMu sync.Mutex
 	inbox   []*pending
 
-	refs int           // guarded by hotRuns.mu, as is idle
-	idle *list.Element // its place among the idle ones
+	weight int           // bytes of its frames, about
+	refs   int           // guarded by hotRuns.mu, as is idle
+	idle   *list.Element // its place among the idle ones
 }
 
 // pending is a fact that waits to be applied.
@@ -66,7 +68,11 @@ type hotRuns struct {
 	byID map[store.ID]*run
 	lru  list.List // of idle runs, the latest in front
 	max  int
+	size int // of the idle runs, by weight
 }
+
+// maxIdleBytes bounds the idle runs by what their frames weigh, for those of large Maps.
+const maxIdleBytes = 32 << 20
 
 func (h *hotRuns) get(id store.ID) *run {
 	h.mu.Lock()
@@ -80,11 +86,17 @@ func (h *hotRuns) get(id store.ID) *run {
 		h.byID[id] = r
 	}
 	if r.idle != nil {
-		h.lru.Remove(r.idle)
-		r.idle = nil
+		h.rouse(r)
 	}
 	r.refs++
 	return r
+}
+
+// rouse takes a run from the idle ones.
+func (h *hotRuns) rouse(r *run) {
+	h.lru.Remove(r.idle)
+	h.size -= r.weight
+	r.idle = nil
 }
 
 func (h *hotRuns) put(r *run) {
@@ -98,9 +110,10 @@ func (h *hotRuns) put(r *run) {
 		return
 	}
 	r.idle = h.lru.PushFront(r)
-	if h.lru.Len() > h.max {
-		old := h.lru.Remove(h.lru.Back()).(*run)
-		old.idle = nil
+	h.size += r.weight
+	for h.lru.Len() > h.max || h.size > maxIdleBytes {
+		old := h.lru.Back().Value.(*run)
+		h.rouse(old)
 		delete(h.byID, old.id)
 	}
 }
@@ -239,13 +252,29 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if _, again := p.fact.(interp.Redrive); again {
 		s.reopened = r.state.Head().StopTime
 	}
-	d, err := r.state.Apply(p.fact, e.timeFor(r, p))
+	d, err := applyGuarded(r.state, p.fact, e.timeFor(r, p))
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
 	s.add(d)
 	r.more = d.More
 	return nil
+}
+
+// applyGuarded keeps a mistake of the interpreter from ending all executions: it is this one's error alone.
+func applyGuarded(state *interp.Run, f interp.Fact, now time.Time) (d interp.Decision, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the interpreter panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return state.Apply(f, now)
+}
+
+// empty says that a step has nothing for the disk: its facts came too late.
+func (s *step) empty() bool {
+	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.paid) == 0 &&
+		!s.closed && s.reopened.IsZero()
 }
 
 func (s *step) add(d interp.Decision) {
@@ -297,7 +326,9 @@ func (e *Engine) load(r *run) error {
 
 func (r *run) restore(m *asl.Machine, kept store.Run) error {
 	frames := make([]interp.StoredFrame, len(kept.Frames))
+	r.weight = 0
 	for i, f := range kept.Frames {
+		r.weight += len(f.Data)
 		frames[i] = interp.StoredFrame{ID: interp.FrameID(f.Number), Data: f.Data}
 	}
 	state, err := interp.Load(m, kept.Head, frames)

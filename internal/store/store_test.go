@@ -193,7 +193,7 @@ func TestForgetLeavesNothing(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	fs := vfs.NewMem()
 	closeStore(t, open(t, fs))
-	db, err := pebble.Open("state/db", &pebble.Options{FS: fs, Logger: pebble.DefaultLogger})
+	db, err := pebble.Open("state/db", &pebble.Options{FS: fs, Logger: nil})
 	if err != nil {
 		t.Fatal(err)
 	}
