@@ -1,0 +1,118 @@
+// Package serve_test runs the server and its clients as processes of their own.
+package serve_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/command"
+)
+
+func TestMain(m *testing.M) { m.Run(); command.Clean() }
+
+// serve starts a server on a free port and returns its URL.
+func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url string) {
+	t.Helper()
+	cmd = exec.Command(p.Binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir, cmd.Env = p.Dir, p.Env
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmd, line[strings.Index(line, "http"):len(line)-1]
+}
+
+const hello = `version: 1
+name: hello
+params:
+  seconds: {type: number, default: 0}
+steps:
+  - name: greet
+    job: {shell: "sleep ${{ params.seconds }}; echo hello"}
+`
+
+func TestServerAndItsClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	p := command.New(t, nil)
+	p.Write(t, "pipeline.yaml", hello)
+	server, url := serve(t, p)
+	ok := func(want string, args ...string) string {
+		t.Helper()
+		res := p.Run(t.Context(), t, args...)
+		if res.Code != 0 || !strings.Contains(res.Stdout+res.Stderr, want) {
+			t.Fatalf("%v: want %q: %+v", args, want, res)
+		}
+		return strings.TrimSpace(res.Stdout)
+	}
+	// By the socket and by the address, the same.
+	ok("registered", "register", "--alias", "prod", "--endpoint", url)
+	ok("SUCCEEDED", "run", "--name", "one")
+	arn := ok("execution:hello:two", "start", "hello:prod", "--name", "two", "--endpoint", url)
+	ok("two", "list", "--endpoint", url)
+	ok("SUCCEEDED", "resume", "two", "--endpoint", url)
+	ok("hello", "logs", "two", "--endpoint", url)
+	ok("SUCCEEDED", "describe", arn)
+
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": "rayorch_"} {
+		if got := get(t, url+path); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	// A second owner is refused, and told by whom.
+	second := p.Run(t.Context(), t, "serve", "--listen", "127.0.0.1:0")
+	if second.Code != 1 || !strings.Contains(second.Stderr, fmt.Sprint(server.Process.Pid)) || !strings.Contains(second.Stderr, "--state-dir") {
+		t.Errorf("a second server: %+v", second)
+	}
+	// A job outlives the server, and the next one finds it again.
+	ok("execution:hello:three", "start", "hello", "--param", "seconds=3", "--name", "three")
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Fatalf("the server ends badly on SIGTERM: %v", err)
+	}
+	serve(t, p)
+	ok("SUCCEEDED", "resume", "three")
+	ok("1", "describe", "three")
+}
+
+func TestOffLoopbackIsRefusedWithoutKeys(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	p := command.New(t, nil)
+	res := p.Run(t.Context(), t, "serve", "--listen", "0.0.0.0:0")
+	if res.Code != 2 || !strings.Contains(res.Stderr, "key") {
+		t.Errorf("%+v", res)
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
