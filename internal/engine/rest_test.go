@@ -1,0 +1,66 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+func paused(c *engine.Config) { c.Paused = true }
+
+// A paused engine lets what it finds rest, takes up what is named, once, and runs what is new.
+func TestPausedEngineLetsExecutionsRest(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		<-ctx.Done()
+		return task.Result{}
+	})
+	first, second := start(t, e, "first", oneTask, `{}`), start(t, e, "second", oneTask, `{}`)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	runs := make(chan string, 8)
+	e = open(t, fs, func(_ context.Context, req *task.Request) task.Result {
+		runs <- req.Execution
+		return task.Result{Output: []byte(`1`)}
+	}, paused)
+	if n, err := e.Left(first.ARN); err != nil || n != 1 {
+		t.Errorf("left of a resting execution: %d, %v", n, err)
+	}
+	if x := end(t, e, start(t, e, "new", oneTask, `{}`).ARN); x.Status != engine.Succeeded {
+		t.Errorf("a new execution ended %s", x.Status)
+	}
+	for range 2 {
+		if err := e.Resume(t.Context(), second.ARN); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if x := end(t, e, second.ARN); x.Status != engine.Succeeded {
+		t.Errorf("the resumed execution ended %s", x.Status)
+	}
+	if x, err := e.Describe(first.ARN); err != nil || x.Status != engine.Running {
+		t.Errorf("the execution that nobody named is %s, %v", x.Status, err)
+	}
+	if err := e.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end(t, e, first.ARN)
+	if n, err := e.Left(first.ARN); err != nil || n != 0 {
+		t.Errorf("left of an ended execution: %d, %v", n, err)
+	}
+	close(runs)
+	var got []string
+	for arn := range runs {
+		got = append(got, arn[len(arn)-5:])
+	}
+	if len(got) != 3 {
+		t.Errorf("the runner was called for %v, want each execution once", got)
+	}
+	if err := e.Resume(t.Context(), "arn:aws:states:us-east-1:123456789012:execution:m:none"); err == nil {
+		t.Error("resuming an unknown execution is no error")
+	}
+}
