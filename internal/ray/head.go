@@ -103,8 +103,20 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	h.progress("starting ray " + python.RayVersion + " (" + python.Path + ")")
-	return h.launch(ctx, python)
+	for try := 1; ; try++ {
+		state, err := h.launch(ctx, python)
+		if err == nil || try == startTries || !errors.Is(err, errEnded) {
+			return state, err
+		}
+		h.progress("trying again: " + err.Error())
+	}
 }
+
+// startTries is for a port that somebody took first, and for a busy machine: Ray itself gives up when its node is not up
+// after 30 s, and has no setting for that.
+const startTries = 3
+
+var errEnded = errors.New("ray ended as it started")
 
 func (h *Head) progress(line string) {
 	if h.Progress != nil {
@@ -269,7 +281,7 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 		}
 		select {
 		case err := <-exited:
-			return fmt.Errorf("ray ended as it started: %s (%w); all it said is in %s", h.lastOutput(), err, h.OutputPath())
+			return fmt.Errorf("%w: %s (%v); all it said is in %s", errEnded, h.lastOutput(), err, h.OutputPath()) //nolint:errorlint // an exit status
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %s; all it said is in %s", context.Cause(ctx), h.lastOutput(), h.OutputPath())
 		case <-time.After(100 * time.Millisecond):

@@ -2,6 +2,7 @@ package ray_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,5 +90,26 @@ func TestHeadWithoutPython(t *testing.T) {
 				t.Errorf("left behind: %+v, %v", state, err)
 			}
 		})
+	}
+}
+
+// TestHeadThatEnds starts what is no Ray: it is tried again, and all that was made for it is gone afterwards.
+func TestHeadThatEnds(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "python", "#!/bin/sh\ncase \"$*\" in *importlib*) echo 2.60.0;; *) echo started >> "+dir+"/starts; echo the port is taken; exit 1;; esac\n")
+	python := filepath.Join(dir, "python")
+	if err := os.Chmod(python, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	getenv := func(name string) string { return map[string]string{"RAYORCH_PYTHON": python}[name] }
+	head := &ray.Head{Dir: filepath.Join(dir, "ray"), Python: ray.PythonFinder{Getenv: getenv}}
+	if _, err := head.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "the port is taken") {
+		t.Errorf("got %v", err)
+	}
+	if starts, err := os.ReadFile(filepath.Join(dir, "starts")); err != nil || strings.Count(string(starts), "started") != 3 {
+		t.Errorf("it was started %q, %v", starts, err)
+	}
+	if state, err := head.Status(t.Context()); err != nil || state.Mark != "" {
+		t.Errorf("left behind: %+v, %v", state, err)
 	}
 }

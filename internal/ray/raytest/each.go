@@ -80,12 +80,9 @@ func Real(t testing.TB, token bool) ray.Found {
 }
 
 func newHead(t testing.TB, token bool) *ray.Head {
-	var err error
-	if shared.dir == "" {
-		if shared.dir, err = os.MkdirTemp("", "rayorch-raytest-"); err != nil { //nolint:usetesting // outlives the test
-			t.Fatal(err)
-		}
-		shared.heads = map[bool]*ray.Head{}
+	t.Helper()
+	if err := share(); err != nil {
+		t.Fatal(err)
 	}
 	head := &ray.Head{
 		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
@@ -93,6 +90,15 @@ func newHead(t testing.TB, token bool) *ray.Head {
 	}
 	shared.heads[token] = head
 	return head
+}
+
+// share makes the directory of the shared ones, which outlives the test that comes first.
+func share() (err error) {
+	if shared.dir == "" {
+		shared.heads = map[bool]*ray.Head{}
+		shared.dir, err = os.MkdirTemp("", "rayorch-raytest-")
+	}
+	return err
 }
 
 // Python finds the Python that tests run the real Ray with.
