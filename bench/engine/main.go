@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -27,6 +28,8 @@ func main() {
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	only := flag.String("only", "", "run just the workload of this name")
 	wait := flag.Int("waiting", 0, "instead: open so many executions that wait, and restart")
+	endpoint := flag.String("endpoint", "", "measure the server at this URL instead of an engine within")
+	pid := flag.Int("pid", 0, "process of that server, to read its memory")
 	maps := flag.Bool("maps", false, "instead: run Maps of growing size")
 	flag.Parse()
 	if err := within(*dir, func(dir string) error {
@@ -36,7 +39,11 @@ func main() {
 		case *maps:
 			return mapped(dir)
 		}
-		return bench(time.Duration(*seconds)*time.Second, dir, *profile, *only)
+		t, end, err := aim(dir, *endpoint, *pid)
+		if err != nil {
+			return err
+		}
+		return errors.Join(bench(time.Duration(*seconds)*time.Second, t, *profile, *only), end())
 	}); err != nil {
 		log.Fatal(err)
 	}
@@ -71,12 +78,7 @@ var workloads = []workload{
 	{"chain of 50, 32 clients", 32, 50, 0},
 }
 
-func bench(d time.Duration, dir, profile, only string) error {
-	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
-	if err != nil {
-		return err
-	}
-	defer e.Close()
+func bench(d time.Duration, t target, profile, only string) error {
 	if profile != "" {
 		f, err := os.Create(profile)
 		if err != nil {
@@ -90,8 +92,11 @@ func bench(d time.Duration, dir, profile, only string) error {
 	}
 	fmt.Printf("%-26s %10s %12s %9s %9s %9s %9s\n", "workload", "runs/s", "transit./s", "p50 ms", "p99 ms", "max ms", "RSS MB")
 	for _, w := range workloads {
-		if only == "" || only == w.name {
-			w.run(e, d)
+		if only != "" && only != w.name {
+			continue
+		}
+		if err := w.run(t, d); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -108,55 +113,102 @@ func chain(steps int) []byte {
 	return b.Bytes()
 }
 
-func (w workload) run(e *engine.Engine, d time.Duration) {
+func (w workload) run(t target, d time.Duration) error {
 	runtime.GC()
+	executes := make([]func() error, w.clients)
+	for c := range executes {
+		var err error
+		if executes[c], err = t.client(w.steps); err != nil {
+			return err
+		}
+	}
 	begin := time.Now()
 	took := make([][]time.Duration, w.clients)
+	errs := make([]error, w.clients)
 	var wg sync.WaitGroup
 	for c := range took {
-		wg.Go(func() { took[c] = w.client(e, begin, begin.Add(d), c) })
+		wg.Go(func() { took[c], errs[c] = w.client(executes[c], begin, begin.Add(d), c) })
 	}
 	wg.Wait()
 	all := slices.Concat(took...)
+	if err := errors.Join(errs...); err != nil || len(all) == 0 {
+		return fmt.Errorf("%s: %d executions: %w", w.name, len(all), err)
+	}
 	slices.Sort(all)
 	per := float64(len(all)) / time.Since(begin).Seconds()
 	ms := func(q float64) float64 { return all[int(q*float64(len(all)-1))].Seconds() * 1000 }
 	fmt.Printf("%-26s %10.0f %12.0f %9.2f %9.2f %9.2f %9d\n", w.name, per, per*float64(w.steps),
-		ms(0.5), ms(0.99), ms(1), resident())
+		ms(0.5), ms(0.99), ms(1), t.resident())
+	return nil
 }
 
 // client runs executions one after another until the end; with a rate it keeps its place in the beat, so that a slow
 // one is counted with those that waited behind it.
-func (w workload) client(e *engine.Engine, begin, end time.Time, c int) (took []time.Duration) {
-	req := engine.StartRequest{
-		MachineARN: fmt.Sprintf("arn:aws:states:us-east-1:123456789012:stateMachine:chain%d", w.steps),
-		Definition: chain(w.steps), Input: []byte(`{"greeting":"hello"}`),
-	}
+func (w workload) client(execute func() error, begin, end time.Time, c int) (took []time.Duration, err error) {
 	for i := 0; time.Now().Before(end); i++ {
 		due := time.Now()
 		if w.rate > 0 {
 			due = begin.Add(time.Duration(i*w.clients+c) * time.Second / time.Duration(w.rate))
 			time.Sleep(time.Until(due))
 		}
-		x, err := e.Start(context.Background(), req)
-		if err != nil {
-			log.Fatal(err)
-		}
-		for after := x.LastEventID; !x.Closed(); {
-			r, err := e.Watch(context.Background(), x.ARN, after)
-			if err != nil {
-				log.Fatal(err)
-			}
-			x.Status, after = r.Status, r.LastEventID
+		if err := execute(); err != nil {
+			return took, err
 		}
 		took = append(took, time.Since(due))
 	}
-	return took
+	return took, nil
+}
+
+// target is what is measured: client makes what one client does for one execution.
+type target struct {
+	client   func(steps int) (func() error, error)
+	resident func() int
+}
+
+// aim opens an engine within this process, or speaks to a server.
+func aim(dir, endpoint string, pid int) (target, func() error, error) {
+	if endpoint != "" {
+		return target{
+			client: func(steps int) (func() error, error) {
+				c := newCaller(endpoint)
+				arn, err := c.machine(steps)
+				return func() error { return c.execute(arn) }, err
+			},
+			resident: func() int { return residentOf(fmt.Sprint(pid)) },
+		}, func() error { return nil }, nil
+	}
+	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
+	if err != nil {
+		return target{}, nil, err
+	}
+	return target{
+		client: func(steps int) (func() error, error) {
+			r := engine.StartRequest{
+				MachineARN: fmt.Sprintf("arn:aws:states:us-east-1:123456789012:stateMachine:chain%d", steps),
+				Definition: chain(steps), Input: []byte(`{"greeting":"hello"}`),
+			}
+			return func() error { return executeIn(e, r) }, nil
+		},
+		resident: resident,
+	}, e.Close, nil
+}
+
+// executeIn runs one execution in this process's engine.
+func executeIn(e *engine.Engine, r engine.StartRequest) error {
+	x, err := e.Start(context.Background(), r)
+	for after := x.LastEventID; err == nil && !x.Closed(); {
+		var r engine.WatchResult
+		r, err = e.Watch(context.Background(), x.ARN, after)
+		x.Status, after = r.Status, r.LastEventID
+	}
+	return err
 }
 
 // resident is this process's resident memory in MB.
-func resident() int {
-	text, err := os.ReadFile("/proc/self/status")
+func resident() int { return residentOf("self") }
+
+func residentOf(pid string) int {
+	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0
 	}
