@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,8 +55,7 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 		r.Name, _ = name.(string)
 	}
 	if r.Name == "" {
-		sum := sha256.Sum256([]byte(req.Execution + "\x00" + req.ID))
-		r.Name = formatUUID([16]byte(sum[:16]))
+		r.Name = requestID(req.Execution + "\x00" + req.ID)
 	}
 	switch in, _ := args.Get("Input"); in := in.(type) {
 	case nil:
@@ -139,17 +140,43 @@ func nestedFailure(err error) task.Result {
 	var unknown *UnknownMachineError
 	switch {
 	case errors.As(err, &exists):
-		return task.Fail("StepFunctions.ExecutionAlreadyExistsException", "Execution Already Exists: '"+exists.ARN+"'")
+		return refused("ExecutionAlreadyExists", "Execution Already Exists: '"+exists.ARN+"'", exists.ARN)
 	case errors.As(err, &unknown):
-		return task.Fail("StepFunctions.StateMachineDoesNotExistException", "State Machine Does Not Exist: '"+unknown.ARN+"'")
+		return refused("StateMachineDoesNotExist", "State Machine Does Not Exist: '"+unknown.ARN+"'", unknown.ARN)
 	}
 	return task.Fail("StepFunctions.StepFunctionsException", err.Error())
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
+// startedOutput is StartExecution's answer as the integration gives it: with what the call itself looked like, which
+// definitions read (SdkHttpMetadata.HttpStatusCode). There was no call here; it is what the API would have answered.
 func startedOutput(x *Execution) *value.Object {
-	return value.Obj("ExecutionArn", x.ARN, "StartDate", stamp(x.Started))
+	id := requestID(x.ARN)
+	length := strconv.Itoa(len(fmt.Sprintf(`{"executionArn":%q,"startDate":%.3f}`, x.ARN, float64(x.Started.UnixMilli())/1000)))
+	headers, all := value.NewObject(5), value.NewObject(5)
+	for _, h := range [][2]string{
+		{"x-amzn-RequestId", id}, {"connection", "keep-alive"}, {"Content-Length", length},
+		{"Date", x.Started.UTC().Format(http.TimeFormat)}, {"Content-Type", "application/x-amz-json-1.0"},
+	} {
+		headers.Set(h[0], h[1])
+		all.Set(h[0], []any{h[1]})
+	}
+	return value.Obj("ExecutionArn", x.ARN,
+		"SdkHttpMetadata", value.Obj("AllHttpHeaders", all, "HttpHeaders", headers, "HttpStatusCode", value.Int(http.StatusOK)),
+		"SdkResponseMetadata", value.Obj("RequestId", id), "StartDate", stamp(x.Started))
+}
+
+// requestID is the same again when a task is taken up again.
+func requestID(of string) string {
+	sum := sha256.Sum256([]byte(of))
+	return formatUUID([16]byte(sum[:16]))
+}
+
+// refused is how the integration tells of an answer that is an error.
+func refused(code, message, of string) task.Result {
+	return task.Fail("StepFunctions."+code+"Exception", fmt.Sprintf(
+		"%s (Service: AWSStepFunctions; Status Code: 400; Error Code: %s; Request ID: %s; Proxy: null)", message, code, requestID(of)))
 }
 
 // describedOutput is what .sync gives: payloads as texts, and with :2 as JSON.

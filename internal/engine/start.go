@@ -35,12 +35,16 @@ func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
 		return Execution{}, err
 	}
 	defer e.leave()
+	named := r.Name != ""
 	r = r.withDefaults()
-	if r.Type == Express {
+	switch {
+	case r.Type == Express:
 		x, _, err := e.startExpress(e.birthOf(r))
 		return x, err
+	case named:
+		return e.start(ctx, e.birthOf(r))
 	}
-	return e.start(ctx, e.birthOf(r))
+	return e.create(e.birthOf(r)) // a new UUID is nobody's name
 }
 
 func (r StartRequest) withDefaults() StartRequest {
@@ -82,6 +86,11 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 	if !errors.Is(err, store.ErrNoRun) {
 		return Execution{}, err
 	}
+	return e.create(b)
+}
+
+// create makes a run whose name is free.
+func (e *Engine) create(b birth) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
 	}
