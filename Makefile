@@ -11,7 +11,7 @@ KILLS ?= 50
 DEMO_ARGS ?=
 
 # Tests and demo find python, ray, aws and the validators here first.
-ENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/$(NODE_TOOLS)/node_modules/.bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
+ENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/$(NODE_TOOLS)/node_modules/.bin:$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)" RAYORCH_PYTHON="$(CURDIR)/$(VENV)/bin/python"
 
 .PHONY: build
 build: ## build bin/rayorch (the default)
