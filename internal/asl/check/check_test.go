@@ -135,6 +135,17 @@ func TestDefinition(t *testing.T) {
 			want: []string{schema + "/States/X/Branches[0]: Field 'QueryLanguage' is not supported"}},
 		{name: "a bad path", text: one(`{"Type":"Pass","InputPath":"a.b","Parameters":{"a.$":"$.["},"End":true}`), want: []string{
 			schema + "/States/X/InputPath: Value must be a valid JSONPath.", schema + "/States/X/Parameters: " + dollar}},
+		{name: "a field and a path for it", text: one(`{"Type":"Pass","Parameters":{"b":{"a":1,"a.$":"$.x"}},"End":true}`),
+			want: []string{schema + "/States/X/Parameters/b: The fields 'a' and 'a.$' stand for the same field"}},
+		{name: "both names in JSONata", text: one(`{"Type":"Pass","QueryLanguage":"JSONata","Output":{"a":1,"a.$":"$.x"},"End":true}`)},
+		{name: "a result into a variable", text: one(`{"Type":"Pass","ResultPath":"$a.b","End":true}`),
+			want: []string{schema + "/States/X/ResultPath: Value is not a Reference Path: A variable cannot be changed"}},
+		{name: "a filter by a bare word", text: one(`{"Type":"Pass","Parameters":{"a.$":"$[?(@.code==es)].text"},"End":true}`)},
+		{name: "expressions with half their marks", text: `{"QueryLanguage":"JSONata","StartAt":"E","States":{"E":{"Type":"Pass","Output":
+			{"v":"{% 1 %","w":[" {% 1 %}"],"x":" {% 1 %} ","y":"{%}"},"End":true}}}`, want: []string{
+			"INVALID_JSONATA_EXPRESSION /States/E/Output/v: A JSONata expression must start with '{%' and end with '%}'",
+			"INVALID_JSONATA_EXPRESSION /States/E/Output/w[0]: A JSONata expression must start with '{%' and end with '%}'",
+			"INVALID_JSONATA_EXPRESSION /States/E/Output/y: A JSONata expression must start with '{%' and end with '%}'"}},
 		{name: "a result path of many places", text: one(`{"Type":"Pass","ResultPath":"$.a[*]","End":true}`),
 			want: []string{schema + "/States/X/ResultPath: Value is not a Reference Path"}},
 		{name: "reserved and odd variables", text: one(`{"Type":"Pass","Assign":{"states":1,"a-b":1,"ok.$":"$"},"End":true}`), want: []string{

@@ -65,11 +65,15 @@ func resultPath(a at, v any) {
 	if v == nil {
 		return
 	}
-	if text, ok := v.(string); ok && strings.HasPrefix(text, "$$") {
+	text, _ := v.(string)
+	switch {
+	case strings.HasPrefix(text, "$$"):
 		a.schema(notReference + ": The Context Object cannot be changed")
-		return
+	case len(text) > 1 && text[0] == '$' && text[1] != '.' && text[1] != '[':
+		a.schema(notReference + ": A variable cannot be changed")
+	default:
+		referencePath(a, v)
 	}
-	referencePath(a, v)
 }
 
 func pathOrIntrinsic(a at, v any) {
@@ -100,6 +104,9 @@ func template(a at, v any) {
 	case *value.Object:
 		for i := range v.Len() {
 			if k, item := v.At(i); strings.HasSuffix(k, ".$") {
+				if name := strings.TrimSuffix(k, ".$"); v.Has(name) {
+					a.schema("The fields '%s' and '%s' stand for the same field", name, k)
+				}
 				dollarField(a, k, item)
 			} else {
 				template(a.field(k), item)
@@ -142,8 +149,11 @@ func typeName(v any) string {
 func jsonataTemplate(a at, v any) {
 	switch v := v.(type) {
 	case string:
-		if isExpression(v) {
+		switch {
+		case isExpression(v):
 			a.c.jsonata(a.loc, v)
+		case strings.HasPrefix(v, "{%"), strings.HasSuffix(v, "%}"): // with space around both it is a plain string
+			a.c.add(codeBadJSONata, a.loc, "A JSONata expression must start with '{%' and end with '%}'")
 		}
 	case []any:
 		for i, item := range v {

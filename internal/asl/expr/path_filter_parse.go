@@ -2,6 +2,7 @@ package expr
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -107,11 +108,29 @@ func (p *pathParser) comparison(depth int) (filter, error) {
 		return filterExists{left}, nil
 	}
 	p.space()
+	if word, ok := p.bareWord(op); ok {
+		return &filterCmp{op, left, word}, nil
+	}
 	right, err := p.operand(depth)
 	if err != nil {
 		return nil, err
 	}
 	return &filterCmp{op, left, right}, nil
+}
+
+// bareWord reads a string without quotes, as in @.Key==Name or @.Name==/a/path. Jayway has none, but Step Functions takes
+// them, and people write them; in place of a pattern too, which only =~ is followed by.
+func (p *pathParser) bareWord(op string) (*operand, bool) {
+	end := p.literalEnd()
+	word := p.text[p.pos:end]
+	if op == "=~" || !slices.Contains(filterOperators, op) || word == "" || strings.ContainsAny(word, "'\"@$()[]{}") {
+		return nil, false
+	}
+	if _, err := value.Parse([]byte(word)); err == nil { // a number, true, false, null
+		return nil, false
+	}
+	p.pos = end
+	return &operand{literal: word}, true
 }
 
 // filterOperators come longest first, so that <= is not read as <.

@@ -104,7 +104,7 @@ func TestPathEval(t *testing.T) {
 
 func TestPathFilters(t *testing.T) {
 	root := parse(t, `{"max":2,"xs":[
-	 {"id":1,"s":"a","tags":["p","q"],"o":{"k":1}},
+	 {"id":1,"s":"a","tags":["p","q"],"o":{"k":1},"path":"/eggs/cooked/like"},
 	 {"id":2,"s":"b","tags":[],"on":true},
 	 {"id":"3","s":"it's","n":null},
 	 {"id":4.0,"s":"A","tags":["q"],"on":false}]}`)
@@ -157,6 +157,13 @@ func TestPathFilters(t *testing.T) {
 		{"@.tags[0] == 'q'", `[4.0]`},
 		{"$.max == 3", `[]`},
 		{"@.xs[?(@.id == 1)]", `[1,2,"3",4.0]`}, // a path that may name many always exists
+		// Step Functions takes a bare word for a string, whatever is in it; Jayway does not.
+		{"@.s == b", `[2]`},
+		{"@.s==b && @.id==2", `[2]`},
+		{"@.s != b", `[1,"3",4.0]`},
+		{"@.path == /eggs/cooked/like", `[1]`},
+		{"@.path == /eggs/", `[]`},
+		{"@.s == true-ish", `[]`},
 	} {
 		t.Run(c.filter, func(t *testing.T) {
 			p, err := expr.CompilePath("$.xs[?(" + c.filter + ")].id")
@@ -254,7 +261,7 @@ func TestPathKinds(t *testing.T) {
 func TestPathSyntaxErrors(t *testing.T) {
 	for _, path := range []string{
 		"", "a", ".a", "$.", "$..", "$...a", "$.a.", "$.a[", "$.a[]", "$.a['b", "$.a['b'", "$.a[b]", "$.a[0", "$.a[1:2:3]",
-		"$.a[99999999999]", "$.a[-]", "$.a[1,]", "$.a[?]", "$.a[?()]", "$.a[?(@.b]", "$.a[?(@.b ==)]", "$.a[?(@.b == x)]",
+		"$.a[99999999999]", "$.a[-]", "$.a[1,]", "$.a[?]", "$.a[?()]", "$.a[?(@.b]", "$.a[?(@.b ==)]", "$.a[?(@.b == x y)]", "$.a[?(@.b == x()]", "$.a[?(x == @.b)]",
 		"$.a[?(@.b =~ /x)]", "$.a[?(@.b =~ /(/)]", "$.a b", "$.a.nope()", "$.a.length(", "$$$", "$.a]", "$ .a", "$.a\xff",
 		"$.a[?(@.b == '\\u12')]", "$.a[?(!)]", "$-x", "$..length()", "$.a[?($..length())]",
 	} {
