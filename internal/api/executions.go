@@ -60,6 +60,12 @@ func (r resolver) Resolve(arn string) (engine.StartRequest, error) {
 	return startRequest(t), nil
 }
 
+// HasActivity lets the engine fail a state whose activity was deleted.
+func (r resolver) HasActivity(arn string) bool {
+	_, err := r.cat.Activity(arn)
+	return err == nil
+}
+
 // startRequest copies what the engine keeps with the execution: a later update of the machine must not reach it.
 func startRequest(t catalog.Target) engine.StartRequest {
 	return engine.StartRequest{

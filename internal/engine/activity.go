@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,4 +126,16 @@ func (e *Engine) hand(o offer, worker string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// activityFinder is what Machines may know besides machines.
+type activityFinder interface{ HasActivity(arn string) bool }
+
+// checkResource refuses tasks of activities that do not exist, before anything is scheduled.
+func (e *Engine) checkResource(resource string) error {
+	known, ok := e.lookup.(activityFinder)
+	if !ok || !strings.Contains(resource, ":activity:") || known.HasActivity(resource) {
+		return nil
+	}
+	return fmt.Errorf("The activity %s does not exist.", resource) //nolint:revive,staticcheck // Step Functions' words
 }

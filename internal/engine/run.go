@@ -321,7 +321,11 @@ func (e *Engine) load(r *run) error {
 	if err != nil {
 		return fmt.Errorf("load run %d: %w", r.id, err)
 	}
-	return r.restore(m, kept)
+	if err := r.restore(m, kept); err != nil {
+		return err
+	}
+	r.state.CheckResources(e.checkResource)
+	return nil
 }
 
 func (r *run) restore(m *asl.Machine, kept store.Run) error {

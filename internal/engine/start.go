@@ -136,6 +136,7 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	p.Express, p.Input = p.Express || b.Type == Express, b.Input
 	p.StartTime, p.Seed = now, seed()
 	r.state = interp.New(p, m)
+	r.state.CheckResources(e.checkResource)
 	r.seen = now
 	r.meta = meta{
 		Hash: hash, Group: b.group, Start: now.UnixMilli(), Revision: b.RevisionID, Cleanup: b.Cleanup,
