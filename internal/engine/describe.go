@@ -109,6 +109,10 @@ func (e *Engine) Definition(arn string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.leave()
 	return e.st.Doc(definitions, x.DefinitionHash)
 }
 

@@ -26,15 +26,20 @@ func (s *Store) Commit(b *Batch) error {
 	if b.b.Empty() {
 		return b.b.Close()
 	}
-	if err := b.b.Commit(pebble.Sync); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return b.b.Close()
+	return s.commit(b, pebble.Sync)
 }
 
 // CommitLazily is Commit without the wait for the disk, for what may be lost: a later Commit takes it along.
 func (s *Store) CommitLazily(b *Batch) error {
-	if err := b.b.Commit(pebble.NoSync); err != nil {
+	return s.commit(b, pebble.NoSync)
+}
+
+func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := b.b.Commit(o); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return b.b.Close()

@@ -38,7 +38,7 @@ func (s *Store) Count() (c Counts, err error) {
 
 // Runs calls fn for the number of every run, in order.
 func (s *Store) Runs(fn func(ID) error) error {
-	it, err := s.db.NewIter(prefixBounds([]byte{keyRun}))
+	it, err := s.iter(prefixBounds([]byte{keyRun}))
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,10 @@ func KeyText(key []byte) string {
 
 // Compact rewrites the database without what was deleted or overwritten.
 func (s *Store) Compact(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
 	if err := s.db.Flush(); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
@@ -131,4 +135,10 @@ func (s *Store) Compact(ctx context.Context) error {
 }
 
 // Size is how many bytes the database takes on disk.
-func (s *Store) Size() uint64 { return s.db.Metrics().DiskSpaceUsage() }
+func (s *Store) Size() uint64 {
+	if s.enter() != nil {
+		return 0
+	}
+	defer s.leave()
+	return s.db.Metrics().DiskSpaceUsage()
+}

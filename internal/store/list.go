@@ -23,7 +23,7 @@ func (s *Store) List(group, status, token string, limit int) ([]Entry, string, e
 		}
 		o.LowerBound = append(append(bytes.Clone(prefix), at...), 0)
 	}
-	it, err := s.db.NewIter(o)
+	it, err := s.iter(o)
 	if err != nil {
 		return nil, "", err
 	}
@@ -56,7 +56,7 @@ func entryOf(group, status string, at, summary []byte) Entry {
 // Groups lists the groups that have runs.
 func (s *Store) Groups() ([]string, error) {
 	var groups []string
-	it, err := s.db.NewIter(prefixBounds([]byte{keyList}))
+	it, err := s.iter(prefixBounds([]byte{keyList}))
 	if err != nil {
 		return nil, err
 	}

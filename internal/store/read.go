@@ -29,12 +29,15 @@ type Frame struct {
 }
 
 func (s *Store) get(key []byte) ([]byte, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
 	v, closer, err := s.db.Get(key)
 	if err != nil {
 		return nil, err
 	}
-	out := bytes.Clone(v)
-	return out, closer.Close()
+	return bytes.Clone(v), closer.Close()
 }
 
 // scan calls fn for every key that begins with prefix, until fn returns false. Key and value are fn's for the call.
@@ -51,7 +54,7 @@ func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) e
 	if o.UpperBound != nil && bytes.Compare(o.LowerBound, o.UpperBound) >= 0 {
 		return nil
 	}
-	it, err := s.db.NewIter(o)
+	it, err := s.iter(o)
 	if err != nil {
 		return err
 	}
@@ -69,14 +72,13 @@ func (s *Store) scanFrom(prefix, from []byte, fn func(key, value []byte) bool) e
 
 // Find is the run of an ARN; ErrNoRun when there is none.
 func (s *Store) Find(arn string) (ID, error) {
-	v, closer, err := s.db.Get(nameKey(arn))
+	v, err := s.get(nameKey(arn))
 	if errors.Is(err, errNoKey) {
 		return 0, ErrNoRun
 	}
 	if err != nil {
 		return 0, fmt.Errorf("find %s: %w", arn, err)
 	}
-	defer closer.Close()
 	if len(v) != 8 {
 		return 0, fmt.Errorf("find %s: the name's record is damaged", arn)
 	}
@@ -133,7 +135,7 @@ func (s *Store) LoadHead(id ID, frame uint64) (Run, error) {
 // Batches calls fn for the batches of a run's events, from the one that holds the event with this id on (forwards) or
 // back (reverse), until fn returns false. The bytes are fn's for the call.
 func (s *Store) Batches(id ID, event int64, reverse bool, fn func(first int64, batch []byte) bool) error {
-	it, err := s.db.NewIter(prefixBounds(idKey(keyEvents, id)))
+	it, err := s.iter(prefixBounds(idKey(keyEvents, id)))
 	if err != nil {
 		return err
 	}
@@ -231,4 +233,10 @@ func (s *Store) ClosedBefore(t time.Time, limit int) ([]ID, error) {
 }
 
 // Settle returns when everything that reads can see is on disk.
-func (s *Store) Settle() error { return s.db.LogData(nil, pebble.Sync) }
+func (s *Store) Settle() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	return s.db.LogData(nil, pebble.Sync)
+}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -49,6 +50,48 @@ type Store struct {
 	lastID atomic.Uint64
 	space  *space
 	logger *slog.Logger
+
+	gate   sync.RWMutex // guards closed against using.Add
+	closed bool
+	using  sync.WaitGroup
+}
+
+// ErrClosed says that the store was closed before the call.
+var ErrClosed = errors.New("the store is closed")
+
+// enter begins a use of the database that Close waits for; leave ends it. The database itself would panic.
+func (s *Store) enter() error {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.using.Add(1)
+	return nil
+}
+
+func (s *Store) leave() { s.using.Done() }
+
+// iter is an iterator that Close waits for.
+type iter struct {
+	*pebble.Iterator
+	s *Store
+}
+
+func (i iter) Close() error {
+	defer i.s.leave()
+	return i.Iterator.Close()
+}
+
+func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
+	if err := s.enter(); err != nil {
+		return iter{}, err
+	}
+	it, err := s.db.NewIter(o)
+	if err != nil {
+		s.leave()
+	}
+	return iter{it, s}, err
 }
 
 // LockedError says that another process owns the state directory; PID is 0 when it left no note of itself.
@@ -267,7 +310,17 @@ func (s *Store) FS() vfs.FS { return s.fs }
 // Close gives the directory back. On a full disk the database is left as after a crash: nothing that was acknowledged
 // is lost, and closing in order would need room.
 func (s *Store) Close() error {
+	s.gate.Lock()
+	again := s.closed
+	s.closed = true
+	s.gate.Unlock()
+	if again {
+		return nil
+	}
 	s.space.close()
+	if !s.space.full() {
+		s.using.Wait()
+	}
 	var err error
 	if s.db != nil && !s.space.full() {
 		err = s.db.Close()

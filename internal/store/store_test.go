@@ -313,3 +313,24 @@ func TestCompact(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What comes after Close gets an error, not a panic.
+func TestClosedStore(t *testing.T) {
+	s := open(t, vfs.NewMem())
+	e := put(t, s, "arn", time.UnixMilli(5))
+	b := s.NewBatch()
+	b.Head(e.ID, []byte("late"))
+	closeStore(t, s)
+	closeStore(t, s)
+	_, findErr := s.Find("arn")
+	_, loadErr := s.Load(e.ID)
+	_, _, listErr := s.List("g", "", "", 10)
+	for what, err := range map[string]error{
+		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "settle": s.Settle(),
+		"docs": s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}),
+	} {
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
