@@ -38,6 +38,7 @@ func CompileIntrinsic(text string) (*Intrinsic, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.space()
 	if p.pos < len(text) {
 		return nil, p.fail("unexpected text after the call")
 	}

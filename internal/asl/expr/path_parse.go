@@ -20,6 +20,7 @@ func CompilePath(text string) (*Path, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.space() // Jayway cuts it off
 	if p.pos < len(text) {
 		return nil, p.fail("unexpected character")
 	}

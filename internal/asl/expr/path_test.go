@@ -181,6 +181,19 @@ func TestPathFilters(t *testing.T) {
 	}
 }
 
+func TestBlanksAfterAQuery(t *testing.T) {
+	for _, text := range []string{"$.a ", "$ ", "$.a[0]\n", "States.UUID()  ", "States.Array(1, 2) "} {
+		if _, err := expr.CompileQuery(text); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	for _, text := range []string{" $.a", "$.a b", " States.UUID()", "States.UUID() x"} {
+		if _, err := expr.CompileQuery(text); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
 func TestPathFilterAfterScan(t *testing.T) {
 	root := parse(t, `{"id":1,"c":[{"id":2,"c":[{"id":1}]},{"id":1,"x":[1,2]}]}`)
 	p, err := expr.CompilePath("$..[?(@.id == 1)].id")
