@@ -33,7 +33,7 @@ func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cmd, line[strings.Index(line, "http"):len(line)-1]
+	return cmd, line[strings.Index(line, "http") : len(line)-1]
 }
 
 const hello = `version: 1
