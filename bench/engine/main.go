@@ -28,6 +28,7 @@ func main() {
 	profile := flag.String("cpuprofile", "", "write a CPU profile here")
 	only := flag.String("only", "", "run just the workload of this name")
 	wait := flag.Int("waiting", 0, "instead: open so many executions that wait, and restart")
+	done := flag.Int("finished", 0, "instead: leave so many executions that ended, and read among them")
 	endpoint := flag.String("endpoint", "", "measure the server at this URL instead of an engine within")
 	pid := flag.Int("pid", 0, "process of that server, to read its memory")
 	maps := flag.Bool("maps", false, "instead: run Maps of growing size")
@@ -36,6 +37,8 @@ func main() {
 		switch {
 		case *wait > 0:
 			return waiting(dir, *wait)
+		case *done > 0:
+			return finished(dir, *done)
 		case *maps:
 			return mapped(dir)
 		}

@@ -79,6 +79,42 @@ func startWaiting(e *engine.Engine, from, to int, until time.Time) error {
 	return err
 }
 
+// finished leaves n executions that have ended, and measures what reads among them cost.
+func finished(dir string, n int) error {
+	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	begin := time.Now()
+	if err := startWaiting(e, 0, n, begin.Add(-time.Hour)); err != nil {
+		return err
+	}
+	fmt.Printf("%d finished: in %.0f s (%.0f a second), RSS %d MB, %d MB on disk\n", n, time.Since(begin).Seconds(),
+		float64(n)/time.Since(begin).Seconds(), resident(), e.Store().Size()>>20)
+	var describes, lists []time.Duration
+	token := ""
+	for i := range 1000 {
+		begin := time.Now()
+		if _, err := e.Describe(fmt.Sprintf("arn:aws:states:us-east-1:123456789012:execution:wait:w%d", (i*7919)%n)); err != nil {
+			return err
+		}
+		describes = append(describes, time.Since(begin))
+		begin = time.Now()
+		page, err := e.List(engine.ListFilter{MachineARN: waitMachine, Status: engine.Succeeded, Token: token})
+		if err != nil {
+			return err
+		}
+		token = page.Next
+		lists = append(lists, time.Since(begin))
+	}
+	slices.Sort(describes)
+	slices.Sort(lists)
+	fmt.Printf("%d finished: describe p50 %s, p99 %s; a page of 100 p50 %s, p99 %s\n", n, describes[500], describes[990],
+		lists[500], lists[990])
+	return nil
+}
+
 func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 	if early := time.Until(due); early > 0 {
 		time.Sleep(early + 5*time.Second)
