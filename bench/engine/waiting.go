@@ -116,11 +116,11 @@ func finished(dir string, n int) error {
 }
 
 func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
-	if early := time.Until(due); early > 0 {
-		time.Sleep(early + 5*time.Second)
-	} else {
+	early := time.Until(due)
+	if early <= 0 {
 		return fmt.Errorf("the restart was over %s after the timers were due: too slow to see", -early)
 	}
+	time.Sleep(early + 5*time.Second)
 	var late []time.Duration
 	for i := range probes {
 		x, err := e.Describe(fmt.Sprintf("arn:aws:states:us-east-1:123456789012:execution:wait:w%d", i))

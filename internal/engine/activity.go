@@ -137,5 +137,5 @@ func (e *Engine) checkResource(resource string) error {
 	if !ok || !strings.Contains(resource, ":activity:") || known.HasActivity(resource) {
 		return nil
 	}
-	return fmt.Errorf("The activity %s does not exist.", resource) //nolint:revive,staticcheck // Step Functions' words
+	return fmt.Errorf("The activity %s does not exist.", resource) //nolint:staticcheck // Step Functions' words
 }

@@ -68,12 +68,12 @@ func (c *checker) run(id store.ID) error {
 	m, err := decodeMeta(kept.Meta)
 	if err != nil {
 		c.report(Problem{Run: id, Text: err.Error()})
-		return nil
+		return nil //nolint:nilerr // reported: the check goes on
 	}
 	machine, err := c.machines.byHash(m.Hash)
 	if err != nil {
 		c.report(Problem{Run: id, Text: err.Error()})
-		return nil
+		return nil //nolint:nilerr // reported: the check goes on
 	}
 	return c.loaded(id, machine, kept, &m)
 }
@@ -83,7 +83,7 @@ func (c *checker) loaded(id store.ID, machine *asl.Machine, kept store.Run, m *m
 	r := &run{id: id}
 	if err := r.restore(machine, kept); err != nil {
 		c.report(Problem{Run: id, Text: err.Error()})
-		return nil
+		return nil //nolint:nilerr // reported: the check goes on
 	}
 	p, h := r.state.Params(), r.state.Head()
 	tell := func(text string) { c.report(Problem{id, p.ExecutionARN, text}) }

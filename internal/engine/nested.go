@@ -88,7 +88,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
 	}
 	arn := n.e.birthOf(child.withDefaults()).arn
-	if context.Cause(ctx) == task.ErrStop { // a former engine started it
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a former engine started it
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}
 	}
@@ -101,7 +101,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 	}
 	for after := x.LastEventID; ; {
 		w, err := n.e.Watch(ctx, x.ARN, after)
-		if context.Cause(ctx) == task.ErrStop {
+		if errors.Is(context.Cause(ctx), task.ErrStop) {
 			n.e.stopNested(x.ARN, req.Execution)
 			return task.Result{}
 		}

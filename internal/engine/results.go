@@ -46,7 +46,7 @@ func (d *mapDriver) write() ([]byte, error) {
 	base = strings.TrimPrefix(base, "/")
 	files := map[bool]*resultFile{true: {status: "SUCCEEDED"}, false: {status: "FAILED"}}
 	for _, f := range files {
-		defer f.remove()
+		defer f.remove() //nolint:gocritic // there are two
 		f.key = base + "/" + f.status + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
 		if err := f.make(); err != nil {
 			return nil, unwritable(err)

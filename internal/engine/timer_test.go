@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -106,7 +107,7 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 		var stopped atomic.Bool
 		e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
 			<-ctx.Done()
-			stopped.Store(context.Cause(ctx) == task.ErrStop)
+			stopped.Store(errors.Is(context.Cause(ctx), task.ErrStop))
 			time.Sleep(3 * time.Second) // confirming takes a while
 			return task.Result{Output: []byte(`"late"`)}
 		})
@@ -151,7 +152,7 @@ func TestRetentionForgets(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(3 * time.Minute)
-		if _, err := e.Describe(x.ARN); err != engine.ErrExecutionDoesNotExist {
+		if _, err := e.Describe(x.ARN); !errors.Is(err, engine.ErrExecutionDoesNotExist) {
 			t.Errorf("after its time: %v", err)
 		}
 		closeEngine(t, e)

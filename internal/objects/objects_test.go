@@ -3,7 +3,6 @@ package objects_test
 import (
 	"context"
 	"encoding/xml"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -139,6 +138,6 @@ func TestDirKeepsInside(t *testing.T) {
 		}
 	}
 	if text, _ := os.ReadFile(filepath.Join(outside, "secret")); string(text) != "x" {
-		t.Error(fmt.Sprintf("what is outside became %q", text))
+		t.Errorf("what is outside became %q", text)
 	}
 }

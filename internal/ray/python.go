@@ -67,7 +67,13 @@ func (f PythonFinder) onPath() []candidate {
 	return list
 }
 
-func venvPython(dir string) string { return filepath.Join(dir, "bin", "python") }
+// venvPython is absolute: Ray is started in another directory than ours.
+func venvPython(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return filepath.Join(dir, "bin", "python")
+}
 
 // Find looks in RAYORCH_PYTHON, ./.venv, VIRTUAL_ENV, PATH and rayorch's own environment, in this order. Without one it
 // returns ok false, and an error only when RAYORCH_PYTHON names one that will not do.
