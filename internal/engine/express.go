@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/rayorch/rayorch/internal/interp"
@@ -79,7 +80,7 @@ func (e *Engine) hold(ctx context.Context, r *run, mem *inMemory, arn string) {
 	select {
 	case <-mem.done:
 	case <-ctx.Done():
-		if context.Cause(ctx) == task.ErrAbandon {
+		if errors.Is(context.Cause(ctx), task.ErrAbandon) {
 			_ = e.deliver(r.id, interp.Abort{Cause: "the engine was closed"})
 		}
 	}

@@ -83,7 +83,7 @@ func (d *mapDriver) drive(resumed bool) {
 	}
 	d.starting.Wait()
 	switch cause := context.Cause(d.ctx); {
-	case cause == errStopMap:
+	case errors.Is(cause, errStopMap):
 		d.close(Aborted)
 		d.e.pay(d.run, debtStopMap+d.spec.ID)
 	case cause != nil: // the engine closes; the next one goes on
