@@ -19,13 +19,14 @@ import (
 )
 
 type serveOptions struct {
-	listen string
-	cert   string
-	key    string
-	keys   []string
-	hosts  []string
-	pprof  bool
-	ray    rayOptions
+	listen  string
+	cert    string
+	key     string
+	keys    []string
+	hosts   []string
+	pprof   bool
+	buckets string
+	ray     rayOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -46,6 +47,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.key, "tls-key", "", "PEM file of its private key")
 	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; may be repeated")
 	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
+	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
 	return c
@@ -66,7 +68,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	a.verbose = true // a server's log is for whoever runs it
-	own, err := a.own(ctx, dir, ownerOptions{Resume: true, Run: true, Ray: o.ray})
+	own, err := a.own(ctx, dir, ownerOptions{Resume: true, Run: true, Ray: o.ray, Buckets: o.buckets})
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,8 @@ type ownerOptions struct {
 	Run bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
+	// Buckets says where distributed Maps find buckets. Defaults to buckets in the state directory.
+	Buckets string
 }
 
 // owner is this process as the owner of a state directory.
@@ -146,12 +148,16 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 }
 
 func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOptions) (err error) {
+	kept, err := a.buckets(ctx, opts.Buckets, dir)
+	if err != nil {
+		return err
+	}
 	var catErr error
 	o.sdk = api.NewSDKTasks()
 	acting := o.runners.byPrefix()
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, Logger: a.logger(),
+		Dir: dir, Runners: acting, Paused: !opts.Resume, Logger: a.logger(), Objects: kept,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			return api.Machines(o.cat)
