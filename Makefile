@@ -35,13 +35,13 @@ test-setup: build tools ## install what the tests need
 .PHONY: check
 check: tools ## the quick gate: format, lint, short tests
 	@sh scripts/format
-	@$(TOOLS)/bin/golangci-lint run
+	@$(TOOLS)/bin/golangci-lint run --allow-parallel-runners
 	@go test -short ./...
 
 .PHONY: lint
 lint: tools ## format and lint
 	@sh scripts/format
-	@$(TOOLS)/bin/golangci-lint run
+	@$(TOOLS)/bin/golangci-lint run --allow-parallel-runners
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
