@@ -8,6 +8,8 @@ NODE_TOOLS := $(TOOLS)/node
 ASL_VALIDATOR := asl-validator@4.0.0
 FUZZTIME ?= 30s
 KILLS ?= 50
+SOAKS ?= 1000
+BENCH_SECONDS ?= 10
 DEMO_ARGS ?=
 
 # Tests and demo find python, ray, aws and the validators here first.
@@ -54,6 +56,14 @@ kill: test-setup ## kill -9 rayorch KILLS times at random points of runs on a re
 .PHONY: bench-overhead
 bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop
 	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch
+
+.PHONY: bench-engine
+bench-engine: build ## the engine in its own process, and the server over HTTP
+	@bench/engine/compare $(BENCH_SECONDS)
+
+.PHONY: soak
+soak: ## kill the engine SOAKS times under load; every execution must be accounted for
+	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^TestSoak$$' -v ./internal/engine
 
 .PHONY: release
 release: tools ## static binaries, checksums and a bill of materials in dist/
