@@ -19,14 +19,17 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestSoak kills a process with an engine under load, again and again at random moments (RAYORCH_SOAK times, 5 unless
-// told), and wants every acknowledged execution to end, every job made once, and every history to be well-formed.
+// TestSoak kills a process with an engine under load, again and again at random moments (RAYORCH_SOAK times, 50 unless
+// told, 5 with -short), and wants every acknowledged execution to end, every job made once, and every history to be well-formed.
 func TestSoak(t *testing.T) {
 	if dir := os.Getenv("RAYORCH_SOAK_CHILD"); dir != "" {
 		soakChild(t, dir)
 		return
 	}
-	kills := 5
+	kills := 50
+	if testing.Short() {
+		kills = 5
+	}
 	if n, err := strconv.Atoi(os.Getenv("RAYORCH_SOAK")); err == nil {
 		kills = n
 	}

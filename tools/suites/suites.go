@@ -17,6 +17,7 @@ var suites = []suite{
 	{name: "lint", command: []string{".tools/bin/golangci-lint", "run", "--allow-parallel-runners"}, read: readPlain, limit: 15 * time.Minute},
 	{name: "vulnerabilities", command: []string{"sh", "scripts/vulnerabilities"}, read: readPlain, limit: 10 * time.Minute},
 	{name: "go, race", command: []string{"sh", "scripts/go-test"}, read: readGo, limit: 40 * time.Minute},
+	{name: "fuzz", command: []string{"sh", "scripts/fuzz", "500x"}, read: readPlain, limit: 20 * time.Minute},
 	{name: "tools", command: []string{"go", "test", "-json", "./suites"}, dir: "tools", read: readGo, limit: 5 * time.Minute},
 	{name: "shakespeare", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/shakespeare", read: readUnittest, limit: 10 * time.Minute},
 	{name: "gptj", command: []string{"python", "-m", "unittest", "-v"}, dir: "examples/gptj", read: readUnittest, limit: 10 * time.Minute},
