@@ -1,4 +1,4 @@
-// Command rayorch runs train-then-infer pipelines on Ray: here, on Kubernetes and on AWS. One file holds one
+// Command rayorch runs train-then-infer pipelines on Ray. One file holds one
 // subcommand; the wiring of the packages under internal is done here and nowhere else.
 package main
 
@@ -112,8 +112,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rayorch",
 		Short: "run train-then-infer pipelines on Ray",
-		Long: "rayorch runs one pipeline file here, on Kubernetes and on AWS: each step is a Ray job or a plain job, the\n" +
-			"state machine between them is the Amazon States Language, and everything speaks the Step Functions API.",
+		Long: "rayorch runs pipelines on Ray: each step is a Ray job or a plain job, the state machine between them is the\n" +
+			"Amazon States Language, and everything speaks the Step Functions API.",
 		Example:       "  rayorch init demo && rayorch run demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
