@@ -74,18 +74,24 @@ func (f *fakeS3) list(w http.ResponseWriter, r *http.Request, bucket string) {
 	_ = xml.NewEncoder(w).Encode(answer)
 }
 
-// Both kinds of buckets do the same.
+// All kinds of buckets do the same, S3 against our own fake and against an emulator that others wrote.
 func TestBuckets(t *testing.T) {
 	srv := httptest.NewServer(&fakeS3{files: objects.Dir{Root: t.TempDir()}})
 	defer srv.Close()
 	keys := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
 	})
-	for name, b := range map[string]engine.Objects{
-		"dir": objects.Dir{Root: filepath.Join(t.TempDir(), "new")},
-		"s3":  objects.S3{Endpoint: srv.URL, Region: "us-east-1", Credentials: keys, Client: srv.Client()},
+	for name, open := range map[string]func(t *testing.T) engine.Objects{
+		"dir": func(t *testing.T) engine.Objects { return objects.Dir{Root: filepath.Join(t.TempDir(), "new")} },
+		"s3": func(*testing.T) engine.Objects {
+			return objects.S3{Endpoint: srv.URL, Region: "us-east-1", Credentials: keys, Client: srv.Client()}
+		},
+		"moto": func(t *testing.T) engine.Objects {
+			return objects.S3{Endpoint: moto(t), Region: "us-east-1", Credentials: keys}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			b := open(t)
 			want := []string{"in/a b+c.json", "in/b", "in/c/d"}
 			for _, key := range append([]string{"out/x"}, want...) {
 				if err := b.Put(t.Context(), "bucket", key, strings.NewReader("text of "+key)); err != nil {
