@@ -22,7 +22,8 @@ func hintFor(err error) string {
 	case errors.Is(err, store.ErrFull):
 		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
 	case ray.KindOf(err) == ray.Unauthorized:
-		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token"
+		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token;\n" +
+			"for a Ray of rayorch's own instead: rayorch ray start"
 	case ray.KindOf(err) == ray.Unreachable:
 		return "is Ray running there? rayorch doctor shows what a run would use"
 	case errors.Is(err, fs.ErrPermission):

@@ -150,6 +150,8 @@ func (a *app) rayStatus(ctx context.Context) error {
 		_, err = fmt.Fprintln(a.out, "a run would start one")
 	case err == nil:
 		_, err = fmt.Fprintf(a.out, "a run would use %s\n", describeRay(found))
+	default: // the status was shown; that a run would fail is news, not a failure of this command
+		_, err = fmt.Fprintf(a.out, "a run would fail: %s\n", terminal.Clean(err.Error()))
 	}
 	return err
 }

@@ -164,19 +164,24 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		return strings.Compare(b.Session, a.Session)
 	})
 	state, ours := r.ownState(ctx)
+	none := ErrNoRay
+	var refusing Found
 	for _, d := range all {
 		if ours && d.Session == state.SessionName {
 			continue
 		}
 		found, err := r.ask(ctx, d.Address, "a ray running here")
-		if KindOf(err) == Unauthorized || (err == nil && found.Version.SessionName == d.Session) {
-			return found, err
+		if err == nil && found.Version.SessionName == d.Session {
+			return found, nil
+		}
+		if KindOf(err) == Unauthorized && errors.Is(none, ErrNoRay) {
+			refusing, none = found, err
 		}
 	}
-	if ours {
+	if ours { // that somebody else's Ray refuses us is no reason not to use our own
 		return r.own(ctx, state)
 	}
-	return Found{}, ErrNoRay
+	return refusing, none
 }
 
 func order(first bool) int {

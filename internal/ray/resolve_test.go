@@ -1,13 +1,16 @@
 package ray_test
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
@@ -107,6 +110,35 @@ func TestResolveTakesTheToken(t *testing.T) {
 	write(t, home, ".ray/auth_token", "the-token")
 	got, err := r.Resolve(t.Context())
 	if err != nil || got.TokenSource != filepath.Join(home, ".ray", "auth_token") {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Somebody else's Ray on this machine that wants another token is an error, unless our own runs: then that one is used.
+func TestARayThatRefusesUsDoesNotHideOurOwn(t *testing.T) {
+	foreign, mine := raytest.NewFake("another-token"), raytest.NewFake("")
+	defer foreign.Close()
+	defer mine.Close()
+	dir := t.TempDir()
+	r := ray.Resolver{
+		Own: &ray.Head{Dir: dir},
+		Dashboards: func() ([]ray.Dashboard, error) {
+			return []ray.Dashboard{{Address: foreign.URL, Session: "theirs"}}, nil
+		},
+	}
+	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
+		t.Errorf("without our own: %v", err)
+	}
+	self, err := proc.Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := json.Marshal(ray.State{Address: mine.URL, SessionName: "ours", Leader: self})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "head.json", string(state))
+	if got, err := r.Resolve(t.Context()); err != nil || got.Address != mine.URL || !got.Own {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
