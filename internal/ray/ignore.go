@@ -91,34 +91,29 @@ func ignored(files []ignoreRules, name string, isDir bool) bool {
 	return false
 }
 
-// matchParts matches element by element; ** stands for any number of them. Consecutive ones are one, which bounds the
-// work by the product of the lengths.
+// matchParts matches element by element; ** stands for any number of them, at the end for one at least ("a/**" matches
+// what is inside of a, not a). Where an element does not fit, only the last ** takes one more: what an earlier one could
+// take, the last one can, so that the work is bounded by the product of the lengths.
 func matchParts(pattern, name []string) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" {
-			for len(pattern) > 1 && pattern[1] == "**" {
-				pattern = pattern[1:]
+	p, n := 0, 0
+	after, from := -1, 0 // the part behind the last **, and where it was tried last
+	for n < len(name) {
+		switch {
+		case p < len(pattern) && pattern[p] == "**":
+			if p++; p == len(pattern) {
+				return true
 			}
-			return matchAnyDepth(pattern[1:], name)
-		}
-		if len(name) == 0 || !matchName(pattern[0], name[0]) {
+			after, from = p, n
+		case p < len(pattern) && matchName(pattern[p], name[n]):
+			p, n = p+1, n+1
+		case after >= 0:
+			from++
+			p, n = after, from
+		default:
 			return false
 		}
-		pattern, name = pattern[1:], name[1:]
 	}
-	return len(name) == 0
-}
-
-func matchAnyDepth(rest, name []string) bool {
-	if len(rest) == 0 { // "a/**" matches what is inside of a, not a
-		return len(name) > 0
-	}
-	for i := range name {
-		if matchParts(rest, name[i:]) {
-			return true
-		}
-	}
-	return false
+	return p == len(pattern)
 }
 
 // matchName matches one element; a malformed pattern matches nothing, as in git. Git negates a class by ! too.
