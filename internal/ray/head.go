@@ -196,9 +196,10 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start ray: %w", err)
 	}
+	// Asked before anybody waits for it: until then the process is known, however soon it ends.
+	state.Leader, err = proc.Of(cmd.Process.Pid)
 	exited = make(chan error, 1)
 	go func() { exited <- cmd.Wait() }() // ends with the head; it only takes up what the head leaves behind
-	state.Leader, err = proc.Of(cmd.Process.Pid)
 	return exited, err
 }
 
