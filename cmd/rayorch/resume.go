@@ -7,6 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/progress"
 )
 
 func (a *app) resumeCommand() *cobra.Command {
@@ -52,14 +54,28 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) (err error)
 	w.screen.Say("going on with %s", nameOf(arns[0]))
 	err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
 	for _, arn := range arns[1:] {
-		if left, serr := s.settle(ctx, arn); serr != nil || left > 0 {
-			err = errors.Join(err, serr)
-		}
+		err = errors.Join(err, s.untilEnd(ctx, arn))
 	}
 	if s.owner != nil {
 		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
 	}
 	return err
+}
+
+// untilEnd waits until an execution has ended and nothing of it runs any more.
+func (s *session) untilEnd(ctx context.Context, arn string) error {
+	for v := progress.New(); ; {
+		if err := s.catchUp(ctx, arn, v); err != nil {
+			return err
+		}
+		if v.Status != types.ExecutionStatusRunning {
+			_, err := s.settle(ctx, arn)
+			return err
+		}
+		if err := s.await(ctx, arn, v.Last); err != nil {
+			return err
+		}
+	}
 }
 
 // toResume are the runs to take up, the newest first.

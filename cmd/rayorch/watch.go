@@ -48,11 +48,11 @@ func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) err
 func (s *session) await(ctx context.Context, arn string, after int64) error {
 	switch {
 	case s.owner != nil:
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		bounded, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		_, err := s.owner.eng.Watch(ctx, arn, after)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		_, err := s.owner.eng.Watch(bounded, arn, after)
+		if bounded.Err() != nil {
+			return ctx.Err() // a quiet minute is no error
 		}
 		return err
 	case s.http == nil:
