@@ -129,7 +129,8 @@ func (c *Client) List(ctx context.Context) ([]Job, error) {
 	return jobs, err
 }
 
-// RequestStop asks Ray to stop a job and does not wait. Ray answers false for a job that has ended.
+// RequestStop asks Ray to stop a job and does not wait. Ray answers false for a job that has ended,
+// but true for the moment that its supervisor outlives it.
 func (c *Client) RequestStop(ctx context.Context, id string) (bool, error) {
 	var answer struct {
 		Stopped bool `json:"stopped"`

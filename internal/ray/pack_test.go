@@ -229,7 +229,7 @@ func FuzzIgnore(f *testing.F) {
 		}
 		begin := time.Now()
 		ray.Ignored(map[string]string{"": text}, []string{""}, name, isDir)
-		if took := time.Since(begin); took > time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("took %s", took)
 		}
 	})

@@ -137,3 +137,13 @@ func Main(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// Eventually asks until done says yes, and fails the test after half a minute; what names it.
+func Eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still waiting after 30 s until: %s", what)
+		}
+	}
+}
