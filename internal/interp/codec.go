@@ -325,8 +325,8 @@ func (r *Run) connect() error {
 	}
 	for _, id := range ids {
 		f := r.frames[id]
-		if f.kind == groupKind && f.started != int64(len(f.lines)) {
-			return errBroken // every line that was started has a frame until the group ends
+		if f.kind == groupKind && !r.counted(f) {
+			return errBroken
 		}
 		if !r.closed() {
 			r.arm(f)
@@ -387,6 +387,24 @@ func (r *Run) connectFrame(f *frame) error {
 	return nil
 }
 
+// counted says that a group's counters are those of its lines: every line that was started has a frame until the group
+// ends, and it ends with its last line.
+func (r *Run) counted(group *frame) bool {
+	var ended int64
+	for _, id := range group.lines {
+		if r.frames[id].kind == doneKind {
+			ended++
+		}
+	}
+	if group.items != 0 {
+		items, _ := r.frames[group.items].input.value().([]any)
+		if group.length != int64(len(items)) {
+			return false
+		}
+	}
+	return group.started == int64(len(group.lines)) && group.ended == ended && ended < group.length && group.started <= group.length
+}
+
 // rightGroup says that what stands beneath a line is there and fits the line's state.
 func (r *Run) rightGroup(f *frame) bool {
 	group := r.frames[f.group]
@@ -394,12 +412,16 @@ func (r *Run) rightGroup(f *frame) bool {
 		return false
 	}
 	switch {
+	case f.phase == ready || f.phase == waiting || f.phase == working || f.phase == retrying:
+		return false // the line would go on to a state that the group does not belong to
 	case f.state.Type == asl.Map && f.state.Map.Processor.Distributed:
 		return group.kind == mapRunKind && f.phase != grouped
 	case f.state.Type == asl.Map:
 		return group.kind == groupKind && group.items != 0 && f.phase != mapping
 	}
-	return f.state.Type == asl.Parallel && group.kind == groupKind && group.items == 0 && f.phase != mapping
+	branches := int64(len(f.state.Branches)) // all of them start at once
+	return f.state.Type == asl.Parallel && group.kind == groupKind && group.items == 0 && f.phase != mapping &&
+		group.started == branches && group.length == branches
 }
 
 // plausible says that a line's phase and counters fit its state: nothing but damage makes one that does not.
