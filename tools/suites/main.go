@@ -44,12 +44,16 @@ func (o options) run() int {
 		case o.list:
 			fmt.Println(s.name)
 		default:
+			if s.cluster {
+				r.clusterUp(ctx)
+			}
 			r.add(s.name, r.runSuite(ctx, s))
 		}
 	}
 	if o.list {
 		return 0
 	}
+	r.clusterDown()
 	return r.report(ctx.Err() != nil)
 }
 

@@ -19,6 +19,7 @@ type runner struct {
 	passed, failed int
 	skips          []string
 	took           time.Duration
+	cluster        cluster
 }
 
 // result is what a suite's output says.
@@ -40,12 +41,11 @@ func (r *runner) runSuite(ctx context.Context, s suite) result {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.command[0], s.command[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.FromSlash("./"+s.dir), &out, &out
-	cmd.Env = append(os.Environ(), r.mark)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd := command(ctx, s)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if !s.outlives {
+		cmd.Env = append(os.Environ(), r.mark)
+	}
 	err := cmd.Run()
 	res := s.read(out.Bytes(), err)
 	if ctx.Err() != nil {
@@ -56,6 +56,15 @@ func (r *runner) runSuite(ctx context.Context, s suite) result {
 	}
 	res.took = time.Since(start)
 	return res
+}
+
+func command(ctx context.Context, s suite) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.command[0], s.command[1:]...)
+	cmd.Dir = filepath.FromSlash("./" + s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
 }
 
 // leftovers ends and names the processes that a suite started and that still run. It finds them by the mark in their
