@@ -1,0 +1,124 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/engine"
+)
+
+// searchable holds executions of two machines, a second apart: even ones are of m and succeed, odd ones of other fail.
+func searchable(t *testing.T, n int) (e *engine.Engine, first time.Time) {
+	t.Helper()
+	first = time.UnixMilli(1_700_000_000_000)
+	now := first
+	e = open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Now, c.Retention = func() time.Time { return now }, -1 })
+	for i := range n {
+		r := request(fmt.Sprintf("Run-%02d", i), `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`, "{}")
+		if i%2 == 1 {
+			r.MachineARN = strings.TrimSuffix(machineARN, ":m") + ":other"
+			r.Definition = []byte(`{"StartAt":"a","States":{"a":{"Type":"Fail"}}}`)
+		}
+		x, err := e.Start(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Watch(t.Context(), x.ARN, 1<<40); err != nil { // until it is closed
+			t.Fatal(err)
+		}
+		now = now.Add(time.Second)
+	}
+	return e, first
+}
+
+func found(all []engine.Execution) string {
+	var out []string
+	for i := range all {
+		out = append(out, strings.TrimPrefix(all[i].Name, "Run-"))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestSearch(t *testing.T) {
+	e, first := searchable(t, 12)
+	for _, c := range []struct {
+		name string
+		q    engine.SearchQuery
+		want string
+	}{
+		{"all", engine.SearchQuery{}, "11 10 09 08 07 06 05 04 03 02 01 00"},
+		{"a machine", engine.SearchQuery{MachineARN: machineARN}, "10 08 06 04 02 00"},
+		{"a machine's version", engine.SearchQuery{MachineARN: machineARN + ":3"}, "10 08 06 04 02 00"},
+		{"a status", engine.SearchQuery{Status: engine.Failed}, "11 09 07 05 03 01"},
+		{"a part of the name", engine.SearchQuery{Name: "rUN-1"}, "11 10"},
+		{"a machine's name", engine.SearchQuery{Name: "OTHER"}, "11 09 07 05 03 01"},
+		{"a span", engine.SearchQuery{After: first.Add(3 * time.Second), Before: first.Add(6 * time.Second)}, "05 04 03"},
+		{"without", engine.SearchQuery{Without: func(arn string) bool { return arn == machineARN }}, "11 09 07 05 03 01"},
+		{"nothing", engine.SearchQuery{Name: "nobody"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q, got := c.q, ""
+			for q.Limit = 2; ; {
+				page, err := e.Search(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = strings.TrimSpace(got + " " + found(page.Executions))
+				if q.Token = page.Next; q.Token == "" {
+					break
+				}
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	if _, err := e.Search(engine.SearchQuery{Token: "no token"}); !errors.Is(err, engine.ErrInvalidPage) {
+		t.Errorf("a bad token gives %v", err)
+	}
+}
+
+// TestSearchIsStable pages while executions are started: none is seen twice, none of the old ones is missed.
+func TestSearchIsStable(t *testing.T) {
+	e, _ := searchable(t, 6)
+	first, err := e.Search(engine.SearchQuery{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, e, "Run-later", `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`, "{}")
+	rest, err := e.Search(engine.SearchQuery{Limit: 100, Token: first.Next})
+	if err != nil || rest.Next != "" {
+		t.Fatal(err, rest.Next)
+	}
+	if got := found(first.Executions) + "|" + found(rest.Executions); got != "05 04|03 02 01 00" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestCounts(t *testing.T) {
+	e, first := searchable(t, 12)
+	other := strings.TrimSuffix(machineARN, ":m") + ":other"
+	for _, c := range []struct {
+		name string
+		q    engine.SearchQuery
+		want map[string]engine.Count
+	}{
+		{"all", engine.SearchQuery{}, map[string]engine.Count{machineARN: {engine.Succeeded: 6}, other: {engine.Failed: 6}}},
+		{"a span", engine.SearchQuery{After: first.Add(9 * time.Second)}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 2}}},
+		{"a name", engine.SearchQuery{Name: "-1"}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 1}}},
+	} {
+		got, whole, err := e.Counts(c.q)
+		if err != nil || !whole {
+			t.Fatal(err, whole)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
