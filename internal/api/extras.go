@@ -30,6 +30,9 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/log", s.log)
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
 	closed.HandleFunc("GET /rayorch/v1/left", s.left)
+	closed.HandleFunc("GET /rayorch/v1/executions", s.search)
+	closed.HandleFunc("GET /rayorch/v1/counts", s.counts)
+	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
 	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
@@ -37,6 +40,10 @@ func (s *Server) newExtras() http.Handler {
 		closed.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		closed.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		closed.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	if s.cfg.Console != nil {
+		open.Handle("/console/", s.cfg.Console)
+		open.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
 	}
 	open.Handle("/", s.withKeys(closed))
 	return open
@@ -47,7 +54,9 @@ func (s *Server) withKeys(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(s.cfg.Keys) > 0 && !s.basic(r) {
 			if err := s.authorize(r, nil); err != nil {
-				w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
+				if r.Header.Get("Sec-Fetch-Mode") == "" { // the console has a form of its own
+					w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
+				}
 				http.Error(w, err.Error(), http.StatusUnauthorized)
 				return
 			}
@@ -77,7 +86,10 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 
 // info lets a client tell this server from AWS, and see its release.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, map[string]any{"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23"})
+	writeJSON(w, map[string]any{
+		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
+		"features": []string{"changes", "counts", "executions", "log", "logs", "watch"},
+	})
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
@@ -90,6 +102,8 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, engine.ErrExecutionDoesNotExist), errors.Is(err, engine.ErrNoLog):
 		http.Error(w, err.Error(), http.StatusNotFound)
+	case errors.Is(err, engine.ErrInvalidPage):
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	case r.Context().Err() != nil: // nobody is there to read an answer
 	default:
 		s.cfg.Logger.Error("request failed", "path", r.URL.Path, "error", err)
@@ -125,6 +139,8 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "attempt must be a number", http.StatusBadRequest)
 		return
 	}
+	r, stop := s.untilClosing(r)
+	defer stop()
 	log, err := s.eng.OpenLog(r.Context(), q.Get("execution"), engine.LogQuery{
 		Task: q.Get("task"), State: q.Get("state"), Attempt: attempt, Follow: q.Get("follow") == "true",
 	})
@@ -136,6 +152,21 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff") // a browser shall not take a job's output for a page
 	stream(w, log)
+}
+
+// untilClosing is a request that also ends when the server is about to: a browser would listen on for hours.
+func (s *Server) untilClosing(r *http.Request) (*http.Request, func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-s.cfg.Closing: // for ever, where it is nil
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return r.WithContext(ctx), func() { cancel(); <-done }
 }
 
 func or(s, without string) string {
@@ -170,6 +201,8 @@ const maxWatch = time.Minute
 // watch waits for news of an execution: ?execution=ARN&after=EVENT. By default it answers once, when there is an event later
 // than after, when the execution is closed, or after timeout seconds. With Accept: text/event-stream it sends every event.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
+	r, stop := s.untilClosing(r)
+	defer stop()
 	q := r.URL.Query()
 	after, err1 := strconv.ParseInt(or(q.Get("after"), "0"), 10, 64)
 	seconds, err2 := strconv.ParseFloat(or(q.Get("timeout"), "20"), 64)

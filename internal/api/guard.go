@@ -40,28 +40,42 @@ func isLoopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// guard refuses what a web page might send through a browser on this machine: a name that was bound to loopback only to
+// Guard refuses what a web page might send through a browser on this machine: a name that was bound to loopback only to
 // get past the browser (DNS rebinding), and requests of other sites.
-func (s *Server) guard(r *http.Request) error {
-	if len(s.cfg.Keys) == 0 && !s.knownHost(r.Host) {
+type Guard struct {
+	// Keys says that callers must prove who they are: then any Host will do.
+	Keys bool
+	// Hosts are names besides loopback's under which the server may be called without keys. Defaults to none.
+	Hosts map[string]bool
+}
+
+// Check is nil when a request may go on.
+func (g Guard) Check(r *http.Request) error {
+	if !g.Keys && !g.knownHost(r.Host) {
 		return errors.New("the Host header names no loopback host: call the server as 127.0.0.1 or localhost")
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
 		return errors.New("requests from other sites are not answered")
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "same-site" || site == "cross-site" && !isVisit(r) {
 		return errors.New("requests from other sites are not answered")
 	}
 	return nil
 }
 
+// isVisit says that somebody followed a link to the console, which tells the other site nothing and changes nothing.
+func isVisit(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" &&
+		r.Header.Get("Sec-Fetch-Dest") == "document" && (r.URL.Path == "/" || r.URL.Path == "/console/")
+}
+
 // knownHost takes a Host header as it comes. SDKs put "sync-" before the host for StartSyncExecution and TestState.
-func (s *Server) knownHost(host string) bool {
+func (g Guard) knownHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.TrimPrefix(host, "sync-")
-	return host == "" || isLoopback(host) || s.hosts[host]
+	return host == "" || isLoopback(host) || g.Hosts[host]
 }
 
 // sameOrigin compares host and port; the scheme is the connection's own.

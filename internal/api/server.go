@@ -35,6 +35,13 @@ type Config struct {
 	Version string
 	// Pprof serves /debug/pprof/. Defaults to off.
 	Pprof bool
+	// Console answers below /console/: the pages that a browser shows, and signing in. Defaults to none.
+	Console http.Handler
+	// Session says that a request comes from a browser that signed in at the console: it then needs no signature.
+	// Defaults to none.
+	Session func(*http.Request) bool
+	// Closing ends what would go on for as long as a client listens. Defaults to never.
+	Closing <-chan struct{}
 }
 
 // Server is the API's http.Handler.
@@ -42,7 +49,7 @@ type Server struct {
 	cfg     Config
 	eng     *engine.Engine
 	cat     *catalog.Catalog
-	hosts   map[string]bool
+	guard   Guard
 	extras  http.Handler
 	metrics *metrics
 }
@@ -55,9 +62,10 @@ func New(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	s := &Server{cfg: c, eng: c.Engine, cat: c.Catalog, hosts: map[string]bool{}, metrics: newMetrics(c.Engine)}
+	s := &Server{cfg: c, eng: c.Engine, cat: c.Catalog, metrics: newMetrics(c.Engine)}
+	s.guard = Guard{Keys: len(c.Keys) > 0, Hosts: map[string]bool{}}
 	for _, h := range c.Hosts {
-		s.hosts[h] = true
+		s.guard.Hosts[h] = true
 	}
 	s.extras = s.newExtras()
 	if c.SDK != nil {
@@ -68,7 +76,7 @@ func New(c Config) *Server {
 
 // ServeHTTP answers a request: the API's are all POST /.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.guard(r); err != nil {
+	if err := s.guard.Check(r); err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}

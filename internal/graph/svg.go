@@ -71,22 +71,8 @@ func (s *svg) box(b *box, x, y float64) {
 	}
 }
 
-// way draws an edge as curves from layer to layer, straight past the boxes of each.
+// way draws an edge with its arrow and label.
 func (s *svg) way(w way, x, y float64) {
-	var d strings.Builder
-	first := w.via[0]
-	px, py := x+first.x+first.w/2, y+first.y+first.h
-	fmt.Fprintf(&d, "M%s %s", number(px), number(py))
-	for _, b := range w.via[1:] {
-		nx, ny := x+b.x+b.w/2, y+b.y
-		half := (py + ny) / 2
-		fmt.Fprintf(&d, "C%s %s %s %s %s %s", number(px), number(half), number(nx), number(half), number(nx), number(ny))
-		px, py = nx, ny
-		if b.node == nil {
-			py = ny + b.h
-			fmt.Fprintf(&d, "V%s", number(py))
-		}
-	}
 	class, marker := "way", "marker-end"
 	if w.edge.Dashed {
 		class += " failed"
@@ -94,7 +80,7 @@ func (s *svg) way(w way, x, y float64) {
 	if w.back {
 		marker = "marker-start"
 	}
-	fmt.Fprintf(&s.b, `<path class="%s" d="%s" %s="url(#head)"/>`+"\n", class, d.String(), marker)
+	fmt.Fprintf(&s.b, `<path class="%s" d="%s" %s="url(#head)"/>`+"\n", class, curve(w, x, y), marker)
 	if w.edge.Label != "" {
 		to := w.via[1]
 		fmt.Fprintf(&s.b, `<text class="label" x="%s" y="%s">%s</text>`+"\n",

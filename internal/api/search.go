@@ -1,0 +1,143 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// What AWS's lists lack, for who looks at many executions: all state machines at once, names, times, counts.
+
+// searchQuery reads ?machine, status, name, after, before (seconds since 1970, or RFC 3339), limit, next, and all, which
+// takes clean-up machines in.
+func (s *Server) searchQuery(q url.Values) (engine.SearchQuery, error) {
+	out := engine.SearchQuery{MachineARN: q.Get("machine"), Status: q.Get("status"), Name: q.Get("name"), Token: q.Get("next")}
+	var errs [3]error
+	out.After, errs[0] = moment(q, "after")
+	out.Before, errs[1] = moment(q, "before")
+	if limit := q.Get("limit"); limit != "" {
+		if out.Limit, errs[2] = strconv.Atoi(limit); errs[2] != nil {
+			errs[2] = errors.New("limit must be a number")
+		}
+	}
+	if out.Status != "" && !contains(executionStatus.enum, out.Status) {
+		return out, fmt.Errorf("status must be one of %s", strings.Join(executionStatus.enum, ", "))
+	}
+	if q.Get("all") != "true" {
+		out.Without = cleansUp
+	}
+	return out, errors.Join(errs[:]...)
+}
+
+// cleansUp tells clean-up machines by the name that the commands give them.
+func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, "-cleanup") }
+
+func moment(q url.Values, name string) (time.Time, error) {
+	text := q.Get(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1<<40 {
+		return time.UnixMilli(int64(seconds * 1000)), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || at.Unix() < 0 {
+		return time.Time{}, fmt.Errorf("%s must be a time: seconds since 1970, or RFC 3339", name)
+	}
+	return at, nil
+}
+
+// search answers a page of executions, newest first, in the members of ListExecutions. reached is the start of the last
+// one that was looked at: a search by name stops for breath.
+func (s *Server) search(w http.ResponseWriter, r *http.Request) {
+	q, err := s.searchQuery(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	page, err := s.eng.Search(q)
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	items := make([]any, len(page.Executions))
+	for i := range page.Executions {
+		o := value.NewObject(10)
+		summary(o, &page.Executions[i])
+		o.Set("redriveCount", value.Int(int64(page.Executions[i].RedriveCount)))
+		items[i] = o
+	}
+	out := value.Obj("executions", items)
+	setText(out, "next", page.Next)
+	if !page.Reached.IsZero() {
+		out.Set("reached", value.Int(page.Reached.Unix()))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(value.Append(nil, out)) // the client is gone when this fails
+}
+
+// counts answers how many executions have each status: of all that the query picks, and by state machine. whole is
+// false when a name was looked for in a part of them only.
+func (s *Server) counts(w http.ResponseWriter, r *http.Request) {
+	q, err := s.searchQuery(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	by, whole, err := s.eng.Counts(q)
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	total := engine.Count{}
+	for _, counts := range by {
+		for status, n := range counts {
+			total[status] += n
+		}
+	}
+	writeJSON(w, map[string]any{"counts": total, "machines": by, "whole": whole})
+}
+
+// changesEvery is how often changes looks whether there is something to tell.
+const changesEvery = time.Second
+
+// changes sends a server-sent event whenever executions were started or ended, at most one a second: lists are read
+// again then. A comment now and then keeps the connection open, and finds out that the client is gone.
+func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
+	r, stop := s.untilClosing(r)
+	defer stop()
+	w.Header().Set("Content-Type", "text/event-stream")
+	flush := http.NewResponseController(w)
+	tick := time.NewTicker(changesEvery)
+	defer tick.Stop()
+	last, quiet := int64(-1), 0
+	for {
+		m := s.eng.Metrics()
+		now := m.Started + m.OpenRuns + m.Succeeded + m.Failed + m.TimedOut + m.Aborted
+		switch {
+		case now != last:
+			fmt.Fprintf(w, "data: {\"open\":%d}\n\n", m.OpenRuns)
+			last, quiet = now, 0
+		case quiet >= 15:
+			fmt.Fprint(w, ": still here\n\n")
+			quiet = 0
+		default:
+			quiet++
+		}
+		if err := flush.Flush(); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
