@@ -26,6 +26,26 @@ type Options struct {
 	StorageDir string
 	// RayAddress goes before the target's. Defaults to the target's; without one the engine finds a Ray itself.
 	RayAddress string
+
+	// What follows is for targets of kind kubernetes and aws.
+
+	// Submit is the way of submitting: job, proxy or rayjob. Defaults to the target's, then to job.
+	Submit string
+	// Context and Namespace default to the target's, then to the current context and to "default".
+	Context, Namespace string
+	// RayService is the head's service. Defaults to the target's, then to kuberay-head-svc.
+	RayService string
+	// Image is the submitter's, JobImage that of plain jobs that name none. They default to the target's.
+	Image, JobImage string
+	// ServiceAccount is that of the pods. Defaults to the target's.
+	ServiceAccount string
+	// Claim is mounted as the pipeline's storage. Defaults to the file's.
+	Claim string
+	// Cluster is the EKS cluster (aws).
+	Cluster Cluster
+	// Pack zips a directory without what excludes (patterns as in .gitignore) name, the same bytes for the same content.
+	// It is asked only for working directories, so that compiling itself reads nothing.
+	Pack func(dir string, excludes []string) ([]byte, error)
 }
 
 // Result is what a pipeline compiles to.
@@ -37,6 +57,27 @@ type Result struct {
 	Notes []string
 	// Target and Kind are the target's name and kind; Storage is its storage directory.
 	Target, Kind, Storage string
+
+	// What follows is set for targets of kind kubernetes and aws.
+
+	// Access is what the identity needs that runs the definition and its clean-up machine, as narrow as the way allows.
+	Access []Rule
+	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
+	Files   []ConfigMap
+	Uploads []Upload
+	Secrets []SecretKey
+	// Cluster is the kubeconfig's context, "" for the current one, or the EKS cluster's name.
+	Namespace, Cluster string
+	// ServiceAccount is that of the pods, "" for the namespace's default; Claim is mounted as storage.
+	ServiceAccount, Claim string
+	// Service and Port are where the head's API is; RayCluster is its name where it is known.
+	Service, RayCluster string
+	Port                int
+	// Way is how Ray steps are submitted: job, proxy or rayjob.
+	Way string
+	// Image is the submitter's.
+	Image  string
+	Bounds Bounds
 }
 
 // Compile compiles for one target. An error that lies in the file is pipeline.Problems.
