@@ -1,0 +1,146 @@
+package dataset
+
+import (
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// cursor walks through one row: for each leaf of the schema, the values that are left. A value's definition level says
+// how many of the optional and repeated fields above it are there; its repetition level, which list it goes on with.
+type cursor map[int][]parquet.Value
+
+func newCursor(row parquet.Row) cursor {
+	c := cursor{}
+	row.Range(func(column int, values []parquet.Value) bool {
+		c[column] = values
+		return true
+	})
+	return c
+}
+
+// levels are those of the first value that is left for a column's first leaf; ok is false when none is.
+func (c cursor) levels(column *parquet.Column) (repetition, definition int, ok bool) {
+	for !column.Leaf() {
+		inner := column.Columns()
+		if len(inner) == 0 {
+			return 0, 0, false
+		}
+		column = inner[0]
+	}
+	left := c[column.Index()]
+	if len(left) == 0 {
+		return 0, 0, false
+	}
+	return left[0].RepetitionLevel(), left[0].DefinitionLevel(), true
+}
+
+// skip drops the value that stands for "nothing here" in every leaf of the column.
+func (c cursor) skip(column *parquet.Column) {
+	if !column.Leaf() {
+		for _, inner := range column.Columns() {
+			c.skip(inner)
+		}
+		return
+	}
+	if left := c[column.Index()]; len(left) > 0 {
+		c[column.Index()] = left[1:]
+	}
+}
+
+// read is the column's next value; repetition and definition are the levels of what is around it.
+func (c cursor) read(column *parquet.Column, repetition, definition int) any {
+	_, there, ok := c.levels(column)
+	switch {
+	case !ok:
+		return nil
+	case column.Optional():
+		if there <= definition {
+			c.skip(column)
+			return nil
+		}
+		definition++
+	case column.Repeated():
+		return c.list(column, repetition+1, definition+1)
+	}
+	return c.present(column, repetition, definition)
+}
+
+func (c cursor) list(column *parquet.Column, repetition, definition int) []any {
+	list := []any{}
+	if _, there, _ := c.levels(column); there < definition {
+		c.skip(column)
+		return list
+	}
+	for {
+		list = append(list, c.present(column, repetition, definition))
+		if next, _, ok := c.levels(column); !ok || next < repetition {
+			return list
+		}
+	}
+}
+
+// present is a value that is there: a leaf, a list, a map or an object.
+func (c cursor) present(column *parquet.Column, repetition, definition int) any {
+	if column.Leaf() {
+		left := c[column.Index()]
+		c[column.Index()] = left[1:]
+		return leaf(column.Type(), left[0])
+	}
+	inner := column.Columns()
+	if len(inner) == 1 && inner[0].Repeated() {
+		switch logical(column.Type()).(type) {
+		case *format.ListType:
+			return c.elements(inner[0], repetition, definition)
+		case *format.MapType:
+			return c.entries(inner[0], repetition, definition)
+		}
+	}
+	o := value.NewObject(len(inner))
+	for _, field := range inner {
+		o.Set(field.Name(), c.read(field, repetition, definition))
+	}
+	return o
+}
+
+// elements takes away what the format puts round the elements of a list: a repeated group of one field.
+func (c cursor) elements(repeated *parquet.Column, repetition, definition int) any {
+	list, _ := c.read(repeated, repetition, definition).([]any)
+	if repeated.Leaf() || len(repeated.Columns()) != 1 {
+		return list
+	}
+	for i := range list {
+		if o, ok := list[i].(*value.Object); ok && o.Len() == 1 {
+			_, list[i] = o.At(0)
+		}
+	}
+	return list
+}
+
+// entries makes an object of a map whose keys are texts, and leaves it a list of pairs otherwise.
+func (c cursor) entries(repeated *parquet.Column, repetition, definition int) any {
+	list, _ := c.read(repeated, repetition, definition).([]any)
+	o := value.NewObject(len(list))
+	for _, entry := range list {
+		pair, ok := entry.(*value.Object)
+		if !ok || pair.Len() != 2 {
+			return list
+		}
+		_, k := pair.At(0)
+		_, v := pair.At(1)
+		key, ok := k.(string)
+		if !ok {
+			return list
+		}
+		o.Set(key, v)
+	}
+	return o
+}
+
+func logical(t parquet.Type) format.LogicalTypeValue {
+	if l := t.LogicalType(); l != nil {
+		return l.Value
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// readLines takes one item a line; empty lines are none.
+func readLines(in io.Reader, fn func(Item) error) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, MaxItemBytes)
+	for n := 1; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		v, err := value.Parse(lines.Bytes())
+		if err != nil {
+			return wrong("Line %d: %s", n, err)
+		}
+		if err := fn(Item{Value: v}); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return wrong("Reading lines: %s", err)
+	}
+	return nil
+}
+
+var delimiters = map[string]rune{"": ',', "COMMA": ',', "PIPE": '|', "SEMICOLON": ';', "SPACE": ' ', "TAB": '\t'}
+
+// maxHeader is the longest header that Step Functions takes, in bytes.
+const maxHeader = 10 << 10
+
+// readCSV makes an object of every row; what a short row lacks is empty, what a long row has too much is left out.
+func readCSV(in io.Reader, f *Format, fn func(Item) error) error {
+	comma, ok := delimiters[f.CSVDelimiter]
+	if !ok {
+		return wrong("The CSVDelimiter %q is unknown", f.CSVDelimiter)
+	}
+	rows := csv.NewReader(in)
+	rows.Comma, rows.FieldsPerRecord, rows.LazyQuotes = comma, -1, true
+	header := f.CSVHeaders
+	if f.CSVHeaderLocation != "GIVEN" {
+		first, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return wrong("Reading the CSV header: %s", err)
+		}
+		header = first
+	}
+	if n := len(strings.Join(header, ",")); n > maxHeader {
+		return wrong("The CSV header has %d bytes, more than the %d that are allowed", n, maxHeader)
+	}
+	return readRows(rows, header, fn)
+}
+
+func readRows(rows *csv.Reader, header []string, fn func(Item) error) error {
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return wrong("Reading CSV: %s", err)
+		}
+		o := value.NewObject(len(header))
+		for i, name := range header {
+			cell := ""
+			if i < len(row) {
+				cell = row[i]
+			}
+			o.Set(name, cell)
+		}
+		if err := fn(Item{Value: o}); err != nil {
+			return err
+		}
+	}
+}
+
+// readJSON reads the array (or the object, by key) that a JSON pointer leads to, one member after another.
+func readJSON(in io.Reader, pointer string, fn func(Item) error) error {
+	dec := json.NewDecoder(in)
+	dec.UseNumber()
+	for _, key := range strings.Split(pointer, "/")[1:] {
+		if err := descend(dec, pointerKey(key)); err != nil {
+			return wrong("ItemsPointer %s: %s", pointer, err)
+		}
+	}
+	open, err := dec.Token()
+	if err != nil {
+		return wrong("The file is not JSON: %s", err)
+	}
+	if open != json.Delim('[') && open != json.Delim('{') {
+		return wrong("The file holds neither an array nor an object")
+	}
+	for dec.More() {
+		it, err := member(dec, open == json.Delim('{'))
+		if err != nil {
+			return wrong("The file is not JSON: %s", err)
+		}
+		if err := fn(it); err != nil {
+			return err
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return wrong("The file is not JSON: %s", err)
+	}
+	return nil
+}
+
+func member(dec *json.Decoder, keyed bool) (it Item, err error) {
+	if keyed {
+		key, err := dec.Token()
+		if err != nil {
+			return it, err
+		}
+		it.Key, _ = key.(string)
+		it.Keyed = true
+	}
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return it, err
+	}
+	it.Value, err = value.Parse(raw)
+	return it, err
+}
+
+// pointerKey undoes the escapes of a JSON pointer (RFC 6901, section 4).
+func pointerKey(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "~1", "/"), "~0", "~")
+}
+
+// descend goes to the value of a key in the object that comes next.
+func descend(dec *json.Decoder, key string) error {
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return wrong("there is no object with %q", key)
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		if name == key {
+			return nil
+		}
+		var skip json.RawMessage
+		if err := dec.Decode(&skip); err != nil {
+			return err
+		}
+	}
+	return wrong("there is no %q", key)
+}
