@@ -1,0 +1,146 @@
+package stack
+
+import "github.com/rayorch/rayorch/internal/value"
+
+// key adds the key that kms_key: create asks for. Its policy admits the account's own IAM and the services that read and
+// write with it: log groups, the delivery of logs, and alarms that publish to the topic.
+func (b *builder) key() {
+	if b.p.KMSKey != "create" {
+		return
+	}
+	statement := func(id string, principal *value.Object, condition *value.Object, actions ...string) *value.Object {
+		s := value.Obj("Sid", id, "Effect", "Allow", "Principal", principal, "Action", anys(actions), "Resource", "*")
+		if condition != nil {
+			s.Set("Condition", condition)
+		}
+		return s
+	}
+	logs := value.Obj("ArnEquals", value.Obj("kms:EncryptionContext:aws:logs:arn",
+		sub("arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:"+b.n.LogGroup)))
+	b.resource(idKey, "AWS::KMS::Key", value.Obj(
+		"Description", "Definition, executions, logs and topic of "+b.n.Machine,
+		"EnableKeyRotation", true,
+		"PendingWindowInDays", value.Int(30),
+		"KeyPolicy", policy(list[any](
+			statement("Account", value.Obj("AWS", sub("arn:${AWS::Partition}:iam::${AWS::AccountId}:root")), nil, "kms:*"),
+			statement("LogGroup", value.Obj("Service", sub("logs.${AWS::Region}.${AWS::URLSuffix}")), logs,
+				"kms:Decrypt*", "kms:Describe*", "kms:Encrypt*", "kms:GenerateDataKey*", "kms:ReEncrypt*"),
+			statement("LogDelivery", value.Obj("Service", "delivery.logs.amazonaws.com"), ownAccount(), "kms:Decrypt*"),
+			statement("Alarm", value.Obj("Service", "cloudwatch.amazonaws.com"), ownAccount(), "kms:Decrypt", "kms:GenerateDataKey*"),
+		)),
+		"Tags", b.tags(),
+	), "DeletionPolicy", "Delete", "UpdateReplacePolicy", "Delete")
+	b.resource(idAlias, "AWS::KMS::Alias", value.Obj("AliasName", b.n.Alias, "TargetKeyId", ref(idKey)))
+	b.output("KeyArn", "The key that encrypts it all", arnOf(idKey))
+}
+
+// keyARN is the key to use, nil for none.
+func (b *builder) keyARN() any {
+	switch b.p.KMSKey {
+	case "":
+		return nil
+	case "create":
+		return arnOf(idKey)
+	}
+	return b.p.KMSKey
+}
+
+// cleanup adds the machine that stops what an execution left, and the rule that starts it: an execution that is aborted
+// or times out runs no further state of its own.
+func (b *builder) cleanup() {
+	if b.clean == "" {
+		return
+	}
+	b.stateMachine(idClean, b.n.Clean, b.clean)
+	b.role(idEventRole, b.n.EventRole, "Starts the clean-up of "+b.n.Machine,
+		trust(value.Obj("Service", "events.amazonaws.com"), "sts:AssumeRole", ownAccount()),
+		list[any](allow("StartCleanUp", list[any](ref(idClean)), "states:StartExecution")))
+	b.resource(idRule, "AWS::Events::Rule", value.Obj(
+		"Name", b.n.Rule,
+		"Description", clip("Stops what aborted and timed-out executions of "+b.n.Machine+" left", 512),
+		"State", "ENABLED",
+		"EventPattern", value.Obj(
+			"source", list[any]("aws.states"),
+			"detail-type", list[any]("Step Functions Execution Status Change"),
+			"detail", value.Obj("status", list[any]("ABORTED", "TIMED_OUT"), "stateMachineArn", list[any](ref(idMachine)))),
+		"Targets", list[any](value.Obj("Id", "clean-up", "Arn", ref(idClean), "RoleArn", arnOf(idEventRole))),
+		"Tags", b.tags(),
+	))
+	b.output("CleanUpStateMachineArn", "Stops what aborted and timed-out executions left", ref(idClean))
+}
+
+// schedule starts the machine by itself.
+func (b *builder) schedule() {
+	if b.p.Schedule == "" {
+		return
+	}
+	b.role(idSchedRole, b.n.ScheduleRole, "Starts "+b.n.Machine+" on a schedule",
+		trust(value.Obj("Service", "scheduler.amazonaws.com"), "sts:AssumeRole", ownAccount()),
+		b.schedulePolicy())
+	input := any(value.Obj())
+	if len(b.p.ScheduleInput) > 0 {
+		input = value.FromGo(b.p.ScheduleInput)
+	}
+	p := value.Obj(
+		"Name", b.n.Schedule,
+		"Description", clip("Starts "+b.n.Machine, 512),
+		"State", "ENABLED",
+		"ScheduleExpression", b.p.Schedule,
+		"FlexibleTimeWindow", value.Obj("Mode", "OFF"),
+		"Target", value.Obj("Arn", ref(idMachine), "RoleArn", arnOf(idSchedRole), "Input", value.Text(input)),
+	)
+	if zone := b.p.ScheduleZone; zone != "" {
+		p.Set("ScheduleExpressionTimezone", zone)
+	}
+	var extra []any
+	if key := b.keyARN(); key != nil {
+		p.Set("KmsKeyArn", key)
+	} else {
+		extra = skipped("CKV_AWS_297", "EventBridge encrypts it with its own key; the parameter kms_key names another")
+	}
+	b.resource(idSchedule, "AWS::Scheduler::Schedule", p, extra...)
+}
+
+// schedulePolicy lets a schedule start the machine, and read its own input where a key encrypts it.
+func (b *builder) schedulePolicy() []any {
+	out := list[any](allow("Start", list[any](ref(idMachine)), "states:StartExecution"))
+	if key := b.keyARN(); key != nil {
+		out = append(out, allow("ReadInput", list(key), "kms:Decrypt"))
+	}
+	return out
+}
+
+// alarm tells people of executions that failed or timed out.
+func (b *builder) alarm() {
+	if b.p.AlarmEmail == "" {
+		return
+	}
+	topic := value.Obj("TopicName", b.n.Topic, "DisplayName", clip("Failures of "+b.in.Pipeline, 100),
+		"Subscription", list[any](value.Obj("Protocol", "email", "Endpoint", b.p.AlarmEmail)))
+	var extra []any
+	if key := b.keyARN(); key != nil {
+		topic.Set("KmsMasterKeyId", key)
+	} else {
+		extra = skipped("CKV_AWS_26", "CloudWatch alarms cannot publish with the key of SNS; the parameter kms_key names one that they can")
+	}
+	topic.Set("Tags", b.tags())
+	b.resource(idTopic, "AWS::SNS::Topic", topic, extra...)
+	metric := func(id, name string) *value.Object {
+		return value.Obj("Id", id, "ReturnData", false, "MetricStat", value.Obj("Stat", "Sum", "Period", value.Int(300),
+			"Metric", value.Obj("Namespace", "AWS/States", "MetricName", name, "Dimensions",
+				list[any](value.Obj("Name", "StateMachineArn", "Value", ref(idMachine))))))
+	}
+	b.resource(idAlarm, "AWS::CloudWatch::Alarm", value.Obj(
+		"AlarmName", b.n.Alarm,
+		"AlarmDescription", clip("An execution of "+b.n.Machine+" failed or timed out", 1024),
+		"Metrics", list[any](metric("failed", "ExecutionsFailed"), metric("late", "ExecutionsTimedOut"),
+			value.Obj("Id", "all", "Label", "failed or timed out", "ReturnData", true, "Expression", "FILL(failed, 0) + FILL(late, 0)")),
+		"ComparisonOperator", "GreaterThanThreshold",
+		"Threshold", value.Int(0),
+		"EvaluationPeriods", value.Int(1),
+		"TreatMissingData", "notBreaching",
+		"AlarmActions", list[any](ref(idTopic)),
+		"Tags", b.tags(),
+	))
+	b.output("AlarmTopicArn", "Who subscribes is told of failures", ref(idTopic))
+}

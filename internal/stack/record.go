@@ -1,0 +1,143 @@
+package stack
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Record is what a deploy writes down for the deploys and the destroy after it: it stands in the template, as metadata
+// of the state machine, and so exists before anything that it tells of. A destroy needs no parameters but it.
+type Record struct {
+	Version       int               `json:"version"`
+	Pipeline      string            `json:"pipeline"`
+	Namespace     string            `json:"namespace"`
+	User          string            `json:"user"`
+	Cluster       string            `json:"cluster"`
+	Endpoint      string            `json:"endpoint"`
+	CA            string            `json:"certificateAuthority"`
+	AdminRole     string            `json:"adminRole"`
+	HandlerRole   string            `json:"handlerRole"`
+	Access        string            `json:"access"`
+	Labels        map[string]string `json:"labels"`
+	ClusterRegion string            `json:"clusterRegion,omitempty"`
+}
+
+const recordVersion = 1
+
+func (b *builder) record() Record {
+	access := b.p.Access
+	if access == "auto" {
+		access = "entry"
+	}
+	return Record{
+		Version: recordVersion, Pipeline: b.in.Pipeline, Namespace: b.p.Namespace, User: b.n.User,
+		Cluster: b.p.ClusterName, Endpoint: b.p.ClusterEndpoint, CA: b.p.CertificateAuthority,
+		AdminRole: b.p.AdminRoleARN, HandlerRole: b.p.HandlerRoleARN, Access: access,
+		Labels: map[string]string{LabelManaged: "rayorch", LabelStack: kubeName(b.n.Stack)},
+	}
+}
+
+func (r Record) value() *value.Object {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("stack: a record of texts: %v", err))
+	}
+	o, err := value.ParseObject(data)
+	if err != nil {
+		panic(fmt.Sprintf("stack: json made no JSON: %v", err))
+	}
+	return o
+}
+
+// ReadRecord finds the record in a template; ok is false for a template that is none of ours.
+func ReadRecord(template []byte) (r Record, ok bool, err error) {
+	var t struct {
+		Resources map[string]struct {
+			Metadata struct{ Rayorch *Record }
+		}
+	}
+	if err := json.Unmarshal(template, &t); err != nil {
+		return r, false, fmt.Errorf("read the stack's template: %w", err)
+	}
+	found := t.Resources[idMachine].Metadata.Rayorch
+	if found == nil {
+		return r, false, nil
+	}
+	if found.Version != recordVersion {
+		return r, false, fmt.Errorf("the stack was deployed by a newer rayorch (record version %d): use that one", found.Version)
+	}
+	return *found, true, nil
+}
+
+// KeepLogs is the template with the log group, and what encrypts it, left behind when the stack is deleted. CloudFormation
+// takes over a changed DeletionPolicy only with a change of a resource, so the metadata says it too.
+func KeepLogs(template []byte) ([]byte, error) {
+	t, err := value.ParseObject(template)
+	if err != nil {
+		return nil, fmt.Errorf("read the stack's template: %w", err)
+	}
+	resources, _ := t.Get("Resources")
+	all, ok := resources.(*value.Object)
+	if !ok {
+		return nil, fmt.Errorf("the stack's template has no resources")
+	}
+	kept := all.Clone()
+	for _, id := range []string{idLogs, idKey} {
+		v, _ := all.Get(id)
+		if r, ok := v.(*value.Object); ok {
+			kept.Set(id, keep(r))
+		}
+	}
+	return append(value.Bytes(t.With("Resources", kept)), '\n'), nil
+}
+
+func keep(r *value.Object) *value.Object {
+	meta := value.Obj()
+	if v, ok := r.Get("Metadata"); ok {
+		if o, isObject := v.(*value.Object); isObject {
+			meta = o
+		}
+	}
+	return r.With("DeletionPolicy", "Retain").With("UpdateReplacePolicy", "Retain").
+		With("Metadata", meta.With("Rayorch", value.Obj("kept", "destroy --keep-logs")))
+}
+
+var notAnnotation = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
+
+// annotations are the tags on Kubernetes' objects. Annotations take any value but not every key: what a key cannot hold
+// becomes a dash, and a key that was changed gets a hash, so that two tags stay two.
+func (b *builder) annotations() *value.Object {
+	out := &value.Object{}
+	tags := b.tagMap()
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		name := notAnnotation.ReplaceAllString(k, "-")
+		if name != k || len(name) > maxLabel {
+			name = clip(name, maxLabel-9) + "-" + hash(k)[:8]
+		}
+		out.Set("tag.rayorch.dev/"+trimEnds(name), tags[k])
+	}
+	return out
+}
+
+// trimEnds makes a name begin and end with a letter or digit, as Kubernetes wants it.
+func trimEnds(name string) string {
+	if !alnum(name[0]) {
+		name = "t" + name[1:]
+	}
+	if !alnum(name[len(name)-1]) {
+		name = name[:len(name)-1] + "0"
+	}
+	return name
+}
+
+func alnum(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+func base64Text(data []byte) string { return base64.StdEncoding.EncodeToString(data) }

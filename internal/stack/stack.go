@@ -1,0 +1,135 @@
+// Package stack makes what a pipeline needs on AWS: from parameters and a compiled definition, a CloudFormation template
+// and the Kubernetes objects beside it. It is pure: no client, no clock, no environment, and the same input gives the
+// same bytes. It is not what deploys them (package deploy), and it knows nothing of pipelines but their names (cmd sets
+// a pipeline up with Workload before it is compiled).
+package stack
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Limits of CloudFormation: a template in the request itself, and one in a bucket.
+const (
+	MaxInline = 51_200
+	MaxBucket = 1_000_000
+)
+
+// Input is what a stack is made of.
+type Input struct {
+	Params Params
+	Names  Names
+	// Pipeline is the pipeline's name, for descriptions.
+	Pipeline string
+	// Compiled is the pipeline compiled for a target of kind aws.
+	Compiled *compile.Result
+}
+
+// Stack is what was made.
+type Stack struct {
+	Name     string
+	Template []byte
+	Tags     map[string]string
+	// Objects are those for Kubernetes, in the order in which they are applied. The service account's role is named by
+	// RoleARN in the stack's outputs: Objects wants it.
+	Objects func(podRoleARN string) []*value.Object
+	// Record is what destroy needs to know of the deploy, kept in the template itself.
+	Record Record
+}
+
+// Build makes the stack. An error is one of the size of what was asked for.
+func Build(in Input) (*Stack, error) {
+	b := &builder{in: in, p: in.Params, n: in.Names, resources: &value.Object{}, outputs: &value.Object{}}
+	if err := b.definitions(); err != nil {
+		return nil, err
+	}
+	template, err := b.template()
+	if err != nil {
+		return nil, err
+	}
+	return &Stack{Name: in.Names.Stack, Template: template, Tags: b.tagMap(), Objects: b.objects, Record: b.record()}, nil
+}
+
+// builder holds what is known while one template is made.
+type builder struct {
+	in                 Input
+	p                  Params
+	n                  Names
+	definition, clean  string // as Fn::Sub wants them; clean is empty where nothing can be left
+	resources, outputs *value.Object
+}
+
+// definitions checks and escapes the state machines' texts.
+func (b *builder) definitions() (err error) {
+	if b.definition, err = substituted(b.in.Compiled.Definition); err != nil {
+		return fmt.Errorf("the state machine: %w", err)
+	}
+	if len(b.in.Compiled.Cleanup) > 0 {
+		if b.clean, err = substituted(b.in.Compiled.Cleanup); err != nil {
+			return fmt.Errorf("the clean-up state machine: %w", err)
+		}
+	}
+	return nil
+}
+
+// template is the whole template.
+func (b *builder) template() ([]byte, error) {
+	b.key()
+	b.machine()
+	b.pods()
+	b.access()
+	b.cleanup()
+	b.schedule()
+	b.alarm()
+	t := value.Obj(
+		"AWSTemplateFormatVersion", "2010-09-09",
+		"Description", clip("rayorch: the pipeline "+b.in.Pipeline+" on Step Functions and Amazon EKS", 1024),
+		"Resources", b.resources,
+		"Outputs", b.outputs,
+	)
+	// One blank a level: readable, and CloudFormation counts every byte.
+	var out bytes.Buffer
+	if err := json.Indent(&out, value.Bytes(t), "", " "); err != nil {
+		return nil, fmt.Errorf("made no JSON: %w", err)
+	}
+	out.WriteByte('\n')
+	if out.Len() > MaxBucket {
+		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", out.Len(), MaxBucket)
+	}
+	return out.Bytes(), nil
+}
+
+// resource adds one resource; extra holds attributes beside its properties.
+func (b *builder) resource(id, kind string, properties *value.Object, extra ...any) {
+	r := value.Obj("Type", kind)
+	for i := 0; i+1 < len(extra); i += 2 {
+		r.Set(extra[i].(string), extra[i+1]) //nolint:errcheck // literals of this package
+	}
+	r.Set("Properties", properties)
+	b.resources.Set(id, r)
+}
+
+// output adds one output of the stack; destroy and Seed-Farmer's metadata read them.
+func (b *builder) output(name, what string, v any) {
+	b.outputs.Set(name, value.Obj("Description", what, "Value", v))
+}
+
+// Intrinsic functions of CloudFormation.
+func ref(id string) *value.Object   { return value.Obj("Ref", id) }
+func arnOf(id string) *value.Object { return value.Obj("Fn::GetAtt", []any{id, "Arn"}) }
+func sub(text string) *value.Object { return value.Obj("Fn::Sub", text) }
+
+// list and anys make JSON arrays.
+func list[T any](items ...T) []any { return anys(items) }
+
+func anys[T any](items []T) []any {
+	out := make([]any, len(items))
+	for i, item := range items {
+		out[i] = item
+	}
+	return out
+}
