@@ -1,0 +1,187 @@
+// Package clustertest gives tests a real Kubernetes: the one whose kubeconfig RAYORCH_TEST_KUBECONFIG names, else the one
+// of e2e/cluster, which it starts when this is root on Linux, else the test is skipped and says why. Each test works in a
+// namespace of its own. It stays up: who ran the tests takes it down (e2e/cluster/down).
+package clustertest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// Cluster is a Kubernetes for tests.
+type Cluster struct {
+	*kube.Client
+	Kubeconfig string
+	// Here tells that it is the one of e2e/cluster: its node is this machine.
+	Here bool
+}
+
+// Busybox is an image with a shell and httpd.
+func (c *Cluster) Busybox() string {
+	if c.Here {
+		return "local/busybox:1"
+	}
+	return "busybox:1"
+}
+
+var started struct {
+	once       sync.Once
+	kubeconfig string
+	skip       string
+	err        error
+}
+
+// Start finds the cluster or starts it, once a test binary.
+func Start(t testing.TB) *Cluster {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("the real Kubernetes is left out with -short")
+	}
+	named := os.Getenv("RAYORCH_TEST_KUBECONFIG")
+	if named == "" {
+		started.once.Do(start)
+	}
+	switch {
+	case named != "":
+	case started.skip != "":
+		t.Skip(started.skip)
+	case started.err != nil:
+		t.Fatal(started.err)
+	}
+	c := &Cluster{Kubeconfig: named, Here: named == ""}
+	if c.Here {
+		c.Kubeconfig = started.kubeconfig
+	}
+	var err error
+	if c.Client, err = kube.Open(kube.Config{Kubeconfig: c.Kubeconfig}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func start() {
+	switch {
+	case os.Getenv("RAYORCH_TEST_NO_CLUSTER") != "":
+		started.skip = "RAYORCH_TEST_NO_CLUSTER is set: the real Kubernetes is left out"
+	case runtime.GOOS != "linux" || os.Geteuid() != 0:
+		started.skip = "a real Kubernetes needs root on Linux here, or RAYORCH_TEST_KUBECONFIG"
+	default:
+		var out string
+		out, started.err = script("up")
+		started.kubeconfig = strings.Trim(strings.TrimPrefix(strings.TrimSpace(out), "export KUBECONFIG="), "'")
+	}
+}
+
+// script runs one of e2e/cluster's commands; they lock each other out where they must.
+func script(name string) (string, error) {
+	_, here, _, _ := runtime.Caller(0)
+	dir := filepath.Join(filepath.Dir(filepath.Dir(here)), "cluster")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, name))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("e2e/cluster/%s: %w: %s", name, err, errs.String())
+	}
+	return string(out), nil
+}
+
+// Name makes one that no other test has.
+func Name(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:8]) }
+
+// Namespace makes a namespace for one test, with its service account, and deletes it at the test's end.
+func (c *Cluster) Namespace(t testing.TB) string {
+	t.Helper()
+	ctx := Context(t)
+	name := Name("test")
+	c.Apply(t, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := c.Remove(ctx, "/api/v1/namespaces/"+name, ""); err != nil && !kube.NotFound(err) {
+			t.Errorf("delete the namespace %s: %v", name, err)
+		}
+	})
+	Until(ctx, t, "the service account of "+name, func() error {
+		_, err := c.Client.Get(ctx, Object("v1", "ServiceAccount", name, "default", nil))
+		return err
+	})
+	return name
+}
+
+// Object makes one: more are its fields beside the metadata.
+func Object(version, kind, namespace, name string, more kube.Object) kube.Object {
+	meta := map[string]any{"name": name}
+	if namespace != "" {
+		meta["namespace"] = namespace
+	}
+	o := kube.Object{"apiVersion": version, "kind": kind, "metadata": meta}
+	for key, v := range more {
+		o[key] = v
+	}
+	return o
+}
+
+// Apply applies objects, or fails the test.
+func (c *Cluster) Apply(t testing.TB, objects ...kube.Object) {
+	t.Helper()
+	if _, err := c.Client.Apply(Context(t), objects, kube.ApplyOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Context ends well after the slowest step of a test, so that nothing hangs for ever.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Until repeats a look until it finds no error any more, or fails the test when ctx ends.
+func Until(ctx context.Context, t testing.TB, what string, look func() error) {
+	t.Helper()
+	for {
+		err := look()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s did not come: %v", what, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// ErrNotYet is for looks that found nothing wrong, but not what they wait for.
+var ErrNotYet = errors.New("not yet")
+
+// Token makes one for a service account.
+func (c *Cluster) Token(t testing.TB, namespace, account string) string {
+	t.Helper()
+	path := kube.ObjectPath("v1", namespace, "serviceaccounts", account) + "/token"
+	res, err := c.Do(Context(t), kube.Request{Method: http.MethodPost, Path: path, Body: []byte(
+		`{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct{ Status struct{ Token string } }
+	decode(t, res.Body, &answer)
+	return answer.Status.Token
+}

@@ -1,0 +1,188 @@
+package clustertest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// RayVersion is what the image of e2e/cluster/ray-image has.
+const RayVersion = "2.60.0"
+
+var rayImage struct {
+	once sync.Once
+	name string
+	err  error
+}
+
+// RayImage loads the image with Ray. RAYORCH_TEST_RAY_IMAGE names the one of another cluster.
+func (c *Cluster) RayImage(t testing.TB) string {
+	t.Helper()
+	if !c.Here {
+		if name := os.Getenv("RAYORCH_TEST_RAY_IMAGE"); name != "" {
+			return name
+		}
+		return "rayproject/ray:" + RayVersion
+	}
+	rayImage.once.Do(func() {
+		out, err := script("ray-image")
+		rayImage.name, rayImage.err = strings.TrimSpace(out), err
+	})
+	if rayImage.err != nil {
+		t.Fatal(rayImage.err)
+	}
+	return rayImage.name
+}
+
+// Claim is a PersistentVolumeClaim that any number of pods may write to.
+type Claim struct {
+	Name string
+	Dir  string // of this machine, for a cluster that is here
+}
+
+// Claim makes a claim on a directory of the node.
+func (c *Cluster) Claim(t testing.TB, namespace string) Claim {
+	t.Helper()
+	volume := Name("claim")
+	dir, err := os.MkdirTemp("", "rayorch-"+volume) // t.TempDir fails a test whose pods still write while it is removed
+	if err == nil {
+		err = os.Chmod(dir, 0o777) // pods write as anybody
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := map[string]any{"storage": "1Gi"}
+	modes := []any{"ReadWriteMany"}
+	c.Apply(t,
+		Object("v1", "PersistentVolume", "", volume, kube.Object{"spec": map[string]any{
+			"capacity": size, "accessModes": modes, "persistentVolumeReclaimPolicy": "Retain", "storageClassName": "",
+			"hostPath": map[string]any{"path": dir, "type": "DirectoryOrCreate"},
+		}}),
+		Object("v1", "PersistentVolumeClaim", namespace, "data", kube.Object{"spec": map[string]any{
+			"accessModes": modes, "resources": map[string]any{"requests": size}, "storageClassName": "", "volumeName": volume,
+		}}))
+	t.Cleanup(func() {
+		_ = c.Remove(Context(t), "/api/v1/persistentvolumes/"+volume, "") // a volume that stays does no harm
+		_ = os.RemoveAll(dir)
+	})
+	return Claim{Name: "data", Dir: dir}
+}
+
+// RayOptions say what a RayCluster is like.
+type RayOptions struct {
+	// Name defaults to demo.
+	Name string
+	// Token turns token authentication on.
+	Token bool
+	// Claim is mounted at /data where one is named.
+	Claim string
+	// NoWorker leaves only the head. Head and worker have one CPU for jobs each.
+	NoWorker bool
+}
+
+// RayCluster is a Ray in the cluster.
+type RayCluster struct {
+	Name, Namespace string
+	Head            string // the head's service
+	Token           string
+	// API is the path of its Jobs API through the API server's proxy, with a / at the end.
+	API string
+}
+
+// RayCluster makes one through KubeRay and waits until the head's API answers and its worker, if any, has come.
+func (c *Cluster) RayCluster(t testing.TB, namespace string, o RayOptions) *RayCluster {
+	t.Helper()
+	if o.Name == "" {
+		o.Name = "demo"
+	}
+	c.Apply(t, c.rayCluster(t, namespace, o))
+	r := &RayCluster{Name: o.Name, Namespace: namespace, Head: o.Name + "-head-svc"}
+	r.API = kube.ObjectPath("v1", namespace, "services", "http:"+r.Head+":8265") + "/proxy/"
+	ctx := Context(t)
+	if o.Token {
+		Until(ctx, t, "the token of "+o.Name, func() (err error) {
+			r.Token, err = c.rayToken(t, namespace, o.Name)
+			return err
+		})
+	}
+	Until(ctx, t, "the Ray "+o.Name, func() error {
+		_, err := c.Do(ctx, kube.Request{Path: r.API + "api/version", Header: r.header()})
+		return err
+	})
+	if !o.NoWorker {
+		Until(ctx, t, "the worker of "+o.Name, func() error {
+			o, err := c.Client.Get(ctx, Object("ray.io/v1", "RayCluster", namespace, o.Name, nil))
+			if n, _ := kube.Field(o, "status", "readyWorkerReplicas").(float64); err == nil && n < 1 {
+				err = ErrNotYet
+			}
+			return err
+		})
+	}
+	return r
+}
+
+// header carries the token past the API server's proxy, which keeps Authorization for itself.
+func (r *RayCluster) header() http.Header {
+	h := http.Header{}
+	if r.Token != "" {
+		h.Set("X-Ray-Authorization", "Bearer "+r.Token)
+	}
+	return h
+}
+
+// rayToken reads what KubeRay made: the Secret is named as the cluster.
+func (c *Cluster) rayToken(t testing.TB, namespace, name string) (string, error) {
+	o, err := c.Client.Get(Context(t), Object("v1", "Secret", namespace, name, nil))
+	if err != nil {
+		return "", err
+	}
+	text, _ := kube.Field(o, "data", "auth_token").(string)
+	token, err := base64.StdEncoding.DecodeString(text)
+	return string(token), err
+}
+
+func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.Object {
+	image := c.RayImage(t)
+	group := func(params map[string]any) map[string]any {
+		return map[string]any{"rayStartParams": params, "template": map[string]any{"spec": rayPod(image, o.Claim)}}
+	}
+	params := func() map[string]any { return map[string]any{"num-cpus": "1", "object-store-memory": "100000000"} }
+	head := params()
+	head["dashboard-host"] = "0.0.0.0"
+	spec := map[string]any{"rayVersion": RayVersion, "headGroupSpec": group(head)}
+	if o.Token {
+		spec["authOptions"] = map[string]any{"mode": "token"}
+	}
+	if !o.NoWorker {
+		workers := group(params())
+		workers["groupName"], workers["replicas"], workers["minReplicas"], workers["maxReplicas"] = "workers", 1, 0, 1
+		spec["workerGroupSpecs"] = []any{workers}
+	}
+	return Object("ray.io/v1", "RayCluster", namespace, o.Name, kube.Object{"spec": spec})
+}
+
+func rayPod(image, claim string) map[string]any {
+	container := map[string]any{"name": "ray", "image": image, "resources": map[string]any{
+		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"memory": "2Gi"},
+	}}
+	pod := map[string]any{"containers": []any{container}}
+	if claim != "" {
+		container["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/data"}}
+		pod["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": claim}}}
+	}
+	return pod
+}
+
+func decode(t testing.TB, data []byte, into any) {
+	t.Helper()
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatal(fmt.Errorf("%w: %.200s", err, data))
+	}
+}
