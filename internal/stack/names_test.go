@@ -1,0 +1,81 @@
+package stack_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/stack"
+)
+
+// limits are what AWS and Kubernetes allow each name.
+func limits(n stack.Names) map[string]struct {
+	name, pattern string
+	most          int
+} {
+	type limit = struct {
+		name, pattern string
+		most          int
+	}
+	role := func(s string) limit {
+		return limit{strings.ReplaceAll(s, "${AWS::Region}", "ap-southeast-1x"), `[\w+=,.@-]+`, 64}
+	}
+	return map[string]limit{
+		"stack": {n.Stack, `[A-Za-z][A-Za-z0-9-]*`, 128}, "machine": {n.Machine, `[A-Za-z0-9_-]+`, 80}, "clean": {n.Clean, `[A-Za-z0-9_-]+`, 80},
+		"log group": {n.LogGroup, `/aws/vendedlogs/[\w./#-]+`, 512}, "user": {n.User, `[a-z0-9]([a-z0-9-]*[a-z0-9])?`, 63},
+		"machine role": role(n.MachineRole), "pod role": role(n.PodRole), "event role": role(n.EventRole), "schedule role": role(n.ScheduleRole),
+		"rule": {n.Rule, `[\w.-]+`, 64}, "schedule": {n.Schedule, `[\w.-]+`, 64}, "alarm": {n.Alarm, `.+`, 255},
+		"topic": {n.Topic, `[\w-]+`, 256}, "alias": {n.Alias, `alias/[\w/-]+`, 256},
+	}
+}
+
+func check(t *testing.T, n stack.Names) {
+	t.Helper()
+	for what, l := range limits(n) {
+		if len(l.name) > l.most || !regexp.MustCompile(`^(?:`+l.pattern+`)$`).MatchString(l.name) {
+			t.Errorf("%s %q: want at most %d of %s", what, l.name, l.most, l.pattern)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	n := stack.NewNames(seedfarmer, "")
+	check(t, n)
+	if n.Stack != "aiops-ray-on-eks-ray-orchestrator" || n.User != "ray-orchestrator" || !strings.HasPrefix(n.Machine, "TrainingOnEks") {
+		t.Errorf("%+v: the published module's names are kept", n)
+	}
+	if n := stack.NewNames(stack.Identity{Pipeline: "shakespeare"}, ""); n.Stack != "rayorch-shakespeare" || n.User != "rayorch-shakespeare" {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestLongNames wants names that begin alike for as long as any limit is to stay apart.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("deployment-", 20)
+	seen := map[string]string{}
+	for _, end := range []string{"one", "two", "ONE", "one-", "on-e"} {
+		n := stack.NewNames(stack.Identity{Project: "p", Deployment: long, Module: "group-" + strings.Repeat("m", 60) + end}, "")
+		check(t, n)
+		for what, l := range limits(n) {
+			if what == "stack" && end == "one-" {
+				continue
+			}
+			if other, ok := seen[what+l.name]; ok && end != "one-" {
+				t.Errorf("%s %s is %s's, too", what, l.name, other)
+			}
+			seen[what+l.name] = end
+		}
+	}
+}
+
+func FuzzNames(f *testing.F) {
+	f.Add("p", "d", "m", "pipeline", "")
+	f.Add("", "", "", "x", "My_Machine")
+	f.Add("Ä", "--", "9", strings.Repeat("x", 300), "")
+	f.Fuzz(func(t *testing.T, project, deployment, module, pipeline, machine string) {
+		if !regexp.MustCompile(`^[A-Za-z0-9_-]{0,80}$`).MatchString(machine) {
+			return // read refuses it
+		}
+		check(t, stack.NewNames(stack.Identity{Project: project, Deployment: deployment, Module: module, Pipeline: pipeline}, machine))
+	})
+}
