@@ -31,3 +31,6 @@ func hasDistributedMap(definition []byte) bool {
 	}
 	return found
 }
+
+// valueText is a value as the JSON text that parameters of kind object are given as.
+func valueText(v any) string { return value.Text(v) }

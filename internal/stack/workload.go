@@ -1,0 +1,152 @@
+package stack
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
+
+// The built-in workload's files, and the image that its inference gets where nobody names one: the published module's.
+const (
+	PublishedWithClaim = "published.yaml"
+	PublishedWithout   = "published-ray.yaml"
+	PublishedJobImage  = "rayproject/ray-ml:2.30.0"
+)
+
+// Published is the file of the built-in workload: its inference is a pod with the claim, or a Ray job where there is none.
+func (p Params) Published() string {
+	if p.Claim == "" {
+		return PublishedWithout
+	}
+	return PublishedWithClaim
+}
+
+// TargetName is the pipeline's target to deploy for: the named one, else its only one of kind aws, else aws, which
+// Prepare makes.
+func TargetName(p *pipeline.Pipeline, named string) (string, error) {
+	var found []string
+	for _, e := range p.Targets.Entries {
+		if e.Value.Kind == "aws" {
+			found = append(found, e.Key)
+		}
+	}
+	switch {
+	case named != "":
+		if t, ok := p.Targets.Get(named); ok && t.Kind != "aws" {
+			return "", fmt.Errorf("target %s is of kind %s, not aws", named, t.Kind)
+		}
+		return named, nil
+	case len(found) > 1:
+		return "", fmt.Errorf("the pipeline has %d targets of kind aws: name one by --target: %s", len(found), strings.Join(found, ", "))
+	case len(found) == 1:
+		return found[0], nil
+	}
+	return "aws", nil
+}
+
+// TargetSource are the parameters that a pipeline's target sets. They are its author's, so all other sources go before.
+func TargetSource(p *pipeline.Pipeline, name string) Source {
+	values := map[string]any{}
+	s := Source{Values: values, Name: func(t Param) string { return "the value in the pipeline's target " + name }}
+	t, ok := p.Targets.Get(name)
+	if !ok {
+		return s
+	}
+	put := func(key string, v any, set bool) {
+		if set {
+			values[key] = v
+		}
+	}
+	text := func(key, v string) { put(key, v, v != "") }
+	text("namespace", t.Namespace)
+	text("submit", t.Submit)
+	text("ray_service", t.Ray.Service)
+	put("ray_port", t.Ray.Port, t.Ray.Port != 0)
+	text("image", t.Image)
+	text("job_image", t.JobImage)
+	if a := t.AWS; a != nil {
+		awsValues(a, text, put)
+	}
+	return s
+}
+
+func awsValues(a *pipeline.AWSTarget, text func(key, v string), put func(key string, v any, set bool)) {
+	for key, v := range map[string]string{
+		"eks_cluster_name": a.ClusterName, "eks_cluster_endpoint": a.ClusterEndpoint, "eks_cert_auth_data": a.ClusterAuthData,
+		"eks_oidc_arn": a.OIDCArn, "eks_cluster_admin_role_arn": a.AdminRoleArn, "eks_handler_role_arn": a.HandlerRoleArn,
+		"state_machine_name": a.StateMachineName, "data_bucket_name": a.DataBucket, "permissions_boundary_name": a.PermissionsBoundary,
+		"schedule": a.Schedule, "alarm_email": a.AlarmEmail, "kms_key": a.KMSKey,
+	} {
+		text(key, v)
+	}
+	put("log_retention_days", a.LogRetentionDays, a.LogRetentionDays != 0)
+	if a.ScheduleInput != nil {
+		put("schedule_input", valueText(a.ScheduleInput.Value), true)
+	}
+	tags := map[string]any{}
+	for _, e := range a.Tags.Entries {
+		tags[e.Key] = e.Value
+	}
+	put("tags", tags, len(tags) > 0)
+}
+
+// Prepare sets a pipeline up for its deployment: what the parameters say of the whole pipeline goes into a copy of it,
+// what is the target's into the copy's target and into the options of the compiler.
+func Prepare(p *pipeline.Pipeline, target string, params Params, names Names) (*pipeline.Pipeline, compile.Options) {
+	made := *p
+	builtIn := params.Pipeline == ""
+	if params.TimeoutGiven || made.Timeout == 0 || builtIn {
+		made.Timeout = pipeline.Duration(params.TimeoutMinutes) * 60
+	}
+	if builtIn || params.MountGiven {
+		made.Storage.Path = strings.TrimSuffix(params.MountPath, "/")
+	}
+	if builtIn || params.Claim != "" {
+		made.Storage.Claim = params.Claim
+	}
+	made.Targets = withTarget(p.Targets, target, params, names)
+	o := compile.Options{
+		Target: target, Submit: params.Submit, Namespace: params.Namespace, RayService: params.RayService,
+		Image: params.Image, JobImage: params.JobImage, Claim: params.Claim,
+		Cluster: compile.Cluster{Name: params.ClusterName, Endpoint: strings.TrimSuffix(params.ClusterEndpoint, "/"),
+			CertificateAuthority: params.CertificateAuthority},
+	}
+	if builtIn && o.JobImage == "" {
+		o.JobImage = PublishedJobImage
+	}
+	return &made, o
+}
+
+// withTarget is the targets with the one to deploy for, made where it was missing.
+func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, names Names) pipeline.Map[pipeline.Target] {
+	t, ok := all.Get(name)
+	if !ok {
+		t = pipeline.Target{Kind: "aws"}
+	}
+	t.Namespace, t.Ray.Port = params.Namespace, params.RayPort
+	if t.Ray.Service == "" || params.ServiceGiven {
+		t.Ray.Service = params.RayService
+	}
+	pods := pipeline.PodsTarget{TTL: 24 * 3600}
+	if t.Pods != nil {
+		pods = *t.Pods
+	}
+	if pods.ServiceAccount == "" {
+		pods.ServiceAccount = names.User
+	}
+	if params.Pipeline == "" || params.MountGiven {
+		// As the published module mounts it: the claim's directory of the same name as the path.
+		pods.SubPath = strings.TrimSuffix(strings.TrimPrefix(params.MountPath, "/"), "/")
+	}
+	t.Pods = &pods
+	out := pipeline.Map[pipeline.Target]{}
+	for _, e := range all.Entries {
+		if e.Key != name {
+			out.Entries = append(out.Entries, e)
+		}
+	}
+	out.Entries = append(out.Entries, pipeline.Entry[pipeline.Target]{Key: name, Value: t})
+	return out
+}
