@@ -118,13 +118,13 @@ func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
 	results := make([]any, len(items))
 	var failed int64
 	for i, item := range items {
-		input, mapItem, err := m.Child(int64(i), "", "", item)
+		input, err := m.Child(int64(i), &interp.MapItem{Source: "STATE_DATA", Value: item})
 		if err != nil {
 			d.t.Fatal(err)
 		}
 		child := &driver{t: d.t, m: d.m, now: d.now}
 		p := params(input, d.now)
-		p.Program, p.MapRunARN, p.MapItem = m.Program, m.ARN, mapItem
+		p.Program, p.MapRunARN = m.Program, m.ARN
 		head := child.finish(p)
 		if head.Status != interp.Succeeded {
 			failed++

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,12 +14,11 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
-	"github.com/rayorch/rayorch/internal/value"
 )
 
-// defaultChildren is how many children run at once where the Map names no limit: on AWS 10,000, here what two cores
-// can serve without thousands of runs in memory.
-const defaultChildren = 256
+// mostChildren is how many children of one Map run at once at most, as on AWS. One that waits costs its timer and its
+// place here; one with a task at work is held in memory.
+const mostChildren = 10_000
 
 // mapDriver runs a distributed Map: it reads items one after another, starts children, and holds no more of them than
 // may run at once. The names of children derive from the map run and their place, so that a driver after a restart
@@ -77,17 +77,21 @@ func (d *mapDriver) drive(resumed bool) {
 	if err == nil {
 		err = d.children()
 	}
+	d.starting.Wait()
 	var output []byte
 	if err == nil {
 		output, err = d.results()
 	}
-	d.starting.Wait()
 	switch cause := context.Cause(d.ctx); {
 	case errors.Is(cause, errStopMap):
+		d.abort()
 		d.close(Aborted)
 		d.e.pay(d.run, debtStopMap+d.spec.ID)
 	case cause != nil: // the engine closes; the next one goes on
 	case err != nil:
+		d.abort()
+		d.drain()
+		d.writeFailed(err)
 		d.close(Failed)
 		d.e.settle(d.run, debtMap+d.spec.ID, d.failure(err))
 	default:
@@ -136,8 +140,8 @@ func (d *mapDriver) begin(resumed bool) error {
 	return nil
 }
 
-// close stops what runs, waits for it, and puts the end on disk.
-func (d *mapDriver) close(status string) {
+// abort stops the children that run.
+func (d *mapDriver) abort() {
 	d.mu.Lock()
 	keys := sortedKeys(d.going)
 	ids := make([]store.ID, len(keys))
@@ -150,6 +154,27 @@ func (d *mapDriver) close(status string) {
 			d.e.logger.Error("abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
 		}
 	}
+}
+
+// drain waits until no child runs any more, or the engine closes.
+func (d *mapDriver) drain() {
+	for {
+		d.mu.Lock()
+		n := len(d.going)
+		d.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		select {
+		case <-d.changed:
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
+// close puts the end on disk.
+func (d *mapDriver) close(status string) {
 	if m, ok := d.shown(); ok {
 		if err := d.e.endMapRun(&m, status); err != nil {
 			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
@@ -162,43 +187,49 @@ func (d *mapDriver) close(status string) {
 
 // children starts a child for each item or batch and returns when all have ended, or too many failed.
 func (d *mapDriver) children() error {
-	batch := &batcher{d: d}
-	index := int64(0)
-	err := d.items(func(it item) error {
-		input, mapItem, err := d.spec.Child(index, it.key, it.source, it.value)
-		if err != nil {
-			return err
-		}
-		index++
-		return batch.add(input, mapItem)
+	n, err := d.inputs(func(index int64, input []byte, items int64) error {
+		return d.child(index, input, items)
 	})
 	if err != nil {
 		return err
 	}
-	if err := batch.flush(); err != nil {
-		return err
-	}
 	d.mu.Lock()
-	d.total = batch.items
+	d.total = n
 	d.mu.Unlock()
 	return d.wait(0)
 }
 
-// batcher groups items into children.
+// inputs calls fn with the input of each child in turn, and with how many items it has; n is how many all have.
+func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error) (n int64, err error) {
+	batch := &batcher{spec: &d.spec, fn: fn}
+	err = d.items(func(it interp.MapItem) error {
+		input, err := d.spec.Child(n, &it)
+		if err != nil {
+			return err
+		}
+		n++
+		return batch.add(input)
+	})
+	if err == nil {
+		err = batch.flush()
+	}
+	return n, err
+}
+
+// batcher groups items into the inputs of children.
 type batcher struct {
-	d        *mapDriver
-	children int64 // started
-	items    int64 // seen
+	spec     *interp.MapRun
+	fn       func(index int64, input []byte, items int64) error
+	children int64
 	held     [][]byte
 	bytes    int64
 }
 
-func (b *batcher) add(input, mapItem []byte) error {
-	b.items++
-	m := &b.d.spec
+func (b *batcher) add(input []byte) error {
+	m := b.spec
 	if !m.Batched {
 		b.children++
-		return b.d.child(b.children-1, input, mapItem, 1)
+		return b.fn(b.children-1, input, 1)
 	}
 	size := int64(len(input)) + 1
 	if m.BatchBytes > 0 && len(b.held) > 0 && b.bytes+size > m.BatchBytes {
@@ -220,19 +251,19 @@ func (b *batcher) flush() error {
 	if len(b.held) == 0 {
 		return nil
 	}
-	input, n := b.d.spec.Batch(b.held), int64(len(b.held))
+	input, n := b.spec.Batch(b.held), int64(len(b.held))
 	b.held, b.bytes = nil, 0
 	b.children++
-	return b.d.child(b.children-1, input, nil, n)
+	return b.fn(b.children-1, input, n)
 }
 
 // child starts a child execution when there is room for one more.
-func (d *mapDriver) child(index int64, input, mapItem []byte, items int64) error {
+func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	d.mu.Lock()
 	room := d.shows.MaxConcurrency
 	d.mu.Unlock()
-	if room <= 0 || room > defaultChildren {
-		room = defaultChildren
+	if room <= 0 || room > mostChildren {
+		room = mostChildren
 	}
 	if err := d.wait(int(room) - 1); err != nil {
 		return err
@@ -246,14 +277,14 @@ func (d *mapDriver) child(index int64, input, mapItem []byte, items int64) error
 	d.starts <- struct{}{}
 	d.starting.Go(func() {
 		defer func() { <-d.starts }()
-		d.launch(c, index, input, mapItem)
+		d.launch(c, index, input)
 	})
 	return nil
 }
 
 // launch starts a child beside others: their commits share syncs.
-func (d *mapDriver) launch(c *child, index int64, input, mapItem []byte) {
-	id, status, err := d.startChild(index, input, mapItem, c.items)
+func (d *mapDriver) launch(c *child, index int64, input []byte) {
+	id, status, err := d.startChild(index, input, c.items)
 	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -273,8 +304,8 @@ func (d *mapDriver) launch(c *child, index int64, input, mapItem []byte) {
 }
 
 // startChild starts the child of a place, or finds it. In a redrive one that failed before it is taken up again.
-func (d *mapDriver) startChild(index int64, input, mapItem []byte, items int64) (store.ID, string, error) {
-	b := d.birth(index, input, mapItem, items)
+func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, string, error) {
+	b := d.birth(index, input, items)
 	for {
 		x, err := d.e.start(d.ctx, b)
 		var exists *AlreadyExistsError
@@ -319,24 +350,23 @@ func (d *mapDriver) found(arn string) (store.ID, string, error) {
 	return id, x.Status, err
 }
 
-func (d *mapDriver) birth(index int64, input, mapItem []byte, items int64) birth {
+func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
 	name := formatUUID([16]byte(sum[:16]))
 	kind, tail := "execution", name
 	if d.spec.Express {
 		kind, tail = "express", name+":"+name
 	}
-	label := d.machineName + "/" + d.spec.Label
 	b := birth{
 		StartRequest: StartRequest{
-			MachineARN: d.machine + "/" + d.spec.Label, MachineName: label, Name: name, RoleARN: d.role, Input: input,
+			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
 			Type: Standard,
 		},
-		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, label, tail}, ":"),
+		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
 		group:  d.spec.ARN,
 		hash:   d.definition,
 		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},
-		params: interp.Params{Program: d.spec.Program, MapRunARN: d.spec.ARN, MapItem: mapItem, Express: d.spec.Express},
+		params: interp.Params{Program: d.spec.Program, MapRunARN: d.spec.ARN, Express: d.spec.Express},
 		items:  items,
 	}
 	return b
@@ -430,29 +460,38 @@ const maxOutput = 262_144
 
 // results gathers the children's outputs in the order of the items, or hands them to the result writer.
 func (d *mapDriver) results() ([]byte, error) {
-	if len(d.spec.Writer) > 0 {
-		return d.write()
+	var w writer
+	if err := json.Unmarshal(orEmpty(d.spec.Writer), &w); err != nil {
+		return nil, unwritable(err)
 	}
-	out := []byte{'['}
-	n := d.executions()
-	for index := range n {
-		x, err := d.result(index)
-		if err != nil {
-			return nil, err
-		}
-		if index > 0 {
-			out = append(out, ',')
-		}
-		if x.Status == Succeeded {
-			out = append(out, x.Output...)
-		} else {
-			out = value.Append(out, value.Obj("Error", x.Error, "Cause", x.Cause))
-		}
-		if len(out) >= maxOutput {
-			return nil, d.tooLarge()
-		}
+	var out []byte
+	var err error
+	if w.Parameters.Bucket != "" {
+		out, err = d.write(&w, false)
+	} else {
+		out, err = d.transformed(&w)
 	}
-	return append(out, ']'), nil
+	if err == nil {
+		d.mu.Lock()
+		d.shows.Items.Written = d.shows.Items.Succeeded + d.shows.Items.unsuccessful()
+		d.shows.Executions.Written = d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+		d.mu.Unlock()
+	}
+	return out, err
+}
+
+// writeFailed writes the results of a map run in which too many children failed: what succeeded, what failed, and what
+// was never begun. That the run failed is known already, so that a bucket's problem goes to the log.
+func (d *mapDriver) writeFailed(err error) {
+	var w writer
+	var f *failed
+	if !errors.As(err, &f) || f.name != interp.ExceedToleratedFailureThreshold ||
+		json.Unmarshal(orEmpty(d.spec.Writer), &w) != nil || w.Parameters.Bucket == "" {
+		return
+	}
+	if _, err := d.write(&w, true); err != nil {
+		d.e.logger.Warn("write the results of a failed map run", "execution", d.execution, "problem", err)
+	}
 }
 
 func (d *mapDriver) executions() int64 {
@@ -462,7 +501,7 @@ func (d *mapDriver) executions() int64 {
 }
 
 func (d *mapDriver) result(index int64) (Execution, error) {
-	id, err := d.e.st.Find(d.birth(index, nil, nil, 0).arn)
+	id, err := d.e.st.Find(d.birth(index, nil, 0).arn)
 	if err != nil {
 		return Execution{}, fmt.Errorf("child %d of map run %s: %w", index, d.spec.ARN, err)
 	}

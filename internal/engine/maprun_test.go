@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +44,7 @@ func TestMapRun(t *testing.T) {
 		t.Fatalf("%d map runs, %v", len(runs), err)
 	}
 	m, err := e.MapRun(runs[0].ARN)
-	want := engine.Counts{Total: 3, Succeeded: 3}
+	want := engine.Counts{Total: 3, Succeeded: 3, Written: 3}
 	if err != nil || m.Status != engine.Succeeded || m.MaxConcurrency != 2 || m.Items != want || m.Executions != want {
 		t.Errorf("%+v, %v", m, err)
 	}
@@ -133,30 +135,57 @@ func (o *objects) Put(_ context.Context, bucket, key string, body io.ReadSeeker)
 }
 
 func (o *objects) List(_ context.Context, bucket, prefix string, fn func(engine.Object) error) error {
-	return fn(engine.Object{Key: prefix + "x", Size: 1})
+	o.mu.Lock()
+	var found []engine.Object
+	for key, text := range o.m {
+		if name, ok := strings.CutPrefix(key, bucket+"/"); ok && strings.HasPrefix(name, prefix) {
+			found = append(found, engine.Object{Key: name, Size: int64(len(text))})
+		}
+	}
+	o.mu.Unlock()
+	slices.SortFunc(found, func(a, b engine.Object) int { return strings.Compare(a.Key, b.Key) })
+	for _, object := range found {
+		if err := fn(object); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// The reading itself is dataset's; here is which files are read, and what ItemSelector sees.
 func TestItemReaders(t *testing.T) {
+	const get, list = "arn:aws:states:::s3:getObject", "arn:aws:states:::s3:listObjectsV2"
 	files := &objects{m: map[string]string{
-		"b/rows.csv":   "name,n\na,1\nb,2\n",
-		"b/rows.jsonl": "{\"n\":1}\n\n{\"n\":2}\n",
-		"b/list.json":  `[1,2,3,4]`,
-		"b/deep.json":  `{"skip":[0],"a":{"b":[5,6]}}`,
-		"b/broken":     `[1,`,
+		"b/list.json":      `[1,2,3,4]`,
+		"b/deep.json":      `{"a":{"b":[5,6]}}`,
+		"b/object.json":    `{"k":1}`,
+		"b/broken":         `[1,`,
+		"b/in/1.jsonl":     "1\n2\n",
+		"b/in/2.jsonl":     "3\n",
+		"b/in/":            "",
+		"b/inventory.json": `{"destinationBucket":"arn:aws:s3:::b","fileFormat":"CSV","fileSchema":"Bucket, Key","files":[{"key":"inv.csv"}]}`,
+		"b/inv.csv":        "\"b\",\"x%201\"\n",
+		"b/athena.csv":     "s3://b/in/1.jsonl\ns3://b/in/2.jsonl\n",
 	}}
-	for name, c := range map[string]struct{ config, key, want string }{
-		"csv":     {`"InputType":"CSV","CSVHeaderLocation":"FIRST_ROW"`, "rows.csv", `[{"name":"a","n":"1"},{"name":"b","n":"2"}]`},
-		"jsonl":   {`"InputType":"JSONL"`, "rows.jsonl", `[{"n":1},{"n":2}]`},
-		"json":    {`"InputType":"JSON"`, "list.json", `[1,2,3,4]`},
-		"some":    {`"InputType":"JSON","MaxItems":2`, "list.json", `[1,2]`},
-		"pointer": {`"InputType":"JSON","ItemsPointer":"/a/b"`, "deep.json", `[5,6]`},
-		"broken":  {`"InputType":"JSON"`, "broken", "States.ItemReaderFailed"},
-		"missing": {`"InputType":"JSON"`, "none", "States.ItemReaderFailed"},
+	for name, c := range map[string]struct{ resource, parameters, config, more, want string }{
+		"some":      {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":2`, "", `[1,2]`},
+		"by path":   {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItemsPath":"$.most"`, "", `[1,2,3]`},
+		"pointer":   {get, `"Key":"deep.json"`, `"InputType":"JSON","ItemsPointer":"/a/b"`, "", `[5,6]`},
+		"object":    {get, `"Key":"object.json"`, `"InputType":"JSON"`, "", `[{"Key":"k","Value":1}]`},
+		"key":       {get, `"Key":"object.json"`, `"InputType":"JSON"`, `"ItemSelector":{"k.$":"$$.Map.Item.Key"},`, `[{"k":"k"}]`},
+		"source":    {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source"},`, `[{"s":"s3://b/list.json"}]`},
+		"list":      {list, `"Prefix":"in/2"`, `"MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","k.$":"$$.Map.Item.Value.Key"},`, `[{"s":"s3://b","k":"in/2.jsonl"}]`},
+		"load":      {list, `"Prefix":"in/"`, `"InputType":"JSONL","Transformation":"LOAD_AND_FLATTEN"`, "", `[1,2,3]`},
+		"inventory": {get, `"Key":"inventory.json"`, `"InputType":"MANIFEST"`, "", `[{"Bucket":"b","Key":"x%201"}]`},
+		"athena":    {get, `"Key":"athena.csv"`, `"ManifestType":"ATHENA_DATA","InputType":"JSONL"`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","v.$":"$$.Map.Item.Value"},"ItemBatcher":{"MaxItemsPerBatch":9},`, `[{"Items":[{"s":"s3://b/in/1.jsonl","v":1},{"s":"s3://b/in/1.jsonl","v":2},{"s":"s3://b/in/2.jsonl","v":3}]}]`},
+		"version":   {get, `"Key":"list.json","VersionId":"v"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
+		"broken":    {get, `"Key":"broken"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
+		"missing":   {get, `"Key":"none"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := open(t, vfs.NewMem(), echo, func(c *engine.Config) { c.Objects = files })
-			x := end(t, e, start(t, e, "a", distributed(`"ItemReader":{"Resource":"arn:aws:states:::s3:getObject",
-				"ReaderConfig":{`+c.config+`},"Parameters":{"Bucket":"b","Key":"`+c.key+`"}},`), `{}`).ARN)
+			x := end(t, e, start(t, e, "a", distributed(`"ItemReader":{"Resource":"`+c.resource+`","ReaderConfig":{`+c.config+
+				`},"Parameters":{"Bucket":"b",`+c.parameters+`}},`+c.more), `{"most":3}`).ARN)
 			if got := string(x.Output) + x.Error; got != c.want {
 				t.Errorf("%s: %s", got, x.Cause)
 			}
@@ -164,27 +193,97 @@ func TestItemReaders(t *testing.T) {
 	}
 }
 
-func TestResultWriter(t *testing.T) {
-	files := &objects{m: map[string]string{}}
-	e := open(t, vfs.NewMem(), echo, func(c *engine.Config) { c.Objects = files })
-	x := end(t, e, start(t, e, "a", distributed(`"ToleratedFailureCount":1,"ResultWriter":{"Resource":
-		"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"b","Prefix":"out"}},`), `["good","bad"]`).ARN)
-	if x.Status != engine.Succeeded || !strings.Contains(string(x.Output), `"Bucket":"b","Key":"out/`) {
-		t.Fatalf("%s %s %s", x.Status, x.Output, x.Cause)
+// Items of the state's input: an array's elements, and an object's members.
+func TestStateItems(t *testing.T) {
+	const selector = `"ItemSelector":{"s.$":"$$.Map.Item.Source","v.$":"$$.Map.Item.Value"},`
+	for name, c := range map[string]struct{ fields, input, want string }{
+		"array":         {selector, `[1]`, `[{"s":"STATE_DATA","v":1}]`},
+		"object":        {"", `{"a":1,"b":{}}`, `[{"Key":"a","Value":1},{"Key":"b","Value":{}}]`},
+		"object's key":  {`"ItemSelector":{"k.$":"$$.Map.Item.Key","v.$":"$$.Map.Item.Value"},`, `{"a":1}`, `[{"k":"a","v":1}]`},
+		"neither":       {"", `"text"`, "States.Runtime"},
+		"few bytes":     {`"ItemBatcher":{"MaxInputBytesPerBatch":6},`, `["aa","b","c"]`, `[{"Items":["aa"]},{"Items":["b"]},{"Items":["c"]}]`},
+		"both bounds":   {`"ItemBatcher":{"MaxItemsPerBatch":2,"MaxInputBytesPerBatch":100,"BatchInput":{"all":true}},`, `[1,2,3]`, `[{"BatchInput":{"all":true},"Items":[1,2]},{"BatchInput":{"all":true},"Items":[3]}]`},
+		"no items":      {"", `[]`, `[]`},
+		"flattened":     {`"ResultWriter":{"WriterConfig":{"Transformation":"FLATTEN"}},`, `[[1,2],3]`, `[1,2,3]`},
+		"child context": {`"ItemSelector":{"p.$":"$$.Execution.Name"},`, `[0]`, `[{"p":"a"}]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := open(t, vfs.NewMem(), echo)
+			x := end(t, e, start(t, e, "a", distributed(c.fields), c.input).ARN)
+			if got := string(x.Output) + x.Error; got != c.want {
+				t.Errorf("%s: %s", got, x.Cause)
+			}
+		})
 	}
-	var kinds []string
+}
+
+// A child sees its own execution, the name of its parent's machine, and no item: as Step Functions shows it.
+func TestChildContext(t *testing.T) {
+	e := open(t, vfs.NewMem(), echo)
+	x := end(t, e, start(t, e, "a", `{"StartAt":"M","States":{"M":{"Type":"Map","Label":"L","ItemProcessor":{"ProcessorConfig":
+		{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},"StartAt":"P","States":{"P":{"Type":"Pass","Parameters":{"c.$":"$$"},
+		"OutputPath":"$.c","End":true}}},"ResultSelector":{"id.$":"$[0].StateMachine.Id","name.$":"$[0].StateMachine.Name",
+		"item.$":"$[?(@.Map)]"},"End":true}}}`, `[1]`).ARN)
+	want := `{"id":"` + machineARN + `/L","name":"` + machineARN[strings.LastIndexByte(machineARN, ':')+1:] + `","item":[]}`
+	if got := string(x.Output) + x.Error; got != want {
+		t.Errorf("%s: %s", got, x.Cause)
+	}
+}
+
+// resultFiles gives the written files by the end of their names, with what differs from run to run left out.
+func resultFiles(files *objects) map[string]string {
+	files.mu.Lock()
+	defer files.mu.Unlock()
+	vary := regexp.MustCompile(`"(ExecutionArn|Name|StartDate|StopDate)":"[^"]*",?|[0-9a-f]{8}-[0-9a-f-]{27}/`)
+	out := map[string]string{}
 	for key, text := range files.m {
-		switch {
-		case strings.HasSuffix(key, "SUCCEEDED_0.json") && strings.Contains(text, `"Output":"\"good\""`):
-			kinds = append(kinds, "good")
-		case strings.HasSuffix(key, "FAILED_0.json") && strings.Contains(text, `"Error":"Bad"`):
-			kinds = append(kinds, "bad")
-		case strings.HasSuffix(key, "manifest.json"):
-			kinds = append(kinds, "manifest")
-		}
+		out[key[strings.LastIndexByte(key, '/')+1:]] = vary.ReplaceAllString(text, "")
 	}
-	if len(kinds) != 3 {
-		t.Errorf("files: %v: %v", kinds, files.m)
+	return out
+}
+
+const describedGood = `{"Input":"\"good\"","InputDetails":{"Included":true},"Output":"\"good\"","OutputDetails":{"Included":true},` +
+	`"RedriveCount":0,"RedriveStatus":"NOT_REDRIVABLE","RedriveStatusReason":"Execution is SUCCEEDED and cannot be redriven",` +
+	`"StateMachineArn":"` + machineARN + `/L","Status":"SUCCEEDED",}`
+
+const describedBad = `{"Cause":"the item is bad","Error":"Bad","Input":"\"bad\"","InputDetails":{"Included":true},` +
+	`"OutputDetails":{"Included":true},"RedriveCount":0,"RedriveStatus":"REDRIVABLE_BY_MAP_RUN",` +
+	`"StateMachineArn":"` + machineARN + `/L","Status":"FAILED",}`
+
+// The files are those that Step Functions was seen to write, down to the order of the fields.
+func TestResultWriter(t *testing.T) {
+	for name, c := range map[string]struct {
+		config, tolerated, input, status string
+		want                             map[string]string
+	}{
+		"plain": {"", "1", `["good","bad"]`, engine.Succeeded, map[string]string{
+			"SUCCEEDED_0.json": "[" + describedGood + "]", "FAILED_0.json": "[" + describedBad + "]",
+		}},
+		"lines": {`,"WriterConfig":{"Transformation":"COMPACT","OutputType":"JSONL"}`, "1", `["good",[1,2],"bad"]`, engine.Succeeded,
+			map[string]string{"SUCCEEDED_0.jsonl": "\"good\"\n[1,2]\n", "FAILED_0.jsonl": describedBad + "\n"}},
+		"flat": {`,"WriterConfig":{"Transformation":"FLATTEN","OutputType":"JSON"}`, "0", `["good",[1,2]]`, engine.Succeeded,
+			map[string]string{"SUCCEEDED_0.json": `["good",1,2]`}},
+		"too many": {"", "0", `["bad","never"]`, engine.Failed, map[string]string{
+			"FAILED_0.json": "[" + describedBad + "]", "PENDING_0.json": `[{"Input":"\"never\"","InputDetails":{"Included":true},"Status":"PENDING"}]`,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := &objects{m: map[string]string{}}
+			e := open(t, vfs.NewMem(), echo, func(c *engine.Config) { c.Objects = files })
+			x := end(t, e, start(t, e, "a", distributed(`"Label":"L","MaxConcurrency":1,"ToleratedFailureCount":`+c.tolerated+
+				`,"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"b","Prefix":"out/"}`+c.config+`},`), c.input).ARN)
+			if x.Status != c.status || c.status == engine.Succeeded && !strings.Contains(string(x.Output), `"Bucket":"b","Key":"out/`) {
+				t.Fatalf("%s %s %s", x.Status, x.Output, x.Cause)
+			}
+			got := resultFiles(files)
+			if !strings.HasPrefix(got["manifest.json"], `{"DestinationBucket":"b","MapRunArn":"arn:aws:states:`) {
+				t.Errorf("manifest: %s", got["manifest.json"])
+			}
+			delete(got, "manifest.json")
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }
 

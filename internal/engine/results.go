@@ -1,11 +1,11 @@
 package engine
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -20,56 +20,95 @@ type writer struct {
 // resultFile is one of the files that a result writer leaves: the children of one status.
 type resultFile struct {
 	status string
+	lines  bool // JSON Lines
 	key    string
 	file   *os.File
 	n      int64
 	size   int64
 }
 
+func orEmpty(b []byte) []byte {
+	if len(b) == 0 {
+		return []byte("{}")
+	}
+	return b
+}
+
 func unwritable(err error) error {
 	return &failed{"States.ResultWriterFailed", err.Error()}
 }
 
-// write puts the children's results into files by status, and names them in a manifest, as Step Functions does.
-func (d *mapDriver) write() ([]byte, error) {
-	var w writer
-	if err := json.Unmarshal(d.spec.Writer, &w); err != nil {
-		return nil, unwritable(err)
-	}
-	if w.Parameters.Bucket == "" {
-		return d.transformed(&w)
-	}
+// resultStatuses are the kinds of files, in the order in which the manifest names them.
+var resultStatuses = []string{"FAILED", "PENDING", Succeeded}
+
+// write puts the children's results into files by status, and names them in a manifest, as Step Functions does. With
+// pending the children that were never started are shown too. A redrive writes beside what was there before.
+func (d *mapDriver) write(w *writer, pending bool) ([]byte, error) {
 	if d.e.c.Objects == nil {
 		return nil, unwritable(errors.New("no object store is configured here"))
 	}
 	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + d.spec.ARN[strings.LastIndexByte(d.spec.ARN, ':')+1:]
 	base = strings.TrimPrefix(base, "/")
-	files := map[bool]*resultFile{true: {status: "SUCCEEDED"}, false: {status: "FAILED"}}
-	for _, f := range files {
-		defer f.remove() //nolint:gocritic // there are two
-		f.key = base + "/" + f.status + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
+	if m, _ := d.shown(); m.RedriveCount > 0 {
+		base += "/Redrive-" + strconv.FormatInt(m.RedriveCount, 10)
+	}
+	files := map[string]*resultFile{}
+	defer func() {
+		for _, f := range files {
+			f.remove()
+		}
+	}()
+	for _, status := range resultStatuses {
+		f := &resultFile{status: status, lines: w.Config.OutputType == "JSONL"}
+		f.key = base + "/" + status + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
 		if err := f.make(); err != nil {
 			return nil, unwritable(err)
 		}
+		files[status] = f
 	}
-	for index := range d.executions() {
-		x, err := d.result(index)
-		if err != nil {
-			return nil, err
-		}
-		if err := files[x.Status == Succeeded].add(&w, &x); err != nil {
-			return nil, unwritable(err)
-		}
+	if err := d.fill(w, files, pending); err != nil {
+		return nil, err
 	}
 	key := base + "/manifest.json"
-	if err := d.upload(&w, files, key); err != nil {
+	if err := d.upload(w, files, key); err != nil {
 		return nil, unwritable(err)
 	}
 	return value.Bytes(value.Obj("MapRunArn", d.spec.ARN,
 		"ResultWriterDetails", value.Obj("Bucket", w.Parameters.Bucket, "Key", key))), nil
 }
 
-// transformed is the output of a ResultWriter that only has a WriterConfig: the results as they would be written.
+// fill goes through the children that were started, and then through the inputs of those that were not.
+func (d *mapDriver) fill(w *writer, files map[string]*resultFile, pending bool) error {
+	started := d.executions()
+	for index := range started {
+		x, err := d.result(index)
+		if err != nil {
+			return err
+		}
+		f := files[Succeeded]
+		if x.Status != Succeeded {
+			f = files["FAILED"]
+		}
+		for _, v := range w.shape(&x) {
+			if err := f.add(v); err != nil {
+				return unwritable(err)
+			}
+		}
+	}
+	if !pending {
+		return nil
+	}
+	_, err := d.inputs(func(index int64, input []byte, _ int64) error {
+		if index < started {
+			return nil
+		}
+		return files["PENDING"].add(value.Obj("Input", string(input), "InputDetails", value.Obj("Included", true), "Status", "PENDING"))
+	})
+	return err
+}
+
+// transformed is the output of a Map without a bucket: the results as they would be written. Without a WriterConfig too
+// they are compact.
 func (d *mapDriver) transformed(w *writer) ([]byte, error) {
 	out := []byte{'['}
 	for index := range d.executions() {
@@ -91,39 +130,49 @@ func (d *mapDriver) transformed(w *writer) ([]byte, error) {
 }
 
 // shape is what WriterConfig.Transformation makes of a result: NONE keeps the execution's description, COMPACT its
-// output, FLATTEN the members of an output that is an array.
+// output, FLATTEN the members of an output that is an array. What failed is always described.
 func (w *writer) shape(x *Execution) []any {
-	switch {
-	case x.Status != Succeeded, w.Config.Transformation == "", w.Config.Transformation == "NONE":
+	kind := w.Config.Transformation
+	if kind == "" && w.Parameters.Bucket == "" {
+		kind = "COMPACT"
+	}
+	if x.Status != Succeeded || kind == "" || kind == "NONE" {
 		return []any{resultOf(x)}
 	}
 	v, err := value.Parse(x.Output)
 	if err != nil {
 		v = string(x.Output)
 	}
-	if list, ok := v.([]any); ok && w.Config.Transformation == "FLATTEN" {
+	if list, ok := v.([]any); ok && kind == "FLATTEN" {
 		return list
 	}
 	return []any{v}
 }
 
-// resultOf describes a child execution in a result file.
+// resultOf describes a child execution in a result file, its fields in the order of the alphabet.
 func resultOf(x *Execution) *value.Object {
-	included := value.Obj("Included", true)
-	o := value.Obj("ExecutionArn", x.ARN, "Input", string(x.Input), "InputDetails", included, "Name", x.Name)
-	if x.Status == Succeeded {
-		o.Set("Output", string(x.Output))
-		o.Set("OutputDetails", included)
-	} else {
-		o.Set("Error", x.Error)
-		o.Set("Cause", x.Cause)
+	o := value.NewObject(16)
+	set := func(name string, v any) {
+		if v != "" {
+			o.Set(name, v)
+		}
 	}
-	o.Set("RedriveCount", value.Int(int64(x.RedriveCount)))
-	o.Set("RedriveStatus", x.RedriveStatus)
-	o.Set("StartDate", stamp(x.Started))
-	o.Set("StateMachineArn", x.MachineARN)
-	o.Set("Status", x.Status)
-	o.Set("StopDate", stamp(x.Stopped))
+	included := value.Obj("Included", true)
+	set("Cause", x.Cause)
+	set("Error", x.Error)
+	set("ExecutionArn", x.ARN)
+	set("Input", string(x.Input))
+	set("InputDetails", included)
+	set("Name", x.Name)
+	set("Output", string(x.Output))
+	set("OutputDetails", included)
+	set("RedriveCount", value.Int(int64(x.RedriveCount)))
+	set("RedriveStatus", x.RedriveStatus)
+	set("RedriveStatusReason", x.RedriveReason)
+	set("StartDate", stamp(x.Started))
+	set("StateMachineArn", x.MachineARN)
+	set("Status", x.Status)
+	set("StopDate", stamp(x.Stopped))
 	return o
 }
 
@@ -140,23 +189,19 @@ func (f *resultFile) remove() {
 	}
 }
 
-func (f *resultFile) add(w *writer, x *Execution) error {
-	for _, v := range w.shape(x) {
-		mark := ","
-		switch lines := w.Config.OutputType == "JSONL"; {
-		case lines && f.n > 0:
-			mark = "\n"
-		case lines:
-			mark = ""
-		case f.n == 0:
-			mark = "["
-		}
-		f.n++
-		if err := f.put(append([]byte(mark), value.Bytes(v)...)); err != nil {
-			return err
-		}
+// add appends a result: JSON files are one array, and in JSON Lines every line has its end.
+func (f *resultFile) add(v any) error {
+	b := value.Bytes(v)
+	switch {
+	case f.lines:
+		b = append(b, '\n')
+	case f.n == 0:
+		b = append([]byte("["), b...)
+	default:
+		b = append([]byte(","), b...)
 	}
-	return nil
+	f.n++
+	return f.put(b)
 }
 
 func (f *resultFile) put(b []byte) error {
@@ -166,12 +211,12 @@ func (f *resultFile) put(b []byte) error {
 }
 
 // upload puts the files that have results in their place, and the manifest last: who finds it finds all.
-func (d *mapDriver) upload(w *writer, files map[bool]*resultFile, manifest string) error {
+func (d *mapDriver) upload(w *writer, files map[string]*resultFile, manifest string) error {
 	lists := value.NewObject(3)
-	for _, f := range []*resultFile{files[false], {status: "PENDING"}, files[true]} {
-		entries := []any{}
+	for _, status := range resultStatuses {
+		f, entries := files[status], []any{}
 		if f.n > 0 {
-			if w.Config.OutputType != "JSONL" {
+			if !f.lines {
 				if err := f.put([]byte("]")); err != nil {
 					return err
 				}
@@ -184,7 +229,7 @@ func (d *mapDriver) upload(w *writer, files map[bool]*resultFile, manifest strin
 			}
 			entries = append(entries, value.Obj("Key", f.key, "Size", value.Int(f.size)))
 		}
-		lists.Set(f.status, entries)
+		lists.Set(status, entries)
 	}
 	text := value.Text(value.Obj("DestinationBucket", w.Parameters.Bucket, "MapRunArn", d.spec.ARN, "ResultFiles", lists))
 	return d.e.c.Objects.Put(d.ctx, w.Parameters.Bucket, manifest, strings.NewReader(text))

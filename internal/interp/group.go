@@ -163,7 +163,7 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 		if err != nil {
 			return nil, r.evalFailure(f, err)
 		}
-		if _, ok := v.([]any); !ok {
+		if !iterable(m, v) {
 			return nil, r.evalFailure(f, m.ItemsExpr.WrongType("Items", "array", v))
 		}
 		return valueData(v), nil
@@ -179,11 +179,22 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 			return nil, fail
 		}
 	}
-	if _, ok := in.value().([]any); !ok {
+	if !iterable(m, in.value()) {
 		return nil, r.noArray(f, in)
 	}
 	r.test.items(f, in)
 	return in, nil
+}
+
+// iterable says whether a Map can go through a value: an array, and a distributed one through an object's members too.
+func iterable(m *asl.MapFields, v any) bool {
+	switch v.(type) {
+	case []any:
+		return true
+	case *value.Object:
+		return m.Processor.Distributed
+	}
+	return false
 }
 
 // noArray has two wordings: JSONata's was recorded, with an EvaluationFailed that names no location.

@@ -96,12 +96,11 @@ func TestDistributedMap(t *testing.T) {
 	if m.ID != w.last.MapRuns[0].ID || !m.Express || m.MaxConcurrency != 5 || m.BatchItems != 2 || !m.Batched {
 		t.Errorf("map run: %+v", m)
 	}
-	input, item, err := m.Child(2, "", "", value.Number("3"))
+	input, err := m.Child(2, &interp.MapItem{Value: value.Number("3")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	check(t, "child", `{"v":3,"n":"n"}`, string(input))
-	check(t, "item", `{"Index":2,"Value":3}`, string(item))
 	check(t, "batch", `{"BatchInput":{"n":"n"},"Items":[{"v":3,"n":"n"}]}`, string(m.Batch([][]byte{input})))
 	if m.Exceeded(1, 2) || !m.Exceeded(2, 3) {
 		t.Error("the tolerated failures are counted wrongly")

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"crypto/md5" //nolint:gosec // names, not secrets
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -51,32 +52,51 @@ type selector struct {
 	now      time.Time
 }
 
-// Child is what one item's child execution begins with: its input (after ItemSelector), and its $$.Map.Item. Key and
-// source are $$.Map.Item.Key and .Source, empty where there are none. With Batched, Batch takes the inputs. An error is
-// an *expr.Error: it fails the map run under its name.
-func (m *MapRun) Child(index int64, key, source string, item any) (input, mapItem []byte, err error) {
-	shown := object("Index", value.Int(index), "Value", item)
-	if key != "" {
-		shown.Set("Key", key)
+// MapItem is an item as $$.Map.Item shows it to ItemSelector. Source is an address, or STATE_DATA; Key is shown where
+// Keyed: the items are the members of an object.
+type MapItem struct {
+	Keyed       bool
+	Key, Source string
+	Value       any
+}
+
+// input is what a child gets where there is no ItemSelector: the item, and with a key both.
+func (i *MapItem) input() any {
+	if i.Keyed {
+		return object("Key", i.Key, "Value", i.Value)
 	}
-	if source != "" {
-		shown.Set("Source", source)
+	return i.Value
+}
+
+func (i *MapItem) shown(index int64) *value.Object {
+	o := object("Index", value.Int(index), "Value", i.Value)
+	if i.Keyed {
+		o.Set("Key", i.Key)
 	}
+	if i.Source != "" {
+		o.Set("Source", i.Source)
+	}
+	return o
+}
+
+// Child is the input of one item's child execution. With Batched, Batch takes the inputs. An error is an *expr.Error: it
+// fails the map run under its name.
+func (m *MapRun) Child(index int64, item *MapItem) (input []byte, err error) {
 	s := m.selector
 	if s == nil || s.template == nil {
-		return value.Bytes(item), value.Bytes(shown), nil
+		return value.Bytes(item.input()), nil
 	}
 	v, err := s.template.Eval(&expr.Scope{
 		Input:   s.input,
-		Context: func() any { return s.context.With("Map", object("Item", shown)) },
+		Context: func() any { return s.context.With("Map", object("Item", item.shown(index))) },
 		Vars:    func(name string) (any, bool) { v, ok := s.vars[name]; return v, ok },
 		Random:  sourceOf(s.seed, s.stream, uint64(index)),
 		Now:     s.now,
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return value.Bytes(v), value.Bytes(shown), nil
+	return value.Bytes(v), nil
 }
 
 // Batch is the input of a child that works on several items, each as Child gave it.
@@ -202,8 +222,7 @@ func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
 	} else {
 		var items *data
 		if items, fail = r.items(f, in); fail == nil {
-			list, _ := items.value().([]any)
-			m.Items, length = items.bytes(), int64(len(list))
+			m.Items, length = items.bytes(), itemCount(items.value())
 		}
 	}
 	if fail == nil {
@@ -218,10 +237,29 @@ func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
 	return m, length, fail
 }
 
+// itemCount is how many items a distributed Map has in its state's input: elements of an array, or members of an object.
+func itemCount(v any) int64 {
+	switch v := v.(type) {
+	case []any:
+		return int64(len(v))
+	case *value.Object:
+		return int64(v.Len())
+	}
+	return 0
+}
+
+// MapLabel is the label of a distributed Map that names none: a UUID of the machine and the state. A state's name could
+// hold what no ARN can.
+func MapLabel(machineARN, state string) string {
+	b := md5.Sum([]byte(machineARN + "/" + state)) //nolint:gosec // RFC 9562, version 3: a name, not a secret
+	b[6], b[8] = b[6]&0x0f|0x30, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
 // mapRunARN names the map run in the manner of Step Functions: the machine, the label, and a UUID.
 func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
-		m.Label = f.state.Name
+		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
 	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
 	a, b := x.Uint64(), x.Uint64()

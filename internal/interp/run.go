@@ -38,7 +38,7 @@ type Params struct {
 	// distributed Maps (MapRun.Program).
 	Program   int
 	MapRunARN string // of a distributed Map's child execution
-	MapItem   []byte // the child's $$.Map.Item
+	MapItem   []byte // $$.Map.Item of children that releases before this one started
 }
 
 // Head is what a run's head says to those who need nothing else.

@@ -36,7 +36,16 @@ const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b
 
 // Get opens an object.
 func (s S3) Get(ctx context.Context, bucket, key string) (io.ReadCloser, error) {
-	resp, err := s.call(ctx, http.MethodGet, bucket, key, nil, nil)
+	return s.get(ctx, bucket, key, nil)
+}
+
+// GetVersion opens a former version of an object.
+func (s S3) GetVersion(ctx context.Context, bucket, key, version string) (io.ReadCloser, error) {
+	return s.get(ctx, bucket, key, url.Values{"versionId": {version}})
+}
+
+func (s S3) get(ctx context.Context, bucket, key string, query url.Values) (io.ReadCloser, error) {
+	resp, err := s.call(ctx, http.MethodGet, bucket, key, query, nil)
 	if err != nil {
 		return nil, err
 	}
