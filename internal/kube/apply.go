@@ -128,7 +128,7 @@ func (c *Client) patchApply(ctx context.Context, path string, object Object, o A
 
 // explainConflict says what to do about fields that somebody else has set.
 func explainConflict(err error) error {
-	if Code(err) == http.StatusConflict && Reason(err) == "Conflict" {
+	if Code(err) == http.StatusConflict && StatusReason(err) == "Conflict" {
 		return fmt.Errorf("%w: take the fields over by force, or leave them out", err)
 	}
 	return err

@@ -123,8 +123,8 @@ func Code(err error) int {
 	return 0
 }
 
-// Reason is that of a Kubernetes Status, such as AlreadyExists.
-func Reason(err error) string {
+// StatusReason is that of a Kubernetes Status, such as AlreadyExists.
+func StatusReason(err error) string {
 	var e *StatusError
 	if errors.As(err, &e) {
 		return e.Reason

@@ -1,0 +1,78 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// Rule is one thing that somebody may be allowed to do.
+type Rule struct {
+	Verb      string
+	Group     string // "" for the core
+	Resource  string // with its subresource, as pods/log
+	Namespace string // "" for all, or for what has none
+	Name      string // "" for any
+}
+
+// Allowed is what the server says of a Rule.
+type Allowed struct {
+	Rule
+	Allowed bool
+	Reason  string
+}
+
+func (r Rule) String() string {
+	text := r.Verb + " " + r.Resource
+	if r.Group != "" {
+		text += "." + r.Group
+	}
+	if r.Name != "" {
+		text += "/" + r.Name
+	}
+	if r.Namespace != "" {
+		text += " in namespace " + r.Namespace
+	}
+	return text
+}
+
+// Can asks the server what of the rules the client may do.
+func (c *Client) Can(ctx context.Context, rules []Rule) ([]Allowed, error) {
+	all := make([]Allowed, 0, len(rules))
+	for _, r := range rules {
+		a, err := c.can(ctx, r)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func (c *Client) can(ctx context.Context, r Rule) (Allowed, error) {
+	resource, sub, _ := strings.Cut(r.Resource, "/")
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+		"spec": map[string]any{"resourceAttributes": map[string]string{
+			"verb": r.Verb, "group": r.Group, "resource": resource, "subresource": sub, "namespace": r.Namespace, "name": r.Name,
+		}},
+	})
+	if err != nil {
+		return Allowed{}, err
+	}
+	res, err := c.Do(ctx, Request{
+		Method: http.MethodPost, Path: "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", Body: body,
+	})
+	if err != nil {
+		return Allowed{}, err
+	}
+	var review struct {
+		Status struct {
+			Allowed bool   `json:"allowed"`
+			Reason  string `json:"reason"`
+		} `json:"status"`
+	}
+	err = json.Unmarshal(res.Body, &review)
+	return Allowed{r, review.Status.Allowed, review.Status.Reason}, err
+}
