@@ -5,6 +5,9 @@ import "github.com/rayorch/rayorch/internal/value"
 // cleanup is the machine that stops what an execution left. Abort and timeout run no further state of the execution
 // itself, so something else must; its input is the event of the execution's change of status, as EventBridge sends it.
 func (c *compiler) cleanup() []byte {
+	if c.at != nil {
+		return c.clusterCleanup()
+	}
 	type stop struct {
 		name, resource string
 		arguments      *value.Object

@@ -86,18 +86,49 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if target.Kind != "local" {
-		return nil, fmt.Errorf("target %s is of kind %s; this release compiles for kind local", name, target.Kind)
-	}
 	c := newCompiler(p, target, o)
 	c.survey(p.Steps)
-	c.checkSecrets()
+	c.check(name)
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
 	definition := c.machine()
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
-	return &Result{Definition: pretty(definition), Cleanup: c.cleanup(), Notes: c.notes,
-		Target: name, Kind: target.Kind, Storage: c.storage}, nil
+	r := &Result{Definition: pretty(definition), Cleanup: c.cleanup(), Notes: c.notes,
+		Target: name, Kind: target.Kind, Storage: c.storage}
+	if c.at != nil {
+		c.inCluster(r)
+	}
+	return r, nil
+}
+
+// check reports what the target rules out, and packs what must travel.
+func (c *compiler) check(target string) {
+	if c.at == nil {
+		c.checkSecrets()
+		return
+	}
+	c.checkPlace(target)
+	c.checkClusterSecrets()
+	if len(c.problems) == 0 {
+		c.packAll(c.p.Steps, "steps")
+		c.at.scripts = hashed("rayorch-"+c.p.Name+"-submit", []byte(submitScript))
+	}
+}
+
+// inCluster sets what a result says for targets in a cluster.
+func (c *compiler) inCluster(r *Result) {
+	at := c.at
+	r.Files, r.Uploads = c.files()
+	r.Access, r.Secrets = c.access(), c.secretKeys()
+	r.Namespace, r.ServiceAccount, r.Claim = at.namespace, at.account, at.claim
+	r.Cluster = at.context
+	if at.kind == "aws" {
+		r.Cluster = at.eks.Name
+	}
+	r.Service, r.RayCluster, r.Port, r.Way, r.Image = at.service, at.rayCluster, at.port, at.way, at.image
 }
 
 // pick finds the target by name, or the default one.
@@ -128,6 +159,7 @@ type compiler struct {
 	baseDir  string
 	storage  string
 	address  string
+	at       *place // a target in a cluster; nil for one on this machine
 	problems pipeline.Problems
 	notes    []string
 	groups   int  // Parallel states that stand for no step, so far
@@ -138,6 +170,10 @@ type compiler struct {
 // newCompiler settles what options, target and file say of the same thing, in this order.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, secrets: map[string]bool{}}
+	if t.Kind != "local" {
+		c.at, c.storage = newPlace(p, t, o), p.Storage.Path
+		return c
+	}
 	switch {
 	case c.storage != "":
 	case t.Storage != "":

@@ -22,9 +22,12 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		"pipeline", c.p.Name,
 		"storage", wrap(str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/")+" & $replace("+execution+"Name, /^\\./, '_')"),
 		"prefix", wrap(prefix(execution+"Id")))
-	states.Set("Read params", value.Obj("Type", "Pass",
-		"Assign", value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
-			"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(wrapperEnd))),
+	assign := value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
+		"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(wrapperEnd)))
+	if c.at != nil {
+		c.clusterVariables(assign)
+	}
+	states.Set("Read params", value.Obj("Type", "Pass", "Assign", assign,
 		"Output", &value.Object{}, "Next", "Check params"))
 	states.Set("Check params", value.Obj("Type", "Choice",
 		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},

@@ -43,7 +43,16 @@ type task struct {
 	timeout, pending pipeline.Duration
 	before           []string // steps whose outputs it sees
 	failure          string   // the variable with the failure that is cleaned up after
+	try              string   // the variable that counts attempts, in a cluster
 	in               *scope
+}
+
+// attempt is the expression of which attempt this is, from 1, as text.
+func (t task) attempt() string {
+	if t.try != "" {
+		return "$string(" + t.try + ")"
+	}
+	return "$string($states.context.State.RetryCount + 1)"
 }
 
 // work adds the states of a ray or job step.
@@ -52,20 +61,37 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	t := task{body: body{s.Ray, s.Job}, step: s.Name, state: s.Name, timeout: s.Timeout, pending: s.PendingTimeout,
 		before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
-	state := c.task(t)
-	if r := s.Retry; r != nil && r.Attempts > 1 {
-		state.Set("Retry", []any{retry(r, s.Kind())})
-	}
+	state := c.tried(t, s)
 	if s.OnFailure != nil {
 		state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"},
 			"Assign", value.Obj(in.variable("failure", s.Name), "{% $states.errorOutput %}"),
 			"Next", "Clean up after "+s.Name)})
 	}
-	result(state, s, in, "$states.result.Output")
+	result(state, s, in, c.jobOutput())
 	states.Set(s.Name, follow(state, next))
 	if s.OnFailure != nil {
 		c.onFailure(states, s, t)
 	}
+}
+
+// tried is the state of a step's job with its retries.
+func (c *compiler) tried(t task, s *pipeline.Step) *value.Object {
+	if c.at != nil {
+		return c.attempts(t, s.Retry)
+	}
+	state := c.task(t)
+	if r := s.Retry; r != nil && r.Attempts > 1 {
+		state.Set("Retry", []any{retry(r, s.Kind())})
+	}
+	return state
+}
+
+// jobOutput is the expression of a job's output in its state's result.
+func (c *compiler) jobOutput() string {
+	if c.at != nil {
+		return "$states.result[0].Output"
+	}
+	return "$states.result.Output"
 }
 
 // onFailure adds the clean-up of a step and the Fail state that gives its failure on, whatever the clean-up did.
@@ -73,7 +99,7 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	fail := "Fail " + s.Name
 	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
 	t.failure = "$" + t.in.variable("failure", s.Name)
-	state := c.task(t)
+	state := c.tried(t, &pipeline.Step{})
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
 	states.Set(t.state, follow(state, fail))
 	states.Set(fail, value.Obj("Type", "Fail", "Error", wrap(t.failure+".Error"), "Cause", wrap(cause(t.failure))))
@@ -208,23 +234,27 @@ func (c *compiler) secretEnv(args *value.Object, names []string) {
 // metadata marks a job with what started it, so that people and the clean-up machine find it.
 func (c *compiler) metadata(t task, own pipeline.Map[pipeline.Template]) *value.Object {
 	o := value.Obj("rayorch.execution", "{% $states.context.Execution.Id %}", "rayorch.pipeline", c.p.Name,
-		"rayorch.step", t.step, "rayorch.attempt", wrap(attempt))
+		"rayorch.step", t.step, "rayorch.attempt", wrap(t.attempt()))
 	for _, e := range own.Entries {
 		o.Set(e.Key, c.textField(e.Value, t.in))
 	}
 	return o
 }
 
-const attempt = "$string($states.context.State.RetryCount + 1)"
-
-// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB) and a cluster as arguments.
-const maxOutputsEnv = "100000"
+// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB); in a cluster a Job and its pods hold
+// it, and a list of them must stay under Step Functions' 262,144 bytes.
+func (c *compiler) maxOutputsEnv() string {
+	if c.at != nil {
+		return "30000"
+	}
+	return "100000"
+}
 
 // environment is the expression of a job's environment: what every step of the run gets, what only this one gets, and
 // the file's own.
 func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) string {
-	pairs := []string{"'RAYORCH_STEP': " + str(t.step), "'RAYORCH_ATTEMPT': " + attempt,
-		"'RAYORCH_OUTPUTS': ($o := $string(" + record(t.before, t.in) + "); $length($o) > " + maxOutputsEnv + " ? '' : $o)"}
+	pairs := []string{"'RAYORCH_STEP': " + str(t.step), "'RAYORCH_ATTEMPT': " + t.attempt(),
+		"'RAYORCH_OUTPUTS': ($o := $string(" + record(t.before, t.in) + "); $length($o) > " + c.maxOutputsEnv() + " ? '' : $o)"}
 	if l := t.in.loop(); l != nil {
 		pairs = append(pairs, "'RAYORCH_ITEM': $string($item_"+l.name+")", "'RAYORCH_INDEX': $string($index_"+l.name+")")
 	}
@@ -252,14 +282,18 @@ const idStep = 20
 
 // id is the expression of a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
 func (t task) id() string {
-	name := strings.ToLower(t.step)
-	name = name[:min(len(name), idStep)]
 	parts := []string{"$states.context.Execution.Id", "$states.context.Execution.RedriveCount",
 		"$states.context.State.Name", "$states.context.State.RetryCount"}
 	if place := t.in.place(); place != "" {
 		parts = append(parts, place)
 	}
-	return "$run.prefix & " + str(name+"-") + " & $substring($hash(" + strings.Join(parts, " & '/' & ") + ", 'SHA-256'), 0, 10)"
+	return t.shownID() + " & $substring($hash(" + strings.Join(parts, " & '/' & ") + ", 'SHA-256'), 0, 10)"
+}
+
+// shownID is the expression of the part of an id that tells people what it is.
+func (t task) shownID() string {
+	name := strings.ToLower(t.step)
+	return "$run.prefix & " + str(name[:min(len(name), idStep)]+"-")
 }
 
 // prefix is the expression of what the ids of all jobs of an execution start with.
@@ -270,7 +304,7 @@ func prefix(execution string) string {
 // noteIgnored tells which fields of a plain job mean nothing on this machine.
 func (c *compiler) noteIgnored(s *pipeline.Step) {
 	j := s.Job
-	if j == nil {
+	if j == nil || c.at != nil {
 		return
 	}
 	var ignored []string

@@ -1,0 +1,257 @@
+package compile
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// How working directories reach the jobs.
+const (
+	viaConfigMap   = "configMap"   // the submitter's pod mounts the package and uploads it to Ray
+	viaInline      = "inline"      // in the entrypoint itself
+	viaClaim       = "claim"       // put on the storage first
+	viaObjectStore = "objectStore" // fetched by Ray
+)
+
+const (
+	// configMapLimit is what Kubernetes takes, less some room for names.
+	configMapLimit = 1<<20 - 4096
+	// inlineLimit keeps an entrypoint, with the directory in base64, under the 128 KiB of one argument in Linux.
+	inlineLimit = 48 << 10
+)
+
+// workingDir is one packed directory.
+type workingDir struct {
+	via       string
+	zip       []byte
+	hash      string
+	configMap string // its ConfigMap, where it travels in one
+	uri       string // in the object store
+}
+
+// name is that of the package: its content decides.
+func (d *workingDir) name() string { return d.hash + ".zip" }
+
+// remote tells whether a working directory is an address that Ray fetches itself.
+func remote(dir string) bool { return strings.Contains(dir, "://") }
+
+// workingDirOf is the packed directory of a job; nil without one.
+func (c *compiler) workingDirOf(r *pipeline.RayJob) *workingDir {
+	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) {
+		return nil
+	}
+	return c.at.dirs[c.dirKey(r)]
+}
+
+func (c *compiler) dirKey(r *pipeline.RayJob) string {
+	return c.beside(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
+}
+
+// excludes are the patterns of the runtime environment, which count when the directory is packed.
+func excludes(r *pipeline.RayJob) []string {
+	if r.RuntimeEnv == nil {
+		return nil
+	}
+	o, _ := r.RuntimeEnv.Value.(*value.Object)
+	list, _ := o.Get("excludes")
+	items, _ := list.([]any)
+	var out []string
+	for _, item := range items {
+		if s, ok := item.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// packAll packs the working directories of all steps, each once.
+func (c *compiler) packAll(steps []pipeline.Step, path string) {
+	for i := range steps {
+		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
+		c.packOne(s.Ray, at+".ray.workingDir")
+		if s.OnFailure != nil {
+			c.packOne(s.OnFailure.Ray, at+".onFailure.ray.workingDir")
+		}
+		c.packAll(s.Children(), at+"."+s.Kind()+".steps")
+	}
+}
+
+func (c *compiler) packOne(r *pipeline.RayJob, path string) {
+	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) || c.at.dirs[c.dirKey(r)] != nil {
+		return
+	}
+	problem := func(format string, args ...any) {
+		c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
+	}
+	d := &workingDir{}
+	c.at.dirs[c.dirKey(r)] = d
+	if c.at.pack == nil {
+		problem("is a directory, and nobody here can read it")
+		return
+	}
+	var err error
+	if d.zip, err = c.at.pack(c.beside(r.WorkingDir), excludes(r)); err != nil {
+		problem("%v", err)
+		return
+	}
+	sum := sha256.Sum256(d.zip)
+	d.hash = hex.EncodeToString(sum[:])[:32]
+	if err := c.chooseVia(d); err != nil {
+		problem("%v", err)
+		return
+	}
+	c.at.order = append(c.at.order, c.dirKey(r))
+}
+
+// chooseVia takes the way that the target names, or the first that the way of submitting allows and the size fits.
+func (c *compiler) chooseVia(d *workingDir) error {
+	via, uri := "", ""
+	if w := c.at.target.WorkingDir; w != nil {
+		via, uri = w.Via, w.URI
+	}
+	if via == "package" {
+		via = viaConfigMap
+	}
+	fits := func(limit int) bool { return len(d.zip) <= limit }
+	if via == "" {
+		switch {
+		case c.at.way == wayJob && fits(configMapLimit):
+			via = viaConfigMap
+		case c.at.way != wayJob && fits(inlineLimit):
+			via = viaInline
+		case c.at.claim != "" && fits(configMapLimit):
+			via = viaClaim
+		case uri != "":
+			via = viaObjectStore
+		default:
+			return c.tooLarge(d)
+		}
+	}
+	d.via = via
+	switch {
+	case via == viaConfigMap && c.at.way != wayJob:
+		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.way)
+	case via == viaInline && !fits(inlineLimit), (via == viaConfigMap || via == viaClaim) && !fits(configMapLimit):
+		return c.tooLarge(d)
+	case via == viaClaim && c.at.claim == "":
+		return fmt.Errorf("workingDir.via claim needs storage.claim")
+	case via == viaObjectStore && uri == "":
+		return fmt.Errorf("workingDir.via objectStore needs workingDir.uri")
+	}
+	switch via {
+	case viaObjectStore:
+		d.uri = strings.TrimSuffix(uri, "/") + "/" + c.p.Name + "/" + d.name()
+	case viaClaim:
+		c.at.placing = true
+		d.configMap = "rayorch-" + c.p.Name + "-dir-" + d.hash[:10]
+	case viaConfigMap:
+		d.configMap = "rayorch-" + c.p.Name + "-dir-" + d.hash[:10]
+	}
+	return nil
+}
+
+// tooLarge names the ways out.
+func (c *compiler) tooLarge(d *workingDir) error {
+	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this way (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
+		"inline): leave out data by a .rayignore file, or name an object store (the target's workingDir.uri), or put it on the "+
+		"storage's claim yourself and let the entrypoint change to it", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
+}
+
+// placeWorkingDir says in a runtime environment where Ray finds the directory; elsewhere the entrypoint does, or the
+// submitter.
+func (c *compiler) placeWorkingDir(env *value.Object, r *pipeline.RayJob) {
+	if r.WorkingDir != "" && remote(r.WorkingDir) {
+		env.Set("working_dir", plain(r.WorkingDir))
+		return
+	}
+	d := c.workingDirOf(r)
+	if d == nil {
+		return
+	}
+	if d.via == viaObjectStore {
+		env.Set("working_dir", plain(d.uri))
+	}
+	for _, key := range []string{"pip", "uv"} {
+		v, _ := env.Get(key)
+		if name, ok := v.(string); ok && !strings.HasPrefix(name, "{%") {
+			env.Set(key, c.requirements(d, name))
+		}
+	}
+}
+
+// requirements are the packages that a file of the directory lists: the cluster cannot read it there.
+func (c *compiler) requirements(d *workingDir, name string) []any {
+	packages := []any{}
+	r, err := zip.NewReader(bytes.NewReader(d.zip), int64(len(d.zip)))
+	if err != nil {
+		return packages
+	}
+	f, err := r.Open(path.Clean(name))
+	if err != nil {
+		c.problems = append(c.problems, c.p.Problem("", fmt.Sprintf("runtimeEnv names the requirements file %s, which the working directory lacks", name)))
+		return packages
+	}
+	defer f.Close()
+	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			packages = append(packages, plain(line))
+		}
+	}
+	return packages
+}
+
+// inWorkingDir is the expression of a command that runs in its working directory, where that travels by neither Ray's
+// packages nor an address.
+func (c *compiler) inWorkingDir(r *pipeline.RayJob, command string) string {
+	d := c.workingDirOf(r)
+	if d == nil {
+		return command
+	}
+	switch d.via {
+	case viaInline:
+		return "$dirs." + dirVariable(d) + " & " + command
+	case viaClaim:
+		return str("cd "+shellWord(c.placedAt(d))+" || exit 120\n") + " & " + command
+	}
+	return command
+}
+
+// placedAt is where a working directory lies on the storage.
+func (c *compiler) placedAt(d *workingDir) string {
+	return strings.TrimSuffix(c.storage, "/") + "/.rayorch/" + c.p.Name + "/" + d.hash
+}
+
+// shellWord is a text as one word for sh.
+func shellWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+func dirVariable(d *workingDir) string { return "d" + d.hash[:8] }
+
+// files are the ConfigMaps that pods mount, and what goes to the object store.
+func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
+	if c.submits() {
+		maps = append(maps, ConfigMap{Name: c.at.scripts, Data: map[string]string{"submit.py": submitScript}})
+	}
+	named := map[string]bool{}
+	for _, key := range c.at.order {
+		d := c.at.dirs[key]
+		switch {
+		case d.configMap != "" && !named[d.configMap]:
+			named[d.configMap] = true
+			maps = append(maps, ConfigMap{Name: d.configMap, Binary: map[string][]byte{d.name(): d.zip}})
+		case d.uri != "" && !named[d.uri]:
+			named[d.uri] = true
+			uploads = append(uploads, Upload{URI: d.uri, Data: d.zip})
+		}
+	}
+	return maps, uploads
+}
