@@ -48,7 +48,9 @@ func (e *Engine) Describe(arn string) (Execution, error) {
 	if err != nil {
 		return Execution{}, err
 	}
-	return e.describe(id)
+	x, err := e.describe(id)
+	e.showAwaited(&x)
+	return x, err
 }
 
 func (e *Engine) describe(id store.ID) (x Execution, err error) {
@@ -113,7 +115,11 @@ func (e *Engine) Definition(arn string) ([]byte, error) {
 		return nil, err
 	}
 	defer e.leave()
-	return e.st.Doc(definitions, x.DefinitionHash)
+	text, err := e.st.Doc(definitions, x.DefinitionHash)
+	if err == nil && x.MapRunARN != "" {
+		text = processorOf(text, x.MachineARN)
+	}
+	return text, err
 }
 
 const (
@@ -153,7 +159,7 @@ func (e *Engine) list(group string, f ListFilter) (ListPage, error) {
 	var page ListPage
 	limit := pageSize(f.Limit)
 	for token := f.Token; ; {
-		entries, next, err := e.st.List(group, f.Status, token, limit-len(page.Executions))
+		entries, next, err := e.st.List(group, f.kept(), token, limit-len(page.Executions))
 		if errors.Is(err, store.ErrBadToken) {
 			return page, ErrInvalidPage
 		}
@@ -165,6 +171,7 @@ func (e *Engine) list(group string, f ListFilter) (ListPage, error) {
 			if err != nil {
 				return page, err
 			}
+			e.showAwaited(&x)
 			if f.shows(&x) {
 				page.Executions = append(page.Executions, x)
 			}
@@ -185,7 +192,18 @@ func (f *ListFilter) machine() string {
 	return f.MachineARN
 }
 
+// kept is the status by which the store finds the entries. What awaits its redrive is kept as it ended.
+func (f *ListFilter) kept() string {
+	if f.Status == pendingRedrive {
+		return ""
+	}
+	return f.Status
+}
+
 func (f *ListFilter) shows(x *Execution) bool {
+	if f.Status != "" && f.Status != x.Status {
+		return false
+	}
 	if f.MachineARN != f.machine() && f.MachineARN != x.VersionARN && f.MachineARN != x.AliasARN {
 		return false
 	}

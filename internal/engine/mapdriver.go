@@ -65,9 +65,12 @@ func (d *mapDriver) shown() (MapRun, bool) {
 		return MapRun{}, false
 	}
 	m := *d.shows
-	m.Items.Pending = max(0, d.total-m.Items.Running-m.Items.Succeeded-m.Items.unsuccessful())
-	m.Items.Total = max(d.total, m.Items.Running+m.Items.Succeeded+m.Items.unsuccessful())
-	m.Executions.Total = m.Executions.Running + m.Executions.Succeeded + m.Executions.unsuccessful()
+	m.Items.Pending = max(0, d.total-m.Items.begun())
+	m.Items.Total = max(d.total, m.Items.begun())
+	m.Executions.Total = m.Executions.begun()
+	if !d.spec.Batched { // otherwise nobody knows how many children the rest of the items will make
+		m.Executions.Pending, m.Executions.Total = m.Items.Pending, m.Items.Total
+	}
 	return m, true
 }
 
@@ -128,9 +131,11 @@ func (d *mapDriver) begin(resumed bool) error {
 	case d.spec.Redriven && !resumed:
 		m.RedriveCount++
 		m.Redriven, m.Stopped = now, time.Time{}
+		m.Items.PendingRedrive, m.Executions.PendingRedrive = m.Items.unsuccessful(), m.Executions.unsuccessful()
 	}
 	// Whatever was counted is counted again: the children are all looked at.
-	m.Status, m.Items, m.Executions = Running, Counts{}, Counts{}
+	m.Status = Running
+	m.Items, m.Executions = Counts{PendingRedrive: m.Items.PendingRedrive}, Counts{PendingRedrive: m.Executions.PendingRedrive}
 	if err := d.e.putMapRun(&m); err != nil {
 		return err
 	}
@@ -310,7 +315,7 @@ func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID
 		x, err := d.e.start(d.ctx, b)
 		var exists *AlreadyExistsError
 		if errors.As(err, &exists) {
-			return d.found(b.arn)
+			return d.found(b.arn, items)
 		}
 		if errors.Is(err, store.ErrFull) {
 			select {
@@ -328,7 +333,7 @@ func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID
 	}
 }
 
-func (d *mapDriver) found(arn string) (store.ID, string, error) {
+func (d *mapDriver) found(arn string, items int64) (store.ID, string, error) {
 	id, err := d.e.st.Find(arn)
 	if err != nil {
 		return 0, "", err
@@ -338,7 +343,7 @@ func (d *mapDriver) found(arn string) (store.ID, string, error) {
 		return 0, "", err
 	}
 	d.mu.Lock()
-	again := d.spec.Redriven && x.Closed() && x.Status != Succeeded && !x.Stopped.After(d.shows.Redriven)
+	again := d.spec.Redriven && awaits(&x, d.shows)
 	d.mu.Unlock()
 	if !again {
 		return id, x.Status, nil
@@ -346,6 +351,10 @@ func (d *mapDriver) found(arn string) (store.ID, string, error) {
 	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
 		return 0, "", err
 	}
+	d.mu.Lock()
+	d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
+	d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
+	d.mu.Unlock()
 	x, err = d.e.describe(id)
 	return id, x.Status, err
 }

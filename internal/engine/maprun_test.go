@@ -168,19 +168,20 @@ func TestItemReaders(t *testing.T) {
 		"b/athena.csv":     "s3://b/in/1.jsonl\ns3://b/in/2.jsonl\n",
 	}}
 	for name, c := range map[string]struct{ resource, parameters, config, more, want string }{
-		"some":      {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":2`, "", `[1,2]`},
-		"by path":   {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItemsPath":"$.most"`, "", `[1,2,3]`},
-		"pointer":   {get, `"Key":"deep.json"`, `"InputType":"JSON","ItemsPointer":"/a/b"`, "", `[5,6]`},
-		"object":    {get, `"Key":"object.json"`, `"InputType":"JSON"`, "", `[{"Key":"k","Value":1}]`},
-		"key":       {get, `"Key":"object.json"`, `"InputType":"JSON"`, `"ItemSelector":{"k.$":"$$.Map.Item.Key"},`, `[{"k":"k"}]`},
-		"source":    {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source"},`, `[{"s":"s3://b/list.json"}]`},
-		"list":      {list, `"Prefix":"in/2"`, `"MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","k.$":"$$.Map.Item.Value.Key"},`, `[{"s":"s3://b","k":"in/2.jsonl"}]`},
-		"load":      {list, `"Prefix":"in/"`, `"InputType":"JSONL","Transformation":"LOAD_AND_FLATTEN"`, "", `[1,2,3]`},
-		"inventory": {get, `"Key":"inventory.json"`, `"InputType":"MANIFEST"`, "", `[{"Bucket":"b","Key":"x%201"}]`},
-		"athena":    {get, `"Key":"athena.csv"`, `"ManifestType":"ATHENA_DATA","InputType":"JSONL"`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","v.$":"$$.Map.Item.Value"},"ItemBatcher":{"MaxItemsPerBatch":9},`, `[{"Items":[{"s":"s3://b/in/1.jsonl","v":1},{"s":"s3://b/in/1.jsonl","v":2},{"s":"s3://b/in/2.jsonl","v":3}]}]`},
-		"version":   {get, `"Key":"list.json","VersionId":"v"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
-		"broken":    {get, `"Key":"broken"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
-		"missing":   {get, `"Key":"none"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
+		"some":       {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":2`, "", `[1,2]`},
+		"by path":    {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItemsPath":"$.most"`, "", `[1,2,3]`},
+		"pointer":    {get, `"Key":"deep.json"`, `"InputType":"JSON","ItemsPointer":"/a/b"`, "", `[5,6]`},
+		"items path": {get, `"Key":"deep.json"`, `"InputType":"JSON"`, `"ItemsPath":"$.a.b",`, `[5,6]`},
+		"object":     {get, `"Key":"object.json"`, `"InputType":"JSON"`, "", `[{"Key":"k","Value":1}]`},
+		"key":        {get, `"Key":"object.json"`, `"InputType":"JSON"`, `"ItemSelector":{"k.$":"$$.Map.Item.Key"},`, `[{"k":"k"}]`},
+		"source":     {get, `"Key":"list.json"`, `"InputType":"JSON","MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source"},`, `[{"s":"s3://b/list.json"}]`},
+		"list":       {list, `"Prefix":"in/2"`, `"MaxItems":1`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","k.$":"$$.Map.Item.Value.Key"},`, `[{"s":"s3://b","k":"in/2.jsonl"}]`},
+		"load":       {list, `"Prefix":"in/"`, `"InputType":"JSONL","Transformation":"LOAD_AND_FLATTEN"`, "", `[1,2,3]`},
+		"inventory":  {get, `"Key":"inventory.json"`, `"InputType":"MANIFEST"`, "", `[{"Bucket":"b","Key":"x%201"}]`},
+		"athena":     {get, `"Key":"athena.csv"`, `"ManifestType":"ATHENA_DATA","InputType":"JSONL"`, `"ItemSelector":{"s.$":"$$.Map.Item.Source","v.$":"$$.Map.Item.Value"},"ItemBatcher":{"MaxItemsPerBatch":9},`, `[{"Items":[{"s":"s3://b/in/1.jsonl","v":1},{"s":"s3://b/in/1.jsonl","v":2},{"s":"s3://b/in/2.jsonl","v":3}]}]`},
+		"version":    {get, `"Key":"list.json","VersionId":"v"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
+		"broken":     {get, `"Key":"broken"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
+		"missing":    {get, `"Key":"none"`, `"InputType":"JSON"`, "", "States.ItemReaderFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := open(t, vfs.NewMem(), echo, func(c *engine.Config) { c.Objects = files })
@@ -284,6 +285,81 @@ func TestResultWriter(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A child's definition is its Map's processor, also where the Map has no label and a state's name no place in an ARN.
+func TestChildDefinition(t *testing.T) {
+	const processor = `{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`
+	e := open(t, vfs.NewMem(), echo)
+	x := end(t, e, start(t, e, "a", `{"StartAt":"All","States":{"All":{"Type":"Parallel","Branches":[{"StartAt":"Each one: of them",
+		"States":{"Each one: of them":{"Type":"Map","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":
+		"STANDARD"},`+processor[1:]+`,"End":true}}}],"End":true}}}`, `[1]`).ARN)
+	runs, _, err := e.MapRuns(x.ARN, "", 0)
+	if err != nil || len(runs) != 1 || !regexp.MustCompile(`:mapRun:[^:]*/[0-9a-f-]{36}:[0-9a-f-]{36}$`).MatchString(runs[0].ARN) {
+		t.Fatalf("%v %v", runs, err)
+	}
+	page, err := e.List(engine.ListFilter{MapRunARN: runs[0].ARN})
+	if err != nil || len(page.Executions) != 1 {
+		t.Fatalf("%v %v", page, err)
+	}
+	if text, err := e.Definition(page.Executions[0].ARN); err != nil || string(text) != processor {
+		t.Errorf("%s, %v", text, err)
+	}
+	if text, err := e.Definition(x.ARN); err != nil || !strings.Contains(string(text), "Parallel") {
+		t.Errorf("the parent's: %s, %v", text, err)
+	}
+}
+
+// What failed shows as pending from the redrive until its turn comes.
+func TestPendingRedrive(t *testing.T) {
+	var mu sync.Mutex
+	again := false
+	reached, free := make(chan struct{}), make(chan struct{})
+	e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
+		mu.Lock()
+		second := again
+		mu.Unlock()
+		if !second {
+			return task.Fail("Bad", "")
+		}
+		if string(req.Input) == "1" {
+			close(reached)
+			<-free
+		}
+		return task.Result{Output: req.Input}
+	})
+	x := end(t, e, start(t, e, "a", distributed(`"MaxConcurrency":1,"ToleratedFailureCount":1,`), `[1,2]`).ARN)
+	if x.Status != engine.Failed {
+		t.Fatal(x.Status)
+	}
+	mu.Lock()
+	again = true
+	mu.Unlock()
+	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	runs, _, err := e.MapRuns(x.ARN, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := e.MapRun(runs[0].ARN)
+	if err != nil || m.Items.PendingRedrive != 1 || m.Items.Running != 1 || m.Items.Total != 2 {
+		t.Errorf("%+v, %v", m.Items, err)
+	}
+	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: "PENDING_REDRIVE"}); len(got) != 1 {
+		t.Errorf("pending: %v", got)
+	}
+	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: engine.Failed}); len(got) != 0 {
+		t.Errorf("failed: %v", got)
+	}
+	close(free)
+	if x = end(t, e, x.ARN); string(x.Output) != `[1,2]` {
+		t.Errorf("%s %s", x.Status, x.Cause)
+	}
+	if m, err = e.MapRun(m.ARN); err != nil || m.Items.PendingRedrive != 0 || m.Items.Succeeded != 2 {
+		t.Errorf("%+v, %v", m.Items, err)
 	}
 }
 

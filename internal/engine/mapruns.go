@@ -24,6 +24,8 @@ type Counts struct {
 	TimedOut  int64 `json:"timedOut"`
 	Aborted   int64 `json:"aborted"`
 	Written   int64 `json:"written"`
+	// PendingRedrive counts those that failed before and are yet to be taken up again.
+	PendingRedrive int64 `json:"pendingRedrive,omitempty"`
 }
 
 // count adds n to the field of a status.
@@ -44,6 +46,9 @@ func (c *Counts) count(status string, n int64) {
 
 // unsuccessful is what the tolerated failures bound.
 func (c *Counts) unsuccessful() int64 { return c.Failed + c.TimedOut + c.Aborted }
+
+// begun is how many run, have run, or are to run again.
+func (c *Counts) begun() int64 { return c.Running + c.Succeeded + c.unsuccessful() + c.PendingRedrive }
 
 // MapRun is what DescribeMapRun shows.
 type MapRun struct {
@@ -179,7 +184,7 @@ func (e *Engine) abortRunning(arn string) error {
 
 func (e *Engine) endMapRun(m *MapRun, status string) error {
 	m.Status, m.Stopped = status, e.c.Now().UTC()
-	m.Items.Pending, m.Items.Running, m.Executions.Pending, m.Executions.Running = 0, 0, 0, 0
+	m.Items.Running, m.Executions.Running = 0, 0
 	return e.putMapRun(m)
 }
 
@@ -278,6 +283,28 @@ func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
 	if d := e.mapRuns.get(p.MapRun); d != nil {
 		d.ended(p.Index, string(h.Status))
 	}
+}
+
+// pendingRedrive is the status of a child that failed, in a map run that was redriven and has not come to it yet.
+const pendingRedrive = "PENDING_REDRIVE"
+
+// showAwaited gives a child the status that callers see: what is kept of it knows nothing of its map run's redrive.
+func (e *Engine) showAwaited(x *Execution) {
+	if x.MapRunARN == "" || !x.Closed() || x.Status == Succeeded {
+		return
+	}
+	d := e.mapRuns.get(x.MapRunARN)
+	if d == nil {
+		return
+	}
+	if m, ok := d.shown(); ok && awaits(x, &m) {
+		x.Status = pendingRedrive
+	}
+}
+
+// awaits says that the child ended before its map run was redriven, and badly.
+func awaits(x *Execution, m *MapRun) bool {
+	return m.RedriveCount > 0 && x.Closed() && x.Status != Succeeded && !x.Stopped.After(m.Redriven)
 }
 
 // errStopMap ends a map run whose execution waits for it no more.

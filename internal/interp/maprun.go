@@ -4,6 +4,7 @@ import (
 	"crypto/md5" //nolint:gosec // names, not secrets
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"time"
 
@@ -313,6 +314,10 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	return nil
 }
 
+// plainPath is an ItemsPath that leads through names only: it means the same in what a reader reads, and is a pointer
+// there, so that the file need not be in memory.
+var plainPath = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_-]*)+$`)
+
 // reader puts the evaluated MaxItems back into ReaderConfig, so that the engine has one place to look at.
 func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
@@ -323,6 +328,11 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 			return nil, fail
 		}
 		config = config.With("MaxItems", value.Int(n))
+	}
+	if p := f.state.Map.ItemsPath.Path; p != nil && !config.Has("ItemsPointer") {
+		if names := plainPath.FindString(p.Text()); names != "" {
+			config = config.With("ItemsPointer", strings.ReplaceAll(names[1:], ".", "/"))
+		}
 	}
 	return r.place(f, reader.Resource, reader.Parameters, "ReaderConfig", config, in)
 }

@@ -179,7 +179,7 @@ func readerConfig(a at, v any) {
 	a.c.fields(a.loc, o, readerTable(o), a.lang)
 	kind, _ := o.Get("InputType")
 	header, _ := o.Get("CSVHeaderLocation")
-	if kind == "CSV" && !o.Has("CSVHeaderLocation") {
+	if kind == "CSV" && !o.Has("CSVHeaderLocation") && !o.Has("ManifestType") {
 		a.schema("The field 'CSVHeaderLocation' is required")
 	}
 	if header == "GIVEN" && !o.Has("CSVHeaders") {

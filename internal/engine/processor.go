@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// processorOf is the part of a definition that a distributed Map's child runs: a machine of its own, as Step Functions
+// shows it. It is found by its label, the last part of the child's machine. What cannot be found is shown whole.
+func processorOf(definition []byte, childMachine string) []byte {
+	whole, err := value.ParseObject(definition)
+	i := strings.LastIndexByte(childMachine, '/')
+	if err != nil || i < 0 {
+		return definition
+	}
+	found := find(whole, childMachine[:i], childMachine[i+1:])
+	if found == nil {
+		return definition
+	}
+	found = found.Without("ProcessorConfig")
+	if language, ok := whole.Get("QueryLanguage"); ok && !found.Has("QueryLanguage") {
+		found.Set("QueryLanguage", language)
+	}
+	return value.Bytes(found)
+}
+
+// find looks for the processor of the Map with a label in a machine, a branch or a processor.
+func find(program *value.Object, machine, label string) *value.Object {
+	states := member(program, "States")
+	for i := range states.Len() {
+		name, v := states.At(i)
+		state, ok := v.(*value.Object)
+		if !ok {
+			continue
+		}
+		inner := member(state, "ItemProcessor")
+		if inner.Len() == 0 {
+			inner = member(state, "Iterator")
+		}
+		named, labelled := state.Get("Label")
+		if !labelled {
+			named = interp.MapLabel(machine, name)
+		}
+		if mode, _ := member(inner, "ProcessorConfig").Get("Mode"); mode == "DISTRIBUTED" && named == label {
+			return inner
+		}
+		branches, _ := state.Get("Branches")
+		list, _ := branches.([]any)
+		for _, branch := range append(list[:len(list):len(list)], inner) {
+			if b, ok := branch.(*value.Object); ok {
+				if found := find(b, machine, label); found != nil {
+					return found
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// member is an object's object, empty where there is none.
+func member(o *value.Object, name string) *value.Object {
+	v, _ := o.Get(name)
+	if m, ok := v.(*value.Object); ok {
+		return m
+	}
+	return value.NewObject(0)
+}
