@@ -147,7 +147,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).initCommand, (*app).validateCommand, (*app).compileCommand, (*app).graphCommand, (*app).runCommand,
 	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
 	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
-	(*app).serveCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
+	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {

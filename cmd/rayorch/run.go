@@ -20,6 +20,7 @@ type runOptions struct {
 	follow  bool
 	wait    time.Duration
 	keepRay bool
+	console bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -47,6 +48,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
 	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
 	f.DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4; the run goes on if a server owns it (default: to its end)")
+	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, and print its address")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
 	return c
 }
@@ -77,6 +79,13 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
+	if o.console {
+		site, err := s.showConsole(ctx, arn, w)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, site.close()) }()
+	}
 	s.offerResume(ctx, arn, w)
 	return a.watchToEnd(ctx, s, arn, w, o.wait)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/console"
 )
 
 type serveOptions struct {
@@ -25,6 +26,7 @@ type serveOptions struct {
 	keys    []string
 	hosts   []string
 	pprof   bool
+	console bool
 	buckets string
 	ray     rayOptions
 }
@@ -48,6 +50,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; may be repeated")
 	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
+	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
 	return c
@@ -93,9 +96,16 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 		}
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
-	handler := own.handler(api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version})
-	srv := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	closing := make(chan struct{})
+	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing}
 	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
+	if o.console {
+		con := console.New(console.Config{Keys: keys, Version: version})
+		c.Console, c.Session = con, con.SignedIn
+		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
+	}
+	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	select {

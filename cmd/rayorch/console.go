@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/home"
+)
+
+type consoleOptions struct {
+	listen string
+	keys   []string
+	ray    rayOptions
+}
+
+func (a *app) consoleCommand() *cobra.Command {
+	var o consoleOptions
+	c := &cobra.Command{
+		Use:   "console",
+		Short: "serve the web console on this machine",
+		Long: "console serves the pages for the executions of the state directory; with --endpoint or --aws for those of a\n" +
+			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. rayorch serve has the\n" +
+			"same pages already.\n\n" +
+			"It listens on loopback only. Whoever can open the port acts with your credentials: on a machine that others\n" +
+			"use too, give an access key, with which the pages then want to be signed in.",
+		Example: "  rayorch console\n  rayorch console --aws --region eu-central-1",
+		RunE:    func(c *cobra.Command, _ []string) error { return a.console(c.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; may be repeated")
+	o.ray.flags(c)
+	return c
+}
+
+func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
+	keys, err := readKeys(o.keys)
+	if err != nil {
+		return err
+	}
+	if err := api.CheckListen(o.listen, false, false); err != nil {
+		return &failure{code: exitUsage, err: err}
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	up, where, end, err := a.upstream(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	site, err := a.serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.out, "the console is at %s\n", site.url)
+	<-ctx.Done()
+	return site.close()
+}
+
+// upstream is the API that the console stands in front of: the state directory's owner, who is this process where
+// there is none, or one elsewhere.
+func (a *app) upstream(ctx context.Context, o consoleOptions) (up console.Upstream, where string, end func() error, err error) {
+	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
+	if err != nil {
+		return up, "", nil, err
+	}
+	if s.dir != "" {
+		up, err = s.ownUpstream()
+		return up, "", s.close, err
+	}
+	up, where, err = remoteUpstream(a, s.sfn)
+	return up, where, s.close, err
+}
+
+// ownUpstream is the owner's socket. Only this user can open it, so that nothing has to be signed.
+func (s *session) ownUpstream() (console.Upstream, error) {
+	base, err := url.Parse(home.BaseURL)
+	return console.Upstream{URL: base, Transport: s.http.Transport, Extras: true, Logger: s.app.logger()}, err
+}
+
+// remoteUpstream signs what the pages ask for as the SDK's client would.
+func remoteUpstream(a *app, c *sfn.Client) (up console.Upstream, where string, err error) {
+	o := c.Options()
+	up = console.Upstream{Extras: !a.aws, Logger: a.logger(), Sign: signer(o)}
+	if !a.aws {
+		up.URL, err = url.Parse(a.endpoint)
+		return up, a.endpoint, err
+	}
+	at, err := o.EndpointResolverV2.ResolveEndpoint(context.Background(), sfn.EndpointParameters{Region: aws.String(o.Region)})
+	if err != nil {
+		return up, "", fmt.Errorf("find Step Functions in %s: %w", o.Region, err)
+	}
+	up.URL = &at.URI
+	return up, "AWS " + o.Region, nil
+}
+
+// signer signs requests with the credentials that a client was made with.
+func signer(o sfn.Options) func(*http.Request, []byte) error {
+	sign := v4.NewSigner()
+	return func(r *http.Request, body []byte) error {
+		creds, err := o.Credentials.Retrieve(r.Context())
+		if err != nil {
+			return fmt.Errorf("find AWS credentials: %w", err)
+		}
+		hash := sha256.Sum256(body)
+		return sign.SignHTTP(r.Context(), creds, r, hex.EncodeToString(hash[:]), "states", o.Region, time.Now())
+	}
+}
+
+// consoleSite is a console that this process serves.
+type consoleSite struct {
+	url    string
+	srv    *http.Server
+	served chan error
+}
+
+// serveConsole begins to serve a console with its API.
+func (a *app) serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
+	if err != nil {
+		return nil, fail(exitError, "name another port by --listen", "listen: %w", err)
+	}
+	guard := api.Guard{Keys: len(c.Keys) > 0}
+	site := &consoleSite{url: consoleURL("http", l.Addr()), served: make(chan error, 1)}
+	site.srv = &http.Server{Handler: console.New(c).Front(guard.Check, up), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	go func() { site.served <- site.srv.Serve(l) }()
+	return site, nil
+}
+
+// close cuts off whoever looks: nothing is lost by it.
+func (s *consoleSite) close() error {
+	err := s.srv.Close()
+	if end := <-s.served; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
+	return err
+}
+
+// showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
+// the terminal's own view reads, so that both tell the same.
+func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
+	up, err := s.ownUpstream()
+	where := ""
+	if s.dir == "" {
+		up, where, err = remoteUpstream(s.app, s.sfn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	site, err := s.app.serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
+	if err == nil {
+		w.screen.Say("console %s#/execution/%s", site.url, url.PathEscape(arn))
+	}
+	return site, err
+}
+
+// consoleURL is what a user opens.
+func consoleURL(scheme string, at net.Addr) string {
+	return scheme + "://" + at.String() + "/console/"
+}

@@ -1,0 +1,99 @@
+// The history as a table, with a filter, and one event at a time in full.
+
+import { h, put, problem } from "./dom.js";
+import { List } from "./list.js";
+import { clock, count, duration, exact } from "./format.js";
+import { jsonView } from "./json.js";
+import { detailsOf } from "./fold.js";
+import { findEvent } from "./live.js";
+
+const kinds = {
+  "": "All events",
+  task: "Tasks",
+  state: "States",
+  bad: "Failures",
+};
+
+const tests = {
+  "": () => true,
+  task: (e) => /^(Task|Activity|Lambda)(?!State)/.test(e.type),
+  state: (e) => /State(Entered|Exited)$/.test(e.type),
+  bad: (e) => /(Failed|TimedOut|Aborted)$/.test(e.type),
+};
+
+export class Events {
+  constructor(arn) {
+    this.arn = arn;
+    this.shown = null; // indices of the events that fit, or null for all
+    this.filter = h("input", { type: "search", placeholder: "Filter: state, type, id", "aria-label": "Filter events", autocomplete: "off", spellcheck: "false", oninput: () => this.sift() });
+    this.kind = h("select", { "aria-label": "Kind of event", onchange: () => this.sift() }, Object.entries(kinds).map(([value, words]) => h("option", { value }, words)));
+    this.how = h("span.muted", { role: "status" });
+    this.detail = h("div.event-detail", { "aria-live": "polite" }, h("p.muted", {}, "Choose an event to see all of it."));
+    this.list = new List({ label: "Events", role: "table", render: (i, row) => this.render(row, this.event(i)), onpick: (i) => this.open(this.event(i)) });
+    this.list.node.classList.add("event-rows");
+    this.node = h("div.events", {}, h("div.tools", {}, this.filter, this.kind, this.how),
+      h("div.events-split", {}, this.list.node, this.detail));
+  }
+
+  close() { this.list.close(); }
+
+  event(i) { return this.fold.events[this.shown ? this.shown[i] : i]; }
+
+  fits(e) {
+    const wanted = this.filter.value.trim().toLowerCase();
+    if (!tests[this.kind.value](e)) return false;
+    return !wanted || e.type.toLowerCase().includes(wanted) || e.state.toLowerCase().includes(wanted) || String(e.id) === wanted;
+  }
+
+  sift() {
+    this.looked = 0;
+    this.shown = this.filter.value.trim() || this.kind.value ? [] : null;
+    this.list.active = -1;
+    this.list.node.scrollTop = 0;
+    this.update(this.fold);
+  }
+
+  update(fold) {
+    this.fold = fold;
+    if (!fold) return;
+    const all = fold.events;
+    if (this.shown) {
+      for (let i = this.looked ?? 0; i < all.length; i++) if (this.fits(all[i])) this.shown.push(i);
+      this.looked = all.length;
+    }
+    const n = this.shown?.length ?? all.length;
+    this.list.show(n);
+    this.list.node.setAttribute("aria-rowcount", n);
+    this.how.textContent = this.shown ? `${count(n)} of ${count(all.length)} events` : `${count(n)} events`;
+  }
+
+  render(row, e) {
+    const bad = tests.bad(e);
+    row.classList.toggle("bad", bad);
+    put(row, h("span.event-id", { role: "cell" }, String(e.id)), h("span.event-type", { role: "cell" }, e.type), h("span.event-state", { role: "cell" }, e.state),
+      h("time.event-time", { role: "cell", datetime: exact(e.when), title: exact(e.when) }, `+${duration(e.when - this.fold.started)}`));
+  }
+
+  async open(e) {
+    const mine = this.opened = {};
+    put(this.detail, h("p.muted", {}, "Loading…"));
+    let event = e.event;
+    try {
+      event ??= await findEvent(this.arn, e.id);
+    } catch (error) {
+      put(this.detail, problem(error));
+      return;
+    }
+    if (mine !== this.opened) return;
+    put(this.detail, h("h3", {}, `${e.id}. ${e.type}`), h("p.muted", {}, `${clock(e.when)}, after event ${e.previous}`), event ? members(detailsOf(event)) : h("p", {}, "It cannot be found any more."));
+  }
+}
+
+// members shows an event's details: texts that hold JSON as trees.
+function members(details) {
+  return Object.entries(details ?? {}).filter(([key]) => !key.endsWith("Details")).map(([key, value]) => {
+    const json = typeof value === "string" && /^\s*[[{"]/.test(value);
+    const shown = typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+    return h("div.member", {}, h("h4", {}, key), json || typeof value === "object" ? jsonView(key, shown, 1) : h("pre.mono", {}, shown));
+  });
+}

@@ -1,0 +1,131 @@
+// Begins: finds out what the server is, and shows the page that the address names. Addresses are fragments, which no
+// server sees; they name executions and filters, never a secret.
+
+import { h, put, icon, problem } from "./dom.js";
+import { begin, hooks, place, signOut } from "./api.js";
+import { executionsPage } from "./page-executions.js";
+import { machinesPage, machinePage } from "./page-machines.js";
+import { executionPage } from "./page-execution.js";
+import { loginPage } from "./page-login.js";
+
+const main = document.getElementById("main");
+const titles = { executions: "Executions", machines: "State machines" };
+let current = null, shown = "";
+
+// route reads the fragment: #/executions?status=FAILED, #/machine/ARN, #/execution/ARN?tab=logs.
+function route() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, arn] = path.split("/");
+  let name;
+  try {
+    name = arn ? decodeURIComponent(arn) : undefined;
+  } catch {
+    name = arn;
+  }
+  return { page: page || "executions", arn: name, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+export function addressOf({ page, arn, query }) {
+  const kept = Object.entries(query ?? {}).filter(([, v]) => v);
+  const search = kept.length ? `?${new URLSearchParams(kept)}` : "";
+  return `#/${page}${arn ? `/${encodeURIComponent(arn)}` : ""}${search}`;
+}
+
+// go shows another page; quietly means that the page itself shows the change already.
+function go(to, quietly = false) {
+  if (quietly) {
+    history.replaceState(null, "", addressOf(to));
+    shown = location.hash;
+  } else {
+    location.hash = addressOf(to);
+  }
+}
+
+const makers = { executions: executionsPage, machines: machinesPage, machine: machinePage, execution: executionPage };
+
+function show() {
+  if (location.hash === shown && current) return;
+  shown = location.hash;
+  const at = route();
+  current?.close?.();
+  current = null;
+  put(main);
+  document.title = `${at.arn ? at.arn.slice(at.arn.lastIndexOf(":") + 1) : titles[at.page] ?? "rayorch"} · rayorch`;
+  for (const link of document.querySelectorAll("#nav a")) {
+    const here = link.dataset.page === at.page || link.dataset.page === `${at.page}s`;
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const make = makers[at.page];
+  try {
+    if (!make || (at.page === "machine" || at.page === "execution") && !at.arn) throw new Error("There is no such page.");
+    current = make(main, at, go);
+  } catch (error) {
+    put(main, h("div.page", {}, problem(error)));
+  }
+  scrollTo(0, 0);
+}
+
+function askForKey() {
+  current?.close?.();
+  current = null;
+  put(main);
+  document.getElementById("nav").hidden = true;
+  document.getElementById("signout").hidden = true;
+  current = loginPage(main, start);
+}
+
+// theme goes from the system's to the other one and back; what was chosen is kept in this browser.
+function themes() {
+  const button = document.getElementById("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+  const draw = () => {
+    put(button, icon(dark() ? "sun" : "moon"));
+    button.setAttribute("aria-label", dark() ? "Use the light theme" : "Use the dark theme");
+  };
+  button.addEventListener("click", () => {
+    const next = dark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    try {
+      localStorage.setItem("rayorch-theme", next);
+    } catch {
+      // It holds for this page only.
+    }
+    draw();
+  });
+  system.addEventListener("change", draw);
+  draw();
+}
+
+async function start() {
+  try {
+    await begin();
+  } catch (error) {
+    put(main, h("div.page", {}, problem(error), h("button", { type: "button", onclick: start }, "Try again")));
+    return;
+  }
+  document.getElementById("where").textContent = place.where;
+  if (!place.signedIn) {
+    askForKey();
+    return;
+  }
+  document.getElementById("nav").hidden = false;
+  document.getElementById("signout").hidden = !place.login;
+  shown = "";
+  current = null;
+  show();
+}
+
+hooks.onSignedOut = askForKey;
+addEventListener("hashchange", () => { if (place.signedIn) show(); });
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the fragment is the page's address
+  main.focus();
+});
+document.getElementById("signout").addEventListener("click", async () => {
+  await signOut().catch(() => {});
+  start();
+});
+themes();
+start();

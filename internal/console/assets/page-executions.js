@@ -1,0 +1,244 @@
+// The executions of all state machines, or of one: filters, counts, and a list that reads on as it is scrolled.
+
+import { h, put, icon, problem, announce } from "./dom.js";
+import { call, extra, place, url } from "./api.js";
+import { List } from "./list.js";
+import { Stream, Poll } from "./live.js";
+import { count, duration, machineOf, moment, nameOf, now, exact, statusNames, statusWords } from "./format.js";
+
+const pageSize = 200;
+const statuses = ["", "RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"];
+
+const spans = { "": "Any time", 3600: "Last hour", 86400: "Last 24 hours", 604800: "Last 7 days", 2592000: "Last 30 days" };
+
+// Rows reads a query's executions page by page, and keeps what it read up to date.
+class Rows {
+  constructor(query) {
+    this.query = query;
+    this.all = [];
+    this.byARN = new Map();
+    this.next = undefined;
+    this.done = false;
+    this.stop = new AbortController();
+  }
+
+  async page(next, limit = pageSize) {
+    const { machine, status, name, after, before } = this.query;
+    if (place.features.has("executions")) {
+      const page = await extra("executions", { machine, status, name, after, before, limit, next }, this.stop.signal);
+      return { ...page, next: page.next };
+    }
+    if (!machine) return { executions: [] };
+    const page = await call("ListExecutions", { stateMachineArn: machine, statusFilter: status || undefined, maxResults: limit, nextToken: next }, this.stop.signal);
+    return { executions: page.executions, next: page.nextToken };
+  }
+
+  async more() {
+    if (this.done || this.busy) return false;
+    this.busy = true;
+    try {
+      const page = await this.page(this.next);
+      for (const x of page.executions) this.put(x, false);
+      this.next = page.next;
+      this.reached = page.reached;
+      this.done = !page.next;
+      return true;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  put(x, first) {
+    const old = this.byARN.get(x.executionArn);
+    if (old) {
+      Object.assign(old, x);
+      return false;
+    }
+    this.byARN.set(x.executionArn, x);
+    if (first) this.all.unshift(x);
+    else this.all.push(x);
+    return true;
+  }
+
+  // refresh reads the newest again, and those in sight that were running: it costs the same however many there are.
+  async refresh(inSight) {
+    const page = await this.page(undefined, 100);
+    let fresh = 0;
+    for (const x of page.executions.toReversed()) if (this.put(x, true)) fresh++;
+    const known = new Set(page.executions.map((x) => x.executionArn));
+    const stale = inSight.filter((x) => x.status === "RUNNING" && !known.has(x.executionArn)).slice(0, 30);
+    await Promise.all(stale.map(async (x) => {
+      const d = await call("DescribeExecution", { executionArn: x.executionArn, includedData: "METADATA_ONLY" }, this.stop.signal);
+      Object.assign(x, { status: d.status, stopDate: d.stopDate });
+    }));
+    return fresh;
+  }
+}
+
+export function executionsPage(root, route, go) {
+  const state = { ...route.query };
+  let rows, list, stream, machines = [], seen = [0, 0], over = false, typing;
+
+  const chips = h("div.chips", { role: "group", "aria-label": "Status" });
+  const search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", value: state.name ?? "", autocomplete: "off", spellcheck: "false",
+    disabled: !place.features.has("executions"),
+    oninput: () => { clearTimeout(typing); typing = setTimeout(() => set({ name: search.value.trim() }), 250); } });
+  const machine = h("select", { "aria-label": "State machine", onchange: () => set({ machine: machine.value }) });
+  const span = h("select", { "aria-label": "Started", onchange: () => set({ span: span.value }), disabled: !place.features.has("executions") },
+    Object.entries(spans).map(([value, words]) => h("option", { value, selected: (state.span ?? "") === value }, words)),
+    h("option", { value: "custom", selected: state.span === "custom" }, "Between…"));
+  const from = h("input", { type: "datetime-local", "aria-label": "Started from", value: state.from ?? "", onchange: () => set({ from: from.value }) });
+  const to = h("input", { type: "datetime-local", "aria-label": "Started before", value: state.to ?? "", onchange: () => set({ to: to.value }) });
+  const between = h("span.between", { hidden: true }, from, h("span", {}, "to"), to);
+  const summary = h("p.muted.summary", { role: "status" });
+  const holder = h("div.panel.list-panel");
+
+  put(root, h("div.page", {},
+    h("div.page-head", {}, h("h1", {}, "Executions")),
+    h("div.filters", {}, search, machine, span, between), chips, holder, summary));
+
+  const query = () => {
+    const seconds = Number(state.span);
+    const local = (v) => (v ? new Date(v).getTime() / 1000 : undefined);
+    const custom = state.span === "custom";
+    return {
+      machine: state.machine, status: state.status, name: state.name,
+      after: custom ? local(state.from) : seconds ? Math.floor(now() - seconds) : undefined,
+      before: custom ? local(state.to) : undefined,
+    };
+  };
+
+  function set(change) {
+    Object.assign(state, change);
+    go({ page: "executions", query: state }, true);
+    begin();
+  }
+
+  async function begin() {
+    between.hidden = state.span !== "custom";
+    rows?.stop.abort();
+    list?.close();
+    const mine = rows = new Rows(query());
+    list = new List({
+      label: "Executions", render, role: "list",
+      onpick: (i, event) => { if (!event?.target?.closest?.("a")) go({ page: "execution", arn: rows.all[i].executionArn }); },
+      onseen: (first, last) => { seen = [first, last]; if (last >= rows.all.length - 40) readOn(mine); },
+    });
+    put(holder, h("div.exec-head.row-grid", { "aria-hidden": "true" }, ["Name", "State machine", "Status", "Started", "Took"].map((w) => h("span", {}, w))), list.node);
+    drawChips(null);
+    await readOn(mine);
+    counts(mine);
+  }
+
+  async function readOn(mine) {
+    if (mine !== rows || mine.done || mine.busy) return;
+    try {
+      const had = mine.all.length;
+      if (await mine.more() && mine === rows) show(mine);
+      // A name that is nowhere near: read on until there is something to see or everything was searched.
+      if (mine === rows && !mine.done && mine.all.length < Math.max(had + 1, 40)) await readOn(mine);
+    } catch (error) {
+      if (error.name !== "AbortError" && mine === rows) put(summary, problem(error));
+    }
+  }
+
+  function show(mine) {
+    list.show(mine.all.length);
+    const loaded = count(mine.all.length);
+    if (!mine.all.length && mine.done) put(holder, empty(state));
+    const missing = place.features.has("executions") ? "" : " Search, times and counts need a rayorch server: this API has none of them.";
+    summary.textContent = (mine.done ? `${loaded} shown, all there are.` : `${loaded} loaded; scroll for older ones.` +
+      (state.name && mine.reached ? ` Searched back to ${moment(mine.reached)}.` : "")) + missing;
+  }
+
+  function drawChips(counts, whole = true) {
+    const total = counts && Object.values(counts).reduce((a, b) => a + b, 0);
+    put(chips, statuses.map((status) => h("button.chip", {
+      type: "button", "aria-pressed": String((state.status ?? "") === status), onclick: () => set({ status }),
+      "data-status": status || "ALL",
+    }, status ? icon(statusWords[status]) : null, status ? statusNames[status] : "All",
+    counts ? h("span.chip-count", {}, count(status ? counts[status] ?? 0 : total) + (whole ? "" : "+")) : null)));
+  }
+
+  async function counts(mine) {
+    if (!place.features.has("counts")) return;
+    try {
+      const { machine, name, after, before } = mine.query;
+      const said = await extra("counts", { machine, name, after, before }, mine.stop.signal);
+      if (mine === rows) drawChips(said.counts, said.whole);
+    } catch {
+      // The list shows what is wrong with the server.
+    }
+  }
+
+  function render(index, row) {
+    const x = rows.all[index];
+    const word = statusWords[x.status] ?? "waiting";
+    const took = (x.stopDate ?? now()) - x.startDate;
+    row.classList.add("row-grid");
+    put(row,
+      h("a.row-name", { href: `#/execution/${encodeURIComponent(x.executionArn)}`, tabindex: "-1" }, x.name),
+      h("span.row-machine", {}, machineOf(x.executionArn)),
+      h(`span.status.${word}`, {}, icon(word), h("span", {}, statusNames[x.status] ?? x.status)),
+      h("time.row-time", { datetime: exact(x.startDate), title: exact(x.startDate) }, moment(x.startDate)),
+      h("span.row-took", {}, duration(took)));
+  }
+
+  let refreshing = false;
+  async function refresh() {
+    if (refreshing || over || !rows || rows.busy) return;
+    refreshing = true;
+    const mine = rows;
+    try {
+      const fresh = await mine.refresh(mine.all.slice(...seen));
+      if (mine === rows && fresh && list.node.scrollTop > 0) list.node.scrollTop += fresh * list.rowHeight;
+      if (mine === rows) {
+        if (fresh && !list.node.isConnected) begin();
+        else show(mine);
+        await counts(mine);
+      }
+    } catch (error) {
+      if (error.name === "AbortError") return;
+    } finally {
+      refreshing = false;
+    }
+  }
+
+  async function loadMachines() {
+    const said = await call("ListStateMachines", { maxResults: 1000 }).catch(() => ({ stateMachines: [] }));
+    machines = said.stateMachines.filter((m) => m.type !== "EXPRESS" && !m.name.endsWith("-cleanup"));
+    if (!place.features.has("executions") && !state.machine && machines.length) state.machine = machines[0].stateMachineArn;
+    put(machine, place.features.has("executions") ? h("option", { value: "" }, "All state machines") : null,
+      machines.map((m) => h("option", { value: m.stateMachineArn }, m.name)));
+    if (state.machine && !machines.some((m) => m.stateMachineArn === state.machine)) {
+      machine.append(h("option", { value: state.machine }, nameOf(state.machine)));
+    }
+    machine.value = state.machine ?? "";
+  }
+
+  const ready = loadMachines();
+  if (place.features.has("executions")) begin();
+  else ready.then(begin);
+  stream = place.features.has("changes")
+    ? new Stream({ make: () => url("changes"), take: refresh })
+    : new Poll({ every: 10_000, ask: refresh });
+  // Running executions get older whether or not there is news.
+  const clock = setInterval(() => { if (!document.hidden && rows?.all.slice(...seen).some((x) => x.status === "RUNNING")) list.schedule(true); }, 1000);
+  return {
+    close() {
+      over = true;
+      stream.close();
+      rows?.stop.abort();
+      list?.close();
+      clearInterval(clock);
+      clearTimeout(typing);
+    },
+  };
+}
+
+function empty(state) {
+  const filtered = state.name || state.status || state.span || state.machine;
+  announce("No executions");
+  return h("div.empty", {}, h("h2", {}, filtered ? "Nothing fits" : "No executions yet"),
+    h("p", {}, filtered ? "No execution has this name, status and time." : "Start one from a state machine, or with rayorch run."));
+}

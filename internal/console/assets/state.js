@@ -1,0 +1,84 @@
+// The panel of one state: what it came to, its attempts, its job, and what went in and out.
+
+import { h, put, icon, text } from "./dom.js";
+import { dashboard } from "./fold.js";
+import { jsonView } from "./json.js";
+import { clock, duration, now } from "./format.js";
+
+const longestChoice = 300; // entries of one state that can be chosen from; the timeline has them all
+
+export class StatePanel {
+  // onpick is called with an entry and an attempt, onlog to show the log.
+  constructor({ onpick, onlog }) {
+    Object.assign(this, { onpick, onlog });
+    this.node = h("div.state", {}, h("p.muted.pad", {}, "Nothing has begun yet."));
+  }
+
+  // show draws an entry anew only when it changed: what somebody opened in it stays open.
+  show(entry, fold, attempt) {
+    if (!entry) return;
+    const others = fold.states.get(entry.state).entries;
+    const signature = [entry.id, entry.status, entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.items && Object.values(entry.items).join()].join("|");
+    if (signature !== this.signature) {
+      this.signature = signature;
+      this.draw(entry, others, attempt);
+    }
+    for (const [node, from, until] of this.clocks) text(node, duration((until() || now()) - from));
+  }
+
+  missing(name) {
+    this.signature = "";
+    put(this.node, h("div.panel-head", {}, h("h2", {}, name)), h("p.muted.pad", {}, "It has not been entered."));
+  }
+
+  draw(entry, others, attempt) {
+    this.clocks = [];
+    put(this.node, h("div.panel-head", {}, h("h2", {}, entry.name), h(`span.status.${entry.status}`, {}, icon(entry.status), h("span", {}, entry.status))),
+      h("div.state-body", {}, this.choice(entry, others), this.facts(entry), this.attempts(entry, attempt), this.failure(entry),
+        this.part("Output", entry.job?.output !== undefined ? JSON.stringify(entry.job.output) : entry.output), this.part("Input", entry.input)));
+  }
+
+  choice(entry, others) {
+    if (others.length < 2) return null;
+    const near = others.slice(-longestChoice);
+    if (!near.includes(entry)) near.unshift(entry);
+    const select = h("select", { "aria-label": "Which time the state was entered", onchange: () => this.onpick(near[Number(select.value)], 0) },
+      near.map((e, i) => h("option", { value: String(i), selected: e === entry }, `${e.name}, ${clock(e.entered)}, ${e.status}`)));
+    return h("label.field", {}, h("span.field-name", {}, `Entered ${others.length} times`), select);
+  }
+
+  facts(entry) {
+    const took = h("dd"), link = dashboard(entry.job), facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : "Running for"), took)];
+    this.clocks.push([took, entry.entered, () => entry.ended]);
+    if (entry.items) facts.push(h("div", {}, h("dt", {}, "Items"), h("dd", {}, `${entry.items.succeeded} of ${entry.items.total} done${entry.items.failed ? `, ${entry.items.failed} failed` : ""}`)));
+    if (entry.mapRun) facts.push(h("div", {}, h("dt", {}, "Map run"), h("dd.mono", {}, entry.mapRun)));
+    if (entry.job?.submission) facts.push(h("div", {}, h("dt", {}, "Ray job"), h("dd.mono", {}, entry.job.submission)));
+    else if (entry.job?.id) facts.push(h("div", {}, h("dt", {}, "Job"), h("dd.mono", {}, entry.job.id)));
+    const buttons = [
+      entry.attempt ? h("button", { type: "button", onclick: () => this.onlog() }, "Show the log") : null,
+      link ? h("a.button", { href: link, target: "_blank", rel: "noopener noreferrer" }, icon("out"), "Ray dashboard") : null,
+    ].filter(Boolean);
+    return [h("dl.facts.tight", {}, facts), buttons.length ? h("div.actions.left", {}, buttons) : null];
+  }
+
+  attempts(entry, attempt) {
+    if (entry.attempts.length < 2) return null;
+    return h("table.plain.small", {}, h("caption.unseen", {}, "Attempts"), h("thead", {}, h("tr", {}, ["Attempt", "Status", "From", "Took", "Error"].map((w) => h("th", { scope: "col" }, w)))),
+      h("tbody", {}, entry.attempts.map((a) => {
+        const took = h("td.number");
+        this.clocks.push([took, a.scheduled, () => a.ended || entry.ended]);
+        return h("tr", { class: a.n === attempt ? "chosen" : null }, h("td", {}, h("button.link", { type: "button", "aria-label": `Log of attempt ${a.n}`, onclick: () => { this.onpick(entry, a.n); this.onlog(); } }, String(a.n))),
+          h("td", {}, h(`span.status.${a.status}`, {}, icon(a.status), h("span", {}, a.status))), h("td", {}, clock(a.scheduled)), took, h("td.mono", {}, a.error));
+      })));
+  }
+
+  failure(entry) {
+    if (!entry.error) return null;
+    return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
+  }
+
+  part(name, value) {
+    if (value === undefined || value === "") return null;
+    return h("section", {}, h("h3", {}, name), jsonView(`${name.toLowerCase()} of the state`, value, 2));
+  }
+}

@@ -1,0 +1,111 @@
+// Package console serves the pages that a browser shows: files that are built into the binary, signing in, and the
+// layout of a definition's graph. The pages speak the Step Functions API themselves, and /rayorch/v1/ where a server of
+// ours answers it; whoever wires this package says where those requests go. It reads no execution and keeps nothing but
+// the browsers that signed in.
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/graph"
+)
+
+// Config is what New needs; the zero value is a console without signing in.
+type Config struct {
+	// Keys are the secrets of the access keys with which one may sign in, by access key id. Without any nobody needs to.
+	Keys map[string]string
+	// Where is what the pages show as the place that executions run in, such as "AWS us-east-1". Defaults to nothing.
+	Where string
+	// Version is rayorch's.
+	Version string
+	// Now is the clock, by which sessions end. Defaults to time.Now.
+	Now func() time.Time
+}
+
+// Console answers what is below /console/.
+type Console struct {
+	cfg      Config
+	mux      *http.ServeMux
+	sessions *sessions
+}
+
+// New makes a console.
+func New(c Config) *Console {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	con := &Console{cfg: c, mux: http.NewServeMux(), sessions: newSessions(c.Keys, c.Now)}
+	for _, a := range loadAssets() {
+		con.mux.Handle("GET "+a.path, a)
+	}
+	con.mux.HandleFunc("GET /console/start", con.start)
+	con.mux.HandleFunc("POST /console/login", con.login)
+	con.mux.HandleFunc("POST /console/logout", con.logout)
+	con.mux.HandleFunc("POST /console/layout", con.layout)
+	return con
+}
+
+// policy lets a page load what this server gives and nothing else, run no script that stands in it, and be in no frame.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+// protect sets the headers that keep a page to itself.
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=()")
+}
+
+// ServeHTTP answers a request below /console/.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	protect(w.Header())
+	c.mux.ServeHTTP(w, r)
+}
+
+// start tells a page what it needs to know before anything else: whether it has to ask for a key.
+func (c *Console) start(w http.ResponseWriter, r *http.Request) {
+	answer(w, map[string]any{
+		"version": c.cfg.Version, "where": c.cfg.Where, "login": len(c.cfg.Keys) > 0, "signedIn": c.SignedIn(r),
+	})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(v) // the client is gone when this fails
+}
+
+// maxDefinition is what AWS takes, and room to spare.
+const maxDefinition = 2 << 20
+
+// layout answers a definition with the places of its states. It computes something for the caller, so it wants to know
+// the caller like everything else.
+func (c *Console) layout(w http.ResponseWriter, r *http.Request) {
+	if !c.SignedIn(r) {
+		http.Error(w, "sign in first", http.StatusUnauthorized)
+		return
+	}
+	definition, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDefinition))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		http.Error(w, "the definition is too large to draw", http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		return // the client is gone
+	}
+	placed, err := graph.PlaceDefinition(definition)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer(w, placed)
+}

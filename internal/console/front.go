@@ -1,0 +1,142 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Upstream is the Step Functions API that a console stands in front of, in another process or at AWS.
+type Upstream struct {
+	// URL is where the API is; its path is the API's.
+	URL *url.URL
+	// Transport sends requests there. Defaults to http.DefaultTransport.
+	Transport http.RoundTripper
+	// Sign proves to the API who asks; body is the request's. Defaults to nothing.
+	Sign func(r *http.Request, body []byte) error
+	// Extras says that the API may answer /rayorch/v1/ as well: it is not AWS.
+	Extras bool
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Front is a whole site for a browser: the console, and the API behind it. guard refuses what another site sends.
+func (c *Console) Front(guard func(*http.Request) error, up Upstream) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/console/", c)
+	mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
+	proxy := up.proxy()
+	mux.Handle("POST /{$}", c.signedIn(proxy))
+	if up.Extras {
+		mux.Handle("GET /rayorch/v1/", c.signedIn(proxy))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := guard(r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// actions are all that the pages ask for: a console is no way to do with somebody's credentials whatever one likes.
+var actions = []string{
+	"DescribeExecution", "DescribeMapRun", "DescribeStateMachine", "DescribeStateMachineForExecution",
+	"GetExecutionHistory", "ListExecutions", "ListMapRuns", "ListStateMachineAliases", "ListStateMachines",
+	"ListStateMachineVersions", "RedriveExecution", "StartExecution", "StopExecution",
+}
+
+const targetPrefix = "AWSStepFunctions."
+
+func (c *Console) signedIn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		action, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+		switch {
+		case !c.SignedIn(r) || r.Method == http.MethodPost && !fromOwnPage(r):
+			http.Error(w, "sign in first", http.StatusUnauthorized)
+		case r.Method == http.MethodPost && !slices.Contains(actions, action):
+			http.Error(w, "the console does not do that", http.StatusBadRequest)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// passed are the headers that go on to the API: nothing else of a browser's, least of all its cookies.
+var passed = []string{"Accept", "Content-Type", "Last-Event-Id", "X-Amz-Target"}
+
+func (up Upstream) proxy() http.Handler {
+	if up.Logger == nil {
+		up.Logger = slog.Default()
+	}
+	return &httputil.ReverseProxy{
+		Transport: signing{up},
+		// Events and lines of logs are sent on as they come.
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(up.URL)
+			in := r.Out.Header
+			r.Out.Header = http.Header{"User-Agent": {"rayorch-console"}}
+			for _, name := range passed {
+				if v := in.Values(name); v != nil {
+					r.Out.Header[name] = v
+				}
+			}
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			resp.Header.Del("Set-Cookie")
+			resp.Header.Del("Www-Authenticate") // a browser would ask for a password; the console has its own way
+			resp.Header.Set("X-Content-Type-Options", "nosniff")
+			return nil
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return // the browser went away
+			}
+			up.Logger.Error("the API cannot be reached", "url", up.URL.String(), "error", err)
+			http.Error(w, "the API cannot be reached: "+err.Error(), http.StatusBadGateway)
+		},
+	}
+}
+
+// signing signs each request as it is sent.
+type signing struct{ up Upstream }
+
+// maxBody is what a request of the API may hold: AWS takes 1 MiB.
+const maxBody = 6 << 20
+
+var errLarge = errors.New("the request is too large")
+
+// RoundTrip reads the body first: the signature covers it.
+func (s signing) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil {
+			return nil, err
+		}
+		if len(body) > maxBody {
+			return nil, errLarge
+		}
+	}
+	out := r.Clone(r.Context())
+	out.Body, out.ContentLength = http.NoBody, 0
+	if r.Method == http.MethodPost {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	if s.up.Sign != nil {
+		if err := s.up.Sign(out, body); err != nil {
+			return nil, err
+		}
+	}
+	if s.up.Transport == nil {
+		return http.DefaultTransport.RoundTrip(out)
+	}
+	return s.up.Transport.RoundTrip(out)
+}
