@@ -1,0 +1,342 @@
+package ekstask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/joblog"
+)
+
+// keepLoggedEvery is how often it is put on disk up to where the logs were passed on: what came after is passed on again
+// when this process is killed.
+const keepLoggedEvery = 5 * time.Second
+
+// jobLog is the log of an attempt: what the containers print, and notes of ours.
+type jobLog struct {
+	req *task.Request
+	mu  sync.Mutex
+	log *joblog.Log
+	// seen is the time of the last line of each container.
+	seen map[string]time.Time
+	kept map[string]time.Time
+	due  time.Time
+}
+
+func newJobLog(req *task.Request) *jobLog {
+	l := &jobLog{req: req, log: joblog.New(req.Log, joblog.Redactor{}), seen: map[string]time.Time{}}
+	if data, ok := req.Records[keyLogged]; ok {
+		_ = json.Unmarshal(data, &l.seen) // a bad record repeats lines, no more
+	}
+	if l.seen == nil {
+		l.seen = map[string]time.Time{}
+	}
+	l.kept, l.due = maps.Clone(l.seen), time.Now().Add(keepLoggedEvery)
+	return l
+}
+
+// note says something of our own.
+func (l *jobLog) note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.log.Line("rayorch: " + text)
+}
+
+func (l *jobLog) last(container string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[container]
+}
+
+// line takes a line of a container's, unless a former process or stream has passed it on.
+func (l *jobLog) line(container, prefix string, line kube.Line) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !line.At.IsZero() {
+		if !line.At.After(l.seen[container]) {
+			return
+		}
+		l.seen[container] = line.At
+	}
+	l.log.Line(prefix + line.Text)
+	if time.Now().After(l.due) {
+		l.keepLocked()
+	}
+}
+
+// keep puts on disk up to where the logs were passed on.
+func (l *jobLog) keep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keepLocked()
+}
+
+func (l *jobLog) keepLocked() {
+	if maps.Equal(l.seen, l.kept) {
+		return
+	}
+	l.kept, l.due = maps.Clone(l.seen), time.Now().Add(keepLoggedEvery)
+	data, err := json.Marshal(l.seen)
+	if err == nil {
+		_ = l.req.Keep(keyLogged, data) // without it lines are repeated, no more
+	}
+}
+
+// tailer passes on the logs of a Job's pods while they run, and notices why they do not.
+type tailer struct {
+	a      *attempt
+	job    kube.Job
+	cancel context.CancelFunc
+	looker sync.WaitGroup
+	tails  sync.WaitGroup
+	wake   chan struct{} // a container ended: look at once
+
+	mu     sync.Mutex
+	live   map[string]bool // containers whose log is being read
+	reason kube.Reason
+	ran    bool
+	done   map[string]bool // containers whose log was read to its end
+}
+
+// The looks at the pods: soon at first, since lines are waited for, and seldom when all is quiet.
+const (
+	firstLook = 300 * time.Millisecond
+	lastLook  = 5 * time.Second
+	// explainAfter is how long a pod may need to start before somebody is asked why.
+	explainAfter = 3 * time.Second
+)
+
+func (a *attempt) tail(ctx context.Context, job kube.Job) *tailer {
+	ctx, cancel := context.WithCancel(ctx)
+	t := &tailer{a: a, job: job, cancel: cancel, wake: make(chan struct{}, 1), live: map[string]bool{}, done: map[string]bool{}}
+	t.looker.Go(func() { t.look(ctx) })
+	return t
+}
+
+// finish ends the reading: with rest when all logs have come to their end, which they do soon after the Job's. It returns
+// why the Job did not run, as last seen.
+func (t *tailer) finish(ctx context.Context, rest bool) kube.Reason {
+	if rest {
+		t.drain(ctx)
+	}
+	t.cancel()
+	t.looker.Wait()
+	t.tails.Wait()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reason.Ran = t.ran
+	return t.reason
+}
+
+// drainWait bounds how long the end of a log may take that the kubelet should have by then.
+const drainWait = 5 * time.Second
+
+func (t *tailer) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainWait)
+	defer cancel()
+	_, _ = t.scan(ctx) // a container that came and went between two looks
+	for ctx.Err() == nil {
+		t.mu.Lock()
+		n := len(t.live)
+		t.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		_ = sleep(ctx, 20*time.Millisecond)
+	}
+}
+
+func (t *tailer) look(ctx context.Context) {
+	wait, began := firstLook, time.Now()
+	for {
+		settled, err := t.scan(ctx)
+		switch {
+		case kube.Code(err) == 403:
+			t.a.log.note("no log while it runs: " + err.Error())
+			return
+		case err != nil || settled:
+			wait = min(2*wait, lastLook)
+		default:
+			wait = firstLook
+			if time.Since(began) > explainAfter {
+				t.explain(ctx)
+				wait = lastLook / 2
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.wake:
+			wait = firstLook
+		case <-time.After(wait):
+		}
+	}
+}
+
+// scan looks for containers whose log is not being read yet. Settled tells that all that are to run do.
+func (t *tailer) scan(ctx context.Context) (settled bool, err error) {
+	pods, err := t.a.client.PodsOf(ctx, t.job)
+	if err != nil {
+		return false, err
+	}
+	settled = len(pods) > 0
+	for i := range pods {
+		p := &pods[i]
+		started := false
+		for _, s := range p.Containers() {
+			if s.State.Running != nil || s.State.Terminated != nil {
+				started = true
+				t.start(ctx, p, s)
+			}
+		}
+		settled = settled && started
+		t.mu.Lock()
+		t.ran = t.ran || p.Started()
+		t.mu.Unlock()
+	}
+	return settled, nil
+}
+
+// explain notes why nothing runs, once for each reason.
+func (t *tailer) explain(ctx context.Context) {
+	why, err := t.a.client.Why(ctx, t.job)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil || why.Text == "" || why.Text == t.reason.Text {
+		return
+	}
+	t.reason = why
+	t.a.log.note("waiting: " + why.Text)
+}
+
+// start reads a container's log, unless that is done already. A container that ended is read once.
+func (t *tailer) start(ctx context.Context, p *kube.Pod, s kube.ContainerStatus) {
+	key := p.Metadata.Name + "/" + s.Name
+	if s.RestartCount > 0 {
+		key += "/" + fmt.Sprint(s.RestartCount)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done[key] || t.live[key] {
+		return
+	}
+	t.live[key] = true
+	prefix := ""
+	if len(p.Spec.Containers)+len(p.Spec.InitContainers) > 1 {
+		prefix = s.Name + ": "
+	}
+	pod, container := p.Metadata.Name, s.Name
+	t.tails.Go(func() {
+		err := t.read(ctx, pod, container, key, prefix)
+		t.mu.Lock()
+		delete(t.live, key)
+		t.done[key] = err == nil || kube.NotFound(err)
+		t.mu.Unlock()
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+	})
+}
+
+// read passes a container's log on to its end. A stream that breaks off is read on by the next look.
+func (t *tailer) read(ctx context.Context, pod, container, key, prefix string) error {
+	since := t.a.log.last(key)
+	log, err := t.a.client.PodLog(ctx, t.a.args.Namespace, pod, container, kube.LogOptions{
+		Follow: true, Timestamps: true, SinceTime: since,
+	})
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	return kube.EachLine(log, func(line string) { t.a.log.line(key, prefix, kube.ParseLine(line)) })
+}
+
+// limit is Step Functions': what is larger ends the Task with States.DataLimitExceeded, as the engine sees to.
+const limit = 262144
+
+// retrieve reads the logs for the result. What cannot be read says so in its place.
+func (a *attempt) retrieve(ctx context.Context, job kube.Job) map[string]any {
+	pods, err := a.client.PodsOf(ctx, job)
+	if err != nil {
+		return map[string]any{"error": errorName(err), "cause": err.Error()}
+	}
+	of := map[string]any{}
+	for i := range pods {
+		containers := map[string]any{}
+		for _, c := range pods[i].Spec.Containers {
+			containers[c.Name] = a.container(ctx, pods[i].Metadata.Name, c.Name)
+		}
+		of[pods[i].Metadata.Name] = map[string]any{"containers": containers}
+	}
+	return map[string]any{"pods": of}
+}
+
+func (a *attempt) container(ctx context.Context, pod, container string) map[string]any {
+	var text []byte
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err := kube.Retry(ctx, func(ctx context.Context) error {
+		log, err := a.client.PodLog(ctx, a.args.Namespace, pod, container, kube.LogOptions{Parameters: a.args.LogOptions.LogParameters})
+		if err != nil {
+			return err
+		}
+		defer log.Close()
+		text, err = io.ReadAll(io.LimitReader(log, limit+1)) // one more, so that too much is seen to be so
+		return err
+	})
+	if err != nil {
+		return map[string]any{"error": errorName(err), "cause": err.Error()}
+	}
+	return map[string]any{"log": a.parse(text)}
+}
+
+// parse makes JSON of a log that is such, unless the Task wants it raw.
+func (a *attempt) parse(text []byte) any {
+	if trimmed := []byte(strings.TrimSpace(string(text))); !a.args.LogOptions.RawLogs && json.Valid(trimmed) {
+		return json.RawMessage(trimmed)
+	}
+	return strings.ToValidUTF8(string(text), "\uFFFD")
+}
+
+func errorName(err error) string {
+	if code := kube.Code(err); code != 0 {
+		return fmt.Sprint("EKS.", code)
+	}
+	var away *kube.UnreachableError
+	if errors.As(err, &away) {
+		return Unreachable
+	}
+	return TaskFailed
+}
+
+// shortLog is how much of a log a Cause shows.
+const shortLog = 4 << 10
+
+// shorten leaves the ends of the logs.
+func shorten(object map[string]any) {
+	logs, _ := object["logs"].(map[string]any)
+	pods, _ := logs["pods"].(map[string]any)
+	for _, p := range pods {
+		pod, _ := p.(map[string]any)
+		containers, _ := pod["containers"].(map[string]any)
+		for _, c := range containers {
+			container, _ := c.(map[string]any)
+			text, isText := container["log"].(string)
+			if raw, ok := container["log"].(json.RawMessage); ok {
+				text, isText = string(raw), true
+			}
+			if isText && len(text) > shortLog {
+				container["log"] = strings.ToValidUTF8(text[len(text)-shortLog:], "")
+			}
+		}
+	}
+}
