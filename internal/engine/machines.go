@@ -61,6 +61,13 @@ func (ms *machines) byHash(hash string) (*asl.Machine, error) {
 	return m, nil
 }
 
+// drop forgets a definition that is no longer on disk.
+func (ms *machines) drop(hash string) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	delete(ms.parsed, hash)
+}
+
 func (ms *machines) cached(hash string) *asl.Machine {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

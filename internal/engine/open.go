@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
@@ -23,6 +24,8 @@ type Engine struct {
 	machines   machines
 	hot        hotRuns
 	starting   nameLocks
+	naming     sync.RWMutex // held while a run is made that names a definition; collect holds it alone
+	forgotten  atomic.Bool  // executions were forgotten since collect looked
 	tasks      taskTable
 	timers     *timers
 	activities activities
@@ -81,6 +84,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{c: c, st: st, logger: c.Logger, begun: c.Now()}
 	e.ctx, e.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.machines.st = st
+	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(st, c.LogBytes)
 	e.timers = newTimers(c.Now, e.fire)

@@ -39,6 +39,9 @@ func (e *Engine) retain(ctx context.Context) {
 		if len(ids) == retainBatch && err == nil {
 			continue
 		}
+		if err := e.collect(ctx); err != nil {
+			e.logger.Error("forget old definitions", "problem", err)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -79,6 +82,7 @@ func (e *Engine) forget(id store.ID) error {
 		}
 		r.state = nil
 		e.logs.forget(id)
+		e.forgotten.Store(true)
 		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, interp.Status(x.Status)))
 	})
 }

@@ -94,6 +94,8 @@ func (e *Engine) create(b birth) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
 	}
+	e.naming.RLock()
+	defer e.naming.RUnlock()
 	m, hash, err := e.machineOf(&b)
 	if err != nil {
 		return Execution{}, err

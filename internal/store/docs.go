@@ -55,3 +55,14 @@ func (s *Store) Docs(kind, prefix, after string, limit int) ([]Doc, error) {
 	})
 	return docs, err
 }
+
+// DocNames lists the names of all documents of a kind.
+func (s *Store) DocNames(kind string) ([]string, error) {
+	var names []string
+	prefix := docKey(kind, "")
+	err := s.scan(prefix, func(k, _ []byte) bool {
+		names = append(names, string(k[len(prefix):]))
+		return true
+	})
+	return names, err
+}

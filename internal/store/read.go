@@ -240,3 +240,26 @@ func (s *Store) Settle() error {
 	defer s.leave()
 	return s.db.LogData(nil, pebble.Sync)
 }
+
+// Metas calls fn with the meta part of each run from a number on, in their order, until it says that it has enough.
+func (s *Store) Metas(from ID, fn func(ID, []byte) bool) error {
+	it, err := s.iter(&pebble.IterOptions{LowerBound: idKey(keyRun, from), UpperBound: after([]byte{keyRun})})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; {
+		id := keyID(it.Key())
+		if ok = it.SeekGE(idKey(keyRun, id, partMeta)); !ok || keyID(it.Key()) != id {
+			continue
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		if !fn(id, v) {
+			break
+		}
+		ok = it.SeekGE(idKey(keyRun, id+1))
+	}
+	return errors.Join(it.Error(), it.Close())
+}
