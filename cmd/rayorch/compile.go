@@ -7,31 +7,36 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/manifest"
 )
 
 func (a *app) compileCommand() *cobra.Command {
 	var o sourceOptions
 	var ray rayOptions
 	var out string
+	var objects bool
 	c := &cobra.Command{
 		Use:   "compile [PIPELINE]",
 		Short: "print the state machine that a pipeline becomes, in the Amazon States Language",
 		Long: "compile prints the definition that run would start. With --out it writes definition.json and cleanup.json (the\n" +
-			"machine that stops what an aborted run left) into a directory. The same file gives the same bytes.",
+			"machine that stops what an aborted run left) into a directory and, for a target of kind kubernetes, objects.yaml with\n" +
+			"what it needs in the cluster; --objects prints that instead. The same file gives the same bytes.",
 		Example: "  rayorch compile examples/shakespeare",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
-			return a.compile(o, ray, out)
+			return a.compile(o, ray, out, objects)
 		},
 	}
 	o.flags(c)
 	ray.flags(c)
 	c.Flags().StringVar(&out, "out", "", "directory to write to, in place of stdout")
+	c.Flags().BoolVar(&objects, "objects", false, "print the Kubernetes objects in place of the definition")
 	return c
 }
 
-func (a *app) compile(o sourceOptions, ray rayOptions, out string) error {
+func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool) error {
 	src, err := a.load(o)
 	if err != nil {
 		return err
@@ -44,23 +49,43 @@ func (a *app) compile(o sourceOptions, ray rayOptions, out string) error {
 	if err != nil {
 		return err
 	}
+	needs, err := manifest.YAML(manifest.Objects(made, src.manifestOptions(made)))
+	if err != nil {
+		return err
+	}
 	if out == "" {
-		_, err := a.out.Write(indented(made.Definition))
+		text := indented(made.Definition)
+		if objects {
+			text = needs
+		}
+		_, err := a.out.Write(text)
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	return writeFiles(out, map[string][]byte{
+		"definition.json": indented(made.Definition), "cleanup.json": indented(made.Cleanup), "objects.yaml": needs,
+	})
+}
+
+// writeFiles writes what is not empty into a directory.
+func writeFiles(dir string, files map[string][]byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(out, "definition.json"), indented(made.Definition), 0o644); err != nil {
-		return err
+	for name, text := range files {
+		if len(text) == 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
 	}
-	if len(made.Cleanup) == 0 {
-		return nil
-	}
-	return os.WriteFile(filepath.Join(out, "cleanup.json"), indented(made.Cleanup), 0o644)
+	return nil
 }
 
 func indented(text []byte) []byte {
+	if len(text) == 0 {
+		return nil
+	}
 	var b bytes.Buffer
 	if json.Indent(&b, text, "", "  ") != nil {
 		return text

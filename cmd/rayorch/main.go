@@ -38,8 +38,10 @@ type app struct {
 	aws      bool
 	region   string
 	profile  string
-	output   string
-	verbose  bool
+	// kubeconfig is for targets in a cluster, and for tasks that speak to one.
+	kubeconfig string
+	output     string
+	verbose    bool
 }
 
 func main() { os.Exit(realMain()) }
@@ -127,6 +129,7 @@ func (a *app) root() *cobra.Command {
 	f.BoolVar(&a.aws, "aws", false, "use AWS Step Functions, with the AWS CLI's credentials")
 	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default from the AWS configuration)")
 	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "file with the contexts of Kubernetes clusters (default $KUBECONFIG, else ~/.kube/config)")
 	f.StringVarP(&a.output, "output", "o", "text", "form of the results: text or json")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what rayorch does to stderr")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
@@ -148,6 +151,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
 	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
 	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
+	(*app).applyCommand, (*app).unapplyCommand,
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {

@@ -55,6 +55,10 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 	if err != nil {
 		return err
 	}
+	say := func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }
+	if err := a.placeFiles(ctx, src, out, say); err != nil {
+		return err
+	}
 	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
 	if err != nil {
 		return err

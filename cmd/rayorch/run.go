@@ -74,7 +74,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	arn, err := s.startRun(ctx, src, o, input)
+	arn, err := s.startRun(ctx, src, o, input, w.screen.Say)
 	if err != nil {
 		return err
 	}
@@ -92,9 +92,12 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 
 // startRun registers what the pipeline compiles to and starts it. The start names the version that was published, so
 // that somebody else's change of the same pipeline in between does not run instead.
-func (s *session) startRun(ctx context.Context, src *source, o runOptions, input []byte) (string, error) {
+func (s *session) startRun(ctx context.Context, src *source, o runOptions, input []byte, say func(string, ...any)) (string, error) {
 	out, err := src.compile(s.stateDir(), o.ray.pinned(s))
 	if err != nil {
+		return "", err
+	}
+	if err := s.app.placeFiles(ctx, src, out, say); err != nil {
 		return "", err
 	}
 	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)

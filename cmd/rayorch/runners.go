@@ -96,12 +96,12 @@ func (a *app) stateDirectory() (string, error) { return home.Dir(a.stateDir, os.
 // user sees which Ray it is. The returned function stops a Ray that was started for this run.
 func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptions, w *watcher) (func() error, error) {
 	none := func() error { return nil }
-	if s.owner == nil || !src.usesRay() {
-		return none, nil
-	}
 	target, err := src.targetName()
 	if err != nil {
 		return none, err
+	}
+	if t, ok := src.pipeline.Targets.Get(target); ok && t.Kind != kindLocal || s.owner == nil || !src.usesRay() {
+		return none, nil
 	}
 	address := ""
 	if t, ok := src.pipeline.Targets.Get(target); ok && o.ray.address == "" && t.Ray.Address != "auto" {

@@ -20,16 +20,19 @@ type sourceOptions struct {
 	path    string
 	target  string
 	storage string
+	kube    kubeOptions
 }
 
 func (o *sourceOptions) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&o.target, "target", "t", "", "which of the pipeline's targets (default: the local one)")
+	o.kube.flags(c)
 	c.Flags().StringVar(&o.storage, "storage", "", "directory for the pipeline's storage (default: the target's, else storage in the state directory)")
 }
 
 // source is a pipeline file that was read and checked.
 type source struct {
 	sourceOptions
+	app      *app
 	file     string // absolute
 	pipeline *pipeline.Pipeline
 }
@@ -57,7 +60,7 @@ func (a *app) load(o sourceOptions) (*source, error) {
 		return nil, err
 	}
 	file, err := filepath.Abs(path)
-	return &source{sourceOptions: o, file: file, pipeline: p}, err
+	return &source{sourceOptions: o, app: a, file: file, pipeline: p}, err
 }
 
 // compile makes the definition for the target.
@@ -70,9 +73,11 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compile.Compile(s.pipeline, compile.Options{
-		Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress,
-	})
+	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress}
+	if t, ok := s.pipeline.Targets.Get(target); ok && t.Kind != kindLocal {
+		s.inCluster(&o, t)
+	}
+	return compile.Compile(s.pipeline, o)
 }
 
 func (s *source) storageDir(target, stateDir string) (string, error) {
@@ -107,6 +112,8 @@ func (s *source) targetName() (string, error) {
 	switch {
 	case len(local) == 1:
 		return local[0], nil
+	case len(names) == 1:
+		return names[0], nil
 	case len(names) == 0:
 		return "", nil
 	}

@@ -38,6 +38,9 @@ type Package struct {
 // URI is what a runtime environment's working_dir names.
 func (p *Package) URI() string { return "gcs://" + p.Name }
 
+// Bytes is the whole zip, for those who do not send it to Ray.
+func (p *Package) Bytes() ([]byte, error) { return os.ReadFile(p.file.Name()) }
+
 // Close removes the file.
 func (p *Package) Close() error { return errors.Join(p.file.Close(), os.Remove(p.file.Name())) }
 

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/manifest"
+)
+
+type applyOptions struct {
+	source sourceOptions
+	runner string
+	dryRun bool
+	diff   bool
+	force  bool
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var o applyOptions
+	c := &cobra.Command{
+		Use:   "apply [PIPELINE]",
+		Short: "put what a pipeline needs into its Kubernetes cluster",
+		Long: "apply makes what the pipeline's target of kind kubernetes needs there, by server-side apply: the namespace where it\n" +
+			"is missing, service accounts, a Role as narrow as the way of submitting allows with its RoleBinding, and the files\n" +
+			"that pods mount. rayorch run needs none of it but the files, which it makes itself, when you may create Jobs in the\n" +
+			"namespace yourself. Service accounts and namespaces that others made stay as they are.",
+		Example: "  rayorch apply examples/shakespeare --target kubernetes --diff",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.source.path = first(args)
+			return a.apply(c.Context(), o)
+		},
+	}
+	o.source.flags(c)
+	f := c.Flags()
+	f.StringVar(&o.runner, "runner", "", "who runs the definition and gets the role: serviceaccount:[NAMESPACE/]NAME, user:NAME or group:NAME\n"+
+		"(default: a service account of the pipeline's own, rayorch-PIPELINE)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done; the cluster checks it, and nothing is changed")
+	f.BoolVar(&o.diff, "diff", false, "show each change line by line; nothing is changed")
+	f.BoolVar(&o.force, "force", false, "take over fields that others have set")
+	return c
+}
+
+// applied is one line of what apply and unapply did.
+type applied struct {
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+	Action    string `json:"action"`
+	Note      string `json:"note,omitempty"`
+	Diff      string `json:"diff,omitempty"`
+}
+
+func (a *app) apply(ctx context.Context, o applyOptions) error {
+	runner, err := parseRunner(o.runner)
+	if err != nil {
+		return err
+	}
+	src, r, err := a.compiled(o.source)
+	if err != nil {
+		return err
+	}
+	c, err := a.cluster(r.Cluster, r.Namespace)
+	if err != nil {
+		return err
+	}
+	opts := src.manifestOptions(r)
+	opts.Runner = runner
+	p := applyPlan{c: c, force: o.force}
+	if err := p.choose(ctx, r, opts); err != nil {
+		return err
+	}
+	if o.dryRun || o.diff {
+		err = p.compare(ctx, o.diff)
+	} else {
+		err = p.apply(ctx)
+	}
+	return errors.Join(a.showApplied(p.lines, o.diff), err)
+}
+
+// compiled loads a pipeline and compiles it for its target in a cluster.
+func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
+	src, err := a.load(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := src.compile("", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.Kind != kindKubernetes {
+		return nil, nil, fail(exitUsage, "name a target of kind kubernetes by --target", "the target %s is of kind %s", r.Target, r.Kind)
+	}
+	return src, r, nil
+}
+
+// parseRunner reads --runner.
+func parseRunner(text string) (*manifest.Subject, error) {
+	if text == "" {
+		return nil, nil
+	}
+	kind, name, _ := strings.Cut(text, ":")
+	kinds := map[string]string{"serviceaccount": "ServiceAccount", "user": "User", "group": "Group"}
+	s := &manifest.Subject{Kind: kinds[strings.ToLower(kind)], Name: name}
+	if s.Kind == "" || name == "" {
+		return nil, fail(exitUsage, "", "--runner %s: expected serviceaccount:[NAMESPACE/]NAME, user:NAME or group:NAME", text)
+	}
+	if ns, name, ok := strings.Cut(name, "/"); ok && s.Kind == "ServiceAccount" {
+		s.Namespace, s.Name = ns, name
+	}
+	return s, nil
+}
+
+// applyPlan is what is to be applied, and what became of it.
+type applyPlan struct {
+	c       *kube.Client
+	force   bool
+	objects []manifest.Object
+	lines   []applied
+}
+
+// choose leaves out the namespace and service accounts that others made: applying would make them ours to remove.
+func (p *applyPlan) choose(ctx context.Context, r *compile.Result, o manifest.Options) error {
+	_, err := p.c.Get(ctx, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": kube.Object{"name": r.Namespace}})
+	o.Namespace = kube.NotFound(err)
+	if err != nil && kube.Code(err) == 0 {
+		return err // any answer will do: not everybody may read namespaces
+	}
+	for _, object := range manifest.Objects(r, o) {
+		if kube.Kind(object) == "ServiceAccount" && !o.Namespace {
+			there, err := p.c.Get(ctx, object)
+			if err == nil && kube.Field(there, "metadata", "labels", manifest.ManagedByLabel) != manifest.Manager {
+				p.add(object, "left as it is", "somebody else made it")
+				continue
+			}
+		}
+		p.objects = append(p.objects, object)
+	}
+	return nil
+}
+
+func (p *applyPlan) add(o kube.Object, action, note string) {
+	p.lines = append(p.lines, applied{Kind: kube.Kind(o), Name: kube.Name(o), Namespace: kube.NamespaceOf(o), Action: action, Note: note})
+}
+
+func (p *applyPlan) apply(ctx context.Context) error {
+	done, err := p.c.Apply(ctx, p.objects, kube.ApplyOptions{Force: p.force})
+	for _, d := range done {
+		p.add(d.Object, d.Action, "")
+	}
+	return err
+}
+
+func (p *applyPlan) compare(ctx context.Context, text bool) error {
+	differences, err := p.c.Diff(ctx, p.objects, kube.ApplyOptions{Force: p.force})
+	for _, d := range differences {
+		note := "dry run"
+		p.add(d.Object, d.Action, note)
+		if text {
+			p.lines[len(p.lines)-1].Diff = d.Text
+		}
+	}
+	return err
+}
+
+func (a *app) showApplied(lines []applied, diff bool) error {
+	if a.json() {
+		return a.print(lines)
+	}
+	for _, l := range lines {
+		name := l.Kind + " " + l.Name
+		if l.Namespace != "" {
+			name = l.Kind + " " + l.Namespace + "/" + l.Name
+		}
+		note := ""
+		if l.Note != "" {
+			note = " (" + l.Note + ")"
+		}
+		if diff && l.Diff != "" {
+			fmt.Fprint(a.out, l.Diff)
+			continue
+		}
+		fmt.Fprintf(a.out, "%s %s%s\n", name, l.Action, note)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+// Kinds of targets.
+const (
+	kindLocal      = "local"
+	kindKubernetes = "kubernetes"
+)
+
+// kubeOptions go before what a target of kind kubernetes says.
+type kubeOptions struct {
+	context   string
+	namespace string
+	submit    string
+}
+
+func (o *kubeOptions) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.context, "context", "", "kubeconfig context of a target of kind kubernetes (default: the target's, else the current one)")
+	c.Flags().StringVar(&o.namespace, "namespace", "", "namespace there (default: the target's, else the context's)")
+	c.Flags().StringVar(&o.submit, "submit", "", "how Ray steps are submitted there: job, proxy or rayjob (default: the target's)")
+}
+
+// cluster opens the cluster of a kubeconfig context, "" for the current one.
+func (a *app) cluster(context, namespace string) (*kube.Client, error) {
+	return kube.Open(kube.Config{Kubeconfig: a.kubeconfig, Context: context, Namespace: namespace, UserAgent: "rayorch/" + version})
+}
+
+// inCluster adds to the compiler's options what only the command knows of a target in a cluster.
+func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
+	o.Submit, o.Context = s.kube.submit, s.kube.context
+	o.Namespace = cmp.Or(s.kube.namespace, t.Namespace)
+	if o.Namespace == "" && t.Kind == kindKubernetes {
+		// As for kubectl, the context's own namespace. Compiling works without a kubeconfig, too.
+		if c, err := s.app.cluster(cmp.Or(s.kube.context, t.Context), ""); err == nil {
+			o.Namespace = c.Namespace()
+		}
+	}
+	o.Pack = packDirectory
+}
+
+// packDirectory zips a working directory for the compiler, which reads nothing itself.
+func packDirectory(dir string, excludes []string) ([]byte, error) {
+	p, err := ray.Pack(context.Background(), dir, excludes)
+	if err != nil {
+		return nil, err
+	}
+	data, err := p.Bytes()
+	return data, errors.Join(err, p.Close())
+}
+
+// manifestOptions are those of the source's target.
+func (s *source) manifestOptions(r *compile.Result) manifest.Options {
+	o := manifest.Options{Pipeline: s.pipeline.Name, Labels: map[string]string{}, Annotations: map[string]string{}}
+	t, _ := s.pipeline.Targets.Get(r.Target)
+	if t.Pods == nil {
+		return o
+	}
+	for _, e := range t.Pods.Labels.Entries {
+		o.Labels[e.Key] = e.Value
+	}
+	for _, e := range t.Pods.Annotations.Entries {
+		o.Annotations[e.Key] = e.Value
+	}
+	return o
+}
+
+// placeFiles puts the files into the cluster that the definition's pods mount. Their names carry a hash, so that this
+// changes nothing that is there: it is for the user what uploading a working directory is elsewhere.
+func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, say func(string, ...any)) error {
+	if r.Kind != kindKubernetes {
+		return nil
+	}
+	c, err := a.cluster(r.Cluster, r.Namespace)
+	if err != nil {
+		return err
+	}
+	done, err := c.Apply(ctx, manifest.Files(r, src.manifestOptions(r)), kube.ApplyOptions{})
+	n := 0
+	for _, d := range done {
+		if d.Action == kube.Created {
+			n++
+		}
+	}
+	if n > 0 {
+		say("put %d files into namespace %s", n, r.Namespace)
+	}
+	if err == nil {
+		return nil
+	}
+	return &failure{code: exitError, err: fmt.Errorf("put the pipeline's files into the cluster: %w", err), hint: src.applyHint(err)}
+}
+
+// applyHint is the next command after an error that apply can mend.
+func (s *source) applyHint(err error) string {
+	switch kube.Code(err) {
+	case http.StatusNotFound:
+		return "make the namespace and what the pipeline needs in it: " + s.command("apply")
+	case http.StatusForbidden:
+		return "somebody who may create ConfigMaps in that namespace runs: " + s.command("apply") + "\n" + s.command("doctor") + " shows what is missing"
+	}
+	return ""
+}
+
+// command is a command line for this pipeline and target that can be pasted.
+func (s *source) command(name string) string {
+	text := "rayorch " + name + " " + shellWord(cmp.Or(s.path, "."))
+	for _, f := range [][2]string{{"target", s.target}, {"context", s.kube.context}, {"namespace", s.kube.namespace}, {"submit", s.kube.submit}} {
+		if f[1] != "" {
+			text += " --" + f[0] + " " + shellWord(f[1])
+		}
+	}
+	return text
+}
+
+// shellWord quotes where a shell would read more than a word.
+func shellWord(text string) string {
+	for _, c := range text {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '/' || c == ':' || c == '@') {
+			return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+		}
+	}
+	return text
+}
