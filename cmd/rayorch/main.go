@@ -151,7 +151,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
 	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
 	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
-	(*app).applyCommand, (*app).unapplyCommand,
+	(*app).applyCommand, (*app).unapplyCommand, (*app).dashboardCommand,
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {
