@@ -42,10 +42,12 @@ type way struct {
 }
 
 // lay gives every node of a graph its place: layers by longest way, boxes in each sorted by where their neighbours are.
-func lay(g *Graph) *picture {
+//
+// room is what a box needs beside its text.
+func lay(g *Graph, room float64) *picture {
 	p := &picture{}
 	for _, n := range g.Nodes {
-		p.boxes = append(p.boxes, sized(n))
+		p.boxes = append(p.boxes, sized(n, room))
 	}
 	nodes := p.boxes
 	back := backEdges(g)
@@ -62,16 +64,16 @@ func lay(g *Graph) *picture {
 }
 
 // sized is a node's box: as large as its text, or as what it contains.
-func sized(n *Node) *box {
+func sized(n *Node, room float64) *box {
 	b := &box{node: n, h: nodeHeight}
 	width := max(utf8.RuneCountInString(n.Name), utf8.RuneCountInString(second(n)))
-	b.w = max(minWidth, float64(width)*charWidth+2*padding)
+	b.w = max(minWidth, float64(width)*charWidth+2*padding+room)
 	if len(n.Inside) == 0 {
 		return b
 	}
 	top, x, tallest := nodeHeight, padding, 0.0
 	for _, g := range n.Inside {
-		p := lay(g)
+		p := lay(g, room)
 		p.x, p.y = x, top
 		x += p.w + padding
 		tallest = max(tallest, p.h)

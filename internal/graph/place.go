@@ -32,13 +32,16 @@ type PlacedWay struct {
 	Back   bool   `json:"back,omitempty"`
 }
 
+// markRoom is for a mark of the state's status, and for the bold type of names.
+const markRoom = 28.0
+
 // PlaceDefinition lays a definition's states out.
 func PlaceDefinition(definition []byte) (*Placed, error) {
 	g, err := OfDefinition("", definition)
 	if err != nil {
 		return nil, err
 	}
-	p := lay(g)
+	p := lay(g, markRoom)
 	out := &Placed{Width: p.w + 2*padding, Height: p.h + 2*padding, Boxes: []PlacedBox{}, Ways: []PlacedWay{}}
 	out.picture(p, padding, padding)
 	return out, nil

@@ -31,7 +31,7 @@ text{fill:#e4e7eb}
 
 // drawSVG draws the laid-out graph; measures come from estimated widths of letters, for no font is asked.
 func drawSVG(g *Graph) []byte {
-	p := lay(g)
+	p := lay(g, 0)
 	s := &svg{}
 	w, h := number(p.w+2*padding), number(p.h+2*padding)
 	fmt.Fprintf(&s.b, `<svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%s" viewBox="0 0 %s %s" role="img">`, w, h, w, h)

@@ -14,7 +14,7 @@ export class Graph {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.node = h("div.graph", {}, this.canvas, h("div.zoom", { role: "group", "aria-label": "Zoom" },
       h("button", { type: "button", "aria-label": "Smaller", onclick: () => this.scale(this.zoom / 1.25) }, "−"),
-      h("button", { type: "button", "aria-label": "Fit", onclick: () => this.fit() }, "Fit"),
+      h("button", { type: "button", "aria-label": "Show all of it", onclick: () => this.whole() }, "Fit"),
       h("button", { type: "button", "aria-label": "Larger", onclick: () => this.scale(this.zoom * 1.25) }, "+")));
     this.resized = new ResizeObserver(() => { if (this.placed && !this.chosenZoom) this.fit(); });
     this.resized.observe(this.canvas);
@@ -32,7 +32,7 @@ export class Graph {
     put(this.canvas, this.svg);
     this.fit();
     this.update(this.view);
-    this.select(this.selected, false);
+    this.select(this.selected);
   }
 
   // box draws a state: its name, what it is, and a place for what an execution made of it.
@@ -83,11 +83,19 @@ export class Graph {
     c.scrollLeft = see(b.x * z - 10, Math.min(b.width, 200) * z + 20, c.scrollLeft, c.clientWidth);
   }
 
+  get room() {
+    return Math.min((this.canvas.clientWidth - 4) / this.placed.width, (this.canvas.clientHeight - 4) / this.placed.height);
+  }
+
+  // fit shows as much as can be read; whole shows all, however small.
   fit() {
     this.chosenZoom = false;
-    if (!this.placed || !this.canvas.clientWidth) return;
-    const room = Math.min((this.canvas.clientWidth - 4) / this.placed.width, (this.canvas.clientHeight - 4) / this.placed.height);
-    this.apply(Math.max(0.55, Math.min(1.15, room)));
+    if (this.placed && this.canvas.clientWidth) this.apply(Math.max(0.85, Math.min(1.1, this.room)));
+  }
+
+  whole() {
+    this.chosenZoom = true;
+    if (this.placed) this.apply(Math.min(1.1, this.room));
   }
 
   scale(zoom) {
