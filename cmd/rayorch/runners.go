@@ -9,15 +9,18 @@ import (
 	"path/filepath"
 
 	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// runners act for the Tasks of an owner: Ray jobs and local processes.
+// runners act for the Tasks of an owner: Ray jobs, local processes, and calls of a Kubernetes.
 type runners struct {
 	ray  *raytask.Runner
+	eks  *ekstask.Runner
 	proc *proctask.Runner
 	find *finder
 }
@@ -34,6 +37,7 @@ func (a *app) newRunners(dir string, o rayOptions) (*runners, error) {
 	f := &finder{resolver: resolver}
 	return &runners{
 		find: f,
+		eks:  ekstask.New(ekstask.Config{Default: kube.Config{Kubeconfig: a.kubeconfig}, UserAgent: "rayorch/" + version}),
 		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Getenv: os.Getenv}),
 		proc: proctask.New(proctask.Config{
 			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Getenv: os.Getenv,
@@ -45,7 +49,11 @@ func (r *runners) byPrefix() map[string]task.Runner {
 	if r == nil {
 		return map[string]task.Runner{}
 	}
-	return map[string]task.Runner{raytask.Prefix: r.ray, proctask.Prefix: r.proc}
+	acting := map[string]task.Runner{raytask.Prefix: r.ray, proctask.Prefix: r.proc}
+	for _, prefix := range ekstask.Prefixes {
+		acting[prefix] = r.eks
+	}
+	return acting
 }
 
 func (r *runners) close() {

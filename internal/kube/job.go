@@ -158,6 +158,7 @@ type Terminated struct {
 	Signal     int       `json:"signal"`
 	Reason     string    `json:"reason"`
 	Message    string    `json:"message"`
+	StartedAt  time.Time `json:"startedAt"`
 	FinishedAt time.Time `json:"finishedAt"`
 }
 
@@ -169,9 +170,17 @@ func (p *Pod) Containers() []ContainerStatus {
 // Started tells whether a container of the pod has ever run.
 func (p *Pod) Started() bool {
 	return slices.ContainsFunc(p.Containers(), func(s ContainerStatus) bool {
-		return s.State.Running != nil || s.State.Terminated != nil || s.LastState.Terminated != nil
+		return s.State.Running != nil || s.State.Terminated.ran() || s.LastState.Terminated.ran()
 	})
 }
+
+// ran tells a container that ended from one that never ran: it could not be started, or was ended before.
+func (t *Terminated) ran() bool {
+	return t != nil && !t.refused() && (t.Reason != "ContainerStatusUnknown" || !t.StartedAt.IsZero())
+}
+
+// refused tells of a container that the node could not start.
+func (t *Terminated) refused() bool { return t.Reason == "StartError" || t.Reason == "ContainerCannotRun" }
 
 // Pods are those of a namespace that carry the labels, the oldest first.
 func (c *Client) Pods(ctx context.Context, namespace string, labels map[string]string) ([]Pod, error) {

@@ -13,10 +13,20 @@ import (
 
 // Reason is why a Job's work does not run, or did not end well.
 type Reason struct {
-	// Text is for people; "" when nothing is wrong.
-	Text string
+	// Why is what is wrong with its newest pod, or with making one, for people; "" when nothing is.
+	Why string
+	// End is how the Job was ended, where Why does not say it.
+	End string
 	// Ran tells that a container of the Job's has run.
 	Ran bool
+}
+
+// String is both, "" when nothing is wrong.
+func (r Reason) String() string {
+	if r.Why == "" || r.End == "" {
+		return r.Why + r.End
+	}
+	return r.Why + "; " + r.End
 }
 
 // Notice is an Event of Kubernetes: what a controller, the scheduler or a kubelet says of an object.
@@ -74,13 +84,12 @@ func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 // Explain finds the reason in what is known: the Job, its pods, and what was said of them.
 func Explain(j Job, pods []Pod, said []Notice) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
-	why := ""
 	if len(pods) > 0 {
-		why = explainPod(&pods[len(pods)-1], said)
+		r.Why = explainPod(&pods[len(pods)-1], said)
 	} else {
-		why = explainAbsence(j, said)
+		r.Why = explainAbsence(j, said)
 	}
-	r.Text = strings.Join(slices.DeleteFunc([]string{why, explainEnd(j, why != "")}, func(s string) bool { return s == "" }), "; ")
+	r.End = explainEnd(j, r.Why != "")
 	return r
 }
 
@@ -176,7 +185,7 @@ func explainContainers(p *Pod) string {
 		if text := explainWaiting(s); text != "" {
 			return text
 		}
-		if t := s.State.Terminated; t != nil && (t.ExitCode != 0 || t.Signal != 0) {
+		if t := s.State.Terminated; t != nil && (t.ran() || t.refused()) && (t.ExitCode != 0 || t.Signal != 0) {
 			return explainTerminated(s, t)
 		}
 	}
@@ -190,8 +199,7 @@ func explainWaiting(s ContainerStatus) string {
 	}
 	switch w.Reason {
 	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "RegistryUnavailable":
-		return fmt.Sprintf("cannot start: the image %s cannot be pulled (%s): %s: check its name and the pull secret",
-			s.Image, w.Reason, w.Message)
+		return noImage(s.Image, w.Message)
 	case "ErrImageNeverPull":
 		return fmt.Sprintf("cannot start: the image %s is not on the node, and imagePullPolicy is Never", s.Image)
 	case "", "ContainerCreating", "PodInitializing":
@@ -200,11 +208,15 @@ func explainWaiting(s ContainerStatus) string {
 	return fmt.Sprintf("cannot start: container %s: %s", s.Name, strings.TrimSuffix(w.Reason+": "+advise(w.Message), ": "))
 }
 
+func noImage(image, why string) string {
+	return fmt.Sprintf("cannot start: the image %s cannot be pulled: %s: check its name and the pull secret", image, why)
+}
+
 func explainTerminated(s ContainerStatus, t *Terminated) string {
 	switch {
 	case t.Reason == "OOMKilled":
 		return fmt.Sprintf("was killed: container %s used more memory than its limit (OOMKilled)", s.Name)
-	case t.Reason == "ContainerCannotRun" || t.Reason == "StartError":
+	case t.refused():
 		return fmt.Sprintf("cannot start: container %s: %s", s.Name, t.Message)
 	case t.Signal != 0:
 		return fmt.Sprintf("failed: container %s was ended by the signal %d", s.Name, t.Signal)
@@ -222,7 +234,13 @@ func explainNotice(n Notice) string {
 	case "FailedCreatePodSandBox", "NetworkNotReady":
 		return "cannot start: " + n.Message
 	case "Failed", "ErrImageNeverPull", "InspectFailed":
-		return "cannot start: " + advise(n.Message)
+		if rest, ok := strings.CutPrefix(n.Message, "Failed to pull image \""); ok {
+			image, why, _ := strings.Cut(rest, "\": ")
+			return noImage(image, why)
+		}
+		if !strings.HasPrefix(n.Message, "Error: ") { // another notice says it whole
+			return "cannot start: " + advise(n.Message)
+		}
 	}
 	return ""
 }

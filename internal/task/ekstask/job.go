@@ -246,13 +246,13 @@ func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) t
 		return task.Result{Output: encode(object)}
 	}
 	why, err := a.client.Why(ctx, job)
-	if err != nil || why.Text == "" || !why.Ran && last.Ran {
-		why.Text = orElse(why.Text, last.Text)
-		why.Ran = why.Ran || last.Ran
+	if err != nil {
+		why.End = orElse(why.End, "the job failed")
 	}
-	if !why.Ran && last.Text != "" && len(why.Text) < len(last.Text) {
-		why.Text = last.Text + "; " + why.Text
+	if !why.Ran && last.Why != "" { // the pods of a Job whose time was up are gone by now
+		why.Why = last.Why
 	}
+	why.Ran = why.Ran || last.Ran
 	return task.Fail(TaskFailed, cause(object, why))
 }
 
@@ -260,19 +260,23 @@ func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) t
 // the JSON, since there is nothing in it to read.
 func cause(object map[string]any, why kube.Reason) string {
 	const most = 30 << 10 // a Cause may have 32,768 characters
-	text := join(`{"reason":`, quote(why.Text), `,`, encode(object)[1:])
+	reason := why.String()
+	text := withReason(reason, object)
 	if len(text) > most {
 		shorten(object)
-		text = join(`{"reason":`, quote(why.Text), `,`, encode(object)[1:])
+		text = withReason(reason, object)
 	}
 	if len(text) > most {
-		object = map[string]any{"metadata": object["metadata"], "status": object["status"]}
-		text = join(`{"reason":`, quote(why.Text), `,`, encode(object)[1:])
+		text = withReason(reason, map[string]any{"metadata": object["metadata"], "status": object["status"]})
 	}
-	if !why.Ran && why.Text != "" {
-		return why.Text + "\n" + string(text)
+	if !why.Ran && reason != "" {
+		return reason + "\n" + text
 	}
-	return string(text)
+	return text
+}
+
+func withReason(reason string, object map[string]any) string {
+	return string(join(`{"reason":`, quote(reason), `,`, encode(object)[1:]))
 }
 
 func orElse(s, otherwise string) string {

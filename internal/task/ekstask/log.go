@@ -111,7 +111,7 @@ const (
 	firstLook = 300 * time.Millisecond
 	lastLook  = 5 * time.Second
 	// explainAfter is how long a pod may need to start before somebody is asked why.
-	explainAfter = 3 * time.Second
+	explainAfter = 2 * time.Second
 )
 
 func (a *attempt) tail(ctx context.Context, job kube.Job) *tailer {
@@ -210,11 +210,11 @@ func (t *tailer) explain(ctx context.Context) {
 	why, err := t.a.client.Why(ctx, t.job)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err != nil || why.Text == "" || why.Text == t.reason.Text {
+	if err != nil || why.Why == "" || why.Why == t.reason.Why {
 		return
 	}
 	t.reason = why
-	t.a.log.note("waiting: " + why.Text)
+	t.a.log.note("waiting: " + why.Why)
 }
 
 // start reads a container's log, unless that is done already. A container that ended is read once.

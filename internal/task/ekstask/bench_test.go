@@ -1,0 +1,224 @@
+package ekstask_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/ekstask"
+)
+
+const prefix = "arn:aws:states:::eks:"
+
+// bench is a runner on a cluster in a namespace of its own, and what it tells the engine.
+type bench struct {
+	t         *testing.T
+	cluster   *clustertest.Cluster
+	ns        string
+	id        string
+	cfg       ekstask.Config
+	runner    *ekstask.Runner
+	mu        sync.Mutex
+	records   map[string][]byte
+	submitted [][]byte
+	log       lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	c := clustertest.Start(t)
+	t.Parallel()
+	b := &bench{t: t, cluster: c, ns: c.Namespace(t), records: map[string][]byte{}}
+	b.cfg = ekstask.Config{Default: kube.Config{Kubeconfig: c.Kubeconfig}, CallGrace: 20 * time.Second, StopWait: time.Minute}
+	b.start()
+	return b
+}
+
+// start makes the runner of a new process.
+func (b *bench) start() { b.runner = ekstask.New(b.cfg) }
+
+// another is a bench for another attempt in the same namespace.
+func (b *bench) another(id string) *bench {
+	return &bench{t: b.t, cluster: b.cluster, ns: b.ns, id: id, cfg: b.cfg, runner: b.runner, records: map[string][]byte{}}
+}
+
+// request is that of an attempt of which the engine has kept what was told before.
+func (b *bench) request(resource string, args map[string]any) *task.Request {
+	b.t.Helper()
+	input, err := json.Marshal(args)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return &task.Request{
+		ID: "1/" + b.ns + b.id, Execution: "arn:execution:" + b.ns, State: "State", Attempt: 1, Resource: prefix + resource, Input: input,
+		Resumed: len(b.records) > 0, Records: maps.Clone(b.records), Log: &b.log,
+		Keep: func(key string, record []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.records[key] = record
+			return nil
+		},
+		Submitted: func(output []byte) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.submitted = append(b.submitted, output)
+			return nil
+		},
+	}
+}
+
+// run does one attempt to its end.
+func (b *bench) run(resource string, args map[string]any) task.Result {
+	b.t.Helper()
+	return b.runner.Run(clustertest.Context(b.t), b.request(resource, args))
+}
+
+// begin starts an attempt. end ends its context and waits.
+func (b *bench) begin(resource string, args map[string]any) (ended <-chan task.Result, end func(cause error) task.Result) {
+	b.t.Helper()
+	req := b.request(resource, args)
+	ctx, cancel := context.WithCancelCause(clustertest.Context(b.t))
+	done := make(chan task.Result, 1)
+	go func() { done <- b.runner.Run(ctx, req) }()
+	return done, func(cause error) task.Result {
+		cancel(cause)
+		return <-done
+	}
+}
+
+// job are the arguments of a Job of one container that runs a script.
+func (b *bench) job(script string, more map[string]any) map[string]any {
+	args := map[string]any{"Namespace": b.ns, "Job": b.object("work", script, nil)}
+	maps.Copy(args, more)
+	return args
+}
+
+// object is a Job. The last change that change makes to its pod's spec counts.
+func (b *bench) object(name, script string, change func(job, pod, container map[string]any)) map[string]any {
+	container := map[string]any{
+		"name": "main", "image": b.cluster.Busybox(), "command": []any{"sh", "-c", script},
+	}
+	pod := map[string]any{
+		"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": []any{container},
+	}
+	spec := map[string]any{"backoffLimit": 0, "template": map[string]any{"spec": pod}}
+	job := map[string]any{
+		"apiVersion": "batch/v1", "kind": "Job", "metadata": map[string]any{"name": name}, "spec": spec,
+	}
+	if change != nil {
+		change(spec, pod, container)
+	}
+	return job
+}
+
+var logs = map[string]any{"LogOptions": map[string]any{"RetrieveLogs": true}}
+
+// output reads the JSON of a result that is a success.
+func (b *bench) output(res task.Result) map[string]any {
+	b.t.Helper()
+	if res.Error != "" {
+		b.t.Fatalf("failed: %s: %s", res.Error, res.Cause)
+	}
+	var o map[string]any
+	if err := json.Unmarshal(res.Output, &o); err != nil {
+		b.t.Fatal(err)
+	}
+	return o
+}
+
+// failure checks that an attempt failed by an error whose cause has all of the texts.
+func (b *bench) failure(res task.Result, name string, texts ...string) {
+	b.t.Helper()
+	if res.Error != name {
+		b.t.Errorf("got the error %q, want %q; cause %s, output %.500s", res.Error, name, res.Cause, res.Output)
+	}
+	for _, text := range texts {
+		if !strings.Contains(res.Cause, text) {
+			b.t.Errorf("the cause has no %q: %s", text, res.Cause)
+		}
+	}
+}
+
+// logOf digs the log of the only container of the only pod out of a result.
+func (b *bench) logOf(o map[string]any) any {
+	b.t.Helper()
+	pods, _ := kube.Field(o, "logs", "pods").(map[string]any)
+	if len(pods) != 1 {
+		b.t.Fatalf("want the log of one pod: %v", o["logs"])
+	}
+	for _, pod := range pods {
+		return kube.Field(pod.(map[string]any), "containers", "main", "log")
+	}
+	return nil
+}
+
+// jobs are those of the namespace.
+func (b *bench) jobs() []kube.Meta {
+	b.t.Helper()
+	var list struct {
+		Items []struct{ Metadata kube.Meta }
+	}
+	res, err := b.cluster.Do(clustertest.Context(b.t), kube.Request{Path: kube.JobsPath(b.ns)})
+	if err == nil {
+		err = json.Unmarshal(res.Body, &list)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var all []kube.Meta
+	for _, j := range list.Items {
+		all = append(all, j.Metadata)
+	}
+	return all
+}
+
+// awaitLog waits until the live log has a text.
+func (b *bench) awaitLog(text string) {
+	b.t.Helper()
+	clustertest.Until(clustertest.Context(b.t), b.t, "the log "+text, func() error {
+		if now := b.log.String(); !strings.Contains(now, text) {
+			return fmt.Errorf("%w: %q", clustertest.ErrNotYet, now)
+		}
+		return nil
+	})
+}
+
+// nothingLeft checks that no Job and no pod is there.
+func (b *bench) nothingLeft() {
+	b.t.Helper()
+	if left := b.jobs(); len(left) > 0 {
+		b.t.Errorf("jobs are left: %v", left)
+	}
+	pods, err := b.cluster.Pods(clustertest.Context(b.t), b.ns, nil)
+	if err != nil || len(pods) > 0 {
+		b.t.Errorf("%d pods are left, %v", len(pods), err)
+	}
+}
