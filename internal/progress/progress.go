@@ -29,12 +29,13 @@ const (
 // Ended says that the status will not change again.
 func (s Status) Ended() bool { return s != Running && s != Retrying }
 
-// Step is one entry of a Task or Wait state: what a pipeline calls a step. A state that is entered twice (a loop, a Map
+// Step is one entry of a Task or Wait state, or of a Parallel that stands for a step: what a pipeline calls a step. A state that is entered twice (a loop, a Map
 // iteration) makes two.
 type Step struct {
 	Name    string    // the state's name, with [index] inside a Map
 	State   string    // the state's name alone
 	Wait    bool      // a Wait state, not a Task
+	Inside  bool      // a Parallel whose states inside do the step's work
 	Status  Status    //
 	Attempt int       // from 1; 0 before the first
 	Entered time.Time //
@@ -91,6 +92,7 @@ type View struct {
 type place struct {
 	step *Step
 	in   []iteration
+	of   *composite // the innermost Parallel around, which may stand for a step
 }
 
 type iteration struct {
@@ -137,7 +139,9 @@ func (v *View) Add(e *types.HistoryEvent) {
 	case e.StateEnteredEventDetails != nil:
 		p = v.enter(e, p, when)
 	case strings.HasPrefix(kind, "Map"), strings.HasPrefix(kind, "Parallel"):
-		p = group(e, p)
+		p = group(e, p, when)
+	case e.StateExitedEventDetails != nil && p.of.around(aws.ToString(e.StateExitedEventDetails.Name)) != nil:
+		p.of.around(aws.ToString(e.StateExitedEventDetails.Name)).exitInside(e.StateExitedEventDetails)
 	case p.step != nil:
 		p.step.event(e, when)
 	}
@@ -145,31 +149,54 @@ func (v *View) Add(e *types.HistoryEvent) {
 }
 
 // group folds an event of a Map or Parallel state itself: it belongs to no step, and moves in or out of an iteration.
-func group(e *types.HistoryEvent, p place) place {
+func group(e *types.HistoryEvent, p place, when time.Time) place {
 	if d := e.MapIterationStartedEventDetails; d != nil {
 		name := aws.ToString(d.Name)
-		return place{in: append(p.outside(name), iteration{name, d.Index})}
+		return place{in: append(p.outside(name), iteration{name, d.Index}), of: p.of}
 	}
 	for _, d := range []*types.MapIterationEventDetails{
 		e.MapIterationSucceededEventDetails, e.MapIterationFailedEventDetails, e.MapIterationAbortedEventDetails,
 	} {
 		if d != nil {
-			return place{in: p.outside(aws.ToString(d.Name))}
+			return place{in: p.outside(aws.ToString(d.Name)), of: p.of}
 		}
 	}
 	if d := e.StateExitedEventDetails; d != nil {
-		return place{in: p.outside(aws.ToString(d.Name))}
+		return place{in: p.outside(aws.ToString(d.Name)), of: p.of.exit(d, when)}
 	}
-	return place{in: p.in}
+	return place{in: p.in, of: p.of}
+}
+
+// exit folds the end of a Map or Parallel and returns what is around it.
+func (c *composite) exit(d *types.StateExitedEventDetails, when time.Time) *composite {
+	name := aws.ToString(d.Name)
+	if inside := c.around(name); inside != nil {
+		inside.exitInside(d)
+		return inside
+	}
+	if ended := c.named(name); ended != nil {
+		ended.leave(aws.ToString(d.Output), when)
+		return ended.outer
+	}
+	return c
 }
 
 func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	p.step = nil
+	name := aws.ToString(e.StateEnteredEventDetails.Name)
+	if c := p.of.around(name); c != nil {
+		v.enterInside(c, name)
+		p.of = c
+		return p
+	}
+	if e.Type == types.HistoryEventTypeParallelStateEntered {
+		p.of = &composite{name: name, in: p.in, entered: when, outer: p.of}
+		return p
+	}
 	task := e.Type == types.HistoryEventTypeTaskStateEntered
 	if !task && e.Type != types.HistoryEventTypeWaitStateEntered {
 		return p
 	}
-	name := aws.ToString(e.StateEnteredEventDetails.Name)
 	p.step = &Step{Name: name + suffix(p.in), State: name, Wait: !task, Status: Running, Entered: when}
 	v.Steps = append(v.Steps, p.step)
 	return p
