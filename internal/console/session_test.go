@@ -1,0 +1,155 @@
+package console_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/console"
+)
+
+var own = []string{"Content-Type", "application/json", "Sec-Fetch-Site", "same-origin"}
+
+// signIn gives the cookie of a new session.
+func signIn(t *testing.T, con *console.Console) *http.Cookie {
+	t.Helper()
+	w := ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, own...)
+	if w.Code != http.StatusNoContent || len(w.Result().Cookies()) != 1 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	return w.Result().Cookies()[0]
+}
+
+func request(t *testing.T, method string, c *http.Cookie, headers ...string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080/", nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	if c != nil {
+		r.AddCookie(c)
+	}
+	return r
+}
+
+func TestSignIn(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	for _, body := range []string{`{"key":"id","secret":"wrong"}`, `{"key":"other","secret":"right"}`, `{"key":"other","secret":""}`, `{}`} {
+		if w := ask(t, con, http.MethodPost, "/console/login", body, own...); w.Code != http.StatusForbidden || len(w.Result().Cookies()) > 0 {
+			t.Errorf("%s: %d", body, w.Code)
+		}
+	}
+	for _, headers := range [][]string{
+		{"Content-Type", "text/plain", "Sec-Fetch-Site", "same-origin"},
+		{"Content-Type", "application/json", "Sec-Fetch-Site", "cross-site"},
+		{"Content-Type", "application/json", "Origin", "http://evil.example"},
+		{"Content-Type", "application/json"},
+	} {
+		if w := ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"right"}`, headers...); w.Code != http.StatusBadRequest {
+			t.Errorf("%v: %d", headers, w.Code)
+		}
+	}
+	c := signIn(t, con)
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || len(c.Value) < 26 {
+		t.Errorf("the cookie is %+v", c)
+	}
+	if other := signIn(t, con); other.Value == c.Value {
+		t.Error("two sessions have one cookie")
+	}
+	if con.SignedIn(request(t, http.MethodGet, nil)) || con.SignedIn(request(t, http.MethodGet, &http.Cookie{Name: c.Name, Value: "made-up"})) {
+		t.Error("a browser that did not sign in is let in")
+	}
+	if !con.SignedIn(request(t, http.MethodGet, c)) {
+		t.Error("the browser that signed in is not let in")
+	}
+}
+
+// TestForgery sends what another site's page could make a browser send with its cookie.
+func TestForgery(t *testing.T) {
+	con := console.New(console.Config{Keys: map[string]string{"id": "right"}})
+	c := signIn(t, con)
+	for _, r := range []struct {
+		want    bool
+		headers []string
+	}{
+		{true, []string{"Sec-Fetch-Site", "same-origin"}},
+		{true, []string{"Origin", "http://127.0.0.1:8080"}},
+		{false, nil},
+		{false, []string{"Sec-Fetch-Site", "same-site"}},
+		{false, []string{"Sec-Fetch-Site", "cross-site"}},
+		{false, []string{"Sec-Fetch-Site", "none"}},
+		{false, []string{"Origin", "http://127.0.0.1:9999"}},
+		{false, []string{"Origin", "null"}},
+	} {
+		if got := con.SignedIn(request(t, http.MethodPost, c, r.headers...)); got != r.want {
+			t.Errorf("POST with %v: %v", r.headers, got)
+		}
+	}
+}
+
+func TestSessionsEnd(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	lazy, busy, leaver := signIn(t, con), signIn(t, con), signIn(t, con)
+	if w := ask(t, con, http.MethodPost, "/console/logout", "", append([]string{"Cookie", leaver.Name + "=" + leaver.Value}, own...)...); w.Code != http.StatusNoContent || w.Result().Cookies()[0].MaxAge >= 0 {
+		t.Errorf("signing out: %d %v", w.Code, w.Result().Cookies())
+	}
+	if con.SignedIn(request(t, http.MethodGet, leaver)) {
+		t.Error("a cookie works after signing out")
+	}
+	for range 7 * 24 {
+		if !con.SignedIn(request(t, http.MethodGet, busy)) {
+			t.Fatal("a session that is used ends early")
+		}
+		now = now.Add(time.Hour)
+	}
+	if con.SignedIn(request(t, http.MethodGet, lazy)) {
+		t.Error("a session that is not used goes on")
+	}
+	if now = now.Add(time.Minute); con.SignedIn(request(t, http.MethodGet, busy)) {
+		t.Error("a session goes on for ever")
+	}
+}
+
+// TestGuessing tries secrets: after some nobody can sign in for a minute, and then again.
+func TestGuessing(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	last := 0
+	for range 30 {
+		last = ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"guess"}`, own...).Code
+	}
+	if last != http.StatusTooManyRequests {
+		t.Errorf("the thirtieth guess is answered with %d", last)
+	}
+	now = now.Add(2 * time.Minute)
+	signIn(t, con)
+}
+
+// TestManySessions signs in without end: the oldest go.
+func TestManySessions(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	first := signIn(t, con)
+	for range 1000 {
+		now = now.Add(time.Millisecond)
+		signIn(t, con)
+	}
+	if con.SignedIn(request(t, http.MethodGet, first)) {
+		t.Error("sessions pile up")
+	}
+}
+
+func TestStart(t *testing.T) {
+	open := console.New(console.Config{Version: "1.2.3", Where: "AWS eu-central-1"})
+	if w := ask(t, open, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"login":false,"signedIn":true,"version":"1.2.3","where":"AWS eu-central-1"`) {
+		t.Errorf("%s", w.Body)
+	}
+	closed := console.New(console.Config{Keys: map[string]string{"id": "right"}})
+	if w := ask(t, closed, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"login":true,"signedIn":false`) {
+		t.Errorf("%s", w.Body)
+	}
+}
