@@ -1,0 +1,40 @@
+package api_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// The AWS SDK for Go closes a request's body when the answer begins, which over loopback is about when net/http is done
+// with it. Whatever the size, no call may fail of that.
+func TestSDKBodies(t *testing.T) {
+	calls := 10_000
+	if testing.Short() {
+		calls = 1000
+	}
+	url := serve(t, "")
+	for name, size := range map[string]int{"small": 100, "buffered": 5000, "large": 200_000} {
+		t.Run(name, func(t *testing.T) {
+			var wg sync.WaitGroup
+			for range 16 {
+				wg.Go(func() {
+					c := sfn.New(sfn.Options{Region: "us-east-1", BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+						Credentials: aws.AnonymousCredentials{}})
+					in := &sfn.ValidateStateMachineDefinitionInput{Type: types.StateMachineTypeStandard,
+						Definition: aws.String(`{"Comment":"` + strings.Repeat("x", size) + `","StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}`)}
+					for range calls / 16 / max(1, size/20_000) {
+						if _, err := c.ValidateStateMachineDefinition(t.Context(), in); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
