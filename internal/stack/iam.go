@@ -81,14 +81,20 @@ func (b *builder) access() {
 	))
 }
 
+// tagMap is tagMap with the pipeline's name.
+func (b *builder) tagMap() map[string]string {
+	out := tagMap(b.p, b.n)
+	out["rayorch:pipeline"] = b.in.Pipeline
+	return out
+}
+
 // tagMap are the tags of all resources: what the user gave, then what the deployment is called. Seed-Farmer's own names
 // win, for its users search by them.
-func (b *builder) tagMap() map[string]string {
+func tagMap(p Params, n Names) map[string]string {
 	out := map[string]string{}
-	maps.Copy(out, b.p.Tags)
-	maps.Copy(out, b.p.CustomTags)
-	out["rayorch:pipeline"] = b.in.Pipeline
-	id := b.n.Identity
+	maps.Copy(out, p.Tags)
+	maps.Copy(out, p.CustomTags)
+	id := n.Identity
 	for key, v := range map[string]string{"SeedFarmerProjectName": id.Project, "SeedFarmerDeploymentName": id.Deployment,
 		"SeedFarmerModuleName": id.Module} {
 		if v != "" {

@@ -72,7 +72,7 @@ func (b *builder) configMap(f compile.ConfigMap) *value.Object {
 func (b *builder) object(version, kind, name string) *value.Object {
 	meta := value.Obj("name", name, "namespace", b.p.Namespace, "labels", value.Obj(
 		LabelManaged, "rayorch", "app.kubernetes.io/name", kubeName(b.in.Pipeline), LabelStack, kubeName(b.n.Stack)))
-	if a := b.annotations(); a.Len() > 0 {
+	if a := annotations(b.tagMap()); a.Len() > 0 {
 		meta.Set("annotations", a)
 	}
 	return value.Obj("apiVersion", version, "kind", kind, "metadata", meta)

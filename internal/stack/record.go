@@ -112,9 +112,8 @@ var notAnnotation = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 // annotations are the tags on Kubernetes' objects. Annotations take any value but not every key: what a key cannot hold
 // becomes a dash, and a key that was changed gets a hash, so that two tags stay two.
-func (b *builder) annotations() *value.Object {
+func annotations(tags map[string]string) *value.Object {
 	out := &value.Object{}
-	tags := b.tagMap()
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		name := notAnnotation.ReplaceAllString(k, "-")
 		if name != k || len(name) > maxLabel {

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/compile"
@@ -140,6 +141,9 @@ func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, n
 		// As the published module mounts it: the claim's directory of the same name as the path.
 		pods.SubPath = strings.TrimSuffix(strings.TrimPrefix(params.MountPath, "/"), "/")
 	}
+	// Jobs and pods carry the deployment's label and tags as all its objects do: destroy finds them by it.
+	pods.Labels.Entries = append(slices.Clone(pods.Labels.Entries), pipeline.Entry[string]{Key: LabelStack, Value: kubeName(names.Stack)})
+	pods.Annotations.Entries = append(slices.Clone(pods.Annotations.Entries), annotationEntries(params, names)...)
 	t.Pods = &pods
 	out := pipeline.Map[pipeline.Target]{}
 	for _, e := range all.Entries {
@@ -148,5 +152,15 @@ func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, n
 		}
 	}
 	out.Entries = append(out.Entries, pipeline.Entry[pipeline.Target]{Key: name, Value: t})
+	return out
+}
+
+func annotationEntries(params Params, names Names) []pipeline.Entry[string] {
+	tags := annotations(tagMap(params, names))
+	out := make([]pipeline.Entry[string], tags.Len())
+	for i := range tags.Len() {
+		k, v := tags.At(i)
+		out[i] = pipeline.Entry[string]{Key: k, Value: fmt.Sprint(v)}
+	}
 	return out
 }

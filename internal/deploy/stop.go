@@ -1,0 +1,109 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// stopRuns stops the executions that run, or refuses because of them. What they left on Ray and in the cluster is cleaned
+// up before the clean-up machine itself goes.
+func (d *Deployer) stopRuns(ctx context.Context, r Removal) error {
+	outputs, err := d.Outputs(ctx, r.Stack)
+	if err != nil || outputs["StateMachineArn"] == "" {
+		return err
+	}
+	running, err := d.running(ctx, outputs["StateMachineArn"])
+	if err != nil || len(running) == 0 {
+		return err
+	}
+	if !r.StopRuns {
+		return fmt.Errorf("%d executions are running, the newest is %s: stop them first, or destroy with --stop", len(running), aws.ToString(running[0].Name))
+	}
+	var clean []string
+	for _, e := range running {
+		if _, err := d.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: e.ExecutionArn, Cause: aws.String("rayorch destroy")}); err != nil {
+			return fmt.Errorf("stop the execution %s: %w", aws.ToString(e.Name), short(err))
+		}
+		d.say("execution %s is stopped", aws.ToString(e.Name))
+		if machine := outputs["CleanUpStateMachineArn"]; machine != "" {
+			arn, err := d.startCleanUp(ctx, machine, e)
+			if err != nil {
+				return err
+			}
+			clean = append(clean, arn)
+		}
+	}
+	return d.awaitCleanUps(ctx, clean)
+}
+
+// running are the executions that run; a machine that is gone has none.
+func (d *Deployer) running(ctx context.Context, machine string) ([]types.ExecutionListItem, error) {
+	var out []types.ExecutionListItem
+	pages := sfn.NewListExecutionsPaginator(d.sfn, &sfn.ListExecutionsInput{StateMachineArn: &machine, StatusFilter: types.ExecutionStatusRunning})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if code := apiCode(err); code == "StateMachineDoesNotExist" || code == "StateMachineDeleting" {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the running executions of %s: %w", machine, short(err))
+		}
+		out = append(out, page.Executions...)
+	}
+	return out, nil
+}
+
+// startCleanUp does what the rule does when the execution's end reaches it, only that a destroy can wait for this one.
+// Cleaning up twice does no harm, and the name makes a repeated destroy find the clean-up that it started before.
+func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.ExecutionListItem) (string, error) {
+	sum := sha256.Sum256([]byte(aws.ToString(e.ExecutionArn)))
+	input, err := json.Marshal(map[string]any{"detail": map[string]any{
+		"executionArn": aws.ToString(e.ExecutionArn), "stateMachineArn": aws.ToString(e.StateMachineArn), "status": "ABORTED",
+	}})
+	if err != nil {
+		return "", err
+	}
+	started, err := d.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: &machine, Name: aws.String("destroy-" + hex.EncodeToString(sum[:16])), Input: aws.String(string(input))})
+	if apiCode(err) == "ExecutionAlreadyExists" {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("clean up after the execution %s: %w", aws.ToString(e.Name), short(err))
+	}
+	return aws.ToString(started.ExecutionArn), nil
+}
+
+// awaitCleanUps waits for clean-ups to end, for a while: what does not end then is said, and left.
+func (d *Deployer) awaitCleanUps(ctx context.Context, arns []string) error {
+	until := d.now().Add(d.grace)
+	for _, arn := range arns {
+		for arn != "" {
+			got, err := d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+			if err != nil {
+				return fmt.Errorf("follow the clean-up %s: %w", arn, short(err))
+			}
+			if got.Status != types.ExecutionStatusRunning {
+				if got.Status != types.ExecutionStatusSucceeded {
+					d.say("the clean-up %s ended %s: %s", arn, got.Status, aws.ToString(got.Cause))
+				}
+				break
+			}
+			if d.now().After(until) {
+				d.say("the clean-up %s still runs: look for jobs that it was to stop", arn)
+				break
+			}
+			if err := d.wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
