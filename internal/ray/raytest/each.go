@@ -123,8 +123,11 @@ func Python(t testing.TB) ray.PythonFinder {
 	}
 }
 
-// Main runs a package's tests and ends the real Rays that they started.
-func Main(m *testing.M) {
+// Main runs a package's tests, ends the real Rays that they started, and the process.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a package that has more to end: it gives the exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	for _, head := range shared.heads {
 		if err := head.Stop(context.Background()); err != nil {
@@ -135,7 +138,7 @@ func Main(m *testing.M) {
 	if shared.dir != "" {
 		_ = os.RemoveAll(shared.dir)
 	}
-	os.Exit(code)
+	return code
 }
 
 // Eventually asks until done says yes, and fails the test after half a minute; what names it.
