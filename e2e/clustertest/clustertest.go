@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -184,4 +185,80 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	var answer struct{ Status struct{ Token string } }
 	decode(t, res.Body, &answer)
 	return answer.Status.Token
+}
+
+// Pause stops a part of the cluster's node, such as kube-apiserver or kubelet, as one that hangs, and returns what lets it
+// go on; the test's end does so, too. It is for a cluster that is here. Others use that cluster as well: be quick.
+func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
+	t.Helper()
+	if !c.Here {
+		t.Skip("parts of another cluster cannot be paused: this needs the one of e2e/cluster")
+	}
+	name := os.Getenv("RAYORCH_CLUSTER_NAME")
+	if name == "" {
+		name = "rayorch"
+	}
+	node, err := os.ReadFile("/run/rayorch-cluster-" + name + ".pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("pgrep", "-P", strings.TrimSpace(string(node)), part).Output()
+	if err != nil {
+		t.Fatalf("find %s: %v", part, err)
+	}
+	pid := strings.TrimSpace(string(out))
+	signal := func(s string) error { return exec.Command("kill", "-"+s, pid).Run() }
+	if err := signal("STOP"); err != nil {
+		t.Fatal(err)
+	}
+	resume = sync.OnceFunc(func() {
+		if err := signal("CONT"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(resume)
+	time.AfterFunc(time.Minute, resume) // whatever becomes of the test
+	return resume
+}
+
+// Account makes a service account that may do what the rules say, and returns how to reach the cluster as it.
+func (c *Cluster) Account(t testing.TB, namespace, name string, rules ...map[string]any) kube.Config {
+	t.Helper()
+	list := make([]any, len(rules))
+	for i, r := range rules {
+		list[i] = r
+	}
+	c.Apply(t,
+		Object("v1", "ServiceAccount", namespace, name, nil),
+		Object("rbac.authorization.k8s.io/v1", "Role", namespace, name, kube.Object{"rules": list}),
+		Object("rbac.authorization.k8s.io/v1", "RoleBinding", namespace, name, kube.Object{
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": name, "namespace": namespace}},
+		}))
+	token := c.Token(t, namespace, name)
+	return kube.Config{
+		Endpoint: c.Server(), CertificateAuthority: c.authority(t),
+		Token: func(context.Context) (string, error) { return token, nil },
+	}
+}
+
+// authority is the cluster's, as tasks name it. Every namespace has it.
+func (c *Cluster) authority(t testing.TB) string {
+	t.Helper()
+	var pem string
+	Until(Context(t), t, "the certificate authority", func() error {
+		o, err := c.Client.Get(Context(t), Object("v1", "ConfigMap", "kube-system", "kube-root-ca.crt", nil))
+		pem, _ = kube.Field(o, "data", "ca.crt").(string)
+		return err
+	})
+	return base64.StdEncoding.EncodeToString([]byte(pem))
+}
+
+// Rule is one of a Role's.
+func Rule(group, resource string, verbs ...string) map[string]any {
+	list := make([]any, len(verbs))
+	for i, v := range verbs {
+		list[i] = v
+	}
+	return map[string]any{"apiGroups": []any{group}, "resources": []any{resource}, "verbs": list}
 }

@@ -180,7 +180,9 @@ func (t *Terminated) ran() bool {
 }
 
 // refused tells of a container that the node could not start.
-func (t *Terminated) refused() bool { return t.Reason == "StartError" || t.Reason == "ContainerCannotRun" }
+func (t *Terminated) refused() bool {
+	return t.Reason == "StartError" || t.Reason == "ContainerCannotRun"
+}
 
 // Pods are those of a namespace that carry the labels, the oldest first.
 func (c *Client) Pods(ctx context.Context, namespace string, labels map[string]string) ([]Pod, error) {

@@ -226,7 +226,7 @@ func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 		job = now
 		return job.Ended() != nil
 	})
-	reason := tail.finish(ctx, err == nil)
+	reason := tail.finish(ctx, err == nil && !lost)
 	switch {
 	case err != nil:
 		return a.r.failed(a.client, err)
@@ -286,7 +286,7 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// stop deletes the Job of this attempt, if there is one, and waits until its pods are gone. It goes on when ctx has ended.
+// stop deletes the Job of this attempt, if there is one, and waits until its pods have ended. It goes on when ctx has ended.
 func (a *attempt) stop(ctx context.Context) {
 	if !a.sent && a.uid == "" {
 		return
@@ -299,7 +299,7 @@ func (a *attempt) stop(ctx context.Context) {
 	case err != nil:
 		a.log.note(fmt.Sprintf("the job %s could not be deleted within %s: %v", a.name, time.Since(began).Round(time.Second), err))
 	case deleted:
-		a.log.note(fmt.Sprintf("deleted the job %s in namespace %s, and its pods are gone", a.name, a.args.Namespace))
+		a.log.note(fmt.Sprintf("deleted the job %s in namespace %s; its pods have ended", a.name, a.args.Namespace))
 	}
 }
 
