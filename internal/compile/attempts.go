@@ -106,8 +106,10 @@ func (a *attempts) decide() {
 	rules := []any{
 		// The execution was redriven meanwhile: what was stopped counts for nothing.
 		value.Obj("Condition", wrap("$states.context.Execution.RedriveCount != "+a.v("redrive")), "Next", a.goTo("Attempt")),
-		value.Obj("Condition", wrap(end+".again = true"), "Next", a.goTo("Attempt")),
+		value.Obj("Condition", wrap(end+".again = true"), "Next", a.goTo("Wait a moment for")),
 	}
+	a.put("Wait a moment for", value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
+		"Next", a.goTo("Run")))
 	if r := a.retry; r != nil && r.Attempts > 1 {
 		rules = append(rules, value.Obj("Condition", wrap(a.retryable()), "Next", a.goTo("Wait to retry")))
 		a.put("Wait to retry", value.Obj("Type", "Wait", "Seconds", wrap(a.backoff()),
@@ -173,7 +175,8 @@ func (c *compiler) call(method, path string, query *value.Object, body any) *val
 	if body != nil {
 		args.Set("RequestBody", body)
 	}
-	return value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args)
+	// Answers are large, and would go along from state to state.
+	return value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{})
 }
 
 // transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are

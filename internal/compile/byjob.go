@@ -37,7 +37,9 @@ func (a *attempts) byJob() {
 }
 
 // jobs is the expression of the path of the namespace's Jobs.
-func (a *attempts) jobs() string { return str("/apis/batch/v1/namespaces/" + a.c.at.namespace + "/jobs/") }
+func (a *attempts) jobs() string {
+	return str("/apis/batch/v1/namespaces/" + a.c.at.namespace + "/jobs/")
+}
 
 func (a *attempts) podsPath() string { return "/api/v1/namespaces/" + a.c.at.namespace + "/pods" }
 
@@ -144,9 +146,9 @@ func (a *attempts) watch() *value.Object {
 	look.Set("Retry", transient(patience))
 	look.Set("Catch", caught(nil, a.name("Leave alone")))
 	look.Set("Output", value.Obj("started", wrap(startedPods), "why", wrap(a.waiting())))
-	look.Set("Next", a.name("See whether pod runs of"))
+	look.Set("Next", a.name("Judge pod of"))
 	add("Look for pod of", look)
-	add("See whether pod runs of", value.Obj("Type", "Choice", "Choices", []any{
+	add("Judge pod of", value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", "{% $states.input.started %}", "Next", a.name("Leave alone")),
 		value.Obj("Condition", wrap(fmt.Sprintf("%s > %d", a.elapsed(), 1000*a.t.pending.Seconds())),
 			"Assign", a.assign("why", "{% $states.input.why %}"), "Next", a.name("Ask what holds up")),

@@ -1,8 +1,201 @@
 package compile
 
-import "github.com/rayorch/rayorch/internal/value"
+import (
+	"fmt"
 
-func (a *attempts) byProxy()  {}
-func (a *attempts) byRayJob() {}
+	"github.com/rayorch/rayorch/internal/value"
+)
 
-func (c *compiler) stopByProxy(states *value.Object, next string) string { return next }
+// outputLines is how many of a log's last lines are read: the marked one, those that the wrapper puts before it, and one
+// that Ray may put after it.
+const outputLines = "6"
+
+// byProxy speaks to Ray's Jobs API through the API server: no pod is made. It asks ever more seldom, so that a run of a
+// year stays far under Step Functions' 25,000 events, and a hand-over waits 1 s or 1 % of the job's time.
+func (a *attempts) byProxy() {
+	submit := a.call("POST", a.ray("/api/jobs/"), nil, a.proxySubmission())
+	submit.Set("TimeoutSeconds", value.Int(120))
+	// 500 is Ray's answer to an id that it knows, as when the answer to the first try was lost, and to much else: the next
+	// state looks whether the job is there.
+	submit.Set("Retry", transient(patience, "EKS.500"))
+	submit.Set("Catch", []any{
+		value.Obj("ErrorEquals", []any{"EKS.500"}, "Assign", a.assign("refused", wrap(errorText("$states.errorOutput"))),
+			"Next", a.goTo("Look at")),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.callFailed("Ray.SubmitFailed"))),
+			"Next", a.goTo("Decide on")),
+	})
+	submit.Set("Assign", a.assign("refused", "{% '' %}"))
+	submit.Set("Next", a.goTo("Wait for"))
+	a.put("Run", submit)
+	a.put("Wait for", value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
+	a.lookAtJob()
+	a.judgeJob()
+	a.stopJob()
+	a.readOutput(a.ray("/api/v0/logs/file"))
+}
+
+// ray is a path of the dashboard through the API server.
+func (a *attempts) ray(path string) string { return a.c.rayPath(path) }
+
+func (c *compiler) rayPath(path string) string {
+	return "/api/v1/namespaces/" + c.at.namespace + "/services/" + c.serviceRef() + "/proxy" + path
+}
+
+// proxySubmission is the request's body. The command travels as a variable: Ray prints the entrypoint into the job's log,
+// at any time, and few of its last lines are read.
+func (a *attempts) proxySubmission() *value.Object {
+	o := a.submission()
+	command, _ := o.Get("entrypoint")
+	o.Set("entrypoint", commandEntrypoint)
+	withCommand(o, inline(command))
+	return o
+}
+
+const commandEntrypoint = `exec sh -c "$RAYORCH_COMMAND"`
+
+// withCommand adds the command to the environment of a submission.
+func withCommand(o *value.Object, command string) {
+	env, _ := o.Get("runtime_env")
+	vars, _ := env.(*value.Object).Get("env_vars")
+	env.(*value.Object).Set("env_vars", wrap("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': "+command+"}])"))
+}
+
+// interval is the expression of the seconds until the job is looked at again.
+func (a *attempts) interval() string {
+	return fmt.Sprintf("$exists(%s.Error) ? 1 : $max([1, $floor(%s / 100000)])", a.v("end"), a.elapsed())
+}
+
+// errorText is the expression of an error's cause, or its name where it has none.
+func errorText(output string) string {
+	return "($exists(" + output + ".Cause) ? $substring(" + output + ".Cause, 0, 4000) : " + output + ".Error)"
+}
+
+// callFailed is the expression of the error and cause of a call that failed: otherwise names what a plain refusal is.
+// Kubernetes answers with an object of its own, Ray with text.
+func (a *attempts) callFailed(otherwise string) string {
+	return "($c := " + errorText("$states.errorOutput") + "; $e := $states.errorOutput.Error; {'Error': " +
+		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : " +
+		"$e in ['EKS.502', 'EKS.503', 'EKS.504', 'States.Timeout'] or ($e = 'EKS.404' and $contains($c, '\"Status\"')) ? 'Ray.Unreachable' : " +
+		"$e in ['EKS.400', 'EKS.404', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
+}
+
+// lookAtJob adds the state that reads the job's record. Only Ray's own 404 says that the job is lost; where the submit was
+// refused, it was never there.
+func (a *attempts) lookAtJob() {
+	look := a.call("GET", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")), nil, nil)
+	look.Set("TimeoutSeconds", value.Int(60))
+	look.Set("Retry", transient(patience))
+	gone := "{'Error': 'Ray.HeadLost', 'Cause': 'ray no longer knows the job ' & " + a.v("id") + " & ': its head was replaced'}"
+	refused := fmt.Sprintf("($contains(%[1]s, 'No available agent') and %[2]s < %[3]d) ? {'again': true} : {'Error': 'Ray.SubmitFailed', 'Cause': %[1]s}",
+		a.v("refused"), a.elapsed(), 1000*a.t.pending.Seconds())
+	look.Set("Catch", caught(a.assign("end", wrap("($c := "+errorText("$states.errorOutput")+"; "+
+		"$states.errorOutput.Error = 'EKS.404' and $not($contains($c, '\"Status\"')) ? ("+a.v("refused")+" = '' ? "+gone+" : "+refused+") : "+
+		a.callFailed("Ray.Unreachable")+")")), a.goTo("Decide on")))
+	body := "$states.result.ResponseBody"
+	look.Set("Assign", a.assign("job", value.Obj("status", wrap(body+".status"), "message", wrap(orEmpty(body+".message")),
+		"type", wrap(orEmpty(body+".error_type")), "node", wrap(orEmpty(body+".driver_node_id")),
+		"execution", wrap(orEmpty(body+".metadata.`rayorch.execution`"))),
+		"ran", wrap(a.v("ran")+" = 0 and "+body+".status != 'PENDING' ? "+entered+" : "+a.v("ran"))))
+	look.Set("Next", a.goTo("Judge"))
+	a.put("Look at", look)
+}
+
+// orEmpty is the expression of a text, or of an empty one where there is none.
+func orEmpty(expr string) string {
+	return "($v := " + expr + "; $type($v) = 'string' ? $substring($v, 0, 8000) : '')"
+}
+
+// judgeJob adds the choice that follows from the job's record.
+func (a *attempts) judgeJob() {
+	job, end := a.v("job"), a.v("end")
+	rule := func(condition string, assign *value.Object, next string) any {
+		o := value.Obj("Condition", wrap(condition))
+		if assign != nil {
+			o.Set("Assign", assign)
+		}
+		o.Set("Next", a.goTo(next))
+		return o
+	}
+	ending := "$exists(" + end + ".Error)"
+	failed := job + ".status = 'STOPPED' ? {'Error': 'Ray.JobStopped', 'Cause': " + job + ".message} : " +
+		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
+	rules := []any{
+		rule(job+".execution != $states.context.Execution.Id", a.assign("end", value.Obj("Error", "Ray.SubmitFailed",
+			"Cause", wrap("'ray holds another job of the id ' & "+a.v("id")+" & ': delete it'"))), "Decide on"),
+		rule(job+".status = 'SUCCEEDED' and $not("+ending+")", nil, "Read output of"),
+		rule(job+".status in ['SUCCEEDED', 'FAILED', 'STOPPED']", a.assign("end", wrap(ending+" ? "+end+" : "+failed)), "Decide on"),
+		// Ray kills what does not end within seconds; a job that stays all the same holds nobody up.
+		rule(ending+" and "+entered+" - "+a.v("ran")+" > 60000", nil, "Decide on"),
+		rule(fmt.Sprintf("$not(%s) and %s.status = 'PENDING' and %s > %d", ending, job, a.elapsed(), 1000*a.t.pending.Seconds()),
+			a.assign("end", value.Obj("Error", "Ray.PendingTimeout", "Cause",
+				wrap(fmt.Sprintf("'ray did not start the job within %d s: ' & %s.message", a.t.pending.Seconds(), job)))), "Stop"),
+	}
+	if a.t.timeout > 0 {
+		rules = append(rules, rule(fmt.Sprintf("$not(%s) and %s > 0 and "+entered+" - %s > %d", ending, a.v("ran"), a.v("ran"), 1000*a.t.timeout.Seconds()),
+			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))), "Stop"))
+	}
+	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// stopJob adds the state that stops the job; the states before look for its end.
+func (a *attempts) stopJob() {
+	stop := a.call("POST", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")+" & '/stop'"), nil, nil)
+	stop.Set("TimeoutSeconds", value.Int(60))
+	stop.Set("Retry", transient(patience))
+	stop.Set("Assign", a.assign("ran", wrap(entered)))
+	stop.Set("Catch", caught(nil, a.goTo("Decide on")))
+	stop.Set("Next", a.goTo("Wait for"))
+	a.put("Stop", stop)
+}
+
+// readOutput adds the state that reads the marked line. What cannot be read is null, with a reason: whether Step Functions
+// hands text on is documented nowhere.
+func (a *attempts) readOutput(path string) {
+	read := a.call("GET", path, value.Obj(
+		"filename", []any{wrap("'job-driver-' & " + a.v("id") + " & '.log'")},
+		"node_id", []any{wrap(a.v("job") + ".node")}, "lines", []any{outputLines}), nil)
+	a.reading(read, "$states.result.ResponseBody", "Read output of")
+}
+
+// reading completes a state whose result holds the log's last lines.
+func (a *attempts) reading(read *value.Object, text, name string) {
+	read.Set("TimeoutSeconds", value.Int(60))
+	read.Set("Retry", transient(3))
+	out := value.Obj("Output", wrap("$type("+text+") = 'string' ? "+marked(text)+" : null"))
+	unread := value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput")))
+	if a.c.at.way == wayRayJob { // the RayJob is still to be deleted
+		read.Set("Assign", a.assign("end", value.Obj("done", out)))
+		read.Set("Catch", caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of")))
+		read.Set("Next", a.goTo("Delete RayJob of"))
+		a.put(name, read)
+		return
+	}
+	read.Set("Output", out)
+	read.Set("Catch", []any{
+		value.Obj("ErrorEquals", []any{"States.QueryEvaluationError"}, "Assign", a.assign("end", value.Obj("Error", "Ray.JobFailed",
+			"Cause", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")), "Next", a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of")),
+	})
+	read.Set("End", true)
+	a.put(name, read)
+	a.put("Output unread of", value.Obj("Type", "Pass", "End", true))
+}
+
+// stopByProxy stops the Ray jobs through the API server.
+func (c *compiler) stopByProxy(states *value.Object, next string) string {
+	list := c.call("GET", c.rayPath("/api/jobs/"), nil, nil)
+	// Reduced at once: the records of many jobs are large.
+	list.Set("Retry", cleanupRetry())
+	list.Set("Output", wrap("[$states.result.ResponseBody[$contains($string(submission_id), $prefix) and "+
+		"$not(status in ['SUCCEEDED', 'FAILED', 'STOPPED'])].submission_id]"))
+	list.Set("Next", "Stop Ray jobs")
+	states.Set("List Ray jobs", list)
+	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input & '/stop'"), nil, nil)
+	stop.Set("Retry", cleanupRetry("EKS.404"))
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Next", "Gone Ray job")})
+	stop.Set("Next", "Gone Ray job")
+	body := value.Obj("Stop Ray job", stop, "Gone Ray job", value.Obj("Type", "Succeed"))
+	states.Set("Stop Ray jobs", value.Obj("Type", "Map", "Items", "{% $states.input %}",
+		"ItemProcessor", processor("Stop Ray job", body), "Next", next))
+	return "List Ray jobs"
+}

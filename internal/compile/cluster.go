@@ -161,6 +161,9 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 	if c.submits() {
 		assign.Set("submitter", c.submitter())
 	}
+	if dirs := c.inlineDirs(); dirs.Len() > 0 {
+		assign.Set("dirs", dirs)
+	}
 	if c.ray && c.at.way == wayJob {
 		codes := &value.Object{}
 		for i, name := range submitterErrors {

@@ -11,7 +11,9 @@ import (
 )
 
 // packed stands in for packing a directory: what it holds counts for nothing here.
-func packed(dir string, _ []string) ([]byte, error) { return []byte("zip of " + filepath.Base(dir)), nil }
+func packed(dir string, _ []string) ([]byte, error) {
+	return []byte("zip of " + filepath.Base(dir)), nil
+}
 
 func TestClusterDefinitions(t *testing.T) {
 	data, err := os.ReadFile("../../examples/shakespeare/pipeline.yaml")

@@ -23,12 +23,16 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		"storage", wrap(str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/")+" & $replace("+execution+"Name, /^\\./, '_')"),
 		"prefix", wrap(prefix(execution+"Id")))
 	assign := value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
-		"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(wrapperEnd)))
+		"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(c.wrapperEnd())))
 	if c.at != nil {
 		c.clusterVariables(assign)
 	}
 	states.Set("Read params", value.Obj("Type", "Pass", "Assign", assign,
 		"Output", &value.Object{}, "Next", "Check params"))
+	if c.at != nil && c.at.placing {
+		c.placeFiles(states, first)
+		first = "Place files"
+	}
 	states.Set("Check params", value.Obj("Type", "Choice",
 		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},
 		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))

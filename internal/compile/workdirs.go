@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -254,4 +255,51 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 		}
 	}
 	return maps, uploads
+}
+
+// placeFiles adds the state that puts working directories on the storage before the first step, where they travel so. It
+// is done again with each redrive and finds them there.
+func (c *compiler) placeFiles(states *value.Object, next string) {
+	args := []any{"place"}
+	for _, key := range c.at.order {
+		if d := c.at.dirs[key]; d.via == viaClaim {
+			args = append(args, filesPath+"/"+d.name(), c.placedAt(d))
+		}
+	}
+	volume := value.Obj("name", "storage", "persistentVolumeClaim", value.Obj("claimName", plain(c.at.claim)))
+	mount := value.Obj("name", "storage", "mountPath", plain(c.storage))
+	if c.at.pods.SubPath != "" {
+		mount.Set("subPath", plain(c.at.pods.SubPath))
+	}
+	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': 900, 'template': {'metadata': {'labels': $labels}, 'spec': "+
+		"$merge([$submitter.pod, {'volumes': [$submitter.pod.volumes, %s], 'containers': [$merge([$submitter.container, {'args': %s, "+
+		"'volumeMounts': [$submitter.container.volumeMounts, %s]}])]}])}}])", inline(volume), inline(args), inline(mount))
+	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj(
+		"name", wrap("$run.prefix & 'place-' & $states.context.Execution.RedriveCount"),
+		"labels", "{% $labels %}", "annotations", "{% $annotations %}"), "spec", wrap(spec))
+	states.Set("Place files", value.Obj("Type", "Task", "Resource", resourceRunJob,
+		"Arguments", c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
+		"Retry", []any{value.Obj("ErrorEquals", []any{"EKS.429", "EKS.500", "EKS.502", "EKS.503", "EKS.504"},
+			"IntervalSeconds", value.Int(1), "MaxAttempts", value.Int(patience), "BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(15))},
+		"Output", &value.Object{}, "Next", next))
+}
+
+// inlineDirs is the variable with the commands that unpack the working directories which travel in entrypoints. Python is
+// there wherever Ray is.
+func (c *compiler) inlineDirs() *value.Object {
+	o := &value.Object{}
+	for _, key := range c.at.order {
+		if d := c.at.dirs[key]; d.via == viaInline {
+			o.Set(dirVariable(d), plain(`cd "$(python3 -c 'import base64, io, os, sys, tempfile, zipfile
+d = tempfile.mkdtemp(prefix="rayorch-")
+z = zipfile.ZipFile(io.BytesIO(base64.b64decode(sys.argv[1])))
+z.extractall(d)
+for i in z.infolist():
+    if i.external_attr >> 16 & 0o111 and not i.is_dir():
+        os.chmod(os.path.join(d, i.filename), 0o755)
+print(d)' `+base64.StdEncoding.EncodeToString(d.zip)+`)" || exit 120
+`))
+		}
+	}
+	return o
 }

@@ -31,6 +31,29 @@ printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 )
 
+// wrapperEndAlways marks an output also where there is none, below lines of its own: where the state machine itself reads a
+// log's last few lines, they hold nothing that the job printed, so that no line too long can end the run.
+const wrapperEndAlways = `
+)
+code=$?
+[ "$code" -eq 0 ] || exit "$code"
+size=$(($(wc -c <"$RAYORCH_OUTPUT")))
+if [ "$size" -gt ` + MaxOutput + ` ]; then
+  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes, more than ` + MaxOutput + `: write it to a file in $RAYORCH_STORAGE and give its path as the output" >&2
+  exit 121
+fi
+[ "$size" -gt 0 ] || echo null >"$RAYORCH_OUTPUT"
+printf '\n\n\n\n\n\n\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
+`
+
+// wrapperEnd is the end of the wrapper for the target.
+func (c *compiler) wrapperEnd() string {
+	if c.at != nil && c.at.way != wayJob && c.ray {
+		return wrapperEndAlways
+	}
+	return wrapperEnd
+}
+
 // wrapper is the expression of the command, itself an expression, with the wrapper round it: its two halves are
 // variables of the run, for they are the same in every step.
 func wrapper(command string) string { return "$wrapper.start & " + command + " & $wrapper.end" }

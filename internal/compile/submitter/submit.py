@@ -6,7 +6,7 @@ any time: the job is found again by its submission id, and is not stopped when t
     submit.py submit JSON...        the arguments, joined, are the submission
     submit.py stop ID               stops one job
     submit.py stop-all PREFIX       stops all jobs whose submission ids start so
-    submit.py place FILE DIRECTORY  unpacks a working directory on the storage, unless it is there
+    submit.py place FILE DIR ...    unpacks working directories on the storage, unless they are there
 """
 
 import base64
@@ -377,7 +377,8 @@ def place(archive, directory):
     """A directory that is there is whole: it is unpacked beside its place and moved there at once."""
     if os.path.isdir(directory):
         return
-    temporary = "%s.%s" % (directory, socket.gethostname())
+    temporary = "%s.%s.%d" % (directory, socket.gethostname(), os.getpid())
+    os.makedirs(temporary)
     with zipfile.ZipFile(archive) as z:
         z.extractall(temporary)
         for info in z.infolist():
@@ -399,7 +400,8 @@ def main(args):
         elif args[0] == "stop-all":
             stop_all(args[1])
         elif args[0] == "place":
-            place(args[1], args[2])
+            for archive, directory in zip(args[1::2], args[2::2]):
+                place(archive, directory)
         else:
             raise SystemExit("unknown command " + args[0])
     except Failure as e:
