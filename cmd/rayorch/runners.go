@@ -56,6 +56,13 @@ func (r *runners) byPrefix() map[string]task.Runner {
 	return acting
 }
 
+// closeLogs ends what writes into the engine's logs by itself.
+func (r *runners) closeLogs() {
+	if r != nil {
+		r.eks.Close()
+	}
+}
+
 func (r *runners) close() {
 	if r != nil {
 		r.ray.Close()

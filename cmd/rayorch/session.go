@@ -186,6 +186,7 @@ func (o *owner) close() error {
 		errs = append(errs, o.srv.Close())
 		<-o.served
 	}
+	o.runners.closeLogs()
 	if o.eng != nil {
 		errs = append(errs, o.eng.Close())
 	}

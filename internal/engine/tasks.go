@@ -158,8 +158,17 @@ func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
 func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request, live *liveTask) {
 	defer e.finished(ctx, live)
 	id, log := live.key.run, e.logs.writer(live.key.run, live.task)
-	defer log.Close()
+	held := false
+	defer func() {
+		if !held {
+			_ = log.Close() // its last lines are on their way to the disk; nobody's decisions depend on them
+		}
+	}()
 	req.Log = log
+	req.HoldLog = func() func() {
+		held = true
+		return func() { _ = log.Close() }
+	}
 	if req.Resumed {
 		var err error
 		if req.Records, err = e.st.Records(id, req.ID); err != nil {

@@ -68,6 +68,14 @@ func (v *View) enterInside(c *composite, state string) {
 	}
 }
 
+// scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
+func (c *composite) scheduled(state string, when time.Time) {
+	switch words, _ := c.words(state); words {
+	case "Submit", "Run", "Look at":
+		c.step.Logs = append(c.step.Logs, LogAt{state, c.step.Attempt, when})
+	}
+}
+
 // exitInside folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end
 // how an attempt failed.
 func (c *composite) exitInside(d *types.StateExitedEventDetails) {

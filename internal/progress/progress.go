@@ -44,6 +44,14 @@ type Step struct {
 	Error   string    // of the last failed attempt
 	Cause   string    //
 	Job     Job       // the newest attempt's
+	Logs    []LogAt   // of a step with states inside: which of them may have the log, in order
+}
+
+// LogAt is a task inside a step that may have the log of an attempt of the step.
+type LogAt struct {
+	State   string
+	Attempt int // the step's
+	At      time.Time
 }
 
 // Duration is how long the step has taken, up to now while it runs.
@@ -93,6 +101,7 @@ type place struct {
 	step *Step
 	in   []iteration
 	of   *composite // the innermost Parallel around, which may stand for a step
+	at   string     // the state inside that composite
 }
 
 type iteration struct {
@@ -144,6 +153,8 @@ func (v *View) Add(e *types.HistoryEvent) {
 		p.of.around(aws.ToString(e.StateExitedEventDetails.Name)).exitInside(e.StateExitedEventDetails)
 	case p.step != nil:
 		p.step.event(e, when)
+	case p.at != "" && e.Type == types.HistoryEventTypeTaskScheduled:
+		p.of.scheduled(p.at, when)
 	}
 	v.at[e.Id] = p
 }
@@ -182,11 +193,11 @@ func (c *composite) exit(d *types.StateExitedEventDetails, when time.Time) *comp
 }
 
 func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
-	p.step = nil
+	p.step, p.at = nil, ""
 	name := aws.ToString(e.StateEnteredEventDetails.Name)
 	if c := p.of.around(name); c != nil {
 		v.enterInside(c, name)
-		p.of = c
+		p.of, p.at = c, name
 		return p
 	}
 	if e.Type == types.HistoryEventTypeParallelStateEntered {

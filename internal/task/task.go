@@ -35,6 +35,9 @@ type Request struct {
 	Submitted func(output []byte) error
 	// Log takes what the work prints, whole lines, for `rayorch logs`. It is bounded by the engine.
 	Log io.Writer
+	// HoldLog keeps Log open when Run has returned, until release is called: for work that goes on printing. It is called
+	// before Run returns; nil where an attempt's log cannot be held.
+	HoldLog func() (release func())
 }
 
 // Result is how an attempt ended: Error is empty when it succeeded, and Output is then its JSON.

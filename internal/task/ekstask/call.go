@@ -46,6 +46,7 @@ func (r *Runner) call(ctx context.Context, req *task.Request) task.Result {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallGrace)
 	defer cancel()
 	answer, err := c.do(ctx)
+	r.logs.observe(c.client, req, c.request, answer.Body, err)
 	if err != nil {
 		return r.failed(c.client, err)
 	}

@@ -58,6 +58,7 @@ type Runner struct {
 	cfg     Config
 	mu      sync.Mutex
 	clients map[string]*kube.Client
+	logs    followers
 }
 
 // New makes a runner; it reaches for no cluster before the first Task.
@@ -68,8 +69,14 @@ func New(cfg Config) *Runner {
 	if cfg.StopWait == 0 {
 		cfg.StopWait = 5 * time.Minute
 	}
-	return &Runner{cfg: cfg, clients: map[string]*kube.Client{}}
+	r := &Runner{cfg: cfg, clients: map[string]*kube.Client{}}
+	r.logs.of = map[string]*follower{}
+	r.logs.ctx, r.logs.cancel = context.WithCancel(context.Background())
+	return r
 }
+
+// Close ends the reading of logs that go on after their Task. Call it before the engine is closed, which keeps them.
+func (r *Runner) Close() { r.logs.close() }
 
 // Run does one attempt.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
