@@ -79,7 +79,7 @@ func (p *place) start(t *testing.T, text, dir, way, input string) *run {
 		t.Fatal(err)
 	}
 	r, err := compile.Compile(file, compile.Options{Target: "kubernetes", BaseDir: dir, Submit: way, Namespace: p.namespace,
-		Image: "rayorch-test/ray:2.60.0", JobImage: "local/busybox:1", Pack: pack})
+		Claim: "data", Image: "rayorch-test/ray:2.60.0", JobImage: "local/busybox:1", Pack: pack})
 	if err != nil {
 		t.Fatal(err)
 	}

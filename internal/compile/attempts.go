@@ -34,6 +34,9 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 	if t.failure != "" {
 		a.of = "cleaning up after " + t.step
 	}
+	if t.placing {
+		a.of = "placing of files"
+	}
 	a.t.try = a.v("try")
 	a.begin()
 	switch {

@@ -82,6 +82,9 @@ func marked(logs string) string {
 }
 
 func (a *attempts) manifest() *value.Object {
+	if a.t.placing {
+		return a.placingJob()
+	}
 	if a.t.ray != nil {
 		return a.submitterJob(a.v("id"), chunks("$string("+a.request()+")", "'submit', "), a.deadline(), a.t.ray.Secrets)
 	}

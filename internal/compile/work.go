@@ -44,6 +44,7 @@ type task struct {
 	before           []string // steps whose outputs it sees
 	failure          string   // the variable with the failure that is cleaned up after
 	try              string   // the variable that counts attempts, in a cluster
+	placing          bool     // it puts working directories on the storage, for no step
 	in               *scope
 }
 

@@ -258,9 +258,19 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 }
 
 // placeFiles adds the state that puts working directories on the storage before the first step, where they travel so. It
-// is done again with each redrive and finds them there.
+// is made as a step is, so that a claim that is missing is told.
 func (c *compiler) placeFiles(states *value.Object, next string) {
-	args := []any{"place"}
+	t := task{step: "files", state: "Place files", placing: true, timeout: placeTimeout, pending: placeTimeout, in: &scope{}}
+	state := c.attempts(t, &pipeline.Retry{Attempts: 3, Interval: 5, Backoff: 2})
+	state.Set("Output", &value.Object{})
+	states.Set("Place files", follow(state, next))
+}
+
+const placeTimeout = pipeline.Duration(15 * 60)
+
+// placingJob is the Job that does it.
+func (a *attempts) placingJob() *value.Object {
+	c, args := a.c, []any{"place"}
 	for _, key := range c.at.order {
 		if d := c.at.dirs[key]; d.via == viaClaim {
 			args = append(args, filesPath+"/"+d.name(), c.placedAt(d))
@@ -271,17 +281,10 @@ func (c *compiler) placeFiles(states *value.Object, next string) {
 	if c.at.pods.SubPath != "" {
 		mount.Set("subPath", plain(c.at.pods.SubPath))
 	}
-	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': 900, 'template': {'metadata': {'labels': $labels}, 'spec': "+
+	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': %d, 'template': {'metadata': {'labels': $labels}, 'spec': "+
 		"$merge([$submitter.pod, {'volumes': [$submitter.pod.volumes, %s], 'containers': [$merge([$submitter.container, {'args': %s, "+
-		"'volumeMounts': [$submitter.container.volumeMounts, %s]}])]}])}}])", inline(volume), inline(args), inline(mount))
-	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj(
-		"name", wrap("$run.prefix & 'place-' & $states.context.Execution.RedriveCount"),
-		"labels", "{% $labels %}", "annotations", "{% $annotations %}"), "spec", wrap(spec))
-	states.Set("Place files", value.Obj("Type", "Task", "Resource", resourceRunJob,
-		"Arguments", c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
-		"Retry", []any{value.Obj("ErrorEquals", []any{"EKS.429", "EKS.500", "EKS.502", "EKS.503", "EKS.504"},
-			"IntervalSeconds", value.Int(1), "MaxAttempts", value.Int(patience), "BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(15))},
-		"Output", &value.Object{}, "Next", next))
+		"'volumeMounts': [$submitter.container.volumeMounts, %s]}])]}])}}])", a.deadline(), inline(volume), inline(args), inline(mount))
+	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")), "spec", wrap(spec))
 }
 
 // inlineDirs is the variable with the commands that unpack the working directories which travel in entrypoints. Python is
