@@ -26,21 +26,50 @@ type check struct {
 
 func (a *app) doctorCommand() *cobra.Command {
 	var o rayOptions
+	var source sourceOptions
 	c := &cobra.Command{
-		Use:     "doctor",
-		Short:   "tell what is missing here to run pipelines, and how to get it",
-		Long:    "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory. It changes nothing.",
-		Example: "  rayorch doctor",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.doctor(c.Context(), o)
+		Use:   "doctor [PIPELINE]",
+		Short: "tell what is missing here to run pipelines, and how to get it",
+		Long: "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory. With a target of kind\n" +
+			"kubernetes it looks at the cluster instead: context, permissions, the Ray head, versions, claim, secrets, quota.\n" +
+			"It changes nothing, and says how to mend what is missing.",
+		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			source.path = first(args)
+			if source.path == "" && source.target == "" {
+				return a.doctor(c.Context(), o)
+			}
+			return a.doctorTarget(c.Context(), source, o)
 		},
 	}
 	o.flags(c)
+	source.flags(c)
 	return c
 }
 
 func (a *app) doctor(ctx context.Context, o rayOptions) error {
-	checks := []check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()}
+	return a.showChecks([]check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()})
+}
+
+// doctorTarget looks at what a pipeline's target needs.
+func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptions) error {
+	src, err := a.load(source)
+	if err != nil {
+		return err
+	}
+	r, err := src.compile("", "")
+	if err != nil {
+		return err
+	}
+	if r.Kind != kindKubernetes {
+		return a.doctor(ctx, o)
+	}
+	return a.showChecks(append([]check{a.checkState(ctx)}, a.doctorCluster(ctx, src, r)...))
+}
+
+// showChecks prints them; what is needed and missing is the command's failure.
+func (a *app) showChecks(checks []check) error {
 	if a.json() {
 		if err := a.print(checks); err != nil {
 			return err

@@ -100,21 +100,23 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	if n > 0 {
 		say("put %d files into namespace %s", n, r.Namespace)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
+		return nil
+	case kube.Code(err) == http.StatusForbidden:
+		// The role that a pipeline's runner gets does not hold it: whoever applies the role puts the files, too.
+		say("you may not put files into namespace %s: this relies on those that %s has put there", r.Namespace, src.command("apply"))
 		return nil
 	}
 	return &failure{code: exitError, err: fmt.Errorf("put the pipeline's files into the cluster: %w", err), hint: src.applyHint(err)}
 }
 
-// applyHint is the next command after an error that apply can mend.
+// applyHint is the next command after an error.
 func (s *source) applyHint(err error) string {
-	switch kube.Code(err) {
-	case http.StatusNotFound:
+	if kube.NotFound(err) {
 		return "make the namespace and what the pipeline needs in it: " + s.command("apply")
-	case http.StatusForbidden:
-		return "somebody who may create ConfigMaps in that namespace runs: " + s.command("apply") + "\n" + s.command("doctor") + " shows what is missing"
 	}
-	return ""
+	return s.command("doctor") + " shows what is missing"
 }
 
 // command is a command line for this pipeline and target that can be pasted.

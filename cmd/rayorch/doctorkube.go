@@ -1,0 +1,313 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
+
+// clusterDoctor looks at what one target of kind kubernetes needs. It changes nothing.
+type clusterDoctor struct {
+	src    *source
+	r      *compile.Result
+	target pipeline.Target
+	c      *kube.Client
+	checks []check
+}
+
+// doctorCluster makes the checks for a target in a cluster. What cannot be reached ends them early: the rest would only
+// repeat it.
+func (a *app) doctorCluster(ctx context.Context, src *source, r *compile.Result) []check {
+	d := &clusterDoctor{src: src, r: r}
+	d.target, _ = src.pipeline.Targets.Get(r.Target)
+	if !d.reach(ctx, a) || !d.namespace(ctx) {
+		return d.checks
+	}
+	d.permissions(ctx)
+	d.head(ctx)
+	d.kubeRay(ctx)
+	d.queue(ctx)
+	d.claim(ctx)
+	d.secrets(ctx)
+	d.accounts(ctx)
+	d.quota(ctx)
+	d.files(ctx)
+	return d.checks
+}
+
+func (d *clusterDoctor) add(name string, needed, ok bool, advice, format string, args ...any) {
+	if ok {
+		advice = ""
+	}
+	d.checks = append(d.checks, check{Name: name, OK: ok, Needed: needed, Found: fmt.Sprintf(format, args...), Advice: advice})
+}
+
+// get reads an object or anything else under a path.
+func (d *clusterDoctor) get(ctx context.Context, path string) (kube.Object, error) {
+	res, err := d.c.Do(ctx, kube.Request{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	var o kube.Object
+	return o, errors.Join(json.Unmarshal(res.Body, &o))
+}
+
+func (d *clusterDoctor) reach(ctx context.Context, a *app) bool {
+	var err error
+	if d.c, err = a.cluster(d.r.Cluster, d.r.Namespace); err != nil {
+		d.add("context", true, false, "kubectl config get-contexts shows what there is; --context or the target's context names one", "%v", err)
+		return false
+	}
+	res, err := d.c.Do(ctx, kube.Request{Path: "/version"})
+	if err != nil {
+		d.add("context", true, false, "kubectl version tells whether it is the cluster or rayorch", "%v", err)
+		return false
+	}
+	var v struct{ GitVersion string }
+	_ = json.Unmarshal(res.Body, &v) // any answer shows that it is there
+	d.add("context", true, true, "", "%s: kubernetes %s at %s", cmp.Or(d.c.Context(), "this pod's"), cmp.Or(v.GitVersion, "of an unknown version"), d.c.Server())
+	return true
+}
+
+func (d *clusterDoctor) namespace(ctx context.Context) bool {
+	_, err := d.get(ctx, kube.CollectionPath("v1", "", "namespaces")+"/"+d.r.Namespace)
+	switch {
+	case err == nil, kube.Code(err) == http.StatusForbidden: // few may read namespaces
+		d.add("namespace", true, true, "", "%s", d.r.Namespace)
+	case kube.NotFound(err):
+		d.add("namespace", true, false, d.src.command("apply")+" makes it", "there is no namespace %s", d.r.Namespace)
+		return false
+	default:
+		d.add("namespace", true, false, "", "%v", err)
+		return false
+	}
+	return true
+}
+
+// permissions asks for every rule that the definition needs, and for putting files.
+func (d *clusterDoctor) permissions(ctx context.Context) {
+	var rules []kube.Rule
+	for _, a := range d.r.Access {
+		rules = append(rules, singleRules(a, d.r.Namespace)...)
+	}
+	advice := "somebody who may grant them runs: " + d.src.command("apply") + " --runner user:YOU, or group:YOURS"
+	d.ask(ctx, "permissions", true, rules, advice)
+	if len(d.r.Files) > 0 {
+		d.ask(ctx, "to put files", false, []kube.Rule{
+			{Verb: "create", Resource: "configmaps", Namespace: d.r.Namespace},
+			{Verb: "patch", Resource: "configmaps", Namespace: d.r.Namespace},
+		}, "somebody who may runs, after each change of the pipeline's files: "+d.src.command("apply"))
+	}
+}
+
+func (d *clusterDoctor) ask(ctx context.Context, name string, needed bool, rules []kube.Rule, advice string) {
+	answers, err := d.c.Can(ctx, rules)
+	if err != nil {
+		d.add(name, needed, false, "", "%v", err)
+		return
+	}
+	var missing []string
+	for _, a := range answers {
+		if !a.Allowed {
+			missing = append(missing, a.Rule.String())
+		}
+	}
+	if len(missing) > 0 {
+		d.add(name, needed, false, advice, "%d of %d are missing: %s", len(missing), len(rules), strings.Join(missing, ", "))
+		return
+	}
+	d.add(name, needed, true, "", "all %d are granted", len(rules))
+}
+
+// singleRules are the questions that a rule of a Role comes to.
+func singleRules(r compile.Rule, namespace string) []kube.Rule {
+	names := r.Names
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	var out []kube.Rule
+	for _, group := range r.APIGroups {
+		for _, resource := range r.Resources {
+			for _, name := range names {
+				for _, verb := range r.Verbs {
+					out = append(out, kube.Rule{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// head looks for the Ray cluster, unless each step makes one of its own.
+func (d *clusterDoctor) head(ctx context.Context) {
+	if !d.src.usesRay() || d.target.Ray.ClusterSpec != nil {
+		return
+	}
+	h, err := d.c.FindHead(ctx, d.r.Namespace, d.r.RayCluster)
+	if err != nil {
+		if _, other := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "services", d.r.Service)); other == nil {
+			d.add("ray head", true, true, "", "service %s", d.r.Service)
+			return
+		}
+		d.add("ray head", true, false, "create a RayCluster there, or name another by the target's ray.cluster or ray.service", "%v", err)
+		return
+	}
+	if !h.Ready {
+		d.add("ray head", true, false, fmt.Sprintf("kubectl describe raycluster %s -n %s; kubectl get pods -n %s", h.Cluster, d.r.Namespace, d.r.Namespace),
+			"%s is not ready: %s", h.Cluster, h.Why)
+		return
+	}
+	d.add("ray head", true, true, "", "%s, service %s", h.Cluster, h.Service)
+	d.version(ctx, h)
+	if h.Auth && d.target.Ray.Token == nil {
+		d.add("ray token", true, d.r.Way == "rayjob", "set the target's ray.token: {name: "+h.Cluster+", key: auth_token}, and submit by job",
+			"the cluster wants a token, and the target names none")
+	}
+}
+
+// version compares what Ray says it is with what its RayCluster says. The submitter speaks to any release.
+func (d *clusterDoctor) version(ctx context.Context, h kube.Head) {
+	path := kube.ObjectPath("v1", d.r.Namespace, "services", fmt.Sprintf("%s:%d", h.Service, d.r.Port)) + "/proxy/api/version"
+	o, err := d.get(ctx, path)
+	running, _ := o["ray_version"].(string)
+	switch {
+	case err != nil:
+		d.add("ray version", false, h.RayVersion != "", "", "%s, as the RayCluster says", cmp.Or(h.RayVersion, "unknown"))
+	case h.RayVersion != "" && h.RayVersion != running:
+		d.add("ray version", false, false, "KubeRay's own submitter takes its commands from spec.rayVersion: make it the image's", "%s, but the RayCluster says %s", running, h.RayVersion)
+	default:
+		d.add("ray version", false, true, "", "%s", running)
+	}
+}
+
+// kubeRay looks for the operator's kinds where RayJobs are made.
+func (d *clusterDoctor) kubeRay(ctx context.Context) {
+	if d.r.Way != "rayjob" || !d.src.usesRay() {
+		return
+	}
+	_, err := d.get(ctx, "/apis/ray.io/v1")
+	d.add("kuberay", true, err == nil, "install the KubeRay operator, or submit by job: --submit job", "%s", orError("ray.io/v1 is served", err))
+}
+
+func (d *clusterDoctor) queue(ctx context.Context) {
+	if d.target.Queue == "" {
+		return
+	}
+	_, err := d.get(ctx, kube.ObjectPath("kueue.x-k8s.io/v1beta1", d.r.Namespace, "localqueues", d.target.Queue))
+	d.add("kueue queue", true, err == nil, "install Kueue and make a LocalQueue of that name, or leave the target's queue out", "%s", orError(d.target.Queue, err))
+}
+
+func orError(text string, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// claim looks at the storage. Only what several nodes may mount serves steps on several nodes.
+func (d *clusterDoctor) claim(ctx context.Context) {
+	if d.r.Claim == "" {
+		return
+	}
+	o, err := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "persistentvolumeclaims", d.r.Claim))
+	switch {
+	case kube.Code(err) == http.StatusForbidden:
+		d.add("claim", false, false, "kubectl get pvc "+d.r.Claim+" -n "+d.r.Namespace, "%s: you may not read it", d.r.Claim)
+		return
+	case err != nil:
+		d.add("claim", true, false, "make a PersistentVolumeClaim "+d.r.Claim+" there, or name another by storage.claim", "%v", err)
+		return
+	}
+	phase, _ := kube.Field(o, "status", "phase").(string)
+	modes, _ := kube.Field(o, "spec", "accessModes").([]any)
+	if phase == "Bound" && !slices.Contains(modes, any("ReadWriteMany")) {
+		d.add("claim", false, false, "steps on several nodes need a claim with ReadWriteMany", "%s is Bound with %v", d.r.Claim, modes)
+		return
+	}
+	d.add("claim", true, phase == "Bound", "kubectl describe pvc "+d.r.Claim+" -n "+d.r.Namespace+" says what it waits for; some storage classes bind with the first pod only",
+		"%s is %s with %v", d.r.Claim, cmp.Or(phase, "of unknown state"), modes)
+}
+
+func (d *clusterDoctor) secrets(ctx context.Context) {
+	for _, s := range d.r.Secrets {
+		name := "secret " + s.Name
+		o, err := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "secrets", s.Name))
+		data, _ := o["data"].(map[string]any)
+		_, has := data[s.Key]
+		switch {
+		case kube.Code(err) == http.StatusForbidden:
+			d.add(name, false, false, "kubectl describe secret "+s.Name+" -n "+d.r.Namespace+" shows its keys to who may read it", "you may not read it; it needs the key %s", s.Key)
+		case err != nil:
+			d.add(name, true, false, fmt.Sprintf("kubectl create secret generic %s -n %s --from-file=%s=FILE", s.Name, d.r.Namespace, s.Key), "%v", err)
+		default:
+			d.add(name, true, has, "add the key to it", "key %s: %s", s.Key, map[bool]string{true: "there", false: "missing"}[has])
+		}
+	}
+}
+
+// accounts looks for the pods' service account, without which no pod is made.
+func (d *clusterDoctor) accounts(ctx context.Context) {
+	if d.r.ServiceAccount == "" {
+		return
+	}
+	_, err := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "serviceaccounts", d.r.ServiceAccount))
+	if kube.Code(err) == http.StatusForbidden {
+		return
+	}
+	d.add("service account", true, err == nil, d.src.command("apply")+" makes it", "%s", orError(d.r.ServiceAccount, err))
+}
+
+// quota tells of quotas that are used up.
+func (d *clusterDoctor) quota(ctx context.Context) {
+	var list struct {
+		Items []struct {
+			Metadata kube.Meta
+			Status   struct{ Hard, Used map[string]string }
+		}
+	}
+	res, err := d.c.Do(ctx, kube.Request{Path: kube.CollectionPath("v1", d.r.Namespace, "resourcequotas")})
+	if err != nil || json.Unmarshal(res.Body, &list) != nil {
+		return // who may not read quotas meets them all the same
+	}
+	for _, q := range list.Items {
+		var full []string
+		for what, hard := range q.Status.Hard {
+			if q.Status.Used[what] == hard {
+				full = append(full, what+" "+hard)
+			}
+		}
+		slices.Sort(full)
+		d.add("quota "+q.Metadata.Name, false, len(full) == 0, "pods of the pipeline may have to wait: raise it, or end what uses it",
+			"%s", cmp.Or(strings.Join(full, ", "), "has room"))
+		if len(full) > 0 {
+			d.checks[len(d.checks)-1].Found = "used up: " + strings.Join(full, ", ")
+		}
+	}
+}
+
+// files tells whether this version's files are there.
+func (d *clusterDoctor) files(ctx context.Context) {
+	missing := 0
+	for _, f := range manifest.Files(d.r, d.src.manifestOptions(d.r)) {
+		if _, err := d.c.Get(ctx, f); kube.NotFound(err) {
+			missing++
+		}
+	}
+	switch {
+	case len(d.r.Files) == 0:
+	case missing == 0:
+		d.add("files", false, true, "", "this version's %d are there", len(d.r.Files))
+	default:
+		d.add("files", false, true, "", "%d of this version's %d are not there yet: run, register and apply put them", missing, len(d.r.Files))
+	}
+}
