@@ -34,6 +34,7 @@ type Emulator struct {
 	health  string
 	once    sync.Once
 	process *exec.Cmd
+	ended   chan struct{}
 	log     bytes.Buffer
 	err     error
 }
@@ -91,7 +92,7 @@ func program(t testing.TB, name, place string) string {
 	}
 	path := filepath.Join(root(), place, "bin", name)
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("SKIPPED: there is no %s/bin/%s: make test-setup installs it (LocalStack wants Python 3.12 or later)", place, name)
+		t.Skipf("SKIPPED: there is no %s/bin/%s: make test-setup installs it (LocalStack wants Python 3.13 or later)", place, name)
 	}
 	return path
 }
@@ -133,6 +134,8 @@ func (e *Emulator) launch() error {
 	if err := e.process.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", e.Name, err)
 	}
+	e.ended = make(chan struct{})
+	go func() { _ = e.process.Wait(); close(e.ended) }()
 	return e.ready()
 }
 
@@ -150,6 +153,8 @@ func (e *Emulator) ready() error {
 			return nil
 		}
 		select {
+		case <-e.ended:
+			return fmt.Errorf("%s ended: %s", e.Name, e.log.String())
 		case <-ctx.Done():
 			e.stop()
 			return fmt.Errorf("%s does not answer: %s", e.Name, e.log.String())
@@ -163,7 +168,7 @@ func (e *Emulator) stop() {
 		return
 	}
 	_ = syscall.Kill(-e.process.Process.Pid, syscall.SIGKILL)
-	_ = e.process.Wait()
+	<-e.ended
 	_ = os.RemoveAll(e.process.Dir)
 }
 

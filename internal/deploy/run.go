@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,7 +29,6 @@ type Plan struct {
 	Stack *stack.Stack
 	// URL is where the template was uploaded, for one that is too large for a request.
 	URL    string
-	Names  stack.Names
 	Caller Caller
 }
 
@@ -52,11 +52,12 @@ func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 	if err := d.removePublished(ctx, old); err != nil {
 		return Result{Changed: changed}, err
 	}
-	outputs, err := d.Outputs(ctx, p.Stack.Name)
+	outputs := d.arns(p.Stack.Record, p.Caller)
+	given, err := d.Outputs(ctx, p.Stack.Name)
 	if err != nil {
 		return Result{Changed: changed}, err
 	}
-	p.complete(outputs, d.aws.Region)
+	maps.Copy(outputs, given)
 	applied, err := d.applyObjects(ctx, p, outputs, old.roles)
 	return Result{Changed: changed || applied, Outputs: outputs}, err
 }
@@ -65,22 +66,23 @@ func (p Plan) request() Request {
 	return Request{Stack: p.Stack.Name, Template: p.Stack.Template, TemplateURL: p.URL, Tags: p.Stack.Tags}
 }
 
-// complete computes the outputs that follow from the names: an emulator leaves them out after a change set.
-func (p Plan) complete(outputs map[string]string, region string) {
-	at := func(service string) string {
-		return "arn:" + p.Caller.Partition + ":" + service + ":" + region + ":" + p.Caller.Account + ":"
+// arns are the names of a record's resources in the caller's account. They follow from the names; the stack's outputs say
+// the same, but emulators leave those out after a change set, and a stack whose create failed has none.
+func (d *Deployer) arns(r stack.Record, who Caller) map[string]string {
+	at := func(service, rest string) string {
+		return "arn:" + who.Partition + ":" + service + ":" + d.aws.Region + ":" + who.Account + ":" + rest
 	}
 	role := func(name string) string {
-		return "arn:" + p.Caller.Partition + ":iam::" + p.Caller.Account + ":role/" + strings.ReplaceAll(name, "${AWS::Region}", region)
+		return "arn:" + who.Partition + ":iam::" + who.Account + ":role/" + strings.ReplaceAll(name, "${AWS::Region}", d.aws.Region)
 	}
-	for name, v := range map[string]string{
-		"EksServiceAccountName": p.Names.User, "EksServiceAccountRoleArn": role(p.Names.PodRole), "StateMachineRoleArn": role(p.Names.MachineRole),
-		"StateMachineArn": at("states") + "stateMachine:" + p.Names.Machine, "LogGroupArn": at("logs") + "log-group:" + p.Names.LogGroup + ":*",
-	} {
-		if outputs[name] == "" {
-			outputs[name] = v
-		}
+	out := map[string]string{
+		"EksServiceAccountName": r.User, "EksServiceAccountRoleArn": role(r.PodRole), "StateMachineRoleArn": role(r.MachineRole),
+		"StateMachineArn": at("states", "stateMachine:"+r.Machine), "LogGroupArn": at("logs", "log-group:"+r.LogGroup+":*"),
 	}
+	if r.Clean != "" {
+		out["CleanUpStateMachineArn"] = at("states", "stateMachine:"+r.Clean)
+	}
+	return out
 }
 
 // applyObjects brings Kubernetes' objects into the cluster, and the state machine's role into aws-auth where that is the
@@ -151,20 +153,12 @@ func (d *Deployer) Differences(ctx context.Context, p Plan) ([]Change, []kube.Di
 	if err != nil {
 		return nil, nil, err
 	}
-	outputs, err := d.Outputs(ctx, p.Stack.Name)
-	if err != nil {
-		return changes, nil, err
-	}
-	if outputs == nil {
-		outputs = map[string]string{}
-	}
-	p.complete(outputs, d.aws.Region)
 	t := target(p.Stack.Record)
 	k, err := d.connect(ctx, t, p.Caller)
 	if err != nil {
 		return changes, nil, err
 	}
-	differences, err := k.Diff(ctx, objects(p.Stack.Objects(outputs["EksServiceAccountRoleArn"])), kube.ApplyOptions{Force: true})
+	differences, err := k.Diff(ctx, objects(p.Stack.Objects(d.arns(p.Stack.Record, p.Caller)["EksServiceAccountRoleArn"])), kube.ApplyOptions{Force: true})
 	return changes, differences, refused(t, err)
 }
 
@@ -192,10 +186,7 @@ func (d *Deployer) Remove(ctx context.Context, r Removal) error {
 		return fmt.Errorf("stack %s %w; nothing was removed", r.Stack, ErrForeign)
 	}
 	if ours {
-		if err := d.stopRuns(ctx, r); err != nil {
-			return err
-		}
-		if err := d.removeObjects(ctx, r.Stack, record); err != nil {
+		if err := d.removeWorkload(ctx, r, record); err != nil {
 			return err
 		}
 	}
@@ -205,6 +196,19 @@ func (d *Deployer) Remove(ctx context.Context, r Removal) error {
 		}
 	}
 	return d.Destroy(ctx, r.Stack)
+}
+
+// removeWorkload takes away what the stack itself does not hold: what runs, and what is in the cluster.
+func (d *Deployer) removeWorkload(ctx context.Context, r Removal, record stack.Record) error {
+	who, err := d.Caller(ctx)
+	if err != nil {
+		return err
+	}
+	arns := d.arns(record, who)
+	if err := d.stopRuns(ctx, r, arns); err != nil {
+		return err
+	}
+	return d.removeObjects(ctx, r.Stack, record, who, arns["StateMachineRoleArn"])
 }
 
 func orEmpty(template []byte) []byte {
@@ -247,11 +251,7 @@ var kinds = []string{
 }
 
 // removeObjects takes the objects with the deploy's labels out of the cluster, and its role out of aws-auth.
-func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.Record) error {
-	who, err := d.Caller(ctx)
-	if err != nil {
-		return err
-	}
+func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.Record, who Caller, role string) error {
 	t := target(record)
 	k, err := d.connect(ctx, t, who)
 	if err != nil {
@@ -265,13 +265,9 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 	if record.Access != "aws-auth" {
 		return nil
 	}
-	outputs, err := d.Outputs(ctx, name)
-	if err != nil {
-		return err
-	}
-	dropped, err := MapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, outputs["StateMachineRoleArn"]) })
+	dropped, err := MapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, role) })
 	if dropped {
-		d.say("aws-auth: %s is out", outputs["StateMachineRoleArn"])
+		d.say("aws-auth: %s is out", role)
 	}
 	return refused(t, err)
 }

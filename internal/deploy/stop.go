@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -14,12 +16,8 @@ import (
 
 // stopRuns stops the executions that run, or refuses because of them. What they left on Ray and in the cluster is cleaned
 // up before the clean-up machine itself goes.
-func (d *Deployer) stopRuns(ctx context.Context, r Removal) error {
-	outputs, err := d.Outputs(ctx, r.Stack)
-	if err != nil || outputs["StateMachineArn"] == "" {
-		return err
-	}
-	running, err := d.running(ctx, outputs["StateMachineArn"])
+func (d *Deployer) stopRuns(ctx context.Context, r Removal, arns map[string]string) error {
+	running, err := d.running(ctx, arns["StateMachineArn"])
 	if err != nil || len(running) == 0 {
 		return err
 	}
@@ -32,7 +30,7 @@ func (d *Deployer) stopRuns(ctx context.Context, r Removal) error {
 			return fmt.Errorf("stop the execution %s: %w", aws.ToString(e.Name), short(err))
 		}
 		d.say("execution %s is stopped", aws.ToString(e.Name))
-		if machine := outputs["CleanUpStateMachineArn"]; machine != "" {
+		if machine := arns["CleanUpStateMachineArn"]; machine != "" {
 			arn, err := d.startCleanUp(ctx, machine, e)
 			if err != nil {
 				return err
@@ -40,7 +38,13 @@ func (d *Deployer) stopRuns(ctx context.Context, r Removal) error {
 			clean = append(clean, arn)
 		}
 	}
-	return d.awaitCleanUps(ctx, clean)
+	until := d.now().Add(d.grace)
+	for _, arn := range clean {
+		if err := d.awaitCleanUp(ctx, arn, until); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // running are the executions that run; a machine that is gone has none.
@@ -70,10 +74,11 @@ func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.Exe
 	if err != nil {
 		return "", err
 	}
+	name := "destroy-" + hex.EncodeToString(sum[:16])
 	started, err := d.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: &machine, Name: aws.String("destroy-" + hex.EncodeToString(sum[:16])), Input: aws.String(string(input))})
-	if apiCode(err) == "ExecutionAlreadyExists" {
-		return "", nil
+		StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
+	if apiCode(err) == "ExecutionAlreadyExists" { // it has ended
+		started, err = &sfn.StartExecutionOutput{ExecutionArn: aws.String(strings.Replace(machine, ":stateMachine:", ":execution:", 1) + ":" + name)}, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("clean up after the execution %s: %w", aws.ToString(e.Name), short(err))
@@ -81,29 +86,24 @@ func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.Exe
 	return aws.ToString(started.ExecutionArn), nil
 }
 
-// awaitCleanUps waits for clean-ups to end, for a while: what does not end then is said, and left.
-func (d *Deployer) awaitCleanUps(ctx context.Context, arns []string) error {
-	until := d.now().Add(d.grace)
-	for _, arn := range arns {
-		for arn != "" {
-			got, err := d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
-			if err != nil {
-				return fmt.Errorf("follow the clean-up %s: %w", arn, short(err))
-			}
-			if got.Status != types.ExecutionStatusRunning {
-				if got.Status != types.ExecutionStatusSucceeded {
-					d.say("the clean-up %s ended %s: %s", arn, got.Status, aws.ToString(got.Cause))
-				}
-				break
-			}
-			if d.now().After(until) {
-				d.say("the clean-up %s still runs: look for jobs that it was to stop", arn)
-				break
-			}
-			if err := d.wait(ctx); err != nil {
-				return err
-			}
+// awaitCleanUp waits for a clean-up to end, for a while: what does not end then is said, and left.
+func (d *Deployer) awaitCleanUp(ctx context.Context, arn string, until time.Time) error {
+	for {
+		got, err := d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+		switch {
+		case err != nil:
+			return fmt.Errorf("follow the clean-up %s: %w", arn, short(err))
+		case got.Status == types.ExecutionStatusSucceeded:
+			return nil
+		case got.Status != types.ExecutionStatusRunning:
+			d.say("the clean-up %s ended %s: %s", arn, got.Status, aws.ToString(got.Cause))
+			return nil
+		case d.now().After(until):
+			d.say("the clean-up %s still runs: look for jobs that it was to stop", arn)
+			return nil
+		}
+		if err := d.wait(ctx); err != nil {
+			return err
 		}
 	}
-	return nil
 }

@@ -14,18 +14,23 @@ import (
 // Record is what a deploy writes down for the deploys and the destroy after it: it stands in the template, as metadata
 // of the state machine, and so exists before anything that it tells of. A destroy needs no parameters but it.
 type Record struct {
-	Version       int               `json:"version"`
-	Pipeline      string            `json:"pipeline"`
-	Namespace     string            `json:"namespace"`
-	User          string            `json:"user"`
-	Cluster       string            `json:"cluster"`
-	Endpoint      string            `json:"endpoint"`
-	CA            string            `json:"certificateAuthority"`
-	AdminRole     string            `json:"adminRole"`
-	HandlerRole   string            `json:"handlerRole"`
-	Access        string            `json:"access"`
-	Labels        map[string]string `json:"labels"`
-	ClusterRegion string            `json:"clusterRegion,omitempty"`
+	Version     int               `json:"version"`
+	Pipeline    string            `json:"pipeline"`
+	Namespace   string            `json:"namespace"`
+	User        string            `json:"user"`
+	Cluster     string            `json:"cluster"`
+	Endpoint    string            `json:"endpoint"`
+	CA          string            `json:"certificateAuthority"`
+	AdminRole   string            `json:"adminRole"`
+	HandlerRole string            `json:"handlerRole"`
+	Access      string            `json:"access"`
+	Labels      map[string]string `json:"labels"`
+	Machine     string            `json:"stateMachine"`
+	Clean       string            `json:"cleanUpStateMachine,omitempty"`
+	LogGroup    string            `json:"logGroup"`
+	// Roles hold "${AWS::Region}", as in the template.
+	MachineRole string `json:"stateMachineRole"`
+	PodRole     string `json:"podRole"`
 }
 
 const recordVersion = 1
@@ -35,12 +40,17 @@ func (b *builder) record() Record {
 	if access == "auto" {
 		access = "entry"
 	}
-	return Record{
+	r := Record{
 		Version: recordVersion, Pipeline: b.in.Pipeline, Namespace: b.p.Namespace, User: b.n.User,
 		Cluster: b.p.ClusterName, Endpoint: b.p.ClusterEndpoint, CA: b.p.CertificateAuthority,
 		AdminRole: b.p.AdminRoleARN, HandlerRole: b.p.HandlerRoleARN, Access: access,
-		Labels: map[string]string{LabelManaged: "rayorch", LabelStack: kubeName(b.n.Stack)},
+		Labels:  map[string]string{LabelManaged: "rayorch", LabelStack: kubeName(b.n.Stack)},
+		Machine: b.n.Machine, LogGroup: b.n.LogGroup, MachineRole: b.n.MachineRole, PodRole: b.n.PodRole,
 	}
+	if b.clean != "" {
+		r.Clean = b.n.Clean
+	}
+	return r
 }
 
 func (r Record) value() *value.Object {
