@@ -85,9 +85,9 @@ func (c *Client) applyOne(ctx context.Context, object Object, o ApplyOptions) (A
 	switch {
 	case before == nil:
 		applied.Action = Created
-	case text(before, "metadata", "resourceVersion") == text(after, "metadata", "resourceVersion"):
+	case !o.DryRun && text(before, "metadata", "resourceVersion") == text(after, "metadata", "resourceVersion"):
 		applied.Action = Unchanged
-	case o.DryRun && sameContent(before, after): // a dry run may count the version on
+	case o.DryRun && sameContent(before, after): // the version says nothing of what a dry run would change
 		applied.Action = Unchanged
 	}
 	return applied, nil
