@@ -27,6 +27,9 @@ func (c *composite) of() string {
 	if step, ok := strings.CutPrefix(c.name, "Clean up after "); ok {
 		return "cleaning up after " + step
 	}
+	if c.name == "Place files" {
+		return "placing of files"
+	}
 	return c.name
 }
 

@@ -1,0 +1,157 @@
+package kubernetes_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+var ways = []string{"job", "proxy", "rayjob"}
+
+// shakespeare copies the example, with the world's target in place of its own.
+func (w *world) shakespeare(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(w.Dir, "shakespeare")
+	if err := os.CopyFS(dir, os.DirFS("../../examples/shakespeare")); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "pipeline.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, ok1 := strings.Cut(string(text), "storage:")
+	_, after, ok2 := strings.Cut(string(text), "steps:\n")
+	if !ok1 || !ok2 {
+		t.Fatal("the example has no storage or steps")
+	}
+	if i := strings.Index(after, "  - name:"); i > 0 {
+		after = after[i:] // the parameter named steps comes first
+	}
+	if err := os.WriteFile(file, []byte(before+w.target(t)+"steps:\n"+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestWays runs the example by each way, as the service account that apply made for it: what the Role grants is enough,
+// and what it does not grant is refused.
+func TestWays(t *testing.T) {
+	w := newWorld(t)
+	dir := w.shakespeare(t)
+	for _, way := range ways {
+		t.Run(way, func(t *testing.T) {
+			w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
+			narrow := w.kubeconfig(t, "rayorch-shakespeare")
+			w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way, "--kubeconfig", narrow,
+				"-p", "steps=40", "-p", "batch=512", "-p", "length=40", "-p", "workers=1", "-p", "prompts=HAMLET.|It's $(me)")
+			w.checkShakespeare(t, way)
+			w.nothingRuns(t)
+			w.refused(t, way, narrow)
+		})
+	}
+	w.unapply(t, dir)
+}
+
+func (w *world) checkShakespeare(t *testing.T, name string) {
+	t.Helper()
+	x := w.describe(t, name)
+	var train, infer struct {
+		Checkpoint, Run string
+		Steps           int
+		Texts           []struct{ Prompt string }
+	}
+	if json.Unmarshal(x.Output["train"], &train) != nil || json.Unmarshal(x.Output["infer"], &infer) != nil {
+		t.Fatalf("%s %s %s: output %s", x.Status, x.Error, x.Cause, x.Output)
+	}
+	if train.Steps != 40 || infer.Checkpoint != train.Checkpoint || infer.Run != name || !strings.HasPrefix(train.Checkpoint, "/data/") {
+		t.Errorf("trained %+v, inferred with %+v", train, infer)
+	}
+	if len(infer.Texts) != 2 || infer.Texts[1].Prompt != "It's $(me)" {
+		t.Errorf("texts %+v", infer.Texts)
+	}
+	if w.c.Here {
+		if _, err := os.Stat(filepath.Join(w.claim.Dir, strings.TrimPrefix(train.Checkpoint, "/data/"))); err != nil {
+			t.Errorf("the checkpoint is not on the claim: %v", err)
+		}
+	}
+	// The pods of the run are gone or soon will be: the log is kept here.
+	if log := w.must(t, "logs", name, "--step", "train").Stdout; !strings.Contains(log, "metric loss=") {
+		t.Errorf("the log of train: %.500s", log)
+	}
+	var steps []string
+	for _, s := range x.Steps {
+		if s.Name != "Place files" {
+			steps = append(steps, s.Name)
+		}
+	}
+	if strings.Join(steps, " ") != "train infer" {
+		t.Errorf("steps %v: want each step of the pipeline as one", steps)
+	}
+}
+
+// refused tries what the way does not need.
+func (w *world) refused(t *testing.T, way, kubeconfig string) {
+	t.Helper()
+	c, err := kube.Open(kube.Config{Kubeconfig: kubeconfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const configMap, pod = `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}`, `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}`
+	core := func(resource string) string { return kube.CollectionPath("v1", w.namespace, resource) }
+	requests := map[string]kube.Request{
+		"list secrets":       {Path: core("secrets")},
+		"list config maps":   {Path: core("configmaps")},
+		"make a config map":  {Method: http.MethodPost, Path: core("configmaps"), Body: []byte(configMap)},
+		"make a pod":         {Method: http.MethodPost, Path: core("pods"), Body: []byte(pod)},
+		"delete pods":        {Method: http.MethodDelete, Path: core("pods")},
+		"delete all jobs":    {Method: http.MethodDelete, Path: kube.JobsPath(w.namespace)},
+		"read a Ray cluster": {Path: kube.ObjectPath("ray.io/v1", w.namespace, "rayclusters", "ray")},
+		"make a role":        {Method: http.MethodPost, Path: kube.CollectionPath("rbac.authorization.k8s.io/v1", w.namespace, "roles"), Body: []byte(`{}`)},
+		"jobs elsewhere":     {Path: kube.JobsPath("default")},
+		"another service":    {Path: kube.ObjectPath("v1", w.namespace, "services", "other:8265") + "/proxy/"},
+		"run a command":      {Method: http.MethodPost, Path: kube.ObjectPath("v1", w.namespace, "pods", "x") + "/exec"},
+	}
+	if way == "job" {
+		requests["reach Ray"] = kube.Request{Path: w.ray.API + "api/version"}
+	}
+	if way != "rayjob" {
+		requests["list RayJobs"] = kube.Request{Path: kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs")}
+	} else {
+		requests["submit to Ray"] = kube.Request{Method: http.MethodPost, Path: strings.Replace(w.ray.API, "http:", "", 1) + "api/jobs/", Body: []byte(`{}`)}
+	}
+	for what, r := range requests {
+		if _, err := c.Do(clustertest.Context(t), r); kube.Code(err) != http.StatusForbidden {
+			t.Errorf("%s: %v, want it refused", what, err)
+		}
+	}
+}
+
+// unapply removes what apply made and leaves what others made.
+func (w *world) unapply(t *testing.T, dir string) {
+	t.Helper()
+	foreign := clustertest.Object("v1", "ConfigMap", w.namespace, "foreign", kube.Object{})
+	foreign["metadata"].(map[string]any)["labels"] = map[string]any{"app.kubernetes.io/managed-by": "rayorch", "rayorch.dev/pipeline": "shakespeare"}
+	if _, err := w.c.Client.Apply(clustertest.Context(t), []kube.Object{foreign}, kube.ApplyOptions{FieldManager: "somebody"}); err != nil {
+		t.Fatal(err)
+	}
+	out := w.must(t, "unapply", dir, "-t", "kubernetes").Stdout
+	if !strings.Contains(out, "ConfigMap "+w.namespace+"/foreign left as it is") || !strings.Contains(out, "Role "+w.namespace+"/rayorch-shakespeare deleted") {
+		t.Errorf("unapply says:\n%s", out)
+	}
+	for _, resource := range []string{"configmaps", "serviceaccounts"} {
+		var left struct{ Items []kube.Object }
+		w.list(t, kube.CollectionPath("v1", w.namespace, resource), ours, &left)
+		for _, o := range left.Items {
+			if kube.Name(o) != "foreign" {
+				t.Errorf("%s %s is left", resource, kube.Name(o))
+			}
+		}
+	}
+}

@@ -1,0 +1,252 @@
+// Package kubernetes_test runs the command against a real Kubernetes with a real Ray in its pods: the three ways of
+// submitting under service accounts of their own, and faults that are made for real. Without more it takes a sample;
+// RAYORCH_TEST_KUBERNETES=all, which make test-kubernetes sets, runs all.
+package kubernetes_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	command.Clean()
+	os.Exit(code)
+}
+
+// full is for tests beyond the sample.
+func full(t *testing.T) {
+	t.Helper()
+	if os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+		t.Skip("left to make test-kubernetes")
+	}
+}
+
+// world is a namespace with a Ray, and a place to run commands that reach it.
+type world struct {
+	*command.Place
+	c         *clustertest.Cluster
+	namespace string
+	claim     clustertest.Claim
+	ray       *clustertest.RayCluster
+}
+
+// newWorld makes one with a Ray whose pods mount the claim at /data.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	c := clustertest.Start(t)
+	w := &world{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	w.claim = c.Claim(t, w.namespace)
+	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
+	w.use(c.Kubeconfig)
+	return w
+}
+
+// use makes the commands act with a kubeconfig.
+func (w *world) use(kubeconfig string) { w.Env = append(w.Env, "KUBECONFIG="+kubeconfig) }
+
+// target is the text of the targets section, and of the storage.
+func (w *world) target(t *testing.T) string {
+	return fmt.Sprintf("storage: {path: /data, claim: %s}\ntargets:\n  kubernetes: {kind: kubernetes, namespace: %s, image: %q, jobImage: %q, ray: {cluster: ray}}\n",
+		w.claim.Name, w.namespace, w.c.RayImage(t), w.c.Busybox())
+}
+
+// pipeline writes a pipeline of some steps.
+func (w *world) pipeline(t *testing.T, name, steps string) string {
+	t.Helper()
+	w.Write(t, name+"/pipeline.yaml", "version: 1\nname: "+name+"\ntimeout: 5m\n"+w.target(t)+"steps:\n"+steps)
+	return filepath.Join(w.Dir, name)
+}
+
+// execution is what describe prints.
+type execution struct {
+	ARN, Name, Status, Error, Cause string
+	Output                          map[string]json.RawMessage
+	Steps                           []struct {
+		Name, Status, SubmissionID, Error, Cause string
+		Attempts                                 int
+	}
+}
+
+// describe reads an execution; an empty one where there is none yet.
+func (w *world) describe(t *testing.T, name string) execution {
+	t.Helper()
+	var x execution
+	res := w.Run(t.Context(), t, "describe", name, "-o", "json")
+	if res.Code == 0 && json.Unmarshal([]byte(res.Stdout), &x) != nil {
+		t.Fatalf("describe printed no JSON: %s", res.Stdout)
+	}
+	return x
+}
+
+// started runs the command in the background and waits until a step's job runs; the function waits for its end.
+func (w *world) started(t *testing.T, name, step, line string, args ...string) func() (command.Result, execution) {
+	t.Helper()
+	cmd, wait := w.Start(t, append([]string{"run", "--name", name, "-t", "kubernetes"}, args...)...)
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	clustertest.Until(clustertest.Context(t), t, "the line "+line+" of "+step, func() error {
+		res := w.Run(t.Context(), t, "logs", name, "--step", step)
+		if strings.Contains(res.Stdout, line) {
+			return nil
+		}
+		return fmt.Errorf("its log has %q; %s", res.Stdout, res.Stderr)
+	})
+	return func() (command.Result, execution) {
+		res := wait()
+		return res, w.describe(t, name)
+	}
+}
+
+// list reads objects of the namespace.
+func (w *world) list(t *testing.T, path, selector string, into any) {
+	t.Helper()
+	res, err := w.c.Do(clustertest.Context(t), kube.Request{Path: path, Query: url.Values{"labelSelector": {selector}}})
+	if kube.NotFound(err) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(res.Body, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const ours = "app.kubernetes.io/managed-by=rayorch"
+
+// running says what of ours still runs in the namespace and on Ray.
+func (w *world) running(t *testing.T) error {
+	t.Helper()
+	var what []string
+	var jobs struct{ Items []kube.Job }
+	w.list(t, kube.JobsPath(w.namespace), ours, &jobs)
+	for _, j := range jobs.Items {
+		if j.Ended() == nil {
+			what = append(what, "Job "+j.Metadata.Name)
+		}
+	}
+	var pods struct{ Items []kube.Pod }
+	w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), ours, &pods)
+	for _, p := range pods.Items {
+		if p.Status.Phase != "Succeeded" && p.Status.Phase != "Failed" {
+			what = append(what, "pod "+p.Metadata.Name+" "+p.Status.Phase)
+		}
+	}
+	var rayJobs struct{ Items []kube.Object }
+	w.list(t, kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs"), ours, &rayJobs)
+	for _, j := range rayJobs.Items {
+		what = append(what, "RayJob "+kube.Name(j))
+	}
+	for id, status := range w.rayJobs(t) {
+		if status == "RUNNING" || status == "PENDING" {
+			what = append(what, "Ray job "+id+" "+status)
+		}
+	}
+	if len(what) > 0 {
+		return fmt.Errorf("still there: %s", strings.Join(what, ", "))
+	}
+	return nil
+}
+
+// nothingRuns waits a little, for a stopped pod takes its time.
+func (w *world) nothingRuns(t *testing.T) {
+	t.Helper()
+	clustertest.Until(clustertest.Context(t), t, "the end of everything", func() error { return w.running(t) })
+}
+
+// rayJobs are Ray's jobs with their status; none while Ray is away.
+func (w *world) rayJobs(t *testing.T) map[string]string {
+	t.Helper()
+	res, err := w.c.Do(clustertest.Context(t), kube.Request{Path: w.ray.API + "api/jobs/"})
+	if err != nil {
+		return nil
+	}
+	var jobs []struct {
+		ID     string `json:"submission_id"`
+		Status string
+	}
+	if err := json.Unmarshal(res.Body, &jobs); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, j := range jobs {
+		out[j.ID] = j.Status
+	}
+	return out
+}
+
+// kubeconfig writes one for a service account.
+func (w *world) kubeconfig(t *testing.T, account string) string {
+	t.Helper()
+	text, err := os.ReadFile(w.c.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var admin struct {
+		Clusters []struct{ Cluster map[string]any }
+	}
+	if err := yaml.Unmarshal(text, &admin); err != nil || len(admin.Clusters) != 1 {
+		t.Fatalf("the kubeconfig %s must have one cluster, not %d: %v", w.c.Kubeconfig, len(admin.Clusters), err)
+	}
+	text, err = json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Config", "current-context": "narrow",
+		"clusters": []any{map[string]any{"name": "c", "cluster": admin.Clusters[0].Cluster}},
+		"users":    []any{map[string]any{"name": "u", "user": map[string]any{"token": w.c.Token(t, w.namespace, account)}}},
+		"contexts": []any{map[string]any{"name": "narrow", "context": map[string]any{"cluster": "c", "user": "u", "namespace": w.namespace}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// must runs a command that is to succeed.
+func (w *world) must(t *testing.T, args ...string) command.Result {
+	t.Helper()
+	res := w.Run(t.Context(), t, args...)
+	if res.Code != 0 {
+		t.Fatalf("rayorch %s: exit code %d\n%s%s", strings.Join(args, " "), res.Code, res.Stdout, res.Stderr)
+	}
+	return res
+}
+
+// failed checks that a run ended as it should, soon enough, with a cause that says what a person wants to know.
+func failed(t *testing.T, x execution, name string, says ...string) {
+	t.Helper()
+	if x.Status != "FAILED" || x.Error != name {
+		t.Errorf("%s %s: %s: want FAILED with %s", x.Status, x.Error, x.Cause, name)
+	}
+	for _, word := range says {
+		if !strings.Contains(x.Cause, word) {
+			t.Errorf("the cause does not say %q: %s", word, x.Cause)
+		}
+	}
+	t.Logf("%s: %s", x.Error, x.Cause)
+}
+
+// within fails a test whose run did not end by itself in time.
+func within(t *testing.T, limit time.Duration, what func()) {
+	t.Helper()
+	begin := time.Now()
+	what()
+	t.Logf("took %s", time.Since(begin).Round(100*time.Millisecond))
+	if time.Since(begin) > limit {
+		t.Errorf("took longer than %s", limit)
+	}
+}
