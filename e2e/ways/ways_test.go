@@ -2,9 +2,12 @@ package ways_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +160,176 @@ func (r *run) want(t *testing.T, status, has string) {
 	if x.Status != status || !strings.Contains(got, has) {
 		r.dump(t)
 		t.Fatalf("%s: %s, want %s: %s", x.Status, got, status, has)
+	}
+}
+
+const head = `version: 1
+name: w
+storage: {path: /mnt/rayorch, claim: data}
+targets: {kubernetes: {kind: kubernetes, ray: {cluster: ray}}}
+`
+
+var all = []string{"job", "proxy", "rayjob"}
+
+// eachWay runs a pipeline by each way, all at once.
+func eachWay(t *testing.T, steps, input string, check func(t *testing.T, way string, r *run)) {
+	t.Helper()
+	for _, way := range all {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			p := open(t)
+			check(t, way, p.start(t, head+steps, t.TempDir(), way, input))
+		})
+	}
+}
+
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+params: {text: {type: string}}
+steps:
+- name: one
+  ray:
+    entrypoint: printf '%s' ${{ params.text }} | python3 -c 'import json, sys, os; json.dump({"a":[sys.stdin.read()]}, open(os.environ["RAYORCH_OUTPUT"], "w"))'
+- name: two
+  ray: {entrypoint: 'test ${{ steps.one.output.a[0] }} = ${{ params.text }}; echo $?', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
+- name: three
+  ray: {entrypoint: 'printf "\"%s\"" "$DOLLARS" >$RAYORCH_OUTPUT', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
+`, `{"text": "$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Succeeded, `"one":{"a":["$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"]},"two":null,"three":"$(RAYORCH_STEP) $$"`)
+	})
+}
+
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "echo the reason; exit 3"}}]
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Failed, "the reason") })
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}]
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Succeeded, `{"one":2}`) })
+}
+
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "sleep 600"}, timeout: 3s}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Failed, "States.Timeout: the job ran longer than 3 s")
+		r.quiet(t)
+	})
+}
+
+func TestPending(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Failed, "Ray.PendingTimeout: ")
+		r.quiet(t)
+	})
+}
+
+func TestAbort(t *testing.T) {
+	t.Parallel()
+	eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "sleep 600"}}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.until(t, "the job runs", func() bool { return r.running(t) == 1 })
+		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		r.quiet(t)
+	})
+}
+
+func TestNoRay(t *testing.T) {
+	t.Parallel()
+	for _, way := range all {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			p := open(t)
+			text := strings.Replace(head, "cluster: ray", "cluster: nobody", 1) + `
+steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 10s}]
+`
+			r := p.start(t, text, t.TempDir(), way, "{}")
+			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
+			r.want(t, engine.Failed, want)
+			r.quiet(t)
+		})
+	}
+}
+
+// prefix is what the ids of the execution's jobs start with.
+func (r *run) prefix() string {
+	sum := sha256.Sum256([]byte(r.ARN))
+	return "r" + hex.EncodeToString(sum[:])[:12]
+}
+
+// running counts the jobs of the execution that run in Ray.
+func (r *run) running(t *testing.T) int {
+	t.Helper()
+	answer, err := r.p.client.Do(t.Context(), kube.Request{Method: "GET",
+		Path: "/api/v1/namespaces/" + r.p.namespace + "/services/ray-head-svc:8265/proxy/api/jobs/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []ray.Job
+	if err := json.Unmarshal(answer.Body, &jobs); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, job := range jobs {
+		if strings.HasPrefix(job.SubmissionID, r.prefix()) && !job.Status.Terminal() {
+			n++
+		}
+	}
+	return n
+}
+
+// objects counts the objects of a kind that the execution left and that are not done with.
+func (r *run) objects(t *testing.T, path string) int {
+	t.Helper()
+	answer, err := r.p.client.Do(t.Context(), kube.Request{Method: "GET", Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct{ Status struct{ Phase, CompletionTime string } }
+	}
+	if err := json.Unmarshal(answer.Body, &list); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, item := range list.Items {
+		if item.Status.Phase != "Succeeded" && item.Status.Phase != "Failed" && item.Status.CompletionTime == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// quiet waits until nothing of the execution runs any more.
+func (r *run) quiet(t *testing.T) {
+	t.Helper()
+	ns := "/namespaces/" + r.p.namespace + "/"
+	r.until(t, "nothing is left", func() bool {
+		return r.running(t) == 0 && r.objects(t, "/api/v1"+ns+"pods") == 0 && r.objects(t, "/apis/batch/v1"+ns+"jobs") == 0 &&
+			r.objects(t, "/apis/ray.io/v1"+ns+"rayjobs") == 0
+	})
+}
+
+func (r *run) until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.dump(t)
+			t.Fatalf("still waiting until %s", what)
+		}
 	}
 }
 

@@ -21,10 +21,16 @@ func (c *compiler) access() []Rule {
 			Rule{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"list"}})
 	}
 	if c.ray && at.way == wayRayJob {
+		if !jobs { // why a cluster's pods wait, and what a submitter's printed
+			rules = append(rules, Rule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}})
+			if at.target.Ray.Token != nil {
+				rules = append(rules, Rule{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}})
+			}
+		}
 		rules = append(rules, Rule{APIGroups: []string{"ray.io"}, Resources: []string{"rayjobs"},
 			Verbs: []string{"create", "get", "list", "delete"}})
 	}
-	if c.ray && at.way != wayJob {
+	if c.ray && at.way != wayJob && at.target.Ray.Token == nil {
 		rules = append(rules, c.proxyRule())
 	}
 	return rules
@@ -34,7 +40,7 @@ func (c *compiler) access() []Rule {
 // the name before.
 func (c *compiler) proxyRule() Rule {
 	r := Rule{APIGroups: []string{""}, Resources: []string{"services/proxy"}, Verbs: []string{"get", "create"}}
-	if c.at.way == wayRayJob {
+	if !c.reachesRay() {
 		r.Verbs = []string{"get"}
 	}
 	if !c.at.ownCluster() {

@@ -89,7 +89,7 @@ func (a *attempts) elapsed() string { return "(" + entered + " - " + a.v("since"
 func (a *attempts) begin() {
 	a.put("Begin", value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1)), "Next", a.goTo("Attempt")))
 	assign := a.assign("id", wrap(a.id()), "redrive", "{% $states.context.Execution.RedriveCount %}",
-		"since", wrap(entered), "ran", value.Int(0), "end", &value.Object{})
+		"since", wrap(entered), "ran", value.Int(0), "job", &value.Object{}, "end", &value.Object{})
 	a.put("Attempt", value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
 }
 

@@ -51,13 +51,15 @@ func (a *attempts) proxySubmission() *value.Object {
 	return o
 }
 
-const commandEntrypoint = `exec sh -c "$RAYORCH_COMMAND"`
+// commandEntrypoint runs the command of the variable. Ray itself puts variables' values in where a variable's text has
+// $NAME, without any quoting: that would make code of what parameters hold. So each $ travels as another character.
+const commandEntrypoint = `exec sh -c "$(printf %s "$RAYORCH_COMMAND" | tr "\001" "$")"`
 
 // withCommand adds the command to the environment of a submission.
 func withCommand(o *value.Object, command string) {
 	env, _ := o.Get("runtime_env")
 	vars, _ := env.(*value.Object).Get("env_vars")
-	env.(*value.Object).Set("env_vars", wrap("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': "+command+"}])"))
+	env.(*value.Object).Set("env_vars", wrap("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': $join($split("+command+", '$'), '\u0001')}])"))
 }
 
 // interval is the expression of the seconds until the job is looked at again.
@@ -128,7 +130,7 @@ func (a *attempts) judgeJob() {
 		rule(ending+" and "+entered+" - "+a.v("ran")+" > 60000", nil, "Decide on"),
 		rule(fmt.Sprintf("$not(%s) and %s.status = 'PENDING' and %s > %d", ending, job, a.elapsed(), 1000*a.t.pending.Seconds()),
 			a.assign("end", value.Obj("Error", "Ray.PendingTimeout", "Cause",
-				wrap(fmt.Sprintf("'ray did not start the job within %d s: ' & %s.message", a.t.pending.Seconds(), job)))), "Stop"),
+				wrap(fmt.Sprintf("'ray did not start the job within %d s: ' & %s.message", a.t.pending.Seconds(), job)))), "Call off"),
 	}
 	if a.t.timeout > 0 {
 		rules = append(rules, rule(fmt.Sprintf("$not(%s) and %s > 0 and "+entered+" - %s > %d", ending, a.v("ran"), a.v("ran"), 1000*a.t.timeout.Seconds()),
@@ -137,8 +139,33 @@ func (a *attempts) judgeJob() {
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
-// stopJob adds the state that stops the job; the states before look for its end.
+// killer is the entrypoint of a job that kills the supervisor of another one. Ray says that it stops a pending job, and yet
+// runs it as soon as there is room. The names of the actor and its namespace are Ray's own
+// (dashboard/modules/job/common.py).
+const killer = `code='import os, ray
+ray.init(log_to_driver=False)
+try:
+    ray.kill(ray.get_actor("_ray_internal_job_actor_" + os.environ["RAYORCH_KILL"], namespace="SUPERVISOR_ACTOR_RAY_NAMESPACE"))
+except ValueError:
+    pass
+'
+if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi`
+
+// callOff is a task that submits the killer of a job, whose id is an expression.
+func (c *compiler) callOff(id string) *value.Object {
+	state := c.call("POST", c.rayPath("/api/jobs/"), nil, value.Obj("submission_id", wrap(id+" & '-kill'"), "entrypoint", plain(killer),
+		"runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", wrap(id)))))
+	state.Set("TimeoutSeconds", value.Int(60))
+	state.Set("Retry", transient(3, "EKS.500"))
+	return state
+}
+
+// stopJob adds the states that stop the job; the states before look for its end.
 func (a *attempts) stopJob() {
+	off := a.c.callOff(a.v("id"))
+	off.Set("Catch", caught(nil, a.goTo("Stop")))
+	off.Set("Next", a.goTo("Stop"))
+	a.put("Call off", off)
 	stop := a.call("POST", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")+" & '/stop'"), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
@@ -183,18 +210,27 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 
 // stopByProxy stops the Ray jobs through the API server.
 func (c *compiler) stopByProxy(states *value.Object, next string) string {
-	list := c.call("GET", c.rayPath("/api/jobs/"), nil, nil)
-	// Reduced at once: the records of many jobs are large.
+	// The state API leaves out what has ended, and environments: the records of many jobs are large.
+	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
+	list := c.call("GET", c.rayPath("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
+		"filter_predicates", []any{"!=", "!=", "!="}, "filter_values", done), nil)
 	list.Set("Retry", cleanupRetry())
-	list.Set("Output", wrap("[$states.result.ResponseBody[$contains($string(submission_id), $prefix) and "+
-		"$not(status in ['SUCCEEDED', 'FAILED', 'STOPPED'])].submission_id]"))
+	list.Set("Output", wrap("[$states.result.ResponseBody.data.result.result[$contains($string(submission_id), $prefix)]."+
+		"{'id': submission_id, 'pending': status = 'PENDING'}]"))
 	list.Set("Next", "Stop Ray jobs")
 	states.Set("List Ray jobs", list)
-	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input & '/stop'"), nil, nil)
+	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input.id & '/stop'"), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
-	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Next", "Gone Ray job")})
-	stop.Set("Next", "Gone Ray job")
-	body := value.Obj("Stop Ray job", stop, "Gone Ray job", value.Obj("Type", "Succeed"))
+	stop.Set("Output", "{% $states.input %}")
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", "{% $states.input %}", "Next", "Look at Ray job")})
+	stop.Set("Next", "Look at Ray job")
+	off := c.callOff("$states.input.id")
+	off.Set("Catch", caught(nil, "Gone Ray job"))
+	off.Set("Next", "Gone Ray job")
+	body := value.Obj("Stop Ray job", stop,
+		"Look at Ray job", value.Obj("Type", "Choice", "Choices", []any{
+			value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job")}, "Default", "Gone Ray job"),
+		"Call off Ray job", off, "Gone Ray job", value.Obj("Type", "Succeed"))
 	states.Set("Stop Ray jobs", value.Obj("Type", "Map", "Items", "{% $states.input %}",
 		"ItemProcessor", processor("Stop Ray job", body), "Next", next))
 	return "List Ray jobs"

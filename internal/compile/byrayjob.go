@@ -2,6 +2,7 @@ package compile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -96,10 +97,10 @@ func (a *attempts) runtimeEnvWithCommand() string {
 }
 
 // bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell, the
-// command line of Ray's client and the driver's shell: it is the word of which each leaves the next what it needs.
+// command line of Ray's client, which puts words in double quotes, and the driver's shell: so its dollars are escaped.
 func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submissionMode", "K8sJobMode")
-	spec.Set("entrypoint", `sh -c 'eval "\$RAYORCH_COMMAND"'`)
+	spec.Set("entrypoint", `sh -c '`+strings.ReplaceAll(commandEntrypoint, "$", `\$`)+`'`)
 	pod := a.c.podSpec(a.c.at.account)
 	pod.Set("containers", []any{value.Obj("name", "ray-job-submitter", "image", plain(a.c.at.image), "env", []any{
 		value.Obj("name", "RAY_AUTH_MODE", "value", "token"), secretVariable("RAY_AUTH_TOKEN", a.c.at.target.Ray.Token)})})
@@ -192,9 +193,22 @@ func (a *attempts) askWhatHoldsUp() {
 			a.t.pending.Seconds(), job, job, job, job, why))))
 	}
 	ask.Set("Assign", text(a.waiting()))
-	ask.Set("Catch", caught(text("''"), a.goTo("Delete RayJob of")))
-	ask.Set("Next", a.goTo("Delete RayJob of"))
+	next := "Delete RayJob of"
+	if a.c.reachesRay() { // what KubeRay then asks Ray to stop would run all the same once there is room
+		next = "Call off"
+		off := a.c.callOff(a.v("id"))
+		off.Set("Catch", caught(nil, a.goTo("Delete RayJob of")))
+		off.Set("Next", a.goTo("Delete RayJob of"))
+		a.put(next, off)
+	}
+	ask.Set("Catch", caught(text("''"), a.goTo(next)))
+	ask.Set("Next", a.goTo(next))
 	a.put("Ask what holds up", ask)
+}
+
+// reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
+func (c *compiler) reachesRay() bool {
+	return c.ray && (c.at.way == wayProxy || c.at.way == wayRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
 }
 
 // firstReading is the state that begins to read the output.

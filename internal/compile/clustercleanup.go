@@ -35,7 +35,7 @@ func (c *compiler) clusterCleanup() []byte {
 	if c.ray && c.at.way == wayJob {
 		parts = append(parts, func(next string) string { return c.stopByJob(states, next) })
 	}
-	if c.ray && c.at.way == wayProxy {
+	if c.reachesRay() {
 		parts = append(parts, func(next string) string { return c.stopByProxy(states, next) })
 	}
 	if len(parts) == 0 {

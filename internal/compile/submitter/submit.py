@@ -31,6 +31,15 @@ MARK = "::rayorch-output::"
 MAX_OUTPUT = 32768
 LAST_LINES = 20  # among so many at a log's end an output is looked for, and a cause shows so many
 TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
+# The names of the actor and its namespace are Ray's own (dashboard/modules/job/common.py).
+KILLER = """code='import os, ray
+ray.init(log_to_driver=False)
+try:
+    ray.kill(ray.get_actor("_ray_internal_job_actor_" + os.environ["RAYORCH_KILL"], namespace="SUPERVISOR_ACTOR_RAY_NAMESPACE"))
+except ValueError:
+    pass
+'
+if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi"""
 GRACE = float(os.environ.get("RAYORCH_GRACE") or 120)  # how long a Ray that does not answer is waited for, in seconds
 
 
@@ -99,13 +108,25 @@ class Ray:
 
     def stop(self, ident, wait=60):
         """Stops a job and waits until Ray says that it has ended; one that is not there is no error."""
-        until = time.monotonic() + wait
+        asked, killed = time.monotonic(), False
         if self.ask("POST", "/api/jobs/" + ident + "/stop", accept=(200, 404))[0] == 404:
             return
-        while (self.job(ident) or {"status": "STOPPED"})["status"] not in TERMINAL:
-            if time.monotonic() > until:
+        while True:
+            job = self.job(ident)
+            if job is None or job["status"] in TERMINAL:
+                return
+            waited = time.monotonic() - asked
+            if waited > wait:
                 raise Failure("Ray.Unreachable", "ray does not stop the job " + ident)
+            if job["status"] == "PENDING" and waited > 2 and not killed:
+                killed = True
+                self.call_off(ident)
             time.sleep(0.3)
+
+    def call_off(self, ident):
+        """Ray says that it stops a pending job, and yet runs it as soon as there is room: its supervisor must be killed."""
+        killer = {"submission_id": ident + "-kill", "entrypoint": KILLER, "runtime_env": {"env_vars": {"RAYORCH_KILL": ident}}}
+        self.ask("POST", "/api/jobs/", killer, timeout=60, accept=(200, 500))
 
 
 def last(text, size=2000):
@@ -337,7 +358,10 @@ class Attempt:
     def give_up(self, error, cause, job):
         if job.get("message"):
             cause += ": " + job["message"]
-        self.ray.stop(self.ident)
+        try:
+            self.ray.stop(self.ident)
+        except Failure as e:
+            cause += "; stopping it failed: %s" % e
         raise Failure(error, self.output.cause(cause))
 
     def end(self, job):
