@@ -84,6 +84,13 @@ func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	if err != nil {
 		return nil //nolint:nilerr // what is no JSON is refused elsewhere, in other words
 	}
+	if o, ok := v.(*value.Object); ok && strings.HasPrefix(taskResource(m, state), "arn:aws:states:::lambda:invoke") {
+		if payload, there := o.Get("Payload"); there { // bytes in the service's model: a text, as the answer has it
+			if _, ok := payload.(string); !ok {
+				return invalid("Mock result schema validation error: Field 'Payload' must be a string")
+			}
+		}
+	}
 	c := mockCheck{service, mode != "PRESENT"}
 	if wrong := c.value("", shape, v); wrong != "" {
 		return invalid("Mock result schema validation error: " + wrong)

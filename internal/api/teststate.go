@@ -113,6 +113,9 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 		Context: bytesOf(in, "context"), Variables: bytesOf(in, "variables"),
 	}
 	if mock := object(in, "mock"); mock != nil {
+		if !mock.Has("result") && !mock.Has("errorOutput") {
+			return nil, invalid("One of the following fields is required for a test mock: [result, errorOutput].")
+		}
 		failure := object(mock, "errorOutput")
 		req.Mock = &interp.TestMock{Result: bytesOf(mock, "result"), Error: text(failure, "error"), Cause: text(failure, "cause")}
 	}

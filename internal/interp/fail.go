@@ -186,7 +186,9 @@ func (r *Run) caught(f *frame, c *asl.Catcher, fail *failure) (*data, *value.Obj
 	if f.state.JSONata {
 		out, second = r.jsonataOutput(f, c.Output, nil, info)
 	} else {
-		out, second = r.put(f, c.ResultPath, info)
+		if out, second = r.put(f, c.ResultPath, info); second == nil {
+			r.test.note(f, "afterResultPath", out)
+		}
 	}
 	if second != nil {
 		return nil, nil, second

@@ -21,8 +21,9 @@ type (
 	Start struct{}
 	// Continue goes on after a Decision with More.
 	Continue struct{}
-	// Wake says that time has passed: every timer that is due at now fires.
-	Wake struct{}
+	// Wake says that time has passed: every timer that is due at now fires. Reports are what was said last of the work
+	// of tasks, by Task.ID: the cause of a timeout.
+	Wake struct{ Reports map[string]string }
 	// TaskStarted says that a worker took the task of an activity (ActivityStarted); tasks of other resources start
 	// when they are scheduled.
 	TaskStarted struct{ Task, Worker string }

@@ -76,6 +76,7 @@ type Run struct {
 	size     int // bytes of events
 	touched  []FrameID
 	full     bool // the history has reached its limit
+	reports  map[string]string
 }
 
 // New makes a run that has not begun: apply Start.
@@ -139,6 +140,7 @@ func (r *Run) take(f Fact) error {
 		return r.start()
 	case Continue:
 	case Wake:
+		r.reports = f.Reports
 		r.wake()
 	case Abort:
 		r.abort(f)

@@ -286,8 +286,10 @@ func (r *Run) taskFailed(f *frame, t TaskEnded) {
 func (r *Run) taskTimedOut(f *frame) {
 	r.decision.Stops = append(r.decision.Stops, f.task.id)
 	fail := &failure{name: "States.Timeout"} // a missing heartbeat too: so it was recorded
+	fail.cause = clip(r.reports[f.task.id], maxCause)
 	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.now)
-	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name})
+	r.endTask(f, history.Event{
+		Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name, Cause: fail.cause})
 	r.failState(f, fail)
 }
 

@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -144,7 +145,7 @@ func (t *test) beginState(r *Run, f *frame, req *TestRequest) error {
 			t.note(f, "afterInputPath", in)
 		}
 	case asl.Map:
-		if req.ReaderData != nil {
+		if reader := s.Map.Reader; req.ReaderData != nil && reader != nil && readerField(reader, "InputType") == "JSON" {
 			if _, err := value.Parse(req.ReaderData); err != nil {
 				return refuse("Invalid mapItemReaderData: %s", err)
 			}
@@ -161,7 +162,7 @@ func (t *test) finish(r *Run, f *frame, req *TestRequest) error {
 	case waiting:
 		r.fire(f)
 	case grouped, mapping:
-		t.finishGroup(r, f, req)
+		return t.finishGroup(r, f, req)
 	}
 	return nil
 }
@@ -185,15 +186,19 @@ func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 }
 
 // finishGroup ends a Map or Parallel by its mock: no branch of it ever runs in TestState.
-func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) {
-	group := r.frames[f.group]
-	run := group.mapRun
+func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
+	run := r.frames[f.group].mapRun
+	iterations := t.iterations(r, f, req)
 	r.dissolve(f)
 	fail := &failure{name: req.Mock.Error, cause: req.Mock.Cause}
 	if req.Mock.Result != nil {
 		fail = nil
-		if n := req.FailedIterations; n != nil && run != nil && run.intolerable(*n, resultLength(req.Mock.Result)) {
+		n := resultLength(req.Mock.Result)
+		switch failed := req.FailedIterations; {
+		case failed != nil && run != nil && run.intolerable(*failed, n):
 			fail = &failure{name: ExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
+		case iterations >= 0 && f.state.Map.Writer == nil && n != iterations:
+			return refuse("Input array does not equal the mocked result array's size")
 		}
 	}
 	if fail == nil {
@@ -202,6 +207,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) {
 	if fail != nil {
 		r.failState(f, fail)
 	}
+	return nil
 }
 
 // intolerable is Exceeded as TestState answers it: where no tolerance is set, no number of failures is too many.
@@ -269,20 +275,22 @@ func (t *test) result(f *frame, d *data) *data {
 	return d
 }
 
-// items notes what a Map works on, as TestState writes arrays: with a space behind each comma.
+// items notes what a Map works on.
 func (t *test) items(f *frame, d *data) {
+	list, _ := d.value().([]any)
+	texts := make([][]byte, len(list))
+	for i, item := range list {
+		texts[i] = value.Bytes(item)
+	}
+	t.list(f, "afterItemsPath", texts)
+}
+
+// list notes a stage that is an array, as TestState writes these: with a space behind each comma.
+func (t *test) list(f *frame, stage string, texts [][]byte) {
 	if t == nil || f.state.JSONata {
 		return
 	}
-	list, _ := d.value().([]any)
-	b := []byte{'['}
-	for i, item := range list {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = value.Append(b, item)
-	}
-	t.inspection.Set("afterItemsPath", string(append(b, ']')))
+	t.inspection.Set(stage, "["+string(bytes.Join(texts, []byte(", ")))+"]")
 }
 
 func (t *test) number(key string, n float64) {
@@ -342,6 +350,12 @@ func checkTest(s *asl.State, req *TestRequest) error {
 			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
 	case req.Mock != nil && !group && s.Type != asl.Task:
 		return refuse("State type '%s' is not supported when a mock is specified", s.Type)
+	case req.FailedIterations != nil && s.Type != asl.Map:
+		return refuse("MapIterationFailureCount is only supported when testing a Map state.")
+	case req.Mock != nil && s.Type == asl.Map && s.Map.Reader != nil && req.ReaderData == nil:
+		return refuse("ItemReader data must be specified when testing a Map state with ItemReader specified.")
+	case req.Mock != nil && req.Mock.Result == nil && req.Mock.Error == "":
+		return refuse("An error was not specified in the mocked error output.")
 	case req.Mock == nil || req.Mock.Result == nil:
 		return nil
 	}
@@ -361,6 +375,8 @@ func checkMock(s *asl.State, req *TestRequest, result any) error {
 		return refuse("Mocked result must be a JSON object.")
 	case s.Type == asl.Map && s.Map.Writer == nil && !isList, s.Type == asl.Parallel && !isList:
 		return refuse("Mocked result must be an array.")
+	case s.Type == asl.Task && answersObject(s.Resource) && !isObject:
+		return refuse("Mocked result must be a valid JSON object.")
 	case s.Type == asl.Parallel && len(list) != len(s.Branches):
 		return refuse("Mocked result must contain the same number of items as number of Parallel branches.")
 	case s.Type == asl.Map && req.FailedIterations != nil && *req.FailedIterations > int64(len(list)) && isList:
