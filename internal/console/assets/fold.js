@@ -17,6 +17,8 @@ export class Fold {
     this.started = this.stopped = 0;
     this.output = this.error = this.cause = "";
     this.last = 0;
+    this.redriven = new Set(); // ids of ExecutionRedriven events
+    this.waiting = []; // entries that the newest of them takes up again
     this.kept = this.dropped = 0;
   }
 
@@ -26,12 +28,24 @@ export class Fold {
   add(event) {
     if (event.id <= this.last) return false;
     this.last = event.id;
-    const before = this.at.get(event.previousEventId) ?? { entry: null, stack: [] };
     const details = detailsOf(event);
+    const before = this.before(event, details);
     const place = this.fold(event, details, before);
     this.at.set(event.id, place);
     this.keep(event, details, place);
     return true;
+  }
+
+  // before is where the event's predecessor stands. What follows upon a redrive goes on where a line was cut off: the
+  // history does not say which, but lines are taken up in the order in which they stand.
+  before(event, details) {
+    if (this.redriven.has(event.previousEventId) && !event.type.startsWith("Execution")) {
+      let i = this.waiting.findIndex((e) => details?.name === e.state);
+      if (i < 0) i = 0;
+      const [entry] = this.waiting.splice(i, 1);
+      if (entry) return { entry, stack: entry.stack };
+    }
+    return this.at.get(event.previousEventId) ?? { entry: null, stack: [] };
   }
 
   fold(event, details, before) {
@@ -175,11 +189,27 @@ export class Fold {
       this.input = details?.input;
     } else if (word === "Redriven") {
       Object.assign(this, { status: "RUNNING", stopped: 0, output: "", error: "", cause: "" });
-      this.redrives = details?.redriveCount ?? 1;
+      this.redriven.add(this.last);
+      this.reopen();
     } else {
       this.end({ Succeeded: "SUCCEEDED", Failed: "FAILED", Aborted: "ABORTED", TimedOut: "TIMED_OUT" }[word] ?? "FAILED", details, when, before);
     }
     return before;
+  }
+
+  // reopen takes up the states that did not succeed, and opens again what they are in. One that a catcher went on from
+  // stays as it is.
+  reopen() {
+    const undone = (e) => e.status === "failed" || e.status === "cancelled";
+    const holds = (e) => e.kind === "Map" || e.kind === "Parallel";
+    const passed = (e) => e.status === "succeeded" || e.status === "caught";
+    this.waiting = this.entries.filter((e) => undone(e) && !holds(e) && !e.stack.some((c) => passed(c.entry)));
+    for (const { stack } of this.waiting) {
+      for (const { entry } of stack) {
+        if (undone(entry)) this.set(entry, "running");
+        Object.assign(entry, { ended: 0, error: "", cause: "" });
+      }
+    }
   }
 
   // end ends the states that were open: where the execution failed, and those whose last attempt did, have failed; the

@@ -60,10 +60,11 @@ export class Graph {
       }
       if (!state) continue;
       const words = note(state, status);
-      if (words !== box.words) {
-        box.words = words;
+      const label = `${name}: ${status}${words ? `, ${words}` : ""}`;
+      if (label !== box.label) {
+        box.label = label;
         box.detail.textContent = words;
-        box.node.setAttribute("aria-label", `${name}: ${status}${words ? `, ${words}` : ""}`);
+        box.node.setAttribute("aria-label", label);
       }
     }
   }

@@ -1,0 +1,208 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// mostNodes is more than any page of the console has elements, whatever it shows.
+const mostNodes = 2500
+
+func (p *page) bounded(what string) {
+	p.t.Helper()
+	if n := eval[int](p, `document.querySelectorAll("*").length`); n > mostNodes {
+		p.t.Errorf("%s: the page has %d elements", what, n)
+	}
+}
+
+// TestLongLog shows a log of 100,000 lines and more, searches and follows it: the page holds what is in sight.
+func TestLongLog(t *testing.T) {
+	s := serve(t, nil)
+	more, end := make(chan int), make(chan task.Result)
+	s.on("talk", func(ctx context.Context, req *task.Request) task.Result {
+		said := 0
+		for {
+			select {
+			case n := <-more:
+				printLines(req.Log, n, func(i int) string {
+					if (said+i)%1000 == 0 {
+						return fmt.Sprintf("metric loss=%d step=%d", 200_000-said-i, said+i)
+					}
+					return fmt.Sprintf("line %d \x1b[36mof the job\x1b[0m", said+i)
+				})
+				said += n
+			case r := <-end:
+				return r
+			case <-ctx.Done():
+				return task.Result{}
+			}
+		}
+	})
+	arn := s.start(s.machine("talker", machine("talk", object{"talk": work("")})), "long", "{}")
+	p := open(t, s.URL)
+	p.to(execution(arn, "?tab=logs"))
+	p.sees(".logs .tools", "Nothing was printed yet")
+	more <- 100_000
+	p.sees(".logs .tools", "100,000 lines")
+	p.sees(".log .row", "line 99999 of the job") // at the end, for it follows, and without colours
+	p.bounded("100,000 lines")
+	more <- 20_000
+	p.sees(".log .row", "line 119999 of the job")
+	p.sees(".logs .tools", "older ones are not shown")
+	p.bounded("120,000 lines")
+	p.do(`document.querySelector(".log").scrollTop = 0`)
+	p.wait(`document.querySelector(".toggle").getAttribute("aria-pressed") === "false"`)
+	p.fill("Search the log", "LINE 119998")
+	p.wait(`document.querySelectorAll(".log .row").length === 1`)
+	p.sees(".log mark", "line 119998")
+	more <- 1
+	p.fill("Search the log", "")
+	p.button("Follow")
+	p.sees(".log .row", "metric loss=80000 step=120000")
+	p.button("Metrics")
+	p.sees(".chart-value", "80,000")
+	p.wait(`document.querySelector(".chart svg").getAttribute("aria-label").startsWith("loss: ")`)
+	p.bounded("metrics")
+	end <- task.Result{Output: []byte("1")}
+	p.sees(".status.big", "Succeeded")
+}
+
+// TestLongHistory shows 5,000 events and more: table, timeline and state panel stay small.
+func TestLongHistory(t *testing.T) {
+	s := serve(t, nil)
+	items := make([]int, 900)
+	arn := s.start(s.machine("wide", machine("each", object{
+		"each": object{"Type": "Map", "ItemsPath": "$.items", "End": true, "ItemProcessor": object{"StartAt": "item", "States": object{"item": work("")}}},
+	})), "long", text(object{"items": items}))
+	x := s.ended(arn)
+	if x.LastEventID < 5000 {
+		t.Fatalf("it has %d events only", x.LastEventID)
+	}
+	p := open(t, s.URL)
+	p.to(execution(arn, "?tab=events"))
+	p.sees(".events .tools", fmt.Sprintf("%d,%03d events", x.LastEventID/1000, x.LastEventID%1000))
+	p.states(map[string]string{"each": "succeeded, 900 of 900 done"})
+	p.bounded("events")
+	p.do(`document.querySelector(".event-rows").scrollTop = 1e9`)
+	p.sees(".event-rows .row", "ExecutionSucceeded")
+	p.bounded("the last events")
+	p.button("Timeline")
+	p.sees(".timeline-rows .row", "item[3]")
+	p.bounded("timeline")
+	p.do(`document.querySelector('g.box[aria-label^="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+	p.sees(".state-panel", "Entered 900 times")
+	p.bounded("the state's panel")
+}
+
+const markup = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</script><b>bold</b>`
+
+// TestMarkup puts markup wherever an execution can hold text, and looks at all of it: nothing of it becomes a part of
+// the page.
+func TestMarkup(t *testing.T) {
+	s := serve(t, nil)
+	s.on(markup, func(_ context.Context, req *task.Request) task.Result {
+		_ = req.Submitted([]byte(`{"SubmissionId":"x","Address":"javascript:window.harmed=1"}`))
+		_, _ = io.WriteString(req.Log, markup+"\n\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\nmetric <b>=1 "+markup+"=2 step=1\n")
+		return task.Fail(markup, markup)
+	})
+	arn := s.machine("markup", text(object{
+		"Comment": text(object{"description": markup, "params": object{"properties": object{markup: object{"type": "string", "description": markup, "default": markup}}}}),
+		"StartAt": markup, "States": object{markup: work("", object{"Comment": markup})},
+	}))
+	x := s.start(arn, "markup", text(object{markup: markup, "list": []string{markup}}))
+	s.ended(x)
+	p := open(t, s.URL)
+	safe := func(what string) {
+		t.Helper()
+		if eval[bool](p, `window.harmed !== undefined || document.querySelector("main img, main b, main script, dialog img, dialog b, [onerror]") !== null || [...document.querySelectorAll("a")].some((a) => a.href.startsWith("javascript:"))`) {
+			t.Errorf("%s: markup became a part of the page", what)
+		}
+	}
+	p.to(execution(x, ""))
+	for _, tab := range []string{"Timeline", "Events", "Logs", "Metrics", "Input and output", "Definition"} {
+		p.button(tab)
+		switch tab {
+		case "Events":
+			p.do(`document.querySelector(".event-rows .row:last-child").click()`)
+		case "Logs":
+			p.sees(".log .row", markup)
+			p.sees(".log .row", "link")
+		default:
+			p.sees("main", "<b>bold</b>")
+		}
+		safe(tab)
+	}
+	p.sees(".problem", markup)
+	p.sees(".box-name", markup)
+	p.button("Start again")
+	p.sees("dialog", markup)
+	safe("the form")
+	p.button("JSON")
+	safe("the JSON")
+	p.to("#/machines")
+	p.to("#/machine/" + strings.ReplaceAll(arn, ":", "%3A"))
+	p.sees(".box-name", markup)
+	safe("the state machine")
+	p.to("#/executions?name=" + "%3Cb%3Ebold%3C%2Fb%3E")
+	p.sees(".empty", "Nothing fits")
+	safe("a search")
+	p.to("#/machine/%3Cimg%20src=x%20onerror=alert(1)%3E")
+	p.allow("400")
+	p.sees(".problem", "InvalidArn")
+	safe("a name in the address")
+}
+
+// TestManyExecutions pages through 100,000: the page holds what is in sight, search and counts take all.
+func TestManyExecutions(t *testing.T) {
+	const all = 100_000
+	s := serve(t, nil)
+	arn := s.machine("many", succeed)
+	fill(t, s, arn, all)
+	p := open(t, s.URL)
+	p.to("#/executions")
+	p.sees(".chip[data-status=SUCCEEDED]", "100,000")
+	paint := eval[float64](p, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
+	rows := eval[float64](p, `performance.now()`)
+	t.Logf("first contentful paint with %d executions stored: %.0f ms; list and counts by %.0f ms", all, paint, rows)
+	p.bounded("the first page")
+	for range 10 {
+		had := eval[int](p, `document.querySelector(".list-panel .scroller").scrollHeight`)
+		p.do(`const l = document.querySelector(".list-panel .scroller"); l.scrollTop = l.scrollHeight`)
+		p.wait(fmt.Sprintf(`document.querySelector(".list-panel .scroller").scrollHeight > %d`, had))
+	}
+	p.bounded("after ten pages")
+	p.fill("Search by name", "run-000042")
+	p.wait(`document.querySelectorAll(".list-panel .scroller .row").length === 1`)
+	p.sees(".row-name", "run-000042")
+	p.sees(".chip[data-status=SUCCEEDED]", "1")
+	p.sees(".summary", "all there are")
+}
+
+// fill starts executions side by side.
+func fill(t *testing.T, s *site, machine string, n int) {
+	t.Helper()
+	errs := make(chan error, 8)
+	for w := range cap(errs) {
+		go func() {
+			for i := w; i < n; i += cap(errs) {
+				_, err := s.eng.Start(t.Context(), engine.StartRequest{MachineARN: machine, MachineName: "many", Name: fmt.Sprintf("run-%06d", i), Definition: []byte(succeed), Input: []byte("{}")})
+				if err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package console_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// nightly has every kind of state that holds others, a retry and a catcher.
+var nightly = machine("prepare", object{
+	"prepare": object{"Type": "Pass", "Next": "train"},
+	"train":   work("both", object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 1, "MaxAttempts": 2}}}),
+	"both": object{"Type": "Parallel", "Next": "each", "Branches": []any{
+		object{"StartAt": "left", "States": object{"left": work("")}},
+		object{"StartAt": "right", "States": object{"right": work("", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "mended"}}}), "mended": object{"Type": "Pass", "End": true}}},
+	}},
+	"each": object{"Type": "Map", "ItemsPath": "$.items", "Next": "last", "ResultPath": nil,
+		"ItemProcessor": object{"StartAt": "item", "States": object{"item": work("")}}},
+	"last": work(""),
+})
+
+// states waits until the graph shows these statuses.
+func (p *page) states(want map[string]string) {
+	p.t.Helper()
+	for name, status := range want {
+		p.wait(fmt.Sprintf("document.querySelector('g.box[aria-label^=' + JSON.stringify(%s) + ']') !== null", js(name+": "+status)))
+	}
+}
+
+// TestExecution watches an execution go its way: every colour of the graph comes without a reload, and attempts,
+// timeline, events and data tell the same.
+func TestExecution(t *testing.T) {
+	s := serve(t, nil)
+	train, left, right, item, last := s.gated("train"), s.gated("left"), s.gated("right"), s.gated("item"), s.gated("last")
+	arn := s.start(s.machine("nightly", nightly), "one", `{"items":[1,2,3]}`)
+	p := open(t, s.URL)
+	p.to(execution(arn, ""))
+	<-train.begun
+	p.states(map[string]string{"prepare": "succeeded", "train": "running"})
+	p.sees("h1", "one")
+	p.sees(".status.big", "Running")
+	p.sees(".link-state", "Live")
+	p.sees(".state-panel h2", "train")
+	p.wait(`document.querySelector(".state-panel a.button").href === "http://127.0.0.1:8265/#/jobs/sub-train-1"`)
+	train.end <- task.Fail("Flaky", "try again")
+	p.states(map[string]string{"train": "retrying"})
+	<-train.begun
+	p.sees(".state-panel table", "Flaky")
+	p.states(map[string]string{"train": "running, attempt 2"})
+	train.end <- task.Result{Output: []byte(`{"items":["a","b","c"]}`)}
+	<-left.begun
+	<-right.begun
+	p.states(map[string]string{"both": "running", "left": "running", "right": "running"})
+	right.end <- task.Fail("Broken", "a cause")
+	p.states(map[string]string{"right": "caught", "mended": "succeeded", "left": "running"})
+	left.end <- task.Result{Output: []byte(`{}`)}
+	p.states(map[string]string{"both": "succeeded", "left": "succeeded"})
+	s.ended(arn) // its Map finds no items in an array
+	p.sees(".status.big", "Failed")
+	p.states(map[string]string{"each": "failed"})
+	_, _ = item, last
+}
+
+// TestExecutionToItsEnd runs through a Map, and reads what the page says of it afterwards.
+func TestExecutionToItsEnd(t *testing.T) {
+	s := serve(t, nil)
+	item, last := s.gated("item"), s.gated("last")
+	arn := s.start(s.machine("mapped", machine("each", object{
+		"each": object{"Type": "Map", "ItemsPath": "$.items", "Next": "last", "ItemProcessor": object{"StartAt": "item", "States": object{"item": work("")}}},
+		"last": work(""),
+	})), "two", `{"items":["a","b","c"],"big":12345678901234567890,"nested":{"deep":{"deeper":true}}}`)
+	p := open(t, s.URL)
+	p.to(execution(arn, ""))
+	for range 3 {
+		<-item.begun
+	}
+	p.states(map[string]string{"each": "running, 0 of 3 done", "item": "running, 3 times"})
+	item.end <- task.Result{Output: []byte(`{"n":1}`)}
+	p.states(map[string]string{"each": "running, 1 of 3 done"})
+	item.end <- task.Result{Output: []byte(`{"n":2}`)}
+	item.end <- task.Result{Output: []byte(`{"n":3}`)}
+	<-last.begun
+	last.end <- task.Result{Output: []byte(`{"result":"all good"}`)}
+	p.sees(".status.big", "Succeeded")
+	p.states(map[string]string{"each": "succeeded, 3 of 3 done", "item": "succeeded, 3 times", "last": "succeeded"})
+
+	for _, bar := range []string{"each", "item[0]", "item[1]", "item[2]", "last"} {
+		p.sees(".timeline-rows .row", bar)
+	}
+	p.button("Events")
+	x := s.ended(arn)
+	p.sees(".events .tools", fmt.Sprintf("%d events", x.LastEventID))
+	p.fill("Filter events", "item[1]")
+	p.sees(".events .tools", " of ")
+	p.fill("Filter events", "MapStateEntered")
+	p.wait(`document.querySelectorAll(".event-rows .row").length === 1`)
+	p.do(`document.querySelector(".event-rows .row").click()`)
+	p.sees(".event-detail", "nested")
+
+	p.button("Input and output")
+	p.sees(".data", "12345678901234567890") // to the last digit
+	p.sees(".data", `"all good"`)
+	p.do(`[...document.querySelectorAll(".data details:not([open]) > summary")].forEach((n) => n.click())`)
+	p.sees(".data", "deeper")
+
+	p.button("Definition")
+	p.sees(".definition-panel code", `"StartAt"`)
+	p.wait(`document.querySelector(".definition-panel .j-key") !== null`)
+	p.do(`document.querySelector('g.box[aria-label^="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+	p.sees(".definition-panel .row.active", `"item"`)
+	p.sees(".state-panel h2", "item[2]")
+	p.fill("Which time the state was entered", "0")
+	p.sees(".state-panel h2", "item[0]")
+}

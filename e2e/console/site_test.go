@@ -1,0 +1,208 @@
+package console_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+const prefix = "arn:aws:states:::test:"
+
+// site is a server with a console in this process, whose Tasks do what a test says.
+type site struct {
+	*httptest.Server
+	t   *testing.T
+	eng *engine.Engine
+	sfn *sfn.Client
+
+	mu   sync.Mutex
+	jobs map[string]func(context.Context, *task.Request) task.Result
+}
+
+// serve makes one; keys are who may sign in.
+func serve(t *testing.T, keys map[string]string) *site {
+	t.Helper()
+	s := &site{t: t, jobs: map[string]func(context.Context, *task.Request) task.Result{}}
+	var cat *catalog.Catalog
+	quiet := slog.New(slog.DiscardHandler)
+	eng, err := engine.Open(context.Background(), engine.Config{
+		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Runners: map[string]task.Runner{prefix: s}, LogBytes: 32 << 20,
+		Machines: func(st *store.Store) engine.Machines {
+			var err error
+			if cat, err = catalog.Open(catalog.Config{Docs: st}); err != nil {
+				t.Fatal(err)
+			}
+			return api.Machines(cat)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing := make(chan struct{})
+	con := console.New(console.Config{Keys: keys, Version: "test"})
+	s.eng = eng
+	s.Server = httptest.NewServer(api.New(api.Config{
+		Engine: eng, Catalog: cat, Logger: quiet, Keys: keys, Console: con, Session: con.SignedIn, Closing: closing, Version: "test",
+	}))
+	s.sfn = client(s.URL, keys)
+	t.Cleanup(func() {
+		close(closing)
+		s.CloseClientConnections()
+		s.Close()
+		if err := eng.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func client(url string, keys map[string]string) *sfn.Client {
+	creds := credentials.NewStaticCredentialsProvider("any", "any", "")
+	for id, secret := range keys {
+		creds = credentials.NewStaticCredentialsProvider(id, secret, "")
+	}
+	return sfn.New(sfn.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(url), Credentials: creds,
+		HTTPClient: &http.Client{Transport: home.OwnBody(http.DefaultTransport)},
+	})
+}
+
+// Run does what the test said of the state.
+func (s *site) Run(ctx context.Context, req *task.Request) task.Result {
+	s.mu.Lock()
+	job := s.jobs[req.State]
+	s.mu.Unlock()
+	if job == nil {
+		return task.Result{Output: []byte(`{"done": true}`)}
+	}
+	return job(ctx, req)
+}
+
+// on says what a state's Task does.
+func (s *site) on(state string, job func(context.Context, *task.Request) task.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs[state] = job
+}
+
+// gate is a Task that prints, and ends when it is told how.
+type gate struct {
+	begun chan *task.Request
+	end   chan task.Result
+}
+
+// gated makes a state's Task wait: each attempt comes out of begun, and ends as what goes into end says.
+func (s *site) gated(state string) gate {
+	g := gate{make(chan *task.Request, 100), make(chan task.Result)}
+	s.on(state, func(ctx context.Context, req *task.Request) task.Result {
+		_ = req.Submitted(fmt.Appendf(nil, `{"SubmissionId":"sub-%s-%d","Address":"http://127.0.0.1:8265"}`, strings.ToLower(req.State), req.Attempt))
+		g.begun <- req
+		select {
+		case r := <-g.end:
+			return r
+		case <-ctx.Done():
+			return task.Result{}
+		}
+	})
+	return g
+}
+
+// machine registers a definition.
+func (s *site) machine(name, definition string) string {
+	s.t.Helper()
+	out, err := s.sfn.CreateStateMachine(s.t.Context(), &sfn.CreateStateMachineInput{
+		Name: aws.String(name), Definition: aws.String(definition), RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return aws.ToString(out.StateMachineArn)
+}
+
+func (s *site) start(machine, name, input string) string {
+	s.t.Helper()
+	out, err := s.sfn.StartExecution(s.t.Context(), &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(input),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return aws.ToString(out.ExecutionArn)
+}
+
+// ended waits for an execution's end.
+func (s *site) ended(arn string) engine.Execution {
+	s.t.Helper()
+	if _, err := s.eng.Watch(s.t.Context(), arn, 1<<40); err != nil {
+		s.t.Fatal(err)
+	}
+	x, err := s.eng.Describe(arn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return x
+}
+
+// object is JSON that a test writes as Go.
+type object map[string]any
+
+func text(v any) string {
+	out, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// work is a Task state that goes on to the next one; none ends the machine.
+func work(next string, more ...object) object {
+	o := object{"Type": "Task", "Resource": prefix + "job.sync", "Parameters": object{}}
+	if next == "" {
+		o["End"] = true
+	} else {
+		o["Next"] = next
+	}
+	for _, m := range more {
+		for k, v := range m {
+			o[k] = v
+		}
+	}
+	return o
+}
+
+func machine(start string, states object) string {
+	return text(object{"StartAt": start, "States": states})
+}
+
+var succeed = `{"StartAt":"done","States":{"done":{"Type":"Succeed"}}}`
+
+func printLines(w io.Writer, n int, line func(int) string) {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(line(i) + "\n")
+		if b.Len() > 1<<16 || i == n-1 {
+			_, _ = io.WriteString(w, b.String())
+			b.Reset()
+		}
+	}
+}
