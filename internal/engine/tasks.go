@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -32,6 +33,31 @@ type liveTask struct {
 type taskTable struct {
 	mu   sync.Mutex
 	live map[taskKey]*liveTask
+	// reports are what runners said last of their work, by task, for the runs that have any.
+	reports map[store.ID]map[string]string
+}
+
+// report keeps what a runner says of its work until the task is dropped.
+func (t *taskTable) report(k taskKey, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.live[k] == nil {
+		return
+	}
+	if t.reports == nil {
+		t.reports = map[store.ID]map[string]string{}
+	}
+	if t.reports[k.run] == nil {
+		t.reports[k.run] = map[string]string{}
+	}
+	t.reports[k.run][k.task] = text
+}
+
+// reportsOf is a copy: the interpreter reads it while runners report.
+func (t *taskTable) reportsOf(id store.ID) map[string]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.reports[id])
 }
 
 func (t *taskTable) get(k taskKey) *liveTask {
@@ -65,6 +91,9 @@ func (t *taskTable) drop(k taskKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.live, k)
+	if delete(t.reports[k.run], k.task); len(t.reports[k.run]) == 0 {
+		delete(t.reports, k.run)
+	}
 }
 
 const callbackSuffix = ".waitForTaskToken"
@@ -165,6 +194,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 		}
 	}()
 	req.Log = log
+	req.Report = func(text string) { e.tasks.report(live.key, text) }
 	req.HoldLog = func() func() {
 		held = true
 		return func() { _ = log.Close() }

@@ -106,6 +106,8 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stopped atomic.Bool
 		e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
+			req.Report("it waits")
+			req.Report("it waits for a machine")
 			<-ctx.Done()
 			stopped.Store(errors.Is(context.Cause(ctx), task.ErrStop))
 			time.Sleep(3 * time.Second) // confirming takes a while
@@ -114,6 +116,9 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 		begin := time.Now()
 		x := end(t, e, start(t, e, "a", `{"StartAt":"T","States":{"T":{"Type":"Task","TimeoutSeconds":20,
 			"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, `{}`).ARN)
+		if x.Cause != "it waits for a machine" {
+			t.Errorf("the cause is %q", x.Cause)
+		}
 		if x.Status != engine.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
 			t.Errorf("%s %s after %s", x.Status, x.Error, time.Since(begin))
 		}

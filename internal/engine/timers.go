@@ -188,7 +188,7 @@ func (h *timerHeap) Pop() any {
 
 // fire wakes a run whose deadline has come.
 func (e *Engine) fire(id store.ID, deadline time.Time) {
-	err := e.deliverChecked(id, &pending{fact: interp.Wake{}, notBefore: deadline})
+	err := e.deliverChecked(id, &pending{fact: interp.Wake{Reports: e.tasks.reportsOf(id)}, notBefore: deadline})
 	if err != nil {
 		e.logger.Error("wake a run", "run", uint64(id), "problem", err)
 	}

@@ -33,6 +33,9 @@ type Request struct {
 	// Submitted tells the engine that the work was accepted (TaskSubmitted in the history) with this JSON as output.
 	// It is on disk when Submitted returns. A second call is ignored.
 	Submitted func(output []byte) error
+	// Report says how the work stands, for people, each time in place of what was said before: when the attempt times out,
+	// it is the cause that the history shows. nil where nobody listens.
+	Report func(text string)
 	// Log takes what the work prints, whole lines, for `rayorch logs`. It is bounded by the engine.
 	Log io.Writer
 	// HoldLog keeps Log open when Run has returned, until release is called: for work that goes on printing. It is called

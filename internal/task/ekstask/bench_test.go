@@ -30,6 +30,7 @@ type bench struct {
 	mu        sync.Mutex
 	records   map[string][]byte
 	submitted [][]byte
+	reported  string
 	log       lockedBuffer
 }
 
@@ -85,6 +86,11 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 			defer b.mu.Unlock()
 			b.records[key] = record
 			return nil
+		},
+		Report: func(text string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.reported = text
 		},
 		Submitted: func(output []byte) error {
 			b.mu.Lock()

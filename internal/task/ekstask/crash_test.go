@@ -267,6 +267,20 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestStopWhilePending says why the Job did not run, for the history of a timeout.
+func TestStopWhilePending(t *testing.T) {
+	b := newBench(t)
+	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
+	_, end := b.begin("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job})
+	b.awaitLog("cannot be scheduled")
+	end(task.ErrStop)
+	b.nothingLeft()
+	want := "; the job work in namespace " + b.ns + " had not ended: it is deleted, and its pods"
+	if !strings.Contains(b.reported, "cannot be scheduled") || !strings.HasSuffix(b.reported, want) {
+		t.Errorf("it reported %q", b.reported)
+	}
+}
+
 // TestStopAgain is asked by an engine whose predecessor was killed before the stop was confirmed.
 func TestStopAgain(t *testing.T) {
 	b := newBench(t)

@@ -182,6 +182,18 @@ func (a *attempt) ours(ctx context.Context, exists error) (kube.Job, error) {
 	return job, err
 }
 
+// report says how the Job stands: what the history shows when its time is up.
+func (a *attempt) report(why string) {
+	if a.req.Report == nil {
+		return
+	}
+	text := fmt.Sprintf("the job %s in namespace %s had not ended: it is deleted, and its pods", a.name, a.args.Namespace)
+	if why != "" {
+		text = why + "; " + text
+	}
+	a.req.Report(text)
+}
+
 // bear waits out an API server that is away, for as long as the attempt may last.
 func (a *attempt) bear(ctx context.Context, act func(context.Context) error) error {
 	told := false
@@ -190,6 +202,10 @@ func (a *attempt) bear(ctx context.Context, act func(context.Context) error) err
 		if kube.Temporary(err) && !told && ctx.Err() == nil {
 			told = true
 			a.log.note("waiting: " + err.Error())
+			a.report(err.Error())
+		}
+		if err == nil && told {
+			a.report("")
 		}
 		return err
 	})
@@ -216,6 +232,7 @@ func gone(name, why string) error {
 
 // follow waits for the Job's end, whatever happens to the API server meanwhile.
 func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
+	a.report("")
 	tail := a.tail(ctx, job)
 	lost := false
 	err := a.client.WatchJob(ctx, a.args.Namespace, a.name, func(now kube.Job, missing bool) bool {

@@ -162,7 +162,10 @@ func (t *tailer) look(ctx context.Context) {
 		case kube.Code(err) == 403:
 			t.a.log.note("no log while it runs: " + err.Error())
 			return
-		case err != nil || settled:
+		case err != nil:
+			wait = min(2*wait, lastLook)
+		case settled:
+			t.runs()
 			wait = min(2*wait, lastLook)
 		default:
 			wait = firstLook
@@ -205,6 +208,16 @@ func (t *tailer) scan(ctx context.Context) (settled bool, err error) {
 	return settled, nil
 }
 
+// runs forgets why nothing ran.
+func (t *tailer) runs() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reason.Why != "" {
+		t.reason = kube.Reason{}
+		t.a.report("")
+	}
+}
+
 // explain notes why nothing runs, once for each reason.
 func (t *tailer) explain(ctx context.Context) {
 	why, err := t.a.client.Why(ctx, t.job)
@@ -215,6 +228,7 @@ func (t *tailer) explain(ctx context.Context) {
 	}
 	t.reason = why
 	t.a.log.note("waiting: " + why.Why)
+	t.a.report(why.Why)
 }
 
 // start reads a container's log, unless that is done already. A container that ended is read once.
