@@ -117,6 +117,31 @@ func (c *compiler) checkPlace(name string) {
 	}
 }
 
+// checkSteps reports what the way of submitting cannot do for a step, at any depth.
+func (c *compiler) checkSteps(steps []pipeline.Step, path string) {
+	for i := range steps {
+		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
+		c.checkBody(body{s.Ray, s.Job}, at)
+		if s.OnFailure != nil {
+			c.checkBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
+		}
+		c.checkSteps(s.Children(), at+"."+s.Kind()+".steps")
+	}
+}
+
+func (c *compiler) checkBody(b body, path string) {
+	report := func(field, message string) { c.problems = append(c.problems, c.p.Problem(path+field, message)) }
+	switch {
+	case b.job != nil && len(b.job.Image.Parts) == 0 && c.at.jobImage == "":
+		report(".job", "needs image here, or the target jobImage")
+	case b.ray == nil || c.at.way == wayJob:
+	case len(b.ray.Secrets) > 0:
+		report(".ray.secrets", "need submit: job, whose pod reads them; "+c.at.way+" would show them")
+	case b.ray.Memory != nil && c.at.way == wayRayJob:
+		report(".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+	}
+}
+
 // checkClusterSecrets reports secrets that no pod of this target can get.
 func (c *compiler) checkClusterSecrets() {
 	for _, e := range c.p.Secrets.Entries {

@@ -100,6 +100,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 		Target: name, Kind: target.Kind, Storage: c.storage}
 	if c.at != nil {
 		c.inCluster(r)
+		r.Bounds = c.bounds(definition)
 	}
 	return r, nil
 }
@@ -112,7 +113,9 @@ func (c *compiler) check(target string) {
 	}
 	c.checkPlace(target)
 	c.checkClusterSecrets()
+	c.checkSteps(c.p.Steps, "steps")
 	if len(c.problems) == 0 {
+		c.limitItems()
 		c.packAll(c.p.Steps, "steps")
 		c.at.scripts = hashed("rayorch-"+c.p.Name+"-submit", []byte(submitScript))
 	}
@@ -162,6 +165,7 @@ type compiler struct {
 	at       *place // a target in a cluster; nil for one on this machine
 	problems pipeline.Problems
 	notes    []string
+	items    int  // how many items a for-each of unknown length may have on AWS; 0 for no limit
 	groups   int  // Parallel states that stand for no step, so far
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool

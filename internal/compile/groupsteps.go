@@ -116,6 +116,17 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 			failures, s.Name, limit, failures, failures))))
 }
 
+// loopItems are a loop's items. Where the history has no room for more than some, more are refused before any is begun.
+func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
+	items := c.dynamic(f.Items.Value, in, strict)
+	text, computed := items.(string)
+	if c.items == 0 || !computed {
+		return items
+	}
+	return wrap(fmt.Sprintf("($l := %s; $count($l) > %d ? $error('a run may have %d items here, not ' & $count($l) & "+
+		"', or its history would grow over 25,000 events') : $l)", inline(text), c.items, c.items))
+}
+
 // forEach adds a for-each step's Map. An iteration first keeps its item, its index and its place in all loops around it
 // as variables, for the context object knows only the innermost Map.
 func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
@@ -143,7 +154,7 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 		rest, _ := branch.Get("States")
 		merge(body, rest.(*value.Object))
 	}
-	state := value.Obj("Type", "Map", "Items", c.dynamic(f.Items.Value, in, strict))
+	state := value.Obj("Type", "Map", "Items", c.loopItems(f, in))
 	if f.MaxConcurrency > 0 {
 		state.Set("MaxConcurrency", value.Int(int64(f.MaxConcurrency)))
 	}

@@ -193,6 +193,9 @@ func (c *compiler) runtimeEnv(t task) *value.Object {
 			env = o
 		}
 	}
+	if c.at != nil { // here Ray's runner reads it; in a cluster it counted when the directory was packed
+		env = env.Without("excludes")
+	}
 	env.Set("env_vars", c.environment(t, t.ray.Env))
 	return env
 }

@@ -172,13 +172,10 @@ func allAlone(errors []string) bool {
 	return len(errors) == 1 || !slices.Contains(errors, "States.ALL")
 }
 
-// groupOptions are a step's fields that only a job has; pendingTimeout only one on Ray.
+// groupOptions are a step's fields that only a job has.
 var groupOptions = []string{"timeout", "pendingTimeout", "retry", "onFailure"}
 
 func (c *checker) stepOptions(s *Step, path string, in scope) {
-	if s.Job != nil && c.written(join(path, "pendingTimeout")) {
-		c.report(join(path, "pendingTimeout"), "is for ray steps only")
-	}
 	if s.Parallel != nil || s.ForEach != nil {
 		for _, name := range groupOptions {
 			if c.written(join(path, name)) {

@@ -11,7 +11,7 @@ type Step struct {
 	Parallel       *Parallel  `yaml:"parallel" doc:"Steps that run at the same time."`
 	ForEach        *ForEach   `yaml:"forEach" doc:"Steps that run once for each item of a list."`
 	Timeout        Duration   `yaml:"timeout" doc:"The longest that one attempt may run (ray, job)."`
-	PendingTimeout Duration   `yaml:"pendingTimeout" def:"15m" doc:"The longest that an attempt may wait before it runs (ray)."`
+	PendingTimeout Duration   `yaml:"pendingTimeout" def:"15m" doc:"The longest that an attempt may wait before it runs (ray; job in a cluster)."`
 	Retry          *Retry     `yaml:"retry" doc:"Whether and how a failed attempt is repeated (ray, job)."`
 	OnFailure      *Cleanup   `yaml:"onFailure" doc:"A job that cleans up when the step has finally failed (ray, job)."`
 }

@@ -1,0 +1,187 @@
+package compile
+
+import (
+	"math"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+const (
+	// MaxEvents is where Step Functions ends an execution, MaxPayload what it takes as one state's input or output.
+	MaxEvents, MaxPayload = 25_000, 262_144
+	// spareEvents are left for what no timeout bounds: calls that are repeated, jobs that are looked up again.
+	spareEvents = 500
+	// Events of one state: entered and exited, and what a task or a Parallel has between.
+	quickEvents, callEvents, groupEvents = 2, 5, 4
+	// mostItems is what a list in a payload can have at all, with one character an item.
+	mostItems = 100_000
+)
+
+// bounds are those of the longest run that the timeouts allow.
+func (c *compiler) bounds(definition *value.Object) Bounds {
+	b := Bounds{Seconds: c.p.Timeout.Seconds(), Payload: largestPayload(definition), Items: c.items}
+	if b.Seconds == 0 {
+		b.Seconds = c.longest(c.p.Steps, 1)
+	}
+	b.Events = int(min(c.events(c.items), math.MaxInt32))
+	return b
+}
+
+// largestPayload is the length of the largest task's arguments or variables as they stand in the definition. What a run puts
+// into them comes on top.
+func largestPayload(v any) int {
+	most := 0
+	switch v := v.(type) {
+	case *value.Object:
+		for i := range v.Len() {
+			k, item := v.At(i)
+			if k == "Arguments" || k == "Assign" {
+				most = max(most, len(value.Bytes(item)))
+			}
+			most = max(most, largestPayload(item))
+		}
+	case []any:
+		for _, item := range v {
+			most = max(most, largestPayload(item))
+		}
+	}
+	return most
+}
+
+// limitItems finds how many items the loops of unknown length may have so that the history has room for all. On AWS the
+// definition refuses more before it starts any; the engine here has no such limit.
+func (c *compiler) limitItems() {
+	if c.at.kind != "aws" || !unknownLoops(c.p.Steps) {
+		return
+	}
+	low, high := 0, mostItems
+	for low < high {
+		if n := (low + high + 1) / 2; c.events(n) <= MaxEvents-spareEvents {
+			low = n
+		} else {
+			high = n - 1
+		}
+	}
+	c.items = low
+	if low > 0 {
+		c.note("for-each: the history has room for %d items; a run with more is refused as it comes to them. At most 40 run at once on AWS", low)
+	}
+}
+
+// unknownLoops tells whether a loop's items are known only in a run.
+func unknownLoops(steps []pipeline.Step) bool {
+	for i := range steps {
+		if f := steps[i].ForEach; f != nil {
+			if _, known := f.Items.Value.([]any); !known {
+				return true
+			}
+		}
+		if unknownLoops(steps[i].Children()) {
+			return true
+		}
+	}
+	return false
+}
+
+// events are those of a whole run, with so many items in each loop of unknown length.
+func (c *compiler) events(items int) float64 {
+	n := 2.0 + 4*quickEvents + c.eventsOf(c.p.Steps, float64(items))
+	if c.at.placing {
+		n += 3 * c.jobEvents(placeTimeout, true)
+	}
+	return n
+}
+
+func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
+	n := 0.0
+	for i := range steps {
+		s := &steps[i]
+		n += groupEvents + 2*quickEvents
+		switch {
+		case s.Parallel != nil:
+			n += c.eventsOf(s.Parallel.Steps, items) + float64(len(s.Parallel.Steps))*3*groupEvents
+		case s.ForEach != nil:
+			count := items
+			if list, known := s.ForEach.Items.Value.([]any); known {
+				count = float64(len(list))
+			}
+			n += count * (c.eventsOf(s.ForEach.Steps, items) + 3*groupEvents)
+		default:
+			n += c.stepEvents(s)
+		}
+	}
+	return n
+}
+
+// stepEvents are those of all attempts of a step. The time of all of them together is at most the run's.
+func (c *compiler) stepEvents(s *pipeline.Step) float64 {
+	tries := attemptsOf(s)
+	n := float64(tries) * c.attemptEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, tries)
+	if f := s.OnFailure; f != nil {
+		n += groupEvents + c.attemptEvents(f.Ray != nil, f.Timeout, s.PendingTimeout, 1)
+	}
+	return n
+}
+
+func attemptsOf(s *pipeline.Step) int {
+	if s.Retry != nil {
+		return s.Retry.Attempts
+	}
+	return 1
+}
+
+func (c *compiler) attemptEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
+	if !ray || c.at.way == wayJob {
+		return c.jobEvents(pending, ray)
+	}
+	longest := float64(longestRun)
+	if c.p.Timeout > 0 {
+		longest = float64(c.p.Timeout.Seconds())
+	}
+	longest /= float64(tries)
+	if timeout > 0 {
+		longest = min(longest, float64(timeout.Seconds()+pending.Seconds()+2*margin))
+	}
+	return 6*callEvents + 6*quickEvents + looks(longest, 1, 0.01)*(callEvents+2*quickEvents)
+}
+
+// jobEvents are those of one Job, with the looks at its pod until that runs.
+func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
+	n := 2*groupEvents + 4*callEvents + 6*quickEvents + looks(float64(pending.Seconds()), 2, 0.25)*(callEvents+2*quickEvents)
+	if ray {
+		n += callEvents + 1
+	}
+	return n
+}
+
+// looks is how often something is looked at in a time, when the wait before each look is a share of the time so far, and
+// at least the first one.
+func looks(seconds, first, share float64) float64 {
+	even := first / share // until then the waits are all the same
+	if seconds <= even {
+		return math.Ceil(seconds/first) + 1
+	}
+	return math.Ceil(even/first) + math.Ceil(math.Log(seconds/even)/math.Log(1+share)) + 1
+}
+
+// longest is how long the steps may take one after another, in seconds; 0 when nothing bounds them.
+func (c *compiler) longest(steps []pipeline.Step, times int64) int64 {
+	total := int64(0)
+	for i := range steps {
+		s := &steps[i]
+		one := s.Timeout.Seconds() + s.PendingTimeout.Seconds() + 2*margin
+		switch {
+		case s.ForEach != nil:
+			return 0
+		case s.Parallel != nil:
+			if one = c.longest(s.Parallel.Steps, times); one == 0 {
+				return 0
+			}
+		case s.Timeout == 0:
+			return 0
+		}
+		total += one * int64(attemptsOf(s))
+	}
+	return total * times
+}
