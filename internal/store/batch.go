@@ -39,7 +39,10 @@ func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
 		return err
 	}
 	defer s.leave()
-	if err := b.b.Commit(o); err != nil {
+	s.unsynced.begin()
+	err := b.b.Commit(o)
+	s.unsynced.end(err == nil && o.Sync)
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return b.b.Close()

@@ -232,15 +232,6 @@ func (s *Store) ClosedBefore(t time.Time, limit int) ([]ID, error) {
 	return ids, err
 }
 
-// Settle returns when everything that reads can see is on disk.
-func (s *Store) Settle() error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	return s.db.LogData(nil, pebble.Sync)
-}
-
 // Metas calls fn with the meta part of each run from a number on, in their order, until it says that it has enough.
 func (s *Store) Metas(from ID, fn func(ID, []byte) bool) error {
 	it, err := s.iter(&pebble.IterOptions{LowerBound: idKey(keyRun, from), UpperBound: after([]byte{keyRun})})

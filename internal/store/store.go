@@ -51,6 +51,8 @@ type Store struct {
 	space  *space
 	logger *slog.Logger
 
+	unsynced unsynced
+
 	gate   sync.RWMutex // guards closed against using.Add
 	closed bool
 	using  sync.WaitGroup

@@ -334,3 +334,61 @@ func TestClosedStore(t *testing.T) {
 		}
 	}
 }
+
+// What a read has seen is on disk once Settle returns, also when a later crash loses whatever was not synced; and where
+// nobody has written since, Settle asks nothing of the disk.
+func TestSettle(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var syncs atomic.Int64
+	fs := syncCounter{disk, &syncs}
+	s, err := store.Open("state", store.Options{FS: fs, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		b := s.NewBatch()
+		b.Doc("kind", name, []byte("x"))
+		if err := s.CommitLazily(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Settle(); err != nil {
+			t.Fatal(err)
+		}
+		before := syncs.Load()
+		if err := s.Settle(); err != nil || syncs.Load() != before {
+			t.Errorf("%d syncs for nothing, %v", syncs.Load()-before, err)
+		}
+		after, err := store.Open("state", store.Options{FS: disk.CrashClone(vfs.CrashCloneCfg{}), Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := after.Doc("kind", name); err != nil {
+			t.Errorf("%s is lost: %v", name, err)
+		}
+		if err := after.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// syncCounter counts the syncs of files.
+type syncCounter struct {
+	vfs.FS
+	n *atomic.Int64
+}
+
+func (c syncCounter) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := c.FS.Create(name, k)
+	return countedFile{f, c.n}, err
+}
+
+type countedFile struct {
+	vfs.File
+	n *atomic.Int64
+}
+
+func (f countedFile) Sync() error     { f.n.Add(1); return f.File.Sync() }
+func (f countedFile) SyncData() error { f.n.Add(1); return f.File.SyncData() }

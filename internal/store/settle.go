@@ -1,0 +1,51 @@
+package store
+
+import (
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// unsynced knows whether reads may see what is not on disk yet: the database shows a commit before its sync is done.
+type unsynced struct {
+	commits atomic.Int64  // under way
+	loose   atomic.Uint64 // commits that ended without a sync
+	settled atomic.Uint64 // so many of those are on disk
+}
+
+func (u *unsynced) begin() { u.commits.Add(1) }
+
+// end counts the commit as loose before it is no longer under way, so that it is never neither.
+func (u *unsynced) end(synced bool) {
+	if !synced {
+		u.loose.Add(1)
+	}
+	u.commits.Add(-1)
+}
+
+// none says that whatever was read before the call is on disk. The order of the two looks is the reverse of end's.
+func (u *unsynced) none() bool {
+	return u.commits.Load() == 0 && u.settled.Load() >= u.loose.Load()
+}
+
+// Settle returns when everything that reads have seen is on disk: at once where nobody writes, else with the next sync,
+// which takes all that came before along.
+func (s *Store) Settle() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	if s.unsynced.none() {
+		return nil
+	}
+	loose := s.unsynced.loose.Load()
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return err
+	}
+	for {
+		settled := s.unsynced.settled.Load()
+		if settled >= loose || s.unsynced.settled.CompareAndSwap(settled, loose) {
+			return nil
+		}
+	}
+}
