@@ -246,6 +246,9 @@ func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 	reason := tail.finish(ctx, err == nil && !lost)
 	switch {
 	case err != nil:
+		if ctx.Err() == nil {
+			a.log.note(fmt.Sprintf("gave up on the job %s in namespace %s, which may still run: %v", a.name, a.args.Namespace, err))
+		}
 		return a.r.failed(a.client, err)
 	case lost:
 		return a.r.failed(a.client, gone(a.name, "is gone: somebody deleted it, or its namespace, while it ran"))
