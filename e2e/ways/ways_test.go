@@ -1,3 +1,5 @@
+// Package ways_test runs what package compile makes, by each way of submitting, through the engine against a real
+// Kubernetes with a real Ray: what each step gives, how it fails, and that nothing is left.
 package ways_test
 
 import (
@@ -5,15 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
@@ -24,12 +25,11 @@ import (
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
 
-// place is a namespace of the real cluster with a Ray in it, and an engine.
+// place is an engine and what it runs against.
 type place struct {
-	client    *kube.Client
-	engine    *engine.Engine
-	namespace string
-	cleanup   []byte
+	*shared
+	engine  *engine.Engine
+	cleanup []byte
 }
 
 // pack zips a directory as the command does.
@@ -49,16 +49,36 @@ func (p *place) Resolve(arn string) (engine.StartRequest, error) {
 	return engine.StartRequest{MachineARN: arn, MachineName: "m-cleanup", Definition: p.cleanup}, nil
 }
 
-func open(t *testing.T) *place {
+// shared is the Kubernetes namespace, with a Ray, that all tests of one run use.
+type shared struct {
+	*clustertest.Cluster
+	namespace, image string
+}
+
+// world makes what the tests share, or skips.
+func world(t *testing.T) *shared {
 	t.Helper()
-	cfg := kube.Config{Kubeconfig: os.Getenv("RAYORCH_TEST_KUBECONFIG")}
-	client, err := kube.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
+	w := &shared{Cluster: clustertest.Start(t)}
+	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.Claim(t, w.namespace).Name, NoWorker: true})
+	return w
+}
+
+// full skips what make test leaves to make test-kubernetes.
+func full(t *testing.T) {
+	t.Helper()
+	if os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+		t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
 	}
-	p := &place{client: client, namespace: os.Getenv("RAYORCH_DEV_NS")}
-	runner := ekstask.New(ekstask.Config{Default: cfg})
-	p.engine, err = engine.Open(t.Context(), engine.Config{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+}
+
+// open starts an engine of the test's own.
+func (w *shared) open(t *testing.T) *place {
+	t.Helper()
+	p := &place{shared: w}
+	runner := ekstask.New(ekstask.Config{Default: kube.Config{Kubeconfig: w.Kubeconfig}})
+	var err error
+	p.engine, err = engine.Open(t.Context(), engine.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
 		Machines: func(*store.Store) engine.Machines { return p },
 		Runners:  map[string]task.Runner{"arn:aws:states:::eks:": runner}})
 	if err != nil {
@@ -82,7 +102,7 @@ func (p *place) start(t *testing.T, text, dir, way, input string) *run {
 		t.Fatal(err)
 	}
 	r, err := compile.Compile(file, compile.Options{Target: "kubernetes", BaseDir: dir, Submit: way, Namespace: p.namespace,
-		Claim: "data", Image: "rayorch-test/ray:2.60.0", JobImage: "local/busybox:1", Pack: pack})
+		Image: p.image, JobImage: p.Busybox(), Pack: pack})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +132,7 @@ func (p *place) apply(t *testing.T, files []compile.ConfigMap) {
 		}
 		objects = append(objects, object)
 	}
-	if _, err := p.client.Apply(t.Context(), objects, kube.ApplyOptions{}); err != nil {
+	if _, err := p.Client.Apply(t.Context(), objects, kube.ApplyOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -120,7 +140,7 @@ func (p *place) apply(t *testing.T, files []compile.ConfigMap) {
 // end waits for the end of the execution.
 func (r *run) end(t *testing.T) engine.Execution {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(4 * time.Minute)
 	for time.Now().Before(deadline) {
 		x, err := r.p.engine.Describe(r.ARN)
 		if err != nil {
@@ -163,107 +183,6 @@ func (r *run) want(t *testing.T, status, has string) {
 	}
 }
 
-const head = `version: 1
-name: w
-storage: {path: /mnt/rayorch, claim: data}
-targets: {kubernetes: {kind: kubernetes, ray: {cluster: ray}}}
-`
-
-var all = []string{"job", "proxy", "rayjob"}
-
-// eachWay runs a pipeline by each way, all at once.
-func eachWay(t *testing.T, steps, input string, check func(t *testing.T, way string, r *run)) {
-	t.Helper()
-	for _, way := range all {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			p := open(t)
-			check(t, way, p.start(t, head+steps, t.TempDir(), way, input))
-		})
-	}
-}
-
-func TestOutputs(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-params: {text: {type: string}}
-steps:
-- name: one
-  ray:
-    entrypoint: printf '%s' ${{ params.text }} | python3 -c 'import json, sys, os; json.dump({"a":[sys.stdin.read()]}, open(os.environ["RAYORCH_OUTPUT"], "w"))'
-- name: two
-  ray: {entrypoint: 'test ${{ steps.one.output.a[0] }} = ${{ params.text }}; echo $?', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
-- name: three
-  ray: {entrypoint: 'printf "\"%s\"" "$DOLLARS" >$RAYORCH_OUTPUT', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
-`, `{"text": "$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Succeeded, `"one":{"a":["$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"]},"two":null,"three":"$(RAYORCH_STEP) $$"`)
-	})
-}
-
-func TestFailure(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "echo the reason; exit 3"}}]
-`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Failed, "the reason") })
-}
-
-func TestRetry(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}]
-`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Succeeded, `{"one":2}`) })
-}
-
-func TestTimeout(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "sleep 600"}, timeout: 3s}]
-`, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "States.Timeout: the job ran longer than 3 s")
-		r.quiet(t)
-	})
-}
-
-func TestPending(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
-`, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "Ray.PendingTimeout: ")
-		r.quiet(t)
-	})
-}
-
-func TestAbort(t *testing.T) {
-	t.Parallel()
-	eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "sleep 600"}}]
-`, `{}`, func(t *testing.T, _ string, r *run) {
-		r.until(t, "the job runs", func() bool { return r.running(t) == 1 })
-		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
-			t.Fatal(err)
-		}
-		r.quiet(t)
-	})
-}
-
-func TestNoRay(t *testing.T) {
-	t.Parallel()
-	for _, way := range all {
-		t.Run(way, func(t *testing.T) {
-			t.Parallel()
-			p := open(t)
-			text := strings.Replace(head, "cluster: ray", "cluster: nobody", 1) + `
-steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 10s}]
-`
-			r := p.start(t, text, t.TempDir(), way, "{}")
-			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
-			r.want(t, engine.Failed, want)
-			r.quiet(t)
-		})
-	}
-}
-
 // prefix is what the ids of the execution's jobs start with.
 func (r *run) prefix() string {
 	sum := sha256.Sum256([]byte(r.ARN))
@@ -273,7 +192,7 @@ func (r *run) prefix() string {
 // running counts the jobs of the execution that run in Ray.
 func (r *run) running(t *testing.T) int {
 	t.Helper()
-	answer, err := r.p.client.Do(t.Context(), kube.Request{Method: "GET",
+	answer, err := r.p.Do(t.Context(), kube.Request{Method: "GET",
 		Path: "/api/v1/namespaces/" + r.p.namespace + "/services/ray-head-svc:8265/proxy/api/jobs/"})
 	if err != nil {
 		t.Fatal(err)
@@ -294,12 +213,14 @@ func (r *run) running(t *testing.T) int {
 // objects counts the objects of a kind that the execution left and that are not done with.
 func (r *run) objects(t *testing.T, path string) int {
 	t.Helper()
-	answer, err := r.p.client.Do(t.Context(), kube.Request{Method: "GET", Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
+	answer, err := r.p.Do(t.Context(), kube.Request{Method: "GET", Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var list struct {
-		Items []struct{ Status struct{ Phase, CompletionTime string } }
+		Items []struct {
+			Status struct{ Phase, CompletionTime string }
+		}
 	}
 	if err := json.Unmarshal(answer.Body, &list); err != nil {
 		t.Fatal(err)
@@ -330,23 +251,5 @@ func (r *run) until(t *testing.T, what string, done func() bool) {
 			r.dump(t)
 			t.Fatalf("still waiting until %s", what)
 		}
-	}
-}
-
-func TestShakespeare(t *testing.T) {
-	dir, err := filepath.Abs("../../examples/shakespeare")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "pipeline.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, way := range []string{"job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
-			p := open(t)
-			r := p.start(t, string(text), dir, way, `{"steps": 5, "length": 20, "batch": 64}`)
-			r.want(t, engine.Succeeded, "texts")
-		})
 	}
 }

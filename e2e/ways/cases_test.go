@@ -1,0 +1,148 @@
+package ways_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/engine"
+)
+
+// TestWays runs small pipelines by all ways, on one Ray.
+func TestWays(t *testing.T) {
+	w := world(t)
+	for name, test := range map[string]func(t *testing.T){
+		"outputs": w.outputs, "failure": w.failure, "retry": w.retry, "timeout": w.timeout, "pending": w.pending,
+		"abort": w.abort, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "outputs" && name != "plain" {
+				full(t)
+			}
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+const head = `version: 1
+name: w
+storage: {path: /data, claim: data}
+targets: {kubernetes: {kind: kubernetes, ray: {cluster: ray}}}
+`
+
+var all = []string{"job", "proxy", "rayjob"}
+
+// eachWay runs a pipeline by each way, all at once.
+func (w *shared) eachWay(t *testing.T, steps, input string, check func(t *testing.T, way string, r *run)) {
+	t.Helper()
+	for _, way := range all {
+		t.Run(way, func(t *testing.T) {
+			if way == "rayjob" {
+				full(t)
+			}
+			t.Parallel()
+			p := w.open(t)
+			check(t, way, p.start(t, head+steps, t.TempDir(), way, input))
+		})
+	}
+}
+
+func (w *shared) outputs(t *testing.T) {
+	w.eachWay(t, `
+params: {text: {type: string}}
+steps:
+- name: one
+  ray:
+    entrypoint: printf '%s' ${{ params.text }} | python3 -c 'import json, sys, os; json.dump({"a":[sys.stdin.read()]}, open(os.environ["RAYORCH_OUTPUT"], "w"))'
+- name: two
+  ray: {entrypoint: 'test ${{ steps.one.output.a[0] }} = ${{ params.text }}; echo $?', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
+- name: three
+  ray: {entrypoint: 'printf "\"%s\"" "$DOLLARS" >$RAYORCH_OUTPUT', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
+`, `{"text": "$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Succeeded, `"one":{"a":["$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"]},"two":null,"three":"$(RAYORCH_STEP) $$"`)
+	})
+}
+
+func (w *shared) failure(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "echo the reason; exit 3"}}]
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Failed, "the reason") })
+}
+
+func (w *shared) retry(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}]
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Succeeded, `{"one":2}`) })
+}
+
+func (w *shared) timeout(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "sleep 600"}, timeout: 3s}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Failed, "States.Timeout: the job ran longer than 3 s")
+		r.quiet(t)
+	})
+}
+
+func (w *shared) pending(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.want(t, engine.Failed, "Ray.PendingTimeout: ")
+		r.quiet(t)
+	})
+}
+
+func (w *shared) abort(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "sleep 600"}}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.until(t, "the job runs", func() bool { return r.running(t) == 1 })
+		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		r.quiet(t)
+	})
+}
+
+func (w *shared) noRay(t *testing.T) {
+	for _, way := range all {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			p := w.open(t)
+			text := strings.Replace(head, "cluster: ray", "cluster: nobody", 1) + `
+steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 10s}]
+`
+			r := p.start(t, text, t.TempDir(), way, "{}")
+			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
+			r.want(t, engine.Failed, want)
+			r.quiet(t)
+		})
+	}
+}
+
+// workingDir sends a directory by each way that it can travel, with a program that is to stay executable.
+func (w *shared) workingDir(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "work", "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := "#!/bin/sh\necho '\"it'\\''s '$(cat sub/text)'\"' >$RAYORCH_OUTPUT\n"
+	for name, text := range map[string]string{"run": program, "sub/text": "$HOME"} {
+		if err := os.WriteFile(filepath.Join(dir, "work", name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ way, via string }{{"job", "configMap"}, {"proxy", "inline"}, {"proxy", "claim"}, {"rayjob", "inline"}, {"rayjob", "claim"}} {
+		t.Run(c.way+" "+c.via, func(t *testing.T) {
+			t.Parallel()
+			text := strings.Replace(head, "kind: kubernetes,", "kind: kubernetes, workingDir: {via: "+c.via+"},", 1) + `
+steps: [{name: one, ray: {entrypoint: ./run, workingDir: work}}]
+`
+			r := w.open(t).start(t, text, dir, c.way, "{}")
+			r.want(t, engine.Succeeded, `{"one":"it's $HOME"}`)
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package ways_test
+
+import (
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/engine"
+)
+
+// plain runs plain jobs, by the image that every test cluster has.
+func (w *shared) plain(t *testing.T) {
+	for name, c := range map[string]struct{ steps, status, want string }{
+		"output": {`
+- name: one
+  job: {shell: 'echo "{\"a\": \"$X $ORDER\"}" >$RAYORCH_OUTPUT; echo kept >$RAYORCH_STORAGE/file', env: {X: '$(ORDER) $$', ORDER: first}}
+- name: two
+  job: {command: [sh, -c, 'test "$1" = "$2" && cat "$RAYORCH_STORAGE/file" && echo 1 >$RAYORCH_OUTPUT', x, "${{ steps.one.output.a }}", "$(ORDER) $$ first"]}
+`, engine.Succeeded, `{"one":{"a":"$(ORDER) $$ first"},"two":1}`},
+		"failure": {`
+- {name: one, job: {shell: "echo the reason; exit 3"}}
+`, engine.Failed, "Job.Failed: exit code 3: Error the reason"},
+		"retry": {`
+- {name: one, job: {shell: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}
+`, engine.Succeeded, `{"one":2}`},
+		"timeout": {`
+- {name: one, job: {shell: "sleep 600"}, timeout: 3s}
+`, engine.Failed, "States.Timeout: the job ran longer than 3 s"},
+		"unschedulable": {`
+- {name: one, job: {shell: "true", nodeSelector: {nobody: has}}, pendingTimeout: 3s}
+`, engine.Failed, "Job.StartFailed: no pod of the job started within 3 s: Unschedulable: 0/1 nodes are available"},
+		"no image": {`
+- {name: one, job: {shell: "true", image: "nobody.invalid/has:1"}, pendingTimeout: 6s}
+`, engine.Failed, "nobody.invalid/has:1"},
+		"no claim": {`
+- {name: one, job: {shell: "true", mounts: [{claim: nobody, path: /x}]}, pendingTimeout: 3s}
+`, engine.Failed, `persistentvolumeclaim "nobody" not found`},
+		"too much memory": {`
+- {name: one, job: {shell: "tail /dev/zero", memory: 20Mi}}
+`, engine.Failed, "OOMKilled"},
+		"bad output": {`
+- {name: one, job: {shell: "echo { >$RAYORCH_OUTPUT"}}
+`, engine.Failed, "Job.Failed: the output"},
+		"loop and clean-up": {`
+- name: all
+  forEach:
+    items: [a, b]
+    steps:
+    - {name: one, job: {command: [sh, -c, 'echo "\"$1$RAYORCH_INDEX\"" >$RAYORCH_OUTPUT', x, "${{ item }}"]}}
+- {name: last, job: {shell: "exit 7"}, onFailure: {job: {shell: 'echo "$RAYORCH_ERROR"; test "$RAYORCH_ERROR" = Job.Failed'}}}
+`, engine.Failed, "Job.Failed: exit code 7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "output" {
+				full(t)
+			}
+			t.Parallel()
+			p := w.open(t)
+			r := p.start(t, head+"steps:"+c.steps, t.TempDir(), "job", "{}")
+			r.want(t, c.status, c.want)
+			r.quiet(t)
+			if name == "loop and clean-up" && !r.entered(t, "Run cleaning up after last") {
+				t.Error("it was not cleaned up")
+			}
+		})
+	}
+}
+
+func (w *shared) plainAbort(t *testing.T) {
+	p := w.open(t)
+	r := p.start(t, head+`
+steps: [{name: one, job: {shell: "sleep 600"}}]
+`, t.TempDir(), "job", "{}")
+	r.until(t, "the pod runs", func() bool { return r.objects(t, "/api/v1/namespaces/"+p.namespace+"/pods") == 1 })
+	if _, err := p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.quiet(t)
+}
+
+// entered tells whether the execution came to a state.
+func (r *run) entered(t *testing.T, state string) bool {
+	t.Helper()
+	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Name == state {
+			return true
+		}
+	}
+	return false
+}
