@@ -15,8 +15,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,20 +204,19 @@ func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("pgrep", "-P", strings.TrimSpace(string(node)), part).Output()
+	out, err := exec.CommandContext(Context(t), "pgrep", "-P", strings.TrimSpace(string(node)), part).Output()
 	if err != nil {
 		t.Fatalf("find %s: %v", part, err)
 	}
 	pid := strings.TrimSpace(string(out))
-	signal := func(s string) error { return exec.Command("kill", "-"+s, pid).Run() }
-	if err := signal("STOP"); err != nil {
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatalf("there is more than one %s: %q", part, pid)
+	}
+	if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	resume = sync.OnceFunc(func() {
-		if err := signal("CONT"); err != nil {
-			t.Error(err)
-		}
-	})
+	resume = sync.OnceFunc(func() { _ = syscall.Kill(n, syscall.SIGCONT) }) // one that ended needs it no more
 	t.Cleanup(resume)
 	time.AfterFunc(time.Minute, resume) // whatever becomes of the test
 	return resume

@@ -39,6 +39,11 @@ func (c *Client) openChannel(ctx context.Context, upgrade *http.Client, path str
 	if err != nil {
 		return nil, err
 	}
+	return newChannel(conn, port)
+}
+
+// newChannel opens the streams of a connection.
+func newChannel(conn net.Conn, port int) (*channel, error) {
 	streams, err := spdystream.NewConnection(conn, false)
 	if err != nil {
 		_ = conn.Close()
@@ -101,9 +106,10 @@ func (c *Client) tunnel(ctx context.Context, upgrade *http.Client, path string) 
 	if err != nil {
 		return nil, err
 	}
-	ws, answer, err := websocket.Dial(ctx, target.String(), &websocket.DialOptions{
-		HTTPClient: upgrade, Subprotocols: []string{tunnelProtocol}, CompressionMode: websocket.CompressionDisabled,
-	})
+	ws, answer, err := websocket.Dial(ctx, //nolint:bodyclose // it is the connection, or a copy in memory
+		target.String(), &websocket.DialOptions{
+			HTTPClient: upgrade, Subprotocols: []string{tunnelProtocol}, CompressionMode: websocket.CompressionDisabled,
+		})
 	if err != nil {
 		return nil, upgradeError(path, answer, err)
 	}
@@ -138,7 +144,7 @@ func (c *Client) upgraded(ctx context.Context, upgrade *http.Client, path string
 		return nil, err
 	}
 	req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"SPDY/3.1"}, "X-Stream-Protocol-Version": {forwardProtocol}}
-	answer, err := upgrade.Do(req) //nolint:bodyclose // it becomes the connection
+	answer, err := upgrade.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}

@@ -1,8 +1,30 @@
 package kube
 
+import (
+	"context"
+	"io"
+)
+
 // What fuzz targets reach for.
 var (
 	DecodeEvent    = decodeEvent
 	NewStatusError = newStatusError
 	Unified        = unified
 )
+
+// DialUpgraded connects to a port of a pod as through an API server that knows no WebSockets.
+func DialUpgraded(ctx context.Context, c *Client, path string, port int) (io.ReadWriteCloser, error) {
+	upgrade, err := c.upgrader()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.upgraded(ctx, upgrade, path)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := newChannel(conn, port)
+	if err != nil {
+		return nil, err
+	}
+	return ch.data, nil
+}

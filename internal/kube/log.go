@@ -3,6 +3,7 @@ package kube
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/url"
 	"strconv"
@@ -68,16 +69,17 @@ func EachLine(log io.Reader, see func(line string)) error {
 	for {
 		piece, err := lines.ReadSlice('\n')
 		line = append(line, piece...)
-		if err == bufio.ErrBufferFull && len(line) < longLine { //nolint:errorlint // bufio returns it as it is
+		full := errors.Is(err, bufio.ErrBufferFull)
+		if full && len(line) < longLine {
 			continue
 		}
 		if len(line) > 0 {
 			see(strings.TrimSuffix(string(line), "\n"))
 			line = line[:0]
 		}
-		switch err { //nolint:errorlint // bufio returns these as they are
-		case nil, bufio.ErrBufferFull:
-		case io.EOF:
+		switch {
+		case err == nil || full:
+		case errors.Is(err, io.EOF):
 			return nil
 		default:
 			return err

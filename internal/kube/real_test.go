@@ -152,8 +152,26 @@ func TestForward(t *testing.T) {
 	if got := fetch(ctx, t, g.Address()); got != second {
 		t.Errorf("got %q", got)
 	}
+	overSPDY(ctx, t, c, kube.ObjectPath("v1", ns, "pods", second)+"/portforward", second)
 	if _, err := c.Forward(ctx, kube.ForwardOptions{Namespace: ns, Service: "none", Port: 80}); !kube.NotFound(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// overSPDY reaches a pod as through an API server before 1.31.
+func overSPDY(ctx context.Context, t *testing.T, c *clustertest.Cluster, path, want string) {
+	t.Helper()
+	conn, err := kube.DialUpgraded(ctx, c.Client, path, 8080)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /hostname HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(conn)
+	if err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("%v: %q", err, text)
 	}
 }
 

@@ -62,8 +62,8 @@ func (c *Client) Follow(ctx context.Context, collection, name string, see func(E
 		case errors.Is(err, errLater):
 			continue
 		}
-		if err = f.bear(err); err != nil {
-			return err
+		if fatal := f.bear(err); fatal != nil {
+			return fatal
 		}
 		if time.Since(began) > time.Second {
 			wait = 100 * time.Millisecond

@@ -94,14 +94,14 @@ func Explain(j Job, pods []Pod, said []Notice) Reason {
 }
 
 // explainEnd says how the Job was ended, unless that is clear from the pod.
-func explainEnd(j Job, clear bool) string {
+func explainEnd(j Job, known bool) string {
 	end := j.Ended()
 	switch {
 	case end == nil || end.Type != "Failed":
 		return ""
 	case end.Reason == "DeadlineExceeded" && j.Spec.ActiveDeadlineSeconds != nil:
 		return fmt.Sprintf("the job ran longer than its activeDeadlineSeconds, %d", *j.Spec.ActiveDeadlineSeconds)
-	case end.Reason == "BackoffLimitExceeded" && clear:
+	case end.Reason == "BackoffLimitExceeded" && known:
 		return ""
 	}
 	return strings.TrimSuffix(fmt.Sprintf("the job failed: %s: %s", end.Reason, end.Message), ": ")

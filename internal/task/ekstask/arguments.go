@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -88,9 +89,9 @@ func (a *callArguments) body() (body []byte, contentType string, err error) {
 	switch trimmed := bytes.TrimSpace(body); {
 	case !json.Valid(trimmed):
 		return body, "text/plain; charset=utf-8", nil
-	case a.Method == "PATCH" && trimmed[0] == '[':
+	case a.Method == http.MethodPatch && trimmed[0] == '[':
 		return body, "application/json-patch+json", nil
-	case a.Method == "PATCH":
+	case a.Method == http.MethodPatch:
 		return body, "application/merge-patch+json", nil
 	}
 	return body, "application/json", nil

@@ -29,7 +29,7 @@ func (b *bench) open(dir string) *engine.Engine {
 }
 
 // start starts an execution of one Task that runs a Job.
-func (b *bench) execute(e *engine.Engine, job map[string]any, more map[string]any) engine.Execution {
+func (b *bench) execute(e *engine.Engine, job, more map[string]any) engine.Execution {
 	b.t.Helper()
 	state := map[string]any{
 		"Type": "Task", "Resource": prefix + "runJob.sync", "End": true,
