@@ -4,6 +4,7 @@
 package kubernetes_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -88,24 +89,53 @@ func (w *world) describe(t *testing.T, name string) execution {
 	if res.Code == 0 && json.Unmarshal([]byte(res.Stdout), &x) != nil {
 		t.Fatalf("describe printed no JSON: %s", res.Stdout)
 	}
+	for name, output := range x.Output {
+		x.Output[name] = compact(output)
+	}
 	return x
 }
 
-// started runs the command in the background and waits until a step's job runs; the function waits for its end.
-func (w *world) started(t *testing.T, name, step, line string, args ...string) func() (command.Result, execution) {
+func compact(text json.RawMessage) json.RawMessage {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return text
+	}
+	return b.Bytes()
+}
+
+// run runs a pipeline to its end.
+func (w *world) run(t *testing.T, name string, args ...string) execution {
+	t.Helper()
+	res := w.Run(t.Context(), t, append([]string{"run", "--name", name, "-t", "kubernetes"}, args...)...)
+	x := w.describe(t, name)
+	if x.Status == "" {
+		t.Fatalf("no run: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	return x
+}
+
+// started runs a pipeline in the background and waits until a step's job has printed a line; the function waits for its end.
+func (w *world) started(t *testing.T, name, step, line string, args ...string) func() execution {
 	t.Helper()
 	cmd, wait := w.Start(t, append([]string{"run", "--name", name, "-t", "kubernetes"}, args...)...)
+	ended := make(chan command.Result, 1)
+	go func() { ended <- wait() }()
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	clustertest.Until(clustertest.Context(t), t, "the line "+line+" of "+step, func() error {
+		select {
+		case res := <-ended:
+			t.Fatalf("the run ended: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		default:
+		}
 		res := w.Run(t.Context(), t, "logs", name, "--step", step)
 		if strings.Contains(res.Stdout, line) {
 			return nil
 		}
 		return fmt.Errorf("its log has %q; %s", res.Stdout, res.Stderr)
 	})
-	return func() (command.Result, execution) {
-		res := wait()
-		return res, w.describe(t, name)
+	return func() execution {
+		<-ended
+		return w.describe(t, name)
 	}
 }
 
