@@ -31,6 +31,8 @@ func main() {
 	done := flag.Int("finished", 0, "instead: leave so many executions that ended, and read among them")
 	endpoint := flag.String("endpoint", "", "measure the server at this URL instead of an engine within")
 	pid := flag.Int("pid", 0, "process of that server, to read its memory")
+	reset := flag.Bool("reset", false, "that server is moto: reset it before each execution, which is not timed")
+	short := flag.Bool("short", false, "leave out the workload of a fixed rate")
 	maps := flag.Bool("maps", false, "instead: run Maps of growing size")
 	flag.Parse()
 	if err := within(*dir, func(dir string) error {
@@ -42,11 +44,11 @@ func main() {
 		case *maps:
 			return mapped(dir)
 		}
-		t, end, err := aim(dir, *endpoint, *pid)
+		t, end, err := aim(dir, *endpoint, *pid, *reset)
 		if err != nil {
 			return err
 		}
-		return errors.Join(bench(time.Duration(*seconds)*time.Second, t, *profile, *only), end())
+		return errors.Join(bench(time.Duration(*seconds)*time.Second, t, *profile, *only, *short), end())
 	}); err != nil {
 		log.Fatal(err)
 	}
@@ -81,7 +83,7 @@ var workloads = []workload{
 	{"chain of 50, 32 clients", 32, 50, 0},
 }
 
-func bench(d time.Duration, t target, profile, only string) error {
+func bench(d time.Duration, t target, profile, only string, short bool) error {
 	if profile != "" {
 		f, err := os.Create(profile)
 		if err != nil {
@@ -95,11 +97,14 @@ func bench(d time.Duration, t target, profile, only string) error {
 	}
 	fmt.Printf("%-26s %10s %12s %9s %9s %9s %9s\n", "workload", "runs/s", "transit./s", "p50 ms", "p99 ms", "max ms", "RSS MB")
 	for _, w := range workloads {
-		if only != "" && only != w.name {
+		if only != "" && only != w.name || short && w.rate > 0 {
 			continue
 		}
-		if err := w.run(t, d); err != nil {
+		if err := w.run(t, d); err != nil && !short {
 			return err
+		} else if err != nil { // a peer's row is that it fails
+			text := strings.Join(strings.Fields(err.Error()), " ")
+			fmt.Printf("%-26s %s\n", w.name, text[:min(200, len(text))])
 		}
 	}
 	return nil
@@ -119,6 +124,10 @@ func chain(steps int) []byte {
 func (w workload) run(t target, d time.Duration) error {
 	runtime.GC()
 	executes := make([]func() error, w.clients)
+	prepare := t.prepare
+	if w.clients > 1 {
+		prepare = nil // the clients would take the server from each other
+	}
 	for c := range executes {
 		var err error
 		if executes[c], err = t.client(w.steps); err != nil {
@@ -130,7 +139,7 @@ func (w workload) run(t target, d time.Duration) error {
 	errs := make([]error, w.clients)
 	var wg sync.WaitGroup
 	for c := range took {
-		wg.Go(func() { took[c], errs[c] = w.client(executes[c], begin, begin.Add(d), c) })
+		wg.Go(func() { took[c], errs[c] = w.client(prepare, executes[c], begin, begin.Add(d), c) })
 	}
 	wg.Wait()
 	all := slices.Concat(took...)
@@ -138,7 +147,14 @@ func (w workload) run(t target, d time.Duration) error {
 		return fmt.Errorf("%s: %d executions: %w", w.name, len(all), err)
 	}
 	slices.Sort(all)
-	per := float64(len(all)) / time.Since(begin).Seconds()
+	lasted := time.Since(begin)
+	if prepare != nil {
+		lasted = 0
+		for _, t := range all {
+			lasted += t
+		}
+	}
+	per := float64(len(all)) / lasted.Seconds()
 	ms := func(q float64) float64 { return all[int(q*float64(len(all)-1))].Seconds() * 1000 }
 	fmt.Printf("%-26s %10.0f %12.0f %9.2f %9.2f %9.2f %9d\n", w.name, per, per*float64(w.steps),
 		ms(0.5), ms(0.99), ms(1), t.resident())
@@ -147,8 +163,13 @@ func (w workload) run(t target, d time.Duration) error {
 
 // client runs executions one after another until the end; with a rate it keeps its place in the beat, so that a slow
 // one is counted with those that waited behind it.
-func (w workload) client(execute func() error, begin, end time.Time, c int) (took []time.Duration, err error) {
+func (w workload) client(prepare, execute func() error, begin, end time.Time, c int) (took []time.Duration, err error) {
 	for i := 0; time.Now().Before(end); i++ {
+		if prepare != nil {
+			if err := prepare(); err != nil {
+				return took, err
+			}
+		}
 		due := time.Now()
 		if w.rate > 0 {
 			due = begin.Add(time.Duration(i*w.clients+c) * time.Second / time.Duration(w.rate))
@@ -162,23 +183,18 @@ func (w workload) client(execute func() error, begin, end time.Time, c int) (too
 	return took, nil
 }
 
-// target is what is measured: client makes what one client does for one execution.
+// target is what is measured: client makes what one client does for one execution, prepare what comes before each and is
+// not timed, if anything.
 type target struct {
 	client   func(steps int) (func() error, error)
+	prepare  func() error
 	resident func() int
 }
 
 // aim opens an engine within this process, or speaks to a server.
-func aim(dir, endpoint string, pid int) (target, func() error, error) {
+func aim(dir, endpoint string, pid int, reset bool) (target, func() error, error) {
 	if endpoint != "" {
-		return target{
-			client: func(steps int) (func() error, error) {
-				c := newCaller(endpoint)
-				arn, err := c.machine(steps)
-				return func() error { return c.execute(arn) }, err
-			},
-			resident: func() int { return residentOf(fmt.Sprint(pid)) },
-		}, func() error { return nil }, nil
+		return served(endpoint, pid, reset), func() error { return nil }, nil
 	}
 	e, err := engine.Open(context.Background(), engine.Config{Dir: dir})
 	if err != nil {
@@ -194,6 +210,40 @@ func aim(dir, endpoint string, pid int) (target, func() error, error) {
 		},
 		resident: resident,
 	}, e.Close, nil
+}
+
+// served is a server that speaks the Step Functions API.
+func served(endpoint string, pid int, reset bool) target {
+	t := target{
+		client: func(steps int) (func() error, error) {
+			c := newCaller(endpoint)
+			arn, err := c.machine(steps)
+			return func() error { return c.execute(arn) }, err
+		},
+		resident: func() int { return residentOf(fmt.Sprint(pid)) },
+	}
+	if !reset {
+		return t
+	}
+	plain := newCaller(endpoint)
+	var steps int
+	t.prepare = func() error {
+		if err := plain.reset(); err != nil {
+			return err
+		}
+		_, err := plain.machine(steps)
+		return err
+	}
+	t.client = func(n int) (func() error, error) {
+		steps = n
+		c := newCaller(endpoint)
+		if err := c.reset(); err != nil {
+			return nil, err
+		}
+		arn, err := c.machine(n)
+		return func() error { return c.execute(arn) }, err
+	}
+	return t
 }
 
 // executeIn runs one execution in this process's engine.
