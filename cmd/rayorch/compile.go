@@ -16,16 +16,21 @@ func (a *app) compileCommand() *cobra.Command {
 	var ray rayOptions
 	var out string
 	var objects bool
+	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "compile [PIPELINE]",
 		Short: "print the state machine that a pipeline becomes, in the Amazon States Language",
 		Long: "compile prints the definition that run would start. With --out it writes definition.json and cleanup.json (the\n" +
 			"machine that stops what an aborted run left) into a directory and, for a target of kind kubernetes, objects.yaml with\n" +
-			"what it needs in the cluster; --objects prints that instead. The same file gives the same bytes.",
+			"what it needs in the cluster; --objects prints that instead. For a target of kind aws, template.json is the\n" +
+			"CloudFormation template. The same file gives the same bytes.",
 		Example: "  rayorch compile examples/shakespeare",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
+			if a.forAWS(o) {
+				return a.compileAWS(c.Context(), o, cloud, out, objects)
+			}
 			return a.compile(o, ray, out, objects)
 		},
 	}
@@ -33,6 +38,7 @@ func (a *app) compileCommand() *cobra.Command {
 	ray.flags(c)
 	c.Flags().StringVar(&out, "out", "", "directory to write to, in place of stdout")
 	c.Flags().BoolVar(&objects, "objects", false, "print the Kubernetes objects in place of the definition")
+	cloud.flags(c)
 	return c
 }
 

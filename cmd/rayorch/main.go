@@ -152,6 +152,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
 	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
 	(*app).applyCommand, (*app).unapplyCommand, (*app).dashboardCommand,
+	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand,
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {

@@ -8,6 +8,7 @@ import (
 
 func (a *app) validateCommand() *cobra.Command {
 	var o sourceOptions
+	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "validate [PIPELINE]",
 		Short: "check a pipeline file and what it compiles to; tell every mistake at once",
@@ -17,6 +18,9 @@ func (a *app) validateCommand() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.path = first(args)
+			if a.forAWS(o) {
+				return a.validateAWS(c.Context(), o, cloud)
+			}
 			src, err := a.load(o)
 			if err != nil {
 				return err
@@ -40,5 +44,6 @@ func (a *app) validateCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
+	cloud.flags(c)
 	return c
 }

@@ -73,7 +73,7 @@ func (d *Deployer) arns(r stack.Record, who Caller) map[string]string {
 		return "arn:" + who.Partition + ":" + service + ":" + d.aws.Region + ":" + who.Account + ":" + rest
 	}
 	role := func(name string) string {
-		return "arn:" + who.Partition + ":iam::" + who.Account + ":role/" + strings.ReplaceAll(name, "${AWS::Region}", d.aws.Region)
+		return "arn:" + who.Partition + ":iam::" + who.Account + ":role/" + name + "-" + d.aws.Region
 	}
 	out := map[string]string{
 		"EksServiceAccountName": r.User, "EksServiceAccountRoleArn": role(r.PodRole), "StateMachineRoleArn": role(r.MachineRole),

@@ -48,8 +48,8 @@ func (b *builder) pods() {
 		issuer+":aud", "sts.amazonaws.com",
 		issuer+":sub", "system:serviceaccount:"+b.p.Namespace+":"+b.n.User)))
 	b.role(idPodRole, b.n.PodRole, "What pods of the service account "+b.p.Namespace+"/"+b.n.User+" may do", who, b.bucketPolicy())
-	b.output("EksServiceAccountName", "The pods' service account", b.n.User)
-	b.output("EksServiceAccountRoleArn", "The role that its pods get", arnOf(idPodRole))
+	b.output("EksServiceAccountName", b.n.User)
+	b.output("EksServiceAccountRoleArn", arnOf(idPodRole))
 }
 
 // bucketPolicy is what pods may do with the data bucket. What the published module granted, each action on what it is of.

@@ -20,13 +20,27 @@ const (
 // substituted writes a definition as the text of Fn::Sub: on one line, its own ${...} escaped, and its resources in
 // whatever partition the stack is made. A Definition object would do without escapes, but CloudFormation keeps no order
 // of keys, and its linter takes no partition but aws there.
-func substituted(definition []byte) (string, error) {
+func (b *builder) substituted(definition []byte) (string, error) {
 	o, err := value.ParseObject(definition)
 	if err != nil {
 		return "", err
 	}
 	text := strings.ReplaceAll(value.Text(o), "${", "${!")
-	return strings.ReplaceAll(text, `"Resource":"arn:aws:`, `"Resource":"arn:${AWS::Partition}:`), nil
+	text = strings.ReplaceAll(text, `"Resource":"arn:aws:`, `"Resource":"arn:${AWS::Partition}:`)
+	return strings.ReplaceAll(text, `"`+b.p.CertificateAuthority+`"`, `"${`+paramCA+`}"`), nil
+}
+
+// cluster is what each call of a cluster begins with. It stands in a definition a dozen times, and CloudFormation counts
+// bytes.
+const cluster = `"ClusterName":"{% $eks.ClusterName %}","CertificateAuthority":"{% $eks.CertificateAuthority %}","Endpoint":"{% $eks.Endpoint %}"`
+
+// shared is the definition's text with the cluster as a variable of Fn::Sub.
+func shared(text string) *value.Object {
+	short := strings.ReplaceAll(text, cluster, "${EKS}")
+	if short == text {
+		return sub(text)
+	}
+	return value.Obj("Fn::Sub", list[any](short, value.Obj("EKS", cluster)))
 }
 
 // machine adds the state machine with its log group and its role.
@@ -42,9 +56,9 @@ func (b *builder) machine() {
 	b.resource(idLogs, "AWS::Logs::LogGroup", logs, append(extra, "DeletionPolicy", "Delete", "UpdateReplacePolicy", "Delete")...)
 	b.role(idMachineRole, b.n.MachineRole, "What the state machine "+b.n.Machine+" may do", b.machineTrust(), b.machinePolicy())
 	b.stateMachine(idMachine, b.n.Machine, b.definition, "Metadata", value.Obj("Rayorch", b.record().value()))
-	b.output("StateMachineArn", "The state machine: start executions of it", ref(idMachine))
-	b.output("LogGroupArn", "Where executions are logged", arnOf(idLogs))
-	b.output("StateMachineRoleArn", "The role that the cluster knows as user "+b.n.User, arnOf(idMachineRole))
+	b.output("StateMachineArn", ref(idMachine))
+	b.output("LogGroupArn", arnOf(idLogs))
+	b.output("StateMachineRoleArn", arnOf(idMachineRole))
 }
 
 // stateMachine adds one machine. Both log everything into one group: who looks for an execution's end looks there.
@@ -53,7 +67,7 @@ func (b *builder) stateMachine(id, name, definition string, extra ...any) {
 		"StateMachineName", name,
 		"StateMachineType", "STANDARD",
 		"RoleArn", arnOf(idMachineRole),
-		"DefinitionString", sub(definition),
+		"DefinitionString", shared(definition),
 		"LoggingConfiguration", value.Obj("Level", "ALL", "IncludeExecutionData", true,
 			"Destinations", list(value.Obj("CloudWatchLogsLogGroup", value.Obj("LogGroupArn", arnOf(idLogs))))),
 	)

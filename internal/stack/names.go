@@ -75,7 +75,7 @@ func NewNames(id Identity, machine string) Names {
 	}
 	machine = cut(machine, maxMachine-len(cleanSuffix))
 	role := func(suffix string) string {
-		return cut(stack, maxRole-maxRegion-len(suffix)-1) + suffix + "-${AWS::Region}"
+		return cut(stack, maxRole-maxRegion-len(suffix)-1) + suffix + regionSuffix
 	}
 	return Names{
 		Stack: stack, Machine: machine, Clean: machine + cleanSuffix,
@@ -87,6 +87,9 @@ func NewNames(id Identity, machine string) Names {
 		Identity: id,
 	}
 }
+
+// regionSuffix ends the names of roles.
+const regionSuffix = "-${AWS::Region}"
 
 // cut shortens a name to its limit; what was lost lives on in a hash.
 func cut(name string, limit int) string {

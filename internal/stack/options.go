@@ -31,7 +31,7 @@ func (b *builder) key() {
 		"Tags", b.tags(),
 	), "DeletionPolicy", "Delete", "UpdateReplacePolicy", "Delete")
 	b.resource(idAlias, "AWS::KMS::Alias", value.Obj("AliasName", b.n.Alias, "TargetKeyId", ref(idKey)))
-	b.output("KeyArn", "The key that encrypts it all", arnOf(idKey))
+	b.output("KeyArn", arnOf(idKey))
 }
 
 // keyARN is the key to use, nil for none.
@@ -66,7 +66,7 @@ func (b *builder) cleanup() {
 		"Targets", list[any](value.Obj("Id", "clean-up", "Arn", ref(idClean), "RoleArn", arnOf(idEventRole))),
 		"Tags", b.tags(),
 	))
-	b.output("CleanUpStateMachineArn", "Stops what aborted and timed-out executions left", ref(idClean))
+	b.output("CleanUpStateMachineArn", ref(idClean))
 }
 
 // schedule starts the machine by itself.
@@ -142,5 +142,5 @@ func (b *builder) alarm() {
 		"AlarmActions", list[any](ref(idTopic)),
 		"Tags", b.tags(),
 	))
-	b.output("AlarmTopicArn", "Who subscribes is told of failures", ref(idTopic))
+	b.output("AlarmTopicArn", ref(idTopic))
 }

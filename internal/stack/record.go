@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -20,7 +20,7 @@ type Record struct {
 	User        string            `json:"user"`
 	Cluster     string            `json:"cluster"`
 	Endpoint    string            `json:"endpoint"`
-	CA          string            `json:"certificateAuthority"`
+	CA          string            `json:"-"` // the template's parameter
 	AdminRole   string            `json:"adminRole"`
 	HandlerRole string            `json:"handlerRole"`
 	Access      string            `json:"access"`
@@ -28,7 +28,7 @@ type Record struct {
 	Machine     string            `json:"stateMachine"`
 	Clean       string            `json:"cleanUpStateMachine,omitempty"`
 	LogGroup    string            `json:"logGroup"`
-	// Roles hold "${AWS::Region}", as in the template.
+	// The names of the roles go on with a dash and the region.
 	MachineRole string `json:"stateMachineRole"`
 	PodRole     string `json:"podRole"`
 }
@@ -45,7 +45,7 @@ func (b *builder) record() Record {
 		Cluster: b.p.ClusterName, Endpoint: b.p.ClusterEndpoint, CA: b.p.CertificateAuthority,
 		AdminRole: b.p.AdminRoleARN, HandlerRole: b.p.HandlerRoleARN, Access: access,
 		Labels:  map[string]string{LabelManaged: "rayorch", LabelStack: kubeName(b.n.Stack)},
-		Machine: b.n.Machine, LogGroup: b.n.LogGroup, MachineRole: b.n.MachineRole, PodRole: b.n.PodRole,
+		Machine: b.n.Machine, LogGroup: b.n.LogGroup, MachineRole: strings.TrimSuffix(b.n.MachineRole, regionSuffix), PodRole: strings.TrimSuffix(b.n.PodRole, regionSuffix),
 	}
 	if b.clean != "" {
 		r.Clean = b.n.Clean
@@ -68,7 +68,8 @@ func (r Record) value() *value.Object {
 // ReadRecord finds the record in a template; ok is false for a template that is none of ours.
 func ReadRecord(template []byte) (r Record, ok bool, err error) {
 	var t struct {
-		Resources map[string]struct {
+		Parameters map[string]struct{ Default string }
+		Resources  map[string]struct {
 			Metadata struct{ Rayorch *Record }
 		}
 	}
@@ -82,6 +83,7 @@ func ReadRecord(template []byte) (r Record, ok bool, err error) {
 	if found.Version != recordVersion {
 		return r, false, fmt.Errorf("the stack was deployed by a newer rayorch (record version %d): use that one", found.Version)
 	}
+	found.CA = t.Parameters[paramCA].Default
 	return *found, true, nil
 }
 
@@ -118,35 +120,17 @@ func keep(r *value.Object) *value.Object {
 		With("Metadata", meta.With("Rayorch", value.Obj("kept", "destroy --keep-logs")))
 }
 
-var notAnnotation = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
-
-// annotations are the tags on Kubernetes' objects. Annotations take any value but not every key: what a key cannot hold
-// becomes a dash, and a key that was changed gets a hash, so that two tags stay two.
+// annotations are the tags on Kubernetes' objects, in one annotation: a tag's key may be none of Kubernetes', but its text
+// may hold anything.
 func annotations(tags map[string]string) *value.Object {
-	out := &value.Object{}
+	var all []string
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		name := notAnnotation.ReplaceAllString(k, "-")
-		if name != k || len(name) > maxLabel {
-			name = clip(name, maxLabel-9) + "-" + hash(k)[:8]
-		}
-		out.Set("tag.rayorch.dev/"+trimEnds(name), tags[k])
+		all = append(all, k+"="+tags[k])
 	}
-	return out
-}
-
-// trimEnds makes a name begin and end with a letter or digit, as Kubernetes wants it.
-func trimEnds(name string) string {
-	if !alnum(name[0]) {
-		name = "t" + name[1:]
+	if len(all) == 0 {
+		return &value.Object{}
 	}
-	if !alnum(name[len(name)-1]) {
-		name = name[:len(name)-1] + "0"
-	}
-	return name
-}
-
-func alnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	return value.Obj("rayorch.dev/tags", strings.Join(all, ","))
 }
 
 func base64Text(data []byte) string { return base64.StdEncoding.EncodeToString(data) }

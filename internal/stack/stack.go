@@ -6,7 +6,6 @@ package stack
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/compile"
@@ -65,11 +64,11 @@ type builder struct {
 
 // definitions checks and escapes the state machines' texts.
 func (b *builder) definitions() (err error) {
-	if b.definition, err = substituted(b.in.Compiled.Definition); err != nil {
+	if b.definition, err = b.substituted(b.in.Compiled.Definition); err != nil {
 		return fmt.Errorf("the state machine: %w", err)
 	}
 	if len(b.in.Compiled.Cleanup) > 0 {
-		if b.clean, err = substituted(b.in.Compiled.Cleanup); err != nil {
+		if b.clean, err = b.substituted(b.in.Compiled.Cleanup); err != nil {
 			return fmt.Errorf("the clean-up state machine: %w", err)
 		}
 	}
@@ -88,19 +87,55 @@ func (b *builder) template() ([]byte, error) {
 	t := value.Obj(
 		"AWSTemplateFormatVersion", "2010-09-09",
 		"Description", clip("rayorch: the pipeline "+b.in.Pipeline+" on Step Functions and Amazon EKS", 1024),
+		// Some 1,500 bytes that both machines hold: written once.
+		"Parameters", value.Obj(paramCA, value.Obj("Type", "String", "Default", b.p.CertificateAuthority)),
 		"Resources", b.resources,
 		"Outputs", b.outputs,
 	)
-	// One blank a level: readable, and CloudFormation counts every byte.
+	out := lines(t)
+	if len(out) > MaxBucket {
+		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", len(out), MaxBucket)
+	}
+	return out, nil
+}
+
+// paramCA is the template's only parameter; nobody gives it.
+const paramCA = "CertificateAuthority"
+
+// lines writes a template with a line for each resource and output: CloudFormation counts every byte, and people compare
+// templates by lines.
+func lines(t *value.Object) []byte {
 	var out bytes.Buffer
-	if err := json.Indent(&out, value.Bytes(t), "", " "); err != nil {
-		return nil, fmt.Errorf("made no JSON: %w", err)
+	out.WriteByte('{')
+	for i := range t.Len() {
+		key, v := t.At(i)
+		separate(&out, i, "\n")
+		out.Write(value.AppendString(nil, key))
+		out.WriteByte(':')
+		section, ok := v.(*value.Object)
+		if !ok {
+			out.Write(value.Bytes(v))
+			continue
+		}
+		out.WriteByte('{')
+		for j := range section.Len() {
+			id, item := section.At(j)
+			separate(&out, j, "\n ")
+			out.Write(value.AppendString(nil, id))
+			out.WriteByte(':')
+			out.Write(value.Bytes(item))
+		}
+		out.WriteByte('}')
 	}
-	out.WriteByte('\n')
-	if out.Len() > MaxBucket {
-		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", out.Len(), MaxBucket)
+	out.WriteString("}\n")
+	return out.Bytes()
+}
+
+func separate(out *bytes.Buffer, i int, space string) {
+	if i > 0 {
+		out.WriteByte(',')
 	}
-	return out.Bytes(), nil
+	out.WriteString(space)
 }
 
 // resource adds one resource; extra holds attributes beside its properties.
@@ -114,8 +149,8 @@ func (b *builder) resource(id, kind string, properties *value.Object, extra ...a
 }
 
 // output adds one output of the stack; destroy and Seed-Farmer's metadata read them.
-func (b *builder) output(name, what string, v any) {
-	b.outputs.Set(name, value.Obj("Description", what, "Value", v))
+func (b *builder) output(name string, v any) {
+	b.outputs.Set(name, value.Obj("Value", v))
 }
 
 // Intrinsic functions of CloudFormation.
@@ -133,3 +168,6 @@ func anys[T any](items []T) []any {
 	}
 	return out
 }
+
+// Hash names the template by its content.
+func (s *Stack) Hash() string { return hash(string(s.Template))[:16] }

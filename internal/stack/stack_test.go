@@ -57,12 +57,12 @@ func read(t *testing.T, values map[string]any) stack.Params {
 
 // small is a machine with what definitions have: a resource to put into a partition, a shell's ${...}, quotes, JSONata.
 const small = `{"Comment":"small","QueryLanguage":"JSONata","StartAt":"train","States":{"train":{"Type":"Task",
-"Resource":"arn:aws:states:::eks:runJob.sync","Arguments":{"ClusterName":"eks-cluster","Endpoint":"https://ABC","CertificateAuthority":"x",
+"Resource":"arn:aws:states:::eks:runJob.sync","Arguments":{"ClusterName":"eks-cluster","Endpoint":"https://ABC","CertificateAuthority":"` + certificate + `",
 "Job":{"spec":{"template":{"spec":{"containers":[{"name":"c","command":["sh","-c","{% 'echo ${HOME:-/} \"' & $states.input.x & '\"' %}"]}]}}}}},
 "End":true}}}`
 
 const smallCleanup = `{"QueryLanguage":"JSONata","StartAt":"stop","States":{"stop":{"Type":"Task","Resource":"arn:aws:states:::eks:call",
-"Arguments":{"ClusterName":"eks-cluster","Endpoint":"https://ABC","CertificateAuthority":"x","Method":"GET","Path":"/apis/batch/v1/namespaces/ray/jobs"},"End":true}}}`
+"Arguments":{"ClusterName":"eks-cluster","Endpoint":"https://ABC","CertificateAuthority":"` + certificate + `","Method":"GET","Path":"/apis/batch/v1/namespaces/ray/jobs"},"End":true}}}`
 
 func compiledSmall() *compile.Result {
 	return &compile.Result{

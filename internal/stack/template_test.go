@@ -137,6 +137,7 @@ func TestTrust(t *testing.T) {
 // substitute does what Fn::Sub does for a text with pseudo parameters alone.
 func substitute(text, partition string) string {
 	text = strings.ReplaceAll(text, "${AWS::Partition}", partition)
+	text = strings.ReplaceAll(text, "${CertificateAuthority}", certificate)
 	return strings.ReplaceAll(text, "${!", "${")
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+func (a *app) diffCommand() *cobra.Command {
+	var o awsOptions
+	c := &cobra.Command{
+		Use:   "diff [PIPELINE]",
+		Short: "show what deploy would change on AWS and in the cluster",
+		Long: "diff makes a change set and drops it, and asks the cluster what applying would change. Nothing is changed. The exit\n" +
+			"code is 0 where nothing would be, too.",
+		Example: "  rayorch diff examples/shakespeare --params-file params.yaml",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.path = first(args)
+			return a.diff(c.Context(), o)
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+func (a *app) diff(ctx context.Context, o awsOptions) error {
+	d, plan, params, err := a.plan(ctx, o)
+	if err != nil {
+		return err
+	}
+	if plan.URL, err = a.uploadTemplate(ctx, plan.Stack, params); err != nil {
+		return err
+	}
+	changes, differences, err := d.Differences(ctx, plan)
+	if err != nil {
+		return err
+	}
+	return a.printDifferences(plan.Stack.Name, changes, differences)
+}
+
+func (a *app) printDifferences(name string, changes []deploy.Change, differences []kube.Difference) error {
+	if a.json() {
+		return a.print(map[string]any{"stack": name, "changes": changes, "objects": differences})
+	}
+	for _, c := range changes {
+		fmt.Fprintln(a.out, c)
+	}
+	n := len(changes)
+	for _, d := range differences {
+		if d.Action != kube.Unchanged {
+			n++
+			fmt.Fprintf(a.out, "%s: %s\n%s", kube.Title(d.Object), d.Action, d.Text)
+		}
+	}
+	if n == 0 {
+		_, err := fmt.Fprintf(a.out, "stack %s and its objects are as they should be\n", name)
+		return err
+	}
+	return nil
+}
