@@ -1,9 +1,14 @@
 package compile_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/compile"
@@ -15,22 +20,206 @@ func packed(dir string, _ []string) ([]byte, error) {
 	return []byte("zip of " + filepath.Base(dir)), nil
 }
 
-func TestClusterDefinitions(t *testing.T) {
-	data, err := os.ReadFile("../../examples/shakespeare/pipeline.yaml")
-	if err != nil {
-		t.Fatal(err)
+// inCluster compiles a pipeline's text for a target in a cluster.
+func inCluster(t *testing.T, text string, o compile.Options) (*compile.Result, error) {
+	t.Helper()
+	if o.Pack == nil {
+		o.Pack = packed
 	}
-	p, err := pipeline.Decode("pipeline.yaml", data)
+	o.BaseDir = "/base"
+	r, err := compile.Compile(decode(t, text), o)
 	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := compile.Compile(p, compile.Options{Target: "kubernetes", BaseDir: "/base", Pack: packed})
-	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for _, definition := range [][]byte{r.Definition, r.Cleanup} {
 		for _, d := range check.Definition(string(definition), false).Problems {
 			t.Errorf("our own validator says: %+v", d)
 		}
+	}
+	return r, nil
+}
+
+// clusterResults are those of testdata/cluster.yaml, by kind and way.
+func clusterResults(t *testing.T) map[string]*compile.Result {
+	t.Helper()
+	text, err := os.ReadFile("testdata/cluster.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]*compile.Result{}
+	for target, kind := range map[string]string{"cluster": "kubernetes", "cloud": "aws"} {
+		for _, way := range []string{"job", "proxy", "rayjob"} {
+			r, err := inCluster(t, string(text), compile.Options{Target: target, Submit: way})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[kind+"-"+way] = r
+		}
+	}
+	return out
+}
+
+func TestClusterGolden(t *testing.T) {
+	again := clusterResults(t)
+	for name, r := range clusterResults(t) {
+		golden(t, filepath.Join("testdata", name+".json"), r.Definition)
+		golden(t, filepath.Join("testdata", name+".cleanup.json"), r.Cleanup)
+		if !bytes.Equal(r.Definition, again[name].Definition) || !bytes.Equal(r.Cleanup, again[name].Cleanup) {
+			t.Errorf("%s compiles differently the second time", name)
+		}
+		if r.Bounds.Events > compile.MaxEvents || r.Bounds.Payload > compile.MaxPayload || r.Bounds.Seconds != 2*24*3600 {
+			t.Errorf("%s: the bounds are %+v", name, r.Bounds)
+		}
+		if aws := strings.HasPrefix(name, "aws"); aws != (r.Bounds.Items > 0) {
+			t.Errorf("%s: %d items are allowed", name, r.Bounds.Items)
+		}
+	}
+}
+
+// TestStatesAreTheSame holds all ways to the same states at the top, which progress, graphs and people see.
+func TestStatesAreTheSame(t *testing.T) {
+	for name, r := range clusterResults(t) {
+		for _, state := range []string{`"train": {`, `"each": {`, `"infer": {`, `"Clean up after train": {`, `"Fail train": {`} {
+			if !strings.Contains(string(r.Definition), state) {
+				t.Errorf("%s lacks the state %s", name, state)
+			}
+		}
+	}
+}
+
+func TestAccess(t *testing.T) {
+	results := clusterResults(t)
+	rule := func(group, resource string, names []string, verbs ...string) compile.Rule {
+		return compile.Rule{APIGroups: []string{group}, Resources: []string{resource}, Names: names, Verbs: verbs}
+	}
+	jobs := []compile.Rule{
+		rule("batch", "jobs", nil, "create", "get", "list", "delete"),
+		rule("", "pods", nil, "get", "list"),
+		rule("", "pods/log", nil, "get"),
+		rule("", "events", nil, "list"),
+	}
+	head := rule("", "services/proxy", []string{"kuberay-head-svc:8265"}, "get", "create")
+	for name, want := range map[string][]compile.Rule{
+		"aws-job":    jobs,
+		"aws-proxy":  append(jobs[:4:4], head),
+		"aws-rayjob": append(jobs[:4:4], rule("ray.io", "rayjobs", nil, "create", "get", "list", "delete"), head),
+	} {
+		if diff := cmp.Diff(want, results[name].Access); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	watching := results["kubernetes-job"].Access[0].Verbs
+	if watching[len(watching)-1] != "watch" {
+		t.Errorf("the engine here watches, yet may only %v", watching)
+	}
+	for name, r := range results {
+		for _, rule := range r.Access {
+			if strings.Contains(strings.Join(append(append(rule.Resources, rule.Verbs...), rule.APIGroups...), " "), "*") {
+				t.Errorf("%s has a wildcard: %+v", name, rule)
+			}
+		}
+	}
+}
+
+func TestFiles(t *testing.T) {
+	results := clusterResults(t)
+	r := results["kubernetes-job"]
+	if len(r.Files) != 2 || r.Files[0].Data["submit.py"] == "" || len(r.Files[1].Binary) != 1 {
+		t.Fatalf("the files are %+v", r.Files)
+	}
+	for _, f := range r.Files {
+		if !strings.Contains(string(r.Definition), f.Name) {
+			t.Errorf("the definition does not mount %s", f.Name)
+		}
+	}
+	if n := len(results["kubernetes-proxy"].Files); n != 0 {
+		t.Errorf("a directory that travels inline has %d files", n)
+	}
+	if diff := cmp.Diff([]compile.SecretKey{{Name: "tokens", Key: "one"}}, r.Secrets); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestViaBySize sends directories of all sizes.
+func TestViaBySize(t *testing.T) {
+	const text = head + `
+storage: {claim: data}
+targets: {c: {kind: kubernetes}}
+steps: [{name: a, ray: {entrypoint: x, workingDir: work}}]
+`
+	for name, c := range map[string]struct {
+		way   string
+		size  int
+		text  string
+		want  string // in the definition
+		fails string
+	}{
+		"job":              {"job", 1 << 19, text, "-dir-", ""},
+		"job too large":    {"job", 1 << 20, text, "", "too much for this way"},
+		"inline":           {"proxy", 40 << 10, text, "$dirs.d", ""},
+		"claim":            {"proxy", 60 << 10, text, "Place files", ""},
+		"claim by rayjob":  {"rayjob", 60 << 10, text, "Place files", ""},
+		"no claim":         {"proxy", 60 << 10, strings.Replace(text, "storage: {claim: data}\n", "", 1), "", "object store"},
+		"object store":     {"proxy", 2 << 20, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {uri: s3://b/p/}", 1), `"working_dir": "s3://b/p/p/`, ""},
+		"named, not able":  {"proxy", 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: configMap}", 1), "", "needs submit: job"},
+		"named, too large": {"job", 60 << 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: inline}", 1), "", "too much for this way"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pack := func(string, []string) ([]byte, error) { return make([]byte, c.size), nil }
+			r, err := inCluster(t, c.text, compile.Options{Target: "c", Submit: c.way, Pack: pack})
+			switch {
+			case c.fails != "":
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Errorf("the error is %v", err)
+				}
+			case err != nil:
+				t.Error(err)
+			case !strings.Contains(string(r.Definition), c.want):
+				t.Errorf("the definition lacks %s", c.want)
+			}
+		})
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for name, c := range map[string]struct{ target, steps, way, want string }{
+		"token by proxy":   {"{kind: kubernetes, ray: {token: {name: s, key: k}}}", "{name: a, ray: {entrypoint: x}}", "proxy", "proxy cannot send a token"},
+		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: need submit: job"},
+		"no image":         {"{kind: kubernetes}", "{name: a, job: {command: [x]}}", "job", "steps[0].job: needs image here"},
+		"queue by job":     {"{kind: kubernetes, submit: rayjob, queue: q, ray: {clusterSpec: {a: 1}}}", "{name: a, ray: {entrypoint: x}}", "job", "clusterSpec and queue need submit: rayjob"},
+		"unknown way":      {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown way of submitting"},
+		"unknown cluster":  {"{kind: aws}", "{name: a, ray: {entrypoint: x}}", "job", "clusterEndpoint"},
+		"namespace":        {"{kind: kubernetes, namespace: A_B}", "{name: a, ray: {entrypoint: x}}", "job", "no name of a namespace"},
+		"memory":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, memory: 1Gi}}", "rayjob", "cannot be asked for by submit: rayjob"},
+		"secret":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [E]}}", "job", "needs kubernetesSecret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := head + "\nsecrets: {S: {kubernetesSecret: {name: s, key: k}}, E: {env: E}}\ntargets: {c: " + c.target + "}\nsteps: [" + c.steps + "]\n"
+			_, err := inCluster(t, text, compile.Options{Target: "c", Submit: c.way})
+			var problems pipeline.Problems
+			if !errors.As(err, &problems) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// TestBounds holds a run of a year, by the way that looks at it again and again, to Step Functions' history.
+func TestBounds(t *testing.T) {
+	const text = head + `
+targets: {c: {kind: aws, aws: {clusterName: c, clusterEndpoint: "https://e", clusterAuthData: Q0E=}}}
+steps: [STEPS]
+`
+	step := "{name: NAME, ray: {entrypoint: x}}"
+	year := strings.Replace(text, "STEPS", strings.Replace(step, "NAME", "a", 1), 1)
+	r, err := inCluster(t, year, compile.Options{Target: "c", Submit: "proxy"})
+	if err != nil || r.Bounds.Events < 10_000 || r.Bounds.Events > 14_000 || r.Bounds.Seconds != 0 {
+		t.Errorf("a year has the bounds %+v (%v)", r.Bounds, err)
+	}
+	loop := strings.Replace(text, "STEPS", "{name: l, forEach: {items: LIST, steps: [{name: a, ray: {entrypoint: x}, timeout: 1h}]}}", 1)
+	list := strings.Replace(loop, "LIST", "["+strings.Repeat("x, ", 9)+"x]", 1)
+	r, err = inCluster(t, list, compile.Options{Target: "c", Submit: "proxy"})
+	if err != nil || r.Bounds.Items != 0 || r.Bounds.Events < 10*1000 {
+		t.Errorf("ten items have the bounds %+v (%v)", r.Bounds, err)
 	}
 }

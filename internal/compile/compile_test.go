@@ -103,6 +103,9 @@ func TestValidatorsOfOthers(t *testing.T) {
 		r := compiled(t, data)
 		definitions[name], definitions[name+"cleanup"] = r.Definition, r.Cleanup
 	}
+	for name, r := range clusterResults(t) {
+		definitions[name], definitions[name+"cleanup"] = r.Definition, r.Cleanup
+	}
 	if testing.Short() {
 		t.Skip("SKIPPED: the validators of others take seconds")
 	}
