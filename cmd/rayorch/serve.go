@@ -17,6 +17,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/lease"
 )
 
 type serveOptions struct {
@@ -28,6 +29,7 @@ type serveOptions struct {
 	pprof   bool
 	console bool
 	buckets string
+	lease   string
 	ray     rayOptions
 }
 
@@ -50,6 +52,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; may be repeated")
 	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
+	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
@@ -71,12 +74,23 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	a.verbose = true // a server's log is for whoever runs it
+	ctx, give, err := a.takeLease(ctx, o.lease)
+	if err != nil {
+		return err
+	}
+	defer give()
 	own, err := a.own(ctx, dir, ownerOptions{Resume: true, Run: true, Ray: o.ray, Buckets: o.buckets})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.close()) }()
-	return a.listen(ctx, own, o, keys)
+	if err := a.listen(ctx, own, o, keys); err != nil {
+		return err
+	}
+	if errors.Is(context.Cause(ctx), lease.ErrLost) {
+		return silent(exitError) // said already
+	}
+	return nil
 }
 
 // drainTime is how long requests under way may take when the server ends.
