@@ -17,7 +17,9 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/memory"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -279,4 +281,12 @@ func (p *page) prefers(theme string) {
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	})
+}
+
+// kept is how many nodes and listeners the browser keeps of the page, after it was told to tidy up.
+func (p *page) kept() [2]float64 {
+	p.t.Helper()
+	call(p, heapprofiler.CollectGarbage, cdp.Empty{})
+	now := call(p, memory.GetDOMCounters, cdp.Empty{})
+	return [2]float64{float64(now.Nodes), float64(now.JsEventListeners)}
 }

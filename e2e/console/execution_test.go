@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/task"
@@ -20,11 +21,12 @@ var nightly = machine("prepare", object{
 	"last": work(""),
 })
 
-// states waits until the graph shows these statuses.
+// states waits until the graph shows these statuses and, after a comma, these words.
 func (p *page) states(want map[string]string) {
 	p.t.Helper()
-	for name, status := range want {
-		p.wait(fmt.Sprintf("document.querySelector('g.box[aria-label^=' + JSON.stringify(%s) + ']') !== null", js(name+": "+status)))
+	for name, shown := range want {
+		status, words, _ := strings.Cut(shown, ", ")
+		p.wait(fmt.Sprintf("(() => { const g = document.querySelector('g.box[data-state=' + JSON.stringify(%s) + ']'); return g.dataset.status === %s && g.textContent.includes(%s); })()", js(name), js(status), js(words)))
 	}
 }
 
@@ -107,7 +109,7 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.button("Definition")
 	p.sees(".definition-panel code", `"StartAt"`)
 	p.wait(`document.querySelector(".definition-panel .j-key") !== null`)
-	p.do(`document.querySelector('g.box[aria-label^="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+	p.do(`document.querySelector('g.box[data-state="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
 	p.sees(".definition-panel .row.active", `"item"`)
 	p.sees(".state-panel h2", "item[2]")
 	p.fill("Which time the state was entered", "0")

@@ -117,10 +117,10 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	flush := http.NewResponseController(w)
 	tick := time.NewTicker(changesEvery)
 	defer tick.Stop()
-	last, quiet := int64(-1), 0
+	last, quiet := [...]int64{5: -1}, 0
 	for {
 		m := s.eng.Metrics()
-		now := m.Started + m.OpenRuns + m.Succeeded + m.Failed + m.TimedOut + m.Aborted
+		now := [...]int64{m.Started, m.Succeeded, m.Failed, m.TimedOut, m.Aborted, m.OpenRuns}
 		switch {
 		case now != last:
 			fmt.Fprintf(w, "data: {\"open\":%d}\n\n", m.OpenRuns)

@@ -14,7 +14,7 @@ export class Graph {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.node = h("div.graph", {}, this.canvas, h("div.zoom", { role: "group", "aria-label": "Zoom" },
       h("button", { type: "button", "aria-label": "Smaller", onclick: () => this.scale(this.zoom / 1.25) }, "−"),
-      h("button", { type: "button", "aria-label": "Show all of it", onclick: () => this.whole() }, "Fit"),
+      h("button", { type: "button", "aria-label": "Fit all of it in", onclick: () => this.whole() }, "Fit"),
       h("button", { type: "button", "aria-label": "Larger", onclick: () => this.scale(this.zoom * 1.25) }, "+")));
     this.resized = new ResizeObserver(() => { if (this.placed && !this.chosenZoom) this.fit(); });
     this.resized.observe(this.canvas);
@@ -40,8 +40,8 @@ export class Graph {
     const name = s("text.box-name", { x: b.x + 30, y: b.y + 19 }, b.name);
     const detail = s("text.box-detail", { x: b.x + 30, y: b.y + 35 }, b.detail ? `${b.kind}: ${b.detail}` : b.kind);
     const mark = s("svg", { x: b.x + 9, y: b.y + 7, width: 16, height: 16, viewBox: "0 0 16 16" });
-    const node = s(`g.box.kind-${b.kind}${b.group ? ".group" : ""}`, { role: "button", "aria-label": b.name, tabindex: "-1", onclick: () => this.onpick(b.name) },
-      s("title", {}, b.name), s("rect", { x: b.x, y: b.y, width: b.width, height: b.height, rx: 9 }), mark, name, detail);
+    const node = s(`g.box.kind-${b.kind}${b.group ? ".group" : ""}`, { role: "button", "aria-label": `${b.name} ${detail.textContent}`, "data-state": b.name, tabindex: "-1", onclick: () => this.onpick(b.name) },
+      s("rect", { x: b.x, y: b.y, width: b.width, height: b.height, rx: 9 }), mark, name, " ", detail);
     this.boxes.set(b.name, { b, node, name, detail, mark, status: "" });
     return node;
   }
@@ -55,12 +55,13 @@ export class Graph {
       if (status !== box.status) {
         box.node.classList.remove(box.status || "none");
         if (status) box.node.classList.add(status);
+        box.node.dataset.status = status;
         put(box.mark, status ? icon(status).firstChild : null);
         box.status = status;
       }
       if (!state) continue;
       const words = note(state, status);
-      const label = `${name}: ${status}${words ? `, ${words}` : ""}`;
+      const label = `${name} ${words}: ${status}`;
       if (label !== box.label) {
         box.label = label;
         box.detail.textContent = words;

@@ -126,7 +126,8 @@ export function executionsPage(root, route, go) {
     });
     put(holder, h("div.exec-head.row-grid", { "aria-hidden": "true" }, ["Name", "State machine", "Status", "Started", "Took"].map((w) => h("span", {}, w))), list.node);
     drawChips(null);
-    await readOn(mine);
+    mine.ready = readOn(mine);
+    await mine.ready;
     counts(mine);
   }
 
@@ -184,24 +185,35 @@ export function executionsPage(root, route, go) {
       h("span.row-took", {}, duration(took)));
   }
 
-  let refreshing = false;
+  // refresh does one round at a time; news that comes meanwhile makes another one.
+  let refreshing = false, again = false;
   async function refresh() {
-    if (refreshing || over || !rows || rows.busy) return;
+    again = true;
+    if (refreshing) return;
     refreshing = true;
-    const mine = rows;
-    try {
-      const fresh = await mine.refresh(mine.all.slice(...seen));
-      if (mine === rows && fresh && list.node.scrollTop > 0) list.node.scrollTop += fresh * list.rowHeight;
-      if (mine === rows) {
-        if (fresh && !list.node.isConnected) begin();
-        else show(mine);
-        await counts(mine);
+    while (again && !over) {
+      again = false;
+      try {
+        await round(rows);
+      } catch {
+        // A filter changed meanwhile, or the server is away: the stream says when it is back.
       }
-    } catch (error) {
-      if (error.name === "AbortError") return;
-    } finally {
-      refreshing = false;
     }
+    refreshing = false;
+  }
+
+  async function round(mine) {
+    await mine?.ready;
+    if (!mine || mine !== rows) return;
+    const fresh = await mine.refresh(mine.all.slice(...seen));
+    if (mine !== rows) return;
+    if (fresh && !list.node.isConnected) {
+      begin();
+      return;
+    }
+    if (fresh && list.node.scrollTop > 0) list.node.scrollTop += fresh * list.rowHeight;
+    show(mine);
+    await counts(mine);
   }
 
   async function loadMachines() {

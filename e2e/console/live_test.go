@@ -1,0 +1,117 @@
+package console_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// TestReconnect cuts a page off from its server: it says so, tries again, and misses nothing.
+func TestReconnect(t *testing.T) {
+	s := serve(t, nil)
+	one, two := s.gated("one"), s.gated("two")
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var away atomic.Bool
+	through := httputil.NewSingleHostReverseProxy(at)
+	through.FlushInterval = -1
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		r.Host, r.Header = at.Host, r.Header.Clone()
+		r.Header.Del("Origin")
+		through.ServeHTTP(w, r)
+	}))
+	defer front.Close()
+	arn := s.start(s.machine("cut", machine("one", object{"one": work("two"), "two": work("")})), "x", "{}")
+	p := open(t, front.URL)
+	p.allow("ERR_", "Failed to load resource")
+	p.to(execution(arn, ""))
+	<-one.begun
+	p.states(map[string]string{"one": "running"})
+	p.sees(".link-state", "Live")
+	away.Store(true)
+	front.CloseClientConnections()
+	p.sees(".link-state", "Connection lost")
+	one.end <- task.Result{Output: []byte("1")}
+	<-two.begun
+	away.Store(false)
+	p.states(map[string]string{"one": "succeeded", "two": "running"})
+	p.sees(".link-state", "Live")
+	two.end <- task.Result{Output: []byte("2")}
+	p.sees(".status.big", "Succeeded")
+}
+
+// TestListIsLive shows executions as they are started and end, without a reload.
+func TestListIsLive(t *testing.T) {
+	s := serve(t, nil)
+	g := s.gated("go")
+	arn := s.machine("listed", machine("go", object{"go": work("")}))
+	other := s.machine("other", succeed)
+	p := open(t, s.URL)
+	p.to("#/executions")
+	p.sees(".empty", "No executions yet")
+	s.start(arn, "first", "{}")
+	<-g.begun
+	p.sees(".list-panel .row", "Running")
+	p.sees(".chip[data-status=RUNNING]", "1")
+	s.ended(s.start(other, "second", "{}"))
+	p.sees(".row-name", "second")
+	g.end <- task.Fail("No", "")
+	p.sees(".list-panel .row", "Failed")
+	p.sees(".chip[data-status=FAILED]", "1")
+	p.do(`document.querySelector(".chip[data-status=FAILED]").click()`)
+	p.wait(`document.querySelectorAll(".list-panel .scroller .row").length === 1`)
+	p.fill("Search by name", "nobody")
+	p.sees(".empty", "Nothing fits")
+	p.fill("Search by name", "")
+	p.do(`document.querySelector(".chip[data-status=ALL]").click()`)
+	p.fill("State machine", other)
+	p.wait(`document.querySelectorAll(".list-panel .scroller .row").length === 1`)
+	p.sees(".row-name", "second")
+	p.fill("Started", "custom")
+	p.fill("Started before", "2001-01-01T00:00")
+	p.sees(".empty", "Nothing fits")
+	if got := eval[string](p, "location.hash"); !strings.Contains(got, "span=custom") || !strings.Contains(got, "machine=") {
+		t.Errorf("the address is %s: a reload would forget the filter", got)
+	}
+	p.to("#/machines")
+	p.sees("tbody", "listed")
+	p.wait(`[...document.querySelectorAll("tbody tr")].find((r) => r.textContent.includes("listed")).querySelector(".status.failed").textContent === "1"`)
+}
+
+// TestNothingPilesUp changes between tabs and pages many times, and counts what the browser keeps: listeners and elements of
+// pages that were left must not pile up.
+func TestNothingPilesUp(t *testing.T) {
+	s := serve(t, nil)
+	arn := s.start(s.machine("again", machine("a", object{"a": work("b"), "b": work("")})), "x", "{}")
+	s.ended(arn)
+	p := open(t, s.URL)
+	visit := func(times int) {
+		for range times {
+			p.do(`location.hash = ` + js(execution(arn, "?tab=logs")))
+			p.sees("h1", "x")
+			p.wait(`document.querySelector("g.box.succeeded") !== null`)
+			p.do(`location.hash = "#/executions"`)
+			p.sees(".row-name", "x")
+		}
+	}
+	p.to("#/executions")
+	visit(3)
+	before := p.kept()
+	visit(12)
+	after := p.kept()
+	t.Logf("elements and listeners before: %v, after: %v", before, after)
+	if after[0] > before[0]+before[0]/2 || after[1] > before[1]+before[1]/2 {
+		t.Errorf("elements and listeners were %v, and are %v", before, after)
+	}
+}
