@@ -15,15 +15,17 @@ import (
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// rayOptions say which Ray the local targets use.
+// rayOptions say which Ray the local targets use, and where tasks of EKS go.
 type rayOptions struct {
-	address string
-	caFile  string
+	address  string
+	caFile   string
+	clusters []string
 }
 
 func (o *rayOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.address, "ray-address", "", "Ray's dashboard, http://HOST:8265 (default: see the order below)")
 	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the certificates that sign an https Ray address")
+	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "NAME=CONTEXT: tasks whose ClusterName is NAME go to that kubeconfig context; may be repeated")
 }
 
 // head is the Ray that rayorch starts and stops; one per state directory.

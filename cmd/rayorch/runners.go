@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/rayorch/rayorch/internal/home"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
@@ -34,10 +33,14 @@ func (a *app) newRunners(dir string, o rayOptions) (*runners, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program, which supervises plain jobs: %w", err)
 	}
+	eks, err := a.eksRunner(o.clusters)
+	if err != nil {
+		return nil, err
+	}
 	f := &finder{resolver: resolver}
 	return &runners{
 		find: f,
-		eks:  ekstask.New(ekstask.Config{Default: kube.Config{Kubeconfig: a.kubeconfig}, UserAgent: "rayorch/" + version}),
+		eks:  eks,
 		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Getenv: os.Getenv}),
 		proc: proctask.New(proctask.Config{
 			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Getenv: os.Getenv,

@@ -111,15 +111,16 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
-	}
 	o := &owner{served: make(chan struct{}), remove: func() {}}
 	if opts.Run {
 		var err error
 		if o.runners, err = a.newRunners(dir, opts.Ray); err != nil {
 			return nil, err
 		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		o.runners.close()
+		return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
 	}
 	if err := o.open(ctx, a, dir, opts); err != nil {
 		return nil, errors.Join(err, o.close())

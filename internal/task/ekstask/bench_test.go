@@ -235,8 +235,8 @@ func (b *bench) nothingLeft() {
 }
 
 // newRefusing is a runner whose only cluster gives no credentials.
-func newRefusing(token func(context.Context, string) (string, error)) *ekstask.Runner {
+func newRefusing(token func(context.Context, string, string) (string, error)) *ekstask.Runner {
 	return ekstask.New(ekstask.Config{CallGrace: time.Millisecond, Token: token, Default: kube.Config{
-		Endpoint: "https://127.0.0.1:1", Token: func(ctx context.Context) (string, error) { return token(ctx, "") },
+		Endpoint: "https://127.0.0.1:1", Token: func(ctx context.Context) (string, error) { return token(ctx, "", "") },
 	}})
 }

@@ -135,7 +135,7 @@ func TestEndpoint(t *testing.T) {
 	b.cfg.Token = tokenFor(as, &asked)
 	b.start()
 	b.output(b.run("call", args))
-	if asked != "my-eks" {
+	if asked != "my-eks "+as.Endpoint {
 		t.Errorf("the token is for %q", asked)
 	}
 	args["Path"] = kube.CollectionPath("v1", b.ns, "secrets")

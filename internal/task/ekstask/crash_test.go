@@ -17,13 +17,13 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-func staticToken(token string) func(context.Context, string) (string, error) {
-	return func(context.Context, string) (string, error) { return token, nil }
+func staticToken(token string) func(context.Context, string, string) (string, error) {
+	return func(context.Context, string, string) (string, error) { return token, nil }
 }
 
-func tokenFor(as kube.Config, asked *string) func(context.Context, string) (string, error) {
-	return func(ctx context.Context, cluster string) (string, error) {
-		*asked = cluster
+func tokenFor(as kube.Config, asked *string) func(context.Context, string, string) (string, error) {
+	return func(ctx context.Context, cluster, endpoint string) (string, error) {
+		*asked = cluster + " " + endpoint
 		return as.Token(ctx)
 	}
 }
@@ -365,7 +365,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add("runJob.sync", []byte(`{"Job":{"metadata":{"name":"a"}},"LogOptions":{"RetrieveLogs":true}}`))
 	f.Add("runJob", []byte(`{"Job":"{\"metadata\":{\"generateName\":\"a\"}}"}`))
 	f.Fuzz(func(t *testing.T, resource string, input []byte) {
-		refuse := func(context.Context, string) (string, error) { return "", errKilled }
+		refuse := func(context.Context, string, string) (string, error) { return "", errKilled }
 		runner := newRefusing(refuse)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(task.ErrAbandon)

@@ -44,7 +44,7 @@ type Config struct {
 	Clusters map[string]kube.Config
 	// Token makes tokens for a cluster that a Task names by Endpoint and CertificateAuthority. It keeps what it made while
 	// that is good. Without it such a cluster must be in Clusters.
-	Token func(ctx context.Context, clusterName string) (string, error)
+	Token func(ctx context.Context, clusterName, endpoint string) (string, error)
 	// CallGrace is how long eks:call waits for an API server that does not answer. Defaults to 60 s.
 	CallGrace time.Duration
 	// StopWait bounds a stop that is not confirmed. Defaults to 5 minutes.
@@ -118,7 +118,7 @@ func (r *Runner) locate(t *target) (cfg kube.Config, key string) {
 	case t.Endpoint != "":
 		cfg = kube.Config{Endpoint: t.Endpoint, CertificateAuthority: t.CertificateAuthority}
 		if r.cfg.Token != nil {
-			cfg.Token = func(ctx context.Context) (string, error) { return r.cfg.Token(ctx, t.ClusterName) }
+			cfg.Token = func(ctx context.Context) (string, error) { return r.cfg.Token(ctx, t.ClusterName, t.Endpoint) }
 		}
 		key = strings.Join([]string{"endpoint", t.Endpoint, t.CertificateAuthority, t.ClusterName}, " ")
 	default:
