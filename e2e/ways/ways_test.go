@@ -159,13 +159,13 @@ func (r *run) end(t *testing.T) engine.Execution {
 // dump writes the history into the test's log.
 func (r *run) dump(t *testing.T) {
 	t.Helper()
-	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{})
+	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range events {
-		if e.Name != "" && !strings.HasSuffix(string(e.Type), "Exited") || e.Error != "" {
-			t.Logf("%d %s %s %s %.500s", e.ID, e.Type, e.Name, e.Error, e.Cause)
+		if e.Name != "" && !strings.HasSuffix(string(e.Type), "Exited") || e.Error != "" || len(e.AssignedVariables) > 0 {
+			t.Logf("%d %s %s %s %.500s %.300s", e.ID, e.Type, e.Name, e.Error, e.Cause, e.AssignedVariables)
 		}
 	}
 }

@@ -230,7 +230,7 @@ func (a *attempts) readRayJob() {
 	find := a.call("GET", wrap(base+" & '/api/jobs/' & "+a.v("id")), nil, nil)
 	find.Set("TimeoutSeconds", value.Int(60))
 	find.Set("Retry", transient(3))
-	find.Set("Assign", a.assign("job", value.Obj("node", wrap(orEmpty("$states.result.ResponseBody.driver_node_id")))))
+	find.Set("Assign", a.assign("job", wrap("$merge(["+a.v("job")+", {'node': "+orEmpty("$states.result.ResponseBody.driver_node_id")+"}])")))
 	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
 		a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))

@@ -84,7 +84,7 @@ func (c *checker) targets() {
 		if e.Value.Queue != "" && spec == nil {
 			c.report(join(path, "queue"), "needs a cluster of its own (ray.clusterSpec)")
 		}
-		if submit == "proxy" && e.Value.Ray.Token != nil && e.Value.Kind == "aws" {
+		if submit == "proxy" && e.Value.Ray.Token != nil {
 			c.report(join(path, "submit"), "proxy cannot send a token; use job or rayjob")
 		}
 	}

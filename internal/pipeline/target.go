@@ -12,12 +12,12 @@ type Target struct {
 	Ray        RayTarget         `yaml:"ray" doc:"The Ray to use."`
 	Storage    string            `yaml:"storage" only:"local" doc:"The directory for the pipeline's storage, beside the pipeline file (local)."`
 	Context    string            `yaml:"context" only:"kubernetes" doc:"The kubeconfig context; by default the current one (kubernetes)."`
-	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace (kubernetes, aws)."`
-	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted (kubernetes, aws)."`
-	Image      string            `yaml:"image" only:"kubernetes|aws" doc:"The submitter's image (kubernetes, aws)."`
+	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace of Ray and of all that a run makes; by default default (kubernetes, aws)."`
+	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`
+	Image      string            `yaml:"image" only:"kubernetes|aws" doc:"The submitter's image, which needs a python3; by default rayproject/ray of a pinned release (kubernetes, aws)."`
 	JobImage   string            `yaml:"jobImage" only:"kubernetes|aws" doc:"The image of plain jobs that name none (kubernetes, aws)."`
-	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories travel (kubernetes, aws)."`
-	Pods       *PodsTarget       `yaml:"pods" only:"kubernetes|aws" doc:"What all pods of the pipeline share (kubernetes, aws)."`
+	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories travel; below (kubernetes, aws)."`
+	Pods       *PodsTarget       `yaml:"pods" only:"kubernetes|aws" doc:"What all pods of the pipeline's Jobs share; Ray's own pods are not among them (kubernetes, aws)."`
 	Queue      string            `yaml:"queue" only:"kubernetes|aws" doc:"The Kueue queue, with rayjob and a cluster of its own (kubernetes, aws)."`
 	AWS        *AWSTarget        `yaml:"aws" only:"aws" doc:"What Step Functions and CloudFormation need (aws)."`
 }
@@ -25,17 +25,17 @@ type Target struct {
 // RayTarget says which Ray.
 type RayTarget struct {
 	Address     string     `yaml:"address" doc:"auto, host:port, http(s)://host:port or ray://host:port (local); by default as --ray-address and the environment say."`
-	Service     string     `yaml:"service" doc:"The head's service (kubernetes, aws)."`
+	Service     string     `yaml:"service" doc:"The head's service; by default that of cluster, else kuberay-head-svc (kubernetes, aws)."`
 	Port        int        `yaml:"port" def:"8265" min:"1" max:"65535" doc:"The dashboard's port at that service (kubernetes, aws)."`
 	Cluster     string     `yaml:"cluster" doc:"The RayCluster to use (kubernetes, aws)."`
-	ClusterSpec *Literal   `yaml:"clusterSpec" doc:"The rayClusterSpec of a cluster for each run, with rayjob (kubernetes, aws)."`
+	ClusterSpec *Literal   `yaml:"clusterSpec" doc:"The rayClusterSpec of a cluster for each Ray step, with rayjob (kubernetes, aws)."`
 	Token       *SecretKey `yaml:"token" doc:"The Secret with the cluster's token (kubernetes, aws)."`
 }
 
 // WorkingDirTarget says how working directories reach the cluster.
 type WorkingDirTarget struct {
-	Via string `yaml:"via" enum:"package|configMap|objectStore|claim|inline" doc:"The way; by default what the way of submitting allows."`
-	URI string `yaml:"uri" doc:"The prefix in the object store, with objectStore."`
+	Via string `yaml:"via" enum:"package|configMap|objectStore|claim|inline" doc:"The way; by default the first that the way of submitting and the size allow. package is configMap by another name."`
+	URI string `yaml:"uri" doc:"The prefix in the object store, such as s3://BUCKET/PREFIX, with objectStore."`
 }
 
 // PodsTarget is what all pods of a pipeline share.
@@ -46,8 +46,8 @@ type PodsTarget struct {
 	Labels           Map[string]  `yaml:"labels" doc:"Labels on all objects."`
 	Annotations      Map[string]  `yaml:"annotations" doc:"Annotations on all objects."`
 	ImagePullSecrets []string     `yaml:"imagePullSecrets" doc:"Secrets for pulling images."`
-	SubPath          string       `yaml:"subPath" doc:"The directory of the storage's claim that is mounted."`
-	TTL              Duration     `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay."`
+	SubPath          string       `yaml:"subPath" doc:"The directory of the storage's claim that is mounted in their place; Ray's pods must mount the same."`
+	TTL              Duration     `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay, with their logs."`
 }
 
 // AWSTarget is what only AWS needs. The published Seed-Farmer module's parameters have the same meanings.

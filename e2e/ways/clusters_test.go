@@ -1,0 +1,78 @@
+package ways_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/engine"
+)
+
+// TestToken runs on a Ray that demands one, by the ways that can give it. The third is refused when it is compiled.
+func TestToken(t *testing.T) {
+	full(t)
+	w := &shared{Cluster: clustertest.Start(t)}
+	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Token: true, NoWorker: true})
+	text := strings.NewReplacer("{cluster: ray}", "{cluster: ray, token: {name: ray, key: auth_token}}", ", claim: data", "").Replace(head) + `
+params: {text: {type: string, default: "$HOME ' \" $RAYORCH_PARAM_TEXT"}}
+steps:
+- name: one
+  ray:
+    entrypoint: printf '%s' ${{ params.text }} | python3 -c 'import json, sys, os; json.dump(sys.stdin.read(), open(os.environ["RAYORCH_OUTPUT"], "w"))'
+- {name: two, ray: {entrypoint: "echo the reason; exit 3"}}
+`
+	for _, way := range []string{"job", "rayjob"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			r := w.open(t).start(t, text, t.TempDir(), way, "{}")
+			r.want(t, engine.Failed, "Ray.JobFailed")
+			if got := string(r.assigned(t, "one")); got != `{"one":"$HOME ' \" $RAYORCH_PARAM_TEXT"}` {
+				r.dump(t)
+				t.Errorf("the first step gave %s", got)
+			}
+		})
+	}
+}
+
+// assigned is what a step gave.
+func (r *run) assigned(t *testing.T, step string) []byte {
+	t.Helper()
+	events, err := r.p.engine.History(r.ARN, engine.HistoryQuery{Limit: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if e.Name == step && strings.HasSuffix(string(e.Type), "Exited") {
+			return e.Output
+		}
+	}
+	return nil
+}
+
+// TestOwnCluster gives each step a Ray cluster of its own, which is gone afterwards.
+func TestOwnCluster(t *testing.T) {
+	full(t)
+	w := &shared{Cluster: clustertest.Start(t)}
+	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	spec := fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {containers: [{name: ray, image: %q, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}}]}}}}`,
+		clustertest.RayVersion, w.image)
+	for name, c := range map[string]struct{ spec, step, status, want string }{
+		"output":        {spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, engine.Succeeded, `{"one":7}`},
+		"unschedulable": {strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: 10s}`, engine.Failed, "Unschedulable: 0/1 nodes are available"},
+		"no image":      {strings.Replace(spec, w.image, "nobody.invalid/has:1", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: 20s}`, engine.Failed, "nobody.invalid/has:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := strings.NewReplacer("{cluster: ray}", "{clusterSpec: "+strings.Replace(c.spec, "limits: {memory: 2Gi}", "limits: {memory: 1000Gi}", 1)+"}", ", claim: data", "").Replace(head) + "\nsteps: [" + c.step + "]\n"
+			text = strings.Replace(text, "kind: kubernetes,", "kind: kubernetes, submit: rayjob,", 1)
+			p := w.open(t)
+			r := p.start(t, text, t.TempDir(), "rayjob", "{}")
+			r.want(t, c.status, c.want)
+			r.until(t, "nothing is left", func() bool {
+				return r.objects(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs") == 0
+			})
+		})
+	}
+}
