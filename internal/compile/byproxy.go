@@ -76,9 +76,8 @@ func errorText(output string) string {
 // Kubernetes answers with an object of its own, Ray with text.
 func (a *attempts) callFailed(otherwise string) string {
 	return "($c := " + errorText("$states.errorOutput") + "; $e := $states.errorOutput.Error; {'Error': " +
-		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : " +
-		"$e in ['EKS.502', 'EKS.503', 'EKS.504', 'States.Timeout'] or ($e = 'EKS.404' and $contains($c, '\"Status\"')) ? 'Ray.Unreachable' : " +
-		"$e in ['EKS.400', 'EKS.404', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
+		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or " +
+		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
 }
 
 // lookAtJob adds the state that reads the job's record. Only Ray's own 404 says that the job is lost; where the submit was
@@ -92,7 +91,7 @@ func (a *attempts) lookAtJob() {
 		a.v("refused"), a.elapsed(), 1000*a.t.pending.Seconds())
 	look.Set("Catch", caught(a.assign("end", wrap("($c := "+errorText("$states.errorOutput")+"; "+
 		"$states.errorOutput.Error = 'EKS.404' and $not($contains($c, '\"Status\"')) ? ("+a.v("refused")+" = '' ? "+gone+" : "+refused+") : "+
-		a.callFailed("Ray.Unreachable")+")")), a.goTo("Decide on")))
+		"{'Error': $states.errorOutput.Error in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : 'Ray.Unreachable', 'Cause': $c})")), a.goTo("Decide on")))
 	body := "$states.result.ResponseBody"
 	look.Set("Assign", a.assign("job", value.Obj("status", wrap(body+".status"), "message", wrap(orEmpty(body+".message")),
 		"type", wrap(orEmpty(body+".error_type")), "node", wrap(orEmpty(body+".driver_node_id")),
@@ -153,7 +152,7 @@ if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"
 
 // callOff is a task that submits the killer of a job, whose id is an expression.
 func (c *compiler) callOff(id string) *value.Object {
-	state := c.call("POST", c.rayPath("/api/jobs/"), nil, value.Obj("submission_id", wrap(id+" & '-kill'"), "entrypoint", plain(killer),
+	state := c.call("POST", c.rayPath("/api/jobs/"), nil, value.Obj("submission_id", wrap(id+" & '-kill'"), "entrypoint", "{% $killer %}",
 		"runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", wrap(id)))))
 	state.Set("TimeoutSeconds", value.Int(60))
 	state.Set("Retry", transient(3, "EKS.500"))

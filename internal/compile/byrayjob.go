@@ -2,7 +2,6 @@ package compile
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -96,11 +95,12 @@ func (a *attempts) runtimeEnvWithCommand() string {
 	return inline(env)
 }
 
-// bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell, the
-// command line of Ray's client, which puts words in double quotes, and the driver's shell: so its dollars are escaped.
+// bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell and
+// the command line of Ray's client, which quotes its words anew (tried with 2.60.0): as one word for another shell it
+// arrives whole.
 func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submissionMode", "K8sJobMode")
-	spec.Set("entrypoint", `sh -c '`+strings.ReplaceAll(commandEntrypoint, "$", `\$`)+`'`)
+	spec.Set("entrypoint", "sh -c "+shellWord(commandEntrypoint))
 	pod := a.c.podSpec(a.c.at.account)
 	pod.Set("containers", []any{value.Obj("name", "ray-job-submitter", "image", plain(a.c.at.image), "env", []any{
 		value.Obj("name", "RAY_AUTH_MODE", "value", "token"), secretVariable("RAY_AUTH_TOKEN", a.c.at.target.Ray.Token)})})
@@ -135,7 +135,8 @@ func (a *attempts) lookAtRayJob() {
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
 	look.Set("Catch", caught(a.assign("end", wrap("($c := "+errorText("$states.errorOutput")+"; $states.errorOutput.Error = 'EKS.404' ? "+
-		"{'Error': 'Ray.JobStopped', 'Cause': 'somebody deleted the RayJob ' & "+a.v("id")+"} : "+a.callFailed("Ray.Unreachable")+")")),
+		"{'Error': 'Ray.JobStopped', 'Cause': 'somebody deleted the RayJob ' & "+a.v("id")+"} : "+
+		"{'Error': $states.errorOutput.Error in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : 'Ray.Unreachable', 'Cause': $c})")),
 		a.goTo("Decide on")))
 	status := "$states.result.ResponseBody.status"
 	look.Set("Assign", a.assign("job", value.Obj(
@@ -162,7 +163,7 @@ func (a *attempts) judgeRayJob() {
 		value.Obj("Condition", wrap(job+".execution != $states.context.Execution.Id"), "Assign", a.assign("end",
 			value.Obj("Error", "Ray.SubmitFailed", "Cause", wrap("'another RayJob of the name ' & "+a.v("id")+" & ' is there: delete it'"))),
 			"Next", a.goTo("Decide on")),
-		value.Obj("Condition", wrap(job+".status = 'SUCCEEDED' and $not("+failed+")"), "Next", a.goTo(a.firstReading())),
+		value.Obj("Condition", wrap(job+".status = 'SUCCEEDED' and "+a.readable(failed)), "Next", a.goTo(a.firstReading())),
 		ended(job+".status = 'FAILED'", "Ray.JobFailed", said),
 		ended(job+".status = 'STOPPED'", "Ray.JobStopped", "'somebody stopped the job ' & "+said),
 		ended(job+".reason = 'DeadlineExceeded'", "States.Timeout", said),
@@ -179,6 +180,15 @@ func (a *attempts) judgeRayJob() {
 			"States.Timeout", str(fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// readable is the expression that the output of a job that has succeeded is where it will be read. A submitter's pod prints
+// the last lines some seconds after that.
+func (a *attempts) readable(failed string) string {
+	if a.c.at.target.Ray.Token != nil {
+		return a.v("job") + ".deployment = 'Complete'"
+	}
+	return "$not(" + failed + ")"
 }
 
 // askWhatHoldsUp adds the state that says why a job was not begun: its cluster's pods know best.

@@ -186,6 +186,9 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 	if c.submits() {
 		assign.Set("submitter", c.submitter())
 	}
+	if c.reachesRay() {
+		assign.Set("killer", plain(killer))
+	}
 	if dirs := c.inlineDirs(); dirs.Len() > 0 {
 		assign.Set("dirs", dirs)
 	}

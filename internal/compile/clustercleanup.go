@@ -21,6 +21,9 @@ func (c *compiler) clusterCleanup() []byte {
 	if c.submits() {
 		assign.Set("submitter", c.submitter())
 	}
+	if c.reachesRay() {
+		assign.Set("killer", plain(killer))
+	}
 	var parts []func(next string) string
 	if c.job || c.submits() {
 		parts = append(parts, func(next string) string {
