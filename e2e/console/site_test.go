@@ -46,7 +46,7 @@ func serve(t *testing.T, keys map[string]string) *site {
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.DiscardHandler)
 	eng, err := engine.Open(context.Background(), engine.Config{
-		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Runners: map[string]task.Runner{prefix: s}, LogBytes: 32 << 20,
+		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Runners: map[string]task.Runner{prefix: s, "arn:aws:states:::ray:": s}, LogBytes: 32 << 20,
 		Machines: func(st *store.Store) engine.Machines {
 			var err error
 			if cat, err = catalog.Open(catalog.Config{Docs: st}); err != nil {

@@ -85,19 +85,18 @@ export class Graph {
     c.scrollLeft = see(b.x * z - 10, Math.min(b.width, 200) * z + 20, c.scrollLeft, c.clientWidth);
   }
 
-  get room() {
-    return Math.min((this.canvas.clientWidth - 4) / this.placed.width, (this.canvas.clientHeight - 4) / this.placed.height);
-  }
+  get across() { return (this.canvas.clientWidth - 4) / this.placed.width; }
+  get down() { return (this.canvas.clientHeight - 4) / this.placed.height; }
 
-  // fit shows as much as can be read; whole shows all, however small.
+  // fit shows as much as can be read: rather a part of a long graph than all of it too small. whole shows all.
   fit() {
     this.chosenZoom = false;
-    if (this.placed && this.canvas.clientWidth) this.apply(Math.max(0.85, Math.min(1.1, this.room)));
+    if (this.placed && this.canvas.clientWidth) this.apply(Math.max(0.5, Math.min(1.1, this.across, Math.max(0.85, this.down))));
   }
 
   whole() {
     this.chosenZoom = true;
-    if (this.placed) this.apply(Math.min(1.1, this.room));
+    if (this.placed) this.apply(Math.min(1.1, this.across, this.down));
   }
 
   scale(zoom) {

@@ -111,6 +111,7 @@ export class Logs {
 
   // show reads the log of an attempt from its beginning and on.
   show(entry, attempt) {
+    if (this.following) requestAnimationFrame(() => this.list.toEnd()); // what came while it was not seen
     if (!place.features.has("log") || this.entry === entry && this.attempt === attempt) return;
     Object.assign(this, { entry, attempt });
     this.begin();

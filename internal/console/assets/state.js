@@ -73,7 +73,7 @@ export class StatePanel {
   }
 
   failure(entry) {
-    if (!entry.error) return null;
+    if (!entry.error || entry.status === "running") return null; // the attempts tell of those before
     return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
   }
 
