@@ -6,6 +6,7 @@ VENV := .venv
 TOOLS := .tools
 NODE_TOOLS := $(TOOLS)/node
 ASL_VALIDATOR := asl-validator@4.0.0
+AXE := axe-core@4.14.1
 FUZZTIME ?= 30s
 KILLS ?= 50
 SOAKS ?= 1000
@@ -32,7 +33,13 @@ test: test-setup ## run all test suites, one line each; ONLY=name for one
 test-setup: build tools ## install what the tests need
 	@sh scripts/packages
 	@sh scripts/venv $(VENV) scripts/requirements-run.txt scripts/requirements-test.txt
-	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR)
+	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR) $(AXE)
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the console in docs/images anew
+	@sh scripts/packages
+	@mkdir -p docs/images
+	@RAYORCH_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run '^TestScreenshots$$' -v ./e2e/console | grep -v '^==='
 
 .PHONY: check
 check: tools ## the quick gate: format, lint, short tests
