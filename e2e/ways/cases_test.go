@@ -14,7 +14,7 @@ func TestWays(t *testing.T) {
 	w := world(t)
 	for name, test := range map[string]func(t *testing.T){
 		"outputs": w.outputs, "failure": w.failure, "retry": w.retry, "timeout": w.timeout, "pending": w.pending,
-		"abort": w.abort, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
+		"abort": w.abort, "redrive": w.redrive, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name != "outputs" && name != "plain" {
@@ -104,6 +104,23 @@ steps: [{name: one, ray: {entrypoint: "sleep 600"}}]
 			t.Fatal(err)
 		}
 		r.quiet(t)
+	})
+}
+
+// redrive aborts a run and lets it go on: what was stopped is no attempt's end, and the next one has an id of its own.
+func (w *shared) redrive(t *testing.T) {
+	w.eachWay(t, `
+steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT; else touch $RAYORCH_STORAGE/again; sleep 600; fi"}}]
+`, `{}`, func(t *testing.T, _ string, r *run) {
+		r.until(t, "the job runs", func() bool { return r.running(t) == 1 })
+		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		r.quiet(t)
+		if _, err := r.p.engine.Redrive(t.Context(), r.ARN); err != nil {
+			t.Fatal(err)
+		}
+		r.want(t, engine.Succeeded, `{"one":1}`)
 	})
 }
 

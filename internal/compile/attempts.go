@@ -20,13 +20,12 @@ const (
 // In the branch, each way of submitting begins with the state "Run STEP", gives {"Output": ...} when the job has
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
 type attempts struct {
-	c        *compiler
-	t        task
-	of       string // what states' names end with
-	inner    *scope
-	states   *value.Object
-	retry    *pipeline.Retry
-	variable string // what variables' names end with
+	c      *compiler
+	t      task
+	of     string // what states' names end with
+	inner  *scope
+	states *value.Object
+	retry  *pipeline.Retry
 }
 
 func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {

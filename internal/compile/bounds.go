@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// MaxEvents is where Step Functions ends an execution, MaxPayload what it takes as one state's input or output.
-	MaxEvents, MaxPayload = 25_000, 262_144
+	// MaxEvents is where Step Functions ends an execution.
+	MaxEvents = 25_000
+	// MaxPayload is what Step Functions takes as one state's input or output, in bytes.
+	MaxPayload = 262_144
 	// spareEvents are left for what no timeout bounds: calls that are repeated, jobs that are looked up again.
 	spareEvents = 500
 	// Events of one state: entered and exited, and what a task or a Parallel has between.

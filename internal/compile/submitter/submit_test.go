@@ -192,7 +192,7 @@ func TestWorkingDir(t *testing.T) {
 				t.Fatalf("%v: %s", err, out)
 			}
 		}
-		if data, err := os.ReadFile(filepath.Join(there, "sub/data.txt")); string(data) != "from the package\n" {
+		if data, err := os.ReadFile(filepath.Join(there, "sub", "data.txt")); string(data) != "from the package\n" {
 			t.Errorf("it was not placed: %v", err)
 		}
 	})
