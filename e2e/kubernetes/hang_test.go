@@ -16,6 +16,7 @@ import (
 func hang(t *testing.T, part string, pause time.Duration) {
 	t.Helper()
 	pid := partOf(t, part)
+	keepUp(t)
 	goOn := func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
 	t.Cleanup(goOn)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -23,6 +24,22 @@ func hang(t *testing.T, part string, pause time.Duration) {
 	}
 	<-time.After(pause) // how long it hangs is the fault, not a wait for something
 	goOn()
+}
+
+// keepUp holds the lock of e2e/cluster until the test ends: another one's up would take a cluster that hangs for broken,
+// and start it afresh.
+func keepUp(t *testing.T) {
+	t.Helper()
+	home, _ := os.UserHomeDir()
+	cache := cmp.Or(os.Getenv("RAYORCH_CLUSTER_CACHE"), filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "rayorch-cluster"))
+	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() })
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // partOf finds the process: a child of the cluster's first one, which has written its id down.

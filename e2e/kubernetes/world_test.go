@@ -42,6 +42,7 @@ type world struct {
 	namespace string
 	claim     clustertest.Claim
 	ray       *clustertest.RayCluster
+	endpoint  string // of a server, in place of the place's state directory
 }
 
 // newWorld makes one with a Ray whose pods mount the claim at /data.
@@ -61,7 +62,15 @@ func (w *world) use(kubeconfig string) { w.Env = append(w.Env, "KUBECONFIG="+kub
 // target is the text of the targets section, and of the storage.
 func (w *world) target(t *testing.T) string {
 	return fmt.Sprintf("storage: {path: /data, claim: %s}\ntargets:\n  kubernetes: {kind: kubernetes, namespace: %s, image: %q, jobImage: %q, ray: {cluster: ray}}\n",
-		w.claim.Name, w.namespace, w.c.RayImage(t), w.c.Busybox())
+		w.claim.Name, w.namespace, w.rayImage(t), w.c.Busybox())
+}
+
+// rayImage is the submitter's; without a Ray nobody submits.
+func (w *world) rayImage(t *testing.T) string {
+	if w.ray == nil {
+		return "none"
+	}
+	return w.c.RayImage(t)
 }
 
 // pipeline writes a pipeline of some steps.
@@ -85,7 +94,11 @@ type execution struct {
 func (w *world) describe(t *testing.T, name string) execution {
 	t.Helper()
 	var x execution
-	res := w.Run(t.Context(), t, "describe", name, "-o", "json")
+	args := []string{"describe", name, "-o", "json"}
+	if w.endpoint != "" {
+		args = append(args, "--endpoint", w.endpoint)
+	}
+	res := w.Run(t.Context(), t, args...)
 	if res.Code == 0 && json.Unmarshal([]byte(res.Stdout), &x) != nil {
 		t.Fatalf("describe printed no JSON: %s", res.Stdout)
 	}
@@ -249,6 +262,9 @@ func (w *world) kubeconfig(t *testing.T, account string) string {
 // must runs a command that is to succeed.
 func (w *world) must(t *testing.T, args ...string) command.Result {
 	t.Helper()
+	if w.endpoint != "" {
+		args = append(args, "--endpoint", w.endpoint)
+	}
 	res := w.Run(t.Context(), t, args...)
 	if res.Code != 0 {
 		t.Fatalf("rayorch %s: exit code %d\n%s%s", strings.Join(args, " "), res.Code, res.Stdout, res.Stderr)

@@ -25,6 +25,7 @@ const (
 
 // channel is one connection to a port of a pod.
 type channel struct {
+	raw    net.Conn
 	conn   *spdystream.Connection
 	data   *spdystream.Stream
 	failed chan []byte // what the kubelet says of a failure, once
@@ -50,7 +51,7 @@ func newChannel(conn net.Conn, port int) (*channel, error) {
 		return nil, err
 	}
 	go streams.Serve(spdystream.NoOpStreamHandler) // ends with the connection
-	ch := &channel{conn: streams, failed: make(chan []byte, 1)}
+	ch := &channel{raw: conn, conn: streams, failed: make(chan []byte, 1)}
 	if err := ch.open(port); err != nil {
 		ch.Close()
 		return nil, err
@@ -98,8 +99,12 @@ func (ch *channel) problem() error {
 	return nil
 }
 
-// Close ends the connection.
-func (ch *channel) Close() { _ = ch.conn.Close() }
+// Close ends the connection, also one whose streams the other side does not close any more, as when its pod was killed:
+// SPDY's own end would wait for them.
+func (ch *channel) Close() {
+	_ = ch.conn.Close()
+	_ = ch.raw.Close()
+}
 
 func (c *Client) tunnel(ctx context.Context, upgrade *http.Client, path string) (net.Conn, error) {
 	target, err := c.url(Request{Path: path})
