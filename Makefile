@@ -34,6 +34,7 @@ test-setup: build tools ## install what the tests need
 	@sh scripts/packages
 	@sh scripts/venv $(VENV) scripts/requirements-run.txt scripts/requirements-test.txt
 	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR) $(AXE)
+	@sh scripts/aws-tools $(TOOLS)
 
 .PHONY: screenshots
 screenshots: ## make the pictures of the console in docs/images anew
@@ -84,6 +85,14 @@ $(TOOLS)/.built: tools/go.mod tools/go.sum $(wildcard tools/suites/*.go)
 	@echo "building golangci-lint, govulncheck and cyclonedx-gomod into $(TOOLS)/bin (minutes, once)"
 	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install -trimpath tool ./suites
 	@touch $@
+
+.PHONY: module
+module: ## put binaries for CodeBuild into modules/eks/ray-orchestrator
+	@sh scripts/module
+
+.PHONY: bench-aws
+bench-aws: build ## time of a synthesis beside the published module's, whose clone RAYORCH_PUBLISHED_MODULE names
+	@sh bench/aws/compare
 
 .PHONY: clean
 clean: ## remove what make made, but for Go's caches

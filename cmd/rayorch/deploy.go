@@ -164,8 +164,9 @@ func writeMetadata(path string, outputs map[string]string) error {
 	if data, err := os.ReadFile(path); err == nil && json.Unmarshal(data, &all) != nil {
 		return fmt.Errorf("%s is there and no JSON object", path)
 	}
-	for k, v := range outputs {
-		all[k] = v
+	// The published module's four: what was once in a module's metadata stays there for ever.
+	for _, k := range []string{"EksServiceAccountName", "EksServiceAccountRoleArn", "StateMachineArn", "LogGroupArn"} {
+		all[k] = outputs[k]
 	}
 	data, err := json.Marshal(all)
 	if err != nil {

@@ -21,13 +21,18 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/stack"
 )
 
-func TestMain(m *testing.M) { os.Exit(awstest.Run(m)) }
+func TestMain(m *testing.M) {
+	code := awstest.Run(m)
+	command.Clean()
+	os.Exit(code)
+}
 
 // place is one AWS with one cluster, and a deployer in it.
 type place struct {

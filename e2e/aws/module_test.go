@@ -1,0 +1,228 @@
+package aws_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/rayorch/rayorch/e2e/awstest"
+	"github.com/rayorch/rayorch/e2e/command"
+)
+
+// module is the Seed-Farmer module as CodeBuild finds it: bundle/module beside bundle/seedfarmer.yaml.
+type module struct {
+	dir string
+	env []string
+}
+
+// newModule copies the module with a binary of this checkout, as make module puts it there, into a bundle.
+func newModule(t *testing.T, p *place, more ...string) *module {
+	t.Helper()
+	bundle := t.TempDir()
+	m := &module{dir: filepath.Join(bundle, "module")}
+	source, err := filepath.Abs("../../modules/eks/ray-orchestrator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"deployspec.yaml", "modulestack.yaml", "README.md", "VERSION", "scripts/install"} {
+		copyFile(t, filepath.Join(m.dir, name), filepath.Join(source, name))
+	}
+	copyFile(t, filepath.Join(m.dir, "bin/rayorch-linux-"+runtime.GOARCH), command.Build(t))
+	copyFile(t, filepath.Join(bundle, "seedfarmer.yaml"), "testdata/seedfarmer.yaml")
+	m.sum(t)
+	m.env = append(append(seedfarmer(p), p.e.Env()...), "AWS_ENDPOINT_URL_EKS="+p.eks.URL, "RAYORCH_AWS_PAUSE=50ms")
+	m.env = append(m.env, more...)
+	return m
+}
+
+// sum writes SHA256SUMS as make module does.
+func (m *module) sum(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "cd bin && sha256sum rayorch-linux-* >../SHA256SUMS")
+	cmd.Dir = m.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+func copyFile(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const seedModule = "ray-ray-orchestrator"
+
+// seedfarmer are the variables that Seed-Farmer 8 sets in a build, with the published sample manifest's parameters.
+func seedfarmer(p *place) []string {
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + os.TempDir(), "LANG=C.UTF-8",
+		"SEEDFARMER_PROJECT_NAME=p", "SEEDFARMER_DEPLOYMENT_NAME=d", "SEEDFARMER_MODULE_NAME=" + seedModule,
+		"SEEDFARMER_MODULE_METADATA=", "SEEDFARMER_HASH=abcdef", "SEEDFARMER_MODULE_MD5=0", "SEEDFARMER_VERSION=8.0.9", "AWS_PARTITION=aws",
+		"SEEDFARMER_DOCKER_SECRET=NONE", "SEEDFARMER_PYPI_MIRROR_SECRET=NONE", "AWS_ACCOUNT_ID=" + p.e.Account, "AWS_CODESEEDER_NAME=x"}
+	for name, v := range p.values(map[string]any{"data_bucket_name": "artifacts"}) {
+		env = append(env, "SEEDFARMER_PARAMETER_"+strings.ToUpper(name)+"="+v.(string))
+	}
+	return env
+}
+
+// phases runs a deployspec's commands as CodeBuild does: each phase in bash, in the module's folder, with this environment
+// and no other.
+func (m *module) phases(t *testing.T, which string) (string, error) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(m.dir, "deployspec.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spec map[string]struct {
+		Phases map[string]struct{ Commands []string }
+	}
+	var doc map[string]yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	delete(doc, "publishGenericEnvVariables")
+	again, _ := yaml.Marshal(doc)
+	if err := yaml.Unmarshal(again, &spec); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	for _, phase := range []string{"install", "pre_build", "build", "post_build"} {
+		commands := spec[which].Phases[phase].Commands
+		if len(commands) == 0 {
+			continue
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-e", "-c", strings.Join(commands, "\n"))
+		cmd.Dir, cmd.Env = m.dir, m.env
+		cmd.Stdout, cmd.Stderr = &log, &log
+		if err := cmd.Run(); err != nil {
+			return log.String(), err
+		}
+	}
+	return log.String(), nil
+}
+
+// metadata is the file that Seed-Farmer reads after a build.
+func (m *module) metadata(t *testing.T) map[string]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]string
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestModule runs the module's phases as CodeBuild would: deploy, deploy again, destroy, destroy again.
+func TestModule(t *testing.T) {
+	p := newPlace(t, awstest.Moto(t))
+	m := newModule(t, p)
+	for range 2 {
+		if out, err := m.phases(t, "deploy"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	all := m.metadata(t)
+	if len(all) != 4 {
+		t.Errorf("the metadata is %v", all)
+	}
+	for name, want := range map[string]string{"EksServiceAccountName": seedModule, "EksServiceAccountRoleArn": ":role/p-d-" + seedModule + "-pods-",
+		"StateMachineArn": ":stateMachine:TrainingOnEks-p-d-" + seedModule, "LogGroupArn": ":log-group:/aws/vendedlogs/states/p-d-" + seedModule} {
+		if !strings.Contains(all[name], want) {
+			t.Errorf("%s is %q, want %s in it", name, all[name], want)
+		}
+	}
+	if got := p.object(t, "rbac.authorization.k8s.io/v1", "RoleBinding", seedModule); got == nil {
+		t.Error("there is no RoleBinding in the cluster")
+	}
+	for range 2 {
+		if out, err := m.phases(t, "destroy"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	if got := p.status(t, "p-d-"+seedModule); got != "" && got != "DELETE_COMPLETE" {
+		t.Errorf("the stack is %s", got)
+	}
+	if got := p.object(t, "v1", "ServiceAccount", seedModule); got != nil {
+		t.Error("the service account is still there")
+	}
+}
+
+// TestModuleRefuses wants a build to fail before anything is made, and to say what is wrong.
+func TestModuleRefuses(t *testing.T) {
+	p := newPlace(t, awstest.Moto(t))
+	for name, c := range map[string]struct {
+		env  []string
+		harm func(m *module)
+		want string
+	}{
+		"parameters": {[]string{"SEEDFARMER_PARAMETER_NAMESPACE=Ray", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=6h"}, nil, "step_function_timeout: SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT"},
+		"checksum": {nil, func(m *module) {
+			_ = os.WriteFile(filepath.Join(m.dir, "SHA256SUMS"), []byte(strings.Repeat("0", 64)+"  rayorch-linux-"+runtime.GOARCH+"\n"), 0o600)
+		}, "not what its checksum says"},
+		"no binary": {nil, func(m *module) { _ = os.RemoveAll(filepath.Join(m.dir, "bin")) }, "run make module"},
+		"no sum":    {[]string{"SEEDFARMER_PARAMETER_RAYORCH_URL=https://example.org/rayorch"}, nil, "rayorch_sha256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModule(t, p, c.env...)
+			if c.harm != nil {
+				c.harm(m)
+			}
+			if out, err := m.phases(t, "deploy"); err == nil || !strings.Contains(out, c.want) {
+				t.Errorf("%v\n%s\nwant %s", err, out, c.want)
+			}
+			if got := p.status(t, "p-d-"+seedModule); got != "" {
+				t.Errorf("the stack is %s", got)
+			}
+		})
+	}
+}
+
+// TestSeedFarmer has Seed-Farmer's own models read deployspec and the README's manifest, and its command merge metadata.
+func TestSeedFarmer(t *testing.T) {
+	python, err := filepath.Abs("../../.tools/seedfarmer/bin/python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(python); err != nil {
+		t.Skip("SKIPPED: there is no .tools/seedfarmer: make test-setup installs it")
+	}
+	script, err := filepath.Abs("testdata/models.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := filepath.Abs("../../modules/eks/ray-orchestrator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), python, script, module)
+	cmd.Dir = t.TempDir()
+	copyFile(t, filepath.Join(cmd.Dir, "seedfarmer.yaml"), "testdata/seedfarmer.yaml")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "models: ok") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
