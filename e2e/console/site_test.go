@@ -2,17 +2,22 @@ package console_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -205,4 +210,24 @@ func printLines(w io.Writer, n int, line func(int) string) {
 			b.Reset()
 		}
 	}
+}
+
+var taskDone = task.Result{Output: []byte(`{"done": true}`)}
+
+// bare is a console before this site's API without anything of ours beside it.
+func (s *site) bare(t *testing.T) string {
+	t.Helper()
+	at, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := v4.NewSigner()
+	creds := aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}
+	up := console.Upstream{URL: at, Sign: func(r *http.Request, body []byte) error {
+		sum := sha256.Sum256(body)
+		return sign.SignHTTP(r.Context(), creds, r, hex.EncodeToString(sum[:]), "states", "us-east-1", time.Now())
+	}}
+	front := httptest.NewServer(console.New(console.Config{Where: "AWS us-east-1"}).Front(api.Guard{}.Check, up))
+	t.Cleanup(front.Close)
+	return front.URL
 }

@@ -92,7 +92,10 @@ type View struct {
 	Cause   string
 	Last    int64 // id of the last event seen
 
-	at map[int64]place
+	at       map[int64]place
+	stood    map[*Step]place
+	redriven int64   // the newest ExecutionRedriven
+	undone   []place // steps that it takes up again
 }
 
 // place is where an event stands: the step that it belongs to, if any, and the Map iterations around it, the outermost
@@ -130,7 +133,7 @@ func suffix(in []iteration) string {
 
 // New makes an empty view of a running execution.
 func New() *View {
-	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}}
+	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}, stood: map[*Step]place{}}
 }
 
 // Add folds one event.
@@ -139,7 +142,7 @@ func (v *View) Add(e *types.HistoryEvent) {
 		return
 	}
 	v.Last = e.Id
-	p := v.at[e.PreviousEventId]
+	p := v.resumed(e, v.at[e.PreviousEventId])
 	when := aws.ToTime(e.Timestamp)
 	kind := string(e.Type)
 	switch {
@@ -210,6 +213,7 @@ func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	}
 	p.step = &Step{Name: name + suffix(p.in), State: name, Wait: !task, Status: Running, Entered: when}
 	v.Steps = append(v.Steps, p.step)
+	v.stood[p.step] = p
 	return p
 }
 
@@ -220,7 +224,7 @@ func (s *Step) event(e *types.HistoryEvent, when time.Time) {
 	case e.StateExitedEventDetails != nil:
 		s.exit(aws.ToString(e.StateExitedEventDetails.Output), when)
 	case strings.HasSuffix(kind, "Scheduled"):
-		s.Status, s.Attempt, s.Job = Running, s.Attempt+1, Job{}
+		s.Status, s.Attempt, s.Job, s.Ended = Running, s.Attempt+1, Job{}, time.Time{}
 	case e.TaskSubmittedEventDetails != nil:
 		s.job(aws.ToString(e.TaskSubmittedEventDetails.Output))
 	case e.TaskSucceededEventDetails != nil:
@@ -280,7 +284,7 @@ func (v *View) execution(e *types.HistoryEvent, when time.Time) {
 	case types.HistoryEventTypeExecutionStarted:
 		v.Started = when
 	case types.HistoryEventTypeExecutionRedriven:
-		v.reopen()
+		v.reopen(e)
 	case types.HistoryEventTypeExecutionSucceeded:
 		v.close(types.ExecutionStatusSucceeded, when)
 		v.Output = aws.ToString(e.ExecutionSucceededEventDetails.Output)
@@ -318,7 +322,8 @@ func (v *View) close(status types.ExecutionStatus, when time.Time) {
 	}
 }
 
-func (v *View) reopen() {
+func (v *View) reopen(e *types.HistoryEvent) {
 	v.Status, v.Stopped = types.ExecutionStatusRunning, time.Time{}
 	v.Output, v.Error, v.Cause = "", "", ""
+	v.redrive(e)
 }

@@ -219,3 +219,37 @@ func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
 		t.Fatal(diff)
 	}
 }
+
+// TestRedriveAfterAbort takes two steps up again that were cut off side by side: the events say only that a redrive was
+// before them.
+func TestRedriveAfterAbort(t *testing.T) {
+	var s script
+	s.add(types.HistoryEventTypeExecutionStarted, 0, nil)
+	entered := s.enter(types.HistoryEventTypeMapStateEntered, "each", -1)
+	for i := range 2 {
+		begun := s.add(types.HistoryEventTypeMapIterationStarted, entered, func(e *types.HistoryEvent) {
+			e.MapIterationStartedEventDetails = &types.MapIterationEventDetails{Name: aws.String("each"), Index: int32(i)}
+		})
+		s.enter(types.HistoryEventTypeTaskStateEntered, "work", begun)
+		s.add(types.HistoryEventTypeTaskScheduled, -1, nil)
+	}
+	s.add(types.HistoryEventTypeExecutionAborted, 0, nil)
+	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
+	for i := range 2 {
+		s.add(types.HistoryEventTypeTaskScheduled, again, nil)
+		s.submitted(fmt.Sprintf(`{"Id":"again-%d"}`, i))
+		if i == 0 {
+			s.exit(types.HistoryEventTypeTaskStateExited, "work", "1", -1)
+		}
+	}
+	v := s.view()
+	if len(v.Steps) != 2 {
+		t.Fatalf("there are %d steps", len(v.Steps))
+	}
+	for i, want := range []progress.Status{progress.Succeeded, progress.Running} {
+		got := v.Steps[i]
+		if got.Status != want || got.Attempt != 2 || got.Job.ID != fmt.Sprintf("again-%d", i) || got.Ended.IsZero() != (want == progress.Running) {
+			t.Errorf("step %d: %+v", i, got)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package progress
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// redrive notes which steps a redrive takes up again: every line that failed or was cut off does its state anew.
+func (v *View) redrive(e *types.HistoryEvent) {
+	v.redriven, v.undone = e.Id, nil
+	for _, s := range v.Steps {
+		if at, ok := v.stood[s]; ok && (s.Status == Failed || s.Status == Cancelled) {
+			v.undone = append(v.undone, at)
+		}
+	}
+}
+
+// resumed is where an event right after a redrive belongs. The history does not say which line it goes on with, but
+// lines are taken up in the order in which they stand.
+func (v *View) resumed(e *types.HistoryEvent, p place) place {
+	if e.PreviousEventId != v.redriven || v.redriven == 0 || p.of != nil || len(v.undone) == 0 || strings.HasPrefix(string(e.Type), "Execution") {
+		return p
+	}
+	i := 0
+	if d := e.StateExitedEventDetails; d != nil {
+		i = max(0, slices.IndexFunc(v.undone, func(u place) bool { return u.step.State == aws.ToString(d.Name) }))
+	}
+	p = v.undone[i]
+	v.undone = slices.Delete(v.undone, i, i+1)
+	return p
+}
