@@ -220,6 +220,8 @@ func explainTerminated(s ContainerStatus, t *Terminated) string {
 		return fmt.Sprintf("cannot start: container %s: %s", s.Name, t.Message)
 	case t.Signal != 0:
 		return fmt.Sprintf("failed: container %s was ended by the signal %d", s.Name, t.Signal)
+	case t.ExitCode == 128+9: // nodes do not always notice that they lacked memory
+		return fmt.Sprintf("was killed: container %s ended with exit code 137: for want of memory, or by the signal 9", s.Name)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("failed: container %s ended with exit code %d: %s", s.Name, t.ExitCode, t.Message), ": ")
 }

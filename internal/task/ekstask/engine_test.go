@@ -146,7 +146,7 @@ func TestTimeout(t *testing.T) {
 	b := newBench(t)
 	e := b.open(t.TempDir())
 	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
-	x := b.await(e, b.execute(e, job, map[string]any{"TimeoutSeconds": 5}).ARN)
+	x := b.await(e, b.execute(e, job, map[string]any{"TimeoutSeconds": 12}).ARN)
 	if x.Status != engine.Failed || x.Error != "States.Timeout" {
 		t.Errorf("%s %s", x.Status, x.Error)
 	}

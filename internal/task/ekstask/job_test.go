@@ -3,10 +3,12 @@ package ekstask_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -101,53 +103,46 @@ func TestGenerateName(t *testing.T) {
 
 // TestFailures has what a person reads when a Job does not end well.
 func TestFailures(t *testing.T) {
-	deadline := func(job map[string]any) { job["activeDeadlineSeconds"] = 6 }
+	const waiting = "rayorch: waiting: "
 	tests := []struct {
 		name, script string
+		until        string // what the log says when the Job's time is to be over; "" for a Job that ends by itself
 		change       func(job, pod, container map[string]any)
 		before       bool // the reason stands before the JSON, as nothing ran
 		want         []string
 	}{
-		{"exit code", "echo last words; exit 3", nil, false, []string{"container main ended with exit code 3", "last words"}},
-		{"memory", "x=aaaaaaaa; while true; do x=$x$x; done", func(_, _, container map[string]any) {
+		{"exit code", "echo last words; exit 3", "", nil, false, []string{"container main ended with exit code 3", "last words"}},
+		{"memory", "x=aaaaaaaa; while true; do x=$x$x; done", "", func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"memory": "16Mi"}}
-		}, false, []string{"OOMKilled", "more memory than its limit"}},
-		{"deadline", "sleep 100", func(job, _, _ map[string]any) { deadline(job) }, false, []string{"activeDeadlineSeconds, 6"}},
-		{"unschedulable", "true", func(job, pod, _ map[string]any) {
-			deadline(job)
+		}, false, []string{"killed"}},
+		{"deadline", "echo begun; sleep 100", "begun", nil, false, []string{"activeDeadlineSeconds, 1"}},
+		{"unschedulable", "true", waiting, func(_, pod, _ map[string]any) {
 			pod["nodeSelector"] = map[string]any{"no-such": "label"}
-		}, true, []string{"cannot be scheduled", "node selector", "activeDeadlineSeconds, 6"}},
-		{"gpu", "true", func(job, _, container map[string]any) {
-			deadline(job)
+		}, true, []string{"cannot be scheduled", "node selector", "activeDeadlineSeconds, 1"}},
+		{"gpu", "true", waiting, func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"nvidia.com/gpu": "64"}}
 		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "ask for less"}},
-		{"image", "true", func(job, _, container map[string]any) {
-			deadline(job)
+		{"image", "true", "cannot be pulled", func(_, _, container map[string]any) {
 			container["image"] = "registry.invalid/no-such:1"
 		}, true, []string{"the image registry.invalid/no-such:1 cannot be pulled"}},
-		{"image never pulled", "true", func(job, _, container map[string]any) {
-			deadline(job)
+		{"image never pulled", "true", waiting, func(_, _, container map[string]any) {
 			container["image"], container["imagePullPolicy"] = "local/no-such:1", "Never"
 		}, true, []string{"local/no-such:1", "Never"}},
-		{"claim", "true", func(job, pod, container map[string]any) {
-			deadline(job)
+		{"claim", "true", waiting, func(_, pod, container map[string]any) {
 			container["volumeMounts"] = []any{map[string]any{"name": "v", "mountPath": "/v"}}
 			pod["volumes"] = []any{map[string]any{"name": "v", "persistentVolumeClaim": map[string]any{"claimName": "no-such"}}}
 		}, true, []string{`persistentvolumeclaim "no-such" not found`, "create the claim"}},
-		{"config map", "true", func(job, _, container map[string]any) {
-			deadline(job)
+		{"config map", "true", waiting, func(_, _, container map[string]any) {
 			container["envFrom"] = []any{map[string]any{"configMapRef": map[string]any{"name": "no-such"}}}
 		}, true, []string{`configmap "no-such" not found`}},
-		{"volume of a config map", "true", func(job, pod, container map[string]any) {
-			deadline(job)
+		{"volume of a config map", "true", waiting, func(_, pod, container map[string]any) {
 			container["volumeMounts"] = []any{map[string]any{"name": "v", "mountPath": "/v"}}
 			pod["volumes"] = []any{map[string]any{"name": "v", "configMap": map[string]any{"name": "no-such"}}}
 		}, true, []string{"a volume cannot be mounted", `configmap "no-such" not found`}},
-		{"service account", "true", func(job, pod, _ map[string]any) {
-			deadline(job)
+		{"service account", "true", waiting, func(_, pod, _ map[string]any) {
 			pod["serviceAccountName"] = "no-such"
 		}, true, []string{"its pods cannot be created", `serviceaccount "no-such" not found`}},
-		{"command", "true", func(_, _, container map[string]any) { container["command"] = []any{"/no/such"} },
+		{"command", "true", "", func(_, _, container map[string]any) { container["command"] = []any{"/no/such"} },
 			true, []string{"cannot start: container main", "/no/such"}},
 	}
 	b := newBench(t)
@@ -157,7 +152,12 @@ func TestFailures(t *testing.T) {
 		job := b.object(fmt.Sprint("work-", i), test.script, test.change)
 		all.Go(func() {
 			one := b.another(fmt.Sprint(i))
-			results[i] = one.run("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job, "LogOptions": logs["LogOptions"]})
+			done, _ := one.begin("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job, "LogOptions": logs["LogOptions"]})
+			if test.until != "" {
+				one.awaitLog(test.until)
+				one.timeIsUp(fmt.Sprint("work-", i))
+			}
+			results[i] = <-done
 		})
 	}
 	all.Wait()
@@ -188,10 +188,19 @@ func TestQuota(t *testing.T) {
 		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"name": "none", "namespace": b.ns},
 		"spec": map[string]any{"hard": map[string]any{"pods": "0"}},
 	})
-	job := b.object("work", "true", func(job, _, _ map[string]any) { job["activeDeadlineSeconds"] = 6 })
-	res := b.run("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job})
-	b.failure(res, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "have the quota raised")
-	if !strings.Contains(b.log.String(), "rayorch: waiting: its pods cannot be created") {
-		t.Errorf("the log does not say what is waited for: %s", b.log.String())
+	done, _ := b.begin("runJob.sync", b.job("true", nil))
+	b.awaitLog("rayorch: waiting: its pods cannot be created")
+	b.timeIsUp("work")
+	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "have the quota raised")
+}
+
+// timeIsUp ends a Job by its deadline.
+func (b *bench) timeIsUp(name string) {
+	b.t.Helper()
+	_, err := b.cluster.Do(clustertest.Context(b.t), kube.Request{
+		Method: http.MethodPatch, Path: kube.JobsPath(b.ns) + "/" + name,
+		ContentType: "application/merge-patch+json", Body: []byte(`{"spec": {"activeDeadlineSeconds": 1}}`)})
+	if err != nil {
+		b.t.Error(err)
 	}
 }
