@@ -157,14 +157,14 @@ func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
 	return n
 }
 
-// looks is how often something is looked at in a time, when the wait before each look is a share of the time so far, and
-// at least the first one.
+// looks is how often something is looked at in a time, when the wait before each look is a share of the time so far, in
+// whole seconds, and at least the first one.
 func looks(seconds, first, share float64) float64 {
-	even := first / share // until then the waits are all the same
-	if seconds <= even {
-		return math.Ceil(seconds/first) + 1
+	n := 1.0
+	for at := 0.0; at < seconds; n++ {
+		at += max(first, math.Floor(at*share))
 	}
-	return math.Ceil(even/first) + math.Ceil(math.Log(seconds/even)/math.Log(1+share)) + 1
+	return n
 }
 
 // longest is how long the steps may take one after another, in seconds; 0 when nothing bounds them.
