@@ -17,10 +17,12 @@ func counting(name string, seconds int, more string) string {
 		name, seconds, more)
 }
 
-// TestFaults breaks things while a job runs. The Ray of all of them but the last ones is the same, which shows that each
-// leaves it in order.
-func TestFaults(t *testing.T) {
+// TestRay tries everything that needs a Ray on one and the same, which shows that each test leaves it in order: the three
+// ways, rayorch killed, and then things that break while a job runs.
+func TestRay(t *testing.T) {
 	w := newWorld(t)
+	t.Run("ways", w.ways)
+	t.Run("killed", w.kills)
 	t.Run("submitter deleted", w.submitterDeleted)
 	t.Run("image missing", w.imageMissing)
 	t.Run("claim missing", func(t *testing.T) { full(t); w.claimMissing(t) })
@@ -136,11 +138,11 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 	}
 }
 
-// revoked takes the rights away half-way. Whoever has none cannot stop the job either: it is told, and the Job's own
-// deadline ends it.
+// revoked takes the rights away half-way. Whoever has none cannot stop the job either: it ends by itself, or by the Job's
+// deadline. A watch that is open goes on, so that by way job it is the next step that cannot be made.
 func (w *world) revoked(t *testing.T) {
 	for _, way := range ways {
-		dir := w.pipeline(t, "revoked-"+way, counting("train", 20, "    timeout: 1m\n"))
+		dir := w.pipeline(t, "revoked-"+way, counting("train", 20, "    timeout: 1m\n")+counting("infer", 1, "    timeout: 1m\n"))
 		w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
 		wait := w.started(t, "revoked-"+way, "train", "line 2", dir, "--submit", way, "--kubeconfig", w.kubeconfig(t, "rayorch-revoked-"+way))
 		binding := kube.ObjectPath("rbac.authorization.k8s.io/v1", w.namespace, "rolebindings", "rayorch-revoked-"+way)

@@ -40,10 +40,9 @@ func (w *world) shakespeare(t *testing.T) string {
 	return dir
 }
 
-// TestWays runs the example by each way, as the service account that apply made for it: what the Role grants is enough,
-// and what it does not grant is refused.
-func TestWays(t *testing.T) {
-	w := newWorld(t)
+// ways runs the example by each way, as the service account that apply made for it: what the Role grants is enough, and
+// what it does not grant is refused.
+func (w *world) ways(t *testing.T) {
 	dir := w.shakespeare(t)
 	for _, way := range ways {
 		t.Run(way, func(t *testing.T) {

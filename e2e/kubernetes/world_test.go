@@ -190,7 +190,10 @@ func (w *world) running(t *testing.T) error {
 	var rayJobs struct{ Items []kube.Object }
 	w.list(t, kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs"), ours, &rayJobs)
 	for _, j := range rayJobs.Items {
-		what = append(what, "RayJob "+kube.Name(j))
+		status, _ := kube.Field(j, "status", "jobDeploymentStatus").(string)
+		if status != "Complete" && status != "Failed" {
+			what = append(what, "RayJob "+kube.Name(j)+" "+status)
+		}
 	}
 	for id, status := range w.rayJobs(t) {
 		if status == "RUNNING" || status == "PENDING" {

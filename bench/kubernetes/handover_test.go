@@ -1,0 +1,143 @@
+// Package kubernetes_test measures how long a train-then-infer pipeline spends between its jobs on a real Kubernetes, by
+// each way of submitting and by that of the published module: make bench-kubernetes. README.md says what the figures mean.
+package kubernetes_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// trainSeconds is how long the training job sleeps.
+const trainSeconds = 20
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	command.Clean()
+	os.Exit(code)
+}
+
+// bench is a namespace with a Ray, and what was measured.
+type bench struct {
+	*command.Place
+	c         *clustertest.Cluster
+	namespace string
+	claim     clustertest.Claim
+	ray       *clustertest.RayCluster
+}
+
+func TestHandOver(t *testing.T) {
+	rounds, _ := strconv.Atoi(os.Getenv("RAYORCH_BENCH_ROUNDS"))
+	if rounds == 0 {
+		t.Skip("measures for minutes: make bench-kubernetes")
+	}
+	b := newBench(t)
+	var lines []string
+	for _, way := range []string{"job", "proxy", "rayjob"} {
+		var first, over []time.Duration
+		for n := range rounds {
+			f, o := b.round(t, way, fmt.Sprintf("%s-%d", way, n))
+			first, over = append(first, f), append(over, o)
+		}
+		lines = append(lines, row(way, first, over))
+	}
+	f, o := b.published(t)
+	lines = append(lines, row("published", []time.Duration{f}, []time.Duration{o}))
+	t.Logf("\n| way | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s",
+		strings.Join(lines, "\n"))
+}
+
+func row(way string, first, over []time.Duration) string {
+	return fmt.Sprintf("| %s | %d | %s | %s |", way, len(first), spread(first), spread(over))
+}
+
+func spread(d []time.Duration) string {
+	slices.Sort(d)
+	return fmt.Sprintf("%.1f (%.1f)", d[len(d)/2].Seconds(), d[len(d)-1].Seconds())
+}
+
+func newBench(t *testing.T) *bench {
+	c := clustertest.Start(t)
+	if !c.Here {
+		t.Skip("SKIPPED: the jobs' clocks must be this machine's")
+	}
+	b := &bench{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	b.Env = append(b.Env, "KUBECONFIG="+c.Kubeconfig)
+	b.claim = c.Claim(t, b.namespace)
+	b.ray = c.RayCluster(t, b.namespace, clustertest.RayOptions{Name: "ray", Claim: b.claim.Name, NoWorker: true})
+	b.Write(t, "pipeline.yaml", fmt.Sprintf(`version: 1
+name: handover
+storage: {path: /data, claim: %s}
+targets:
+  kubernetes: {kind: kubernetes, namespace: %s, image: %q, ray: {cluster: ray}}
+steps:
+  - name: train
+    ray: {entrypoint: 'date +%%s.%%N > "$RAYORCH_STORAGE/first"; sleep %d'}
+  - name: infer
+    ray: {entrypoint: 'true'}
+`, b.claim.Name, b.namespace, c.RayImage(t), trainSeconds))
+	return b
+}
+
+// round is one run: how long to the driver's first line, and from one job to the next.
+func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration) {
+	t.Helper()
+	res := b.Run(t.Context(), t, "run", "-t", "kubernetes", "--submit", way, "--name", name, "-o", "json")
+	var x struct {
+		Started time.Time
+		Steps   []struct{ SubmissionID string }
+	}
+	if res.Code != 0 || json.Unmarshal([]byte(res.Stdout), &x) != nil || len(x.Steps) != 2 {
+		t.Fatalf("%s: exit code %d\n%s%s", name, res.Code, res.Stdout, res.Stderr)
+	}
+	first = b.stamp(t, filepath.Join("handover", name, "first")).Sub(x.Started)
+	over = b.job(t, x.Steps[1].SubmissionID).start().Sub(b.job(t, x.Steps[0].SubmissionID).end())
+	t.Logf("%s: first line after %.2f s, hand-over %.2f s", name, first.Seconds(), over.Seconds())
+	return first, over
+}
+
+// stamp reads the time that a driver wrote to the claim.
+func (b *bench) stamp(t *testing.T, path string) time.Time {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.claim.Dir, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seconds, err := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.UnixMilli(int64(seconds * 1000))
+}
+
+// rayJob is Ray's own record: a job starts when its submission is accepted.
+type rayJob struct {
+	Start int64 `json:"start_time"`
+	End   int64 `json:"end_time"`
+}
+
+func (j rayJob) start() time.Time { return time.UnixMilli(j.Start) }
+func (j rayJob) end() time.Time   { return time.UnixMilli(j.End) }
+
+func (b *bench) job(t *testing.T, id string) rayJob {
+	t.Helper()
+	res, err := b.c.Do(clustertest.Context(t), kube.Request{Path: b.ray.API + "api/jobs/" + id})
+	var j rayJob
+	if err == nil {
+		err = json.Unmarshal(res.Body, &j)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}

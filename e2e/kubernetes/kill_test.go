@@ -1,0 +1,108 @@
+package kubernetes_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// kills kills rayorch at random points of runs and resumes them: no Job and no Ray job may be made twice, and each step
+// does its work once. RAYORCH_KILLS says how many runs (5), RAYORCH_KILL_SEED repeats the points of an earlier test.
+func (w *world) kills(t *testing.T) {
+	kills, _ := strconv.Atoi(os.Getenv("RAYORCH_KILLS"))
+	if kills == 0 {
+		kills = 5
+	}
+	seed, err := strconv.ParseUint(os.Getenv("RAYORCH_KILL_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	dir := w.pipeline(t, "kills", work("first")+work("second"))
+	t.Logf("RAYORCH_KILL_SEED=%d", seed)
+	whole := map[string]time.Duration{}
+	for n := range kills {
+		way := ways[n%len(ways)]
+		if whole[way] == 0 {
+			begin := time.Now()
+			w.counted(t, w.run(t, "whole-"+way, dir, "--submit", way), way)
+			whole[way] = time.Since(begin)
+		}
+		t.Run(strconv.Itoa(n)+" "+way, func(t *testing.T) {
+			w.killed(t, "run"+strconv.Itoa(n), way, func() time.Duration { return time.Duration(random.Float64() * float64(whole[way])) }, dir)
+		})
+	}
+}
+
+// work is a step that leaves a line for each time that it ran.
+func work(name string) string {
+	return "  - name: " + name + "\n    ray: {entrypoint: 'sleep 0.5; echo " + name + " >> \"$RAYORCH_STORAGE/effects\"; echo 1 > \"$RAYORCH_OUTPUT\"'}\n"
+}
+
+// killed kills a run, perhaps its resumption, too, and lets the last one end.
+func (w *world) killed(t *testing.T, name, way string, point func() time.Duration, dir string) {
+	interrupt := func(args ...string) {
+		cmd, wait := w.Start(t, args...)
+		after := point()
+		timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+		res := wait()
+		t.Logf("%s after %s: exit code %d", args[0], after.Round(time.Millisecond), res.Code)
+	}
+	interrupt("run", dir, "-t", "kubernetes", "--name", name, "--submit", way)
+	x := w.describe(t, name)
+	if x.Status == "" {
+		t.Log("killed before the run was accepted")
+		return
+	}
+	if x.Status == "RUNNING" {
+		interrupt("resume", name)
+	}
+	if x = w.describe(t, name); x.Status == "RUNNING" {
+		w.must(t, "resume", name)
+		x = w.describe(t, name)
+	}
+	w.counted(t, x, way)
+}
+
+// counted wants each step to have run once, by one Job or RayJob and one Ray job.
+func (w *world) counted(t *testing.T, x execution, way string) {
+	t.Helper()
+	if x.Status != "SUCCEEDED" || string(x.Output["first"]) != "1" || string(x.Output["second"]) != "1" {
+		t.Fatalf("%s %s %s, output %s", x.Status, x.Error, x.Cause, x.Output)
+	}
+	for _, s := range x.Steps {
+		if s.Attempts != 1 {
+			t.Errorf("%s took %d attempts", s.Name, s.Attempts)
+		}
+	}
+	prefix, n := x.Steps[0].SubmissionID[:13], 0
+	for id := range w.rayJobs(t) {
+		if strings.HasPrefix(id, prefix) {
+			n++
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d Ray jobs were made for two steps", n)
+	}
+	if way == "job" {
+		var jobs struct{ Items []kube.Job }
+		w.list(t, kube.JobsPath(w.namespace), "rayorch.dev/execution="+prefix, &jobs)
+		if len(jobs.Items) != 2 {
+			t.Errorf("%d Jobs were made for two steps", len(jobs.Items))
+		}
+	}
+	if w.c.Here {
+		effects, err := os.ReadFile(filepath.Join(w.claim.Dir, "kills", x.Name, "effects"))
+		if string(effects) != "first\nsecond\n" {
+			t.Errorf("the steps did %q: %v", effects, err)
+		}
+	}
+	w.nothingRuns(t)
+}
