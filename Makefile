@@ -61,6 +61,18 @@ fuzz: ## run each fuzz target for FUZZTIME
 kill: test-setup ## kill -9 rayorch KILLS times at random points of runs on a real Ray
 	@$(ENV) sh scripts/kill $(KILLS)
 
+.PHONY: test-kubernetes
+test-kubernetes: build ## all tests on a real Kubernetes with Ray in its pods, each fault too; they print as they go
+	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/ways ./internal/kube ./internal/task/ekstask
+
+.PHONY: kill-kubernetes
+kill-kubernetes: build ## kill -9 rayorch KILLS times at random points of runs on a real Kubernetes
+	@RAYORCH_KILLS=$(KILLS) go test -count=1 -timeout=120m -v -run 'TestRay/killed' ./e2e/kubernetes
+
+.PHONY: bench-kubernetes
+bench-kubernetes: build ## time between the jobs of a pipeline by each way of submitting, and by the published module's
+	@RAYORCH_BENCH_ROUNDS=$${RAYORCH_BENCH_ROUNDS:-5} go test -count=1 -timeout=60m -v -run TestHandOver ./bench/kubernetes
+
 .PHONY: bench-overhead
 bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop
 	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch
