@@ -1,0 +1,99 @@
+package console_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// told is a step as both the page's fold and the terminal's tell of it.
+type told struct {
+	Name, Status, Error, Cause, Job string
+	Attempt                         int
+	Ended                           bool
+}
+
+// TestSameStory folds histories in the page and in internal/progress: steps, attempts and statuses are the same.
+func TestSameStory(t *testing.T) {
+	s := serve(t, nil)
+	p := open(t, s.URL)
+	p.to("#/executions")
+	flaky := map[string]int{}
+	s.on("flaky", func(_ context.Context, req *task.Request) task.Result {
+		_ = req.Submitted([]byte(`{"SubmissionId":"job-` + req.State + `"}`))
+		if s.mu.Lock(); flaky[req.Execution] < 2 {
+			flaky[req.Execution]++
+			s.mu.Unlock()
+			return task.Fail("Flaky", "once more")
+		}
+		s.mu.Unlock()
+		return task.Result{Output: []byte("1")}
+	})
+	s.on("broken", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
+	retry := object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 1}}}
+	caught := object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "after"}}}
+	for name, definition := range map[string]string{
+		"plain":   machine("a", object{"a": work("wait"), "wait": object{"Type": "Wait", "Seconds": 1, "Next": "b"}, "b": work("")}),
+		"retried": machine("flaky", object{"flaky": work("b", retry), "b": work("")}),
+		"caught":  machine("broken", object{"broken": work("b", caught), "b": work(""), "after": work("")}),
+		"failed":  machine("a", object{"a": work("broken"), "broken": work("")}),
+		"mapped": machine("each", object{"each": object{"Type": "Map", "ItemsPath": "$.items", "End": true, "ItemProcessor": object{"StartAt": "x", "States": object{
+			"x": work("y"), "y": object{"Type": "Map", "ItemsPath": "$$.Map.Item.Value", "ItemProcessor": object{"StartAt": "z", "States": object{"z": work("")}}, "End": true}}}}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			input := `{"items":[[1,2],[],[3]]}`
+			if name == "mapped" {
+				s.on("x", func(context.Context, *task.Request) task.Result { return task.Result{Output: []byte(`[1,2]`)} })
+			}
+			arn := s.start(s.machine(name, definition), "x", input)
+			x := s.ended(arn)
+			s.compare(t, p, arn)
+			if x.Status == "FAILED" {
+				if _, err := s.sfn.RedriveExecution(t.Context(), &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
+					t.Fatal(err)
+				}
+				s.ended(arn)
+				s.compare(t, p, arn)
+			}
+		})
+	}
+}
+
+// compare folds one history by both.
+func (s *site) compare(t *testing.T, p *page, arn string) {
+	t.Helper()
+	view := progress.New()
+	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page.Events {
+			view.Add(&page.Events[i])
+		}
+	}
+	var want []told
+	for _, step := range view.Steps {
+		want = append(want, told{step.Name, string(step.Status), step.Error, step.Cause, step.Job.SubmissionID, step.Attempt, !step.Ended.IsZero()})
+	}
+	got := eval[[]told](p, `(async () => {
+		const [{Fold}, {call}] = await Promise.all([import("/console/fold.js"), import("/console/api.js")]);
+		const fold = new Fold();
+		for (let nextToken, more = true; more; more = Boolean(nextToken)) {
+			const page = await call("GetExecutionHistory", {executionArn: `+js(arn)+`, nextToken});
+			page.events.forEach((e) => fold.add(e));
+			nextToken = page.nextToken;
+		}
+		return fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0}));
+	})()`)
+	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+		t.Errorf("the terminal's fold (-) and the page's (+):\n%s", diff)
+	}
+}
