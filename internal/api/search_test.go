@@ -69,7 +69,9 @@ func TestSearchAndCounts(t *testing.T) {
 		{"after=1000000000&limit=2", "plum Apple-pie"},
 	} {
 		status, body := fetch(t, base+"/rayorch/v1/executions?"+c.query)
-		var page struct{ Executions []struct{ Name, Status, ExecutionArn string } }
+		var page struct {
+			Executions []struct{ Name, Status, ExecutionArn string }
+		}
 		if err := json.Unmarshal([]byte(body), &page); err != nil || status != http.StatusOK {
 			t.Fatal(status, err, body)
 		}
