@@ -109,7 +109,9 @@ func TestName(t *testing.T) {
 
 // TestNothingToGrant makes no account and no role for a pipeline that asks for nothing.
 func TestNothingToGrant(t *testing.T) {
-	if got := manifest.Objects(&compile.Result{Namespace: "ml"}, manifest.Options{Pipeline: "words"}); len(got) != 0 {
-		t.Errorf("got %v", got)
+	got := manifest.Objects(&compile.Result{Namespace: "ml"}, manifest.Options{Pipeline: "words"})
+	text, err := manifest.YAML(got)
+	if len(got) != 0 || len(text) != 0 || err != nil {
+		t.Errorf("got %v, %q, %v", got, text, err)
 	}
 }

@@ -12,6 +12,9 @@ import (
 
 // YAML is the objects as one file that kubectl takes, the same bytes for the same objects.
 func YAML(objects []Object) ([]byte, error) {
+	if len(objects) == 0 {
+		return nil, nil // an encoder that was given nothing cannot be closed
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
