@@ -53,6 +53,7 @@ func (p *place) Resolve(arn string) (engine.StartRequest, error) {
 type shared struct {
 	*clustertest.Cluster
 	namespace, image string
+	claim            clustertest.Claim
 }
 
 // world makes what the tests share, or skips.
@@ -60,7 +61,8 @@ func world(t *testing.T) *shared {
 	t.Helper()
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
-	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.Claim(t, w.namespace).Name, NoWorker: true})
+	w.claim = w.Claim(t, w.namespace)
+	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
 	return w
 }
 
