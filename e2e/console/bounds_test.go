@@ -129,6 +129,7 @@ func TestMarkup(t *testing.T) {
 		p.button(tab)
 		switch tab {
 		case "Events":
+			p.sees(".event-rows .row", "TaskFailed")
 			p.do(`document.querySelector(".event-rows .row:last-child").click()`)
 		case "Logs":
 			p.sees(".log .row", markup)
