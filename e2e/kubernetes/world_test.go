@@ -140,6 +140,9 @@ func (w *world) started(t *testing.T, name, step, line string, args ...string) f
 			t.Fatalf("the run ended: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 		default:
 		}
+		if !w.owns(cmd.Process.Pid) {
+			return fmt.Errorf("process %d does not own the state directory yet", cmd.Process.Pid)
+		}
 		res := w.Run(t.Context(), t, "logs", name, "--step", step)
 		if strings.Contains(res.Stdout, line) {
 			return nil
@@ -150,6 +153,13 @@ func (w *world) started(t *testing.T, name, step, line string, args ...string) f
 		<-ended
 		return w.describe(t, name)
 	}
+}
+
+// owns tells whether a process is the owner of the state directory: else a command that looks would become it for a moment.
+func (w *world) owns(pid int) bool {
+	var owner struct{ PID int }
+	text, err := os.ReadFile(filepath.Join(w.State, "api.json"))
+	return err == nil && json.Unmarshal(text, &owner) == nil && owner.PID == pid
 }
 
 // list reads objects of the namespace.

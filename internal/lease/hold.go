@@ -41,7 +41,7 @@ func (l *Lease) renew(ctx context.Context, r *record, renewed time.Time) error {
 		next, err := l.once(ctx, r, now, deadline)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was released
 		case err == nil:
 			r, renewed = next, now
 		case errors.Is(err, ErrLost), kube.Code(err) == http.StatusConflict, kube.NotFound(err):
