@@ -86,7 +86,16 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	if r.Kind != kindKubernetes {
 		return nil
 	}
-	c, err := a.cluster(r.Cluster, r.Namespace)
+	for _, context := range append([]string{r.Cluster}, r.Contexts...) {
+		if err := a.placeFilesIn(ctx, context, src, r, say); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) placeFilesIn(ctx context.Context, context string, src *source, r *compile.Result, say func(string, ...any)) error {
+	c, err := a.cluster(context, r.Namespace)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ type attempts struct {
 }
 
 func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
+	if c.at.stepContext = t.context; t.context != "" {
+		defer func() { c.at.stepContext = "" }()
+	}
 	a := &attempts{c: c, t: t, of: t.step, inner: t.in.inner(nil), states: &value.Object{}, retry: r}
 	if t.failure != "" {
 		a.of = "cleaning up after " + t.step

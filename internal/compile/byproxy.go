@@ -209,6 +209,7 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 
 // stopByProxy stops the Ray jobs through the API server.
 func (c *compiler) stopByProxy(states *value.Object, next string) string {
+	of := c.at.cleanupOf
 	// The state API leaves out what has ended, and environments: the records of many jobs are large.
 	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
 	list := c.call("GET", c.rayPath("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
@@ -216,21 +217,21 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	list.Set("Retry", cleanupRetry())
 	list.Set("Output", wrap("[$states.result.ResponseBody.data.result.result[$contains($string(submission_id), $prefix)]."+
 		"{'id': submission_id, 'pending': status = 'PENDING'}]"))
-	list.Set("Next", "Stop Ray jobs")
-	states.Set("List Ray jobs", list)
+	list.Set("Next", "Stop Ray jobs"+of)
+	states.Set("List Ray jobs"+of, list)
 	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input.id & '/stop'"), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
 	stop.Set("Output", "{% $states.input %}")
-	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", "{% $states.input %}", "Next", "Look at Ray job")})
-	stop.Set("Next", "Look at Ray job")
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", "{% $states.input %}", "Next", "Look at Ray job"+of)})
+	stop.Set("Next", "Look at Ray job"+of)
 	off := c.callOff("$states.input.id")
-	off.Set("Catch", caught(nil, "Gone Ray job"))
-	off.Set("Next", "Gone Ray job")
-	body := value.Obj("Stop Ray job", stop,
-		"Look at Ray job", value.Obj("Type", "Choice", "Choices", []any{
-			value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job")}, "Default", "Gone Ray job"),
-		"Call off Ray job", off, "Gone Ray job", value.Obj("Type", "Succeed"))
-	states.Set("Stop Ray jobs", value.Obj("Type", "Map", "Items", "{% $states.input %}",
-		"ItemProcessor", processor("Stop Ray job", body), "Next", next))
-	return "List Ray jobs"
+	off.Set("Catch", caught(nil, "Gone Ray job"+of))
+	off.Set("Next", "Gone Ray job"+of)
+	body := value.Obj("Stop Ray job"+of, stop,
+		"Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
+			value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job"+of)}, "Default", "Gone Ray job"+of),
+		"Call off Ray job"+of, off, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
+	states.Set("Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", "{% $states.input %}",
+		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
+	return "List Ray jobs" + of
 }

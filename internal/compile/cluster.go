@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -36,6 +37,7 @@ const (
 type place struct {
 	kind, way           string
 	namespace, context  string
+	stepContext         string // of the step, or the part of the clean-up, that is being compiled
 	eks                 Cluster
 	service, rayCluster string
 	port                int
@@ -46,8 +48,10 @@ type place struct {
 	pack                func(dir string, excludes []string) ([]byte, error)
 	dirs                map[string]*workingDir // by directory and excludes
 	order               []string
-	scripts             string // the ConfigMap with the submitter's script
-	placing             bool   // working directories are put on the claim first
+	scripts             string   // the ConfigMap with the submitter's script
+	others              []string // contexts that steps name
+	cleanupOf           string   // what states' names end with while another cluster's clean-up is compiled
+	placing             bool     // working directories are put on the claim first
 }
 
 // newPlace settles what options and target say.
@@ -122,10 +126,23 @@ func (c *compiler) checkSteps(steps []pipeline.Step, path string) {
 	for i := range steps {
 		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
 		c.checkBody(body{s.Ray, s.Job}, at)
+		c.checkContext(s, at)
 		if s.OnFailure != nil {
 			c.checkBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
 		}
 		c.checkSteps(s.Children(), at+"."+s.Kind()+".steps")
+	}
+}
+
+// checkContext notes the other clusters that steps name.
+func (c *compiler) checkContext(s *pipeline.Step, path string) {
+	switch {
+	case s.Context == "" || s.Context == c.at.context:
+		return
+	case c.at.kind == "aws":
+		c.problems = append(c.problems, c.p.Problem(path+".context", "is for targets of kind kubernetes; a state machine on AWS knows one cluster here"))
+	case !slices.Contains(c.at.others, s.Context):
+		c.at.others = append(c.at.others, s.Context)
 	}
 }
 
@@ -160,8 +177,8 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 		for _, name := range []string{"ClusterName", "CertificateAuthority", "Endpoint"} {
 			o.Set(name, wrap("$eks."+name))
 		}
-	case c.at.context != "":
-		o.Set("ClusterName", plain(c.at.context))
+	case cmp.Or(c.at.stepContext, c.at.context) != "":
+		o.Set("ClusterName", plain(cmp.Or(c.at.stepContext, c.at.context)))
 	}
 	for i := 0; i+1 < len(kv); i += 2 {
 		if kv[i+1] != nil {

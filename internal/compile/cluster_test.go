@@ -223,3 +223,31 @@ steps: [STEPS]
 		t.Errorf("ten items have the bounds %+v (%v)", r.Bounds, err)
 	}
 }
+
+// TestOtherClusters sends steps to clusters of their own.
+func TestOtherClusters(t *testing.T) {
+	const text = head + `
+targets: {c: {kind: kubernetes, context: main}, cloud: {kind: aws, aws: {clusterName: c, clusterEndpoint: "https://e", clusterAuthData: Q0E=}}}
+steps:
+- {name: a, ray: {entrypoint: x}}
+- {name: b, context: other, ray: {entrypoint: x}}
+`
+	for _, way := range []string{"job", "proxy", "rayjob"} {
+		r, err := inCluster(t, text, compile.Options{Target: "c", Submit: way})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"other"}, r.Contexts); diff != "" || r.Cluster != "main" {
+			t.Error(diff)
+		}
+		for _, definition := range [][]byte{r.Definition, r.Cleanup} {
+			mine, others := strings.Count(string(definition), `"ClusterName": "main"`), strings.Count(string(definition), `"ClusterName": "other"`)
+			if mine == 0 || mine != others {
+				t.Errorf("%s: %d calls of one cluster, %d of the other", way, mine, others)
+			}
+		}
+	}
+	if _, err := inCluster(t, text, compile.Options{Target: "cloud"}); err == nil || !strings.Contains(err.Error(), "steps[1].context") {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -24,35 +24,41 @@ func (c *compiler) clusterCleanup() []byte {
 	if c.reachesRay() {
 		assign.Set("killer", plain(killer))
 	}
-	var parts []func(next string) string
-	if c.job || c.submits() {
-		parts = append(parts, func(next string) string {
-			return c.deleteAll(states, "Job", "/apis/batch/v1/namespaces/"+c.at.namespace+"/jobs", next)
-		})
-	}
-	if c.ray && c.at.way == wayRayJob {
-		parts = append(parts, func(next string) string {
-			return c.deleteAll(states, "RayJob", "/apis/ray.io/v1/namespaces/"+c.at.namespace+"/rayjobs", next)
-		})
-	}
-	if c.ray && c.at.way == wayJob {
-		parts = append(parts, func(next string) string { return c.stopByJob(states, next) })
-	}
-	if c.reachesRay() {
-		parts = append(parts, func(next string) string { return c.stopByProxy(states, next) })
-	}
-	if len(parts) == 0 {
-		return nil
-	}
 	start := "Done"
-	for i := len(parts) - 1; i >= 0; i-- {
-		start = parts[i](start)
+	for i, context := range append([]string{""}, c.at.others...) {
+		c.at.stepContext, c.at.cleanupOf = context, ""
+		if i > 0 {
+			c.at.cleanupOf = fmt.Sprintf(" in cluster %d", i+1)
+		}
+		start = c.cleanCluster(states, start)
+	}
+	c.at.stepContext = ""
+	if start == "Done" {
+		return nil
 	}
 	all := value.Obj("Begin", value.Obj("Type", "Pass", "Assign", assign, "Next", start))
 	merge(all, states)
 	all.Set("Done", value.Obj("Type", "Succeed"))
 	return pretty(value.Obj("Comment", "Stops what an execution of "+c.p.Name+" left when it was aborted or timed out.",
 		"QueryLanguage", "JSONata", "StartAt", "Begin", "TimeoutSeconds", value.Int(3600), "States", all))
+}
+
+// cleanCluster adds the states that clean one cluster up, and returns the first of them.
+func (c *compiler) cleanCluster(states *value.Object, next string) string {
+	namespaced := "/namespaces/" + c.at.namespace
+	if c.reachesRay() {
+		next = c.stopByProxy(states, next)
+	}
+	if c.ray && c.at.way == wayJob {
+		next = c.stopByJob(states, next)
+	}
+	if c.ray && c.at.way == wayRayJob {
+		next = c.deleteAll(states, "RayJob", "/apis/ray.io/v1"+namespaced+"/rayjobs", next)
+	}
+	if c.job || c.submits() {
+		next = c.deleteAll(states, "Job", "/apis/batch/v1"+namespaced+"/jobs", next)
+	}
+	return next
 }
 
 // cleanupRetry goes on for long: nobody else will clean up.
@@ -67,7 +73,9 @@ func cleanupRetry(answered ...string) []any {
 
 // deleteAll lists the objects of a kind that the execution left, and deletes each, until there are none.
 func (c *compiler) deleteAll(states *value.Object, kind, path, next string) string {
-	list, found, remove, again := "List "+kind+"s", "Look at "+kind+"s", "Delete "+kind+"s", "Wait for "+kind+"s"
+	of := c.at.cleanupOf
+	list, found, remove, again := "List "+kind+"s"+of, "Look at "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
+	kind += of
 	ask := c.call("GET", path, value.Obj("labelSelector", []any{wrap("'rayorch.dev/execution=' & $mark")}, "limit", []any{"3"}), nil)
 	ask.Set("Retry", cleanupRetry())
 	ask.Set("Output", value.Obj("names", wrap("[$states.result.ResponseBody.items[$not($exists(metadata.deletionTimestamp))].metadata.name]"),
@@ -100,6 +108,6 @@ func (c *compiler) stopByJob(states *value.Object, next string) string {
 		"Arguments", a.c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
 		"Retry", cleanupRetry("EKS.409", "States.Timeout"),
 		"Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)}, "Next", next)
-	states.Set("Stop Ray jobs", state)
-	return "Stop Ray jobs"
+	states.Set("Stop Ray jobs"+c.at.cleanupOf, state)
+	return "Stop Ray jobs" + c.at.cleanupOf
 }

@@ -68,6 +68,8 @@ type Result struct {
 	Secrets []SecretKey
 	// Cluster is the kubeconfig's context, "" for the current one, or the EKS cluster's name.
 	Namespace, Cluster string
+	// Contexts are those of other clusters that steps name: Access, Files and Secrets are needed there, too.
+	Contexts []string
 	// ServiceAccount is that of the pods, "" for the namespace's default; Claim is mounted as storage.
 	ServiceAccount, Claim string
 	// Service and Port are where the head's API is; RayCluster is its name where it is known.
@@ -131,6 +133,7 @@ func (c *compiler) inCluster(r *Result) {
 	if at.kind == "aws" {
 		r.Cluster = at.eks.Name
 	}
+	r.Contexts = at.others
 	r.Service, r.RayCluster, r.Port, r.Way, r.Image = at.service, at.rayCluster, at.port, at.way, at.image
 }
 

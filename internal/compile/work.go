@@ -44,6 +44,7 @@ type task struct {
 	before           []string // steps whose outputs it sees
 	failure          string   // the variable with the failure that is cleaned up after
 	try              string   // the variable that counts attempts, in a cluster
+	context          string   // the kubeconfig context of a cluster of its own
 	placing          bool     // it puts working directories on the storage, for no step
 	in               *scope
 }
@@ -60,7 +61,7 @@ func (t task) attempt() string {
 func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	t := task{body: body{s.Ray, s.Job}, step: s.Name, state: s.Name, timeout: s.Timeout, pending: s.PendingTimeout,
-		before: in.before(n.order, s.Name), in: in}
+		context: s.Context, before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
 	state := c.tried(t, s)
 	if s.OnFailure != nil {
@@ -307,8 +308,14 @@ func prefix(execution string) string {
 
 // noteIgnored tells which fields of a plain job mean nothing on this machine.
 func (c *compiler) noteIgnored(s *pipeline.Step) {
+	if c.at != nil {
+		return
+	}
+	if s.Context != "" {
+		c.note("step %s: context ignored here", s.Name)
+	}
 	j := s.Job
-	if j == nil || c.at != nil {
+	if j == nil {
 		return
 	}
 	var ignored []string

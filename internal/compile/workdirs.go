@@ -145,6 +145,8 @@ func (c *compiler) chooseVia(d *workingDir) error {
 		return c.tooLarge(d)
 	case via == viaClaim && c.at.claim == "":
 		return fmt.Errorf("workingDir.via claim needs storage.claim")
+	case via == viaClaim && len(c.at.others) > 0:
+		return fmt.Errorf("the working directory would travel by the claim, which is one cluster's, and steps name others: use submit: job, or an object store (the target's workingDir.uri)")
 	case via == viaObjectStore && uri == "":
 		return fmt.Errorf("workingDir.via objectStore needs workingDir.uri")
 	}

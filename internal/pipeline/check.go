@@ -173,7 +173,7 @@ func allAlone(errors []string) bool {
 }
 
 // groupOptions are a step's fields that only a job has.
-var groupOptions = []string{"timeout", "pendingTimeout", "retry", "onFailure"}
+var groupOptions = []string{"context", "timeout", "pendingTimeout", "retry", "onFailure"}
 
 func (c *checker) stepOptions(s *Step, path string, in scope) {
 	if s.Parallel != nil || s.ForEach != nil {

@@ -10,6 +10,7 @@ type Step struct {
 	Job            *Job       `yaml:"job" doc:"A plain job: a process here, a Kubernetes Job elsewhere."`
 	Parallel       *Parallel  `yaml:"parallel" doc:"Steps that run at the same time."`
 	ForEach        *ForEach   `yaml:"forEach" doc:"Steps that run once for each item of a list."`
+	Context        string     `yaml:"context" doc:"The kubeconfig context of another cluster that this step runs in (ray, job; kubernetes)."`
 	Timeout        Duration   `yaml:"timeout" doc:"The longest that one attempt may run (ray, job)."`
 	PendingTimeout Duration   `yaml:"pendingTimeout" def:"15m" doc:"The longest that an attempt may wait before it runs (ray; job in a cluster)."`
 	Retry          *Retry     `yaml:"retry" doc:"Whether and how a failed attempt is repeated (ray, job)."`
