@@ -295,6 +295,11 @@ func TestExplain(t *testing.T) {
 		{"sandbox", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedCreatePodSandBox","message":"no network"}`,
 			"the pod p cannot start: no network", false},
 		{"another pod's", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"x"},"reason":"FailedMount","message":"m"}`, "", false},
+		{"deleted", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`,
+			`{"metadata":{"name":"p","deletionTimestamp":"2026-11-23T18:00:00Z"},"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":137}}}]}}`,
+			"", "the pod p was deleted while it ran, by somebody or with its namespace", true},
+		{"deleted, and gone", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded","message":"m"}]}}`, "", "",
+			"its pods are gone: somebody deleted them, or their namespace", false},
 		{"policy", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"PodFailurePolicy","message":"rule"}]}}`, "", "",
 			"the job failed: PodFailurePolicy: rule", false},
 	}

@@ -84,13 +84,20 @@ func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 // Explain finds the reason in what is known: the Job, its pods, and what was said of them.
 func Explain(j Job, pods []Pod, said []Notice) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
-	if len(pods) > 0 {
-		r.Why = explainPod(&pods[len(pods)-1], said)
-	} else {
+	switch p := newest(pods); {
+	case p == nil:
 		r.Why = explainAbsence(j, said)
+	case !overdue(j) || p.Metadata.DeletionTimestamp == nil || !p.Started(): // else its deletion says nothing new
+		r.Why = explainPod(p, said)
 	}
 	r.End = explainEnd(j, r.Why != "")
 	return r
+}
+
+// overdue tells of a Job that Kubernetes ended for its deadline, by deleting its pods.
+func overdue(j Job) bool {
+	end := j.Ended()
+	return end != nil && end.Reason == "DeadlineExceeded"
 }
 
 // explainEnd says how the Job was ended, unless that is clear from the pod.
@@ -126,6 +133,9 @@ func explainAbsence(j Job, said []Notice) string {
 			return fmt.Sprintf("the pod %s %s", n.Involved.Name, text)
 		}
 	}
+	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
+		return "its pods are gone: somebody deleted them, or their namespace"
+	}
 	return ""
 }
 
@@ -154,6 +164,8 @@ func explainPhase(p *Pod) string {
 	switch {
 	case p.Status.Reason == "Evicted":
 		return "was evicted: " + p.Status.Message
+	case p.Metadata.DeletionTimestamp != nil && p.Started():
+		return "was deleted while it ran, by somebody or with its namespace"
 	case p.Status.Reason == "DeadlineExceeded":
 		return "ran longer than its activeDeadlineSeconds"
 	case p.Status.Phase == "Failed" && p.Status.Reason != "":

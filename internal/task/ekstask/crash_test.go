@@ -360,6 +360,55 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestNamespaceDeleted ends well said, whether the Job or its pods are seen to go first.
+func TestNamespaceDeleted(t *testing.T) {
+	b := newBench(t)
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	b.awaitLog("begun")
+	if err := b.cluster.Remove(clustertest.Context(t), "/api/v1/namespaces/"+b.ns, ""); err != nil {
+		t.Fatal(err)
+	}
+	res := <-done
+	if res.Error == "States.TaskFailed" {
+		b.failure(res, "States.TaskFailed", "somebody", "namespace")
+		return
+	}
+	b.failure(res, "EKS.404", "somebody deleted it, or its namespace")
+}
+
+// TestPodDeleted tells a pod that somebody deleted from one that failed.
+func TestPodDeleted(t *testing.T) {
+	b := newBench(t)
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	b.awaitLog("begun")
+	pods, err := b.cluster.Pods(clustertest.Context(t), b.ns, nil)
+	if err != nil || len(pods) != 1 {
+		t.Fatal(len(pods), err)
+	}
+	if err := b.cluster.Remove(clustertest.Context(t), kube.ObjectPath("v1", b.ns, "pods", pods[0].Metadata.Name), ""); err != nil {
+		t.Fatal(err)
+	}
+	b.failure(<-done, "States.TaskFailed", "somebody")
+}
+
+// TestRightsRevoked takes the rights away while the Job runs: its end is seen all the same, its log cannot be read.
+func TestRightsRevoked(t *testing.T) {
+	b := newBench(t)
+	b.cfg.Default = b.cluster.Account(t, b.ns, "runner", clustertest.Rule("batch", "jobs", "create", "get", "watch", "delete"),
+		clustertest.Rule("", "pods", "list"), clustertest.Rule("", "pods/log", "get"))
+	b.start()
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 2", logs))
+	b.awaitLog("begun")
+	bindings := kube.ObjectPath("rbac.authorization.k8s.io/v1", b.ns, "rolebindings", "runner")
+	if err := b.cluster.Remove(clustertest.Context(t), bindings, ""); err != nil {
+		t.Fatal(err)
+	}
+	o := b.output(<-done)
+	if got := kube.Field(o, "logs", "error"); got != "EKS.403" {
+		t.Errorf("the logs are %v", o["logs"])
+	}
+}
+
 func FuzzArguments(f *testing.F) {
 	f.Add("call", []byte(`{"Method":"GET","Path":"/api","QueryParameters":{"a":["b"]},"RequestBody":"x"}`))
 	f.Add("runJob.sync", []byte(`{"Job":{"metadata":{"name":"a"}},"LogOptions":{"RetrieveLogs":true}}`))
