@@ -121,6 +121,20 @@ func (c *compiler) checkPlace(name string) {
 	}
 }
 
+// notePlace tells what the target takes for granted.
+func (c *compiler) notePlace(o Options) {
+	at := c.at
+	if t := at.target.Ray; c.ray && !at.ownCluster() && t.Service == "" && t.Cluster == "" && o.RayService == "" {
+		c.note("the target names no ray.service or ray.cluster: %s is taken", at.service)
+	}
+	if c.ray && at.claim == "" {
+		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
+	}
+	if at.kind == "aws" && (c.job || c.ray && at.way == wayJob) {
+		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
+	}
+}
+
 // checkSteps reports what the way of submitting cannot do for a step, at any depth.
 func (c *compiler) checkSteps(steps []pipeline.Step, path string) {
 	for i := range steps {

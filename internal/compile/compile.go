@@ -90,7 +90,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	}
 	c := newCompiler(p, target, o)
 	c.survey(p.Steps)
-	c.check(name)
+	c.check(name, o)
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
@@ -108,7 +108,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 }
 
 // check reports what the target rules out, and packs what must travel.
-func (c *compiler) check(target string) {
+func (c *compiler) check(target string, o Options) {
 	if c.at == nil {
 		c.checkSecrets()
 		return
@@ -116,6 +116,7 @@ func (c *compiler) check(target string) {
 	c.checkPlace(target)
 	c.checkClusterSecrets()
 	c.checkSteps(c.p.Steps, "steps")
+	c.notePlace(o)
 	if len(c.problems) == 0 {
 		c.limitItems()
 		c.packAll(c.p.Steps, "steps")

@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -10,7 +11,11 @@ import (
 
 // FuzzCompile holds that whatever Decode takes compiles to a definition that our parser takes.
 func FuzzCompile(f *testing.F) {
-	for _, text := range []string{paramsText, head + "steps:\n" + step("a", `{"v":[1]}`, "") + step("b", "1", `, when: "not steps.a.output.v[0] in [1]"`),
+	cluster, err := os.ReadFile("testdata/cluster.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, text := range []string{string(cluster), paramsText, head + "steps:\n" + step("a", `{"v":[1]}`, "") + step("b", "1", `, when: "not steps.a.output.v[0] in [1]"`),
 		head + `
 steps:
 - {name: a, forEach: {items: [1, "${{ run.id }}"], toleratedFailures: 1, steps: [{name: b, after: [], job: {command: ["${{ item }}"]}}]}}
@@ -24,12 +29,24 @@ outputs: {x: "${{ steps.a.output[0].b }}", y: [1, "{%"]}
 		if err != nil {
 			return
 		}
-		r, err := compile.Compile(p, compile.Options{BaseDir: "/base", StorageDir: "/storage"})
-		if err != nil {
-			return // a target of another kind, a secret without a source here
-		}
-		if _, err := asl.Parse(r.Definition); err != nil {
-			t.Errorf("%v\n%s", err, r.Definition)
+		for _, target := range append(p.Targets.Keys(), "") {
+			for _, way := range []string{"job", "proxy", "rayjob"} {
+				fuzzed(t, p, compile.Options{Target: target, Submit: way, BaseDir: "/base", StorageDir: "/storage", Pack: packed,
+					Cluster: compile.Cluster{Name: "c", Endpoint: "https://e", CertificateAuthority: "Q0E="}})
+			}
 		}
 	})
+}
+
+func fuzzed(t *testing.T, p *pipeline.Pipeline, o compile.Options) {
+	t.Helper()
+	r, err := compile.Compile(p, o)
+	if err != nil {
+		return // what the target rules out
+	}
+	for _, definition := range [][]byte{r.Definition, r.Cleanup} {
+		if _, err := asl.Parse(definition); err != nil && definition != nil {
+			t.Errorf("%v\n%s", err, definition)
+		}
+	}
 }

@@ -144,18 +144,15 @@ func TestEnds(t *testing.T) {
 		"failure":      {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
 		"too long":     {attempt{Entrypoint: "echo on; sleep 600", Timeout: 2}, 48, "longer than 2 s", "on\n"},
 		"pending":      {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
-		"bad runtime":  {attempt{Entrypoint: ""}, 44, "ray", ""},
 		"secret":       {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
 		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
 		"lost, second": {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 				a := c.attempt
 				a.ID = unique(t, "ends")
-				if name == "bad runtime" && r.Fake != nil {
-					t.Skip("the fake takes whatever there is")
-				}
 				a.run(t, r)
 				a.want(t, c.code, c.said, c.logged)
 				if strings.Contains(a.logged, "Running entrypoint") || strings.Contains(a.logged, "hush-hush") {
