@@ -16,6 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/examples"
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/manifest"
 	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -193,16 +194,25 @@ func copyFiles(dir string, from fs.FS) error {
 
 // awsFiles are what compile --out writes for a target of kind aws. The service account's role is in no account yet: its
 // ARN stands there as the stack will make it in the one of the OIDC provider.
-func (s *awsStack) awsFiles() map[string][]byte {
+func (s *awsStack) awsFiles() (map[string][]byte, error) {
 	parts := strings.Split(s.params.OIDCARN, ":")
 	role := "arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + s.Record.PodRole + "-" + regionOf(s.params)
-	var objects []byte
-	for _, o := range s.Objects(role) {
-		objects = append(objects, "---\n"...)
-		objects = append(objects, yamlOf(o)...)
+	objects, err := manifest.YAML(s.objects(role))
+	if err != nil {
+		return nil, err
 	}
 	return map[string][]byte{"template.json": s.Template, "definition.json": indented(s.compiled.Definition),
-		"cleanup.json": indented(s.compiled.Cleanup), "objects.yaml": objects}
+		"cleanup.json": indented(s.compiled.Cleanup), "objects.yaml": objects}, nil
+}
+
+// objects are the stack's objects for Kubernetes as package manifest writes them.
+func (s *awsStack) objects(role string) []manifest.Object {
+	var out []manifest.Object
+	for _, o := range s.Objects(role) {
+		plain, _ := value.ToGo(o).(map[string]any)
+		out = append(out, plain)
+	}
+	return out
 }
 
 // regionOf is the region that an EKS cluster's OIDC provider is named after.
@@ -210,29 +220,6 @@ func regionOf(p stack.Params) string {
 	_, host, _ := strings.Cut(p.OIDCARN, "oidc.eks.")
 	region, _, _ := strings.Cut(host, ".")
 	return region
-}
-
-// yamlOf is a JSON value as YAML, its keys in their order: JSON is YAML, so its nodes only need another style.
-func yamlOf(o *value.Object) []byte {
-	var node yaml.Node
-	if err := yaml.Unmarshal(value.Bytes(o), &node); err != nil {
-		panic(fmt.Sprintf("JSON is YAML: %v", err))
-	}
-	block(&node)
-	out, err := yaml.Marshal(&node)
-	if err != nil {
-		panic(fmt.Sprintf("what YAML read, it writes: %v", err))
-	}
-	return out
-}
-
-func block(n *yaml.Node) {
-	if n.Style &^= yaml.FlowStyle; n.Kind == yaml.ScalarNode && strings.Contains(n.Value, "\n") {
-		n.Style = yaml.LiteralStyle
-	}
-	for _, c := range n.Content {
-		block(c)
-	}
 }
 
 // forAWS says whether compile and validate mean a target of kind aws. One named aws need not stand in the file, and
@@ -262,7 +249,10 @@ func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions,
 	if err != nil {
 		return err
 	}
-	files := s.awsFiles()
+	files, err := s.awsFiles()
+	if err != nil {
+		return err
+	}
 	if out != "" {
 		return writeFiles(out, files)
 	}

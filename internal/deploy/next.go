@@ -46,7 +46,7 @@ var nextSteps = map[types.StackStatus][2]Step{
 	// status: {to deploy, to be gone}
 	noStack:                           {Create, Done},
 	types.StackStatusDeleteComplete:   {Create, Done},
-	types.StackStatusReviewInProgress: {Create, Delete}, // a change set that nobody executed
+	types.StackStatusReviewInProgress: {Delete, Delete}, // empty: a change set that nobody executed
 
 	types.StackStatusCreateComplete:         {Update, Delete},
 	types.StackStatusUpdateComplete:         {Update, Delete},

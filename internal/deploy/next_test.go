@@ -13,7 +13,7 @@ import (
 func TestNext(t *testing.T) {
 	const inProgress, whole, broken = "wait wait", "update delete", "delete delete"
 	want := map[types.StackStatus]string{
-		"": "create nothing", "DELETE_COMPLETE": "create nothing", "REVIEW_IN_PROGRESS": "create delete",
+		"": "create nothing", "DELETE_COMPLETE": "create nothing", "REVIEW_IN_PROGRESS": broken,
 		"CREATE_COMPLETE": whole, "UPDATE_COMPLETE": whole, "UPDATE_ROLLBACK_COMPLETE": whole, "IMPORT_COMPLETE": whole, "IMPORT_ROLLBACK_COMPLETE": whole,
 		"CREATE_FAILED": broken, "ROLLBACK_COMPLETE": broken, "ROLLBACK_FAILED": broken, "DELETE_FAILED": broken, "IMPORT_ROLLBACK_FAILED": broken,
 		"UPDATE_FAILED": "roll back delete", "UPDATE_ROLLBACK_FAILED": "continue the rollback delete",
