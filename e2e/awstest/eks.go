@@ -183,3 +183,10 @@ func through(t testing.TB, kubeconfig string) http.Handler {
 	}
 	return p
 }
+
+// Forget takes an entry away.
+func (d *EKS) Forget(caller string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.entries, caller)
+}
