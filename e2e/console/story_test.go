@@ -38,7 +38,24 @@ func TestSameStory(t *testing.T) {
 	s.on("broken", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
 	retry := object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 1, "BackoffRate": 1, "MaxAttempts": 1}}}
 	caught := object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "after"}}}
+	// In a cluster a step is a Parallel of one branch, whose states' names end with its own.
+	inCluster := object{"Type": "Parallel", "End": true, "Branches": []any{object{"StartAt": "Attempt step", "States": object{
+		"Attempt step":       object{"Type": "Pass", "Next": "Submit step"},
+		"Submit step":        work("Keep step", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "Wait to retry step"}}}),
+		"Keep step":          object{"Type": "Pass", "Parameters": object{"Output": 1}, "End": true},
+		"Wait to retry step": object{"Type": "Wait", "Seconds": 1, "Next": "Attempt step"},
+	}}}}
+	s.on("Submit step", func(_ context.Context, req *task.Request) task.Result {
+		if s.mu.Lock(); flaky[req.Execution+req.State] < 1 {
+			flaky[req.Execution+req.State]++
+			s.mu.Unlock()
+			return task.Fail("Busy", "later")
+		}
+		s.mu.Unlock()
+		return task.Result{Output: []byte("1")}
+	})
 	for name, definition := range map[string]string{
+		"cluster": machine("step", object{"step": inCluster}),
 		"plain":   machine("a", object{"a": work("wait"), "wait": object{"Type": "Wait", "Seconds": 1, "Next": "b"}, "b": work("")}),
 		"retried": machine("flaky", object{"flaky": work("b", retry), "b": work("")}),
 		"caught":  machine("broken", object{"broken": work("b", caught), "b": work(""), "after": work("")}),

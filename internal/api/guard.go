@@ -57,7 +57,7 @@ func (g Guard) Check(r *http.Request) error {
 	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
 		return errors.New("requests from other sites are not answered")
 	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site == "same-site" || site == "cross-site" && !isVisit(r) {
+	if site := r.Header.Get("Sec-Fetch-Site"); (site == "same-site" || site == "cross-site") && !isVisit(r) {
 		return errors.New("requests from other sites are not answered")
 	}
 	return nil

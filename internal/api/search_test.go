@@ -136,6 +136,7 @@ func TestGuardAndVisits(t *testing.T) {
 	}{
 		{"/console/", visit, http.StatusOK},
 		{"/", visit, http.StatusOK}, // it leads to the console
+		{"/console/", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, http.StatusOK},
 		{"/console/", nil, http.StatusOK},
 		{"/console/", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, http.StatusForbidden},
 		{"/console/main.js", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "script"}, http.StatusForbidden},

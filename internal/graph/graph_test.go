@@ -123,5 +123,8 @@ func FuzzDefinition(f *testing.F) {
 				wellFormed(t, out)
 			}
 		}
+		if p, err := graph.PlaceDefinition(definition); err == nil && (p.Boxes == nil || p.Ways == nil) {
+			t.Error("a list is missing, where JSON should have an empty one")
+		}
 	})
 }

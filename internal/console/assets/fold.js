@@ -1,6 +1,8 @@
 // Folds an execution's history into what a person wants to see. It reads the Step Functions API's own events, and tells
 // what the terminal tells of them: internal/progress is the same fold there, and a test compares the two.
 
+import * as composite from "./composite.js";
+
 // keepBytes bounds what is kept of the events' inputs and outputs: those of old events go first, and are fetched again
 // when somebody asks.
 const keepBytes = 24 << 20;
@@ -72,6 +74,8 @@ export class Fold {
     state.entries.push(entry);
     state.last = entry;
     this.set(entry, kind === "Fail" ? "failed" : "running");
+    entry.within = composite.stepAround(before.stack, entry.state);
+    if (entry.within) composite.entered(entry.within, entry.state, when, (status) => this.set(entry.within, status));
     return { entry, stack: before.stack };
   }
 
@@ -139,6 +143,7 @@ export class Fold {
   step(entry, type, details, when) {
     const attempt = entry.attempts.at(-1);
     if (type.endsWith("Scheduled")) {
+      if (entry.within) composite.scheduled(entry.within, entry.state, when);
       entry.attempt++;
       Object.assign(entry, { job: null, ended: 0 });
       entry.attempts.push({ n: entry.attempt, scheduled: when, started: 0, ended: 0, status: "running", error: "", cause: "", job: null });
@@ -175,6 +180,8 @@ export class Fold {
 
   exit(entry, details, when) {
     if (!entry) return;
+    if (entry.within) composite.left(entry.within, details);
+    if (entry.isStep && !entry.gaveUp) Object.assign(entry, { error: "", cause: "" });
     entry.output = details?.output;
     entry.ended = when;
     const attempt = entry.attempts.at(-1);
@@ -252,7 +259,7 @@ export class Fold {
   }
 
   // steps are the entries that a pipeline calls steps.
-  get steps() { return this.entries.filter((e) => e.kind === "Task" || e.kind === "Wait"); }
+  get steps() { return this.entries.filter((e) => e.isStep || !e.within && (e.kind === "Task" || e.kind === "Wait")); }
 }
 
 // detailsOf is the one member of an event that holds its details.

@@ -1,7 +1,7 @@
 // Follows the server's events for as long as somebody looks. A browser gives one server six connections in all tabs
 // together, so that a tab which nobody sees gives its own back; and a tab left open over night must not pile up work.
 
-import { place, begin, url, call, pages } from "./api.js";
+import { place, begin, url, pages } from "./api.js";
 
 const hiddenTime = 20_000; // ms that a hidden tab goes on listening
 const firstPause = 500, longestPause = 30_000; // ms between two tries
@@ -160,5 +160,3 @@ export async function findEvent(arn, id) {
   }
   return null;
 }
-
-export { call };

@@ -5,6 +5,7 @@ import { h, put, problem } from "./dom.js";
 import { extra, open, place, url } from "./api.js";
 import { List } from "./list.js";
 import { count } from "./format.js";
+import { logInside } from "./composite.js";
 import { Metrics } from "./chart.js";
 
 const keepLines = 100_000, keepChars = 24 << 20, longestLine = 4000;
@@ -24,10 +25,11 @@ export function clean(line) {
 // taskOf finds the log of an entry's attempt. The history does not name tasks, so that the entries of one state (a
 // Map's iterations) are told apart by their order, which is the same in both; null until every one of them has a log.
 export function taskOf(steps, logs, entry, attempt) {
+  const order = (a, b) => number(a, 0) - number(b, 0) || number(a, 1) - number(b, 1);
+  const number = (log, i) => Number(log.Task.split("-")[i]);
+  if (entry.isStep) return logInside(steps, logs, entry, attempt, order);
   const rivals = steps.filter((s) => s.state === entry.state && s.attempt >= attempt);
-  const mine = logs.filter((l) => l.State === entry.state && l.Attempt === attempt);
-  const order = (task) => task.split("-").map(Number);
-  mine.sort((a, b) => order(a.Task)[0] - order(b.Task)[0] || order(a.Task)[1] - order(b.Task)[1]);
+  const mine = logs.filter((l) => l.State === entry.state && l.Attempt === attempt).sort(order);
   if (mine.length < rivals.length) return null;
   return mine[rivals.indexOf(entry)]?.Task ?? null;
 }

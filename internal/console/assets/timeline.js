@@ -47,6 +47,7 @@ export class Timeline {
 function rowsOf(fold, everything) {
   const rows = [];
   for (const entry of fold.entries) {
+    if (!everything && entry.within) continue; // its step's bar stands for it
     if (!everything && !["Task", "Wait", "Map", "Parallel"].includes(entry.kind) && entry.status !== "failed") continue;
     if (entry.attempts.length < 2) rows.push({ entry, attempt: entry.attempts[0], first: true });
     else entry.attempts.forEach((attempt, i) => rows.push({ entry, attempt, first: i === 0 }));

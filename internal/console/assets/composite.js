@@ -1,0 +1,101 @@
+// Steps that are a Parallel state: in a cluster a step's work is done by states inside one, whose names end with the
+// step's, as in "Submit train". A person sees it as one step. internal/progress tells the same of it.
+
+// endOf is what the names of the states inside end with.
+function endOf(name) {
+  if (name.startsWith("Clean up after ")) return `cleaning up after ${name.slice("Clean up after ".length)}`;
+  return name === "Place files" ? "placing of files" : name;
+}
+
+// wordsOf is what a state inside does for the step around it; null when it is no such state.
+function wordsOf(step, state) {
+  const end = ` ${endOf(step.state)}`;
+  return state.endsWith(end) ? state.slice(0, -end.length) : null;
+}
+
+// stepAround is the nearest Parallel that a state does the work of, or null.
+export function stepAround(stack, state) {
+  for (let i = stack.length - 1; i >= 0; i--) {
+    const { entry } = stack[i];
+    if (entry.kind === "Parallel" && wordsOf(entry, state) !== null) return entry;
+  }
+  return null;
+}
+
+// entered folds that a state inside is entered; set changes the step's status.
+export function entered(step, state, when, set) {
+  step.isStep = true;
+  step.logs ??= [];
+  switch (wordsOf(step, state)) {
+    case "Attempt":
+      close(step, when);
+      Object.assign(step, { attempt: step.attempt + 1, job: null, gaveUp: false });
+      step.attempts.push({ n: step.attempt, scheduled: when, started: 0, ended: 0, status: "running", error: "", cause: "", job: null });
+      set("running");
+      break;
+    case "Wait to retry":
+      close(step, when);
+      set("retrying");
+      break;
+    case "Give up":
+      close(step, when);
+      step.gaveUp = true; // unless the step's exit says that somebody caught it
+      set("retrying");
+  }
+}
+
+function close(step, when) {
+  const attempt = step.attempts.at(-1);
+  if (attempt && !attempt.ended) Object.assign(attempt, { ended: when, status: "failed", error: step.error, cause: step.cause });
+}
+
+// scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
+export function scheduled(step, state, when) {
+  if (["Submit", "Run", "Look at"].includes(wordsOf(step, state))) step.logs.push({ state, attempt: step.attempt, at: when });
+}
+
+// left folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end how
+// an attempt failed.
+export function left(step, details) {
+  for (const [name, text] of Object.entries(details?.assignedVariables ?? {})) {
+    const value = read(text);
+    if (name.startsWith("id") && typeof value === "string") step.job = { ...step.job, submission: value };
+    if (name.startsWith("end") && value?.Error) Object.assign(step, { error: value.Error, cause: value.Cause ?? "" });
+  }
+  const given = read(details?.output);
+  if (given && typeof given === "object" && Object.keys(given).join() === "Output") step.job = { ...step.job, output: given.Output };
+  const attempt = step.attempts.at(-1);
+  if (attempt) attempt.job = step.job;
+}
+
+function read(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+// logInside finds the log of an attempt of such a step: of the tasks that may have it the last that has, for a reader
+// that was interrupted has begun again.
+export function logInside(steps, logs, step, attempt, order) {
+  for (const at of step.logs.toReversed()) {
+    const found = at.attempt === attempt ? logAt(steps, logs, step, at, order) : null;
+    if (found) return found;
+  }
+  return null;
+}
+
+// A log's beginning may seem to be a little before its task's: they are noted one after the other.
+const clockStep = 0.1;
+
+// logAt finds the log of one task by when it began: a log belongs to the last task of its state that was scheduled
+// before. Iterations of a Map may be scheduled in one moment; they are told apart by their order.
+function logAt(steps, logs, step, at, order) {
+  const others = steps.flatMap((s) => (s.logs ?? []).filter((o) => o.state === at.state).map((o) => ({ step: s, at: o.at })));
+  const same = others.filter((o) => o.at === at.at);
+  const began = (log) => Math.max(0, ...others.map((o) => o.at).filter((t) => t <= new Date(log.Started).getTime() / 1000 + clockStep));
+  const mine = logs.filter((l) => l.State === at.state && began(l) === at.at).sort(order);
+  if (mine.length < same.length) return null;
+  return mine[same.findIndex((o) => o.step === step)]?.Task ?? null;
+}
