@@ -150,7 +150,7 @@ func (c *compiler) attemptEvents(ray bool, timeout, pending pipeline.Duration, t
 
 // jobEvents are those of one Job, with the looks at its pod until that runs.
 func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
-	n := 2*groupEvents + 4*callEvents + 6*quickEvents + looks(float64(pending.Seconds()), 2, 0.25)*(callEvents+2*quickEvents)
+	n := 2*groupEvents + 4*callEvents + 6*quickEvents + looks(float64(pending.Seconds()), 2, 0.2)*(callEvents+2*quickEvents)
 	if ray {
 		n += callEvents + 1
 	}

@@ -144,7 +144,8 @@ func (a *attempts) watch() *value.Object {
 	in := &value.Object{}
 	add := func(words string, state *value.Object) { in.Set(a.name(words), state) }
 	add("Await pod of", value.Obj("Type", "Wait",
-		"Seconds", wrap("$max([2, $min([60, $floor("+a.elapsed()+" / 4000)])])"), "Next", a.name("Look for pod of")))
+		"Seconds", wrap(fmt.Sprintf("($e := %s; $max([1, $min([$max([2, $floor($e / 5000)]), $ceil((%d - $e) / 1000)])]))",
+			a.elapsed(), 1000*a.t.pending.Seconds())), "Next", a.name("Look for pod of")))
 	look := a.call("GET", a.podsPath(), a.podsQuery(), nil)
 	look.Set("Retry", transient(patience))
 	look.Set("Catch", caught(nil, a.name("Leave alone")))

@@ -296,6 +296,23 @@ func TestLongRuns(t *testing.T) {
 	}
 }
 
+// TestLongPending holds the looks at a pod that does not start to what is counted beforehand.
+func TestLongPending(t *testing.T) {
+	r, err := inCluster(t, head+"targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, pendingTimeout: 2d}]\n",
+		compile.Options{Target: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const waits = `{"ResponseBody": {"items": [{"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}]}}]}}`
+	s := simulate(t, r.Definition, func(_ *simulation, call string, _ *value.Object) (answer, bool) {
+		return answer{body: waits}, !strings.HasPrefix(call, "Job ")
+	})
+	s.want(t, "FAILED", "Ray.PendingTimeout: no pod of the job started within 172800 s: Unschedulable: no node")
+	if s.events > r.Bounds.Events || r.Bounds.Events > 2*s.events {
+		t.Errorf("two days have %d events, %d were counted beforehand", s.events, r.Bounds.Events)
+	}
+}
+
 // TestRayJobEnds plays what KubeRay says of a RayJob.
 func TestRayJobEnds(t *testing.T) {
 	for name, c := range map[string]struct{ status, want string }{
