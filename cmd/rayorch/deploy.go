@@ -116,7 +116,7 @@ func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
 		c, err := d.Describe(ctx, name, who)
 		if err != nil {
 			fmt.Fprintf(a.err, "rayorch: note: %v; going by the parameters alone\n", err)
-			return nil, nil //nolint:nilerr // what is missing now is reported with all other parameters
+			return nil, nil // what is missing now is reported with all other parameters
 		}
 		if c.Private {
 			return nil, fmt.Errorf("the cluster %s %w", name, deploy.ErrPrivate)

@@ -30,7 +30,6 @@ type Emulator struct {
 	Account string
 
 	command []string
-	env     []string
 	health  string
 	once    sync.Once
 	process *exec.Cmd
@@ -100,7 +99,7 @@ func program(t testing.TB, name, place string) string {
 // root is the project's directory.
 func root() string {
 	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "../..")
+	return filepath.Dir(filepath.Dir(filepath.Dir(here)))
 }
 
 func (e *Emulator) start(t testing.TB) {

@@ -19,7 +19,7 @@ const (
 func (b *builder) objects(podRoleARN string) []*value.Object {
 	account := b.object("v1", "ServiceAccount", b.n.User)
 	meta, _ := account.Get("metadata")
-	meta.(*value.Object).Set("annotations", value.Obj("eks.amazonaws.com/role-arn", podRoleARN)) //nolint:errcheck // made just now
+	meta.(*value.Object).Set("annotations", value.Obj("eks.amazonaws.com/role-arn", podRoleARN))
 	out := []*value.Object{account}
 	out = append(out, b.rbac()...)
 	for _, f := range b.in.Compiled.Files {

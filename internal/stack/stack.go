@@ -142,7 +142,7 @@ func separate(out *bytes.Buffer, i int, space string) {
 func (b *builder) resource(id, kind string, properties *value.Object, extra ...any) {
 	r := value.Obj("Type", kind)
 	for i := 0; i+1 < len(extra); i += 2 {
-		r.Set(extra[i].(string), extra[i+1]) //nolint:errcheck // literals of this package
+		r.Set(extra[i].(string), extra[i+1])
 	}
 	r.Set("Properties", properties)
 	b.resources.Set(id, r)
