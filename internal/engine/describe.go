@@ -320,8 +320,11 @@ func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResul
 	}
 }
 
-// redriveDays is how long AWS lets a closed execution be redriven.
-const redriveDays = 14
+// AWS lets a closed execution be redriven for so many days, and while its history has room for what a redrive adds.
+const (
+	redriveDays   = 14
+	redriveEvents = 24_999
+)
 
 // redrivable says whether an execution may be redriven, in AWS's words.
 func (e *Engine) redrivable(x *Execution) (status, reason string) {
@@ -332,6 +335,8 @@ func (e *Engine) redrivable(x *Execution) (status, reason string) {
 		return "NOT_REDRIVABLE", "Execution is RUNNING and cannot be redriven"
 	case x.Status == Succeeded:
 		return "NOT_REDRIVABLE", "Execution is SUCCEEDED and cannot be redriven"
+	case x.LastEventID >= redriveEvents:
+		return "NOT_REDRIVABLE", "Execution has exceeded the maximum history event limit"
 	case x.MapRunARN != "":
 		return "REDRIVABLE_BY_MAP_RUN", ""
 	case e.c.Now().Sub(x.Stopped) > redriveDays*24*time.Hour:

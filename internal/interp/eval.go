@@ -264,10 +264,7 @@ func (r *Run) assign(f *frame, t asl.Template, result, errorOutput *data) (*valu
 	if !ok {
 		return nil, runtimeFailure(f, "The Assign field must be an object but was: %s", value.Text(v))
 	}
-	if valueData(o).tooBig() {
-		return nil, dataLimit(f.state.Name)
-	}
-	return o, nil
+	return o, r.variableLimit(f, o)
 }
 
 // assignInput is $ in Assign: with JSONPath the result before ResultSelector, a Catch's error, or else the effective
@@ -318,6 +315,6 @@ func runtimeFailure(f *frame, format string, args ...any) *failure {
 
 // dataLimit is the failure of a payload over 256 KB, in the words that were recorded.
 func dataLimit(subject string) *failure {
-	return &failure{name: "States.DataLimitExceeded", cause: fmt.Sprintf(
+	return &failure{name: dataLimitExceeded, cause: fmt.Sprintf(
 		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject)}
 }

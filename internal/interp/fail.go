@@ -89,7 +89,7 @@ func (r *Run) evaluationFailed(f *frame, fail *failure) {
 	}
 	e := history.Event{Type: history.EvaluationFailed, Error: fail.name, Cause: fail.cause, Location: fail.location,
 		State: f.state.Name, Previous: f.last}
-	if f.last == f.entered {
+	if f.last == f.entered && fail.name != dataLimitExceeded { // recorded both ways
 		e.Previous = f.before
 	}
 	f.last = r.emitAfter(e)

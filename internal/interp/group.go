@@ -2,6 +2,7 @@ package interp
 
 import (
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -197,17 +198,19 @@ func iterable(m *asl.MapFields, v any) bool {
 	return false
 }
 
-// noArray has two wordings: JSONata's was recorded, with an EvaluationFailed that names no location.
+// noArray has two wordings: JSONata's was recorded, with an EvaluationFailed that names no location; JSONPath's begins
+// with no word on the state.
 func (r *Run) noArray(f *frame, in *data) *failure {
 	if f.state.JSONata {
 		fail := runtimeFailure(f, "Map state input must be an array but was: %s", value.Text(in.value()))
 		fail.name, fail.evaluation = "States.QueryEvaluationError", true
 		return fail
 	}
+	path := "$"
 	if p := f.state.Map.ItemsPath.Path; p != nil {
-		return runtimeFailure(f, "Reference path \"%s\" must point to array.", p.Text())
+		path = p.Text()
 	}
-	return runtimeFailure(f, "Reference path \"$\" must point to array.")
+	return &failure{name: expr.ErrRuntime, cause: `Reference path "` + path + `" must point to array.`}
 }
 
 // lineEnded counts a line that reached its end, and keeps its output until the group's end.

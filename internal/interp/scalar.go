@@ -2,6 +2,7 @@ package interp
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,16 +43,26 @@ func (r *Run) integer(f *frame, s *asl.Scalar, input *data, low, high int64) (in
 	if fail != nil {
 		return 0, fail
 	}
-	if n, ok := v.(value.Number); ok {
-		if i, whole := n.Int64(); whole && i >= low && i <= high {
-			return i, nil
-		}
+	if i, whole := wholeNumber(v, s.Query != nil); whole && i >= low && i <= high {
+		return i, nil
 	}
 	if s.Expr != nil {
 		return 0, r.evalFailure(f, s.Expr.WrongType(s.Field, "number", v))
 	}
 	return 0, runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid integer: %s", s.Field, plain(v),
 		fieldText(s))
+}
+
+// wholeNumber takes a string of digits, too, where a path found it: Step Functions waited for "1" second.
+func wholeNumber(v any, found bool) (int64, bool) {
+	switch v := v.(type) {
+	case value.Number:
+		return v.Int64()
+	case string:
+		i, err := strconv.ParseInt(v, 10, 64)
+		return i, found && err == nil
+	}
+	return 0, false
 }
 
 // number evaluates a field that must be a number from 0 to high.

@@ -111,10 +111,6 @@ func (j *JSONata) undefined(location string) *Error {
 	return j.fail(location, "returned nothing (undefined).")
 }
 
-func (j *JSONata) threw(location string, err error) *Error {
-	return j.fail(location, "threw an error during evaluation. "+errorText(err))
-}
-
 // WrongType is the error for an expression that gave a value of another type than its field wants ("array", "number").
 func (j *JSONata) WrongType(location, want string, got any) *Error {
 	return j.fail(location, "returned an unexpected result type. Expected '"+want+"', but was '"+TypeName(got)+
@@ -136,16 +132,6 @@ func TypeName(v any) string {
 		return "object"
 	}
 	return "null"
-}
-
-// errorText is the library's error as the reference implementation words it, where Step Functions is known to show that.
-func errorText(err error) string {
-	text := err.Error()
-	code, _, _ := strings.Cut(text, ":")
-	if code == "T1006" {
-		return "T1006: Attempted to invoke a non-function"
-	}
-	return text
 }
 
 // JSONataTemplate is a JSON value in which strings of the form {% ... %} are expressions: Arguments, Output, Assign.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -43,6 +44,7 @@ func withFunctions[E environment](env E) E {
 	bind("range", rangeFunc)
 	bind("hash", hashFunc)
 	bind("parse", parseFunc)
+	bind("pad", padFunc(plain(env, "pad")))
 	scoped := func(name string, f func(s *Scope, args []any) (any, error)) {
 		aware := func(args []any, _ any, inside E) (any, error) {
 			e, ok := inside.Context().(*evaluation)
@@ -224,6 +226,54 @@ func rangeFunc(args []any, _ any) (any, error) {
 		out[i] = float64(from + int64(i)*step)
 	}
 	return out, nil
+}
+
+// maxPad is how many characters $pad adds: Step Functions refuses one more, whatever the string holds already.
+const maxPad = 262_144
+
+// padFunc is $pad. The library pads to 10,000 characters only, so what is longer is padded here; all else, with its
+// errors, stays the library's.
+func padFunc(library libraryFunc) libraryFunc {
+	return func(args []any, focus any) (any, error) {
+		if len(args) < 2 {
+			return library(args, focus)
+		}
+		s, isText := args[0].(string)
+		width, isNumber, err := libraryInt(args, 1)
+		if err != nil || !isText || !isNumber {
+			return library(args, focus)
+		}
+		with := " "
+		if len(args) > 2 && args[2] != nil {
+			if with, isText = args[2].(string); !isText {
+				return library(args, focus)
+			}
+		}
+		return pad(s, width, with)
+	}
+}
+
+// pad adds to the right, or to the left where the width is negative. An empty padding is a blank.
+func pad(s string, width int64, with string) (any, error) {
+	missing := max(width, -width) - int64(utf8.RuneCountInString(s))
+	if missing <= 0 {
+		return s, nil
+	}
+	if missing > maxPad {
+		return nil, errMemory
+	}
+	if with == "" {
+		with = " "
+	}
+	unit := []rune(with)
+	added := make([]rune, missing)
+	for i := range added {
+		added[i] = unit[i%len(unit)]
+	}
+	if width < 0 {
+		return string(added) + s, nil
+	}
+	return s + string(added), nil
 }
 
 // hashFunc is $hash: without an algorithm it gives nothing.

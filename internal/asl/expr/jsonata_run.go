@@ -127,7 +127,7 @@ const (
 var (
 	errSteps  = errors.New("Expression evaluation timeout: the expression takes too many steps")
 	errTime   = errors.New("Expression evaluation timeout: the expression takes too long")
-	errMemory = errors.New("Expression evaluation memory limit exceeded")
+	errMemory = errors.New("Expression evaluation memory limit exceeded: Check for excessive memory usage")
 )
 
 // evaluation is the context of one evaluation. The library asks Err before every step, which is where bounds are kept.

@@ -166,6 +166,7 @@ func TestJSONataErrors(t *testing.T) {
 	}
 	const undefined = "returned nothing (undefined)."
 	const threw = "threw an error during evaluation. "
+	const memory = "threw an error during evaluation: Expression evaluation memory limit exceeded: Check for excessive memory usage"
 	for _, c := range []struct{ src, want string }{
 		{`$doesNotExist`, undefined},
 		{`$states.input.nope`, undefined},
@@ -183,6 +184,18 @@ func TestJSONataErrors(t *testing.T) {
 		{`$filter([1], function($v) { false })`, undefined},
 		{`$randomSeeded(1)`, threw + "T1006: Attempted to invoke a non-function"},
 		{`$eval("1")`, threw + "T1006: Attempted to invoke a non-function"},
+		{`"x" + 1`, threw + `T2001: The left side of the "+" operator must evaluate to a number`},
+		{`1 - "x"`, threw + `T2002: The right side of the "-" operator must evaluate to a number`},
+		{`null + 1`, threw + `T2001: The left side of the "+" operator must evaluate to a number`},
+		{`true < 1`, threw + `T2010: The expressions either side of operator "<" must evaluate to numeric or string values`},
+		{`["a"..2]`, threw + `T2003: The left side of the range operator (..) must evaluate to an integer`},
+		{`[1.."a"]`, threw + `T2004: The right side of the range operator (..) must evaluate to an integer`},
+		{`1 ~> 2`, threw + `T2006: The right side of the function application operator ~> must be a function`},
+		{`$single([1, 2])`, threw + `D3138: The $single() function expected exactly 1 matching result.  Instead it matched more.`},
+		{`$single([])`, threw + `D3139: The $single() function expected exactly 1 matching result.  Instead it matched 0.`},
+		{`$range(1, 1000000, 1)`, memory},
+		{`$pad("", 262145, "x")`, memory},
+		{`$pad("", -262145)`, memory},
 	} {
 		_, err := evalJSONata(t, c.src, scope(t, jsonataInput))
 		want := &expr.Error{Name: "States.QueryEvaluationError", Cause: prefix(c.src) + c.want, Location: "Output"}
@@ -194,8 +207,8 @@ func TestJSONataErrors(t *testing.T) {
 		}
 	}
 	for _, src := range []string{
-		`1 + "x"`, `$hash("x","md5")`, `$hash(1,"MD5")`, `$parse("{")`, `$parse(1)`, `$range("a",1,1)`, `$error("boom")`,
-		`$range(1, 1000000, 1)`, `$toMillis("x")`, `$uppercase(1)`,
+		`$hash("x","md5")`, `$hash(1,"MD5")`, `$parse("{")`, `$parse(1)`, `$range("a",1,1)`, `$error("boom")`,
+		`$toMillis("x")`, `$uppercase(1)`,
 	} {
 		_, err := evalJSONata(t, src, scope(t, jsonataInput))
 		var e *expr.Error
