@@ -108,7 +108,7 @@ func script(name string) (string, error) {
 // Name makes one that no other test has.
 func Name(prefix string) string { return prefix + "-" + strings.ToLower(rand.Text()[:8]) }
 
-// Namespace makes a namespace for one test, with its service account, and deletes it at the test's end.
+// Namespace makes a namespace for one test, waits for what Kubernetes puts into each, and deletes it at the test's end.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
 	ctx := Context(t)
@@ -121,9 +121,10 @@ func (c *Cluster) Namespace(t testing.TB) string {
 			t.Errorf("delete the namespace %s: %v", name, err)
 		}
 	})
-	Until(ctx, t, "the service account of "+name, func() error {
-		_, err := c.Client.Get(ctx, Object("v1", "ServiceAccount", name, "default", nil))
-		return err
+	Until(ctx, t, "what Kubernetes puts into "+name, func() error {
+		_, account := c.Client.Get(ctx, Object("v1", "ServiceAccount", name, "default", nil))
+		_, authority := c.Client.Get(ctx, Object("v1", "ConfigMap", name, "kube-root-ca.crt", nil))
+		return errors.Join(account, authority)
 	})
 	return name
 }
