@@ -51,12 +51,33 @@ func (b *bench) published(t *testing.T) (first, over time.Duration) {
 		return err
 	})
 	if x.Status != engine.Succeeded {
-		t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
+		t.Fatalf("%s %s %s\n%s", x.Status, x.Error, x.Cause, b.podLogs(t))
 	}
 	first = b.stamp(t, "published").Sub(began)
 	over = b.job(t, "published-infer").start().Sub(b.job(t, "published-train").end())
 	t.Logf("published: first line after %.2f s, hand-over %.2f s", first.Seconds(), over.Seconds())
 	return first, over
+}
+
+// podLogs are what the submitters printed, to see why one failed.
+func (b *bench) podLogs(t *testing.T) string {
+	ctx, text := clustertest.Context(t), ""
+	for _, name := range []string{"published-train", "published-infer"} {
+		pods, err := b.c.Pods(ctx, b.namespace, map[string]string{"job-name": name})
+		if err != nil {
+			return err.Error()
+		}
+		for _, p := range pods {
+			log, err := b.c.PodLog(ctx, b.namespace, p.Metadata.Name, "submit", kube.LogOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			all, _ := io.ReadAll(log) // what came of it is enough
+			_ = log.Close()
+			text += name + ":\n" + string(all)
+		}
+	}
+	return text
 }
 
 // minutely are the states of one step: make the Job, wait a minute, ask, and again until it is complete.

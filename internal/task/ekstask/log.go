@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -98,11 +99,13 @@ type tailer struct {
 	looker sync.WaitGroup
 	tails  sync.WaitGroup
 	wake   chan struct{} // a container ended: look at once
+	since  time.Time     // when it was first seen that no pod runs; of the looker alone
 
 	mu     sync.Mutex
 	live   map[string]bool // containers whose log is being read
 	reason kube.Reason
 	ran    bool
+	active bool            // some pod may still do something
 	done   map[string]bool // containers whose log was read to its end
 }
 
@@ -158,6 +161,9 @@ func (t *tailer) look(ctx context.Context) {
 	wait, began := firstLook, time.Now()
 	for {
 		settled, err := t.scan(ctx)
+		if err == nil {
+			t.idle(ctx)
+		}
 		switch {
 		case kube.Code(err) == 403:
 			t.a.log.note("no log while it runs: " + err.Error())
@@ -190,6 +196,9 @@ func (t *tailer) scan(ctx context.Context) (settled bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	t.mu.Lock()
+	t.active = slices.ContainsFunc(pods, active)
+	t.mu.Unlock()
 	settled = len(pods) > 0
 	for i := range pods {
 		p := &pods[i]
