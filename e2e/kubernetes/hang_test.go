@@ -16,7 +16,7 @@ import (
 func hang(t *testing.T, part string, pause time.Duration) {
 	t.Helper()
 	pid := partOf(t, part)
-	keepUp(t)
+	defer keepUp(t)()
 	goOn := func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
 	t.Cleanup(goOn)
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -26,9 +26,8 @@ func hang(t *testing.T, part string, pause time.Duration) {
 	goOn()
 }
 
-// keepUp holds the lock of e2e/cluster until the test ends: another one's up would take a cluster that hangs for broken,
-// and start it afresh.
-func keepUp(t *testing.T) {
+// keepUp holds the lock of e2e/cluster: another one's up would take a cluster that hangs for broken, and start it afresh.
+func keepUp(t *testing.T) (release func()) {
 	t.Helper()
 	home, _ := os.UserHomeDir()
 	cache := cmp.Or(os.Getenv("RAYORCH_CLUSTER_CACHE"), filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), filepath.Join(home, ".cache")), "rayorch-cluster"))
@@ -36,10 +35,10 @@ func keepUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = lock.Close() })
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
+	return func() { _ = lock.Close() }
 }
 
 // partOf finds the process: a child of the cluster's first one, which has written its id down.
