@@ -2,10 +2,12 @@ package interp
 
 import (
 	"cmp"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -110,15 +112,24 @@ func (r *Run) compare(f *frame, t *asl.Test, in *data) (bool, *failure) {
 		return present == (t.Value == true), nil
 	}
 	if err != nil {
-		return false, r.pathFailure(f, t.Variable.Text(), err)
+		return false, r.choiceFailure(f, t.Variable.Text(), err)
 	}
 	want := t.Value
 	if t.Path != nil {
 		if want, err = t.Path.Resolve(scope); err != nil {
-			return false, r.pathFailure(f, t.Path.Text(), err)
+			return false, r.choiceFailure(f, t.Path.Text(), err)
 		}
 	}
 	return Compare(strings.TrimSuffix(t.Operator, "Path"), v, want), nil
+}
+
+// choiceFailure has words of its own for a path that leads nowhere, as they were recorded.
+func (r *Run) choiceFailure(f *frame, path string, err error) *failure {
+	var missing *expr.NoResultsError
+	if errors.As(err, &missing) {
+		return runtimeFailure(f, "Invalid path '%s': The choice state's condition path references an invalid value.", path)
+	}
+	return r.evalFailure(f, err)
 }
 
 func emptyList(v any) bool {

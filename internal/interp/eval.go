@@ -302,8 +302,12 @@ func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	return r.evalFailure(f, err)
 }
 
-// where begins the cause of every failure of a state's own work.
+// where begins the cause of every failure of a state's own work. TestState's state was entered at no event, and was
+// recorded without it.
 func where(f *frame) string {
+	if f.entered == 0 {
+		return ""
+	}
 	return fmt.Sprintf("An error occurred while executing the state '%s' (entered at the event id #%d). ",
 		f.state.Name, f.entered)
 }

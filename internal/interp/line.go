@@ -46,7 +46,7 @@ func (r *Run) pass(f *frame) *failure {
 	if s.JSONata {
 		return r.endState(f, nil)
 	}
-	if s.HasResult {
+	if s.HasResult && s.Result != nil { // null was recorded to be none
 		return r.endState(f, r.test.result(f, valueData(s.Result)))
 	}
 	result, fail := r.arguments(f)
@@ -81,6 +81,9 @@ func (r *Run) leave(f *frame, out *data, assigned *value.Object, next *asl.State
 		d := valueData(v)
 		e.AssignedVariables[name] = string(d.bytes())
 		f.setVar(name, d)
+	}
+	if assigned.Len() > 0 {
+		r.test.assigned(f)
 	}
 	r.emit(f, e)
 	f.input, f.state, f.phase = out, next, ready

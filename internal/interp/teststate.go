@@ -3,6 +3,8 @@ package interp
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -105,7 +107,7 @@ func findState(m *asl.Machine, name string) *asl.State {
 
 // begin makes what the state sees before it works.
 func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
-	f.enteredAt, f.entered = r.now, 1
+	f.enteredAt = r.now
 	t.inspection.Set("input", string(f.input.bytes()))
 	if req.Context != nil {
 		o, err := value.ParseObject(req.Context)
@@ -135,6 +137,18 @@ func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 		f.retried = req.RetryCount
 	}
 	return t.beginState(r, f, req)
+}
+
+// assigned shows the variables as the state leaves them, by name: what was given shows as it was given.
+func (t *test) assigned(f *frame) {
+	if t == nil {
+		return
+	}
+	o := value.NewObject(len(f.vars))
+	for _, name := range slices.Sorted(maps.Keys(f.vars)) {
+		o.Set(name, f.vars[name].value())
+	}
+	t.inspection.Set("variables", value.Text(o))
 }
 
 // beginState prepares what depends on the state's type. A Map's or Parallel's lines never run: the mock is their result.

@@ -154,7 +154,11 @@ func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	v, err := f.eval(s)
 	var e *Error
 	if errors.As(err, &e) {
-		return nil, &Error{Name: e.Name, Cause: "The function '" + f.text + "' had the following error: " + e.Cause}
+		words := "The function '" + f.text + "' had the following error: "
+		if strings.HasPrefix(e.Cause, "Invalid arguments") { // recorded
+			words = "There was an error while evaluating the intrinsic function: " + f.text + ". "
+		}
+		return nil, &Error{Name: e.Name, Cause: words + e.Cause}
 	}
 	return v, err
 }

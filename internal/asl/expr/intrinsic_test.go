@@ -150,7 +150,7 @@ func TestIntrinsicInvalidArguments(t *testing.T) {
 			_, err := evalIntrinsic(t, call, s)
 			name, _, _ := strings.Cut(call, "(")
 			want := &expr.Error{Name: "States.Runtime",
-				Cause: "The function '" + call + "' had the following error: Invalid arguments in " + name}
+				Cause: "There was an error while evaluating the intrinsic function: " + call + ". Invalid arguments in " + name}
 			var e *expr.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v", err)
