@@ -132,6 +132,9 @@ func unique(t *testing.T, name string) string {
 	return name + "-" + time.Now().Format("150405.000000")[7:] + strings.ToLower(filepath.Base(t.TempDir()))
 }
 
+// onReal are the ends that a real Ray is asked for, too: it takes seconds for each.
+var onReal = map[string]bool{"output": true, "failure": true, "too long": true, "pending": true}
+
 func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		attempt
@@ -151,6 +154,9 @@ func TestEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+				if r.Fake == nil && !onReal[name] {
+					return
+				}
 				a := c.attempt
 				a.ID = unique(t, "ends")
 				a.run(t, r)
