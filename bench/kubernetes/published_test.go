@@ -84,7 +84,7 @@ func (b *bench) podLogs(t *testing.T) string {
 func (b *bench) minutely(t *testing.T, state, next string, pip float64, command string) string {
 	name := "published-" + map[string]string{"Train": "train", "Infer": "infer"}[state]
 	script := fmt.Sprintf("sleep %g; exec ray job submit --address http://%s:8265 --submission-id %s -- sh -c %s",
-		pip, b.ray.Head, name, strconv.Quote(strconv.Quote(command)))
+		pip, b.ray.Head, name, strconv.Quote(command))
 	return fmt.Sprintf(`
 %[1]q: {"Type": "Task", "Resource": "arn:aws:states:::eks:runJob", "Next": "Wait %[1]s", "Parameters": {"Namespace": %[2]q, "Job": {
   "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": %[3]q}, "spec": {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never",
