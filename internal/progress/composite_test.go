@@ -1,0 +1,111 @@
+package progress_test
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	passIn      = types.HistoryEventTypePassStateEntered
+	passOut     = types.HistoryEventTypePassStateExited
+	parallelIn  = types.HistoryEventTypeParallelStateEntered
+	parallelOut = types.HistoryEventTypeParallelStateExited
+)
+
+// assigned is the exit of a state that sets a variable.
+func (s *script) assigned(kind types.HistoryEventType, state, name, text string) {
+	s.add(kind, -1, func(e *types.HistoryEvent) {
+		e.StateExitedEventDetails = &types.StateExitedEventDetails{
+			Name: aws.String(state), Output: aws.String("{}"), AssignedVariables: map[string]string{name: text},
+		}
+	})
+}
+
+// attempt is one of a step in a cluster, up to the Job that runs.
+func (s *script) attempt(step, id string) {
+	s.enter(passIn, "Attempt "+step, -1)
+	s.assigned(passOut, "Attempt "+step, "id1_"+step, `"`+id+`"`)
+	s.enter(parallelIn, "Run "+step, -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(taskIn, "Submit "+step, -1)
+	s.add(scheduled, -1, nil)
+}
+
+// TestStepInACluster folds a Parallel of states that end with its name into one step, with its attempts, its job and what
+// it gave back.
+func TestStepInACluster(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("train", "first")
+	s.failed("States.TaskFailed", "the Job failed")
+	s.exit(parallelOut, "Run train", "{}", -1)
+	s.enter(taskIn, "Ask why train failed", -1) // ends otherwise: not one of the step's own
+	s.enter(taskIn, "Ask why failed train", -1)
+	s.assigned(taskOut, "Ask why failed train", "end1_train", `{"Error": "Ray.JobFailed", "Cause": "exit code 1"}`)
+	s.enter(types.HistoryEventTypeWaitStateEntered, "Wait to retry train", -1)
+	if got := s.view().Steps[0]; got.Status != "retrying" || got.Error != "Ray.JobFailed" || got.Cause != "exit code 1" {
+		t.Errorf("while it waits: %+v", got)
+	}
+	s.attempt("train", "second")
+	s.exit(taskOut, "Submit train", `{"Output":{"loss":1}}`, -1)
+	s.exit(parallelOut, "Run train", `{"Output":{"loss":1}}`, -1)
+	s.exit(parallelOut, "train", `{"train":{"loss":1}}`, -1)
+	v := s.view()
+	step := v.Steps[0]
+	if step.Name != "train" || step.Status != "succeeded" || step.Attempt != 2 || step.Error != "" || step.Output != `{"loss":1}` ||
+		step.Job.SubmissionID != "second" || !step.Inside {
+		t.Errorf("%+v", step)
+	}
+	var logs []string
+	for _, l := range step.Logs {
+		logs = append(logs, l.State+" "+string(rune('0'+l.Attempt)))
+	}
+	if diff := cmp.Diff([]string{"Submit train 1", "Submit train 2"}, logs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestGroupOfSteps leaves a Parallel whose states are steps of their own a group.
+func TestGroupOfSteps(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "both", -1)
+	branches := s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(taskIn, "left", branches)
+	s.enter(taskIn, "right", branches)
+	var names []string
+	for _, step := range s.view().Steps {
+		names = append(names, step.Name)
+	}
+	if diff := cmp.Diff([]string{"left", "right"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestGivenUpAndCaught keeps the failure of a step that a clean-up follows.
+func TestGivenUpAndCaught(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("train", "first")
+	s.assigned(taskOut, "Submit train", "end1_train", `{"Error": "Ray.HeadLost", "Cause": "it went"}`)
+	s.enter(types.HistoryEventTypeFailStateEntered, "Give up train", -1)
+	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
+	s.exit(parallelOut, "train", "{}", -1)
+	s.enter(parallelIn, "Clean up after train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(passIn, "Begin cleaning up after train", -1)
+	v := s.view()
+	if got := v.Steps[0]; got.Status != "caught" || got.Error != "Ray.HeadLost" {
+		t.Errorf("%+v", got)
+	}
+	if got := v.Steps[1]; got.Name != "Clean up after train" || got.Status != "running" {
+		t.Errorf("%+v", got)
+	}
+}
