@@ -129,7 +129,7 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 		return nil
 	})
 	for _, st := range v.Steps {
-		if st.Job.SubmissionID != "" {
+		if st.Job.SubmissionID != "" && st.Job.Address != "" { // a cluster's own ttl removes what is there
 			l.Jobs = append(l.Jobs, rayJob{st.Job.SubmissionID, st.Job.Address})
 		}
 		if st.Job.ID != "" && s.dir != "" {
