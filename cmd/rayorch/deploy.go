@@ -142,11 +142,12 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 	if err != nil {
 		return "", err
 	}
-	endpoint := "https://s3." + cfg.Region + ".amazonaws.com"
+	public := "https://s3." + cfg.Region + ".amazonaws.com"
 	if strings.HasPrefix(cfg.Region, "cn-") {
-		endpoint += ".cn"
+		public += ".cn"
 	}
-	if cfg.BaseEndpoint != nil {
+	endpoint := public
+	if cfg.BaseEndpoint != nil { // an emulator's; it knows its objects by AWS' addresses
 		endpoint = aws.ToString(cfg.BaseEndpoint)
 	}
 	key := "rayorch/" + s.Name + "/" + s.Hash() + ".json"
@@ -154,7 +155,7 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 	if err := bucket.Put(ctx, p.TemplateBucket, key, bytes.NewReader(s.Template)); err != nil {
 		return "", fmt.Errorf("upload the template to s3://%s/%s: %w", p.TemplateBucket, key, err)
 	}
-	return endpoint + "/" + p.TemplateBucket + "/" + key, nil
+	return public + "/" + p.TemplateBucket + "/" + key, nil
 }
 
 // writeMetadata writes the outputs as Seed-Farmer wants a module's metadata: one object, merged into the file that is
