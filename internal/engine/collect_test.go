@@ -3,6 +3,7 @@ package engine_test
 import (
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,9 +71,12 @@ func TestDefinitionsAreCollected(t *testing.T) {
 // of the same definition started: nothing names a definition that is not there, and none is left behind for ever.
 func TestCrashWhileCollecting(t *testing.T) {
 	var cuts []*vfs.MemFS
+	var mu sync.Mutex // the database writes by several goroutines
 	synctest.Test(t, func(t *testing.T) {
 		disk, rng := vfs.NewCrashableMem(), rand.New(rand.NewPCG(1, 2))
 		var fs vfs.FS = cutFS{disk, func() {
+			mu.Lock()
+			defer mu.Unlock()
 			for _, percent := range []int{0, 50, 100} {
 				cuts = append(cuts, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -416,6 +417,9 @@ func TestCallback(t *testing.T) {
 	token := <-tokens
 	if err := e.TaskHeartbeat(t.Context(), token); err != nil {
 		t.Error(err)
+	}
+	for !slices.Contains(types(t, e, x.ARN), "TaskSubmitted") {
+		time.Sleep(time.Millisecond) // the runner has returned, and its result is on its way
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

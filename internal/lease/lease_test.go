@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,13 +29,13 @@ type server struct {
 }
 
 func (s *server) Do(ctx context.Context, r kube.Request) (kube.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.before != nil {
 		if err := s.before(r); err != nil {
 			return kube.Response{}, err
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	res, err := s.do(r)
 	if err == nil && s.after != nil && r.Method == http.MethodPut {
 		err = s.after(r)
@@ -136,16 +137,18 @@ func TestFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
 		first := acquire(t, config(s, "a"))
-		holding := true
-		context.AfterFunc(first.Lost(), func() { holding = false })
+		var ended atomic.Bool
+		context.AfterFunc(first.Lost(), func() { ended.Store(true) })
+		s.mu.Lock()
 		s.before = func(r kube.Request) error {
 			if strings.Contains(string(r.Body), `"holderIdentity":"a"`) {
 				return &kube.UnreachableError{Err: errors.New("cut off")}
 			}
 			return nil
 		}
+		s.mu.Unlock()
 		second := acquire(t, config(s, "b"))
-		if holding {
+		if !ended.Load() {
 			t.Fatal("b took the lease while a held it")
 		}
 		if !errors.Is(context.Cause(first.Lost()), lease.ErrLost) {
@@ -164,12 +167,14 @@ func TestLostAnswer(t *testing.T) {
 		s := &server{}
 		l := acquire(t, config(s, "a"))
 		fail := true
+		s.mu.Lock()
 		s.after = func(kube.Request) error {
 			if fail = !fail; fail {
 				return nil
 			}
 			return &kube.UnreachableError{Err: errors.New("connection reset")}
 		}
+		s.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		if l.Lost().Err() != nil {
 			t.Errorf("lost: %v", context.Cause(l.Lost()))
