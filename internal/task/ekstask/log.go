@@ -288,7 +288,7 @@ const limit = 262144
 
 // retrieve reads the logs for the result. What cannot be read says so in its place.
 func (a *attempt) retrieve(ctx context.Context, job kube.Job) map[string]any {
-	pods, err := a.client.PodsOf(ctx, job)
+	pods, err := a.podsOf(ctx, job)
 	if err != nil {
 		return map[string]any{"error": errorName(err), "cause": err.Error()}
 	}
@@ -303,9 +303,22 @@ func (a *attempt) retrieve(ctx context.Context, job kube.Job) map[string]any {
 	return map[string]any{"pods": of}
 }
 
+// patience is how long a result waits for a log that cannot be read just now: with it goes the job's output.
+const patience = 30 * time.Second
+
+func (a *attempt) podsOf(ctx context.Context, job kube.Job) (pods []kube.Pod, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err = kube.Retry(ctx, func(ctx context.Context) (err error) {
+		pods, err = a.client.PodsOf(ctx, job)
+		return err
+	})
+	return pods, err
+}
+
 func (a *attempt) container(ctx context.Context, pod, container string) map[string]any {
 	var text []byte
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := kube.Retry(ctx, func(ctx context.Context) error {
 		log, err := a.client.PodLog(ctx, a.args.Namespace, pod, container, kube.LogOptions{Parameters: a.args.LogOptions.LogParameters})
