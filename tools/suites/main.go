@@ -1,5 +1,6 @@
 // Command suites runs the project's test suites one after another: `make test` calls it. It prints a line for each with
-// its time and counts, the output of what failed, every skip with its reason, and last the sums. It fails when a test
+// its time and counts, the output of what failed, every skip with its reason, what failed once more in a line each (some
+// show only the last lines of a long output), and last the sums. It fails when a test
 // fails and when a suite leaves a process behind. It is no test framework: a suite is a command whose output it reads.
 package main
 
@@ -57,12 +58,18 @@ func (o options) run() int {
 	return r.report(ctx.Err() != nil)
 }
 
-// report prints what was skipped and the sums; it is the exit code.
+// report prints what was skipped, what failed and the sums; it is the exit code.
 func (r *runner) report(interrupted bool) int {
 	if len(r.skips) > 0 {
 		fmt.Printf("\nSKIPPED, so not proved by this run (%d):\n", len(r.skips))
 	}
 	for _, line := range r.skips {
+		fmt.Println("  " + line)
+	}
+	if len(r.failures) > 0 {
+		fmt.Printf("\nFAILED (%d):\n", len(r.failures))
+	}
+	for _, line := range r.failures {
 		fmt.Println("  " + line)
 	}
 	if interrupted {
@@ -87,6 +94,10 @@ func (r *runner) add(name string, res result) {
 	}
 	fmt.Printf("%s  %-16s %5d passed %3d failed %3d skipped %9s\n",
 		word, name, res.passed, res.failed, len(res.skips), res.took.Round(100*time.Millisecond))
+	for _, f := range res.failures {
+		what, _, _ := strings.Cut(f, "\n")
+		r.failures = append(r.failures, name+": "+what)
+	}
 	for _, f := range res.failures {
 		fmt.Println("      " + strings.ReplaceAll(strings.TrimRight(f, "\n"), "\n", "\n      "))
 	}

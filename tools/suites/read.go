@@ -90,17 +90,18 @@ func (g *goOutput) event(e goEvent) {
 func (g *goOutput) failedTest(e goEvent, name string) {
 	if e.Test == "" && e.Action == "fail" {
 		for _, f := range g.failures {
-			if strings.HasPrefix(f, name+" ") || strings.HasPrefix(f, name+"\n") {
+			if strings.HasPrefix(f, name+" ") || strings.HasPrefix(f, name+":") {
 				return
 			}
 		}
 	}
-	g.fail(name + "\n" + tail([]byte(strings.Join(g.lines[name], "")), 60))
+	printed := g.lines[name]
+	g.fail(name + ": " + reason(printed) + "\n" + ends(strings.Join(printed, ""), 30, 40))
 }
 
 var placed = regexp.MustCompile(`^\s*\S+\.go:\d+: (.*)`)
 
-// reason is the first line that the test itself printed.
+// reason is the first line that the test itself printed, by which one knows a skip or a failure without its whole text.
 func reason(lines []string) string {
 	for _, line := range lines {
 		if m := placed.FindStringSubmatch(line); m != nil {
@@ -141,7 +142,7 @@ func readUnittest(output []byte, exit error) result {
 	r.failed = counts["failures"] + counts["errors"] + counts["unexpected successes"]
 	r.passed = max(0, total-r.failed-counts["skipped"])
 	if r.failed > 0 {
-		r.failures = append(r.failures, tail(output, 80))
+		r.failures = append(r.failures, string(last[0])+"\n"+tail(output, 80))
 	} else if exit != nil {
 		r.fail(exit.Error() + "\n" + tail(output, 60))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -25,8 +26,23 @@ func TestReadGo(t *testing.T) {
 	if want := "internal/x TestSkips: no ray here"; len(r.skips) != 1 || r.skips[0] != want {
 		t.Errorf("skips %q, want %q", r.skips, want)
 	}
-	if len(r.failures) != 1 || !strings.Contains(r.failures[0], "got 1, want 2") {
+	if len(r.failures) != 1 || !strings.HasPrefix(r.failures[0], "internal/x TestFails: got 1, want 2\n") {
 		t.Errorf("failures %q do not say why", r.failures)
+	}
+}
+
+// TestReadGoKeepsBothEnds prints more than is shown: the error first, then the log of what went before, or the reverse.
+func TestReadGoKeepsBothEnds(t *testing.T) {
+	var output strings.Builder
+	for n := range 500 {
+		fmt.Fprintf(&output, `{"Action":"output","Package":"m/x","Test":"TestLong","Output":"line %d\n"}`+"\n", n)
+	}
+	output.WriteString(`{"Action":"fail","Package":"m/x","Test":"TestLong"}`)
+	got := readGo([]byte(output.String()), errExit).failures[0]
+	for _, want := range []string{"\nline 0\n", "... 430 lines ...", "line 499"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
 	}
 }
 

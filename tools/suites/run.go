@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ type runner struct {
 	mark           string // stands in the environment of all that the suites start
 	passed, failed int
 	skips          []string
+	failures       []string // "suite: what failed: its own first line"
 	took           time.Duration
 	cluster        cluster
 }
@@ -26,7 +28,7 @@ type runner struct {
 type result struct {
 	passed, failed int
 	skips          []string // "test: reason"
-	failures       []string // whole texts
+	failures       []string // of each its name or what it is in the first line, then what was printed
 	took           time.Duration
 }
 
@@ -106,6 +108,15 @@ func (r *runner) marked(do func(pid int)) []string {
 func tail(text []byte, n int) string {
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// ends is the first and the last lines of a long text: a test says what is wrong at either end of what it prints.
+func ends(text string, first, last int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if left := len(lines) - first - last; left > 1 {
+		lines = slices.Concat(lines[:first], []string{fmt.Sprintf("... %d lines ...", left)}, lines[len(lines)-last:])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // notStarted says that a command could not be started at all, and with what.
