@@ -30,6 +30,7 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/log", s.log)
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
 	closed.HandleFunc("GET /rayorch/v1/left", s.left)
+	closed.HandleFunc("GET /rayorch/v1/aftermath", s.aftermath)
 	closed.HandleFunc("GET /rayorch/v1/executions", s.search)
 	closed.HandleFunc("GET /rayorch/v1/counts", s.counts)
 	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)

@@ -3,13 +3,18 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/api"
@@ -218,6 +223,41 @@ func TestExtrasWantKeys(t *testing.T) {
 		})
 		if status != c.status {
 			t.Errorf("secret %q: status %d", c.secret, status)
+		}
+	}
+}
+
+// TestSignatureCoversTheAction sends a request again that was signed for another action, or for none.
+func TestSignatureCoversTheAction(t *testing.T) {
+	url := signedServer(t)
+	for _, c := range []struct {
+		signed, sent string
+		status       int
+	}{
+		{"ListStateMachines", "ListStateMachines", http.StatusOK},
+		{"ListStateMachines", "ListActivities", http.StatusForbidden},
+		{"", "ListStateMachines", http.StatusForbidden},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.signed != "" {
+			req.Header.Set("X-Amz-Target", "AWSStepFunctions."+c.signed)
+		}
+		hash := sha256.Sum256([]byte("{}"))
+		creds := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
+		if err := v4.NewSigner().SignHTTP(t.Context(), creds, req, hex.EncodeToString(hash[:]), "states", "us-east-1", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+c.sent)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("signed for %q, sent as %q: status %d, want %d", c.signed, c.sent, resp.StatusCode, c.status)
 		}
 	}
 }

@@ -31,6 +31,9 @@ func (s *Server) authorize(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if name := sig.unsigned(r.Header); name != "" {
+		return denied("IncompleteSignatureException", "The signature must cover the header "+name)
+	}
 	secret, known := s.cfg.Keys[sig.key]
 	if !known {
 		return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -86,6 +89,17 @@ func parseSignature(header string) (signature, error) {
 		return signature{}, denied("IncompleteSignatureException", "The Authorization header is incomplete")
 	}
 	return sig, nil
+}
+
+// unsigned is a header of AWS's that the signature does not cover: whoever saw the request could send it again as another
+// action.
+func (sig *signature) unsigned(h http.Header) string {
+	for name := range h {
+		if name = strings.ToLower(name); strings.HasPrefix(name, "x-amz-") && !slices.Contains(sig.headers, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func signedAt(r *http.Request) (time.Time, error) {
