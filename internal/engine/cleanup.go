@@ -24,9 +24,9 @@ func (e *Engine) wantsCleanup(r *run) bool {
 func (e *Engine) startCleanup(id store.ID) {
 	e.background(func(ctx context.Context) {
 		for {
-			err := e.cleanup(ctx, id)
+			arn, err := e.cleanup(ctx, id)
 			if err == nil {
-				e.pay(id, debtCleanup)
+				e.cleanupStarted(id, arn)
 				return
 			}
 			e.logger.Error("start the clean-up machine", "run", uint64(id), "problem", err)
@@ -42,26 +42,28 @@ func (e *Engine) startCleanup(id store.ID) {
 	})
 }
 
-func (e *Engine) cleanup(ctx context.Context, id store.ID) error {
+// cleanup starts it and gives its ARN.
+func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	x, err := e.describe(id)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if e.lookup == nil {
-		return &UnknownMachineError{x.Cleanup}
+		return "", &UnknownMachineError{x.Cleanup}
 	}
 	r, err := e.lookup.Resolve(x.Cleanup)
 	if err != nil {
-		return err
+		return "", err
 	}
 	r.Name = cleanupName(x.ARN, x.RedriveCount)
 	r.Input = value.Bytes(e.statusEvent(&x))
-	_, err = e.start(ctx, e.birthOf(r.withDefaults()))
+	b := e.birthOf(r.withDefaults())
+	_, err = e.start(ctx, b)
 	var exists *AlreadyExistsError
 	if errors.As(err, &exists) {
-		return nil
+		err = nil
 	}
-	return err
+	return b.arn, err
 }
 
 // statusEvent is what EventBridge sends: "Step Functions Execution Status Change".

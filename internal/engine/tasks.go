@@ -26,6 +26,7 @@ type taskKey struct {
 type liveTask struct {
 	key    taskKey
 	task   interp.Task
+	kept   bool // its execution is: an Express one's is not
 	cancel context.CancelCauseFunc
 }
 
@@ -136,7 +137,7 @@ func (e *Engine) runnerOf(resource string) task.Runner {
 // the task is stopped.
 func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop bool) {
 	ctx, cancel := context.WithCancelCause(e.ctx)
-	live := &liveTask{key: taskKey{r.id, t.ID}, task: t, cancel: cancel}
+	live := &liveTask{key: taskKey{r.id, t.ID}, task: t, kept: r.mem == nil, cancel: cancel}
 	if stop {
 		cancel(task.ErrStop)
 	}
@@ -185,7 +186,8 @@ func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
 
 // run is the life of a task's goroutine.
 func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request, live *liveTask) {
-	defer e.finished(ctx, live)
+	var res task.Result
+	defer func() { e.finished(ctx, live, res) }()
 	id, log := live.key.run, e.logs.writer(live.key.run, live.task)
 	held := false
 	defer func() {
@@ -206,7 +208,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 		}
 	}
 	defer e.watchStop(ctx, req)()
-	res := e.guard(ctx, runner, req)
+	res = e.guard(ctx, runner, req)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, task.ErrAbandon), errors.Is(cause, task.ErrStop):
 	case res.Error == "" && strings.HasSuffix(req.Resource, callbackSuffix):
@@ -219,10 +221,10 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 }
 
 // finished forgets a task. One that was stopped is confirmed to be so.
-func (e *Engine) finished(ctx context.Context, live *liveTask) {
+func (e *Engine) finished(ctx context.Context, live *liveTask, res task.Result) {
 	e.tasks.drop(live.key)
 	if errors.Is(context.Cause(ctx), task.ErrStop) {
-		e.pay(live.key.run, debtStop+live.key.task)
+		e.confirmStop(live, res)
 	}
 }
 

@@ -47,6 +47,9 @@ type Request struct {
 type Result struct {
 	Output       []byte
 	Error, Cause string
+	// Stopped says, of an attempt whose context ended with ErrStop, what became of its work: the rest is not used then. It is
+	// for people, who see it beside the history. Empty where there was nothing to stop.
+	Stopped string
 }
 
 // Fail makes a failed result.

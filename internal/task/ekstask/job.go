@@ -58,7 +58,7 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 	a.nameIt()
 	result := a.drive(ctx, sync)
 	if sync && errors.Is(context.Cause(ctx), task.ErrStop) {
-		a.stop(ctx)
+		result.Stopped = a.stop(ctx)
 	}
 	a.log.keep()
 	return result
@@ -306,10 +306,11 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// stop deletes the Job of this attempt, if there is one, and waits until its pods have ended. It goes on when ctx has ended.
-func (a *attempt) stop(ctx context.Context) {
+// stop deletes the Job of this attempt, if there is one, waits until its pods have ended, and says what became of it. It goes
+// on when ctx has ended.
+func (a *attempt) stop(ctx context.Context) (outcome string) {
 	if !a.sent && a.uid == "" {
-		return
+		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.r.cfg.StopWait)
 	defer cancel()
@@ -317,10 +318,15 @@ func (a *attempt) stop(ctx context.Context) {
 	deleted, err := a.remove(ctx)
 	switch {
 	case err != nil:
-		a.log.note(fmt.Sprintf("the job %s could not be deleted within %s: %v", a.name, time.Since(began).Round(time.Second), err))
+		outcome = fmt.Sprintf("the job %s in namespace %s could not be deleted within %s, and may still run: %v",
+			a.name, a.args.Namespace, time.Since(began).Round(time.Second), err)
 	case deleted:
-		a.log.note(fmt.Sprintf("deleted the job %s in namespace %s; its pods have ended", a.name, a.args.Namespace))
+		outcome = fmt.Sprintf("deleted the job %s in namespace %s; its pods have ended", a.name, a.args.Namespace)
+	default:
+		return fmt.Sprintf("the job %s in namespace %s was gone already", a.name, a.args.Namespace)
 	}
+	a.log.note(outcome)
+	return outcome
 }
 
 // lateWait is how long a request that got no answer is waited for: an API server that hung may still carry it out.

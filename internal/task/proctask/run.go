@@ -219,9 +219,13 @@ func (a *attempt) interrupted(cause error) task.Result {
 		a.keepLogged(true)
 		return task.Fail(JobStopped, cause.Error())
 	}
-	err := a.place.stop(a.r.cfg.StopGrace)
+	result := task.Fail(JobStopped, cause.Error())
+	result.Stopped = "the process " + a.args.ID + " does not run any more"
+	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
+		result.Stopped = a.log.Hide.Text(fmt.Sprintf("the process %s could not be stopped, and may still run: %v", a.args.ID, err))
+	}
 	a.lines.rest()
-	return task.Fail(JobStopped, fmt.Sprint(cause, err))
+	return result
 }
 
 // orphaned ends a process whose supervisor was killed: nobody will know how it ends.

@@ -57,8 +57,9 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	}
 	result := a.drive(ctx)
 	if ctx.Err() != nil {
-		a.interrupted(ctx)
-		return task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
+		result = task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
+		result.Stopped = a.interrupted(ctx)
+		return result
 	}
 	result.Cause = a.log.Hide.Text(result.Cause)
 	return result
@@ -303,12 +304,15 @@ func (a *attempt) accepted() error {
 	return a.req.Submitted(out)
 }
 
-// interrupted leaves the job, or stops it and waits until Ray confirms that.
-func (a *attempt) interrupted(ctx context.Context) {
-	if errors.Is(context.Cause(ctx), task.ErrAbandon) {
-		return
+// interrupted leaves the job, or stops it, waits until Ray confirms that, and says so.
+func (a *attempt) interrupted(ctx context.Context) string {
+	if errors.Is(context.Cause(ctx), task.ErrAbandon) || a.intent.Address == "" {
+		return ""
 	}
-	_ = a.stop(ctx)
+	if err := a.stop(ctx); err != nil {
+		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped, and may still run: %v", a.args.SubmissionID, err))
+	}
+	return fmt.Sprintf("the ray job %s at %s does not run any more", a.args.SubmissionID, a.intent.Address)
 }
 
 // stop is for a job that may never have been sent. It goes on when ctx has ended.

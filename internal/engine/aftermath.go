@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// An abort ends a history at once, as on AWS: what becomes of the work that it stopped comes later, and Step Functions has no
+// event for it. The engine keeps it beside the history, with the records that GetExecutionHistory never shows.
+
+// The types of an Aftermath.
+const (
+	TaskStopped    = "TaskStopped"
+	CleanupStarted = "CleanupStarted"
+)
+
+// Aftermath is one thing that the engine did for an execution and that no event of the history tells.
+type Aftermath struct {
+	Time time.Time
+	Type string
+	// Of TaskStopped: whose work was stopped, because of an abort, a timeout or a sibling's failure, and what became of it.
+	State, Resource, Outcome string
+	Attempt                  int
+	// Of CleanupStarted: the execution of the clean-up machine.
+	Execution string
+}
+
+// aftermathKey is the record's key, beside those of the task's runner.
+const aftermathKey = "engine.aftermath"
+
+// storedAftermath is an Aftermath on disk.
+type storedAftermath struct {
+	V         int    `json:"v"`
+	Time      int64  `json:"time"` // milliseconds
+	Type      string `json:"type"`
+	State     string `json:"state,omitempty"`
+	Resource  string `json:"resource,omitempty"`
+	Outcome   string `json:"outcome,omitempty"`
+	Attempt   int    `json:"attempt,omitempty"`
+	Execution string `json:"execution,omitempty"`
+}
+
+// confirmStop settles the debt of a stop, and keeps what became of the work. One batch: a stop that is asked for again after
+// a crash then finds nothing to stop, and would say so in place of who did.
+func (e *Engine) confirmStop(live *liveTask, res task.Result) {
+	b := e.st.NewBatch()
+	b.Paid(live.key.run, debtStop+live.key.task)
+	if res.Stopped != "" && live.kept {
+		b.Record(live.key.run, live.key.task, aftermathKey, e.aftermath(Aftermath{
+			Type: TaskStopped, State: live.task.State, Resource: live.task.Resource, Attempt: live.task.Attempt, Outcome: res.Stopped,
+		}))
+	}
+	if err := e.st.CommitLazily(b); err != nil {
+		e.logger.Error("could not settle a stop", "run", live.key.run, "task", live.key.task, "problem", err)
+	}
+}
+
+// cleanupStarted settles the debt of a clean-up, and keeps which execution it is.
+func (e *Engine) cleanupStarted(id store.ID, arn string) {
+	b := e.st.NewBatch()
+	b.Paid(id, debtCleanup)
+	b.Record(id, arn, aftermathKey, e.aftermath(Aftermath{Type: CleanupStarted, Execution: arn}))
+	if err := e.st.CommitLazily(b); err != nil {
+		e.logger.Error("could not settle a clean-up", "run", uint64(id), "problem", err)
+	}
+}
+
+func (e *Engine) aftermath(a Aftermath) []byte {
+	v, _ := json.Marshal(storedAftermath{ // plain fields: it cannot fail
+		metaVersion, e.c.Now().UnixMilli(), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution,
+	})
+	return v
+}
+
+// Aftermath is what the engine did for an execution beside its history, oldest first.
+func (e *Engine) Aftermath(arn string) ([]Aftermath, error) {
+	records, err := e.Records(arn)
+	var out []Aftermath
+	for _, of := range records {
+		v, ok := of[aftermathKey]
+		if !ok {
+			continue
+		}
+		var a storedAftermath
+		err = errors.Join(err, json.Unmarshal(v, &a))
+		out = append(out, Aftermath{fromMillis(a.Time), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution})
+	}
+	slices.SortFunc(out, func(a, b Aftermath) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.State, b.State), cmp.Compare(a.Execution, b.Execution))
+	})
+	return out, err
+}

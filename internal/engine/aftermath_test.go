@@ -1,0 +1,108 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// What became of the work that an abort stopped is known after the history's last event: it is told beside it, also by the
+// next engine, and is no event.
+func TestAftermathOfAnAbort(t *testing.T) {
+	const sweeper = "arn:aws:states:us-east-1:123456789012:stateMachine:sweeper"
+	fs := vfs.NewMem()
+	running := make(chan struct{})
+	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		close(running)
+		<-ctx.Done()
+		return task.Result{Cause: "not used", Stopped: "deleted the job"}
+	}, with(machines{sweeper: pass}))
+	r := request("a", oneTask, `{}`)
+	r.Cleanup = sweeper
+	x, err := e.Start(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-running
+	if _, err := e.Stop(t.Context(), x.ARN, "", "why not"); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, e, x.ARN)
+	before := types(t, e, x.ARN)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, fs, nil)
+	got, err := e.Aftermath(x.ARN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleanup := sweep(t, e, sweeper)
+	want := []engine.Aftermath{
+		{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::test:do.sync", Outcome: "deleted the job"},
+		{Type: engine.CleanupStarted, Execution: cleanup},
+	}
+	byType := cmpopts.SortSlices(func(a, b engine.Aftermath) bool { return a.Type > b.Type }) // they go side by side
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(engine.Aftermath{}, "Time"), byType); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(before, types(t, e, x.ARN)); diff != "" || before[len(before)-1] != "ExecutionAborted" {
+		t.Errorf("the history has %v, then %s", before, diff)
+	}
+}
+
+// A task that times out is stopped, too; an attempt that ends by itself leaves nothing to tell.
+func TestAftermathOfATimeout(t *testing.T) {
+	const timed = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","TimeoutSeconds":1,"End":true}}}`
+	e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
+		if req.Deadline.IsZero() {
+			return task.Result{Output: []byte(`1`), Stopped: "not stopped at all"}
+		}
+		<-ctx.Done()
+		return task.Result{Stopped: "gone"}
+	})
+	x := end(t, e, start(t, e, "late", timed, `{}`).ARN)
+	settled(t, e, x.ARN)
+	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "gone" {
+		t.Errorf("%s: %+v, %v", x.Status, got, err)
+	}
+	x = end(t, e, start(t, e, "soon", oneTask, `{}`).ARN)
+	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 0 {
+		t.Errorf("%s: %+v, %v", x.Status, got, err)
+	}
+	if _, err := e.Aftermath(x.ARN + "-none"); err == nil {
+		t.Error("the aftermath of an unknown execution is no error")
+	}
+}
+
+// settled waits until nothing is left to do for a closed execution.
+func settled(t *testing.T, e *engine.Engine, arn string) {
+	t.Helper()
+	for {
+		n, err := e.Left(arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// sweep is the only execution of the clean-up machine.
+func sweep(t *testing.T, e *engine.Engine, machine string) string {
+	t.Helper()
+	page, err := e.List(engine.ListFilter{MachineARN: machine})
+	if err != nil || len(page.Executions) != 1 {
+		t.Fatalf("%d executions, %v", len(page.Executions), err)
+	}
+	return page.Executions[0].ARN
+}
