@@ -61,30 +61,47 @@ type rayJob struct {
 	Address      string `json:"address"`
 }
 
-func (a *app) clean(ctx context.Context, names []string, o cleanOptions) (err error) {
-	s, err := a.attach(ctx, ownerOptions{})
+func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
+	all, err := a.leftovers(ctx, names, o)
 	if err != nil {
 		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	arns, err := s.finished(ctx, names, o.olderThan)
-	if err != nil {
-		return err
-	}
-	var all []leftover
-	for _, arn := range arns {
-		l, err := s.leftoverOf(ctx, arn)
-		if err != nil {
-			return err
-		}
-		if len(l.Dirs)+len(l.Jobs) > 0 {
-			all = append(all, l)
-		}
 	}
 	if ok, err := a.confirm(all, o.yes); !ok || err != nil {
 		return err
 	}
 	return a.remove(ctx, all, o.ray)
+}
+
+// leftovers finds what there is to remove, and gives the state directory back: nobody has to wait for an answer.
+func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (all []leftover, err error) {
+	s, err := a.attach(ctx, ownerOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	err = s.over(ctx, ownerOptions{}, func() (err error) {
+		all, err = s.leftoversOf(ctx, names, o.olderThan)
+		return err
+	})
+	return all, err
+}
+
+func (s *session) leftoversOf(ctx context.Context, names []string, olderThan time.Duration) ([]leftover, error) {
+	arns, err := s.finished(ctx, names, olderThan)
+	if err != nil {
+		return nil, err
+	}
+	var all []leftover
+	for _, arn := range arns {
+		l, err := s.leftoverOf(ctx, arn)
+		if err != nil {
+			return nil, err
+		}
+		if len(l.Dirs)+len(l.Jobs) > 0 {
+			all = append(all, l)
+		}
+	}
+	return all, nil
 }
 
 // finished are the executions to clean: an open one that was named is an error.

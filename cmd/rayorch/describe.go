@@ -34,11 +34,14 @@ func (a *app) describe(ctx context.Context, text string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arn, err := s.findExecution(ctx, text)
-	if err != nil {
+	var sum *summary
+	err = s.over(ctx, ownerOptions{}, func() error {
+		arn, err := s.findExecution(ctx, text)
+		if err == nil {
+			sum, err = s.summary(ctx, arn)
+		}
 		return err
-	}
-	sum, err := s.summary(ctx, arn)
+	})
 	if err != nil {
 		return err
 	}

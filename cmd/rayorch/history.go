@@ -35,17 +35,28 @@ func (a *app) history(ctx context.Context, text string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arn, err := s.findExecution(ctx, text)
-	if err != nil {
-		return err
-	}
-	return s.events(ctx, arn, func(e *types.HistoryEvent) error {
-		if a.json() {
-			return json.NewEncoder(a.out).Encode(eventJSON(e))
+	printed := int64(0)
+	return s.over(ctx, ownerOptions{}, func() error {
+		arn, err := s.findExecution(ctx, text)
+		if err != nil {
+			return err
 		}
-		_, err := fmt.Fprintln(a.out, eventLine(e))
-		return err
+		return s.events(ctx, arn, func(e *types.HistoryEvent) error {
+			if e.Id <= printed {
+				return nil
+			}
+			printed = e.Id
+			return a.printEvent(e)
+		})
 	})
+}
+
+func (a *app) printEvent(e *types.HistoryEvent) error {
+	if a.json() {
+		return json.NewEncoder(a.out).Encode(eventJSON(e))
+	}
+	_, err := fmt.Fprintln(a.out, eventLine(e))
+	return err
 }
 
 // events calls do for every event of an execution, in order.

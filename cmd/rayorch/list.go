@@ -66,7 +66,11 @@ func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionS
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	rows, err := s.listed(ctx, pipeline, status, limit, all)
+	var rows []listed
+	err = s.over(ctx, ownerOptions{}, func() (err error) {
+		rows, err = s.listed(ctx, pipeline, status, limit, all)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -37,23 +37,38 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arn, err := s.findExecution(ctx, text)
+	printed := int64(0)
+	return s.over(ctx, ownerOptions{}, func() error {
+		arn, err := s.findExecution(ctx, text)
+		if err != nil {
+			return err
+		}
+		if s.owner == nil && s.http == nil {
+			return fail(exitError, "the jobs' logs are where the target sends them", "step functions on aws keeps no logs of jobs")
+		}
+		return s.printLog(ctx, arn, q, &printed)
+	})
+}
+
+// printLog prints a log from where an earlier owner's answer was cut off.
+func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, printed *int64) error {
+	q, err := s.namedLog(ctx, arn, q)
 	if err != nil {
 		return err
 	}
-	if s.owner == nil && s.http == nil {
-		return fail(exitError, "the jobs' logs are where the target sends them", "step functions on aws keeps no logs of jobs")
-	}
-	if q, err = s.namedLog(ctx, arn, q); err != nil {
-		return err
+	if s.owner != nil { // nobody runs the step, so that there is nothing to wait for, and others wait for the directory
+		q.Follow = false
 	}
 	r, err := s.openLog(ctx, arn, q)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	_, err = io.Copy(a.out, r)
-	return err
+	n := int64(0)
+	if _, err = io.CopyN(io.Discard, r, *printed); err == nil {
+		n, err = io.Copy(s.app.out, r)
+	}
+	*printed += n
+	return errors.Join(err, r.Close())
 }
 
 // namedLog turns a step's name, with [i] inside a for-each, into a query; no name is the step that started last.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -36,12 +37,15 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arn, err := s.findExecution(ctx, text)
+	arn, token := "", runName(time.Now()) // of one command comes one redrive, however often it asks
+	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
+		if arn, err = s.findExecution(ctx, text); err == nil {
+			err = s.redriveOnce(ctx, arn, token)
+		}
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if _, err := s.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn)}); err != nil {
-		return apiError("redrive the execution", err)
 	}
 	w.screen.Say("going on with %s", nameOf(arn))
 	err = a.watchToEnd(ctx, s, arn, w, o.wait)
@@ -49,4 +53,12 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) (err error
 		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
 	}
 	return err
+}
+
+func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
+	_, err := s.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn), ClientToken: aws.String(token)})
+	if err != nil {
+		return apiError("redrive the execution", err)
+	}
+	return s.goOn(ctx, arn)
 }

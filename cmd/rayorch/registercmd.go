@@ -59,20 +59,22 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 	if err := a.placeFiles(ctx, src, out, say); err != nil {
 		return err
 	}
-	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+	var made registered
+	err = s.over(ctx, ownerOptions{}, func() error {
+		version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+		made = registered{Machine: unversioned(version), Version: version}
+		if err == nil && alias != "" {
+			made.Alias, err = s.pointAlias(ctx, made, alias)
+		}
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	made := registered{Machine: unversioned(version), Version: version}
-	if alias != "" {
-		if made.Alias, err = s.pointAlias(ctx, made, alias); err != nil {
-			return err
-		}
 	}
 	if a.json() {
 		return a.print(made)
 	}
-	_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", version, src.pipeline.Name)
+	_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", made.Version, src.pipeline.Name)
 	return err
 }
 

@@ -38,7 +38,11 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arns, err := s.toResume(ctx, text)
+	var arns []string
+	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
+		arns, err = s.toResume(ctx, text)
+		return err
+	})
 	if err != nil {
 		return err
 	}

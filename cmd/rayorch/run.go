@@ -69,12 +69,17 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	done, err := a.readyRay(ctx, s, src, &o, w)
-	if err != nil {
-		return err
+	if o.name == "" {
+		o.name = runName(time.Now())
 	}
+	done, arn := func() error { return nil }, ""
 	defer func() { err = errors.Join(err, done()) }()
-	arn, err := s.startRun(ctx, src, o, input, w.screen.Say)
+	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
+		if done, err = a.readyRay(ctx, s, src, &o, w); err == nil {
+			arn, err = s.startRun(ctx, src, o, input, w.screen.Say)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -104,17 +109,14 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err != nil {
 		return "", err
 	}
-	name := o.name
-	if name == "" {
-		name = runName(time.Now())
-	}
 	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(version), Name: aws.String(name), Input: aws.String(string(input)),
+		StateMachineArn: aws.String(version), Name: aws.String(o.name), Input: aws.String(string(input)),
 	})
 	if err != nil {
 		return "", apiError("start the run", err)
 	}
-	return aws.ToString(x.ExecutionArn), nil
+	arn := aws.ToString(x.ExecutionArn)
+	return arn, s.goOn(ctx, arn)
 }
 
 // runName is readable, sorts by time, and two runs of one second differ.

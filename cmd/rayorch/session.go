@@ -25,12 +25,12 @@ type session struct {
 	app   *app
 	dir   string // empty with --endpoint and --aws
 	owner *owner
+	addr  home.Address // the owner's, where this process is a client
 }
 
 // attach finds the owner of the state directory or, when there is none, becomes it.
 //
-// A command that only looks (resume is false) opens the directory with every execution at rest: to list runs must not
-// set one going.
+// A command that only looks opens the directory with every execution at rest: to list runs must not set one going.
 func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 	if a.aws || a.endpoint != "" {
 		r, err := a.awsClient(ctx)
@@ -48,12 +48,15 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 // reading a large directory.
 const joinTime = 60 * time.Second
 
+// joinPoll is how often it looks again. Commands that only look hold the directory for some tens of milliseconds.
+const joinPoll = 20 * time.Millisecond
+
 func (s *session) join(ctx context.Context, o ownerOptions) error {
 	deadline := time.Now().Add(joinTime)
 	for {
 		addr, err := home.Find(ctx, s.dir)
 		if err == nil {
-			s.remote = localClient(addr)
+			s.remote, s.addr = localClient(addr), addr
 			return nil
 		}
 		if !errors.Is(err, home.ErrNobody) {
@@ -70,12 +73,62 @@ func (s *session) join(ctx context.Context, o ownerOptions) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("process %d holds the state directory %s but does not answer: %w", locked.PID, s.dir, err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		if err := pause(ctx, joinPoll); err != nil {
+			return err
 		}
 	}
+}
+
+// ownSoon becomes the owner as soon as those have gone that only look. An owner that others may use stays: then it fails
+// at once.
+func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
+	for deadline := time.Now().Add(joinTime); ; {
+		own, err := a.own(ctx, dir, o)
+		var locked *store.LockedError
+		if !errors.As(err, &locked) || time.Now().After(deadline) {
+			return own, err
+		}
+		if _, found := home.Find(ctx, dir); found == nil {
+			return own, err
+		}
+		if err := pause(ctx, joinPoll); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// over does what a command asks of the API, and does it again with the next owner when the one that it spoke to goes
+// away meanwhile: another command that ends must not take this one with it. So whatever do does may be done twice, which
+// the API's own actions may: a run is named before it is started.
+func (s *session) over(ctx context.Context, o ownerOptions, do func() error) error {
+	for {
+		err := do()
+		if err == nil || !s.lost(ctx, err) {
+			return err
+		}
+		if err := s.join(ctx, o); err != nil {
+			return err
+		}
+	}
+}
+
+// lost says that an error came of an owner that went away. It asks who owns the directory now instead of reading the
+// error: a Ray or a bucket that cannot be reached looks the same.
+func (s *session) lost(ctx context.Context, err error) bool {
+	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) {
+		return false
+	}
+	now, err := home.Find(ctx, s.dir)
+	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
+}
+
+// goOn sets going what was just begun. An owner has done so by itself, unless an owner before it took the beginning and
+// went away: then the execution is there, at rest.
+func (s *session) goOn(ctx context.Context, arn string) error {
+	if s.owner == nil {
+		return nil
+	}
+	return s.owner.eng.Resume(ctx, arn)
 }
 
 func (s *session) close() error {
@@ -89,7 +142,7 @@ func (s *session) close() error {
 type ownerOptions struct {
 	// Resume takes up every open execution. Else they rest until they are resumed one by one.
 	Resume bool
-	// Run makes runners for the tasks. Commands that only look need none.
+	// Run makes runners for the tasks. Commands that only look need none, and nobody else can use an owner without.
 	Run bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
@@ -132,13 +185,9 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 	if err := o.openEngine(ctx, a, dir, opts); err != nil {
 		return err
 	}
-	l, addr, err := home.Listen(dir, version)
+	l, err := o.listen(dir, opts)
 	if err != nil {
 		return err
-	}
-	o.addr = addr
-	if o.remove, err = home.Announce(dir, addr); err != nil {
-		return errors.Join(err, l.Close())
 	}
 	o.srv = &http.Server{
 		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk}),
@@ -146,6 +195,22 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 	}
 	go o.serve(l, a.logger())
 	return nil
+}
+
+// listen opens the socket. An owner that only looks is through in a moment and could run nothing: it tells nobody of
+// its own, so that whoever comes meanwhile waits for the directory itself.
+func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error) {
+	if !opts.Run {
+		l, o.addr, err = home.ListenAlone(dir, version)
+		return l, err
+	}
+	if l, o.addr, err = home.Listen(dir, version); err != nil {
+		return nil, err
+	}
+	if o.remove, err = home.Announce(dir, o.addr); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOptions) (err error) {

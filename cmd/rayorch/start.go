@@ -55,10 +55,17 @@ func (a *app) start(ctx context.Context, what string, o startOptions) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.owner != nil && !o.watch {
-		return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+	if o.name == "" {
+		o.name = runName(time.Now())
 	}
-	arn, err := s.startNamed(ctx, what, o)
+	var arn string
+	err = s.over(ctx, ownerOptions{Run: o.watch, Ray: o.ray}, func() (err error) {
+		if s.owner != nil && !o.watch {
+			return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+		}
+		arn, err = s.startNamed(ctx, what, o)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -82,17 +89,14 @@ func (s *session) startNamed(ctx context.Context, what string, o startOptions) (
 	if err != nil {
 		return "", err
 	}
-	name := o.name
-	if name == "" {
-		name = runName(time.Now())
-	}
 	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(input),
+		StateMachineArn: aws.String(machine), Name: aws.String(o.name), Input: aws.String(input),
 	})
 	if err != nil {
 		return "", apiError("start the execution", err)
 	}
-	return aws.ToString(x.ExecutionArn), nil
+	arn := aws.ToString(x.ExecutionArn)
+	return arn, s.goOn(ctx, arn)
 }
 
 // findMachine is the ARN of NAME, NAME:VERSION or NAME:ALIAS.

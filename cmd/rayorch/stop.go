@@ -40,18 +40,16 @@ func (a *app) stop(ctx context.Context, text, cause string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	arn, err := s.findExecution(ctx, text)
+	var arn string
+	var x *sfn.StopExecutionOutput
+	err = s.over(ctx, ownerOptions{Run: true}, func() (err error) {
+		if arn, err = s.findExecution(ctx, text); err == nil {
+			x, err = s.stopNow(ctx, arn, cause)
+		}
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	if s.owner != nil { // a stop reaches the jobs through the tasks that run them
-		if err := s.owner.eng.Resume(ctx, arn); err != nil {
-			return err
-		}
-	}
-	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
-	if err != nil {
-		return apiError("stop the execution", err)
 	}
 	left, err := s.settle(ctx, arn)
 	if err != nil {
@@ -62,4 +60,15 @@ func (a *app) stop(ctx context.Context, text, cause string) (err error) {
 	}
 	fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
 	return nil
+}
+
+func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
+	if err := s.goOn(ctx, arn); err != nil { // a stop reaches the jobs through the tasks that run them
+		return nil, err
+	}
+	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
+	if err != nil {
+		return nil, apiError("stop the execution", err)
+	}
+	return x, nil
 }

@@ -71,9 +71,13 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 		}
 	}
 	w.screen.Close()
-	sum, serr := s.summary(ctx, arn)
-	if serr != nil {
-		return serr
+	var sum *summary
+	err = s.over(ctx, ownerOptions{}, func() (err error) {
+		sum, err = s.summary(ctx, arn)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if err := a.result(sum); err != nil {
 		return err

@@ -45,6 +45,7 @@ func (e *Engine) Redrive(_ context.Context, arn string) (time.Time, error) {
 		if x.RedriveStatus != "REDRIVABLE" {
 			return &NotRedrivableError{arn, x.RedriveReason}
 		}
+		e.resting.take(id) // it goes on at once, and a Resume must not set it going a second time
 		return nil
 	}})
 	if err != nil {

@@ -348,6 +348,7 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, string, error) {
 	if !again {
 		return id, x.Status, nil
 	}
+	d.e.resting.take(id)
 	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
 		return 0, "", err
 	}

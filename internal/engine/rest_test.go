@@ -64,3 +64,29 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 		t.Error("resuming an unknown execution is no error")
 	}
 }
+
+// A redriven execution goes on at once; to resume it as well must not start its task a second time beside the first.
+func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs, func(context.Context, *task.Request) task.Result { return task.Result{Error: "Broken"} })
+	arn := end(t, e, start(t, e, "first", oneTask, `{}`).ARN).ARN
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	began, goOn := make(chan struct{}, 8), make(chan struct{})
+	e = open(t, fs, func(context.Context, *task.Request) task.Result {
+		began <- struct{}{}
+		<-goOn
+		return task.Result{Output: []byte(`1`)}
+	}, paused)
+	if _, err := e.Redrive(t.Context(), arn); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Resume(t.Context(), arn); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	if x := end(t, e, arn); x.Status != engine.Succeeded || len(began) != 1 {
+		t.Errorf("%s, its task was begun %d times", x.Status, len(began))
+	}
+}

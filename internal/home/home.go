@@ -57,7 +57,17 @@ const maxSocket = 103
 
 // Listen opens the owner's socket. Only the user may connect: the socket's directory is theirs alone.
 func Listen(dir, version string) (net.Listener, Address, error) {
-	path, err := socketPath(dir)
+	return listen(dir, "api.sock", version)
+}
+
+// ListenAlone opens a socket for an owner that serves itself alone. It has another name than an announced one, for the
+// announcement of an owner that was killed may still be there.
+func ListenAlone(dir, version string) (net.Listener, Address, error) {
+	return listen(dir, "own.sock", version)
+}
+
+func listen(dir, name, version string) (net.Listener, Address, error) {
+	path, err := socketPath(dir, name)
 	if err != nil {
 		return nil, Address{}, err
 	}
@@ -77,8 +87,8 @@ func Listen(dir, version string) (net.Listener, Address, error) {
 
 // socketPath is in the state directory, or, where that name is too long for a socket, in a private directory below the
 // system's temporary one.
-func socketPath(dir string) (string, error) {
-	if path := filepath.Join(dir, "api.sock"); len(path) <= maxSocket {
+func socketPath(dir, name string) (string, error) {
+	if path := filepath.Join(dir, name); len(path) <= maxSocket {
 		return path, nil
 	}
 	sum := sha256.Sum256([]byte(dir))
@@ -90,7 +100,7 @@ func socketPath(dir string) (string, error) {
 	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ownedByUser(info) {
 		return "", fmt.Errorf("the directory %s is not this user's alone: remove it", short)
 	}
-	return filepath.Join(short, "api.sock"), nil
+	return filepath.Join(short, name), nil
 }
 
 // Announce writes the owner's address into the directory, whole or not at all; remove takes it away again.
