@@ -104,7 +104,8 @@ var (
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
 	r.now = now.Truncate(time.Millisecond)
 	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, r.room(f))}, 0, r.touched[:0]
-	late := r.closed()
+	_, again := f.(Redrive) // which opens a closed run, and may close it at once
+	late := r.closed() && !again
 	if err := r.take(f); err != nil {
 		return Decision{}, fmt.Errorf("apply %T: %w", f, err)
 	}

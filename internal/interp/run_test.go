@@ -319,3 +319,16 @@ func TestResourcesInEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestRedriveOfFail redrives a run that a Fail state ended: the state is entered again, so the run fails again, and says so.
+func TestRedriveOfFail(t *testing.T) {
+	w := newWorld(t, `{"QueryLanguage": "JSONata", "StartAt": "F", "States": {"F": {"Type": "Fail",
+		"Error": "{% 'E' & $string($states.context.Execution.RedriveCount) %}"}}}`, `{}`).start()
+	check(t, "end", "FAILED E0", w.head())
+	for _, end := range []string{"FAILED E1", "FAILED E2"} {
+		w.apply(interp.Redrive{})
+		if check(t, "end", end, w.head()); !w.last.Closed {
+			t.Error("nobody is told of the end")
+		}
+	}
+}

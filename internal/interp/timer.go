@@ -124,6 +124,11 @@ func (r *Run) closeAfter(status Status, fail *failure, last int64) {
 	r.emitLast(e)
 	r.head.Status, r.head.StopTime, r.head.Error, r.head.Cause = status, r.now, fail.name, fail.cause
 	r.freezeAll()
+	for _, id := range r.queue { // the line that closed the run stands there still; a redrive queues it again
+		if f := r.frames[id]; f != nil {
+			f.queued = false
+		}
+	}
 	r.queue, r.timers, r.deadline = nil, nil, time.Time{}
 }
 
