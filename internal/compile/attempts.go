@@ -50,7 +50,9 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 		a.byRayJob()
 	}
 	a.decide()
-	return value.Obj("Type", "Parallel", "Branches", []any{value.Obj("StartAt", a.name("Begin"), "States", a.states)})
+	return value.Obj("Type", "Parallel", "Branches", []any{value.Obj("StartAt", a.name("Begin"), "States", a.states)},
+		"Retry", []any{value.Obj("ErrorEquals", []any{redriven}, "IntervalSeconds", value.Int(1), "MaxAttempts", value.Int(maxRedrives),
+			"BackoffRate", value.Int(1))})
 }
 
 // name is a state's name: words that say what it does, then the step.
@@ -86,10 +88,10 @@ const entered = "$toMillis($states.context.State.EnteredTime)"
 // elapsed is the expression of the milliseconds since the attempt began.
 func (a *attempts) elapsed() string { return "(" + entered + " - " + a.v("since") + ")" }
 
-// begin starts the first attempt. An attempt's id holds the redrive count as it was then: what a redriven execution finds
+// begin starts the first attempt; begun is when the step itself began, whose share is the wait between two looks. An attempt's id holds the redrive count as it was then: what a redriven execution finds
 // of an attempt that was stopped is told from a new one.
 func (a *attempts) begin() {
-	a.put("Begin", value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1)), "Next", a.goTo("Attempt")))
+	a.put("Begin", value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1), "begun", wrap(entered)), "Next", a.goTo("Attempt")))
 	assign := a.assign("id", wrap(a.id()), "redrive", "{% $states.context.Execution.RedriveCount %}",
 		"since", wrap(entered), "ran", value.Int(0), "job", &value.Object{}, "end", &value.Object{})
 	a.put("Attempt", value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
@@ -121,7 +123,8 @@ func (a *attempts) decide() {
 			"Assign", a.assign("try", wrap(a.v("try")+" + 1")), "Next", a.goTo("Attempt")))
 	}
 	a.put("Decide on", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
-	a.put("Give up", value.Obj("Type", "Fail", "Error", wrap(end+".Error"), "Cause", wrap("$substring("+end+".Cause, 0, 8000)")))
+	a.put("Give up", value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(a.v("redrive"), end+".Error")),
+		"Cause", wrap("$substring("+end+".Cause, 0, 8000)")))
 }
 
 // retryable is the expression that another attempt is left and the error one of those to retry.

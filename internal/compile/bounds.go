@@ -116,12 +116,11 @@ func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 	return n
 }
 
-// stepEvents are those of all attempts of a step. The time of all of them together is at most the run's.
+// stepEvents are those of all attempts of a step, and of its clean-up.
 func (c *compiler) stepEvents(s *pipeline.Step) float64 {
-	tries := attemptsOf(s)
-	n := float64(tries) * c.attemptEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, tries)
+	n := c.attemptsEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, attemptsOf(s))
 	if f := s.OnFailure; f != nil {
-		n += groupEvents + c.attemptEvents(f.Ray != nil, f.Timeout, s.PendingTimeout, 1)
+		n += 2*groupEvents + c.attemptsEvents(f.Ray != nil, f.Timeout, s.PendingTimeout, 1)
 	}
 	return n
 }
@@ -133,19 +132,21 @@ func attemptsOf(s *pipeline.Step) int {
 	return 1
 }
 
-func (c *compiler) attemptEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
+// attemptsEvents are those of all attempts together. A job that is looked at is so by the step's time, which all attempts
+// share and which is at most the run's.
+func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
 	if !ray || c.at.way == wayJob {
-		return c.jobEvents(pending, ray)
+		return float64(tries) * c.jobEvents(pending, ray)
 	}
 	longest := float64(longestRun)
 	if c.p.Timeout > 0 {
 		longest = float64(c.p.Timeout.Seconds())
 	}
-	longest /= float64(tries)
 	if timeout > 0 {
-		longest = min(longest, float64(timeout.Seconds()+pending.Seconds()+2*margin))
+		longest = min(longest, float64(tries)*float64(timeout.Seconds()+pending.Seconds()+2*margin))
 	}
-	return 6*callEvents + 6*quickEvents + looks(longest, 1, 0.01)*(callEvents+2*quickEvents)
+	const look = callEvents + 2*quickEvents
+	return float64(tries)*(6*callEvents+6*quickEvents+look) + looks(longest, 1, 0.01)*look
 }
 
 // jobEvents are those of one Job, with the looks at its pod until that runs.

@@ -11,7 +11,7 @@ import (
 const outputLines = "6"
 
 // byProxy speaks to Ray's Jobs API through the API server: no pod is made. It asks ever more seldom, so that a run of a
-// year stays far under Step Functions' 25,000 events, and a hand-over waits 1 s or 1 % of the job's time.
+// year stays far under Step Functions' 25,000 events, and a hand-over waits 1 s or 1 % of the step's time.
 func (a *attempts) byProxy() {
 	submit := a.call("POST", a.ray("/api/jobs/"), nil, a.proxySubmission())
 	submit.Set("TimeoutSeconds", value.Int(120))
@@ -62,9 +62,10 @@ func withCommand(o *value.Object, command string) {
 	env.(*value.Object).Set("env_vars", wrap("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': $join($split("+command+", '$'), '\u0001')}])"))
 }
 
-// interval is the expression of the seconds until the job is looked at again.
+// interval is the expression of the seconds until the job is looked at again. It grows with the time of the step, not of the
+// attempt: so attempts together are looked at as often as one of their length, and the history has room for them.
 func (a *attempts) interval() string {
-	return fmt.Sprintf("$exists(%s.Error) ? 1 : $max([1, $floor(%s / 100000)])", a.v("end"), a.elapsed())
+	return fmt.Sprintf("$exists(%s.Error) ? 1 : $max([1, $floor((%s - %s) / 100000)])", a.v("end"), entered, a.v("begun"))
 }
 
 // errorText is the expression of an error's cause, or its name where it has none.

@@ -18,7 +18,7 @@ func (c *compiler) clusterCleanup() []byte {
 	if c.at.kind == "aws" {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority, "Endpoint", c.at.eks.Endpoint))
 	}
-	if c.submits() {
+	if c.ray && c.at.way == wayJob { // else no pod stops Ray jobs
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {

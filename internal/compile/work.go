@@ -66,7 +66,7 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	state := c.tried(t, s)
 	if s.OnFailure != nil {
 		state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"},
-			"Assign", value.Obj(in.variable("failure", s.Name), "{% $states.errorOutput %}"),
+			"Assign", value.Obj(in.variable("failure", s.Name), wrap("$merge([$states.errorOutput, {'redrive': "+redriveCount+"}])")),
 			"Next", "Clean up after "+s.Name)})
 	}
 	result(state, s, in, c.jobOutput())
@@ -96,7 +96,8 @@ func (c *compiler) jobOutput() string {
 	return "$states.result.Output"
 }
 
-// onFailure adds the clean-up of a step and the Fail state that gives its failure on, whatever the clean-up did.
+// onFailure adds the clean-up of a step and the state that gives its failure on, whatever the clean-up did. A redrive leads
+// from there to the step again.
 func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	fail := "Fail " + s.Name
 	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
@@ -104,7 +105,11 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	state := c.tried(t, &pipeline.Step{})
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
 	states.Set(t.state, follow(state, fail))
-	states.Set(fail, value.Obj("Type", "Fail", "Error", wrap(t.failure+".Error"), "Cause", wrap(cause(t.failure))))
+	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(t.failure+".redrive", t.failure+".Error")),
+		"Cause", wrap(cause(t.failure)))
+	states.Set(fail, value.Obj("Type", "Parallel",
+		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", value.Obj("Give on failure of "+s.Name, raise))},
+		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "Next", s.Name))
 }
 
 // cause is the expression of a failure's cause, which some errors lack.

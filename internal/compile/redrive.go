@@ -1,0 +1,21 @@
+package compile
+
+// A redrive begins again at the states that failed, and a Fail state that is entered again fails again: so says Step Functions'
+// developer guide. A step that gave up ends in a Fail state, for nothing else raises an error of a name that a run computes.
+// So the Fail state looks whether the execution was redriven since the failure that it gives on; if it was, it raises
+// another error, which the Parallel state around it takes as the order to begin the step anew. The ids of the new attempts
+// hold the new redrive count.
+
+const (
+	// redriven is the error that a Fail state raises in place of an old failure. It is seen in histories only.
+	redriven = "Step.Redriven"
+	// maxRedrives is no limit: each redrive begins a step anew at most once.
+	maxRedrives  = 1000
+	redriveCount = "$states.context.Execution.RedriveCount"
+)
+
+// unlessRedriven is the expression of the error that a Fail state raises: then is the expression of the redrive count when
+// the failure was new.
+func unlessRedriven(then, failure string) string {
+	return redriveCount + " != " + then + " ? '" + redriven + "' : " + failure
+}
