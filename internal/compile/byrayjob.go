@@ -157,7 +157,7 @@ func (a *attempts) judgeRayJob() {
 		return value.Obj("Condition", wrap(condition), "Assign",
 			a.assign("end", value.Obj("Error", failure, "Cause", wrap(cause))), "Next", a.goTo("Delete RayJob of"))
 	}
-	said := "$join([" + job + ".reason, " + job + ".message][$ != ''], ': ')"
+	said := "$join($append([], [" + job + ".reason, " + job + ".message][$ != '']), ': ')" // neither need be there
 	failed := job + ".deployment in ['Failed', 'ValidationFailed']"
 	rules := []any{
 		value.Obj("Condition", wrap(job+".execution != $states.context.Execution.Id"), "Assign", a.assign("end",
