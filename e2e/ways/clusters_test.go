@@ -51,13 +51,18 @@ func (r *run) assigned(t *testing.T, step string) []byte {
 	return nil
 }
 
+// clusterSpec is of a Ray cluster of one small head, for a step of its own.
+func (w *shared) clusterSpec() string {
+	return fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {containers: [{name: ray, image: %q, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 1000Gi}}}]}}}}`,
+		clustertest.RayVersion, w.image)
+}
+
 // TestOwnCluster gives each step a Ray cluster of its own, which is gone afterwards.
 func TestOwnCluster(t *testing.T) {
 	full(t)
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
-	spec := fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {containers: [{name: ray, image: %q, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 2Gi}}}]}}}}`,
-		clustertest.RayVersion, w.image)
+	spec := w.clusterSpec()
 	for name, c := range map[string]struct{ spec, step, status, want string }{
 		"output":        {spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, engine.Succeeded, `{"one":7}`},
 		"unschedulable": {strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: 10s}`, engine.Failed, "Unschedulable: 0/1 nodes are available"},
@@ -65,14 +70,9 @@ func TestOwnCluster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text := strings.NewReplacer("{cluster: ray}", "{clusterSpec: "+strings.Replace(c.spec, "limits: {memory: 2Gi}", "limits: {memory: 1000Gi}", 1)+"}", ", claim: data", "").Replace(head) + "\nsteps: [" + c.step + "]\n"
-			text = strings.Replace(text, "kind: kubernetes,", "kind: kubernetes, submit: rayjob,", 1)
-			p := w.open(t)
-			r := p.start(t, text, t.TempDir(), "rayjob", "{}")
+			r := w.open(t).start(t, w.ownCluster("rayjob", c.spec)+"steps: ["+c.step+"]\n", t.TempDir(), "rayjob", "{}")
 			r.want(t, c.status, c.want)
-			r.until(t, "nothing is left", func() bool {
-				return r.objects(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs") == 0
-			})
+			r.gone(t)
 		})
 	}
 }

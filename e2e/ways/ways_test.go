@@ -212,24 +212,27 @@ func (r *run) running(t *testing.T) int {
 	return n
 }
 
-// objects counts the objects of a kind that the execution left and that are not done with.
-func (r *run) objects(t *testing.T, path string) int {
+// list are the objects of a kind that the execution made.
+func (r *run) list(t *testing.T, path string) []kube.Object {
 	t.Helper()
-	answer, err := r.p.Do(t.Context(), kube.Request{Method: "GET", Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
+	answer, err := r.p.Do(t.Context(), kube.Request{Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + r.prefix()}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list struct {
-		Items []struct {
-			Status struct{ Phase, CompletionTime string }
-		}
-	}
+	var list struct{ Items []kube.Object }
 	if err := json.Unmarshal(answer.Body, &list); err != nil {
 		t.Fatal(err)
 	}
+	return list.Items
+}
+
+// objects counts the objects of a kind that the execution left and that are not done with.
+func (r *run) objects(t *testing.T, path string) int {
+	t.Helper()
 	n := 0
-	for _, item := range list.Items {
-		if item.Status.Phase != "Succeeded" && item.Status.Phase != "Failed" && item.Status.CompletionTime == "" {
+	for _, o := range r.list(t, path) {
+		phase := kube.Field(o, "status", "phase")
+		if phase != "Succeeded" && phase != "Failed" && kube.Field(o, "status", "completionTime") == nil {
 			n++
 		}
 	}

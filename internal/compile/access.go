@@ -23,6 +23,9 @@ func (c *compiler) access() []Rule {
 	if c.ray && at.way == wayRayJob {
 		if !jobs { // why a cluster's pods wait, and what a submitter's printed
 			rules = append(rules, Rule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}})
+			if at.ownCluster() { // why it has none
+				rules = append(rules, Rule{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"list"}})
+			}
 			if at.target.Ray.Token != nil {
 				rules = append(rules, Rule{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}})
 			}

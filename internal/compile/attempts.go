@@ -124,7 +124,7 @@ func (a *attempts) decide() {
 	}
 	a.put("Decide on", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
 	a.put("Give up", value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(a.v("redrive"), end+".Error")),
-		"Cause", wrap("$substring("+end+".Cause, 0, 8000)")))
+		"Cause", wrap(told(end+".Cause"))))
 }
 
 // retryable is the expression that another attempt is left and the error one of those to retry.

@@ -158,12 +158,10 @@ func (a *attempts) watch() *value.Object {
 			"Assign", a.assign("why", "{% $states.input.why %}"), "Next", a.name("Ask what holds up")),
 	}, "Default", a.name("Await pod of")))
 	add("Leave alone", value.Obj("Type", "Succeed"))
-	events := a.call("GET", "/api/v1/namespaces/"+a.c.at.namespace+"/events",
-		value.Obj("fieldSelector", []any{wrap("'involvedObject.name=' & " + a.v("id"))}, "limit", []any{"20"}), nil)
+	events := a.eventsOf(a.v("id"))
 	events.Set("Retry", transient(2))
 	events.Set("Catch", caught(nil, a.name("Refuse to wait for")))
-	events.Set("Assign", a.assign("why", wrap("("+a.v("why")+" != '' ? "+a.v("why")+
-		" : $join($distinct($states.result.ResponseBody.items[type = 'Warning'].(reason & ': ' & message)), '; '))")))
+	events.Set("Assign", a.assign("why", wrap(a.v("why")+" != '' ? "+a.v("why")+" : "+warning)))
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", events)
 	failure := "Job.StartFailed"
@@ -175,6 +173,17 @@ func (a *attempts) watch() *value.Object {
 			a.t.pending.Seconds(), a.v("why"), a.v("why")))))
 	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
 }
+
+// eventsOf is a task that lists what was said of an object, whose name is an expression.
+func (a *attempts) eventsOf(name string) *value.Object {
+	return a.call("GET", "/api/v1/namespaces/"+a.c.at.namespace+"/events",
+		value.Obj("fieldSelector", []any{wrap("'involvedObject.name=' & " + name)}, "limit", []any{"20"}), nil)
+}
+
+// warning is the expression of the newest warning among events, empty without one. A controller says the same of each pod
+// that it could not make, and only their names differ.
+const warning = "($w := $sort($states.result.ResponseBody.items[type = 'Warning'], function($l, $r) { " +
+	"$l.metadata.creationTimestamp > $r.metadata.creationTimestamp })[-1]; $exists($w) ? $w.reason & ': ' & $w.message : '')"
 
 // startedPods is the expression that some pod has begun to run.
 const startedPods = "$count($states.result.ResponseBody.items.status[phase in ['Succeeded', 'Failed'] or " +

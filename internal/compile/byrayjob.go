@@ -18,7 +18,7 @@ func (a *attempts) byRayJob() {
 	create.Set("Catch", []any{
 		// Ours, when the answer to the first try was lost; the next state looks whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.callFailed("Ray.SubmitFailed"))),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.rayJobRefused())),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
@@ -175,6 +175,10 @@ func (a *attempts) judgeRayJob() {
 		value.Obj("Condition", wrap(fmt.Sprintf("%s = 0 and %s > %d", a.v("ran"), a.elapsed(), 1000*a.t.pending.Seconds())),
 			"Next", a.goTo("Ask what holds up")),
 	}
+	if q := a.c.at.target.Queue; q != "" { // let in again, KubeRay would begin the job anew, which only retry may say
+		rules = append(rules, ended(a.v("ran")+" > 0 and "+job+".deployment in ['Suspending', 'Suspended']", "Ray.HeadLost",
+			str("the queue "+q+" took the cluster away from the job")))
+	}
 	if a.t.timeout > 0 {
 		rules = append(rules, ended(fmt.Sprintf("%s > 0 and %s - %s > %d", a.v("ran"), entered, a.v("ran"), 1000*a.t.timeout.Seconds()),
 			"States.Timeout", str(fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))))
@@ -191,18 +195,18 @@ func (a *attempts) readable(failed string) string {
 	return "$not(" + failed + ")"
 }
 
-// askWhatHoldsUp adds the state that says why a job was not begun: its cluster's pods know best.
+// rayJobRefused is the expression of the error and cause of a RayJob that could not be made. A quota that is used up is
+// refused as a missing right is, and is none.
+func (a *attempts) rayJobRefused() string {
+	return "$contains(" + errorText("$states.errorOutput") + ", 'exceeded quota') ? {'Error': 'Ray.SubmitFailed', 'Cause': $states.errorOutput.Cause} : " +
+		a.callFailed("Ray.SubmitFailed")
+}
+
+// askWhatHoldsUp adds the states that say why a job was not begun: its cluster's pods know best; of those that could not be
+// made their cluster's events tell.
 func (a *attempts) askWhatHoldsUp() {
 	job := a.v("job")
-	ask := a.call("GET", a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & (" + job + ".cluster != '' ? " +
-		job + ".cluster : " + str(a.c.at.rayCluster) + ")")}, "fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}), nil)
-	ask.Set("Retry", transient(2))
-	text := func(why string) *value.Object {
-		return a.assign("end", value.Obj("Error", "Ray.PendingTimeout", "Cause", wrap(fmt.Sprintf(
-			"$join(['ray did not start the job within %d s: RayJob ' & (%s.deployment = '' ? 'not taken up by KubeRay' : %s.deployment), %s.reason, %s.message, %s][$ != ''], '; ')",
-			a.t.pending.Seconds(), job, job, job, job, why))))
-	}
-	ask.Set("Assign", text(a.waiting()))
+	cluster := "(" + job + ".cluster != '' ? " + job + ".cluster : " + str(a.c.at.rayCluster) + ")"
 	next := "Delete RayJob of"
 	if a.c.reachesRay() { // what KubeRay then asks Ray to stop would run all the same once there is room
 		next = "Call off"
@@ -211,9 +215,38 @@ func (a *attempts) askWhatHoldsUp() {
 		off.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(next, off)
 	}
+	ask := a.call("GET", a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & " + cluster)},
+		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}), nil)
+	a.holdingUp("Ask what holds up", ask, a.waiting(), next)
+	if !a.c.at.ownCluster() {
+		return
+	}
+	ask.Set("Next", a.goTo("Judge what holds up"))
+	a.put("Judge what holds up", value.Obj("Type", "Choice", "Choices", []any{
+		value.Obj("Condition", wrap(a.v("end")+".known"), "Next", a.goTo(next))}, "Default", a.goTo("Ask about cluster of")))
+	a.holdingUp("Ask about cluster of", a.eventsOf(cluster), warning, next)
+}
+
+// holdingUp completes a state that asks why a job was not begun; why is the expression of what its answer says.
+func (a *attempts) holdingUp(name string, ask *value.Object, why, next string) {
+	job, queue := a.v("job"), ""
+	if q := a.c.at.target.Queue; q != "" {
+		queue = fmt.Sprintf("%s.deployment in ['Suspending', 'Suspended'] ? %s : '', ", job, str("the queue "+q+" has not let it start"))
+	}
+	text := func(why string) *value.Object {
+		end := value.Obj("Error", "Ray.PendingTimeout", "Cause", wrap(fmt.Sprintf(
+			"$join(['ray did not start the job within %d s: RayJob ' & (%s.deployment = '' ? 'not taken up by KubeRay' : %s.deployment), %s%s.reason, %s.message, %s][$ != ''], '; ')",
+			a.t.pending.Seconds(), job, job, queue, job, job, why)))
+		if a.c.at.ownCluster() {
+			end.Set("known", wrap(why+" != ''"))
+		}
+		return a.assign("end", end)
+	}
+	ask.Set("Retry", transient(2))
+	ask.Set("Assign", text(why))
 	ask.Set("Catch", caught(text("''"), a.goTo(next)))
 	ask.Set("Next", a.goTo(next))
-	a.put("Ask what holds up", ask)
+	a.put(name, ask)
 }
 
 // reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.

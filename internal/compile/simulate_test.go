@@ -184,6 +184,9 @@ func TestJobEnds(t *testing.T) {
 		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter ended with exit code 137: OOMKilled x", 1},
 		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job ran longer than 3600 s", 1},
 		"refused":        {"forbidden", noPods, "Ray.SubmitFailed: forbidden", 0},
+		"no right":       {`{"ResponseBody":{"kind":"Status","metadata":{},"message":"jobs.batch \"x\" is forbidden: no \\d","reason":"Forbidden"},"StatusCode":403}`, noPods, `Ray.SubmitFailed: jobs.batch "x" is forbidden: no \d`, 0},
+		"plain body":     {`{"ResponseBody":"a\nb","StatusCode":500}`, noPods, "Ray.SubmitFailed: a\nb", 0},
+		"cut short":      {`{"ResponseBody":"a`, noPods, `Ray.SubmitFailed: {"ResponseBody":"a`, 0},
 		"evicted":        {"failed", pod(`{"phase": "Failed", "reason": "Evicted", "message": "low on disk"}`), "Ray.SubmitFailed: failed", 1},
 		"deadline alone": {"DeadlineExceeded", noPods, "States.Timeout: ", 1}, // Kubernetes has deleted the pod
 	} {
