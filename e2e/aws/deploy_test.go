@@ -124,7 +124,7 @@ func (p *place) deploy(t *testing.T, plan deploy.Plan) deploy.Result {
 	t.Helper()
 	r, err := p.Deploy(t.Context(), plan)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, p.log())
+		t.Fatalf("%s\n%v", p.log(), err)
 	}
 	return r
 }
@@ -132,7 +132,7 @@ func (p *place) deploy(t *testing.T, plan deploy.Plan) deploy.Result {
 func (p *place) destroy(t *testing.T, r deploy.Removal) {
 	t.Helper()
 	if err := p.Remove(t.Context(), r); err != nil {
-		t.Fatalf("%v\n%s", err, p.log())
+		t.Fatalf("%s\n%v", p.log(), err)
 	}
 }
 
@@ -167,7 +167,12 @@ func (p *place) ask(t *testing.T, args ...string) string {
 // object is one in the cluster, nil where it is not there.
 func (p *place) object(t *testing.T, version, kind, name string) kube.Object {
 	t.Helper()
-	o, err := p.cluster.Get(clustertest.Context(t), clustertest.Object(version, kind, p.namespace, name, nil))
+	ctx := clustertest.Context(t)
+	var o kube.Object
+	err := kube.Retry(ctx, func(ctx context.Context) (err error) { // others' tests share the cluster, and load it
+		o, err = p.cluster.Get(ctx, clustertest.Object(version, kind, p.namespace, name, nil))
+		return err
+	})
 	if err != nil && !kube.NotFound(err) {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ type EKS struct {
 	entries map[string]Entry // by the caller's ARN, as STS tells it, up to the session's name
 	mode    string
 	private bool
+	failing int // how many of the next calls of the cluster fail
 	sts     string
 	behind  http.Handler
 }
@@ -77,6 +78,21 @@ func (d *EKS) Private() {
 	d.private = true
 }
 
+// Fail makes the next calls of the cluster fail as behind a load balancer whose API servers are all busy or being replaced.
+func (d *EKS) Fail(calls int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failing = calls
+}
+
+// fails counts a call that is to fail.
+func (d *EKS) fails() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failing = max(d.failing, 0) - 1
+	return d.failing >= 0
+}
+
 // describe is DescribeCluster.
 func (d *EKS) describe(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
@@ -98,6 +114,10 @@ func (d *EKS) describe(w http.ResponseWriter, r *http.Request) {
 
 // serve authenticates as a cluster on EKS does, and passes the call on.
 func (d *EKS) serve(w http.ResponseWriter, r *http.Request) {
+	if d.fails() {
+		http.Error(w, "no API server answers (the double says)", http.StatusBadGateway)
+		return
+	}
 	caller, err := d.caller(r)
 	d.mu.Lock()
 	entry, known := d.entries[caller]

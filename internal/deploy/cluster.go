@@ -164,7 +164,10 @@ func (d *Deployer) connect(ctx context.Context, t Target, who Caller) (*kube.Cli
 	if err != nil {
 		return nil, err
 	}
-	_, err = k.Do(ctx, kube.Request{Path: "/version"})
+	err = d.patiently(ctx, func() error {
+		_, err := k.Do(ctx, kube.Request{Path: "/version"})
+		return err
+	})
 	var unreachable *kube.UnreachableError
 	switch {
 	case errors.As(err, &unreachable):

@@ -102,6 +102,25 @@ func (d *Deployer) wait(ctx context.Context) error {
 	}
 }
 
+// tries bounds how often a call of the cluster is made: an API server that is loaded or being replaced comes back in
+// seconds, and one that cannot be reached at all should not keep anybody waiting.
+const tries = 4
+
+// patiently repeats what the cluster did not do for a reason that may pass. All that a deploy or a destroy does there can
+// be done again.
+func (d *Deployer) patiently(ctx context.Context, act func() error) error {
+	for try := 1; ; try++ {
+		err := act()
+		if err == nil || try == tries || !kube.Temporary(err) || ctx.Err() != nil {
+			return err
+		}
+		d.say("%v; trying again", err)
+		if err := d.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // apiCode is AWS's code of an error, "" where it is none of AWS's.
 func apiCode(err error) string {
 	var e smithy.APIError

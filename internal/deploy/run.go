@@ -94,21 +94,35 @@ func (d *Deployer) applyObjects(ctx context.Context, p Plan, outputs map[string]
 	if err != nil {
 		return false, err
 	}
-	done, err := k.Apply(ctx, objects(p.Stack.Objects(outputs["EksServiceAccountRoleArn"])), kube.ApplyOptions{Force: true})
-	changed := d.report(done)
+	made := objects(p.Stack.Objects(outputs["EksServiceAccountRoleArn"]))
+	changed := false
+	err = d.patiently(ctx, func() error {
+		done, err := k.Apply(ctx, made, kube.ApplyOptions{Force: true})
+		changed = d.report(done) || changed
+		return err
+	})
 	if err != nil {
 		return changed, refused(t, noNamespace(record.Namespace, err))
 	}
 	if record.Access != "aws-auth" {
 		return changed, nil
 	}
-	mapped, err := MapRoles(ctx, k, func(text string) (string, error) {
+	mapped, err := d.mapRoles(ctx, k, func(text string) (string, error) {
 		return AddMapping(text, Mapping{outputs["StateMachineRoleArn"], record.User, []string{record.User}}, stale...)
 	})
 	if mapped {
 		d.say("aws-auth: %s is user %s", outputs["StateMachineRoleArn"], record.User)
 	}
 	return changed || mapped, refused(t, err)
+}
+
+// mapRoles edits aws-auth. An edit whose answer was lost changes nothing the second time, so it may go unsaid.
+func (d *Deployer) mapRoles(ctx context.Context, k *kube.Client, edit func(string) (string, error)) (changed bool, err error) {
+	err = d.patiently(ctx, func() error {
+		changed, err = MapRoles(ctx, k, edit)
+		return err
+	})
+	return changed, err
 }
 
 func noNamespace(namespace string, err error) error {
@@ -258,14 +272,15 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 		return fmt.Errorf("take the objects of stack %s out of the cluster: %w", name, err)
 	}
 	for _, kind := range kinds {
-		if err := d.removeKind(ctx, k, fmt.Sprintf(kind, record.Namespace), record.Labels); err != nil {
+		err := d.patiently(ctx, func() error { return d.removeKind(ctx, k, fmt.Sprintf(kind, record.Namespace), record.Labels) })
+		if err != nil {
 			return refused(t, err)
 		}
 	}
 	if record.Access != "aws-auth" {
 		return nil
 	}
-	dropped, err := MapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, role) })
+	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, role) })
 	if dropped {
 		d.say("aws-auth: %s is out", role)
 	}
