@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,8 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: "apply makes what the pipeline's target of kind kubernetes needs there, by server-side apply: the namespace where it\n" +
 			"is missing, service accounts, a Role as narrow as the way of submitting allows with its RoleBinding, and the files\n" +
 			"that pods mount. rayorch run needs none of it but the files, which it makes itself, when you may create Jobs in the\n" +
-			"namespace yourself. Service accounts and namespaces that others made stay as they are.",
+			"namespace yourself. Service accounts and namespaces that others made stay as they are. Where steps name other contexts,\n" +
+			"it acts in all of them.",
 		Example: "  rayorch apply examples/shakespeare --target kubernetes --diff",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -49,6 +51,7 @@ func (a *app) applyCommand() *cobra.Command {
 
 // applied is one line of what apply and unapply did.
 type applied struct {
+	Context   string `json:"context"`
 	Kind      string `json:"kind"`
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
@@ -66,22 +69,38 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.cluster(r.Cluster, r.Namespace)
+	clusters, err := a.clusters(r)
 	if err != nil {
 		return err
 	}
 	opts := src.manifestOptions(r)
 	opts.Runner = runner
-	p := applyPlan{c: c, force: o.force}
-	if err := p.choose(ctx, r, opts); err != nil {
+	var lines []applied
+	for _, c := range clusters {
+		p := applyPlan{c: c, force: o.force}
+		err = errors.Join(err, inContext(clusters, c, p.act(ctx, r, opts, o)))
+		lines = append(lines, p.lines...)
+	}
+	return errors.Join(a.showApplied(lines, o.diff), err)
+}
+
+// inContext says in which cluster something failed, where there are several.
+func inContext(clusters []*kube.Client, c *kube.Client, err error) error {
+	if err == nil || len(clusters) == 1 {
 		return err
 	}
-	if o.dryRun || o.diff {
-		err = p.compare(ctx, o.diff)
-	} else {
-		err = p.apply(ctx)
+	return fmt.Errorf("context %s: %w", c.Context(), err)
+}
+
+// act does in one cluster what apply was asked for.
+func (p *applyPlan) act(ctx context.Context, r *compile.Result, opts manifest.Options, o applyOptions) error {
+	switch err := p.choose(ctx, r, opts); {
+	case err != nil:
+		return err
+	case o.dryRun || o.diff:
+		return p.compare(ctx, o.diff)
 	}
-	return errors.Join(a.showApplied(p.lines, o.diff), err)
+	return p.apply(ctx)
 }
 
 // compiled loads a pipeline and compiles it for its target in a cluster.
@@ -146,7 +165,9 @@ func (p *applyPlan) choose(ctx context.Context, r *compile.Result, o manifest.Op
 }
 
 func (p *applyPlan) add(o kube.Object, action, note string) {
-	p.lines = append(p.lines, applied{Kind: kube.Kind(o), Name: kube.Name(o), Namespace: kube.NamespaceOf(o), Action: action, Note: note})
+	p.lines = append(p.lines, applied{
+		Context: p.c.Context(), Kind: kube.Kind(o), Name: kube.Name(o), Namespace: kube.NamespaceOf(o), Action: action, Note: note,
+	})
 }
 
 func (p *applyPlan) apply(ctx context.Context) error {
@@ -173,7 +194,11 @@ func (a *app) showApplied(lines []applied, diff bool) error {
 	if a.json() {
 		return a.print(lines)
 	}
-	for _, l := range lines {
+	several := slices.ContainsFunc(lines, func(l applied) bool { return l.Context != lines[0].Context })
+	for i, l := range lines {
+		if several && (i == 0 || l.Context != lines[i-1].Context) {
+			fmt.Fprintf(a.out, "context %s:\n", l.Context)
+		}
 		name := l.Kind + " " + l.Name
 		if l.Namespace != "" {
 			name = l.Kind + " " + l.Namespace + "/" + l.Name

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ import (
 
 // check is one thing that doctor looked at.
 type check struct {
+	// Context is the kubeconfig's, of a check in a cluster.
+	Context string `json:"context,omitempty"`
+
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Found  string `json:"found"`
@@ -65,7 +69,7 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 	if r.Kind != kindKubernetes {
 		return a.doctor(ctx, o)
 	}
-	return a.showChecks(append([]check{a.checkState(ctx)}, a.doctorCluster(ctx, src, r)...))
+	return a.showChecks(append([]check{a.checkState(ctx)}, a.doctorClusters(ctx, src, r)...))
 }
 
 // showChecks prints them; what is needed and missing is the command's failure.
@@ -86,7 +90,12 @@ func (a *app) showChecks(checks []check) error {
 }
 
 func (a *app) printChecks(checks []check) {
-	for _, c := range checks {
+	first := slices.IndexFunc(checks, func(c check) bool { return c.Context != "" })
+	several := first >= 0 && slices.ContainsFunc(checks, func(c check) bool { return c.Context != "" && c.Context != checks[first].Context })
+	for i, c := range checks {
+		if several && c.Context != "" && (i == 0 || c.Context != checks[i-1].Context) {
+			fmt.Fprintf(a.out, "context %s:\n", c.Context)
+		}
 		mark := "ok  "
 		switch {
 		case !c.OK && c.Needed:

@@ -16,22 +16,36 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// clusterDoctor looks at what one target of kind kubernetes needs. It changes nothing.
+// clusterDoctor looks at what one target of kind kubernetes needs in one of its clusters. It changes nothing.
 type clusterDoctor struct {
 	src    *source
+	name   string // the context's; "" for the current one
+	own    bool   // it is the target's, where steps run that name none
 	r      *compile.Result
 	target pipeline.Target
 	c      *kube.Client
 	checks []check
 }
 
-// doctorCluster makes the checks for a target in a cluster. What cannot be reached ends them early: the rest would only
-// repeat it.
-func (a *app) doctorCluster(ctx context.Context, src *source, r *compile.Result) []check {
-	d := &clusterDoctor{src: src, r: r}
-	d.target, _ = src.pipeline.Targets.Get(r.Target)
+// doctorClusters makes the checks in every cluster that a target's steps run in.
+func (a *app) doctorClusters(ctx context.Context, src *source, r *compile.Result) []check {
+	var all []check
+	for i, name := range contextsOf(r) {
+		if i > 0 && name == all[0].Context {
+			continue // a step named the current one
+		}
+		d := &clusterDoctor{src: src, r: r, name: name, own: i == 0}
+		d.target, _ = src.pipeline.Targets.Get(r.Target)
+		d.examine(ctx, a)
+		all = append(all, d.checks...)
+	}
+	return all
+}
+
+// examine makes the checks in one cluster. What cannot be reached ends them early: the rest would only repeat it.
+func (d *clusterDoctor) examine(ctx context.Context, a *app) {
 	if !d.reach(ctx, a) || !d.namespace(ctx) {
-		return d.checks
+		return
 	}
 	d.permissions(ctx)
 	d.head(ctx)
@@ -42,15 +56,21 @@ func (a *app) doctorCluster(ctx context.Context, src *source, r *compile.Result)
 	d.accounts(ctx)
 	d.quota(ctx)
 	d.files(ctx)
-	return d.checks
 }
 
 func (d *clusterDoctor) add(name string, needed, ok bool, advice, format string, args ...any) {
 	if ok {
 		advice = ""
 	}
-	d.checks = append(d.checks, check{Name: name, OK: ok, Needed: needed, Found: fmt.Sprintf(format, args...), Advice: advice})
+	context := d.name
+	if d.c != nil {
+		context = d.c.Context()
+	}
+	d.checks = append(d.checks, check{Context: context, Name: name, OK: ok, Needed: needed, Found: fmt.Sprintf(format, args...), Advice: advice})
 }
+
+// usesRay says whether Ray steps run in this cluster.
+func (d *clusterDoctor) usesRay() bool { return d.src.usesRayIn(d.c.Context(), d.own) }
 
 // get reads an object or anything else under a path.
 func (d *clusterDoctor) get(ctx context.Context, path string) (kube.Object, error) {
@@ -64,7 +84,7 @@ func (d *clusterDoctor) get(ctx context.Context, path string) (kube.Object, erro
 
 func (d *clusterDoctor) reach(ctx context.Context, a *app) bool {
 	var err error
-	if d.c, err = a.cluster(d.r.Cluster, d.r.Namespace); err != nil {
+	if d.c, err = a.cluster(d.name, d.r.Namespace); err != nil {
 		d.add("context", true, false, "kubectl config get-contexts shows what there is; --context or the target's context names one", "%v", err)
 		return false
 	}
@@ -150,7 +170,7 @@ func singleRules(r compile.Rule, namespace string) []kube.Rule {
 
 // head looks for the Ray cluster, unless each step makes one of its own.
 func (d *clusterDoctor) head(ctx context.Context) {
-	if !d.src.usesRay() || d.target.Ray.ClusterSpec != nil {
+	if !d.usesRay() || d.target.Ray.ClusterSpec != nil {
 		return
 	}
 	h, err := d.c.FindHead(ctx, d.r.Namespace, d.r.RayCluster)
@@ -192,7 +212,7 @@ func (d *clusterDoctor) version(ctx context.Context, h kube.Head) {
 
 // kubeRay looks for the operator's kinds where RayJobs are made.
 func (d *clusterDoctor) kubeRay(ctx context.Context) {
-	if d.r.Way != "rayjob" || !d.src.usesRay() {
+	if d.r.Way != "rayjob" || !d.usesRay() {
 		return
 	}
 	_, err := d.get(ctx, "/apis/ray.io/v1")

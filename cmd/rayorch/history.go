@@ -13,14 +13,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
 func (a *app) historyCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "history [EXECUTION]",
-		Short:   "show an execution's events",
-		Long:    "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them.",
+		Use:   "history [EXECUTION]",
+		Short: "show an execution's events",
+		Long: "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them. Lines\n" +
+			"with - in place of an id are rayorch's own: what became of the work of tasks that were stopped, and the execution\n" +
+			"of the clean-up machine that an abort or a timeout has started.",
 		Example: "  rayorch history\n  rayorch history shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,27 +38,57 @@ func (a *app) history(ctx context.Context, text string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	printed := int64(0)
+	printed := chronicle{app: a}
 	return s.over(ctx, ownerOptions{}, func() error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
 		}
-		return s.events(ctx, arn, func(e *types.HistoryEvent) error {
-			if e.Id <= printed {
-				return nil
-			}
-			printed = e.Id
-			return a.printEvent(e)
-		})
+		if printed.beside, err = s.aftermath(ctx, arn); err != nil {
+			return err
+		}
+		if err := s.events(ctx, arn, printed.event); err != nil {
+			return err
+		}
+		return printed.rest(time.Now())
 	})
 }
 
-func (a *app) printEvent(e *types.HistoryEvent) error {
-	if a.json() {
-		return json.NewEncoder(a.out).Encode(eventJSON(e))
+// chronicle prints events and, where they belong by time, what stands beside them.
+type chronicle struct {
+	app    *app
+	last   int64 // the last event's id: what is read again after an owner went away is not printed again
+	told   int   // how many of those beside are printed
+	beside []engine.Aftermath
+}
+
+func (c *chronicle) event(e *types.HistoryEvent) error {
+	if e.Id <= c.last {
+		return nil
 	}
-	_, err := fmt.Fprintln(a.out, eventLine(e))
+	if err := c.rest(aws.ToTime(e.Timestamp)); err != nil {
+		return err
+	}
+	c.last = e.Id
+	return c.print(eventLine(e), eventJSON(e))
+}
+
+// rest prints what stands beside the events and was before a time.
+func (c *chronicle) rest(until time.Time) error {
+	for ; c.told < len(c.beside) && c.beside[c.told].Time.Before(until); c.told++ {
+		done := &c.beside[c.told]
+		if err := c.print(aftermathLine(done), aftermathJSON(done)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chronicle) print(line string, object map[string]any) error {
+	if c.app.json() {
+		return json.NewEncoder(c.app.out).Encode(object)
+	}
+	_, err := fmt.Fprintln(c.app.out, line)
 	return err
 }
 
@@ -114,7 +147,7 @@ func lowerKeys(text json.RawMessage) any {
 }
 
 func eventLine(e *types.HistoryEvent) string {
-	line := fmt.Sprintf("%5d  %s  %-24s", e.Id, aws.ToTime(e.Timestamp).UTC().Format("2006-01-02T15:04:05.000Z"), e.Type)
+	line := fmt.Sprintf("%5d  %s  %-24s", e.Id, aws.ToTime(e.Timestamp).UTC().Format(eventTime), e.Type)
 	d, ok := detailsOf(e).(map[string]any)
 	if !ok {
 		return line

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,25 @@ func (o *kubeOptions) flags(c *cobra.Command) {
 func (a *app) cluster(context, namespace string) (*kube.Client, error) {
 	return kube.Open(kube.Config{Kubeconfig: a.kubeconfig, Context: context, Namespace: namespace, UserAgent: "rayorch/" + version})
 }
+
+// clusters opens all that a target's steps run in, the target's own first. None is touched before all are known.
+func (a *app) clusters(r *compile.Result) ([]*kube.Client, error) {
+	var all []*kube.Client
+	for _, context := range contextsOf(r) {
+		c, err := a.cluster(context, r.Namespace)
+		if err != nil {
+			return nil, err
+		}
+		same := func(other *kube.Client) bool { return other.Context() == c.Context() } // a step may name the current one
+		if !slices.ContainsFunc(all, same) {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// contextsOf are the kubeconfig's contexts that a target's steps run in, the target's own first.
+func contextsOf(r *compile.Result) []string { return append([]string{r.Cluster}, r.Contexts...) }
 
 // inCluster adds to the compiler's options what only the command knows of a target in a cluster.
 func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
@@ -86,19 +106,19 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	if r.Kind != kindKubernetes {
 		return nil
 	}
-	for _, context := range append([]string{r.Cluster}, r.Contexts...) {
-		if err := a.placeFilesIn(ctx, context, src, r, say); err != nil {
+	clusters, err := a.clusters(r)
+	if err != nil {
+		return err
+	}
+	for _, c := range clusters {
+		if err := placeFilesIn(ctx, c, src, r, say); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) placeFilesIn(ctx context.Context, context string, src *source, r *compile.Result, say func(string, ...any)) error {
-	c, err := a.cluster(context, r.Namespace)
-	if err != nil {
-		return err
-	}
+func placeFilesIn(ctx context.Context, c *kube.Client, src *source, r *compile.Result, say func(string, ...any)) error {
 	done, err := c.Apply(ctx, manifest.Files(r, src.manifestOptions(r)), kube.ApplyOptions{})
 	n := 0
 	for _, d := range done {

@@ -121,12 +121,19 @@ func (s *source) targetName() (string, error) {
 }
 
 // usesRay says whether any step is a Ray job.
-func (s *source) usesRay() bool { return anyRay(s.pipeline.Steps) }
+func (s *source) usesRay() bool {
+	return anyRay(s.pipeline.Steps, func(*pipeline.Step) bool { return true })
+}
 
-func anyRay(steps []pipeline.Step) bool {
+// usesRayIn says so of the steps that run in one context; own is the target's, where those run that name none.
+func (s *source) usesRayIn(context string, own bool) bool {
+	return anyRay(s.pipeline.Steps, func(st *pipeline.Step) bool { return st.Context == context || own && st.Context == "" })
+}
+
+func anyRay(steps []pipeline.Step, wanted func(*pipeline.Step) bool) bool {
 	for i := range steps {
 		st := &steps[i]
-		if st.Ray != nil || st.OnFailure != nil && st.OnFailure.Ray != nil || anyRay(st.Children()) {
+		if wanted(st) && (st.Ray != nil || st.OnFailure != nil && st.OnFailure.Ray != nil) || anyRay(st.Children(), wanted) {
 			return true
 		}
 	}

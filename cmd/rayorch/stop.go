@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/terminal"
 )
 
 func (a *app) stopCommand() *cobra.Command {
@@ -55,11 +59,28 @@ func (a *app) stop(ctx context.Context, text, cause string) (err error) {
 	if err != nil {
 		return err
 	}
+	done, err := s.aftermath(ctx, arn)
+	if err != nil {
+		return err
+	}
+	done = slices.DeleteFunc(done, func(d engine.Aftermath) bool { return d.Type != engine.TaskStopped })
 	if a.json() {
-		return a.print(map[string]any{"arn": arn, "stopped": aws.ToTime(x.StopDate).UTC().Format(time.RFC3339Nano), "left": left})
+		return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
 	}
 	fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
+	for _, d := range done {
+		fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
+	}
 	return nil
+}
+
+func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map[string]any {
+	tasks := []map[string]any{}
+	for i := range done {
+		_, details := aftermathDetails(&done[i])
+		tasks = append(tasks, details)
+	}
+	return map[string]any{"arn": arn, "stopped": when.UTC().Format(time.RFC3339Nano), "left": left, "tasks": tasks}
 }
 
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {

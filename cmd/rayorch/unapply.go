@@ -40,18 +40,23 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.cluster(r.Cluster, r.Namespace)
+	clusters, err := a.clusters(r)
 	if err != nil {
 		return err
 	}
-	if active, err := activeJobs(ctx, c, r.Namespace, src.pipeline.Name); err != nil || len(active) > 0 && !force {
-		return errors.Join(err, stillRunning(active))
+	for _, c := range clusters { // before anything is removed anywhere
+		active, err := activeJobs(ctx, c, r.Namespace, src.pipeline.Name)
+		if err != nil || len(active) > 0 && !force {
+			return inContext(clusters, c, errors.Join(err, stillRunning(active)))
+		}
 	}
-	p := applyPlan{c: c}
-	if err := p.remove(ctx, src, r); err != nil {
-		return errors.Join(a.showApplied(p.lines, false), err)
+	var lines []applied
+	for _, c := range clusters {
+		p := applyPlan{c: c}
+		err = errors.Join(err, inContext(clusters, c, p.remove(ctx, src, r)))
+		lines = append(lines, p.lines...)
 	}
-	return a.showApplied(p.lines, false)
+	return errors.Join(a.showApplied(lines, false), err)
 }
 
 func stillRunning(jobs []string) error {
