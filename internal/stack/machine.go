@@ -30,19 +30,6 @@ func (b *builder) substituted(definition []byte) (string, error) {
 	return strings.ReplaceAll(text, `"`+b.p.CertificateAuthority+`"`, `"${`+paramCA+`}"`), nil
 }
 
-// cluster is what each call of a cluster begins with. It stands in a definition a dozen times, and CloudFormation counts
-// bytes.
-const cluster = `"ClusterName":"{% $eks.ClusterName %}","CertificateAuthority":"{% $eks.CertificateAuthority %}","Endpoint":"{% $eks.Endpoint %}"`
-
-// shared is the definition's text with the cluster as a variable of Fn::Sub.
-func shared(text string) *value.Object {
-	short := strings.ReplaceAll(text, cluster, "${EKS}")
-	if short == text {
-		return sub(text)
-	}
-	return value.Obj("Fn::Sub", list[any](short, value.Obj("EKS", cluster)))
-}
-
 // machine adds the state machine with its log group and its role.
 func (b *builder) machine() {
 	logs := value.Obj("LogGroupName", b.n.LogGroup, "RetentionInDays", value.Int(int64(Retention(b.p.LogRetentionDays))))
@@ -55,19 +42,19 @@ func (b *builder) machine() {
 	logs.Set("Tags", b.tags())
 	b.resource(idLogs, "AWS::Logs::LogGroup", logs, append(extra, "DeletionPolicy", "Delete", "UpdateReplacePolicy", "Delete")...)
 	b.role(idMachineRole, b.n.MachineRole, "What the state machine "+b.n.Machine+" may do", b.machineTrust(), b.machinePolicy())
-	b.stateMachine(idMachine, b.n.Machine, b.definition, "Metadata", value.Obj("Rayorch", b.record().value()))
+	b.stateMachine(idMachine, b.n.Machine, b.subbed[0], "Metadata", value.Obj("Rayorch", b.record().value()))
 	b.output("StateMachineArn", ref(idMachine))
 	b.output("LogGroupArn", arnOf(idLogs))
 	b.output("StateMachineRoleArn", arnOf(idMachineRole))
 }
 
 // stateMachine adds one machine. Both log everything into one group: who looks for an execution's end looks there.
-func (b *builder) stateMachine(id, name, definition string, extra ...any) {
+func (b *builder) stateMachine(id, name string, definition *value.Object, extra ...any) {
 	p := value.Obj(
 		"StateMachineName", name,
 		"StateMachineType", "STANDARD",
 		"RoleArn", arnOf(idMachineRole),
-		"DefinitionString", shared(definition),
+		"DefinitionString", definition,
 		"LoggingConfiguration", value.Obj("Level", "ALL", "IncludeExecutionData", true,
 			"Destinations", list(value.Obj("CloudWatchLogsLogGroup", value.Obj("LogGroupArn", arnOf(idLogs))))),
 	)

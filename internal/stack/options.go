@@ -51,7 +51,7 @@ func (b *builder) cleanup() {
 	if b.clean == "" {
 		return
 	}
-	b.stateMachine(idClean, b.n.Clean, b.clean)
+	b.stateMachine(idClean, b.n.Clean, b.subbed[1])
 	b.role(idEventRole, b.n.EventRole, "Starts the clean-up of "+b.n.Machine,
 		trust(value.Obj("Service", "events.amazonaws.com"), "sts:AssumeRole", ownAccount()),
 		list[any](allow("StartCleanUp", list[any](ref(idClean)), "states:StartExecution")))

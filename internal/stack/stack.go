@@ -50,6 +50,12 @@ func Build(in Input) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	if over := len(template) - MaxInline; over > 0 {
+		b.shorten(over)
+		if template, err = b.template(); err != nil {
+			return nil, err
+		}
+	}
 	return &Stack{Name: in.Names.Stack, Template: template, Tags: b.tagMap(), Objects: b.objects, Record: b.record()}, nil
 }
 
@@ -58,7 +64,8 @@ type builder struct {
 	in                 Input
 	p                  Params
 	n                  Names
-	definition, clean  string // as Fn::Sub wants them; clean is empty where nothing can be left
+	definition, clean  string           // as Fn::Sub wants them; clean is empty where nothing can be left
+	subbed             [2]*value.Object // the same as Fn::Sub
 	resources, outputs *value.Object
 }
 
@@ -72,7 +79,22 @@ func (b *builder) definitions() (err error) {
 			return fmt.Errorf("the clean-up state machine: %w", err)
 		}
 	}
+	b.subbed = [2]*value.Object{sub(b.definition), sub(b.clean)}
 	return nil
+}
+
+// shorten makes the definitions so many bytes shorter, if that can be: the template then needs no bucket.
+func (b *builder) shorten(over int) {
+	for i, text := range []string{b.definition, b.clean} {
+		short, variables, saved := shorten(text, over+len(`[,{}]`))
+		if variables.Len() > 0 {
+			b.subbed[i] = value.Obj("Fn::Sub", list[any](short, variables))
+			over -= saved - len(`[,{}]`)
+		}
+		if over <= 0 {
+			return
+		}
+	}
 }
 
 // template is the whole template.

@@ -222,19 +222,24 @@ func tool(t *testing.T, name, place string) string {
 	return ""
 }
 
-// templates writes the golden stacks' templates to files.
+// templates writes the golden stacks' templates to files, and one that was shortened.
 func templates(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
 	var files []string
-	all := options()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	write := func(name string, template []byte) {
 		file := filepath.Join(dir, name+".json")
-		if err := os.WriteFile(file, build(t, with(all[name]), seedfarmer).Template, 0o600); err != nil {
+		if err := os.WriteFile(file, template, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, file)
 	}
+	all := options()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		write(name, build(t, with(all[name]), seedfarmer).Template)
+	}
+	_, shortened := example(t, "shakespeare/pipeline.yaml", "rayjob")
+	write("shortened", shortened.Template)
 	return files
 }
 
