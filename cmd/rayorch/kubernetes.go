@@ -106,6 +106,9 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	if r.Kind != kindKubernetes {
 		return nil
 	}
+	if err := a.upload(ctx, r.Uploads, say); err != nil {
+		return err
+	}
 	clusters, err := a.clusters(r)
 	if err != nil {
 		return err
