@@ -200,7 +200,7 @@ steps: [{name: a, ray: {entrypoint: echo, secrets: [TOKEN]}}]
         }`) {
 		t.Errorf("the definition has no reference:\n%s", r.Definition)
 	}
-	p := decode(t, strings.Replace(text, "SOURCE", "{secretsManager: arn}", 1))
+	p := decode(t, strings.Replace(text, "SOURCE", "{kubernetesSecret: {name: s, key: k}}", 1))
 	var problems pipeline.Problems
 	_, err := compile.Compile(p, compile.Options{})
 	if !errors.As(err, &problems) || err.Error() != "pipeline.yaml:4:11: secrets.TOKEN: needs env to be used by a target of kind local" {

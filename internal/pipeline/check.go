@@ -50,8 +50,8 @@ func (c *checker) secrets() {
 		path := join("secrets", e.Key)
 		c.envName(path, e.Key)
 		sec := e.Value
-		if sec.Env == "" && sec.KubernetesSecret == nil && sec.SecretsManager == "" {
-			c.report(path, "needs at least one of env, kubernetesSecret, secretsManager")
+		if sec.Env == "" && sec.KubernetesSecret == nil {
+			c.report(path, "needs at least one of env, kubernetesSecret")
 		}
 		if sec.Env != "" && !envPattern.MatchString(sec.Env) {
 			c.report(join(path, "env"), "must be the name of an environment variable, never a value")

@@ -191,7 +191,17 @@ func (d *decoder) unknown(key, val *yaml.Node, path string, fields map[string]fi
 		d.fail(key, path, "%s stands alone; a text with a comma inside { } must be in quotes", describe(key))
 		return
 	}
+	if why := elsewhere[key.Value]; why != "" {
+		d.fail(key, join(path, key.Value), "%s", why)
+		return
+	}
 	d.fail(key, join(path, key.Value), "unknown field%s", hint(key.Value, fields))
+}
+
+// elsewhere says of fields that people look for where the thing itself is to be had.
+var elsewhere = map[string]string{
+	"secretsManager": "no target reads AWS Secrets Manager itself: have an operator in the cluster (External Secrets, the Secrets Store CSI driver) " +
+		"copy the secret into a Kubernetes Secret, and name that one by kubernetesSecret",
 }
 
 // pairs calls f for each key of a mapping in order, reporting keys that are no text or are there twice. Merge keys (<<)

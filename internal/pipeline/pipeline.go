@@ -45,7 +45,6 @@ type Storage struct {
 type Secret struct {
 	Env              string     `yaml:"env" doc:"An environment variable of the process that runs the pipeline (local)."`
 	KubernetesSecret *SecretKey `yaml:"kubernetesSecret" doc:"A key of a Kubernetes Secret (kubernetes, aws)."`
-	SecretsManager   string     `yaml:"secretsManager" doc:"The ARN of an AWS Secrets Manager secret (aws)."`
 }
 
 // SecretKey is one key of a Kubernetes Secret.
