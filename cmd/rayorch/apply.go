@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,6 +72,11 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if err != nil {
 		return err
 	}
+	if !o.dryRun && !o.diff {
+		if err := a.upload(ctx, r.Uploads, func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }); err != nil {
+			return err
+		}
+	}
 	opts := src.manifestOptions(r)
 	opts.Runner = runner
 	var lines []applied
@@ -81,7 +85,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 		err = errors.Join(err, inContext(clusters, c, p.act(ctx, r, opts, o)))
 		lines = append(lines, p.lines...)
 	}
-	return errors.Join(a.showApplied(lines, o.diff), err)
+	return errors.Join(a.showApplied(lines, len(clusters) > 1, o.diff), err)
 }
 
 // inContext says in which cluster something failed, where there are several.
@@ -190,11 +194,10 @@ func (p *applyPlan) compare(ctx context.Context, text bool) error {
 	return err
 }
 
-func (a *app) showApplied(lines []applied, diff bool) error {
+func (a *app) showApplied(lines []applied, several, diff bool) error {
 	if a.json() {
 		return a.print(lines)
 	}
-	several := slices.ContainsFunc(lines, func(l applied) bool { return l.Context != lines[0].Context })
 	for i, l := range lines {
 		if several && (i == 0 || l.Context != lines[i-1].Context) {
 			fmt.Fprintf(a.out, "context %s:\n", l.Context)

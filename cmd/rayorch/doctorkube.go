@@ -114,60 +114,6 @@ func (d *clusterDoctor) namespace(ctx context.Context) bool {
 	return true
 }
 
-// permissions asks for every rule that the definition needs, and for putting files.
-func (d *clusterDoctor) permissions(ctx context.Context) {
-	var rules []kube.Rule
-	for _, a := range d.r.Access {
-		rules = append(rules, singleRules(a, d.r.Namespace)...)
-	}
-	advice := "somebody who may grant them runs: " + d.src.command("apply") + " --runner user:YOU, or group:YOURS"
-	d.ask(ctx, "permissions", true, rules, advice)
-	if len(d.r.Files) > 0 {
-		d.ask(ctx, "to put files", false, []kube.Rule{
-			{Verb: "create", Resource: "configmaps", Namespace: d.r.Namespace},
-			{Verb: "patch", Resource: "configmaps", Namespace: d.r.Namespace},
-		}, "somebody who may runs, after each change of the pipeline's files: "+d.src.command("apply"))
-	}
-}
-
-func (d *clusterDoctor) ask(ctx context.Context, name string, needed bool, rules []kube.Rule, advice string) {
-	answers, err := d.c.Can(ctx, rules)
-	if err != nil {
-		d.add(name, needed, false, "", "%v", err)
-		return
-	}
-	var missing []string
-	for _, a := range answers {
-		if !a.Allowed {
-			missing = append(missing, a.Rule.String())
-		}
-	}
-	if len(missing) > 0 {
-		d.add(name, needed, false, advice, "%d of %d are missing: %s", len(missing), len(rules), strings.Join(missing, ", "))
-		return
-	}
-	d.add(name, needed, true, "", "all %d are granted", len(rules))
-}
-
-// singleRules are the questions that a rule of a Role comes to.
-func singleRules(r compile.Rule, namespace string) []kube.Rule {
-	names := r.Names
-	if len(names) == 0 {
-		names = []string{""}
-	}
-	var out []kube.Rule
-	for _, group := range r.APIGroups {
-		for _, resource := range r.Resources {
-			for _, name := range names {
-				for _, verb := range r.Verbs {
-					out = append(out, kube.Rule{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name})
-				}
-			}
-		}
-	}
-	return out
-}
-
 // head looks for the Ray cluster, unless each step makes one of its own.
 func (d *clusterDoctor) head(ctx context.Context) {
 	if !d.usesRay() || d.target.Ray.ClusterSpec != nil {
@@ -175,8 +121,15 @@ func (d *clusterDoctor) head(ctx context.Context) {
 	}
 	h, err := d.c.FindHead(ctx, d.r.Namespace, d.r.RayCluster)
 	if err != nil {
-		if _, other := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "services", d.r.Service)); other == nil {
+		_, other := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "services", d.r.Service))
+		switch {
+		case other == nil:
 			d.add("ray head", true, true, "", "service %s", d.r.Service)
+			return
+		case kube.Code(err) == http.StatusForbidden && kube.Code(other) == http.StatusForbidden:
+			// What apply grants holds no right to look at services: a run needs none.
+			d.add("ray head", false, false, fmt.Sprintf("kubectl get service %s -n %s, by somebody who may", d.r.Service, d.r.Namespace),
+				"you may not look at services: whether %s is there is not known", d.r.Service)
 			return
 		}
 		d.add("ray head", true, false, "create a RayCluster there, or name another by the target's ray.cluster or ray.service", "%v", err)
@@ -189,6 +142,7 @@ func (d *clusterDoctor) head(ctx context.Context) {
 	}
 	d.add("ray head", true, true, "", "%s, service %s", h.Cluster, h.Service)
 	d.version(ctx, h)
+	d.mounts(ctx, h.Cluster)
 	if h.Auth && d.target.Ray.Token == nil {
 		d.add("ray token", true, d.r.Way == "rayjob", "set the target's ray.token: {name: "+h.Cluster+", key: auth_token}, and submit by job",
 			"the cluster wants a token, and the target names none")
@@ -254,8 +208,76 @@ func (d *clusterDoctor) claim(ctx context.Context) {
 		d.add("claim", false, false, "steps on several nodes need a claim with ReadWriteMany", "%s is Bound with %v", d.r.Claim, modes)
 		return
 	}
-	d.add("claim", true, phase == "Bound", "kubectl describe pvc "+d.r.Claim+" -n "+d.r.Namespace+" says what it waits for; some storage classes bind with the first pod only",
-		"%s is %s with %v", d.r.Claim, cmp.Or(phase, "of unknown state"), modes)
+	advice := "kubectl describe pvc " + d.r.Claim + " -n " + d.r.Namespace + " says what it waits for"
+	class, _ := kube.Field(o, "spec", "storageClassName").(string)
+	if phase != "Bound" && d.bindsLate(ctx, class) {
+		d.add("claim", false, false, "its storage class binds it with the first pod that mounts it: Ray's own pods are to", "%s is %s", d.r.Claim, phase)
+		return
+	}
+	d.add("claim", true, phase == "Bound", advice, "%s is %s with %v", d.r.Claim, cmp.Or(phase, "of unknown state"), modes)
+}
+
+// bindsLate tells of a storage class that waits for a pod.
+func (d *clusterDoctor) bindsLate(ctx context.Context, class string) bool {
+	o, err := d.get(ctx, kube.ObjectPath("storage.k8s.io/v1", "", "storageclasses", class))
+	return err == nil && class != "" && o["volumeBindingMode"] == "WaitForFirstConsumer"
+}
+
+// mounts looks whether Ray's pods have the claim where the steps look for it: each step's job runs in them.
+func (d *clusterDoctor) mounts(ctx context.Context, cluster string) {
+	o, err := d.get(ctx, kube.ObjectPath("ray.io/v1", d.r.Namespace, "rayclusters", cluster))
+	if err != nil || d.r.Claim == "" {
+		return // who may not read it meets a step that says so
+	}
+	groups := map[string]any{"head": kube.Field(o, "spec", "headGroupSpec")}
+	workers, _ := kube.Field(o, "spec", "workerGroupSpecs").([]any)
+	for _, w := range workers {
+		group, _ := w.(map[string]any)
+		groups["the workers "+fmt.Sprint(group["groupName"])] = group
+	}
+	var without []string
+	for name, group := range groups {
+		if !mountsClaim(group, d.r.Claim, d.r.Storage) {
+			without = append(without, name)
+		}
+	}
+	slices.Sort(without)
+	d.add("ray storage", true, len(without) == 0, "mount it in the RayCluster's pod templates, as examples/kubernetes/ray.yaml does, or leave storage.claim out",
+		"%s", cmp.Or(strings.Join(without, ", "), "all of "+cluster+"'s pods mount "+d.r.Claim+" at "+d.r.Storage))
+	if len(without) > 0 {
+		d.checks[len(d.checks)-1].Found = fmt.Sprintf("of %s these do not mount the claim %s at %s: %s", cluster, d.r.Claim, d.r.Storage, strings.Join(without, ", "))
+	}
+}
+
+// mountsClaim says whether a container of a group's pods has the claim at the path, or above it.
+func mountsClaim(group any, claim, path string) bool {
+	o, _ := group.(map[string]any)
+	spec, _ := kube.Field(o, "template", "spec").(map[string]any)
+	volumes := map[any]bool{}
+	for _, v := range list(spec["volumes"]) {
+		volumes[v["name"]] = kube.Field(v, "persistentVolumeClaim", "claimName") == claim
+	}
+	for _, c := range list(spec["containers"]) {
+		for _, m := range list(c["volumeMounts"]) {
+			at, _ := m["mountPath"].(string)
+			if volumes[m["name"]] && at != "" && strings.HasPrefix(path+"/", strings.TrimSuffix(at, "/")+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// list are the objects of a list.
+func list(v any) []kube.Object {
+	items, _ := v.([]any)
+	var out []kube.Object
+	for _, item := range items {
+		if o, ok := item.(map[string]any); ok {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func (d *clusterDoctor) secrets(ctx context.Context) {
@@ -270,7 +292,7 @@ func (d *clusterDoctor) secrets(ctx context.Context) {
 		case err != nil:
 			d.add(name, true, false, fmt.Sprintf("kubectl create secret generic %s -n %s --from-file=%s=FILE", s.Name, d.r.Namespace, s.Key), "%v", err)
 		default:
-			d.add(name, true, has, "add the key to it", "key %s: %s", s.Key, map[bool]string{true: "there", false: "missing"}[has])
+			d.add(name, true, has, "kubectl edit secret "+s.Name+" -n "+d.r.Namespace+" adds it; values there are in base64", "key %s: %s", s.Key, map[bool]string{true: "there", false: "missing"}[has])
 		}
 	}
 }
@@ -317,14 +339,20 @@ func (d *clusterDoctor) quota(ctx context.Context) {
 
 // files tells whether this version's files are there.
 func (d *clusterDoctor) files(ctx context.Context) {
-	missing := 0
+	missing, unknown := 0, 0
 	for _, f := range manifest.Files(d.r, d.src.manifestOptions(d.r)) {
-		if _, err := d.c.Get(ctx, f); kube.NotFound(err) {
+		switch _, err := d.c.Get(ctx, f); {
+		case kube.NotFound(err):
 			missing++
+		case err != nil:
+			unknown++
 		}
 	}
 	switch {
 	case len(d.r.Files) == 0:
+	case unknown > 0:
+		d.add("files", false, false, d.src.command("apply")+", by somebody who may, puts them",
+			"you may not read config maps: whether this version's %d are there is not known", len(d.r.Files))
 	case missing == 0:
 		d.add("files", false, true, "", "this version's %d are there", len(d.r.Files))
 	default:

@@ -56,7 +56,7 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 		err = errors.Join(err, inContext(clusters, c, p.remove(ctx, src, r)))
 		lines = append(lines, p.lines...)
 	}
-	return errors.Join(a.showApplied(lines, false), err)
+	return errors.Join(a.showApplied(lines, len(clusters) > 1, false), err)
 }
 
 func stillRunning(jobs []string) error {

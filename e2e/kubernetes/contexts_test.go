@@ -30,9 +30,10 @@ func TestContexts(t *testing.T) {
 	}
 	w.Write(t, "two/pipeline.yaml", strings.Replace(string(text), "storage: {path: /data, claim: }\n", "", 1))
 
-	w.says(t, 1, []string{"context first:", "context second:", "FAIL  permissions", "missing: create jobs.batch"},
+	w.says(t, 1, []string{"context first:", "context second:", "FAIL  permissions", "create, get, list, delete, watch jobs.batch; ",
+		"--runner serviceaccount:" + w.namespace + "/second\n"},
 		"doctor", dir, "-t", "kubernetes")
-	failed(t, w.run(t, "refused", dir), "EKS.403", "system:serviceaccount:"+w.namespace+":second")
+	failed(t, w.run(t, "refused", dir), "Job.StartFailed", "system:serviceaccount:"+w.namespace+":second")
 	runner := "serviceaccount:" + w.namespace + "/second"
 	w.says(t, 1, []string{"Role " + w.namespace + "/rayorch-two created", "context second: ", "forbidden"},
 		"apply", dir, "-t", "kubernetes", "--runner", runner)

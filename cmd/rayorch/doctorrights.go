@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// permissions asks for every rule that the definition needs, and for putting files.
+func (d *clusterDoctor) permissions(ctx context.Context) {
+	var rules []kube.Rule
+	for _, a := range d.r.Access {
+		rules = append(rules, singleRules(a, d.r.Namespace)...)
+	}
+	who := d.whoAmI(ctx)
+	d.ask(ctx, "permissions", true, rules, "somebody who may grant them runs: "+d.src.command("apply")+" --runner "+shellWord(who))
+	if len(d.r.Files) > 0 {
+		d.ask(ctx, "to put files", false, []kube.Rule{
+			{Verb: "create", Resource: "configmaps", Namespace: d.r.Namespace},
+			{Verb: "patch", Resource: "configmaps", Namespace: d.r.Namespace},
+		}, "somebody who may runs, after each change of the pipeline's files: "+d.src.command("apply"))
+	}
+}
+
+// whoAmI is the client as apply's --runner takes it, so that what doctor advises can be pasted.
+func (d *clusterDoctor) whoAmI(ctx context.Context) string {
+	res, err := d.c.Do(ctx, kube.Request{
+		Method: http.MethodPost, Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+		Body: []byte(`{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}`),
+	})
+	var review struct {
+		Status struct{ UserInfo struct{ Username string } }
+	}
+	if err != nil || json.Unmarshal(res.Body, &review) != nil || review.Status.UserInfo.Username == "" {
+		return "user:YOU"
+	}
+	name := review.Status.UserInfo.Username
+	if account, ok := strings.CutPrefix(name, "system:serviceaccount:"); ok {
+		return "serviceaccount:" + strings.Replace(account, ":", "/", 1)
+	}
+	return "user:" + name
+}
+
+func (d *clusterDoctor) ask(ctx context.Context, name string, needed bool, rules []kube.Rule, advice string) {
+	answers, err := d.c.Can(ctx, rules)
+	if err != nil {
+		d.add(name, needed, false, "kubectl auth can-i --list -n "+d.r.Namespace+" shows what you may do there", "%v", err)
+		return
+	}
+	var missing []kube.Rule
+	for _, a := range answers {
+		if !a.Allowed {
+			missing = append(missing, a.Rule)
+		}
+	}
+	if len(missing) > 0 {
+		d.add(name, needed, false, advice, "%d of %d are missing in namespace %s: %s", len(missing), len(rules), d.r.Namespace, together(missing))
+		return
+	}
+	d.add(name, needed, true, "", "all %d are granted", len(rules))
+}
+
+// together says rules of the same resource in one: get, list pods; create jobs.batch.
+func together(rules []kube.Rule) string {
+	verbs := map[string][]string{}
+	var resources []string
+	for _, r := range rules {
+		verb := r.Verb
+		r.Verb, r.Namespace = "", ""
+		resource := r.String()
+		if verbs[resource] == nil {
+			resources = append(resources, resource)
+		}
+		verbs[resource] = append(verbs[resource], verb)
+	}
+	for i, resource := range resources {
+		resources[i] = strings.Join(verbs[resource], ", ") + resource
+	}
+	return strings.Join(resources, "; ")
+}
+
+// singleRules are the questions that a rule of a Role comes to.
+func singleRules(r compile.Rule, namespace string) []kube.Rule {
+	names := r.Names
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	var out []kube.Rule
+	for _, group := range r.APIGroups {
+		for _, resource := range r.Resources {
+			for _, name := range names {
+				for _, verb := range r.Verbs {
+					out = append(out, kube.Rule{Verb: verb, Group: group, Resource: resource, Namespace: namespace, Name: name})
+				}
+			}
+		}
+	}
+	return out
+}
