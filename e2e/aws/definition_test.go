@@ -50,15 +50,15 @@ func TestPublishedWorkload(t *testing.T) {
 	p := newPlace(t, awstest.Moto(t))
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
-	p.rays(t, image, claim.Name)
+	p.rays(t, image, claim.Name, "/ray/export", "ray/export")
 	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim.Name,
 		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=15",
 		"SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	p.letIn(t)
-	x := p.run(t, m.metadata(t)["StateMachineArn"], `{"gpus": 0, "workers": 1, "prompt": "It's $HOME"}`)
+	p.letIn(t, seedModule)
+	x := p.run(t, m.metadata(t)["StateMachineArn"], seedModule, `{"gpus": 0, "workers": 1, "prompt": "It's $HOME"}`)
 	if x.Status != engine.Succeeded || !strings.Contains(string(x.Output), `"prompt":"It's $HOME"`) || !strings.Contains(string(x.Output), "--workers 1") {
 		t.Errorf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
@@ -92,14 +92,14 @@ func workload(t *testing.T) string {
 	return filepath.Join(dir, "pipeline.yaml")
 }
 
-// rays starts the Ray that the published module expects: its head at kuberay-head-svc, the claim mounted as the
-// published ray-cluster module mounts it, and a node that GPU pods may go to.
-func (p *place) rays(t *testing.T, image, claim string) {
+// rays starts the Ray that the published module expects: its head at kuberay-head-svc, the claim mounted, as the published
+// ray-cluster module mounts it or as a pipeline says, and a node that GPU pods may go to.
+func (p *place) rays(t *testing.T, image, claim, path, subPath string) {
 	t.Helper()
 	container := map[string]any{"name": "ray", "image": image, "resources": map[string]any{"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}},
-		"volumeMounts": []any{map[string]any{"name": "data", "mountPath": "/ray/export", "subPath": "ray/export"}}}
+		"volumeMounts": []any{map[string]any{"name": "data", "mountPath": path, "subPath": subPath}}}
 	pod := map[string]any{"containers": []any{container}, "volumes": []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": claim}}}}
-	params := map[string]any{"num-cpus": "1", "object-store-memory": "100000000", "dashboard-host": "0.0.0.0"}
+	params := map[string]any{"num-cpus": "2", "object-store-memory": "100000000", "dashboard-host": "0.0.0.0"}
 	p.cluster.Apply(t, clustertest.Object("ray.io/v1", "RayCluster", p.namespace, "kuberay", kube.Object{"spec": map[string]any{
 		"rayVersion": clustertest.RayVersion, "headGroupSpec": map[string]any{"rayStartParams": params, "template": map[string]any{"spec": pod}}}}))
 	ctx := clustertest.Context(t)
@@ -123,9 +123,9 @@ func (p *place) rays(t *testing.T, image, claim string) {
 }
 
 // letIn does what EKS does with the template's access entry.
-func (p *place) letIn(t *testing.T) {
+func (p *place) letIn(t *testing.T, module string) {
 	t.Helper()
-	got, err := p.cfn.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{StackName: aws.String("p-d-" + seedModule)})
+	got, err := p.cfn.GetTemplate(t.Context(), &cloudformation.GetTemplateInput{StackName: aws.String("p-d-" + module)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,24 +141,38 @@ func (p *place) letIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	entry := template.Resources["AccessEntry"].Properties
-	p.eks.Let("arn:aws:sts::"+p.e.Account+":assumed-role/"+p.role(), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
+	p.eks.Let("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
 }
 
-func (p *place) role() string { return "p-d-" + seedModule + "-states-" + awstest.Region }
+func role(module string) string { return "p-d-" + module + "-states-" + awstest.Region }
 
 // run has our engine run a state machine's definition as AWS has it.
-func (p *place) run(t *testing.T, arn, input string) engine.Execution {
+func (p *place) run(t *testing.T, arn, module, input string) engine.Execution {
 	t.Helper()
-	machine, err := p.sfn.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
+	m := p.machine(t, arn, module)
+	e, end := p.engine(t, m)
+	defer end()
+	return finish(t, e, begin(t, e, m, input))
+}
+
+// machine is a state machine as AWS has it.
+func (p *place) machine(t *testing.T, arn, module string) *sfn.DescribeStateMachineOutput {
+	t.Helper()
+	m, err := p.sfn.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: &arn})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if aws.ToString(machine.RoleArn) != "arn:aws:iam::"+p.e.Account+":role/"+p.role() {
-		t.Errorf("the machine's role is %s", aws.ToString(machine.RoleArn))
+	if aws.ToString(m.RoleArn) != "arn:aws:iam::"+p.e.Account+":role/"+role(module) {
+		t.Errorf("the machine's role is %s", aws.ToString(m.RoleArn))
 	}
-	cfg := p.e.Config(t)
+	return m
+}
+
+// engine is one of ours that acts in the cluster as a machine's role.
+func (p *place) engine(t *testing.T, m *sfn.DescribeStateMachineOutput) (e *engine.Engine, end func()) {
+	t.Helper()
 	tokens := &ekstoken.Source{Region: awstest.Region, Cluster: p.eks.Name,
-		Credentials: stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), aws.ToString(machine.RoleArn))}
+		Credentials: stscreds.NewAssumeRoleProvider(sts.NewFromConfig(p.e.Config(t)), aws.ToString(m.RoleArn))}
 	runner := ekstask.New(ekstask.Config{Token: func(ctx context.Context, _, _ string) (string, error) { return tokens.Token(ctx) }})
 	runners := map[string]task.Runner{}
 	for _, prefix := range ekstask.Prefixes {
@@ -169,12 +183,24 @@ func (p *place) run(t *testing.T, arn, input string) engine.Execution {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
-	defer runner.Close()
-	x, err := e.Start(t.Context(), engine.StartRequest{MachineARN: arn, MachineName: "m", Definition: []byte(aws.ToString(machine.Definition)), Input: []byte(input)})
+	return e, func() { _ = e.Close(); runner.Close() }
+}
+
+// begin starts an execution of a machine.
+func begin(t *testing.T, e *engine.Engine, m *sfn.DescribeStateMachineOutput, input string) engine.Execution {
+	t.Helper()
+	x, err := e.Start(t.Context(), engine.StartRequest{MachineARN: aws.ToString(m.StateMachineArn), MachineName: "m",
+		Definition: []byte(aws.ToString(m.Definition)), Input: []byte(input)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return x
+}
+
+// finish waits for an execution's end.
+func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution {
+	t.Helper()
+	var err error
 	deadline := time.Now().Add(6 * time.Minute)
 	for x.Status == engine.Running && time.Now().Before(deadline) {
 		time.Sleep(200 * time.Millisecond) // pods of a real cluster: there is nothing else to wait on

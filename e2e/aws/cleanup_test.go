@@ -1,0 +1,65 @@
+package aws_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/rayorch/rayorch/e2e/awstest"
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/deploy"
+)
+
+// TestCleanUpIsStarted stops an execution on LocalStack, whose Step Functions tell its EventBridge of it: the stack's rule
+// starts the clean-up machine with the event as input. What the machine then does, TestShakespeare tries in a real cluster.
+func TestCleanUpIsStarted(t *testing.T) {
+	p := newPlace(t, awstest.LocalStack(t))
+	plan := p.plan(t, clustertest.Name("clean"), 600, nil)
+	made := p.deploy(t, plan)
+	machine, cleanup := made.Outputs["StateMachineArn"], made.Outputs["CleanUpStateMachineArn"]
+	p.matches(t, cleanup, p.event(t, strings.Replace(machine, ":stateMachine:", ":execution:", 1)+":x", machine, "ABORTED"))
+	started, err := p.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &machine, Input: aws.String("{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: started.ExecutionArn}); err != nil {
+		t.Fatal(err)
+	}
+	var event struct {
+		Detail struct{ ExecutionArn, Status string }
+	}
+	p.await(t, "the clean-up", func() bool {
+		runs, err := p.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &cleanup})
+		if err != nil || len(runs.Executions) == 0 {
+			return false
+		}
+		x, err := p.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: runs.Executions[0].ExecutionArn})
+		return err == nil && json.Unmarshal([]byte(aws.ToString(x.Input)), &event) == nil
+	})
+	if event.Detail.ExecutionArn != aws.ToString(started.ExecutionArn) || event.Detail.Status != "ABORTED" {
+		t.Errorf("the clean-up was started for %+v", event.Detail)
+	}
+	p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
+}
+
+// matches has the emulator judge whether the rule that starts the clean-up takes the event, and no other status.
+func (p *place) matches(t *testing.T, cleanup, event string) {
+	t.Helper()
+	var rules struct{ RuleNames []string }
+	if err := json.Unmarshal([]byte(p.ask(t, "events", "list-rule-names-by-target", "--target-arn", cleanup)), &rules); err != nil || len(rules.RuleNames) != 1 {
+		t.Fatalf("the rules of %s: %v %v", cleanup, rules, err)
+	}
+	var rule struct{ EventPattern string }
+	if err := json.Unmarshal([]byte(p.ask(t, "events", "describe-rule", "--name", rules.RuleNames[0])), &rule); err != nil {
+		t.Fatal(err)
+	}
+	for status, want := range map[string]string{"ABORTED": "true", "TIMED_OUT": "true", "SUCCEEDED": "false", "FAILED": "false"} {
+		got := p.ask(t, "events", "test-event-pattern", "--event-pattern", rule.EventPattern, "--event", strings.Replace(event, `"ABORTED"`, `"`+status+`"`, 1))
+		if !strings.Contains(got, `"Result": `+want) {
+			t.Errorf("%s: %s, want %s", status, got, want)
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package aws_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/awstest"
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/stack"
+)
+
+// TestShakespeare deploys the example by each way of submitting, and has our engine run the very definitions that
+// CloudFormation got, on a real Ray: the pipeline's, and the clean-up's after a run that was cut off.
+func TestShakespeare(t *testing.T) {
+	p := newPlace(t, awstest.Moto(t))
+	image := p.cluster.RayImage(t)
+	claim := p.cluster.Claim(t, p.namespace)
+	p.rays(t, image, claim.Name, "/mnt/rayorch", "")
+	for _, way := range []string{"job", "proxy", "rayjob"} {
+		t.Run(way, func(t *testing.T) {
+			if way != "proxy" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
+			}
+			module := clustertest.Name(way)
+			plan := p.example(t, module, way, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
+				"image": image, "pvc_name": claim.Name})
+			made := p.deploy(t, plan)
+			p.letIn(t, module)
+			x := p.run(t, made.Outputs["StateMachineArn"], module, `{"steps": 20, "batch": 256, "workers": 1, "length": 20, "prompts": "HAMLET.|It's $(me)"}`)
+			checkShakespeare(t, x)
+			p.cutOff(t, made, module)
+			p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
+		})
+	}
+}
+
+func checkShakespeare(t *testing.T, x engine.Execution) {
+	t.Helper()
+	var out struct {
+		Train struct {
+			Checkpoint string
+			Steps      int
+		}
+		Infer struct {
+			Checkpoint string
+			Texts      []struct{ Prompt string }
+		}
+	}
+	if x.Status != engine.Succeeded || json.Unmarshal(x.Output, &out) != nil {
+		t.Fatalf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
+	}
+	if out.Train.Steps != 20 || out.Infer.Checkpoint != out.Train.Checkpoint || len(out.Infer.Texts) != 2 || out.Infer.Texts[1].Prompt != "It's $(me)" {
+		t.Errorf("the output is %s", x.Output)
+	}
+}
+
+// example is the deployment of an example.
+func (p *place) example(t *testing.T, module, way string, more map[string]any) deploy.Plan {
+	t.Helper()
+	more["submit"] = way
+	params, err := stack.Read(stack.Source{Name: stack.Param.Env, Values: p.values(more)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := filepath.Abs(params.Pipeline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := pipeline.Decode(file, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := stack.NewNames(stack.Identity{Project: "p", Deployment: "d", Module: module}, params.Machine)
+	made, o := stack.Prepare(source, "aws", params, names)
+	o.BaseDir = filepath.Dir(file)
+	o.Pack = func(dir string, excludes []string) ([]byte, error) {
+		z, err := ray.Pack(t.Context(), dir, excludes)
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		return z.Bytes()
+	}
+	r, err := compile.Compile(made, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems := stack.Check(r); len(problems) > 0 {
+		t.Error(problems)
+	}
+	s, err := stack.Build(stack.Input{Params: params, Names: names, Pipeline: source.Name, Compiled: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Template) > stack.MaxInline {
+		t.Errorf("the template has %d bytes", len(s.Template))
+	}
+	return deploy.Plan{Stack: s, Caller: p.caller}
+}
+
+// cutOff leaves a run in the middle of its training, as an abort on AWS does: no state of it runs any more, and what it
+// began goes on. Then the clean-up machine, with EventBridge's event of the abort as its page documents it, must stop
+// everything.
+func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
+	t.Helper()
+	m := p.machine(t, made.Outputs["StateMachineArn"], module)
+	e, end := p.engine(t, m)
+	x := begin(t, e, m, `{"steps": 100000, "workers": 1}`)
+	p.await(t, "the training runs", func() bool { return slices.Contains(p.rayJobs(t), "RUNNING") })
+	end()
+	event := p.event(t, x.ARN, made.Outputs["StateMachineArn"], "ABORTED")
+	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != engine.Succeeded {
+		t.Errorf("the clean-up: %s %s %s", x.Status, x.Error, x.Cause)
+	}
+	p.await(t, "nothing is left", func() bool {
+		return !slices.ContainsFunc(p.rayJobs(t), func(status string) bool { return status == "RUNNING" || status == "PENDING" }) &&
+			p.count(t, kube.JobsPath(p.namespace), x) == 0 && p.count(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs", x) == 0
+	})
+}
+
+// event is a "Step Functions Execution Status Change" as EventBridge sends it.
+func (p *place) event(t *testing.T, execution, machine, status string) string {
+	t.Helper()
+	at := time.Now().UTC()
+	data, err := json.Marshal(map[string]any{
+		"version": "0", "id": "315c1398-40ff-a850-213b-158f73e60175", "detail-type": "Step Functions Execution Status Change",
+		"source": "aws.states", "account": p.e.Account, "time": at.Format(time.RFC3339), "region": awstest.Region, "resources": []string{execution},
+		"detail": map[string]any{
+			"executionArn": execution, "stateMachineArn": machine, "name": execution[strings.LastIndex(execution, ":")+1:], "status": status,
+			"startDate": at.UnixMilli() - 60_000, "stopDate": at.UnixMilli(), "input": "{}", "output": nil,
+			"inputDetails": map[string]any{"included": true}, "outputDetails": nil, "stateMachineVersionArn": nil, "stateMachineAliasArn": nil,
+			"redriveCount": 0, "redriveDate": nil, "redriveStatus": "REDRIVABLE", "redriveStatusReason": nil, "error": nil, "cause": nil,
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// rayJobs are the states of all jobs in Ray.
+func (p *place) rayJobs(t *testing.T) []string {
+	t.Helper()
+	res, err := p.cluster.Do(clustertest.Context(t), kube.Request{Path: kube.ObjectPath("v1", p.namespace, "services", "kuberay-head-svc:8265") + "/proxy/api/jobs/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs []struct{ Status string }
+	if err := json.Unmarshal(res.Body, &jobs); err != nil {
+		t.Fatal(err)
+	}
+	out := make([]string, len(jobs))
+	for i, job := range jobs {
+		out[i] = job.Status
+	}
+	return out
+}
+
+// count is how many objects of an execution there are.
+func (p *place) count(t *testing.T, path string, x engine.Execution) int {
+	t.Helper()
+	res, err := p.cluster.Do(clustertest.Context(t), kube.Request{Path: path, Query: url.Values{"labelSelector": {"rayorch.dev/execution=" + mark(x)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct{ Items []any }
+	if err := json.Unmarshal(res.Body, &list); err != nil {
+		t.Fatal(err)
+	}
+	return len(list.Items)
+}
+
+func (p *place) await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	clustertest.Until(clustertest.Context(t), t, what, func() error {
+		if !done() {
+			return clustertest.ErrNotYet
+		}
+		return nil
+	})
+}
+
+// mark is the label that all objects of an execution bear.
+func mark(x engine.Execution) string {
+	sum := sha256.Sum256([]byte(x.ARN))
+	return "r" + hex.EncodeToString(sum[:])[:12]
+}
