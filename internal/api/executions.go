@@ -204,6 +204,7 @@ func engineFault(err error) *fault {
 	var exists *engine.AlreadyExistsError
 	var stuck *engine.NotRedrivableError
 	var unknown *engine.UnknownMachineError
+	var late *engine.LateActivityError
 	switch {
 	case errors.As(err, &exists):
 		return refusal("ExecutionAlreadyExists", "Execution Already Exists: '"+exists.ARN+"'")
@@ -219,6 +220,8 @@ func engineFault(err error) *fault {
 		return errNotSupported
 	case errors.Is(err, engine.ErrInvalidToken):
 		return errBadToken
+	case errors.As(err, &late):
+		return refusal("TaskTimedOut", "Task Timed Out: '"+late.Activity+"'")
 	case errors.Is(err, engine.ErrTaskTimedOut):
 		return refusal("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
 	case errors.Is(err, engine.ErrTaskDoesNotExist):
@@ -246,13 +249,13 @@ func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Ob
 	return value.Obj("stopDate", history.Seconds(stopped)), nil
 }
 
-// redriveExecution needs no client token: a second redrive of a running execution is refused anyway.
+// redriveExecution answers a repeated client token with what it answered first, whatever became of the execution.
 func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err
 	}
-	date, err := s.eng.Redrive(ctx, arn)
+	date, err := s.eng.RedriveOnce(ctx, arn, text(in, "clientToken"))
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
@@ -370,6 +373,10 @@ func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*valu
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
+	x, err := s.eng.Describe(arn)
+	if err != nil {
+		return nil, s.about(arn, err)
+	}
 	v, said := in.Get("includeExecutionData")
 	data := !said || v != false
 	items := make([]any, len(events))
@@ -377,20 +384,16 @@ func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*valu
 		items[i] = history.ToAPI(&events[i], data)
 	}
 	out := value.Obj("events", items)
-	if n := len(events); n == q.Limit && !lastEvent(&events[n-1], q.Reverse) {
+	if n := len(events); n == q.Limit && !lastEvent(&x, events[n-1].ID, q.Reverse) {
 		out.Set("nextToken", pageToken(strconv.FormatInt(events[n-1].ID, 10), question...))
 	}
 	return out, nil
 }
 
-// lastEvent says that no event follows on the next page.
-func lastEvent(e *history.Event, reverse bool) bool {
+// lastEvent says that no event follows on the next page. Its type does not tell: a redriven execution failed before.
+func lastEvent(x *engine.Execution, id int64, reverse bool) bool {
 	if reverse {
-		return e.ID <= 1
+		return id <= 1
 	}
-	switch e.Type {
-	case history.ExecutionSucceeded, history.ExecutionFailed, history.ExecutionAborted, history.ExecutionTimedOut:
-		return true
-	}
-	return false
+	return x.Closed() && id >= x.LastEventID
 }

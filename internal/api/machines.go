@@ -217,7 +217,7 @@ func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.O
 	settings := catalog.Settings{Logging: `{"level":"OFF","includeExecutionData":false}`, Tracing: defaultTracing, Encryption: defaultEncryption}
 	updated := x.Started
 	if m, _, err := s.cat.Machine(x.MachineARN); err == nil {
-		settings, updated = m.Settings, m.Updated
+		settings, updated = m.Settings, m.RevisionDate(x.RevisionID, x.Started)
 	}
 	settings.Definition, settings.RoleARN = string(definition), x.RoleARN
 	out := value.Obj("stateMachineArn", x.MachineARN, "name", x.MachineName, "updateDate", history.Seconds(updated))

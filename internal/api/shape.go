@@ -54,7 +54,7 @@ func (m structure) members(v *violations, at string, in *value.Object) error {
 		x, _ := in.Get(m[i].name)
 		if x == nil {
 			if m[i].required {
-				v.add(at+m[i].name, "null ", "Member must not be null")
+				v.add(at+m[i].name, "", "Member must not be null")
 			}
 			continue
 		}

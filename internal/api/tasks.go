@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 
-	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -79,14 +79,16 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
-// sendTaskSuccess checks the output here: the engine takes JSON only, and AWS words the refusal by its parser.
+// sendTaskSuccess looks at the token's form first, then at the output, and only then whether anybody waits for it.
 func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.Object, error) {
-	output := text(in, "output")
-	if _, err := value.Parse([]byte(output)); err != nil {
-		message, _ := check.SyntaxMessage(output, err)
-		return nil, refusal("InvalidOutput", "Invalid Output: '"+message+"'")
+	token, output := text(in, "taskToken"), text(in, "output")
+	if _, _, ok := interp.ParseToken(token); !ok {
+		return nil, errBadToken
 	}
-	return empty, s.eng.TaskSuccess(ctx, text(in, "taskToken"), []byte(output))
+	if _, err := value.Parse([]byte(output)); err != nil {
+		return nil, refusal("InvalidOutput", "Invalid Output: '"+output+"' is not valid JSON.")
+	}
+	return empty, s.eng.TaskSuccess(ctx, token, []byte(output))
 }
 
 func (s *Server) sendTaskFailure(ctx context.Context, in *value.Object) (*value.Object, error) {

@@ -114,7 +114,7 @@ func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) 
 func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
 	description, routed := given(in, "description"), in.Has("routingConfiguration")
 	if description == nil && !routed {
-		return nil, refusal("MissingRequiredParameter", "Either the description or the RoutingConfiguration must be specified")
+		return nil, invalid("Either description or routing configuration must be specified")
 	}
 	a, err := s.cat.UpdateAlias(text(in, "stateMachineAliasArn"), description, routes(in))
 	if err != nil {

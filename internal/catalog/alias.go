@@ -77,7 +77,7 @@ func (c *Catalog) checkRoutes(routes []Route) (*Machine, error) {
 		}
 		if of != nil && of.Name != m.Name {
 			return nil, errorf("ValidationException",
-				"Routing configuration must contain versions of the same state machine. Received: %s", bracketed(arns))
+				"Routing configuration must contain state machine version ARNs for the same state machine. Received: %s", bracketed(arns))
 		}
 		of = m
 	}
@@ -124,10 +124,8 @@ func (c *Catalog) findAlias(arn string) (*Machine, *Alias, error) {
 			return m, alias, nil
 		}
 	}
-	return nil, nil, errNoAlias
+	return nil, nil, errNoResource(arn)
 }
-
-var errNoAlias = errorf("ResourceNotFound", "Request references a resource that does not exist.")
 
 // Alias finds an alias.
 func (c *Catalog) Alias(arn string) (*Alias, error) {
@@ -166,7 +164,8 @@ func (c *Catalog) DeleteAlias(arn string) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	m, a, err := c.findAlias(arn)
-	if errors.Is(err, errNoAlias) {
+	var gone *Error
+	if errors.As(err, &gone) && gone.Code == noResource {
 		return nil
 	}
 	if err != nil {

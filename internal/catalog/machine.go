@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
@@ -135,6 +136,10 @@ func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 		if err != nil {
 			return Created{}, err
 		}
+		if v.Description != r.VersionDescription {
+			return Created{}, errorf("StateMachineAlreadyExists",
+				"State Machine Already Exists: This state machine was already created with a published version using a different description.")
+		}
 		out.VersionARN = v.ARN
 	}
 	return out, nil
@@ -190,12 +195,12 @@ func (c *Catalog) UpdateMachine(u UpdateMachine) (Updated, error) {
 
 // check refuses an update of nothing. Publishing alone is nothing: there is an action for that.
 func (u *UpdateMachine) check() error {
-	if u.VersionDescription != "" && !u.Publish {
-		return errDescriptionWithoutPublish
-	}
 	if u.Definition == nil && u.RoleARN == nil && u.Logging == nil && u.Tracing == nil && u.Encryption == nil {
 		return errorf("MissingRequiredParameter",
 			"Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be specified")
+	}
+	if u.VersionDescription != "" && !u.Publish {
+		return errDescriptionWithoutPublish
 	}
 	return nil
 }
@@ -203,11 +208,10 @@ func (u *UpdateMachine) check() error {
 // update publishes a revision once: when the latest version is of this revision already, it is that one.
 func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	m, now := old.copy(), c.now()
-	m.Updated = now
 	if s := u.apply(old.Settings); s != old.Settings {
-		m.Settings, m.RevisionID = s, NewID()
+		m.Settings, m.RevisionID, m.Updated = s, NewID(), now
 	}
-	out := Updated{Date: now, RevisionID: m.RevisionID}
+	out := Updated{Date: m.Updated, RevisionID: m.RevisionID}
 	docs := []store.Doc{}
 	if u.Publish {
 		v := m.currentVersion()
@@ -264,17 +268,20 @@ func (c *Catalog) Machine(arn string) (*Machine, *Version, error) {
 	if v := m.version(a.Qualifier); v != nil {
 		return m, v, nil
 	}
-	return nil, nil, errNoMachine(arn)
+	return nil, nil, errNoVersion(arn, a.Qualifier)
 }
 
-// MachineExists says whether executions of this ARN can be listed: a machine's, a version's or an alias's.
+// MachineExists says whether executions of this ARN can be listed: a machine's, an alias's, or a version's, those of a
+// version that was deleted, too.
 func (c *Catalog) MachineExists(arn string) (*Machine, error) {
 	a, m, err := c.find(arn)
 	if err != nil {
 		return nil, err
 	}
-	if a.Qualifier != "" && m.version(a.Qualifier) == nil && m.aliases[a.Qualifier] == nil {
-		return nil, errNoMachine(arn)
+	number, err := strconv.Atoi(a.Qualifier)
+	wasVersion := err == nil && number > 0 && number <= m.LastVersion
+	if a.Qualifier != "" && !wasVersion && m.aliases[a.Qualifier] == nil {
+		return nil, errNoVersion(arn, a.Qualifier)
 	}
 	return m, nil
 }

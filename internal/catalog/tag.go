@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // CleanupTag is the key of the tag by which a state machine names the machine that cleans up after it: its value is that
 // machine's ARN. A tag, because every client of the API can set one.
@@ -37,8 +40,15 @@ func mergeTags(old, added []Tag) []Tag {
 	return out
 }
 
-// Tags lists a resource's tags.
+const noResource = "ResourceNotFound"
+
+func errNoResource(arn string) error { return errorf(noResource, "Resource not found: '%s'", arn) }
+
+// Tags lists a resource's tags. A version may be asked, though it never has any.
 func (c *Catalog) Tags(arn string) ([]Tag, error) {
+	if _, v, err := c.Machine(arn); err == nil && v != nil {
+		return nil, nil
+	}
 	m, a, err := c.tagged(arn)
 	if err != nil {
 		return nil, err
@@ -63,11 +73,16 @@ func (c *Catalog) tagged(arn string) (*Machine, *Activity, error) {
 			return nil, act, nil
 		}
 	}
-	return nil, nil, errorf("ResourceNotFound", "Resource not found: '%s'", arn)
+	return nil, nil, errNoResource(arn)
 }
 
 // AddTags adds tags or changes their values.
 func (c *Catalog) AddTags(arn string, tags []Tag) error {
+	for _, t := range tags {
+		if strings.HasPrefix(t.Key, "aws:") {
+			return errorf("AccessDeniedException", "Caller is an end user and not allowed to mutate system tags")
+		}
+	}
 	return c.changeTags(arn, func(old []Tag) []Tag { return mergeTags(old, tags) })
 }
 

@@ -60,6 +60,14 @@ func (m *Machine) roomForVersion() error {
 	return errorf("ServiceQuotaExceededException", "Version limit exceeded: %d versions of %s", maxVersions, m.ARN)
 }
 
+// errNoVersion is told apart from a machine that is not there where the qualifier is a number.
+func errNoVersion(arn, qualifier string) error {
+	if _, err := strconv.Atoi(qualifier); err != nil {
+		return errNoMachine(arn)
+	}
+	return errorf("StateMachineDoesNotExist", "State Machine Version Does Not Exist: '%s'", arn)
+}
+
 // Publish publishes the current revision. revision, unless empty, must be its id.
 func (c *Catalog) Publish(arn, revision, description string) (*Version, error) {
 	c.writing.Lock()
@@ -75,13 +83,9 @@ func (c *Catalog) Publish(arn, revision, description string) (*Version, error) {
 	return c.publish(m, description)
 }
 
-// publish is idempotent: a revision is published once. The caller holds c.writing.
+// publish is idempotent: a revision is published once, and keeps its first description. The caller holds c.writing.
 func (c *Catalog) publish(m *Machine, description string) (*Version, error) {
 	if v := m.currentVersion(); v != nil {
-		if v.Description != description && description != "" {
-			return nil, errorf("ConflictException", "Failed to publish the State Machine version for revision %s. "+
-				"The revision is already published with another description.", cmp.Or(m.RevisionID, initialRevision))
-		}
 		return v, nil
 	}
 	if err := m.roomForVersion(); err != nil {
@@ -153,7 +157,7 @@ func (c *Catalog) Resolve(arn string) (Target, error) {
 		v = m.versionByARN(alias.pick(rand.IntN(100)))
 	}
 	if v == nil {
-		return Target{}, errNoMachine(arn)
+		return Target{}, errNoVersion(arn, a.Qualifier)
 	}
 	t.Settings, t.RevisionID, t.VersionARN = &v.Settings, v.RevisionID, v.ARN
 	return t, nil
@@ -166,4 +170,20 @@ func (m *Machine) versionByARN(arn string) *Version {
 		}
 	}
 	return nil
+}
+
+// RevisionDate is when a revision was made, or the time that is given where that is no longer known.
+func (m *Machine) RevisionDate(id string, other time.Time) time.Time {
+	switch id {
+	case m.RevisionID:
+		return m.Updated
+	case "":
+		return m.Created
+	}
+	for _, v := range m.versions {
+		if v.RevisionID == id {
+			return v.Created
+		}
+	}
+	return other
 }

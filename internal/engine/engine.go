@@ -198,6 +198,14 @@ func (e *AlreadyExistsError) Error() string {
 	return fmt.Sprintf("execution already exists: %s", e.ARN)
 }
 
+// LateActivityError is ErrTaskTimedOut for a worker's token.
+type LateActivityError struct{ Activity string }
+
+func (e *LateActivityError) Error() string { return ErrTaskTimedOut.Error() + ": " + e.Activity }
+
+// Is makes it the sentinel, too.
+func (e *LateActivityError) Is(target error) bool { return target == ErrTaskTimedOut }
+
 // NotRedrivableError says why an execution cannot be redriven, in AWS's words.
 type NotRedrivableError struct{ ARN, Reason string }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
 )
@@ -26,9 +27,68 @@ func (e *Engine) Stop(_ context.Context, arn, name, cause string) (time.Time, er
 	return x.Stopped, err
 }
 
+// AWS remembers so many client tokens of redrives, for so long.
+const (
+	redriveTokens    = 10
+	redriveTokenTime = 15 * time.Minute
+)
+
 // Redrive takes a closed execution up again from the states that did not succeed, and returns when that was. The error
 // is a NotRedrivableError where it cannot be.
-func (e *Engine) Redrive(_ context.Context, arn string) (time.Time, error) {
+func (e *Engine) Redrive(ctx context.Context, arn string) (time.Time, error) {
+	return e.redrive(ctx, arn, "")
+}
+
+// RedriveOnce is Redrive, but that a client token of an earlier redrive gives that one's time and does nothing.
+func (e *Engine) RedriveOnce(ctx context.Context, arn, clientToken string) (time.Time, error) {
+	if at, err := e.redrivenBy(arn, clientToken); err != nil || !at.IsZero() {
+		return at, err
+	}
+	at, err := e.redrive(ctx, arn, clientToken)
+	var running *NotRedrivableError
+	if errors.As(err, &running) { // the same request may have come twice at once
+		if at, _ := e.redrivenBy(arn, clientToken); !at.IsZero() {
+			return at, nil
+		}
+	}
+	return at, err
+}
+
+// redrivenBy is when a client token redrove the execution, zero when it did not. The history keeps the tokens.
+func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
+	if clientToken == "" {
+		return time.Time{}, nil
+	}
+	if err := e.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return time.Time{}, err
+	}
+	seen := 0
+	for q := (HistoryQuery{Reverse: true, Limit: maxPage}); ; {
+		page, err := e.events(id, q)
+		for i := range page {
+			if page[i].Type != history.ExecutionRedriven {
+				continue
+			}
+			if seen++; seen > redriveTokens || e.c.Now().Sub(page[i].Time) > redriveTokenTime {
+				return time.Time{}, nil
+			}
+			if page[i].Name == clientToken {
+				return page[i].Time, nil
+			}
+		}
+		if err != nil || len(page) < maxPage {
+			return time.Time{}, err
+		}
+		q.After = page[len(page)-1].ID
+	}
+}
+
+func (e *Engine) redrive(_ context.Context, arn, clientToken string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
 	}
@@ -40,7 +100,7 @@ func (e *Engine) Redrive(_ context.Context, arn string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	err = e.deliverChecked(id, &pending{fact: interp.Redrive{}, check: func(s *interp.Run) error {
+	err = e.deliverChecked(id, &pending{fact: interp.Redrive{ClientToken: clientToken}, check: func(s *interp.Run) error {
 		x := e.executionOf(s.Params(), s.Head(), &meta{})
 		if x.RedriveStatus != "REDRIVABLE" {
 			return &NotRedrivableError{arn, x.RedriveReason}
@@ -97,7 +157,7 @@ func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error
 	}
 	p := &pending{fact: fact(task), check: func(s *interp.Run) error {
 		if t, ok := s.TaskOf(token); !ok || t.ID != task {
-			return ErrTaskTimedOut
+			return tooLate(token)
 		}
 		return nil
 	}}
@@ -105,6 +165,14 @@ func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error
 		p.pay = debtTask + task
 	}
 	return e.deliverChecked(id, p)
+}
+
+// tooLate is ErrTaskTimedOut, with the activity where the token is a worker's.
+func tooLate(token string) error {
+	if activity := interp.TokenActivity(token); activity != "" {
+		return &LateActivityError{activity}
+	}
+	return ErrTaskTimedOut
 }
 
 // findAny is find, for Express runs in memory as well.

@@ -16,7 +16,7 @@ type Event struct {
 	Time         time.Time // to the millisecond
 	Type         Type
 
-	Name              string // state's or map iteration's name
+	Name              string // state's or map iteration's name; of ExecutionRedriven the client token, which is not shown
 	Input, Output     []byte
 	AssignedVariables map[string]string // values are JSON texts
 	Error, Cause      string

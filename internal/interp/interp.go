@@ -43,7 +43,7 @@ type (
 	// Abort ends the run as StopExecution does.
 	Abort struct{ Error, Cause string }
 	// Redrive takes up a run that failed, timed out or was aborted, from the states that did not succeed.
-	Redrive struct{}
+	Redrive struct{ ClientToken string }
 	// MapRunEnded says that a distributed Map's run ended: Output is the array of results, or what the result writer
 	// gives; Error is empty when it succeeded.
 	MapRunEnded struct {

@@ -11,7 +11,7 @@ import (
 var ErrNotRedrivable = errors.New("the execution cannot be redriven: it did not fail")
 
 // redrive takes the run up again: each line that failed or was stopped does its state again, and what succeeded stays.
-func (r *Run) redrive() error {
+func (r *Run) redrive(clientToken string) error {
 	if s := r.head.Status; s != Failed && s != TimedOut && s != Aborted || r.frames[rootFrame] == nil {
 		return ErrNotRedrivable
 	}
@@ -21,7 +21,7 @@ func (r *Run) redrive() error {
 	h.RedriveTime = r.now
 	r.deadline = r.timeLimit(r.now)
 	previous := h.LastEvent
-	id := r.emitAfter(history.Event{Type: history.ExecutionRedriven, Previous: previous, RedriveCount: int64(h.RedriveCount)})
+	id := r.emitAfter(history.Event{Type: history.ExecutionRedriven, Previous: previous, RedriveCount: int64(h.RedriveCount), Name: clientToken})
 	for _, frame := range r.ids() {
 		r.takeUp(r.frames[frame], id)
 	}

@@ -130,8 +130,8 @@ func (r *Run) take(f Fact) error {
 		}
 		return errNotStarted
 	}
-	if _, isRedrive := f.(Redrive); isRedrive {
-		return r.redrive()
+	if again, ok := f.(Redrive); ok {
+		return r.redrive(again.ClientToken)
 	}
 	if r.closed() {
 		return nil

@@ -15,7 +15,7 @@ import (
 // schedule begins a Task's work.
 func (r *Run) schedule(f *frame) *failure {
 	t := &taskState{id: r.taskID(f), attempt: f.retried + 1}
-	t.token = r.makeToken(t.id)
+	t.token = r.makeToken(t.id, f.state.Resource)
 	f.task = t
 	in, fail := r.arguments(f)
 	if fail == nil {
@@ -314,11 +314,16 @@ func (r *Run) ids() []FrameID {
 	return ids
 }
 
-// makeToken is the task's token: who holds it can end the task, so it holds a proof made of the run's seed.
-func (r *Run) makeToken(task string) string {
+// makeToken is the task's token: who holds it can end the task, so it holds a proof made of the run's seed. One for a
+// worker names the activity, for that is how a worker that comes too late is told.
+func (r *Run) makeToken(task, resource string) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%016x%s %s", h.Sum64(), task, r.params.ExecutionARN))
+	b := fmt.Appendf(nil, "%016x%s %s", h.Sum64(), task, r.params.ExecutionARN)
+	if strings.Contains(resource, ":activity:") {
+		b = append(append(b, ' '), resource...)
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // ParseToken finds execution and task in a token. Whether the token is genuine is for TaskOf to say.
@@ -328,7 +333,21 @@ func ParseToken(token string) (executionARN, task string, ok bool) {
 		return "", "", false
 	}
 	task, executionARN, ok = strings.Cut(string(b[16:]), " ")
+	executionARN, _, _ = strings.Cut(executionARN, " ")
 	return executionARN, task, ok
+}
+
+// TokenActivity is the activity whose worker got a token; empty for a callback's.
+func TokenActivity(token string) string {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return ""
+	}
+	parts := strings.SplitN(string(b), " ", 3)
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[2]
 }
 
 // TaskOf is the running task whose token this is.

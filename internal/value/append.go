@@ -1,11 +1,13 @@
 package value
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
 	"sort"
 	"strconv"
+	"strings"
 )
 
 // Append writes v as compact JSON after dst. Keys stay in order and nothing but what JSON demands is escaped.
@@ -16,7 +18,7 @@ func Append(dst []byte, v any) []byte {
 	case bool:
 		return strconv.AppendBool(dst, v)
 	case Number:
-		return append(dst, v...)
+		return appendNumber(dst, string(v))
 	case string:
 		return AppendString(dst, v)
 	case []any:
@@ -41,6 +43,44 @@ func Append(dst []byte, v any) []byte {
 		return append(dst, '}')
 	}
 	panic(fmt.Sprintf("value: %T is no JSON value; use FromGo", v))
+}
+
+// appendNumber writes a number as Step Functions does once it has read one: it is a double when it has a fraction or an
+// exponent, and 1.00 comes out as 1.0 and 1e3 as 1000.0. Whole numbers keep their digits, and so do fractions outside of
+// what Java shows without an exponent, of which no recording tells.
+func appendNumber(dst []byte, text string) []byte {
+	if text == "-0" {
+		return append(dst, '0')
+	}
+	if strings.ContainsAny(text, "eE") {
+		return appendScientific(dst, text)
+	}
+	if point := strings.IndexByte(text, '.'); point >= 0 {
+		kept := strings.TrimRight(text[point+2:], "0")
+		text = text[:point+2+len(kept)]
+	}
+	return append(dst, text...)
+}
+
+// appendScientific writes what was written with an exponent as Java's Double.toString does.
+func appendScientific(dst []byte, text string) []byte {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return append(dst, text...) // too large for a double: as it was given
+	}
+	if abs := math.Abs(f); abs == 0 || abs >= 1e-3 && abs < 1e7 {
+		shown := strconv.AppendFloat(nil, f, 'f', -1, 64)
+		if bytes.IndexByte(shown, '.') < 0 {
+			shown = append(shown, ".0"...)
+		}
+		return append(dst, shown...)
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'E', -1, 64), "E")
+	if !strings.Contains(mantissa, ".") {
+		mantissa += ".0"
+	}
+	power, _ := strconv.Atoi(exponent) // which Go pads and signs
+	return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(power), 10)
 }
 
 // Bytes is v as compact JSON.

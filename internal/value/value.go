@@ -5,7 +5,8 @@
 // changes one makes a copy first (Object.With).
 package value
 
-// Number is a JSON number in its original text, so that 1.0 and 12345678901234567890 pass through unharmed.
+// Number is a JSON number in its original text, so that 12345678901234567890 passes through unharmed. Append writes 1e3 as
+// 1000.0, as Step Functions does.
 type Number string
 
 // Object is a JSON object that keeps its keys in order. The zero value is an empty object.

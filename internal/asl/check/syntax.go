@@ -32,8 +32,10 @@ type syntax struct {
 }
 
 // source counts columns in characters from 1, and stands behind what was read last, as Jackson does.
-func (s *syntax) source() string {
-	before := s.text[:min(s.pos, len(s.text))]
+func (s *syntax) source() string { return s.sourceAt(s.pos) }
+
+func (s *syntax) sourceAt(pos int) string {
+	before := s.text[:min(pos, len(s.text))]
 	line := strings.Count(before, "\n") + 1
 	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
 	shown, cut := s.text, ""
@@ -75,18 +77,19 @@ func (s *syntax) atEnd() bool { return s.pos >= len(s.text) }
 
 // scan keeps its own stack of open brackets: the text may nest as deep as it likes.
 func (s *syntax) scan() {
-	var open []byte
+	var open []opened
 	s.value(&open)
 	for len(open) > 0 && !s.failed() {
 		s.space()
-		switch closer := open[len(open)-1]; {
+		switch last := open[len(open)-1]; {
 		case s.atEnd():
-			s.fail("Unexpected end-of-input: expected close marker for " + container(closer))
-		case s.peek() == closer:
+			s.fail("Unexpected end-of-input: expected close marker for " + container(last.closer) +
+				" (start marker at " + s.sourceAt(last.at) + ")")
+		case s.peek() == last.closer:
 			s.pos++
 			open = open[:len(open)-1]
 		case s.peek() != ',':
-			s.unexpected("was expecting comma to separate " + container(closer) + " entries")
+			s.unexpected("was expecting comma to separate " + container(last.closer) + " entries")
 		default:
 			s.pos++
 			s.entry(&open)
@@ -100,6 +103,12 @@ func (s *syntax) scan() {
 	}
 }
 
+// opened is a bracket that is not closed yet.
+type opened struct {
+	closer byte
+	at     int
+}
+
 func container(closer byte) string {
 	if closer == '}' {
 		return "Object"
@@ -108,8 +117,8 @@ func container(closer byte) string {
 }
 
 // entry reads a member of the innermost open container, up to its end or to where it opens another.
-func (s *syntax) entry(open *[]byte) {
-	if (*open)[len(*open)-1] == '}' && !s.key() {
+func (s *syntax) entry(open *[]opened) {
+	if (*open)[len(*open)-1].closer == '}' && !s.key() {
 		return
 	}
 	s.value(open)
@@ -139,7 +148,7 @@ func (s *syntax) key() bool {
 	return !s.failed()
 }
 
-func (s *syntax) value(open *[]byte) {
+func (s *syntax) value(open *[]opened) {
 	s.space()
 	switch c := s.peek(); {
 	case s.atEnd():
@@ -158,9 +167,9 @@ func (s *syntax) value(open *[]byte) {
 }
 
 // enter opens a container and reads its first member, unless it is empty.
-func (s *syntax) enter(open *[]byte, closer byte) {
+func (s *syntax) enter(open *[]opened, closer byte) {
+	*open = append(*open, opened{closer, s.pos})
 	s.pos++
-	*open = append(*open, closer)
 	if s.space(); !s.atEnd() && s.peek() != closer {
 		s.entry(open)
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -46,7 +47,8 @@ func (c *checker) noDollar(loc string, v any) {
 	for i := range o.Len() {
 		key, item := o.At(i)
 		if text, ok := item.(string); ok && looksLikeQuery(text) && !strings.HasSuffix(key, ".$") {
-			c.warn(codeNoDollar, loc+"/"+key, "The value looks like a path or an intrinsic function, but the name of the field does not end with '.$'")
+			c.warn(codeNoDollar, loc, fmt.Sprintf("The value of '%[1]s' looks like a JSONPath. Instead of '%[1]s', use '%[1]s.$' to "+
+				"evaluate it as a JSONPath at runtime.", key))
 		}
 		c.noDollar(loc+"/"+key, item)
 	}

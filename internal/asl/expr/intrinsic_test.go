@@ -47,7 +47,7 @@ func TestIntrinsics(t *testing.T) {
 	for _, c := range []struct{ call, want string }{
 		{"States.Array()", `[]`},
 		{"States.Array(1, 'x', null, true, $.n, $$.Execution.Name, $v)", `[1,"x",null,true,5,"run",7]`},
-		{"States.Array( $.n , States.Array(-1.5e2) )", `[5,[-1.5e2]]`},
+		{"States.Array( $.n , States.Array(-1.5e2) )", `[5,[-150.0]]`},
 		{"States.ArrayPartition($.a, 2)", `[[1,2],[3,4],[5]]`},
 		{"States.ArrayPartition($.a, 2.9)", `[[1,2],[3,4],[5]]`},
 		{"States.ArrayPartition($.a, 2147483647)", `[[1,2,3,4,5]]`},

@@ -43,7 +43,7 @@ func TestJSONata(t *testing.T) {
 		{`$states.input.big`, `12345678901234567890`},
 		{`$states.input.long`, `9007199254740993`},
 		{`[$states.input.long]`, `[9007199254740993]`},
-		{`[$states.input.f]`, `[1e3]`},
+		{`[$states.input.f]`, `[1000.0]`},
 		{`$states.context.Execution.Id`, `"arn:e"`},
 		{`$v + 1`, `8`},
 		{`$w.x`, `"deep"`},
