@@ -20,7 +20,6 @@ import (
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/deploy"
-	"github.com/rayorch/rayorch/internal/stack"
 )
 
 // denying is an STS that refuses some roles to whoever has the test's own key, as trust policies do; no emulator does.
@@ -218,43 +217,4 @@ func TestKeepLogs(t *testing.T) {
 		t.Errorf("the log group is gone: %s", got)
 	}
 	p.ask(t, "logs", "delete-log-group", "--log-group-name", plan.Stack.Record.LogGroup)
-}
-
-// TestFromPublished deploys over stacks of the published module's shape: one that imports the role from a second, both
-// with the CDK's custom resources. Neither emulator runs the functions behind those, so they stand for themselves.
-func TestFromPublished(t *testing.T) {
-	p := newPlace(t, awstest.LocalStack(t))
-	module := clustertest.Name("pub")
-	plan := p.plan(t, module, 1, nil)
-	name := plan.Stack.Name
-	custom := `"Manifest": {"Type": "Custom::AWSCDK-EKS-KubernetesResource", "Properties": {}}`
-	rbac := `{"Resources": {` + custom + `, "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}}}},
-		"Outputs": {"ExportsOutputRoleArn": {"Value": {"Fn::GetAtt": ["Role", "Arn"]}, "Export": {"Name": "` + name + `-rbac:RoleArn"}}}}`
-	first := `{"Resources": {` + custom + `, "JobLogGroup": {"Type": "AWS::Logs::LogGroup", "DeletionPolicy": "Retain", "Properties": {"RetentionInDays": 731}},
-		"TrainingOnEks": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {"RoleArn": {"Fn::ImportValue": "` + name + `-rbac:RoleArn"},
-		"DefinitionString": "{\"StartAt\":\"A\",\"States\":{\"A\":{\"Type\":\"Succeed\"}}}"}}}}`
-	for _, s := range [][2]string{{name + "-rbac", rbac}, {name, first}} {
-		if _, err := p.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &s[0], TemplateBody: &s[1],
-			Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}}); err != nil {
-			t.Fatal(err)
-		}
-		clustertest.Until(clustertest.Context(t), t, "stack "+s[0], func() error {
-			if got := p.status(t, s[0]); got != types.StackStatusCreateComplete {
-				return fmt.Errorf("it is %s", got)
-			}
-			return nil
-		})
-	}
-	p.deploy(t, plan)
-	if got := p.status(t, name+"-rbac"); got != "" && got != types.StackStatusDeleteComplete {
-		t.Errorf("the second stack is %s", got)
-	}
-	template, err := p.Template(t.Context(), name)
-	if _, ours, readErr := stack.ReadRecord(template); err != nil || readErr != nil || !ours {
-		t.Errorf("the first stack is not ours: %v %v", err, readErr)
-	}
-	if got, want := p.present(t, module), fmt.Sprintf(kubernetes, module); got != want {
-		t.Errorf("in the cluster: %s, want %s", got, want)
-	}
-	p.destroy(t, deploy.Removal{Stack: name})
 }

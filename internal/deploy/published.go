@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/stack"
@@ -15,6 +17,8 @@ type published struct {
 	rbac string
 	// roles are its roles, whose mappings in aws-auth go.
 	roles []string
+	// marks are the labels of what it made in the cluster.
+	marks []string
 }
 
 // replaces looks at the stack of the name: it may be ours, or the published module's, or not be there.
@@ -35,23 +39,32 @@ func (d *Deployer) replaces(ctx context.Context, name string) (published, error)
 		return published{}, err
 	}
 	d.say("stack %s is the published module's: it is replaced", name)
-	return published{rbac: rbac, roles: d.rolesOf(ctx, rbac)}, nil
+	marks := append(marksOf(template), marksOf(second)...)
+	return published{rbac: rbac, roles: d.rolesOf(ctx, rbac), marks: marks}, nil
 }
 
 // isPublished recognises the CDK's way of making objects in a cluster, which the published module's stacks have both.
-func isPublished(template []byte) bool {
+func isPublished(template []byte) bool { return len(marksOf(template)) > 0 }
+
+// marksOf are the labels that the CDK puts on the objects of a template, one for each of its resources in the cluster; ""
+// stands for a resource without.
+func marksOf(template []byte) []string {
 	var t struct {
-		Resources map[string]struct{ Type string }
-	}
-	if json.Unmarshal(template, &t) != nil {
-		return false
-	}
-	for _, r := range t.Resources {
-		if strings.HasPrefix(r.Type, "Custom::AWSCDK-EKS-KubernetesResource") {
-			return true
+		Resources map[string]struct {
+			Type       string
+			Properties struct{ PruneLabel string }
 		}
 	}
-	return false
+	if json.Unmarshal(template, &t) != nil {
+		return nil
+	}
+	var marks []string
+	for _, id := range slices.Sorted(maps.Keys(t.Resources)) {
+		if r := t.Resources[id]; strings.HasPrefix(r.Type, "Custom::AWSCDK-EKS-KubernetesResource") {
+			marks = append(marks, r.Properties.PruneLabel)
+		}
+	}
+	return marks
 }
 
 // rolesOf are the ARNs that a stack gives out, the service account's role among them.
@@ -67,6 +80,43 @@ func (d *Deployer) rolesOf(ctx context.Context, name string) []string {
 		}
 	}
 	return roles
+}
+
+// leftKinds are where the published module makes objects under names that ours do not take over: the rights of its role in
+// the namespace default and in the whole cluster, and its programs.
+var leftKinds = []string{
+	"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+	"/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", "/api/v1/namespaces/%s/configmaps",
+}
+
+// sweepPublished takes those objects out of the cluster, and the published module's role out of aws-auth. The functions that
+// would do so with its stacks may not run any more, as AWS disables their runtimes. It comes before the second stack goes,
+// which tells of them: a sweep that is cut off is done again.
+func (d *Deployer) sweepPublished(ctx context.Context, p Plan, old published) error {
+	if old.rbac == "" {
+		return nil
+	}
+	t := target(p.Stack.Record)
+	k, err := d.connect(ctx, t, p.Caller)
+	if err != nil {
+		return err
+	}
+	for _, kind := range leftKinds {
+		path := strings.Replace(kind, "%s", p.Stack.Record.Namespace, 1)
+		for _, mark := range old.marks {
+			if mark == "" {
+				continue // an empty selector would find everything
+			}
+			if err := d.patiently(ctx, func() error { return d.removeSelected(ctx, k, path, mark) }); err != nil {
+				return refused(t, err)
+			}
+		}
+	}
+	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, old.roles...) })
+	if dropped {
+		d.say("aws-auth: %s is out", strings.Join(old.roles, ", "))
+	}
+	return refused(t, err)
 }
 
 // removePublished deletes the published module's second stack. It goes after the first, which imports the role from it,

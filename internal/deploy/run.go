@@ -49,6 +49,9 @@ func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 	if !changed {
 		d.say("stack %s is as it should be", p.Stack.Name)
 	}
+	if err := d.sweepPublished(ctx, p, old); err != nil {
+		return Result{Changed: changed}, err
+	}
 	if err := d.removePublished(ctx, old); err != nil {
 		return Result{Changed: changed}, err
 	}
@@ -272,7 +275,8 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 		return fmt.Errorf("take the objects of stack %s out of the cluster: %w", name, err)
 	}
 	for _, kind := range kinds {
-		err := d.patiently(ctx, func() error { return d.removeKind(ctx, k, fmt.Sprintf(kind, record.Namespace), record.Labels) })
+		path := fmt.Sprintf(kind, record.Namespace)
+		err := d.patiently(ctx, func() error { return d.removeSelected(ctx, k, path, selectorOf(record.Labels)) })
 		if err != nil {
 			return refused(t, err)
 		}
@@ -287,9 +291,9 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 	return refused(t, err)
 }
 
-func (d *Deployer) removeKind(ctx context.Context, k *kube.Client, path string, labels map[string]string) error {
-	selector := url.Values{"labelSelector": {selectorOf(labels)}}
-	res, err := k.Do(ctx, kube.Request{Path: path, Query: selector})
+// removeSelected deletes the objects of a kind that a label selector finds.
+func (d *Deployer) removeSelected(ctx context.Context, k *kube.Client, path, selector string) error {
+	res, err := k.Do(ctx, kube.Request{Path: path, Query: url.Values{"labelSelector": {selector}}})
 	if kube.NotFound(err) {
 		return nil
 	}
