@@ -10,7 +10,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,6 +191,36 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	var answer struct{ Status struct{ Token string } }
 	decode(t, res.Body, &answer)
 	return answer.Status.Token
+}
+
+// Open makes a server of this machine, one that listens on loopback alone, known to the cluster's pods, and returns its
+// address for them.
+func (c *Cluster) Open(t testing.TB, server string) string {
+	t.Helper()
+	if !c.Here {
+		t.Skip("SKIPPED: another cluster's pods do not reach this machine")
+	}
+	at, err := url.Parse(server)
+	node, err2 := url.Parse(c.Server())
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever address this machine has where the node is, its pods reach.
+	conn, err := new(net.Dialer).DialContext(Context(t), "tcp", node.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+	_ = conn.Close()
+	l, err := new(net.ListenConfig).Listen(Context(t), "tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: httputil.NewSingleHostReverseProxy(at), ReadHeaderTimeout: time.Minute}
+	var done sync.WaitGroup
+	done.Go(func() { _ = s.Serve(l) }) // until it is closed
+	t.Cleanup(func() { _ = s.Close(); done.Wait() })
+	return "http://" + l.Addr().String()
 }
 
 // Pause stops a part of the cluster's node, such as kube-apiserver or kubelet, as one that hangs, and returns what lets it

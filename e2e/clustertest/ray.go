@@ -83,6 +83,8 @@ type RayOptions struct {
 	Token bool
 	// Claim is mounted at /data where one is named.
 	Claim string
+	// Env are variables of Ray's pods, such as what an S3 client wants to know.
+	Env map[string]string
 	// NoWorker leaves only the head. Head and worker have one CPU for jobs each.
 	NoWorker bool
 }
@@ -151,7 +153,7 @@ func (c *Cluster) rayToken(t testing.TB, namespace, name string) (string, error)
 func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.Object {
 	image := c.RayImage(t)
 	group := func(params map[string]any) map[string]any {
-		return map[string]any{"rayStartParams": params, "template": map[string]any{"spec": rayPod(image, o.Claim)}}
+		return map[string]any{"rayStartParams": params, "template": map[string]any{"spec": rayPod(image, o)}}
 	}
 	params := func() map[string]any { return map[string]any{"num-cpus": "1", "object-store-memory": "100000000"} }
 	head := params()
@@ -168,14 +170,18 @@ func (c *Cluster) rayCluster(t testing.TB, namespace string, o RayOptions) kube.
 	return Object("ray.io/v1", "RayCluster", namespace, o.Name, kube.Object{"spec": spec})
 }
 
-func rayPod(image, claim string) map[string]any {
-	container := map[string]any{"name": "ray", "image": image, "resources": map[string]any{
+func rayPod(image string, o RayOptions) map[string]any {
+	env := []any{}
+	for name, v := range o.Env {
+		env = append(env, map[string]any{"name": name, "value": v})
+	}
+	container := map[string]any{"name": "ray", "image": image, "env": env, "resources": map[string]any{
 		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"memory": "2Gi"},
 	}}
 	pod := map[string]any{"containers": []any{container}}
-	if claim != "" {
+	if o.Claim != "" {
 		container["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/data"}}
-		pod["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": claim}}}
+		pod["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": o.Claim}}}
 	}
 	return pod
 }

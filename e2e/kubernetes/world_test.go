@@ -16,13 +16,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := awstest.Run(m)
 	command.Clean()
 	os.Exit(code)
 }

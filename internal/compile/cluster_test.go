@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
 	"os"
@@ -165,7 +166,7 @@ steps: [{name: a, ray: {entrypoint: x, workingDir: work}}]
 		"named, too large": {"job", 60 << 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: inline}", 1), "", "too much for this way"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pack := func(string, []string) ([]byte, error) { return make([]byte, c.size), nil }
+			pack := func(string, []string) ([]byte, error) { return stored(t, c.size), nil }
 			r, err := inCluster(t, c.text, compile.Options{Target: "c", Submit: c.way, Pack: pack})
 			switch {
 			case c.fails != "":
@@ -178,6 +179,34 @@ steps: [{name: a, ray: {entrypoint: x, workingDir: work}}]
 				t.Errorf("the definition lacks %s", c.want)
 			}
 		})
+	}
+}
+
+// stored is a package of one file in a directory, a little larger than size.
+func stored(t *testing.T, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.CreateHeader(&zip.FileHeader{Name: "sub/file", Method: zip.Store})
+	if err == nil {
+		_, err = f.Write(make([]byte, size))
+	}
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestUpload looks into what goes to an object store: Ray takes a single directory at the top away.
+func TestUpload(t *testing.T) {
+	text := head + "\ntargets: {c: {kind: kubernetes, workingDir: {via: objectStore, uri: s3://b/p}}}\nsteps: [{name: a, ray: {entrypoint: x, workingDir: w}}]\n"
+	r, err := inCluster(t, text, compile.Options{Target: "c", Pack: func(string, []string) ([]byte, error) { return stored(t, 5), nil }})
+	if err != nil || len(r.Uploads) != 1 {
+		t.Fatalf("%d uploads, %v", len(r.Uploads), err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(r.Uploads[0].Data), int64(len(r.Uploads[0].Data)))
+	if err != nil || len(z.File) != 1 || z.File[0].Name != "dir/sub/file" {
+		t.Errorf("it holds %v, %v", z, err)
 	}
 }
 
@@ -221,6 +250,38 @@ steps: [STEPS]
 	r, err = inCluster(t, list, compile.Options{Target: "c", Submit: "proxy"})
 	if err != nil || r.Bounds.Items != 0 || r.Bounds.Events < 10*1000 {
 		t.Errorf("ten items have the bounds %+v (%v)", r.Bounds, err)
+	}
+}
+
+// TestLoops wants loops that the history has no room for refused with the number of events on AWS, and told elsewhere.
+func TestLoops(t *testing.T) {
+	const text = head + `
+
+targets:
+	aws: {kind: aws, aws: {clusterName: c, clusterEndpoint: "https://e", clusterAuthData: Q0E=}}
+	kubernetes: {kind: kubernetes}
+steps: [{name: first, ray: {entrypoint: x}, timeout: 1m}, {name: l, forEach: {items: ITEMS, steps: [{name: a, ray: {entrypoint: x}, retry: {attempts: ATTEMPTS}TIMEOUT}]}}]
+`
+	for name, c := range map[string]struct{ target, items, attempts, timeout, note, problem string }{
+		"aws, unknown":             {"aws", `"${{ steps.first.output }}"`, "2", ", timeout: 1h", "the history has room for", ""},
+		"aws, no room for one":     {"aws", `"${{ steps.first.output }}"`, "400", "", "", "a run with one item in each forEach may have 31"},
+		"kubernetes, unknown":      {"kubernetes", `"${{ steps.first.output }}"`, "2", ", timeout: 1h", "is sure to have room for", ""},
+		"kubernetes, known, large": {"kubernetes", "[" + strings.Repeat("1,", 99) + "1]", "1", "", "has 12", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := inCluster(t, strings.NewReplacer("ITEMS", c.items, "ATTEMPTS", c.attempts, "TIMEOUT", c.timeout).Replace(text),
+				compile.Options{Target: c.target, Submit: "proxy"})
+			switch {
+			case c.problem != "":
+				if err == nil || !strings.Contains(err.Error(), c.problem) {
+					t.Errorf("the error is %v, want %s", err, c.problem)
+				}
+			case err != nil:
+				t.Error(err)
+			case !strings.Contains(strings.Join(r.Notes, "\n"), c.note):
+				t.Errorf("the notes are %q, want %s", r.Notes, c.note)
+			}
+		})
 	}
 }
 

@@ -37,6 +37,7 @@ type workingDir struct {
 	hash      string
 	configMap string // its ConfigMap, where it travels in one
 	uri       string // in the object store
+	upload    []byte // what goes there
 }
 
 // name is that of the package: its content decides.
@@ -110,7 +111,41 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 		problem("%v", err)
 		return
 	}
+	if d.via == viaObjectStore {
+		if d.upload, err = below("dir/", d.zip); err != nil {
+			problem("%v", err)
+			return
+		}
+	}
 	c.at.order = append(c.at.order, c.dirKey(r))
+}
+
+// below is a package with all that it has in one directory. Ray takes a single directory at the top away from what it
+// fetches from an address: it would take a working directory's own, where that has no other.
+func below(dir string, data []byte) ([]byte, error) {
+	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, f := range r.File {
+		h := f.FileHeader
+		h.Name = dir + h.Name
+		raw, err := f.OpenRaw()
+		if err != nil {
+			return nil, err
+		}
+		entry, err := w.CreateRaw(&h)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := io.Copy(entry, raw); err != nil {
+			return nil, err
+		}
+	}
+	err = w.Close() // writes the directory of the archive
+	return b.Bytes(), err
 }
 
 // chooseVia takes the way that the target names, or the first that the way of submitting allows and the size fits.
@@ -253,7 +288,7 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 			maps = append(maps, ConfigMap{Name: d.configMap, Binary: map[string][]byte{d.name(): d.zip}})
 		case d.uri != "" && !named[d.uri]:
 			named[d.uri] = true
-			uploads = append(uploads, Upload{URI: d.uri, Data: d.zip})
+			uploads = append(uploads, Upload{URI: d.uri, Data: d.upload})
 		}
 	}
 	return maps, uploads

@@ -1,0 +1,79 @@
+package kubernetes_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/awstest"
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/e2e/command"
+)
+
+// TestObjectStore sends a working directory by an object store: rayorch uploads it, and Ray in its pods fetches it. The store
+// is moto's, which stands on this machine.
+func TestObjectStore(t *testing.T) {
+	full(t)
+	c := clustertest.Start(t)
+	moto := awstest.Moto(t)
+	here := moto.Env()
+	env := map[string]string{}
+	for _, v := range append(here, "AWS_ENDPOINT_URL="+c.Open(t, moto.URL)) {
+		name, text, _ := strings.Cut(v, "=")
+		env[name] = text
+	}
+	w := &world{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	w.claim = c.Claim(t, w.namespace)
+	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true, Env: env})
+	w.use(c.Kubeconfig)
+	w.Env = append(w.Env, here...)
+
+	target := strings.Replace(w.target(t), "kind: kubernetes,", "kind: kubernetes, workingDir: {via: objectStore, uri: s3://packages/dirs},", 1)
+	dir := filepath.Join(w.Dir, "store")
+	w.Write(t, "store/pipeline.yaml", "version: 1\nname: store\ntimeout: 5m\n"+target+
+		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: work}}\n")
+	w.Write(t, "store/work/sub/text", `"from afar"`)
+	res := w.Run(t.Context(), t, "run", dir, "-t", "kubernetes", "--name", "early")
+	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the bucket's name") {
+		t.Errorf("without a bucket: exit code %d\n%s", res.Code, res.Stderr)
+	}
+	if x := w.describe(t, "early"); x.Status != "" {
+		t.Errorf("without a bucket the run began: %+v", x)
+	}
+	request(t, http.MethodPut, moto.URL+"/packages")
+	for i, way := range ways {
+		res := w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way)
+		if x := w.describe(t, way); string(x.Output["read"]) != `"from afar"` {
+			t.Errorf("%s: %s %s: %s, output %s", way, x.Status, x.Error, x.Cause, x.Output)
+		}
+		if uploads := strings.Count(res.Stderr, "uploaded the working directory"); uploads != map[bool]int{true: 1}[i == 0] {
+			t.Errorf("%s: %d uploads of what does not change:\n%s", way, uploads, res.Stderr)
+		}
+		w.nothingRuns(t)
+	}
+	if list := request(t, http.MethodGet, moto.URL+"/packages?list-type=2"); strings.Count(list, "<Key>dirs/store/") != 1 {
+		t.Errorf("the bucket holds %s", list)
+	}
+}
+
+// request makes a call of S3, which the emulator takes unsigned.
+func request(t *testing.T, method, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(clustertest.Context(t), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatal(fmt.Errorf("%s %s: %s %s %w", method, url, res.Status, text, err))
+	}
+	return string(text)
+}
