@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -51,10 +52,11 @@ func largestPayload(v any) int {
 	return most
 }
 
-// limitItems finds how many items the loops of unknown length may have so that the history has room for all. On AWS the
-// definition refuses more before it starts any; the engine here has no such limit.
+// limitItems finds how many items the loops of unknown length may have so that the history has room for all, each as long as
+// its timeouts allow. On AWS the definition refuses more before it starts any. The engine here ends a history at the same
+// length, but sees the ends of pods at once and needs far fewer events than the timeouts allow: there the user is told.
 func (c *compiler) limitItems() {
-	if c.at.kind != "aws" || !unknownLoops(c.p.Steps) {
+	if !unknownLoops(c.p.Steps) {
 		return
 	}
 	low, high := 0, mostItems
@@ -65,9 +67,24 @@ func (c *compiler) limitItems() {
 			high = n - 1
 		}
 	}
-	c.items = low
-	if low > 0 {
+	switch {
+	case c.at.kind != "aws":
+		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, MaxEvents)
+	case low == 0:
+		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
+			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), MaxEvents)))
+	default:
+		c.items = low
 		c.note("for-each: the history has room for %d items; a run with more is refused as it comes to them. At most 40 run at once on AWS", low)
+	}
+}
+
+// noteEvents tells that the engine's history may be too short. Package stack refuses to deploy then; here a run seldom takes
+// as long as it may.
+func (c *compiler) noteEvents(b Bounds) {
+	if c.at.kind != "aws" && b.Events > MaxEvents {
+		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
+			b.Events, MaxEvents)
 	}
 }
 

@@ -264,7 +264,7 @@ steps: [{name: first, ray: {entrypoint: x}, timeout: 1m}, {name: l, forEach: {it
 `
 	for name, c := range map[string]struct{ target, items, attempts, timeout, note, problem string }{
 		"aws, unknown":             {"aws", `"${{ steps.first.output }}"`, "2", ", timeout: 1h", "the history has room for", ""},
-		"aws, no room for one":     {"aws", `"${{ steps.first.output }}"`, "400", "", "", "a run with one item in each forEach may have 31"},
+		"aws, no room for one":     {"aws", `"${{ steps.first.output }}"`, "400", "", "", "a run with one item in each forEach may have 36"},
 		"kubernetes, unknown":      {"kubernetes", `"${{ steps.first.output }}"`, "2", ", timeout: 1h", "is sure to have room for", ""},
 		"kubernetes, known, large": {"kubernetes", "[" + strings.Repeat("1,", 99) + "1]", "1", "", "has 12", ""},
 	} {

@@ -98,12 +98,13 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	if len(c.problems) > 0 {
 		return nil, c.problems
 	}
-	r := &Result{Definition: pretty(definition), Cleanup: c.cleanup(), Notes: c.notes,
-		Target: name, Kind: target.Kind, Storage: c.storage}
+	r := &Result{Definition: pretty(definition), Cleanup: c.cleanup(), Target: name, Kind: target.Kind, Storage: c.storage}
 	if c.at != nil {
 		c.inCluster(r)
 		r.Bounds = c.bounds(definition)
+		c.noteEvents(r.Bounds)
 	}
+	r.Notes = c.notes
 	return r, nil
 }
 
