@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,6 +24,8 @@ type dashboardOptions struct {
 	address   string
 	port      int
 	noBrowser bool
+	// stackName and service are of a deployment on AWS.
+	stackName, service string
 }
 
 func (a *app) dashboardCommand() *cobra.Command {
@@ -33,8 +34,9 @@ func (a *app) dashboardCommand() *cobra.Command {
 		Use:   "dashboard [PIPELINE]",
 		Short: "open the dashboard of a Ray cluster in Kubernetes",
 		Long: "dashboard finds the head of a pipeline's target of kind kubernetes or of a RayCluster (--ray-cluster; the only one in\n" +
-			"the namespace by default), forwards a port of 127.0.0.1 to it, and opens the browser. When the head restarts,\n" +
-			"the forward goes on with the new one. Ctrl-C ends it.\n\n" +
+			"the namespace by default), forwards a port of 127.0.0.1 to it, and opens the browser: $BROWSER, else the desktop's.\n" +
+			"When the head restarts, the forward goes on with the new one. Ctrl-C ends it.\n\n" +
+			"With --aws, or a target of kind aws, the cluster is the one that rayorch deploy went to, reached as its admin role.\n\n" +
 			"Whoever reaches the dashboard runs code on the cluster: it listens on this machine only unless --address says\n" +
 			"otherwise.",
 		Example: "  rayorch dashboard --namespace ray --ray-cluster demo",
@@ -51,6 +53,8 @@ func (a *app) dashboardCommand() *cobra.Command {
 	f.StringVar(&o.cluster, "ray-cluster", "", "name of the RayCluster")
 	f.IntVar(&o.port, "port", kube.DashboardPort, "port to listen on; 0 takes a free one, and so does a port in use unless it was named")
 	f.StringVar(&o.address, "address", "127.0.0.1", "address to listen on")
+	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
+	f.StringVar(&o.service, "ray-service", "", "the service of Ray's head (aws; default the RayCluster's in the namespace, else "+publishedService+")")
 	f.BoolVar(&o.noBrowser, "no-browser", false, "only print the address")
 	return c
 }
@@ -74,12 +78,12 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 	if ip := net.ParseIP(o.address); o.address != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		a.say("warning: whoever reaches " + o.address + " can run code on the Ray cluster")
 	}
-	f, err := h.forward(ctx, o, func(err error) { a.say("a connection failed: " + err.Error()) })
+	f, err := h.forward(ctx, o, a.onceEach())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	url := "http://" + f.Address()
+	url := "http://" + reachable(f.Address())
 	if a.json() {
 		err = a.print(map[string]string{"url": url, "namespace": h.client.Namespace(), "service": h.name, "tokenSecret": h.secret})
 	} else {
@@ -91,11 +95,37 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 	if h.secret != "" {
 		a.say("it wants a token: kubectl get secret " + h.secret + " -n " + h.client.Namespace() + " -o jsonpath={.data.auth_token} | base64 -d")
 	}
-	if _, tty := terminalOf(a.out); tty && !o.noBrowser {
-		openBrowser(ctx, url)
+	if _, tty := terminalOf(a.out); !o.noBrowser && (tty || os.Getenv("BROWSER") != "" && !a.json()) {
+		if err := openBrowser(url); err != nil {
+			a.say("no browser could be opened: " + err.Error())
+		}
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// onceEach says why connections fail, each reason once in a row: a page that is open asks again and again while the head
+// restarts.
+func (a *app) onceEach() func(error) {
+	var mu sync.Mutex
+	last := ""
+	return func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if text := err.Error(); text != last {
+			last = text
+			a.say("a connection failed: " + text)
+		}
+	}
+}
+
+// reachable is where this machine reaches an address that was listened on: one that stands for all is none to open.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }
 
 // forward takes another port where the usual one is in use; one that the user named is a must.
@@ -114,6 +144,9 @@ func (h *headService) forward(ctx context.Context, o dashboardOptions, trouble f
 
 // findHead finds the head by what was named: a RayCluster, or the target of a pipeline.
 func (a *app) findHead(ctx context.Context, o dashboardOptions) (*headService, error) {
+	if a.onAWS(o.source) {
+		return a.awsHead(ctx, o)
+	}
 	if o.cluster == "" && (o.source.path != "" || o.source.target != "" || isPipeline(".")) {
 		return a.targetHead(ctx, o)
 	}
@@ -181,18 +214,4 @@ func (s *source) clusterTarget() (string, error) {
 		return "", fail(exitUsage, "name a RayCluster by --ray-cluster, or a target by --target", "the pipeline has %d targets of kind kubernetes", len(names))
 	}
 	return names[0], nil
-}
-
-// openBrowser is a courtesy: the address was printed.
-func openBrowser(ctx context.Context, url string) {
-	name, args := "xdg-open", []string{url}
-	switch runtime.GOOS {
-	case "darwin":
-		name = "open"
-	case "windows":
-		name, args = "rundll32", []string{"url.dll,FileProtocolHandler", url}
-	}
-	if path, err := exec.LookPath(name); err == nil {
-		_ = exec.CommandContext(ctx, path, args...).Run()
-	}
 }

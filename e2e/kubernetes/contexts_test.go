@@ -16,6 +16,7 @@ import (
 // TestContexts runs a pipeline whose second step names another context. Both lead to the same cluster, as users that may do
 // different things: who was asked shows which context a step, or a command, went by.
 func TestContexts(t *testing.T) {
+	full(t)
 	t.Parallel()
 	c := clustertest.Start(t)
 	w := &world{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}

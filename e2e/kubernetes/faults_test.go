@@ -27,6 +27,7 @@ func TestRay(t *testing.T) {
 	t.Run("image missing", w.imageMissing)
 	t.Run("claim missing", func(t *testing.T) { full(t); w.claimMissing(t) })
 	t.Run("stopped", func(t *testing.T) { full(t); w.stopped(t) })
+	t.Run("dashboard", func(t *testing.T) { full(t); w.dashboard(t) })
 	t.Run("api server hangs", func(t *testing.T) { full(t); w.hangs(t, "kube-apiserver", 12*time.Second) })
 	t.Run("kubelet hangs", func(t *testing.T) { full(t); w.hangs(t, "kubelet", 15*time.Second) })
 	t.Run("rights revoked", func(t *testing.T) { full(t); w.revoked(t) })
@@ -106,11 +107,26 @@ func (w *world) stopped(t *testing.T) {
 	for _, way := range ways {
 		dir := w.pipeline(t, "stopped-"+way, counting("train", 300, ""))
 		wait := w.started(t, "stopped-"+way, "train", "line 2", dir, "--submit", way)
-		w.must(t, "stop", "stopped-"+way)
+		said := w.must(t, "stop", "stopped-"+way).Stdout
 		if x := wait(); x.Status != "ABORTED" {
 			t.Errorf("%s: %s", way, x.Status)
 		}
+		w.stopTold(t, way, said)
 		w.nothingRuns(t)
+	}
+}
+
+// stopTold: what became of the Job that was stopped stands beside the history, and which execution cleared the rest away.
+func (w *world) stopTold(t *testing.T, way, said string) {
+	t.Helper()
+	told := w.must(t, "history", "stopped-"+way).Stdout
+	_, after, _ := strings.Cut(told, "  ExecutionAborted ")
+	if !strings.Contains(after, "  CleanupStarted ") {
+		t.Errorf("%s: the history ends with %s", way, after)
+	}
+	deleted := "deleted the job r" // the submitter's
+	if way == "job" && (!strings.Contains(after, deleted) || !strings.Contains(said, deleted) || !strings.Contains(said, "its pods have ended")) {
+		t.Errorf("%s: stop says %s\nand the history ends with %s", way, said, after)
 	}
 }
 

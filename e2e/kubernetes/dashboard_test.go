@@ -1,0 +1,88 @@
+package kubernetes_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+)
+
+// dashboard looks at Ray's own page through the forward, which a head that restarts does not end. The browser is a script
+// that writes down what it is given.
+func (w *world) dashboard(t *testing.T) {
+	seen := filepath.Join(t.TempDir(), "seen")
+	browser := filepath.Join(t.TempDir(), "browser")
+	if err := os.WriteFile(browser, []byte("#!/bin/sh\nprintf '%s' \"$*\" > "+seen+".new && mv "+seen+".new "+seen+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir := w.pipeline(t, "watched", "  - {name: one, ray: {entrypoint: 'true'}}\n")
+	before := w.Env
+	w.Env = append(w.Env[:len(w.Env):len(w.Env)], "BROWSER="+browser)
+	cmd, wait := w.Start(t, "dashboard", dir, "--port", "0", "--address", "0.0.0.0")
+	w.Env = before
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	var url string
+	clustertest.Until(clustertest.Context(t), t, "the browser", func() error {
+		text, err := os.ReadFile(seen)
+		url = string(text)
+		return err
+	})
+	first := w.page(t, url, "")
+	w.deletePods(t, w.pods(t, "ray.io/node-type=head"), 0)
+	w.page(t, url, first)
+
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	res := wait()
+	t.Logf("%s%s", res.Stdout, res.Stderr)
+	if res.Code != 0 || !strings.Contains(res.Stdout, "the dashboard of ray is at "+url+"\n") {
+		t.Errorf("exit code %d: %s", res.Code, res.Stdout)
+	}
+	if !strings.Contains(res.Stderr, "warning: whoever reaches 0.0.0.0 can run code on the Ray cluster") {
+		t.Errorf("it does not warn: %s", res.Stderr)
+	}
+}
+
+// page waits for Ray's page, and gives the session of the Ray behind it: another one than was.
+func (w *world) page(t *testing.T, url, was string) (session string) {
+	t.Helper()
+	clustertest.Until(clustertest.Context(t), t, "a Ray other than "+was, func() error {
+		var version struct {
+			Session string `json:"session_name"`
+		}
+		text, err := get(url + "/api/version")
+		if err == nil {
+			err = json.Unmarshal(text, &version)
+		}
+		session = version.Session
+		if err == nil && (session == "" || session == was) {
+			err = clustertest.ErrNotYet
+		}
+		return err
+	})
+	clustertest.Until(clustertest.Context(t), t, "the dashboard", func() error {
+		text, err := get(url)
+		if err == nil && !strings.Contains(string(text), "<title>Ray Dashboard</title>") {
+			err = fmt.Errorf("the page is %.200s", text)
+		}
+		return err
+	})
+	return session
+}
+
+func get(url string) ([]byte, error) {
+	res, err := http.Get(url) //nolint:gosec,noctx // the forward's; the test's end ends it
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(res.Body)
+}
