@@ -209,7 +209,7 @@ func engineFault(err error) *fault {
 	case errors.As(err, &exists):
 		return refusal("ExecutionAlreadyExists", "Execution Already Exists: '"+exists.ARN+"'")
 	case errors.As(err, &stuck):
-		return refusal("ExecutionNotRedrivable", stuck.Reason)
+		return refusal("ExecutionNotRedrivable", "Execution "+stuck.ARN+" invalid for redrive as: "+stuck.Reason)
 	case errors.As(err, &unknown):
 		return refusal("StateMachineDoesNotExist", "State Machine Does Not Exist: '"+unknown.ARN+"'")
 	case errors.Is(err, engine.ErrExecutionDoesNotExist):
@@ -348,6 +348,8 @@ func (s *Server) listable(f *engine.ListFilter) error {
 		return err
 	case f.MachineARN == "":
 		return invalid("Must provide a StateMachine ARN or MapRun ARN")
+	case f.Redrive != "":
+		return invalid("RedriveFilter cannot be applied to ListExecutions call with StateMachine ARN")
 	}
 	m, err := s.cat.MachineExists(f.MachineARN)
 	if err == nil && m.Type == engine.Express {

@@ -214,7 +214,7 @@ var (
 	aDescription = stringShape{max: 256, secret: true}
 	anError      = stringShape{max: 256, secret: true}
 	aCause       = stringShape{max: 32_768, secret: true}
-	aToken       = stringShape{min: 1, max: 2048, secret: true}
+	aToken       = stringShape{min: 1, max: 2048}
 	aPageToken   = stringShape{min: 1, max: 1024}
 	aPageSize    = numberShape{max: 1000}
 	aTrace       = stringShape{max: 256, pattern: `\p{ASCII}*`, matches: isASCII}

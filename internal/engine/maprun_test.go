@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -364,6 +365,64 @@ func TestPendingRedrive(t *testing.T) {
 }
 
 // A redrive runs again only the children that failed.
+// TestMapRunRedriveAtOnce redrives as soon as the end is seen, when the first drive may be about to leave.
+func TestMapRunRedriveAtOnce(t *testing.T) {
+	var failing atomic.Bool
+	e := open(t, vfs.NewMem(), func(_ context.Context, req *task.Request) task.Result {
+		if failing.Load() {
+			return task.Fail("Bad", "")
+		}
+		return task.Result{Output: req.Input}
+	})
+	for i := range 100 {
+		failing.Store(true)
+		x := end(t, e, start(t, e, fmt.Sprint("a", i), distributed(""), `[1]`).ARN)
+		failing.Store(false)
+		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+			t.Fatal(err)
+		}
+		if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
+		}
+	}
+}
+
+// TestMapRunRedriveOfAborted redrives while the children are still being stopped.
+func TestMapRunRedriveOfAborted(t *testing.T) {
+	begun := make(chan struct{}, 1)
+	var free atomic.Bool
+	e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
+		if free.Load() {
+			return task.Result{Output: req.Input}
+		}
+		select {
+		case begun <- struct{}{}:
+		default:
+		}
+		<-ctx.Done()
+		return task.Fail("States.TaskFailed", "stopped")
+	})
+	for i := range 30 {
+		free.Store(false)
+		x := start(t, e, fmt.Sprint("a", i), distributed(""), `[1,2,3]`)
+		<-begun
+		if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		free.Store(true)
+		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+			t.Fatal(err)
+		}
+		if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
+		}
+		select { // one of the other items may have begun as well
+		case <-begun:
+		default:
+		}
+	}
+}
+
 func TestMapRunRedrive(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]int{}

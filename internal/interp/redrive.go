@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
 )
 
@@ -41,6 +42,9 @@ func (r *Run) takeUp(f *frame, event int64) {
 		f.phase, f.fail = grouped, nil
 		r.touch(f)
 	case f.phase == failed || f.phase == aborted:
+		if f.state.Type == asl.Task { // its work follows the old entry; an end without work follows the redrive: recorded
+			event = f.entered
+		}
 		f.phase, f.fail, f.retries, f.retried, f.redriven, f.last = redo, nil, nil, 0, true, event
 		r.enqueue(f)
 	}
