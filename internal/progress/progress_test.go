@@ -220,22 +220,33 @@ func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
 	}
 }
 
-// TestRedriveAfterAbort takes two steps up again that were cut off side by side: the events say only that a redrive was
-// before them.
+// TestRedriveAfterAbort takes two steps up again that were cut off side by side: the events say where each belongs, or, in
+// histories of before, only that a redrive was before them.
 func TestRedriveAfterAbort(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		redriveAfterAbort(t, told)
+	}
+}
+
+func redriveAfterAbort(t *testing.T, told bool) {
+	t.Helper()
 	var s script
+	var entries []int64
 	s.add(types.HistoryEventTypeExecutionStarted, 0, nil)
 	entered := s.enter(types.HistoryEventTypeMapStateEntered, "each", -1)
 	for i := range 2 {
 		begun := s.add(types.HistoryEventTypeMapIterationStarted, entered, func(e *types.HistoryEvent) {
 			e.MapIterationStartedEventDetails = &types.MapIterationEventDetails{Name: aws.String("each"), Index: int32(i)}
 		})
-		s.enter(types.HistoryEventTypeTaskStateEntered, "work", begun)
+		entries = append(entries, s.enter(types.HistoryEventTypeTaskStateEntered, "work", begun))
 		s.add(types.HistoryEventTypeTaskScheduled, -1, nil)
 	}
 	s.add(types.HistoryEventTypeExecutionAborted, 0, nil)
 	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
 	for i := range 2 {
+		if told {
+			again = entries[i]
+		}
 		s.add(types.HistoryEventTypeTaskScheduled, again, nil)
 		s.submitted(fmt.Sprintf(`{"Id":"again-%d"}`, i))
 		if i == 0 {

@@ -18,9 +18,12 @@ func (v *View) redrive(e *types.HistoryEvent) {
 	}
 }
 
-// resumed is where an event right after a redrive belongs. The history does not say which line it goes on with, but
-// lines are taken up in the order in which they stand.
+// resumed is where an event right after a redrive belongs. A task's follows its old entry. Of other states the history
+// does not say which line goes on, but lines are taken up in the order in which they stand.
 func (v *View) resumed(e *types.HistoryEvent, p place) place {
+	if p.step != nil && e.PreviousEventId != v.redriven {
+		v.undone = slices.DeleteFunc(v.undone, func(u place) bool { return u.step == p.step })
+	}
 	if e.PreviousEventId != v.redriven || v.redriven == 0 || p.of != nil || len(v.undone) == 0 || strings.HasPrefix(string(e.Type), "Execution") {
 		return p
 	}

@@ -38,8 +38,8 @@ export class Fold {
     return true;
   }
 
-  // before is where the event's predecessor stands. What follows upon a redrive goes on where a line was cut off: the
-  // history does not say which, but lines are taken up in the order in which they stand.
+  // before is where the event's predecessor stands. After a redrive a task's follows its old entry. Of other states the
+  // history does not say which line goes on where it was cut off, but lines are taken up in the order in which they stand.
   before(event, details) {
     if (this.redriven.has(event.previousEventId) && !event.type.startsWith("Execution")) {
       let i = this.waiting.findIndex((e) => details?.name === e.state);
@@ -47,7 +47,9 @@ export class Fold {
       const [entry] = this.waiting.splice(i, 1);
       if (entry) return { entry, stack: entry.stack };
     }
-    return this.at.get(event.previousEventId) ?? { entry: null, stack: [] };
+    const place = this.at.get(event.previousEventId) ?? { entry: null, stack: [] };
+    this.waiting = this.waiting.filter((e) => e !== place.entry);
+    return place;
   }
 
   fold(event, details, before) {
