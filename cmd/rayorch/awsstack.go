@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -284,23 +282,4 @@ func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions
 	_, err = fmt.Fprintf(a.out, "%s is valid for AWS: at most %d of 25000 events, payloads of at most %d of 262144 bytes, a template of %d bytes\n",
 		s.pipeline, b.Events, b.Payload, len(s.Template))
 	return err
-}
-
-// awsConfig is the AWS CLI's own configuration, with a region.
-func (a *app) awsConfig(ctx context.Context) (aws.Config, error) {
-	var opts []func(*config.LoadOptions) error
-	if a.region != "" {
-		opts = append(opts, config.WithRegion(a.region))
-	}
-	if a.profile != "" {
-		opts = append(opts, config.WithSharedConfigProfile(a.profile))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, opts...)
-	if err != nil {
-		return cfg, fmt.Errorf("load the AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return cfg, fail(exitUsage, "name one by --region or AWS_REGION", "no AWS region is set")
-	}
-	return cfg, nil
 }

@@ -23,6 +23,8 @@ type remote struct {
 	// http and base reach the extensions; http is nil on AWS, which has none.
 	http *http.Client
 	base string
+	// sign signs what goes to the extensions of a server with keys; nil where nothing has to be signed.
+	sign func(r *http.Request, body []byte) error
 }
 
 // localClient speaks to the owner of a state directory through its socket. No credentials are looked for: the socket's
@@ -41,6 +43,25 @@ func localClient(addr home.Address) *remote {
 
 // awsClient speaks to AWS, or to --endpoint, with the AWS CLI's own configuration.
 func (a *app) awsClient(ctx context.Context) (*remote, error) {
+	if a.aws {
+		cfg, err := a.awsConfig(ctx)
+		return &remote{sfn: sfn.NewFromConfig(cfg)}, err
+	}
+	cfg, err := a.loadAWS(ctx)
+	return a.endpointClient(cfg), err
+}
+
+// awsConfig is the AWS CLI's own configuration, with a region: without one AWS has no address.
+func (a *app) awsConfig(ctx context.Context) (aws.Config, error) {
+	cfg, err := a.loadAWS(ctx)
+	if err == nil && cfg.Region == "" {
+		err = fail(exitUsage, "name one by --region or AWS_REGION", "no AWS region is set")
+	}
+	return cfg, err
+}
+
+// loadAWS finds credentials and region as the AWS CLI does, the flags going before what it finds.
+func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
 	var opts []func(*config.LoadOptions) error
 	if a.region != "" {
 		opts = append(opts, config.WithRegion(a.region))
@@ -50,15 +71,9 @@ func (a *app) awsClient(ctx context.Context) (*remote, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+		return cfg, fmt.Errorf("load the AWS configuration: %w", err)
 	}
-	if a.aws {
-		if cfg.Region == "" {
-			return nil, fail(exitUsage, "name one by --region or AWS_REGION", "no AWS region is set")
-		}
-		return &remote{sfn: sfn.NewFromConfig(cfg)}, nil
-	}
-	return a.endpointClient(cfg), nil
+	return cfg, nil
 }
 
 // endpointClient works without any AWS configuration: a server without keys takes every signature.
@@ -71,7 +86,7 @@ func (a *app) endpointClient(cfg aws.Config) *remote {
 	}
 	h := &http.Client{Transport: home.OwnBody(http.DefaultTransport)}
 	c := sfn.NewFromConfig(cfg, func(o *sfn.Options) { o.BaseEndpoint, o.HTTPClient = aws.String(a.endpoint), h })
-	return &remote{sfn: c, http: h, base: strings.TrimSuffix(a.endpoint, "/")}
+	return &remote{sfn: c, http: h, base: strings.TrimSuffix(a.endpoint, "/"), sign: signer(c.Options())}
 }
 
 func hasSharedConfig() bool {

@@ -21,6 +21,8 @@ type runOptions struct {
 	wait    time.Duration
 	keepRay bool
 	console bool
+	// stackName is of what deploy made, where the target is of kind aws.
+	stackName string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -32,11 +34,15 @@ func (a *app) runCommand() *cobra.Command {
 			"steps until it ends. Ctrl-C stops the run with its jobs; after a kill, rayorch resume goes on with it.\n\n" +
 			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that runs here, or one that\n" +
 			"rayorch starts for the run and stops after it.\n\n" +
+			"With a target of kind aws, or --aws, it starts what rayorch deploy made there, and watches that.\n\n" +
 			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 130 interrupted.",
 		Example: "  rayorch run examples/shakespeare --param steps=100",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
+			if a.onAWS(o.source) {
+				return a.runOnAWS(c.Context(), o)
+			}
 			return a.runPipeline(c.Context(), o)
 		},
 	}
@@ -49,6 +55,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
 	f.DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4; the run goes on if a server owns it (default: to its end)")
 	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, and print its address")
+	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
 	return c
 }

@@ -63,7 +63,9 @@ var ErrPrivate = errors.New("has no public endpoint, and Step Functions calls a 
 // Target is the cluster to write to and the roles to do it by.
 type Target struct {
 	Name, Endpoint, CertificateAuthority string
-	AdminRole, HandlerRole               string
+	// Namespace is the one that calls mean by default.
+	Namespace              string
+	AdminRole, HandlerRole string
 }
 
 // session names what rayorch does as another role in CloudTrail.
@@ -160,7 +162,7 @@ func (d *Deployer) connect(ctx context.Context, t Target, who Caller) (*kube.Cli
 		return nil, err
 	}
 	token := &ekstoken.Source{Credentials: credentials, Region: d.region(t.Endpoint), Cluster: t.Name, Now: d.now}
-	k, err := d.open(kube.Config{Endpoint: t.Endpoint, CertificateAuthority: t.CertificateAuthority, Token: token.Token})
+	k, err := d.open(kube.Config{Endpoint: t.Endpoint, CertificateAuthority: t.CertificateAuthority, Namespace: t.Namespace, Token: token.Token})
 	if err != nil {
 		return nil, err
 	}

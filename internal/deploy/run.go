@@ -136,7 +136,7 @@ func noNamespace(namespace string, err error) error {
 }
 
 func target(r stack.Record) Target {
-	return Target{Name: r.Cluster, Endpoint: r.Endpoint, CertificateAuthority: r.CA, AdminRole: r.AdminRole, HandlerRole: r.HandlerRole}
+	return Target{Name: r.Cluster, Namespace: r.Namespace, Endpoint: r.Endpoint, CertificateAuthority: r.CA, AdminRole: r.AdminRole, HandlerRole: r.HandlerRole}
 }
 
 func (d *Deployer) report(done []kube.Applied) bool {
