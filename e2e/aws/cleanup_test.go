@@ -25,6 +25,10 @@ func TestCleanUpIsStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.await(t, "the execution's state", func() bool { // LocalStack forgets a stop that comes before
+		h, err := p.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: started.ExecutionArn})
+		return err == nil && len(h.Events) > 1
+	})
 	if _, err := p.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: started.ExecutionArn}); err != nil {
 		t.Fatal(err)
 	}
