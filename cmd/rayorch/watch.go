@@ -72,6 +72,11 @@ func (s *session) extension(ctx context.Context, path string, q url.Values) (*ht
 	if err != nil {
 		return nil, err
 	}
+	if s.sign != nil {
+		if err := s.sign(req, nil); err != nil {
+			return nil, err
+		}
+	}
 	resp, err := s.http.Do(req)
 	if err != nil {
 		return nil, err
