@@ -1,0 +1,212 @@
+package aws_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/e2e/awstest"
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// serve is rayorch's own server in the place of Step Functions, for what no emulator knows. It wants every request signed
+// with the tests' key, as AWS does.
+func serve(t *testing.T) (url string) {
+	t.Helper()
+	p := command.New(t, nil)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("AKIATEST:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(p.Binary, "serve", "--listen", "127.0.0.1:0", "--access-key", key)
+	cmd.Dir, cmd.Env = p.Dir, p.Env
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line[strings.Index(line, "http"):])
+}
+
+// commands is a place whose commands meet the emulator, and what more says.
+func commands(t *testing.T, e *awstest.Emulator, more ...string) *command.Place {
+	t.Helper()
+	c := command.New(t, nil)
+	c.Env = append(append(c.Env, e.Env()...), append(more, "RAYORCH_AWS_PAUSE=50ms")...)
+	return c
+}
+
+// ended starts an execution that ends as it is told to, and returns its ARN.
+func ended(t *testing.T, client *sfn.Client, name, state string, want types.ExecutionStatus) string {
+	t.Helper()
+	made, err := client.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{Name: &name, RoleArn: aws.String("arn:aws:iam::123456789012:role/r"),
+		Definition: aws.String(`{"StartAt": "First", "States": {"First": {"Type": "Pass", "Next": "Last"}, "Last": ` + state + `}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: made.StateMachineArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clustertest.Until(clustertest.Context(t), t, name+" "+string(want), func() error {
+		got, err := client.DescribeExecution(context.Background(), &sfn.DescribeExecutionInput{ExecutionArn: x.ExecutionArn})
+		if err == nil && got.Status != want {
+			err = fmt.Errorf("it is %s", got.Status)
+		}
+		return err
+	})
+	return *x.ExecutionArn
+}
+
+// TestRedrive redrives by --aws against rayorch serve, the only server here that knows RedriveExecution: it shows that the
+// request, its signature and its errors are as the API has them, and of AWS itself nothing.
+func TestRedrive(t *testing.T) {
+	e := awstest.Moto(t)
+	url := "AWS_ENDPOINT_URL_SFN=" + serve(t)
+	client := sfn.NewFromConfig(e.Config(t, url, "AWS_REGION=us-east-1"))
+	failed := ended(t, client, "fails", `{"Type": "Fail", "Error": "Ray.JobFailed"}`, types.ExecutionStatusFailed)
+	succeeded := ended(t, client, "works", `{"Type": "Succeed"}`, types.ExecutionStatusSucceeded)
+
+	c := commands(t, e, url, "AWS_REGION=us-east-1")
+	if res := c.Run(t.Context(), t, "redrive", failed, "--aws"); res.Code != 3 || !strings.Contains(res.Stdout+res.Stderr, "Ray.JobFailed") {
+		t.Errorf("redrive: %+v", res)
+	}
+	x, err := client.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &failed})
+	if err != nil || aws.ToInt32(x.RedriveCount) != 1 {
+		t.Errorf("it was redriven %d times: %v", aws.ToInt32(x.RedriveCount), err)
+	}
+	for _, refused := range []struct{ arn, want, secret string }{
+		{succeeded, "ExecutionNotRedrivable", "secret"},
+		{failed + "x", "ExecutionDoesNotExist", "secret"},
+		{failed, "Signature", "another"},
+	} {
+		c := commands(t, e, url, "AWS_REGION=us-east-1", "AWS_SECRET_ACCESS_KEY="+refused.secret)
+		if res := c.Run(t.Context(), t, "redrive", refused.arn, "--aws"); res.Code != 1 || !strings.Contains(res.Stderr, refused.want) {
+			t.Errorf("want %s: %+v", refused.want, res)
+		}
+	}
+}
+
+const mine = `version: 1
+name: mine
+params:
+  text: {type: string, default: hello}
+steps:
+  - name: say
+    job: {shell: "echo ${{ params.text }}", image: busybox}
+targets:
+  cloud: {kind: aws}
+`
+
+// TestRunDeployed starts what a deploy made, by the pipeline's target and by a stack's name, and watches it to its end.
+func TestRunDeployed(t *testing.T) {
+	e := awstest.LocalStack(t)
+	p := newPlace(t, e)
+	module := clustertest.Name("run")
+	plan := p.plan(t, module, 1, nil)
+	p.deploy(t, plan)
+	t.Cleanup(func() { _ = p.Remove(context.Background(), deploy.Removal{Stack: plan.Stack.Name, StopRuns: true}) })
+	c := commands(t, e)
+	c.Write(t, "pipeline.yaml", mine)
+
+	res := c.Run(t.Context(), t, "run", "--target", "cloud", "--stack-name", plan.Stack.Name, "--param", "text=bye", "--name", "one", "--output", "json")
+	var sum struct{ Status, Name string }
+	if err := json.Unmarshal([]byte(res.Stdout), &sum); err != nil || res.Code != 0 || sum.Status != "SUCCEEDED" || sum.Name != "one" {
+		t.Fatalf("%v: %+v", err, res)
+	}
+	arn := strings.Replace(p.arn(plan), ":stateMachine:", ":execution:", 1) + ":one"
+	x, err := p.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &arn})
+	if err != nil || aws.ToString(x.Input) != `{"text":"bye"}` {
+		t.Errorf("the input is %s, %v", aws.ToString(x.Input), err)
+	}
+	if res := c.Run(t.Context(), t, "run", "--aws", "--stack-name", plan.Stack.Name, "--param", "txt=bye"); res.Code != 2 || !strings.Contains(res.Stderr, "txt") {
+		t.Errorf("a parameter that is none: %+v", res)
+	}
+	if res := c.Run(t.Context(), t, "run", "--target", "cloud"); res.Code != 1 || !strings.Contains(res.Stderr, "stack rayorch-mine is not deployed") {
+		t.Errorf("not deployed: %+v", res)
+	}
+}
+
+// arn is the ARN of a plan's state machine.
+func (p *place) arn(plan deploy.Plan) string {
+	return "arn:aws:states:" + awstest.Region + ":" + p.e.Account + ":stateMachine:" + plan.Stack.Record.Machine
+}
+
+// TestDashboard forwards a port to the head's service as the admin role, through the double's front of the real cluster.
+// Behind the service is a web server in Ray's place: what forwards looks at nothing that passes.
+func TestDashboard(t *testing.T) {
+	e := awstest.Moto(t)
+	p := newPlace(t, e)
+	plan := p.plan(t, clustertest.Name("dash"), 1, nil)
+	p.deploy(t, plan)
+	p.head(t, "kuberay-head-svc")
+	c := commands(t, e, "AWS_ENDPOINT_URL_EKS="+p.eks.URL)
+	cmd := exec.Command(c.Binary, "dashboard", "--aws", "--stack-name", plan.Stack.Name, "--port", "0", "--output", "json", "--no-browser")
+	cmd.Dir, cmd.Env, cmd.Stderr = c.Dir, c.Env, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Signal(syscall.SIGINT); _ = cmd.Wait() }()
+	var told struct{ URL, Namespace, Service string }
+	if err := json.NewDecoder(out).Decode(&told); err != nil {
+		t.Fatal(err)
+	}
+	if told.Namespace != p.namespace || told.Service != "kuberay-head-svc" || !strings.HasPrefix(told.URL, "http://127.0.0.1:") {
+		t.Errorf("it says %+v", told)
+	}
+	clustertest.Until(clustertest.Context(t), t, "the page", func() error {
+		res, err := http.Get(told.URL + "/hello.txt")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = res.Body.Close() }()
+		if text, _ := io.ReadAll(res.Body); !strings.Contains(string(text), "hello from the head") {
+			return fmt.Errorf("it answers %s: %s", res.Status, text)
+		}
+		return nil
+	})
+}
+
+// head is a web server in the namespace behind a service.
+func (p *place) head(t *testing.T, service string) {
+	t.Helper()
+	labels := map[string]any{"app": "head"}
+	p.cluster.Apply(t,
+		clustertest.Object("v1", "Pod", p.namespace, "head", kube.Object{"metadata": map[string]any{"name": "head", "namespace": p.namespace, "labels": labels},
+			"spec": map[string]any{"containers": []any{map[string]any{"name": "head", "image": p.cluster.RayImage(t), "imagePullPolicy": "IfNotPresent",
+				"command": []any{"sh", "-c", "cd /tmp && echo hello from the head >hello.txt && exec python -m http.server 8265"}}}}}),
+		clustertest.Object("v1", "Service", p.namespace, service, kube.Object{"spec": map[string]any{"selector": labels, "ports": []any{map[string]any{"port": 8265}}}}))
+	clustertest.Until(clustertest.Context(t), t, "the head's pod", func() error {
+		if got := kube.Field(p.object(t, "v1", "Pod", "head"), "status", "phase"); got != "Running" {
+			return fmt.Errorf("it is %v", got)
+		}
+		return nil
+	})
+}
