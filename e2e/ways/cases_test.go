@@ -14,7 +14,7 @@ func TestWays(t *testing.T) {
 	w := world(t)
 	for name, test := range map[string]func(t *testing.T){
 		"outputs": w.outputs, "failure": w.failure, "retry": w.retry, "timeout": w.timeout, "pending": w.pending,
-		"abort": w.abort, "redrive": w.redrive, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
+		"abort": w.abort, "redrive": w.redrive, "redrive after giving up": w.redriveFailed, "no ray": w.noRay, "working directory": w.workingDir, "plain": w.plain, "plain abort": w.plainAbort,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name != "outputs" && name != "plain" {
