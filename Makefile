@@ -73,6 +73,10 @@ kill-kubernetes: build ## kill -9 rayorch KILLS times at random points of runs o
 bench-kubernetes: build ## time between the jobs of a pipeline by each way of submitting, and by the published module's
 	@RAYORCH_BENCH_ROUNDS=$${RAYORCH_BENCH_ROUNDS:-5} go test -count=1 -timeout=60m -v -run TestHandOver ./bench/kubernetes
 
+.PHONY: bench-submission-modes
+bench-submission-modes: build ## KubeRay's HTTPMode beside its K8sJobMode, and what way rayjob adds between two jobs
+	@RAYORCH_BENCH_MODES=$${RAYORCH_BENCH_MODES:-5} go test -count=1 -timeout=60m -v -run TestSubmissionModes ./bench/kubernetes
+
 .PHONY: bench-overhead
 bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop
 	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch

@@ -35,6 +35,7 @@ type bench struct {
 	namespace string
 	claim     clustertest.Claim
 	ray       *clustertest.RayCluster
+	stages    *stages
 }
 
 func TestHandOver(t *testing.T) {
@@ -43,7 +44,8 @@ func TestHandOver(t *testing.T) {
 		t.Skip("measures for minutes: make bench-kubernetes")
 	}
 	b := newBench(t)
-	var lines []string
+	b.pipeline(t, trainSeconds)
+	var lines, where []string
 	wanted := strings.Fields(cmp.Or(os.Getenv("RAYORCH_BENCH_WAYS"), "job proxy rayjob published"))
 	for _, way := range wanted {
 		if way == "published" {
@@ -52,14 +54,15 @@ func TestHandOver(t *testing.T) {
 			continue
 		}
 		var first, over []time.Duration
+		var between []parts
 		for n := range rounds {
-			f, o := b.round(t, way, fmt.Sprintf("%s-%d", way, n))
-			first, over = append(first, f), append(over, o)
+			f, o, p := b.round(t, way, fmt.Sprintf("%s-%d", way, n))
+			first, over, between = append(first, f), append(over, o), append(between, p)
 		}
-		lines = append(lines, row(way, first, over))
+		lines, where = append(lines, row(way, first, over)), append(where, partsRow(way, between))
 	}
-	t.Logf("\n| way | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s",
-		strings.Join(lines, "\n"))
+	t.Logf("\n| way | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s\n\n%s",
+		strings.Join(lines, "\n"), strings.Join(where, "\n"))
 }
 
 func row(way string, first, over []time.Duration) string {
@@ -80,6 +83,13 @@ func newBench(t *testing.T) *bench {
 	b.Env = append(b.Env, "KUBECONFIG="+c.Kubeconfig)
 	b.claim = c.Claim(t, b.namespace)
 	b.ray = c.RayCluster(t, b.namespace, clustertest.RayOptions{Name: "ray", Claim: b.claim.Name, NoWorker: true})
+	b.stages = watchStages(t, c, b.namespace)
+	b.oneSecond(t, "HTTPMode", "warm-up") // a head answers for seconds before it takes a job
+	return b
+}
+
+// pipeline writes the two steps, the first of which sleeps for some seconds.
+func (b *bench) pipeline(t *testing.T, seconds int) {
 	b.Write(t, "pipeline.yaml", fmt.Sprintf(`version: 1
 name: handover
 storage: {path: /data, claim: %s}
@@ -90,12 +100,11 @@ steps:
     ray: {entrypoint: 'date +%%s.%%N > "$RAYORCH_STORAGE/first"; sleep %d'}
   - name: infer
     ray: {entrypoint: 'true'}
-`, b.claim.Name, b.namespace, c.RayImage(t), trainSeconds))
-	return b
+`, b.claim.Name, b.namespace, b.c.RayImage(t), seconds))
 }
 
-// round is one run: how long to the driver's first line, and from one job to the next.
-func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration) {
+// round is one run: how long to the driver's first line, from one job to the next, and what that consists of.
+func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration, between parts) {
 	t.Helper()
 	res := b.Run(t.Context(), t, "run", "-t", "kubernetes", "--submit", way, "--name", name, "-o", "json")
 	var x struct {
@@ -106,9 +115,11 @@ func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration
 		t.Fatalf("%s: exit code %d\n%s%s", name, res.Code, res.Stdout, res.Stderr)
 	}
 	first = b.stamp(t, filepath.Join("handover", name, "first")).Sub(x.Started)
-	over = b.job(t, x.Steps[1].SubmissionID).start().Sub(b.job(t, x.Steps[0].SubmissionID).end())
-	t.Logf("%s: first line after %.2f s, hand-over %.2f s", name, first.Seconds(), over.Seconds())
-	return first, over
+	from, to := x.Steps[0].SubmissionID, x.Steps[1].SubmissionID
+	over = b.job(t, to).start().Sub(b.job(t, from).end())
+	between = b.between(t, way, from, to)
+	t.Logf("%s: first line after %.2f s, hand-over %.2f s: %s", name, first.Seconds(), over.Seconds(), partsRow(way, []parts{between}))
+	return first, over, between
 }
 
 // stamp reads the time that a driver wrote to the claim.
