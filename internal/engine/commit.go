@@ -104,6 +104,7 @@ func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
 	}
 	for _, m := range s.maps {
 		b.Owe(r.id, debtMap+m.ID, nil)
+		b.Paid(r.id, debtStopMap+m.ID) // a redrive takes up what was to be aborted
 	}
 	for _, id := range s.stopMaps {
 		b.Paid(r.id, debtMap+id)

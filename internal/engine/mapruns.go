@@ -73,7 +73,8 @@ const (
 	mapRunsOfDo = "maprun-of"
 )
 
-// mapRuns are the map runs that are driven now.
+// mapRuns are the map runs that are driven now. A redrive may come while the driver before it still stops children or is
+// about to leave: the new one takes its place here and waits for it.
 type mapRuns struct {
 	mu   sync.Mutex
 	live map[string]*mapDriver // by ARN
@@ -85,15 +86,19 @@ func (m *mapRuns) get(arn string) *mapDriver {
 	return m.live[arn]
 }
 
-// add makes a driver known, unless its map run is driven already.
-func (m *mapRuns) add(d *mapDriver) bool {
+// add makes a driver known and gives it the one to wait for, if any. A map run that is only resumed is not driven twice.
+func (m *mapRuns) add(d *mapDriver, resumed bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.live == nil {
 		m.live = map[string]*mapDriver{}
 	}
-	if m.live[d.spec.ARN] != nil {
+	before := m.live[d.spec.ARN]
+	if before != nil && resumed {
 		return false
+	}
+	if before != nil {
+		d.before = before.done
 	}
 	m.live[d.spec.ARN] = d
 	return true
@@ -102,7 +107,10 @@ func (m *mapRuns) add(d *mapDriver) bool {
 func (m *mapRuns) drop(d *mapDriver) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.live, d.spec.ARN)
+	if m.live[d.spec.ARN] == d {
+		delete(m.live, d.spec.ARN)
+	}
+	close(d.done)
 }
 
 // byTask finds the driver of a run's map by the map's id in the run.
@@ -123,10 +131,10 @@ func (e *Engine) startMapRun(r *run, spec interp.MapRun, resumed bool) {
 	d := &mapDriver{
 		e: e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
 		role: p.RoleARN, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
-		starts: make(chan struct{}, maxStarts),
+		starts: make(chan struct{}, maxStarts), done: make(chan struct{}),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(e.ctx)
-	if !e.mapRuns.add(d) {
+	if !e.mapRuns.add(d, resumed) {
 		return
 	}
 	e.background(func(context.Context) {

@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// child starts a child execution when there is room for one more.
+func (d *mapDriver) child(index int64, input []byte, items int64) error {
+	d.mu.Lock()
+	room := d.shows.MaxConcurrency
+	d.mu.Unlock()
+	if room <= 0 || room > mostChildren {
+		room = mostChildren
+	}
+	if err := d.wait(int(room) - 1); err != nil {
+		return err
+	}
+	c := &child{items: items}
+	d.mu.Lock()
+	d.going[index] = c
+	d.shows.Items.Running += items
+	d.shows.Executions.Running++
+	d.mu.Unlock()
+	d.starts <- struct{}{}
+	d.starting.Go(func() {
+		defer func() { <-d.starts }()
+		d.launch(c, index, input)
+	})
+	return nil
+}
+
+// launch starts a child beside others: their commits share syncs.
+func (d *mapDriver) launch(c *child, index int64, input []byte) {
+	id, status, err := d.startChild(index, input, c.items)
+	if err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.going, index)
+		d.shows.Items.Running -= c.items
+		d.shows.Executions.Running--
+		d.fault = errors.Join(d.fault, err)
+		d.nudge()
+		return
+	}
+	d.mu.Lock()
+	c.id = id
+	d.mu.Unlock()
+	if status != Running {
+		d.ended(index, status)
+	}
+}
+
+// startChild starts the child of a place, or finds it. In a redrive one that failed before it is taken up again.
+func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, string, error) {
+	b := d.birth(index, input, items)
+	for {
+		x, err := d.e.start(d.ctx, b)
+		var exists *AlreadyExistsError
+		if errors.As(err, &exists) {
+			return d.found(b.arn, items)
+		}
+		if errors.Is(err, store.ErrFull) {
+			select {
+			case <-time.After(time.Second):
+				continue
+			case <-d.ctx.Done():
+				return 0, "", context.Cause(d.ctx)
+			}
+		}
+		if err != nil {
+			return 0, "", err
+		}
+		id, err := d.e.st.Find(b.arn)
+		return id, x.Status, err
+	}
+}
+
+func (d *mapDriver) found(arn string, items int64) (store.ID, string, error) {
+	id, err := d.e.st.Find(arn)
+	if err != nil {
+		return 0, "", err
+	}
+	x, err := d.e.describe(id)
+	if err != nil {
+		return 0, "", err
+	}
+	d.mu.Lock()
+	again := d.spec.Redriven && awaits(&x, d.shows)
+	d.mu.Unlock()
+	if !again {
+		return id, x.Status, nil
+	}
+	d.e.resting.take(id)
+	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
+		return 0, "", err
+	}
+	d.mu.Lock()
+	d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
+	d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
+	d.mu.Unlock()
+	x, err = d.e.describe(id)
+	return id, x.Status, err
+}
+
+func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
+	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
+	name := formatUUID([16]byte(sum[:16]))
+	kind, tail := "execution", name
+	if d.spec.Express {
+		kind, tail = "express", name+":"+name
+	}
+	b := birth{
+		StartRequest: StartRequest{
+			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
+			Type: Standard,
+		},
+		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
+		group:  d.spec.ARN,
+		hash:   d.definition,
+		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},
+		params: interp.Params{Program: d.spec.Program, MapRunARN: d.spec.ARN, Express: d.spec.Express},
+		items:  items,
+	}
+	return b
+}
