@@ -64,6 +64,9 @@ var seenFlow = []seenState{
 	{"values at the entry", `"Type":"Pass","QueryLanguage":"JSONata","Assign":{"x":"{% $x + 1 %}","oldX":"{% $x %}"},` +
 		`"Output":{"sawX":"{% $x %}","input":"{% $states.input %}"}`, `{"value":4}`, `"variables":"{\"x\":3}"`,
 		`{"inspectionData":{"input":"{\"value\":4}","variables":"{\"oldX\":3,\"x\":4}"},"output":"{\"sawX\":3,\"input\":{\"value\":4}}","status":"SUCCEEDED"}`},
+	{"result into a number", `"Type":"Pass","Result":99,"ResultPath":"$.child"`, `4`, ``,
+		`{"cause":"Unable to apply ReferencePath $.child to input 4","error":"States.ReferencePathConflict",` +
+			`"inspectionData":{"afterResultSelector":"99","input":"4","result":"99"},"status":"FAILED"}`},
 	{"field of other states", `"Type":"Pass","ResultSelector":{"x":1}`, `{}`, ``, fmt.Sprintf(seenRefused, `Field 'ResultSelector' is not supported`)},
 	{"field of JSONPath", `"Type":"Pass","QueryLanguage":"JSONata","InputPath":"$"`, `{}`, ``,
 		fmt.Sprintf(seenRefused, `The QueryLanguage is set to 'JSONata', but field 'InputPath' is only supported for the 'JSONPath' QueryLanguage`)},

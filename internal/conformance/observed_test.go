@@ -74,6 +74,15 @@ var observedFlow = []observed{
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
 	{name: "object items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":{"value":1}}`, events: 5,
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
+	// This one and the next two are no recordings but what several who use Step Functions report of theirs.
+	{name: "no such items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
+		want: `States.ReferencePathConflict: Unable to apply step "items" to input {"item":1}`},
+	{name: "result into a text", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
+		want: `States.ReferencePathConflict: Unable to apply ReferencePath $.some to input "text"`},
+	{name: "caught by the documented name", input: `4`, events: 12,
+		states: `{"S":{"Type":"Parallel","Branches":[{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}],"ResultPath":"$.some",` +
+			`"Catch":[{"ErrorEquals":["States.ResultPathMatchFailure"],"Next":"C"}],"End":true},"C":{"Type":"Pass","Result":"caught","End":true}}`,
+		want: `"caught"`},
 	{name: "intrinsics", states: seenIntrinsics, events: 6,
 		input: `{"arr":[1,2,2,3],"number":5,"nil":null,"text":"{\"parsed\":true}","left":{"a":1,"nested":{"left":1}},"right":{"b":2,"nested":{"right":2}}}`,
 		want: `{"nested":"2:7","array":[5,null,true],"partition":[[1,2],[2,3]],"contains":true,"range":[1,3,5],"unique":[1,2,3],"json":{"parsed":true},` +

@@ -289,7 +289,9 @@ func (r *Run) evalFailure(f *frame, err error) *failure {
 		fail.name, fail.cause, fail.location = e.Name, e.Cause, e.Location
 	}
 	fail.evaluation = fail.name == expr.ErrQueryEvaluationError
-	fail.cause = where(f) + fail.cause
+	if fail.name != expr.ErrReferencePath { // which is shown without a word on the state
+		fail.cause = where(f) + fail.cause
+	}
 	return fail
 }
 

@@ -141,7 +141,8 @@ func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 
 // matches says that ErrorEquals names the error. States.ALL stands for all errors but States.Runtime; that it stands for
 // a task's States.DataLimitExceeded was recorded, though the documentation excludes it. States.TaskFailed stands for all
-// but timeouts (States Language, "Errors").
+// but timeouts (States Language, "Errors"). The documented name of a ReferencePathConflict names it as well, for
+// definitions that were written by the documentation.
 func (fail *failure) matches(equals []string) bool {
 	if slices.Contains(equals, fail.name) {
 		return true
@@ -151,7 +152,9 @@ func (fail *failure) matches(equals []string) bool {
 	}
 	timeout := fail.name == "States.Timeout"
 	for _, e := range equals {
-		if e == "States.ALL" || e == "States.TaskFailed" && !timeout || e == "States.HeartbeatTimeout" && fail.heartbeat {
+		switch {
+		case e == "States.ALL", e == "States.TaskFailed" && !timeout, e == "States.HeartbeatTimeout" && fail.heartbeat,
+			e == expr.ErrResultPathMatch && fail.name == expr.ErrReferencePath:
 			return true
 		}
 	}

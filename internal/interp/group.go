@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"fmt"
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
@@ -175,9 +176,10 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 		}
 		in = valueData(v)
 	case !f.state.JSONata:
+		whole := in
 		var fail *failure
 		if in, fail = r.path(f, m.ItemsPath, in); fail != nil {
-			return nil, fail
+			return nil, noStep(m.ItemsPath, whole, fail)
 		}
 	}
 	if !iterable(m, in.value()) {
@@ -185,6 +187,15 @@ func (r *Run) items(f *frame, in *data) (*data, *failure) {
 	}
 	r.test.items(f, in)
 	return in, nil
+}
+
+// noStep is the failure of an ItemsPath that leads nowhere: a reference path names the step that it could not take.
+func noStep(p asl.PathField, in *data, other *failure) *failure {
+	step := p.Path.Stuck(in.value())
+	if step == "" {
+		return other
+	}
+	return &failure{name: expr.ErrReferencePath, cause: fmt.Sprintf("Unable to apply step %q to input %s", step, value.Text(in.value()))}
 }
 
 // iterable says whether a Map can go through a value: an array, and a distributed one through an object's members too.

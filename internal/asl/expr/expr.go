@@ -18,6 +18,7 @@ import (
 const (
 	ErrRuntime              = "States.Runtime"
 	ErrParameterPath        = "States.ParameterPathFailure"
+	ErrReferencePath        = "States.ReferencePathConflict"
 	ErrResultPathMatch      = "States.ResultPathMatchFailure"
 	ErrIntrinsicFailure     = "States.IntrinsicFailure"
 	ErrQueryEvaluationError = "States.QueryEvaluationError"

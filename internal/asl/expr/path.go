@@ -183,6 +183,28 @@ func at(a []any, i int) (any, bool) {
 	return a[i], true
 }
 
+// Stuck is the name of the first step of a reference path into the input that v has nothing for; empty where there is none.
+func (p *Path) Stuck(v any) string {
+	if !p.reference || p.source != FromInput {
+		return ""
+	}
+	for i := range p.steps {
+		if p.steps[i].kind != stepName {
+			return ""
+		}
+		o, _ := v.(*value.Object)
+		next, ok := any(nil), false
+		if o != nil {
+			next, ok = o.Get(p.steps[i].name)
+		}
+		if !ok {
+			return p.steps[i].name
+		}
+		v = next
+	}
+	return ""
+}
+
 // missing tells why step i cannot be taken from v, in Jayway's words: what is missing at the end gives no results, what
 // is missing before it is named.
 func (p *Path) missing(i int, v any) *NoResultsError {

@@ -8,10 +8,10 @@ import (
 
 // Put gives a copy of root in which the place that the reference path names holds v, as ResultPath does; root itself stays as
 // it was. Objects that are missing on the way are made; arrays are not. What does not fit is an *Error named
-// States.ResultPathMatchFailure.
+// States.ReferencePathConflict: the documentation calls it States.ResultPathMatchFailure, but the recordings do not.
 func (p *Path) Put(root, v any) (any, error) {
 	if !p.reference {
-		return nil, &Error{Name: ErrResultPathMatch, Cause: fmt.Sprintf("The path '%s' is not a reference path", p.text)}
+		return nil, &Error{Name: ErrReferencePath, Cause: fmt.Sprintf("The path '%s' is not a reference path", p.text)}
 	}
 	return p.put(root, root, p.steps, v)
 }
@@ -59,6 +59,6 @@ func (p *Path) putName(root, here any, steps []step, v any) (any, error) {
 
 // mismatch shows the whole input, as Step Functions does.
 func (p *Path) mismatch(root any) error {
-	return &Error{Name: ErrResultPathMatch,
+	return &Error{Name: ErrReferencePath,
 		Cause: fmt.Sprintf("Unable to apply ReferencePath %s to input %s", p.text, value.Text(root))}
 }

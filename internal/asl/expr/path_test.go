@@ -328,7 +328,7 @@ func TestPathPutMismatch(t *testing.T) {
 		}
 		_, err = p.Put(parse(t, c.root), "new")
 		var e *expr.Error
-		if !errors.As(err, &e) || e.Name != "States.ResultPathMatchFailure" {
+		if !errors.As(err, &e) || e.Name != "States.ReferencePathConflict" {
 			t.Errorf("%s on %s: got %v", c.path, c.root, err)
 		}
 	}
