@@ -42,6 +42,7 @@ type Job struct {
 			MatchLabels map[string]string `json:"matchLabels"`
 		} `json:"selector"`
 		ActiveDeadlineSeconds *int64 `json:"activeDeadlineSeconds"`
+		Completions           *int   `json:"completions"`
 		Suspend               bool   `json:"suspend"`
 	} `json:"spec"`
 	Status struct {

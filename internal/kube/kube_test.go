@@ -294,6 +294,10 @@ func TestExplain(t *testing.T) {
 			"the pod p cannot start: container main: CreateContainerConfigError: secret 's' not found: create the secret", false},
 		{"sandbox", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedCreatePodSandBox","message":"no network"}`,
 			"the pod p cannot start: no network", false},
+		{"mount, said again while the pod goes", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",
+			"message":"MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found"},{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",
+			"message":"MountVolume.SetUp failed for volume \"v\" : object \"n\"/\"c\" not registered"}`, "the pod p cannot start: a volume cannot be mounted: " +
+			"MountVolume.SetUp failed for volume \"v\" : configmap \"c\" not found: create the config map: rayorch apply does", false},
 		{"another pod's", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"x"},"reason":"FailedMount","message":"m"}`, "", false},
 		{"deleted", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`,
 			`{"metadata":{"name":"p","deletionTimestamp":"2026-11-23T18:00:00Z"},"status":{"containerStatuses":[{"state":{"terminated":{"exitCode":137}}}]}}`,

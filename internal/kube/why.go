@@ -244,6 +244,9 @@ func explainNotice(n Notice) string {
 	case "FailedScheduling":
 		return "cannot be scheduled: " + advise(n.Message)
 	case "FailedMount", "FailedAttachVolume":
+		if strings.HasSuffix(n.Message, " not registered") {
+			return "" // the kubelet lets the pod go; why its volume could not be mounted was said before
+		}
 		return "cannot start: a volume cannot be mounted: " + advise(n.Message)
 	case "FailedCreatePodSandBox", "NetworkNotReady":
 		return "cannot start: " + n.Message
