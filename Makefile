@@ -106,6 +106,10 @@ $(TOOLS)/.built: tools/go.mod tools/go.sum $(wildcard tools/suites/*.go)
 module: ## put binaries for CodeBuild into modules/eks/ray-orchestrator
 	@sh scripts/module
 
+.PHONY: module-check
+module-check: ## say whether the module's checksums are of this checkout, as they must be for a release
+	@sh scripts/module check
+
 .PHONY: bench-aws
 bench-aws: build ## time of a synthesis beside the published module's, whose clone RAYORCH_PUBLISHED_MODULE names
 	@sh bench/aws/compare

@@ -159,6 +159,7 @@ func TestModule(t *testing.T) {
 	if got := p.object(t, "rbac.authorization.k8s.io/v1", "RoleBinding", seedModule); got == nil {
 		t.Error("there is no RoleBinding in the cluster")
 	}
+	m.keep(t, p, all)
 	for range 2 {
 		if out, err := m.phases(t, "destroy"); err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -169,6 +170,50 @@ func TestModule(t *testing.T) {
 	}
 	if got := p.object(t, "v1", "ServiceAccount", seedModule); got != nil {
 		t.Error("the service account is still there")
+	}
+}
+
+// keep does with the module's outputs what Seed-Farmer's own build does after the last phase, by its own command: add
+// entries, read the file back, store it in SSM. A destroy then finds them in the variable, and needs none of them.
+func (m *module) keep(t *testing.T, p *place, outputs map[string]string) {
+	t.Helper()
+	cli, err := filepath.Abs("../../.tools/seedfarmer/bin/seedfarmer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(cli); err != nil {
+		t.Log("SKIPPED in part: there is no .tools/seedfarmer: make test-setup installs it")
+		return
+	}
+	run := func(in string, args ...string) {
+		cmd := exec.CommandContext(t.Context(), cli, args...)
+		cmd.Dir, cmd.Env, cmd.Stdin = m.dir, m.env, strings.NewReader(in)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("seedfarmer %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	run("", "metadata", "add", "-k", "SeedFarmerDeployed", "-v", "True")
+	run("", "metadata", "add", "-j", `{"CodeBuildBuildUrl": "https://example.org"}`)
+	merged := m.metadata(t)
+	for name, want := range outputs {
+		if merged[name] != want {
+			t.Errorf("after seedfarmer metadata add %s is %q, want %q", name, merged[name], want)
+		}
+	}
+	if merged["SeedFarmerDeployed"] == "" || merged["CodeBuildBuildUrl"] == "" {
+		t.Errorf("seedfarmer metadata add left %v", merged)
+	}
+	data, err := os.ReadFile(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(string(data), "store", "moduledata", "-d", "d", "-g", "ray", "-m", "ray-orchestrator", "--region", awstest.Region, "--local")
+	if got := p.ask(t, "ssm", "get-parameter", "--name", "/p/d/ray/ray-orchestrator/metadata"); !strings.Contains(got, outputs["StateMachineArn"]) {
+		t.Errorf("in SSM there is %s", got)
+	}
+	m.env = append(m.env, "SEEDFARMER_MODULE_METADATA="+string(data))
+	if err := os.Remove(filepath.Join(m.dir, "SEEDFARMER_MODULE_METADATA")); err != nil { // a destroy is a build of its own
+		t.Fatal(err)
 	}
 }
 
