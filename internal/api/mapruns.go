@@ -59,7 +59,7 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 func counts(c *engine.Counts) *value.Object {
 	return value.Obj("pending", value.Int(c.Pending), "running", value.Int(c.Running), "succeeded", value.Int(c.Succeeded),
 		"failed", value.Int(c.Failed), "timedOut", value.Int(c.TimedOut), "aborted", value.Int(c.Aborted),
-		"total", value.Int(c.Total), "resultsWritten", value.Int(c.Written), "failuresNotRedrivable", value.Int(0),
+		"total", value.Int(c.Total), "resultsWritten", value.Int(c.Written), "failuresNotRedrivable", value.Int(c.NotRedrivable),
 		"pendingRedrive", value.Int(c.PendingRedrive))
 }
 

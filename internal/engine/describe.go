@@ -323,6 +323,7 @@ func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResul
 // AWS lets a closed execution be redriven for so many days, and while its history has room for what a redrive adds.
 const (
 	redriveDays   = 14
+	lifeDays      = 365 // what a Standard execution may last, redrives included
 	redriveEvents = 24_999
 )
 
@@ -336,11 +337,13 @@ func (e *Engine) redrivable(x *Execution) (status, reason string) {
 	case x.Status == Succeeded:
 		return "NOT_REDRIVABLE", "Execution is SUCCEEDED and cannot be redriven"
 	case x.LastEventID >= redriveEvents:
-		return "NOT_REDRIVABLE", "Execution has exceeded the maximum history event limit"
+		return "NOT_REDRIVABLE", "Execution history event limit exceeded"
 	case x.MapRunARN != "":
 		return "REDRIVABLE_BY_MAP_RUN", ""
+	case e.c.Now().Sub(x.Started) > lifeDays*24*time.Hour:
+		return "NOT_REDRIVABLE", "Execution has exceeded the max execution time"
 	case e.c.Now().Sub(x.Stopped) > redriveDays*24*time.Hour:
-		return "NOT_REDRIVABLE", "Execution has exceeded the redrivable period of 14 days"
+		return "NOT_REDRIVABLE", "Execution redrivable period exceeded"
 	}
 	return "REDRIVABLE", ""
 }

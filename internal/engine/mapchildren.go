@@ -39,7 +39,7 @@ func (d *mapDriver) child(index int64, input []byte, items int64) error {
 
 // launch starts a child beside others: their commits share syncs.
 func (d *mapDriver) launch(c *child, index int64, input []byte) {
-	id, status, err := d.startChild(index, input, c.items)
+	id, x, err := d.startChild(index, input, c.items)
 	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -53,13 +53,13 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	d.mu.Lock()
 	c.id = id
 	d.mu.Unlock()
-	if status != Running {
-		d.ended(index, status)
+	if x.Status != Running {
+		d.ended(index, x.Status, x.LastEventID)
 	}
 }
 
 // startChild starts the child of a place, or finds it. In a redrive one that failed before it is taken up again.
-func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, string, error) {
+func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, Execution, error) {
 	b := d.birth(index, input, items)
 	for {
 		x, err := d.e.start(d.ctx, b)
@@ -72,42 +72,42 @@ func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID
 			case <-time.After(time.Second):
 				continue
 			case <-d.ctx.Done():
-				return 0, "", context.Cause(d.ctx)
+				return 0, Execution{}, context.Cause(d.ctx)
 			}
 		}
 		if err != nil {
-			return 0, "", err
+			return 0, Execution{}, err
 		}
 		id, err := d.e.st.Find(b.arn)
-		return id, x.Status, err
+		return id, x, err
 	}
 }
 
-func (d *mapDriver) found(arn string, items int64) (store.ID, string, error) {
+func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) {
 	id, err := d.e.st.Find(arn)
 	if err != nil {
-		return 0, "", err
+		return 0, Execution{}, err
 	}
 	x, err := d.e.describe(id)
 	if err != nil {
-		return 0, "", err
+		return 0, Execution{}, err
 	}
 	d.mu.Lock()
-	again := d.spec.Redriven && awaits(&x, d.shows)
+	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
 	d.mu.Unlock()
 	if !again {
-		return id, x.Status, nil
+		return id, x, nil
 	}
 	d.e.resting.take(id)
 	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
-		return 0, "", err
+		return 0, Execution{}, err
 	}
 	d.mu.Lock()
 	d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
 	d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
 	d.mu.Unlock()
 	x, err = d.e.describe(id)
-	return id, x.Status, err
+	return id, x, err
 }
 
 func (d *mapDriver) birth(index int64, input []byte, items int64) birth {

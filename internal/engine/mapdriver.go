@@ -134,7 +134,8 @@ func (d *mapDriver) begin(resumed bool) error {
 	case d.spec.Redriven && !resumed:
 		m.RedriveCount++
 		m.Redriven, m.Stopped = now, time.Time{}
-		m.Items.PendingRedrive, m.Executions.PendingRedrive = m.Items.unsuccessful(), m.Executions.unsuccessful()
+		m.Items.PendingRedrive = m.Items.unsuccessful() - m.Items.NotRedrivable
+		m.Executions.PendingRedrive = m.Executions.unsuccessful() - m.Executions.NotRedrivable
 	}
 	// Whatever was counted is counted again: the children are all looked at.
 	m.Status = Running
@@ -305,7 +306,7 @@ func (d *mapDriver) exceeded() error {
 }
 
 // ended counts a child that has ended.
-func (d *mapDriver) ended(index int64, status string) {
+func (d *mapDriver) ended(index int64, status string, lastEvent int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.going[index]
@@ -317,6 +318,10 @@ func (d *mapDriver) ended(index int64, status string) {
 	d.shows.Executions.Running--
 	d.shows.Items.count(status, c.items)
 	d.shows.Executions.count(status, 1)
+	if status != Succeeded && lastEvent >= redriveEvents {
+		d.shows.Items.NotRedrivable += c.items
+		d.shows.Executions.NotRedrivable++
+	}
 	d.nudge()
 }
 

@@ -26,6 +26,8 @@ type Counts struct {
 	Written   int64 `json:"written"`
 	// PendingRedrive counts those that failed before and are yet to be taken up again.
 	PendingRedrive int64 `json:"pendingRedrive,omitempty"`
+	// NotRedrivable counts those of the unsuccessful whose history has no room for a redrive.
+	NotRedrivable int64 `json:"notRedrivable,omitempty"`
 }
 
 // count adds n to the field of a status.
@@ -289,7 +291,7 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 // childEnded tells the driver of a map run that a child has ended.
 func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
 	if d := e.mapRuns.get(p.MapRun); d != nil {
-		d.ended(p.Index, string(h.Status))
+		d.ended(p.Index, string(h.Status), h.LastEvent)
 	}
 }
 
