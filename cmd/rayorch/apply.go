@@ -117,6 +117,9 @@ func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if r.Kind == kindAWS {
+		return nil, nil, fail(exitUsage, "rayorch deploy applies them with the stack, rayorch diff shows what it would change", "the objects of a target of kind aws belong to its stack")
+	}
 	if r.Kind != kindKubernetes {
 		return nil, nil, fail(exitUsage, "name a target of kind kubernetes by --target", "the target %s is of kind %s", r.Target, r.Kind)
 	}

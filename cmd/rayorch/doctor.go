@@ -31,16 +31,22 @@ type check struct {
 func (a *app) doctorCommand() *cobra.Command {
 	var o rayOptions
 	var source sourceOptions
+	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "doctor [PIPELINE]",
 		Short: "tell what is missing here to run pipelines, and how to get it",
 		Long: "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory. With a target of kind\n" +
 			"kubernetes it looks at the cluster instead: context, permissions, the Ray head, versions, claim, secrets, quota.\n" +
+			"With a target of kind aws, or --aws, it looks at what rayorch deploy made there.\n" +
 			"It changes nothing, and says how to mend what is missing.",
 		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			source.path = first(args)
+			if a.onAWS(source) {
+				cloud.path = source.path
+				return a.doctorAWS(c.Context(), cloud)
+			}
 			if source.path == "" && source.target == "" {
 				return a.doctor(c.Context(), o)
 			}
@@ -49,6 +55,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 	o.flags(c)
 	source.flags(c)
+	c.Flags().StringVar(&cloud.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	return c
 }
 

@@ -164,6 +164,7 @@ func TestDashboard(t *testing.T) {
 	p.deploy(t, plan)
 	p.head(t, "kuberay-head-svc")
 	c := commands(t, e, "AWS_ENDPOINT_URL_EKS="+p.eks.URL)
+	p.doctor(t, c, plan)
 	cmd := exec.Command(c.Binary, "dashboard", "--aws", "--stack-name", plan.Stack.Name, "--port", "0", "--output", "json", "--no-browser")
 	cmd.Dir, cmd.Env, cmd.Stderr = c.Dir, c.Env, os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -194,10 +195,21 @@ func TestDashboard(t *testing.T) {
 	})
 }
 
+// doctor wants the service account named that Ray's pods must run as to reach the bucket, and runs nobody's.
+func (p *place) doctor(t *testing.T, c *command.Place, plan deploy.Plan) {
+	t.Helper()
+	res := c.Run(t.Context(), t, "doctor", "--aws", "--stack-name", plan.Stack.Name)
+	for _, want := range []string{"run as default", "serviceAccountName: " + plan.Stack.Record.User, ":role/" + plan.Stack.Record.PodRole} {
+		if !strings.Contains(res.Stdout+res.Stderr, want) {
+			t.Errorf("doctor says nothing of %q: %+v", want, res)
+		}
+	}
+}
+
 // head is a web server in the namespace behind a service.
 func (p *place) head(t *testing.T, service string) {
 	t.Helper()
-	labels := map[string]any{"app": "head"}
+	labels := map[string]any{"app": "head", "ray.io/cluster": "ray"} // as KubeRay labels its pods
 	p.cluster.Apply(t,
 		clustertest.Object("v1", "Pod", p.namespace, "head", kube.Object{"metadata": map[string]any{"name": "head", "namespace": p.namespace, "labels": labels},
 			"spec": map[string]any{"containers": []any{map[string]any{"name": "head", "image": p.cluster.RayImage(t), "imagePullPolicy": "IfNotPresent",

@@ -159,6 +159,7 @@ func TestModule(t *testing.T) {
 	if got := p.object(t, "rbac.authorization.k8s.io/v1", "RoleBinding", seedModule); got == nil {
 		t.Error("there is no RoleBinding in the cluster")
 	}
+	m.unchanged(t)
 	m.keep(t, p, all)
 	for range 2 {
 		if out, err := m.phases(t, "destroy"); err != nil {
@@ -170,6 +171,16 @@ func TestModule(t *testing.T) {
 	}
 	if got := p.object(t, "v1", "ServiceAccount", seedModule); got != nil {
 		t.Error("the service account is still there")
+	}
+}
+
+// unchanged asks what another deploy would change, with the build's environment.
+func (m *module) unchanged(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin/rayorch"), "diff")
+	cmd.Dir, cmd.Env = m.dir, m.env
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are as they should be") {
+		t.Errorf("diff after a deploy: %v\n%s", err, out)
 	}
 }
 
