@@ -37,7 +37,7 @@ func (a *app) deployment(ctx context.Context, o awsOptions) (*deploy.Deployer, d
 func (a *app) onAWS(o sourceOptions) bool { return a.aws || a.forAWS(o) }
 
 // runOnAWS starts the state machine that deploy made and watches it. It deploys nothing: what runs is what is there.
-func (a *app) runOnAWS(ctx context.Context, o runOptions) (err error) {
+func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
 	_, found, err := a.deployment(ctx, awsOptions{path: o.source.path, stackName: o.stackName})
@@ -45,25 +45,22 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	a.aws = true
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	machine := found.Outputs["StateMachineArn"]
-	input, err := s.deployedInput(ctx, machine, o)
-	if err != nil {
-		return err
-	}
-	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(machine), Name: aws.String(cmp.Or(o.name, runName(time.Now()))), Input: aws.String(input),
+	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
+		machine := found.Outputs["StateMachineArn"]
+		input, err := s.deployedInput(ctx, machine, o)
+		if err != nil {
+			return err
+		}
+		x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
+			StateMachineArn: aws.String(machine), Name: aws.String(cmp.Or(o.name, runName(time.Now()))), Input: aws.String(input),
+		})
+		if err != nil {
+			return apiError("start the run", err)
+		}
+		arn := aws.ToString(x.ExecutionArn)
+		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
+		return a.watchToEnd(ctx, s, arn, w, o.wait)
 	})
-	if err != nil {
-		return apiError("start the run", err)
-	}
-	arn := aws.ToString(x.ExecutionArn)
-	w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
-	return a.watchToEnd(ctx, s, arn, w, o.wait)
 }
 
 // deployedInput checks the parameters against the pipeline where it is at hand. The published workload's is not, and has

@@ -74,12 +74,7 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 
 // leftovers finds what there is to remove, and gives the state directory back: nobody has to wait for an answer.
 func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (all []leftover, err error) {
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	err = s.over(ctx, ownerOptions{}, func() (err error) {
+	err = a.look(ctx, func(s *session) (err error) {
 		all, err = s.leftoversOf(ctx, names, o.olderThan)
 		return err
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -28,14 +27,9 @@ func (a *app) describeCommand() *cobra.Command {
 	}
 }
 
-func (a *app) describe(ctx context.Context, text string) (err error) {
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+func (a *app) describe(ctx context.Context, text string) error {
 	var sum *summary
-	err = s.over(ctx, ownerOptions{}, func() error {
+	err := a.look(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err == nil {
 			sum, err = s.summary(ctx, arn)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -32,14 +31,9 @@ func (a *app) historyCommand() *cobra.Command {
 	}
 }
 
-func (a *app) history(ctx context.Context, text string) (err error) {
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+func (a *app) history(ctx context.Context, text string) error {
 	printed := chronicle{app: a}
-	return s.over(ctx, ownerOptions{}, func() error {
+	return a.look(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err

@@ -60,14 +60,9 @@ type listed struct {
 	Stopped  *time.Time `json:"stopped,omitempty"`
 }
 
-func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) (err error) {
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
 	var rows []listed
-	err = s.over(ctx, ownerOptions{}, func() (err error) {
+	err := a.look(ctx, func(s *session) (err error) {
 		rows, err = s.listed(ctx, pipeline, status, limit, all)
 		return err
 	})

@@ -31,14 +31,9 @@ func (a *app) logsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) (err error) {
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
+func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 	printed := int64(0)
-	return s.over(ctx, ownerOptions{}, func() error {
+	return a.look(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err

@@ -29,30 +29,27 @@ func (a *app) redriveCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) redrive(ctx context.Context, text string, o runOptions) (err error) {
+func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	arn, token := "", runName(time.Now()) // of one command comes one redrive, however often it asks
-	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
-		if arn, err = s.findExecution(ctx, text); err == nil {
-			err = s.redriveOnce(ctx, arn, token)
+	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
+		arn, token := "", runName(time.Now()) // of one command comes one redrive, however often it asks
+		err = s.over(ctx, func() (err error) {
+			if arn, err = s.findExecution(ctx, text); err == nil {
+				err = s.redriveOnce(ctx, arn, token)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		w.screen.Say("going on with %s", nameOf(arn))
+		err = a.watchToEnd(ctx, s, arn, w, o.wait)
+		if s.owner != nil {
+			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	w.screen.Say("going on with %s", nameOf(arn))
-	err = a.watchToEnd(ctx, s, arn, w, o.wait)
-	if s.owner != nil {
-		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
-	}
-	return err
 }
 
 func (s *session) redriveOnce(ctx context.Context, arn, token string) error {

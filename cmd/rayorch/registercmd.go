@@ -40,42 +40,39 @@ type registered struct {
 	Alias   string `json:"stateMachineAliasArn,omitempty"`
 }
 
-func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOptions, alias string) (err error) {
+func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOptions, alias string) error {
 	src, err := a.load(o)
 	if err != nil {
 		return err
 	}
-	s, err := a.attach(ctx, ownerOptions{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	// The definition outlives this command, so that an address given here is kept in it.
-	out, err := src.compile(s.stateDir(), ray.address)
-	if err != nil {
-		return err
-	}
-	say := func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }
-	if err := a.placeFiles(ctx, src, out, say); err != nil {
-		return err
-	}
-	var made registered
-	err = s.over(ctx, ownerOptions{}, func() error {
-		version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
-		made = registered{Machine: unversioned(version), Version: version}
-		if err == nil && alias != "" {
-			made.Alias, err = s.pointAlias(ctx, made, alias)
+	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
+		// The definition outlives this command, so that an address given here is kept in it.
+		out, err := src.compile(s.stateDir(), ray.address)
+		if err != nil {
+			return err
 		}
+		say := func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }
+		if err := a.placeFiles(ctx, src, out, say); err != nil {
+			return err
+		}
+		var made registered
+		err = s.over(ctx, func() error {
+			version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
+			made = registered{Machine: unversioned(version), Version: version}
+			if err == nil && alias != "" {
+				made.Alias, err = s.pointAlias(ctx, made, alias)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if a.json() {
+			return a.print(made)
+		}
+		_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", made.Version, src.pipeline.Name)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if a.json() {
-		return a.print(made)
-	}
-	_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", made.Version, src.pipeline.Name)
-	return err
 }
 
 // pointAlias makes or moves an alias.

@@ -30,40 +30,37 @@ func (a *app) resumeCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) resume(ctx context.Context, text string, o runOptions) (err error) {
+func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	var arns []string
-	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
-		arns, err = s.toResume(ctx, text)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if len(arns) == 0 {
-		_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
-		return err
-	}
-	if s.owner != nil {
-		if err := s.owner.eng.Resume(ctx, arns...); err != nil {
+	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
+		var arns []string
+		err = s.over(ctx, func() (err error) {
+			arns, err = s.toResume(ctx, text)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-	}
-	w.screen.Say("going on with %s", nameOf(arns[0]))
-	err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
-	for _, arn := range arns[1:] {
-		err = errors.Join(err, s.untilEnd(ctx, arn))
-	}
-	if s.owner != nil {
-		err = errors.Join(err, s.releaseRay(s.owner.runners.find))
-	}
-	return err
+		if len(arns) == 0 {
+			_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
+			return err
+		}
+		if s.owner != nil {
+			if err := s.owner.eng.Resume(ctx, arns...); err != nil {
+				return err
+			}
+		}
+		w.screen.Say("going on with %s", nameOf(arns[0]))
+		err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
+		for _, arn := range arns[1:] {
+			err = errors.Join(err, s.untilEnd(ctx, arn))
+		}
+		if s.owner != nil {
+			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
+		}
+		return err
+	})
 }
 
 // untilEnd waits until an execution has ended and nothing of it runs any more.

@@ -60,7 +60,7 @@ func (a *app) runCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
+func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	src, err := a.load(o.source)
 	if err != nil {
 		return err
@@ -71,35 +71,32 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) (err error) {
 	}
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if o.name == "" {
-		o.name = runName(time.Now())
-	}
-	done, arn := func() error { return nil }, ""
-	defer func() { err = errors.Join(err, done()) }()
-	err = s.over(ctx, ownerOptions{Run: true, Ray: o.ray}, func() (err error) {
-		if done, err = a.readyRay(ctx, s, src, &o, w); err == nil {
-			arn, err = s.startRun(ctx, src, o, input, w.screen.Say)
+	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
+		if o.name == "" {
+			o.name = runName(time.Now())
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
-	if o.console {
-		site, err := s.showConsole(ctx, arn, w)
+		done, arn := func() error { return nil }, ""
+		defer func() { err = errors.Join(err, done()) }()
+		err = s.over(ctx, func() (err error) {
+			if done, err = a.readyRay(ctx, s, src, &o, w); err == nil {
+				arn, err = s.startRun(ctx, src, o, input, w.screen.Say)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, site.close()) }()
-	}
-	s.offerResume(ctx, arn, w)
-	return a.watchToEnd(ctx, s, arn, w, o.wait)
+		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
+		if o.console {
+			site, err := s.showConsole(ctx, arn, w)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, site.close()) }()
+		}
+		s.offerResume(ctx, arn, w)
+		return a.watchToEnd(ctx, s, arn, w, o.wait)
+	})
 }
 
 // startRun registers what the pipeline compiles to and starts it. The start names the version that was published, so

@@ -26,6 +26,25 @@ type session struct {
 	dir   string // empty with --endpoint and --aws
 	owner *owner
 	addr  home.Address // the owner's, where this process is a client
+	opts  ownerOptions // should this process become the owner
+}
+
+// with connects for the time of do.
+func (a *app) with(ctx context.Context, o ownerOptions, do func(*session) error) (err error) {
+	s, err := a.attach(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return do(s)
+}
+
+// look connects for one question, which is asked again of the next owner when the first goes away (see over). Nothing is set
+// going by it.
+func (a *app) look(ctx context.Context, ask func(*session) error) error {
+	return a.with(ctx, ownerOptions{}, func(s *session) error {
+		return s.over(ctx, func() error { return ask(s) })
+	})
 }
 
 // attach finds the owner of the state directory or, when there is none, becomes it.
@@ -40,8 +59,8 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{app: a, dir: dir}
-	return s, s.join(ctx, o)
+	s := &session{app: a, dir: dir, opts: o}
+	return s, s.join(ctx)
 }
 
 // joinTime is how long a command waits for an owner that holds the directory but does not answer yet: it may be
@@ -51,7 +70,7 @@ const joinTime = 60 * time.Second
 // joinPoll is how often it looks again. Commands that only look hold the directory for some tens of milliseconds.
 const joinPoll = 20 * time.Millisecond
 
-func (s *session) join(ctx context.Context, o ownerOptions) error {
+func (s *session) join(ctx context.Context) error {
 	deadline := time.Now().Add(joinTime)
 	for {
 		addr, err := home.Find(ctx, s.dir)
@@ -62,7 +81,7 @@ func (s *session) join(ctx context.Context, o ownerOptions) error {
 		if !errors.Is(err, home.ErrNobody) {
 			return err
 		}
-		s.owner, err = s.app.own(ctx, s.dir, o)
+		s.owner, err = s.app.own(ctx, s.dir, s.opts)
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
 			if err == nil {
@@ -100,13 +119,13 @@ func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, 
 // over does what a command asks of the API, and does it again with the next owner when the one that it spoke to goes
 // away meanwhile: another command that ends must not take this one with it. So whatever do does may be done twice, which
 // the API's own actions may: a run is named before it is started.
-func (s *session) over(ctx context.Context, o ownerOptions, do func() error) error {
+func (s *session) over(ctx context.Context, do func() error) error {
 	for {
 		err := do()
 		if err == nil || !s.lost(ctx, err) {
 			return err
 		}
-		if err := s.join(ctx, o); err != nil {
+		if err := s.join(ctx); err != nil {
 			return err
 		}
 	}

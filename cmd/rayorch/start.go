@@ -47,37 +47,34 @@ func (a *app) startCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) start(ctx context.Context, what string, o startOptions) (err error) {
+func (a *app) start(ctx context.Context, what string, o startOptions) error {
 	w := a.newWatcher(false)
 	defer w.screen.Close()
-	s, err := a.attach(ctx, ownerOptions{Run: o.watch, Ray: o.ray})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if o.name == "" {
-		o.name = runName(time.Now())
-	}
-	var arn string
-	err = s.over(ctx, ownerOptions{Run: o.watch, Ray: o.ray}, func() (err error) {
-		if s.owner != nil && !o.watch {
-			return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+	return a.with(ctx, ownerOptions{Run: o.watch, Ray: o.ray}, func(s *session) (err error) {
+		if o.name == "" {
+			o.name = runName(time.Now())
 		}
-		arn, err = s.startNamed(ctx, what, o)
+		var arn string
+		err = s.over(ctx, func() (err error) {
+			if s.owner != nil && !o.watch {
+				return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory, so that nobody would run the execution")
+			}
+			arn, err = s.startNamed(ctx, what, o)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if o.watch {
+			w.screen.Say("run %s", nameOf(arn))
+			return a.watchToEnd(ctx, s, arn, w, 0)
+		}
+		if a.json() {
+			return a.print(map[string]string{"executionArn": arn})
+		}
+		_, err = fmt.Fprintln(a.out, arn)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	if o.watch {
-		w.screen.Say("run %s", nameOf(arn))
-		return a.watchToEnd(ctx, s, arn, w, 0)
-	}
-	if a.json() {
-		return a.print(map[string]string{"executionArn": arn})
-	}
-	_, err = fmt.Fprintln(a.out, arn)
-	return err
 }
 
 func (s *session) startNamed(ctx context.Context, what string, o startOptions) (string, error) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,40 +37,37 @@ func first(args []string) string {
 	return args[0]
 }
 
-func (a *app) stop(ctx context.Context, text, cause string) (err error) {
-	s, err := a.attach(ctx, ownerOptions{Run: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	var arn string
-	var x *sfn.StopExecutionOutput
-	err = s.over(ctx, ownerOptions{Run: true}, func() (err error) {
-		if arn, err = s.findExecution(ctx, text); err == nil {
-			x, err = s.stopNow(ctx, arn, cause)
+func (a *app) stop(ctx context.Context, text, cause string) error {
+	return a.with(ctx, ownerOptions{Run: true}, func(s *session) (err error) {
+		var arn string
+		var x *sfn.StopExecutionOutput
+		err = s.over(ctx, func() (err error) {
+			if arn, err = s.findExecution(ctx, text); err == nil {
+				x, err = s.stopNow(ctx, arn, cause)
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return err
+		left, err := s.settle(ctx, arn)
+		if err != nil {
+			return err
+		}
+		done, err := s.aftermath(ctx, arn)
+		if err != nil {
+			return err
+		}
+		done = slices.DeleteFunc(done, func(d engine.Aftermath) bool { return d.Type != engine.TaskStopped })
+		if a.json() {
+			return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
+		}
+		fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
+		for _, d := range done {
+			fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
+		}
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	left, err := s.settle(ctx, arn)
-	if err != nil {
-		return err
-	}
-	done, err := s.aftermath(ctx, arn)
-	if err != nil {
-		return err
-	}
-	done = slices.DeleteFunc(done, func(d engine.Aftermath) bool { return d.Type != engine.TaskStopped })
-	if a.json() {
-		return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
-	}
-	fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
-	for _, d := range done {
-		fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
-	}
-	return nil
 }
 
 func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map[string]any {

@@ -72,7 +72,7 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 	}
 	w.screen.Close()
 	var sum *summary
-	err = s.over(ctx, ownerOptions{}, func() (err error) {
+	err = s.over(ctx, func() (err error) {
 		sum, err = s.summary(ctx, arn)
 		return err
 	})
@@ -190,7 +190,8 @@ func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 
 // takeOver finds the directory's new owner, or becomes it and goes on with one execution.
 func (s *session) takeOver(ctx context.Context, arn string) error {
-	if err := s.join(ctx, ownerOptions{Run: true}); err != nil {
+	s.opts.Run = true // to go on with it
+	if err := s.join(ctx); err != nil {
 		return err
 	}
 	if s.owner == nil {
