@@ -109,7 +109,7 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 		"Cause", wrap(cause(t.failure)))
 	states.Set(fail, value.Obj("Type", "Parallel",
 		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", value.Obj("Give on failure of "+s.Name, raise))},
-		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "Next", s.Name))
+		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
 
 // cause is the expression of a failure's cause, which some errors lack.
