@@ -60,6 +60,9 @@ func (v *View) enterInside(c *composite, state string) {
 		c.step = &Step{Name: c.name + suffix(c.in), State: c.name, Status: Running, Entered: c.entered, Inside: true}
 		v.Steps = append(v.Steps, c.step)
 	}
+	if c.step.Status == Failed || c.step.Status == Cancelled { // a redrive took it up
+		c.step.Status, c.step.Ended = Running, time.Time{}
+	}
 	switch words, _ := c.words(state); words {
 	case "Attempt":
 		c.step.Status, c.step.Job, c.gaveUp = Running, Job{}, false

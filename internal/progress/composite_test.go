@@ -109,3 +109,35 @@ func TestGivenUpAndCaught(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestRedriveInACluster redrives two steps at the same time, of which one had given up and the other was cut off: both go on
+// as what they were, the first by beginning anew.
+func TestRedriveInACluster(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "both", -1)
+	group := s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(parallelIn, "calm", group)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("calm", "one")
+	s.enter(parallelIn, "train", group)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("train", "first")
+	s.enter(types.HistoryEventTypeFailStateEntered, "Give up train", -1)
+	s.add(types.HistoryEventTypeExecutionFailed, -1, nil)
+	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
+	s.add(scheduled, again, nil)
+	s.exit(taskOut, "Submit calm", `{"Output":1}`, -1)
+	s.enter(passIn, "Hand over output of calm", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, again, nil)
+	s.enter(passIn, "Begin train", -1)
+	s.attempt("train", "second")
+	v := s.view()
+	var got []string
+	for _, step := range v.Steps {
+		got = append(got, step.Name+" "+string(step.Status)+" "+step.Job.SubmissionID)
+	}
+	if diff := cmp.Diff([]string{"calm running one", "train running second"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -96,6 +96,8 @@ type View struct {
 	stood    map[*Step]place
 	redriven int64   // the newest ExecutionRedriven
 	undone   []place // steps that it takes up again
+
+	composites []*composite // all that were entered, in order
 }
 
 // place is where an event stands: the step that it belongs to, if any, and the Map iterations around it, the outermost
@@ -198,13 +200,18 @@ func (c *composite) exit(d *types.StateExitedEventDetails, when time.Time) *comp
 func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	p.step, p.at = nil, ""
 	name := aws.ToString(e.StateEnteredEventDetails.Name)
-	if c := p.of.around(name); c != nil {
+	c := p.of.around(name)
+	if c == nil {
+		c = v.takenUp(name)
+	}
+	if c != nil {
 		v.enterInside(c, name)
 		p.of, p.at = c, name
 		return p
 	}
 	if e.Type == types.HistoryEventTypeParallelStateEntered {
 		p.of = &composite{name: name, in: p.in, entered: when, outer: p.of}
+		v.composites = append(v.composites, p.of)
 		return p
 	}
 	task := e.Type == types.HistoryEventTypeTaskStateEntered

@@ -35,3 +35,14 @@ func (v *View) resumed(e *types.HistoryEvent, p place) place {
 	v.undone = slices.Delete(v.undone, i, i+1)
 	return p
 }
+
+// takenUp is the step in a cluster that goes on with a state inside it after a redrive. Its events follow the redrive, and by
+// that alone might belong to any step that did not succeed.
+func (v *View) takenUp(state string) *composite {
+	for _, c := range v.composites {
+		if _, inside := c.words(state); inside && v.redriven != 0 && c.step != nil && (c.step.Status == Failed || c.step.Status == Cancelled) {
+			return c
+		}
+	}
+	return nil
+}
