@@ -41,6 +41,8 @@ screenshots: ## make the pictures of the console in docs/images anew
 	@sh scripts/packages
 	@mkdir -p docs/images
 	@RAYORCH_SCREENSHOTS="$(CURDIR)/docs/images" go test -count=1 -run '^TestScreenshots$$' -v ./e2e/console | grep -v '^==='
+	@cp docs/images/console-start-dark.png modules/eks/ray-orchestrator/docs/start.png # the module's folder is complete in itself
+	@cp docs/images/console-execution-light.png modules/eks/ray-orchestrator/docs/execution.png
 
 .PHONY: check
 check: tools ## the quick gate: format, lint, short tests
