@@ -126,7 +126,7 @@ func (s *site) gated(state string) gate {
 		case r := <-g.end:
 			return r
 		case <-ctx.Done():
-			return task.Result{}
+			return task.Result{Stopped: "nothing is left <b>of it</b>"}
 		}
 	})
 	return g

@@ -89,7 +89,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
-		"features": []string{"changes", "counts", "executions", "log", "logs", "watch"},
+		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "watch"},
 	})
 }
 

@@ -1,6 +1,7 @@
 // The history as a table, with a filter, and one event at a time in full.
 
 import { h, put, problem } from "./dom.js";
+import { extra, place } from "./api.js";
 import { List } from "./list.js";
 import { clock, count, duration, exact } from "./format.js";
 import { jsonView } from "./json.js";
@@ -31,11 +32,33 @@ export class Events {
     this.detail = h("div.event-detail", { "aria-live": "polite" }, h("p.muted", {}, "Choose an event to see all of it."));
     this.list = new List({ label: "Events", role: "table", render: (i, row) => this.render(row, this.event(i)), onpick: (i) => this.open(this.event(i)) });
     this.list.node.classList.add("event-rows");
+    this.after = h("div.aftermath", { "aria-live": "polite" });
     this.node = h("div.events", {}, h("div.tools", {}, this.filter, this.kind, this.how),
-      h("div.events-split", {}, this.list.node, this.detail));
+      h("div.events-split", {}, this.list.node, this.detail), this.after);
   }
 
-  close() { this.list.close(); }
+  close() {
+    this.gone = true;
+    clearTimeout(this.again);
+    this.list.close();
+  }
+
+  // beside shows what the history, which an abort ends at once, does not tell: what became of the work that was stopped. It
+  // asks until nothing is left to be stopped.
+  async beside(wait = 500) {
+    clearTimeout(this.again);
+    const execution = this.arn;
+    try {
+      const [{ aftermath }, { left }] = await Promise.all([extra("aftermath", { execution }), extra("left", { execution })]);
+      if (this.gone) return;
+      const when = (a) => Date.parse(a.timestamp) / 1000;
+      const rows = aftermath.map((a) => h("li", {}, h("time.muted", { datetime: exact(when(a)), title: exact(when(a)) }, clock(when(a))), " ", told(a)));
+      put(this.after, rows.length ? [h("h3", {}, "Beside the history"), h("ul", {}, rows)] : []);
+      if (left) this.again = setTimeout(() => this.beside(Math.min(2 * wait, 10000)), wait);
+    } catch {
+      // The history stands without it.
+    }
+  }
 
   event(i) { return this.fold.events[this.shown ? this.shown[i] : i]; }
 
@@ -64,6 +87,10 @@ export class Events {
     const n = this.shown?.length ?? all.length;
     this.list.show(n);
     this.list.node.setAttribute("aria-rowcount", n);
+    if (fold.closed && this.asked !== fold.last && place.features.has("aftermath")) {
+      this.asked = fold.last;
+      this.beside();
+    }
     this.how.textContent = this.shown ? `${count(n)} of ${count(all.length)} events` : `${count(n)} events`;
   }
 
@@ -87,6 +114,14 @@ export class Events {
     if (mine !== this.opened) return;
     put(this.detail, h("h3", {}, `${e.id}. ${e.type}`), h("p.muted", {}, `${clock(e.when)}, after event ${e.previous}`), event ? members(detailsOf(event)) : h("p", {}, "It cannot be found any more."));
   }
+}
+
+// told is one thing that the engine did beside the history.
+function told(a) {
+  const stopped = a.taskStoppedEventDetails;
+  if (stopped) return [h("strong", {}, stopped.name), ": ", stopped.outcome];
+  const arn = a.cleanupStartedEventDetails?.execution ?? "";
+  return ["cleaned up by ", h("a", { href: `#/execution/${encodeURIComponent(arn)}` }, arn.split(":").pop())];
 }
 
 // members shows an event's details: texts that hold JSON as trees.
