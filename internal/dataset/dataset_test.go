@@ -112,8 +112,8 @@ func TestWrong(t *testing.T) {
 }
 
 // kinds were written by pyarrow 26, with a column for every type that JSON can show in some way.
-const kinds = `{"name":"a","n":1,"u":4294967295,"f":0.1,"d":1e+300,"ok":true,"day":"2026-11-23",` +
-	`"at":"2026-11-23T01:02:03.4Z","local":"2026-11-23T01:02:03","price":-12.30,"bytes":"//4=","list":[1,null,3],` +
+const kinds = `{"name":"a","n":1,"u":4294967295,"f":0.1,"d":1.0E300,"ok":true,"day":"2026-11-23",` +
+	`"at":"2026-11-23T01:02:03.4Z","local":"2026-11-23T01:02:03","price":-12.3,"bytes":"//4=","list":[1,null,3],` +
 	`"deep":[["x"],[]],"map":{"k":1,"l":null},"s":{"a":1,"b":[{"c":"z"}]}}
 {"name":null,"n":-2,"u":0,"f":null,"d":2.5,"ok":false,"day":null,"at":null,"local":null,"price":0.05,"bytes":"text",` +
 	`"list":[],"deep":null,"map":{},"s":{"a":null,"b":null}}`
