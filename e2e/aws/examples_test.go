@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/compile"
@@ -36,7 +40,7 @@ func TestShakespeare(t *testing.T) {
 				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
 			}
 			module := clustertest.Name(way)
-			plan := p.example(t, module, way, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
+			plan, _ := p.example(t, module, way, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
 				"image": image, "pvc_name": claim.Name})
 			made := p.deploy(t, plan)
 			p.letIn(t, module)
@@ -68,8 +72,35 @@ func checkShakespeare(t *testing.T, x engine.Execution) {
 	}
 }
 
-// example is the deployment of an example.
-func (p *place) example(t *testing.T, module, way string, more map[string]any) deploy.Plan {
+// TestShortenedTemplate deploys an example whose template is written shorter to fit into a request: whoever reads it as
+// CloudFormation does gets the definitions that were compiled.
+func TestShortenedTemplate(t *testing.T) {
+	awstest.Each(t, func(t *testing.T, e *awstest.Emulator) {
+		p := newPlace(t, e)
+		plan, compiled := p.example(t, clustertest.Name("short"), "rayjob", map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml"})
+		if !strings.Contains(string(plan.Stack.Template), "${S1}") {
+			t.Error("the template is not written shorter")
+		}
+		made := p.deploy(t, plan)
+		for output, want := range map[string][]byte{"StateMachineArn": compiled.Definition, "CleanUpStateMachineArn": compiled.Cleanup} {
+			m, err := p.sfn.DescribeStateMachine(t.Context(), &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(made.Outputs[output])})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wanted, got any
+			if json.Unmarshal(want, &wanted) != nil || json.Unmarshal([]byte(aws.ToString(m.Definition)), &got) != nil {
+				t.Fatalf("no JSON: %.200s", aws.ToString(m.Definition))
+			}
+			if diff := cmp.Diff(wanted, got); diff != "" {
+				t.Errorf("%s: %s", output, diff)
+			}
+		}
+		p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
+	})
+}
+
+// example is the deployment of an example, and what was compiled for it.
+func (p *place) example(t *testing.T, module, way string, more map[string]any) (deploy.Plan, *compile.Result) {
 	t.Helper()
 	more["submit"] = way
 	params, err := stack.Read(stack.Source{Name: stack.Param.Env, Values: p.values(more)})
@@ -113,7 +144,7 @@ func (p *place) example(t *testing.T, module, way string, more map[string]any) d
 	if len(s.Template) > stack.MaxInline {
 		t.Errorf("the template has %d bytes", len(s.Template))
 	}
-	return deploy.Plan{Stack: s, Caller: p.caller}
+	return deploy.Plan{Stack: s, Caller: p.caller}, r
 }
 
 // cutOff leaves a run in the middle of its training, as an abort on AWS does: no state of it runs any more, and what it
