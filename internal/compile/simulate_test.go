@@ -229,7 +229,7 @@ func TestProxyEnds(t *testing.T) {
 	}{
 		"output":            {ok, done, log, "SUCCEEDED", `{"one":[7]}`},
 		"already there":     {text(500, "Please use a different submission_id"), done, log, "SUCCEEDED", `{"one":[7]}`},
-		"refused":           {text(500, "bad runtime_env"), text(404, "Job does not exist"), log, "FAILED", `Ray.SubmitFailed: {"ResponseBody":"bad runtime_env"`},
+		"refused":           {text(500, "bad runtime_env"), text(404, "Job does not exist"), log, "FAILED", "Ray.SubmitFailed: bad runtime_env"},
 		"lost":              {ok, text(404, "Job does not exist"), log, "FAILED", "Ray.HeadLost: ray no longer knows the job"},
 		"no service":        {answer{failure: "EKS.404", cause: `{"ResponseBody":{"kind":"Status"}}`}, ok, log, "FAILED", "Ray.Unreachable"},
 		"service goes":      {ok, answer{failure: "EKS.404", cause: notFound}, log, "FAILED", "Ray.Unreachable"},
