@@ -79,7 +79,7 @@ func (w *world) page(t *testing.T, url, was string) (session string) {
 }
 
 func get(url string) ([]byte, error) {
-	res, err := http.Get(url) //nolint:gosec,noctx // the forward's; the test's end ends it
+	res, err := http.Get(url) //nolint:gosec // it is the forward's address
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package kubernetes_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,7 +81,7 @@ func (w *world) checkShakespeare(t *testing.T, name string) {
 			t.Errorf("the checkpoint is not on the claim: %v", err)
 		}
 	}
-	// The pods of the run are gone or soon will be: the log is kept here.
+	w.deleteRun(t) // the log is kept here, so that it is there when the pods are gone
 	if log := w.must(t, "logs", name, "--step", "train").Stdout; !strings.Contains(log, "metric loss=") {
 		t.Errorf("the log of train: %.500s", log)
 	}
@@ -93,6 +94,28 @@ func (w *world) checkShakespeare(t *testing.T, name string) {
 	if strings.Join(steps, " ") != "train infer" {
 		t.Errorf("steps %v: want each step of the pipeline as one", steps)
 	}
+}
+
+// deleteRun deletes the Jobs and RayJobs of the pipeline and waits until their pods are gone.
+func (w *world) deleteRun(t *testing.T) {
+	t.Helper()
+	const pipeline = "rayorch.dev/pipeline=shakespeare"
+	for _, path := range []string{kube.JobsPath(w.namespace), kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs")} {
+		_, err := w.c.Do(clustertest.Context(t), kube.Request{
+			Method: http.MethodDelete, Path: path, Query: url.Values{"labelSelector": {pipeline}, "propagationPolicy": {"Background"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	clustertest.Until(clustertest.Context(t), t, "the end of the run's pods", func() error {
+		var pods struct{ Items []kube.Pod }
+		w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), pipeline, &pods)
+		if len(pods.Items) > 0 {
+			return clustertest.ErrNotYet
+		}
+		return nil
+	})
 }
 
 // refused tries what the way does not need.
