@@ -109,6 +109,9 @@ func (p *applyPlan) act(ctx context.Context, r *compile.Result, opts manifest.Op
 
 // compiled loads a pipeline and compiles it for its target in a cluster.
 func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
+	if a.onAWS(o) {
+		return nil, nil, fail(exitUsage, "rayorch deploy applies them with the stack, rayorch diff shows what it would change", "the objects of a target of kind aws belong to its stack")
+	}
 	src, err := a.load(o)
 	if err != nil {
 		return nil, nil, err
@@ -116,9 +119,6 @@ func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
 	r, err := src.compile("", "")
 	if err != nil {
 		return nil, nil, err
-	}
-	if r.Kind == kindAWS {
-		return nil, nil, fail(exitUsage, "rayorch deploy applies them with the stack, rayorch diff shows what it would change", "the objects of a target of kind aws belong to its stack")
 	}
 	if r.Kind != kindKubernetes {
 		return nil, nil, fail(exitUsage, "name a target of kind kubernetes by --target", "the target %s is of kind %s", r.Target, r.Kind)

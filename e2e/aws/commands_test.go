@@ -48,7 +48,11 @@ func serve(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(line[strings.Index(line, "http"):])
+	_, rest, found := strings.Cut(line, "http://")
+	if !found {
+		t.Fatalf("the server says %q", line)
+	}
+	return "http://" + strings.TrimSpace(rest)
 }
 
 // commands is a place whose commands meet the emulator, and what more says.

@@ -45,15 +45,29 @@ with open(os.path.join(path, "weights")) as file:
 
 // TestPublishedWorkload deploys the published module's workload as its module does, and has our engine run the very
 // definition that CloudFormation got: as the state machine's role, by EKS' tokens, as the user that the template's access
-// entry makes of it, with what the Role in the cluster grants and no more. Only the programs are others, for a CPU.
+// entry makes of it, with what the Role in the cluster grants and no more. Only the programs are others, for a CPU. The
+// published way is job; the others are the user's choice.
 func TestPublishedWorkload(t *testing.T) {
 	p := newPlace(t, awstest.Moto(t))
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
 	p.rays(t, image, claim.Name, "/ray/export", "ray/export")
-	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim.Name,
+	for _, way := range []string{"job", "proxy", "rayjob"} {
+		t.Run(way, func(t *testing.T) {
+			if way != "job" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
+			}
+			p.published(t, image, claim.Name, way)
+		})
+	}
+}
+
+// published deploys the workload by one way of submitting, runs it, and takes it away again.
+func (p *place) published(t *testing.T, image, claim, way string) {
+	t.Helper()
+	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim,
 		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=15",
-		"SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
+		"SEEDFARMER_PARAMETER_SUBMIT="+way, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -177,7 +177,7 @@ func TestModule(t *testing.T) {
 // unchanged asks what another deploy would change, with the build's environment.
 func (m *module) unchanged(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin/rayorch"), "diff")
+	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin", "rayorch"), "diff")
 	cmd.Dir, cmd.Env = m.dir, m.env
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are as they should be") {
 		t.Errorf("diff after a deploy: %v\n%s", err, out)
