@@ -103,7 +103,7 @@ func (r *run) sawRunning(t *testing.T) bool {
 	}
 	for _, e := range events {
 		for name, v := range e.AssignedVariables {
-			if strings.HasPrefix(name, "ran") && string(v) != "0" {
+			if strings.HasPrefix(name, "ran") && v != "0" {
 				return true
 			}
 		}
