@@ -1,7 +1,7 @@
 package compile
 
-// A redrive begins again at the states that failed, and a Fail state that is entered again fails again: so says Step Functions'
-// developer guide. A step that gave up ends in a Fail state, for nothing else raises an error of a name that a run computes.
+// A redrive begins again at the states that failed, and a Fail state fails again: so says Step Functions' developer guide, and
+// so it was recorded (docs/conformance.md). A step that gave up ends in a Fail state, for nothing else raises an error of a name that a run computes.
 // So the Fail state looks whether the execution was redriven since the failure that it gives on; if it was, it raises
 // another error, which the Parallel state around it takes as the order to begin the step anew. The ids of the new attempts
 // hold the new redrive count.
