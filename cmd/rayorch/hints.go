@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net"
@@ -14,7 +15,10 @@ func hintFor(err error) string {
 	var locked *store.LockedError
 	var newer *store.NewerError
 	var dial *net.OpError
+	var unknown x509.UnknownAuthorityError
 	switch {
+	case errors.As(err, &unknown):
+		return "name the server's certificate, or its authority's, by SSL_CERT_FILE; that of a cluster in the kubeconfig"
 	case errors.As(err, &locked):
 		return "another process owns this state directory: use another one by --state-dir, or end that process"
 	case errors.As(err, &newer):
