@@ -90,7 +90,8 @@ func (c *checker) targets() {
 	}
 }
 
-// claimNames reports names of steps that are there twice, at any depth: they become names of states.
+// claimNames reports names of steps that are there twice, at any depth: they become names of states, which a machine has once
+// at whatever depth, and in lower case names of variables and parts of ids.
 func (c *checker) claimNames(steps []Step, path string) {
 	for i := range steps {
 		at := element(path, i)
@@ -250,6 +251,7 @@ func (c *checker) forEach(f *ForEach, path string, in scope) {
 	switch v := f.Items.Value.(type) {
 	case []any:
 	case Template:
+		// No parameter is a list, nor is anything of the run.
 		if r := v.Sole(); r == nil || r.Root == "params" || r.Root == "run" || r.Root == "storage" || r.Root == "index" {
 			c.report(join(path, "items"), "must be a list, or one reference to a list")
 		}
@@ -268,6 +270,7 @@ func (c *checker) forEach(f *ForEach, path string, in scope) {
 	c.steps(f.Steps, join(path, "steps"), &inner, true)
 }
 
+// reservedMetadata is what jobs are found by: a file that set it could hide its jobs from a clean-up, or give it another's.
 var reservedMetadata = regexp.MustCompile(`^rayorch\.|^job_(?:name|submission_id)$`)
 
 func (c *checker) ray(r *RayJob, path string, in scope) {
@@ -280,13 +283,14 @@ func (c *checker) ray(r *RayJob, path string, in scope) {
 	}
 	c.number(r.CPUs, join(path, "cpus"), in)
 	c.number(r.GPUs, join(path, "gpus"), in)
+	// References are checked here, their values only in a run: what they hold is not known before.
 	if r.Memory != nil {
 		c.ref(r.Memory.Ref, join(path, "memory"), in)
 		c.numeric(r.Memory.Ref, join(path, "memory"))
 	}
 	for _, e := range r.Resources.Entries {
 		c.number(&e.Value, join(join(path, "resources"), e.Key), in)
-		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" {
+		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" { // Ray refuses its own names among custom resources
 			c.report(join(join(path, "resources"), e.Key), "has a field of its own: cpus, gpus, memory")
 		}
 	}
@@ -335,7 +339,8 @@ func (c *checker) job(j *Job, path string, in scope) {
 	c.surroundings(j.Env, j.Secrets, j.Metadata, path, in)
 }
 
-// surroundings checks what both kinds of job have.
+// surroundings checks what both kinds of job have. A name that is both plain and secret is a mistake whichever would win: one
+// day the secret would stand where everybody reads it.
 func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map[Template], path string, in scope) {
 	for _, e := range env.Entries {
 		at := join(join(path, "env"), e.Key)

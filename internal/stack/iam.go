@@ -107,7 +107,7 @@ func tagMap(p Params, n Names) map[string]string {
 	return out
 }
 
-// tags is tagMap as most resources want it.
+// tags is tagMap as most resources want it, in order: a template that changed by nothing else would be deployed again.
 func (b *builder) tags() []any {
 	var out []any
 	m := b.tagMap()

@@ -65,6 +65,7 @@ func NewNames(id Identity, machine string) Names {
 	default:
 		stack = "rayorch-" + id.Pipeline
 	}
+	// The published module names both so; a deployment over it must find the same service account.
 	user := id.Module
 	if user == "" {
 		user = stack

@@ -64,6 +64,8 @@ func (r *reader) fail(name, format string, args ...any) {
 	r.problems = append(r.problems, Problem{name, fmt.Sprintf(format, args...)})
 }
 
+// read takes a parameter from the first source that has it, also when its value is wrong there: the next one's would be
+// deployed although nobody asked for it.
 func (r *reader) read(t Param) {
 	for _, s := range r.sources {
 		v, ok := s.Values[t.Name]
@@ -87,7 +89,8 @@ func (r *reader) read(t Param) {
 	}
 }
 
-// unknown reports keys that a strict source should not have, with the nearest name.
+// unknown reports keys that a strict source should not have: a misspelt one would quietly leave a default in force. The
+// environment holds much that is not ours, and is not strict.
 func (r *reader) unknown() {
 	for _, s := range r.sources {
 		if !s.Strict {
@@ -101,7 +104,8 @@ func (r *reader) unknown() {
 	}
 }
 
-// together checks what no parameter can be judged by alone.
+// together checks what no parameter can be judged by alone. ARNs of two partitions would be refused by CloudFormation only
+// after minutes, at whatever resource came to them first.
 func (r *reader) together() {
 	if r.p.Schedule == "" && (r.p.ScheduleZone != "" || len(r.p.ScheduleInput) > 0) {
 		r.fail("schedule", "is missing, while schedule_timezone or schedule_input is given")
@@ -158,7 +162,7 @@ func (t Param) setText(to *string, v any) error {
 
 func (t Param) setInteger(to *int, v any) error {
 	text := fmt.Sprint(v)
-	if f, ok := v.(float64); ok {
+	if f, ok := v.(float64); ok { // JSON knows no whole numbers; 1e+06 would be none
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))

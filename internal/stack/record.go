@@ -35,6 +35,7 @@ type Record struct {
 
 const recordVersion = 1
 
+// record is written with what auto came to: the cluster's authentication mode may be another when the stack is destroyed.
 func (b *builder) record() Record {
 	access := b.p.Access
 	if access == "auto" {
@@ -80,7 +81,7 @@ func ReadRecord(template []byte) (r Record, ok bool, err error) {
 	if found == nil {
 		return r, false, nil
 	}
-	if found.Version != recordVersion {
+	if found.Version != recordVersion { // what is not known of it would be left behind
 		return r, false, fmt.Errorf("the stack was deployed by a newer rayorch (record version %d): use that one", found.Version)
 	}
 	found.CA = t.Parameters[paramCA].Default
@@ -109,6 +110,7 @@ func KeepLogs(template []byte) ([]byte, error) {
 	return append(value.Bytes(t.With("Resources", kept)), '\n'), nil
 }
 
+// keep changes both policies: one counts when the stack is deleted, the other when an update replaces the resource.
 func keep(r *value.Object) *value.Object {
 	meta := value.Obj()
 	if v, ok := r.Get("Metadata"); ok {
