@@ -49,7 +49,7 @@ func (s *session) putMachine(ctx context.Context, name, definition, description 
 		VersionDescription: text(description),
 	})
 	if err == nil {
-		return aws.ToString(made.StateMachineVersionArn), nil
+		return s.madeVersion(ctx, made, definition, description)
 	}
 	var exists *types.StateMachineAlreadyExists
 	if !errors.As(err, &exists) {
@@ -60,6 +60,19 @@ func (s *session) putMachine(ctx context.Context, name, definition, description 
 		return "", err
 	}
 	return s.updateMachine(ctx, arn, definition, description)
+}
+
+// madeVersion is the version of the definition. Of a machine that was there already CreateStateMachine gives the first version,
+// whatever the current definition's is.
+func (s *session) madeVersion(ctx context.Context, made *sfn.CreateStateMachineOutput, definition, description string) (string, error) {
+	v, err := s.sfn.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: made.StateMachineVersionArn})
+	if err != nil {
+		return "", apiError("register the pipeline", err)
+	}
+	if aws.ToString(v.Definition) == definition {
+		return aws.ToString(made.StateMachineVersionArn), nil
+	}
+	return s.updateMachine(ctx, aws.ToString(made.StateMachineArn), definition, description)
 }
 
 func (s *session) updateMachine(ctx context.Context, arn, definition, description string) (string, error) {

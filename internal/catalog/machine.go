@@ -123,7 +123,12 @@ func (c *Catalog) create(r CreateMachine) (Created, error) {
 	return out, c.swap(m, append(docs, machineDoc(m))...)
 }
 
-// createAgain answers a create of a machine that exists.
+func errPublishedBefore(how string) error {
+	return errorf("StateMachineAlreadyExists", "State Machine Already Exists: This state machine was already created with a published version%s.", how)
+}
+
+// createAgain answers a create of a machine that exists. The version that it compares with, and gives, is the first one,
+// whatever has been published since: so it was recorded.
 func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 	have, want := old.Settings, r.Settings
 	have.RoleARN, want.RoleARN = "", ""
@@ -131,17 +136,21 @@ func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 		return Created{}, errorf("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", old.ARN)
 	}
 	out := Created{ARN: old.ARN, Date: old.Created}
-	if r.Publish {
-		v, err := c.publish(old, r.VersionDescription)
-		if err != nil {
+	v := old.firstVersion()
+	switch {
+	case v == nil && !r.Publish:
+		return out, nil
+	case v == nil:
+		var err error
+		if v, err = c.publish(old, r.VersionDescription); err != nil {
 			return Created{}, err
 		}
-		if v.Description != r.VersionDescription {
-			return Created{}, errorf("StateMachineAlreadyExists",
-				"State Machine Already Exists: This state machine was already created with a published version using a different description.")
-		}
-		out.VersionARN = v.ARN
+	case !r.Publish:
+		return Created{}, errPublishedBefore("")
+	case v.Description != r.VersionDescription:
+		return Created{}, errPublishedBefore(" using a different description")
 	}
+	out.VersionARN = v.ARN
 	return out, nil
 }
 

@@ -32,6 +32,17 @@ func (m *Machine) version(number string) *Version {
 	return m.versions[n]
 }
 
+// firstVersion is the oldest version that is there, nil without one.
+func (m *Machine) firstVersion() *Version {
+	var first *Version
+	for _, v := range m.versions {
+		if first == nil || v.Number < first.Number {
+			first = v
+		}
+	}
+	return first
+}
+
 // currentVersion is the latest version when it is of the current revision.
 func (m *Machine) currentVersion() *Version {
 	v := m.versions[m.LastVersion]
