@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +46,7 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 		return err
 	}
 	for _, c := range clusters { // before anything is removed anywhere
-		active, err := activeJobs(ctx, c, r.Namespace, src.pipeline.Name)
+		active, err := lastJobs(ctx, c, r.Namespace, src.pipeline.Name, force)
 		if err != nil || len(active) > 0 && !force {
 			return inContext(clusters, c, errors.Join(err, stillRunning(active)))
 		}
@@ -64,6 +65,25 @@ func stillRunning(jobs []string) error {
 		return nil
 	}
 	return fail(exitError, "stop the runs by rayorch stop, or add --force", "jobs of the pipeline are running: %s", strings.Join(jobs, ", "))
+}
+
+// A run may be over some seconds before Kubernetes has noted the end of its last Job.
+const (
+	noteWait = 5 * time.Second
+	notePoll = 200 * time.Millisecond
+)
+
+// lastJobs are the Jobs that still run when those that are about to end have ended.
+func lastJobs(ctx context.Context, c *kube.Client, namespace, pipeline string, now bool) ([]string, error) {
+	for deadline := time.Now().Add(noteWait); ; {
+		active, err := activeJobs(ctx, c, namespace, pipeline)
+		if err != nil || len(active) == 0 || now || time.Now().After(deadline) {
+			return active, err
+		}
+		if err := pause(ctx, notePoll); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // activeJobs are the pipeline's Jobs that have not ended.
