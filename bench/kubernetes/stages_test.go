@@ -78,7 +78,6 @@ func (s *stages) at(t *testing.T, what, name string) time.Time {
 
 func (s *stages) job(o kube.Object) {
 	s.note("Job made", kube.Name(o), true)
-	s.note("Job complete", kube.Name(o), kube.Field(o, "status", "completionTime") != nil)
 }
 
 func (s *stages) pod(o kube.Object) {
@@ -105,7 +104,6 @@ func (b *bench) between(t *testing.T, way, from, to string) parts {
 	switch way {
 	case "job":
 		p.add("the submitter's end", b.stages.at(t, "pod ended", from))
-		p.add("the Job's end", b.stages.at(t, "Job complete", from))
 		p.add("the next Job", b.stages.at(t, "Job made", to))
 		p.add("its pod", b.stages.at(t, "pod made", to))
 		p.add("a node", b.stages.at(t, "pod on a node", to))
