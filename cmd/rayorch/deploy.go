@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/objects"
 	"github.com/rayorch/rayorch/internal/stack"
@@ -46,8 +47,11 @@ func (a *app) deployCommand() *cobra.Command {
 func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d, plan, params, err := a.plan(ctx, o)
+	d, plan, params, uploads, err := a.plan(ctx, o)
 	if err != nil {
+		return err
+	}
+	if err := a.upload(ctx, uploads, func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }); err != nil {
 		return err
 	}
 	if plan.URL, err = a.uploadTemplate(ctx, plan.Stack, params); err != nil {
@@ -68,20 +72,20 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	return a.printOutputs(plan.Stack.Name, r)
 }
 
-// plan works out what is to be deployed, and makes sure that it can be.
-func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.Plan, stack.Params, error) {
+// plan works out what is to be deployed, and makes sure that it can be. The uploads must be in the object store before a run.
+func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.Plan, stack.Params, []compile.Upload, error) {
 	d, who, err := a.deployer(ctx)
 	if err != nil {
-		return nil, deploy.Plan{}, stack.Params{}, err
+		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
 	s, err := a.awsStack(ctx, o, a.askEKS(d, who))
 	if err != nil {
-		return nil, deploy.Plan{}, stack.Params{}, err
+		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
 	for _, note := range s.compiled.Notes {
 		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
 	}
-	return d, deploy.Plan{Stack: s.Stack, Caller: who}, s.params, nil
+	return d, deploy.Plan{Stack: s.Stack, Caller: who}, s.params, s.compiled.Uploads, nil
 }
 
 func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, error) {

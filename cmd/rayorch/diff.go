@@ -29,7 +29,7 @@ func (a *app) diffCommand() *cobra.Command {
 }
 
 func (a *app) diff(ctx context.Context, o awsOptions) error {
-	d, plan, params, err := a.plan(ctx, o)
+	d, plan, params, _, err := a.plan(ctx, o)
 	if err != nil {
 		return err
 	}
