@@ -135,6 +135,7 @@ func (d *clusterDoctor) head(ctx context.Context) {
 		d.add("ray head", true, false, "create a RayCluster there, or name another by the target's ray.cluster or ray.service", "%v", err)
 		return
 	}
+	defer d.mounts(ctx, h.Cluster)
 	if !h.Ready {
 		d.add("ray head", true, false, fmt.Sprintf("kubectl describe raycluster %s -n %s; kubectl get pods -n %s", h.Cluster, d.r.Namespace, d.r.Namespace),
 			"%s is not ready: %s", h.Cluster, h.Why)
@@ -142,7 +143,6 @@ func (d *clusterDoctor) head(ctx context.Context) {
 	}
 	d.add("ray head", true, true, "", "%s, service %s", h.Cluster, h.Service)
 	d.version(ctx, h)
-	d.mounts(ctx, h.Cluster)
 	if h.Auth && d.target.Ray.Token == nil {
 		d.add("ray token", true, d.r.Way == "rayjob", "set the target's ray.token: {name: "+h.Cluster+", key: auth_token}, and submit by job",
 			"the cluster wants a token, and the target names none")
@@ -307,34 +307,6 @@ func (d *clusterDoctor) accounts(ctx context.Context) {
 		return
 	}
 	d.add("service account", true, err == nil, d.src.command("apply")+" makes it", "%s", orError(d.r.ServiceAccount, err))
-}
-
-// quota tells of quotas that are used up.
-func (d *clusterDoctor) quota(ctx context.Context) {
-	var list struct {
-		Items []struct {
-			Metadata kube.Meta
-			Status   struct{ Hard, Used map[string]string }
-		}
-	}
-	res, err := d.c.Do(ctx, kube.Request{Path: kube.CollectionPath("v1", d.r.Namespace, "resourcequotas")})
-	if err != nil || json.Unmarshal(res.Body, &list) != nil {
-		return // who may not read quotas meets them all the same
-	}
-	for _, q := range list.Items {
-		var full []string
-		for what, hard := range q.Status.Hard {
-			if q.Status.Used[what] == hard {
-				full = append(full, what+" "+hard)
-			}
-		}
-		slices.Sort(full)
-		d.add("quota "+q.Metadata.Name, false, len(full) == 0, "pods of the pipeline may have to wait: raise it, or end what uses it",
-			"%s", cmp.Or(strings.Join(full, ", "), "has room"))
-		if len(full) > 0 {
-			d.checks[len(d.checks)-1].Found = "used up: " + strings.Join(full, ", ")
-		}
-	}
 }
 
 // files tells whether this version's files are there.

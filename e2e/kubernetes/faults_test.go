@@ -22,6 +22,7 @@ func counting(name string, seconds int, more string) string {
 func TestRay(t *testing.T) {
 	w := newWorld(t)
 	t.Run("ways", w.ways)
+	t.Run("doctor", w.doctor)
 	t.Run("killed", w.kills)
 	t.Run("submitter deleted", w.submitterDeleted)
 	t.Run("image missing", w.imageMissing)

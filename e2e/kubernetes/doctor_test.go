@@ -1,0 +1,63 @@
+package kubernetes_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// doctor finds nothing to mend, and then one thing at a time, each with how to mend it.
+func (w *world) doctor(t *testing.T) {
+	dir := w.pipeline(t, "ill", "  - {name: one, ray: {entrypoint: 'true', secrets: [TOKEN]}}\n")
+	file := filepath.Join(dir, "pipeline.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	well := "secrets: {TOKEN: {kubernetesSecret: {name: hf, key: token}}}\n" + string(text)
+	w.c.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "hf", kube.Object{"stringData": map[string]any{"token": "t"}}))
+	look := func(text string, code int, words ...string) {
+		t.Helper()
+		w.Write(t, "ill/pipeline.yaml", text)
+		w.says(t, code, words, "doctor", dir, "-t", "kubernetes")
+	}
+	w.Write(t, "ill/pipeline.yaml", well)
+	clustertest.Until(clustertest.Context(t), t, "a head that is ready", func() error {
+		if res := w.Run(t.Context(), t, "doctor", dir, "-t", "kubernetes"); res.Code != 0 {
+			return fmt.Errorf("%s", res.Stdout)
+		}
+		return nil
+	})
+	look(well, 0, "ok    ray head", "ok    ray version", "ok    ray storage", "ok    claim", "ok    secret hf", "ok    permissions", "ok    to put files")
+	for _, c := range []struct{ old, new, found, mend string }{
+		{"namespace: " + w.namespace, "namespace: nowhere", "FAIL  namespace        there is no namespace nowhere", "rayorch apply "},
+		{"cluster: ray", "cluster: rai", "no ray cluster rai", "choose one of ray"},
+		{"claim: data", "claim: lost", `"lost" not found`, "make a PersistentVolumeClaim lost there"},
+		{"path: /data", "path: /elsewhere", "do not mount the claim data at /elsewhere: head", "mount it in the RayCluster's pod templates"},
+		{"name: hf", "name: none", `secrets "none" not found`, "kubectl create secret generic none -n " + w.namespace + " --from-file=token=FILE"},
+		{"key: token", "key: other", "key other: missing", "kubectl edit secret hf -n " + w.namespace},
+		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {serviceAccount: trainer}", `serviceaccounts "trainer" not found`, "rayorch apply "},
+	} {
+		look(strings.Replace(well, c.old, c.new, 1), 1, "FAIL  ", c.found, c.mend)
+	}
+	quota := clustertest.Object("v1", "ResourceQuota", w.namespace, "tight", kube.Object{"spec": map[string]any{"hard": map[string]any{"count/configmaps": "0"}}})
+	w.c.Apply(t, quota)
+	defer func() {
+		if err := w.c.Remove(clustertest.Context(t), kube.ObjectPath("v1", w.namespace, "resourcequotas", "tight"), ""); err != nil {
+			t.Error(err)
+		}
+	}()
+	clustertest.Until(clustertest.Context(t), t, "the quota's count", func() error {
+		o, err := w.c.Client.Get(clustertest.Context(t), quota)
+		if err == nil && kube.Field(o, "status", "hard") == nil {
+			err = clustertest.ErrNotYet
+		}
+		return err
+	})
+	look(well, 0, "note  quota tight      used up: count/configmaps ")
+}
