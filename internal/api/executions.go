@@ -375,10 +375,6 @@ func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*valu
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
-	x, err := s.eng.Describe(arn)
-	if err != nil {
-		return nil, s.about(arn, err)
-	}
 	v, said := in.Get("includeExecutionData")
 	data := !said || v != false
 	items := make([]any, len(events))
@@ -386,8 +382,14 @@ func (s *Server) getExecutionHistory(_ context.Context, in *value.Object) (*valu
 		items[i] = history.ToAPI(&events[i], data)
 	}
 	out := value.Obj("events", items)
-	if n := len(events); n == q.Limit && !lastEvent(&x, events[n-1].ID, q.Reverse) {
-		out.Set("nextToken", pageToken(strconv.FormatInt(events[n-1].ID, 10), question...))
+	if n := len(events); n == q.Limit {
+		x, err := s.eng.Describe(arn)
+		if err != nil {
+			return nil, s.about(arn, err)
+		}
+		if !lastEvent(&x, events[n-1].ID, q.Reverse) {
+			out.Set("nextToken", pageToken(strconv.FormatInt(events[n-1].ID, 10), question...))
+		}
 	}
 	return out, nil
 }
