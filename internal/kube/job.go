@@ -113,6 +113,7 @@ type Pod struct {
 	Metadata Meta `json:"metadata"`
 	Spec     struct {
 		NodeName       string `json:"nodeName"`
+		RestartPolicy  string `json:"restartPolicy"`
 		InitContainers []struct {
 			Name string `json:"name"`
 		} `json:"initContainers"`
@@ -173,6 +174,18 @@ func (p *Pod) Started() bool {
 	return slices.ContainsFunc(p.Containers(), func(s ContainerStatus) bool {
 		return s.State.Running != nil || s.State.Terminated.ran() || s.LastState.Terminated.ran()
 	})
+}
+
+// Done tells that the work of a pod which never restarts a container has ended well. Its phase says so a second later,
+// when the kubelet has put the pod away.
+func (p *Pod) Done() bool {
+	done := 0
+	for _, s := range p.Status.ContainerStatuses {
+		if t := s.State.Terminated; t != nil && t.ExitCode == 0 && t.ran() {
+			done++
+		}
+	}
+	return p.Status.Phase == "Succeeded" || p.Spec.RestartPolicy == "Never" && done > 0 && done == len(p.Spec.Containers)
 }
 
 // ran tells a container that ended from one that never ran: it could not be started, or was ended before.

@@ -62,7 +62,8 @@ func ParseLine(line string) Line {
 // longLine is where a line is cut in pieces.
 const longLine = 1 << 20
 
-// EachLine hands the lines of a log to see until the log ends.
+// EachLine hands the lines of a log to see until the log ends. Of a log that breaks off the last line may be a piece: it is
+// left out, for whoever reads on gets it whole.
 func EachLine(log io.Reader, see func(line string)) error {
 	lines := bufio.NewReaderSize(log, 64<<10)
 	var line []byte
@@ -73,16 +74,15 @@ func EachLine(log io.Reader, see func(line string)) error {
 		if full && len(line) < longLine {
 			continue
 		}
+		if err != nil && !full && !errors.Is(err, io.EOF) {
+			return err
+		}
 		if len(line) > 0 {
 			see(strings.TrimSuffix(string(line), "\n"))
 			line = line[:0]
 		}
-		switch {
-		case err == nil || full:
-		case errors.Is(err, io.EOF):
+		if errors.Is(err, io.EOF) {
 			return nil
-		default:
-			return err
 		}
 	}
 }

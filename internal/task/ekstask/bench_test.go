@@ -55,6 +55,12 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	c := clustertest.Start(t)
 	t.Parallel()
+	return benchOn(t, c)
+}
+
+// benchOn is for a test that disturbs others: it runs before those that run at the same time.
+func benchOn(t *testing.T, c *clustertest.Cluster) *bench {
+	t.Helper()
 	b := &bench{t: t, cluster: c, ns: c.Namespace(t), records: map[string][]byte{}}
 	b.cfg = ekstask.Config{Default: kube.Config{Kubeconfig: c.Kubeconfig}, CallGrace: 20 * time.Second, StopWait: time.Minute}
 	b.start()

@@ -88,15 +88,21 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// onlyOne checks that there is one Job, and that it has one pod.
+// onlyOne checks that there is one Job, and that it has one pod, which may take a moment to come.
 func (b *bench) onlyOne() {
 	b.t.Helper()
 	if jobs := b.jobs(); len(jobs) != 1 {
 		b.t.Errorf("there are %d jobs", len(jobs))
 	}
-	pods, err := b.cluster.Pods(clustertest.Context(b.t), b.ns, nil)
-	if err != nil || len(pods) != 1 {
-		b.t.Errorf("there are %d pods: %v", len(pods), err)
+	var pods []kube.Pod
+	clustertest.Until(clustertest.Context(b.t), b.t, "its pod", func() (err error) {
+		if pods, err = b.cluster.Pods(clustertest.Context(b.t), b.ns, nil); err == nil && len(pods) == 0 {
+			err = clustertest.ErrNotYet
+		}
+		return err
+	})
+	if len(pods) != 1 {
+		b.t.Errorf("there are %d pods", len(pods))
 	}
 }
 

@@ -233,9 +233,11 @@ func gone(name, why string) error {
 // follow waits for the Job's end, whatever happens to the API server meanwhile.
 func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 	a.report("")
-	tail := a.tail(ctx, job)
+	watching, early := context.WithCancel(ctx)
+	defer early()
+	tail := a.tail(ctx, job, early)
 	lost := false
-	err := a.client.WatchJob(ctx, a.args.Namespace, a.name, func(now kube.Job, missing bool) bool {
+	err := a.client.WatchJob(watching, a.args.Namespace, a.name, func(now kube.Job, missing bool) bool {
 		if missing || now.Metadata.UID != a.uid {
 			lost = true
 			return true
@@ -243,6 +245,10 @@ func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 		job = now
 		return job.Ended() != nil
 	})
+	ahead := tail.isAhead() && job.Ended() == nil
+	if ahead && ctx.Err() == nil {
+		err = nil
+	}
 	reason := tail.finish(ctx, err == nil && !lost)
 	switch {
 	case err != nil:
@@ -256,13 +262,13 @@ func (a *attempt) follow(ctx context.Context, job kube.Job) task.Result {
 	return a.outcome(ctx, job, reason)
 }
 
-// outcome is the Task's result. A Job that failed says why.
+// outcome is the Task's result. A Job that has no end yet is one whose pod has succeeded. A Job that failed says why.
 func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) task.Result {
 	object := tidy(job)
 	if a.args.LogOptions.RetrieveLogs {
 		object["logs"] = a.retrieve(ctx, job)
 	}
-	if job.Ended().Type == "Complete" {
+	if end := job.Ended(); end == nil || end.Type == "Complete" {
 		return task.Result{Output: encode(object)}
 	}
 	why, err := a.client.Why(ctx, job)

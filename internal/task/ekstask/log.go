@@ -100,12 +100,15 @@ type tailer struct {
 	tails  sync.WaitGroup
 	wake   chan struct{} // a container ended: look at once
 	since  time.Time     // when it was first seen that no pod runs; of the looker alone
+	early  func()        // ends the wait for a Job that is over with its pod; nil for others
 
 	mu     sync.Mutex
 	live   map[string]bool // containers whose log is being read
 	reason kube.Reason
 	ran    bool
 	active bool            // some pod may still do something
+	ahead  bool            // a pod has succeeded
+	awaits map[string]bool // pods whose success is awaited
 	done   map[string]bool // containers whose log was read to its end
 }
 
@@ -117,9 +120,12 @@ const (
 	explainAfter = 2 * time.Second
 )
 
-func (a *attempt) tail(ctx context.Context, job kube.Job) *tailer {
+func (a *attempt) tail(ctx context.Context, job kube.Job, early func()) *tailer {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &tailer{a: a, job: job, cancel: cancel, wake: make(chan struct{}, 1), live: map[string]bool{}, done: map[string]bool{}}
+	if endsEarly(job) {
+		t.early, t.awaits = early, map[string]bool{}
+	}
 	t.looker.Go(func() { t.look(ctx) })
 	return t
 }
@@ -127,12 +133,16 @@ func (a *attempt) tail(ctx context.Context, job kube.Job) *tailer {
 // finish ends the reading: with rest when all logs have come to their end, which they do soon after the Job's. It returns
 // why the Job did not run, as last seen.
 func (t *tailer) finish(ctx context.Context, rest bool) kube.Reason {
-	if rest {
+	ahead := t.isAhead()
+	if rest && !ahead {
 		t.drain(ctx)
 	}
 	t.cancel()
 	t.looker.Wait()
 	t.tails.Wait()
+	if rest && ahead {
+		t.rest(ctx)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reason.Ran = t.ran
@@ -214,6 +224,7 @@ func (t *tailer) scan(ctx context.Context) (settled bool, err error) {
 		t.ran = t.ran || p.Started()
 		t.mu.Unlock()
 	}
+	t.awaitSuccess(ctx, pods)
 	return settled, nil
 }
 
@@ -240,28 +251,34 @@ func (t *tailer) explain(ctx context.Context) {
 	t.a.report(why.Why)
 }
 
+// stream is the log of one container, of one of its runs.
+type stream struct{ pod, container, key, prefix string }
+
+func streamOf(p *kube.Pod, s kube.ContainerStatus) stream {
+	l := stream{pod: p.Metadata.Name, container: s.Name, key: p.Metadata.Name + "/" + s.Name}
+	if s.RestartCount > 0 {
+		l.key += "/" + fmt.Sprint(s.RestartCount)
+	}
+	if len(p.Spec.Containers)+len(p.Spec.InitContainers) > 1 {
+		l.prefix = s.Name + ": "
+	}
+	return l
+}
+
 // start reads a container's log, unless that is done already. A container that ended is read once.
 func (t *tailer) start(ctx context.Context, p *kube.Pod, s kube.ContainerStatus) {
-	key := p.Metadata.Name + "/" + s.Name
-	if s.RestartCount > 0 {
-		key += "/" + fmt.Sprint(s.RestartCount)
-	}
+	l := streamOf(p, s)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.done[key] || t.live[key] {
+	if t.done[l.key] || t.live[l.key] {
 		return
 	}
-	t.live[key] = true
-	prefix := ""
-	if len(p.Spec.Containers)+len(p.Spec.InitContainers) > 1 {
-		prefix = s.Name + ": "
-	}
-	pod, container := p.Metadata.Name, s.Name
+	t.live[l.key] = true
 	t.tails.Go(func() {
-		err := t.read(ctx, pod, container, key, prefix)
+		err := t.read(ctx, l, true)
 		t.mu.Lock()
-		delete(t.live, key)
-		t.done[key] = err == nil || kube.NotFound(err)
+		delete(t.live, l.key)
+		t.done[l.key] = err == nil || kube.NotFound(err)
 		t.mu.Unlock()
 		select {
 		case t.wake <- struct{}{}:
@@ -270,17 +287,17 @@ func (t *tailer) start(ctx context.Context, p *kube.Pod, s kube.ContainerStatus)
 	})
 }
 
-// read passes a container's log on to its end. A stream that breaks off is read on by the next look.
-func (t *tailer) read(ctx context.Context, pod, container, key, prefix string) error {
-	since := t.a.log.last(key)
-	log, err := t.a.client.PodLog(ctx, t.a.args.Namespace, pod, container, kube.LogOptions{
-		Follow: true, Timestamps: true, SinceTime: since,
+// read passes a container's log on to its end: as it is now, or when the container has ended. A stream that breaks off is
+// read on by the next look.
+func (t *tailer) read(ctx context.Context, l stream, follow bool) error {
+	log, err := t.a.client.PodLog(ctx, t.a.args.Namespace, l.pod, l.container, kube.LogOptions{
+		Follow: follow, Timestamps: true, SinceTime: t.a.log.last(l.key),
 	})
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	return kube.EachLine(log, func(line string) { t.a.log.line(key, prefix, kube.ParseLine(line)) })
+	return kube.EachLine(log, func(line string) { t.a.log.line(l.key, l.prefix, kube.ParseLine(line)) })
 }
 
 // limit is Step Functions': what is larger ends the Task with States.DataLimitExceeded, as the engine sees to.

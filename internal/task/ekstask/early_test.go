@@ -1,0 +1,44 @@
+package ekstask_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// TestEndsEarly stops the controller that would note the end of a Job: a step's is over with its pod all the same.
+func TestEndsEarly(t *testing.T) {
+	if os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+		t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it, for it holds the cluster up")
+	}
+	b := benchOn(t, clustertest.Start(t))
+	args := b.job("echo begun; sleep 2; echo done", logs)
+	kube.Field(args, "Job", "metadata").(map[string]any)["labels"] = map[string]any{"rayorch.dev/step": "one"}
+	ended, _ := b.begin("runJob.sync", args)
+	clustertest.Until(clustertest.Context(t), t, "the pod's first line", func() error {
+		if !strings.Contains(b.log.String(), "begun") {
+			return clustertest.ErrNotYet
+		}
+		return nil
+	})
+	resume := b.cluster.Pause(t, "kube-controller") // -manager, of which the process list shows 15 letters
+	res := <-ended
+	job, err := b.cluster.Job(clustertest.Context(t), b.ns, "work")
+	resume()
+	if err != nil || job.Ended() != nil {
+		t.Errorf("while the controller stood still the Job ended by %v, %v", job.Ended(), err)
+	}
+	if got := b.logOf(b.output(res)); got != "begun\ndone\n" {
+		t.Errorf("got the log %q", got)
+	}
+	clustertest.Until(clustertest.Context(t), t, "the Job's end", func() error {
+		job, err := b.cluster.Job(clustertest.Context(t), b.ns, "work")
+		if err == nil && job.Ended() == nil {
+			err = clustertest.ErrNotYet
+		}
+		return err
+	})
+}
