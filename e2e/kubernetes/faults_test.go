@@ -210,7 +210,7 @@ func (w *world) namespaceDeleted(t *testing.T) {
 	}
 	var x execution
 	within(t, 3*time.Minute, func() { x = wait() })
-	if x.Status != "FAILED" || !strings.Contains(x.Cause, w.namespace) && !strings.Contains(x.Cause, "gone") && !strings.Contains(x.Cause, "deleted") {
+	if x.Status != "FAILED" || !strings.Contains(x.Cause, "deleted it, or its namespace") {
 		t.Errorf("%s %s: %s", x.Status, x.Error, x.Cause)
 	}
 	t.Logf("%s: %s", x.Error, x.Cause)

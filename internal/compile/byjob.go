@@ -238,14 +238,14 @@ func (a *attempts) explain() string {
 }
 
 // verdict is the expression for a Job that was there: $s is its last pod's status, $t how the container ended, $code its
-// exit code, $c what Step Functions says.
+// exit code, $c what Step Functions says, which says most of a Job that somebody deleted, or its namespace.
 func (a *attempts) verdict() string {
 	late := "$s.reason = 'DeadlineExceeded' or " + a.lost() + " = 'States.Timeout'"
 	said := "($exists($s.reason) ? $s.reason & ': ' & $s.message & ' ' : '') & ($exists($t.reason) ? $t.reason & ' ' : '') & $t.message"
 	if a.t.ray != nil {
 		return "($k := $lookup($codes, $code); $exists($k) ? {'Error': $k, 'Cause': $string($t.message)} : " +
 			late + " ? {'Error': 'States.Timeout', 'Cause': " + a.tooLong() + ", 'stop': true} : " +
-			"$exists($t) ? {'Error': 'Ray.SubmitFailed', 'Cause': 'the submitter ended with exit code ' & $code & ': ' & " + said + ", 'stop': true} : " +
+			"$exists($t) and " + a.v("fail") + ".Error != 'EKS.404' ? {'Error': 'Ray.SubmitFailed', 'Cause': 'the submitter ended with exit code ' & $code & ': ' & " + said + ", 'stop': true} : " +
 			"{'Error': " + a.lost() + ", 'Cause': $c, 'stop': $exists($s)})"
 	}
 	return "(" + late + " ? {'Error': 'States.Timeout', 'Cause': " + a.tooLong() + "} : " +
