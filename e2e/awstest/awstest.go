@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/rayorch/rayorch/internal/proc"
 )
 
 // Emulator is one AWS.
@@ -111,10 +112,11 @@ func (e *Emulator) start(t testing.TB) {
 }
 
 func (e *Emulator) launch() error {
-	port, err := freePort()
+	ports, err := proc.FreePorts(1)
 	if err != nil {
 		return err
 	}
+	port := ports[0]
 	e.URL = "http://127.0.0.1:" + port
 	dir, err := os.MkdirTemp("", "rayorch-"+e.Name)
 	if err != nil {
@@ -169,16 +171,6 @@ func (e *Emulator) stop() {
 	_ = syscall.Kill(-e.process.Process.Pid, syscall.SIGKILL)
 	<-e.ended
 	_ = os.RemoveAll(e.process.Dir)
-}
-
-func freePort() (string, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
 
 // Region is where the tests' stacks are.

@@ -2,12 +2,13 @@ package objects_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/proc"
 )
 
 // moto starts moto's S3, an emulator that others wrote, with an empty bucket, and returns its URL.
@@ -20,15 +21,13 @@ func moto(t *testing.T) string {
 	if err := exec.CommandContext(t.Context(), python, "-c", "import moto.server").Run(); err != nil {
 		t.Skip("SKIPPED: no python with moto[server] on the PATH, so that S3 was tried against our own fake alone: make test installs it")
 	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	ports, err := proc.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	_ = l.Close()
+	address := "127.0.0.1:" + ports[0]
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
+	cmd := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", ports[0])
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

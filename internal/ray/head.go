@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,7 +175,7 @@ func writeFile(path string, data []byte) error {
 }
 
 func (h *Head) spawn(state *State) (exited chan error, err error) {
-	ports, err := freePorts(3)
+	ports, err := proc.FreePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -242,26 +241,6 @@ func (h *Head) environ(state State) []string {
 }
 
 var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTHONHOME)$`)
-
-// freePorts asks the system for ports that nobody has now. Somebody may take one before Ray does; then Ray says so.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	var held []net.Listener // all at once, so that they differ
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	for range n {
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return nil, err
-		}
-		held = append(held, l)
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports, nil
-}
 
 // ready waits until the dashboard answers, then until its Jobs API does.
 func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {

@@ -1,6 +1,7 @@
 package ray_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -18,7 +19,13 @@ func TestHead(t *testing.T) {
 	}
 	other := raytest.Real(t, false)
 	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20}
-	t.Cleanup(func() { _ = head.Stop(t.Context()) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			said, err := os.ReadFile(head.OutputPath())
+			t.Logf("the head printed (%v):\n%s", err, said)
+		}
+		_ = head.Stop(context.WithoutCancel(t.Context()))
+	})
 	state, err := head.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
