@@ -3,6 +3,7 @@ package stack
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Params are a deployment's settings. The first fourteen are the published Seed-Farmer module's, with its names, defaults
@@ -78,7 +79,9 @@ func (p Param) Flag() string { return strings.ReplaceAll(p.Name, "_", "-") }
 func All() []Param { return table }
 
 func matches(pattern string) func(string) bool {
-	return regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString
+	// Only when it is first asked: all of them take 3 MB and 9 ms, of every command.
+	compiled := sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)$`) })
+	return func(s string) bool { return compiled().MatchString(s) }
 }
 
 func oneOf(words ...string) func(string) bool { return matches(strings.Join(words, "|")) }

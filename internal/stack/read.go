@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Source is one place that gives parameters: flags, a file, the environment. Values are texts, or what YAML and JSON
@@ -173,10 +174,14 @@ func (t Param) setInteger(to *int, v any) error {
 	return nil
 }
 
-var (
-	tagKey   = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}$`)
-	tagValue = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
-)
+// Lengths are checked beside these expressions: one that repeats such classes 256 times takes 10 MB of every process.
+var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
+// isTag tells whether AWS takes a tag. Keys that begin with aws: are its own.
+func isTag(key, text string) bool {
+	return key != "" && utf8.RuneCountInString(key) <= 128 && utf8.RuneCountInString(text) <= 256 &&
+		tagText.MatchString(key) && tagText.MatchString(text) && !strings.HasPrefix(strings.ToLower(key), "aws:")
+}
 
 func (t Param) setTexts(to *map[string]string, v any) error {
 	o, err := object(v)
@@ -194,7 +199,7 @@ func (t Param) setTexts(to *map[string]string, v any) error {
 				return fmt.Errorf("an object with %s in %s", shown(o[k]), k)
 			}
 		}
-		if !tagKey.MatchString(k) || !tagValue.MatchString(text) || strings.HasPrefix(strings.ToLower(k), "aws:") {
+		if !isTag(k, text) {
 			return fmt.Errorf("an object with the tag %s", shown(k+"="+text))
 		}
 		out[k] = text
@@ -258,11 +263,14 @@ func isCertificate(s string) bool {
 	return err == nil && strings.Contains(string(data), "-----BEGIN CERTIFICATE-----")
 }
 
-var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._/-]{0,250}$`)
+var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._/-]*$`)
+
+// maxPath is its longest text, in bytes.
+const maxPath = 251
 
 // isMountPath holds of an absolute path that stays where it says.
 func isMountPath(s string) bool {
-	return pathPattern.MatchString(s) && !slices.Contains(strings.Split(s, "/"), "..") && path.Clean(s) != "/"
+	return len(s) <= maxPath && pathPattern.MatchString(s) && !slices.Contains(strings.Split(s, "/"), "..") && path.Clean(s) != "/"
 }
 
 // EnvNames are the parameters' variables, for whoever passes an environment on.
