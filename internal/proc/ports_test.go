@@ -24,6 +24,6 @@ func TestFreePorts(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		defer l.Close()
+		t.Cleanup(func() { _ = l.Close() })
 	}
 }
