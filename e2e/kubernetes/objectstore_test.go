@@ -34,8 +34,8 @@ func TestObjectStore(t *testing.T) {
 	target := strings.Replace(w.target(t), "kind: kubernetes,", "kind: kubernetes, workingDir: {via: objectStore, uri: s3://packages/dirs},", 1)
 	dir := filepath.Join(w.Dir, "store")
 	w.Write(t, "store/pipeline.yaml", "version: 1\nname: store\ntimeout: 5m\n"+target+
-		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: work}}\n")
-	w.Write(t, "store/work/sub/text", `"from afar"`)
+		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: files}}\n")
+	w.Write(t, "store/files/sub/text", `"from afar"`)
 	res := w.Run(t.Context(), t, "run", dir, "-t", "kubernetes", "--name", "early")
 	if res.Code != 1 || !strings.Contains(res.Stderr, "upload the working directory to s3://packages/dirs/store/") || !strings.Contains(res.Stderr, "hint: check the bucket's name") {
 		t.Errorf("without a bucket: exit code %d\n%s", res.Code, res.Stderr)
