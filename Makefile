@@ -18,23 +18,55 @@ ENV := PATH="$(CURDIR)/$(VENV)/bin:$(CURDIR)/$(NODE_TOOLS)/node_modules/.bin:$$P
 
 .PHONY: build
 build: ## build bin/rayorch (the default)
-	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rayorch ./cmd/rayorch
+	@sh scripts/build $(VERSION)
 
 .PHONY: demo
-demo: build ## run examples/shakespeare on a Ray of its own, unless one runs here
-	@sh scripts/venv $(VENV) scripts/requirements-run.txt
-	@$(ENV) bin/rayorch run examples/shakespeare $(DEMO_ARGS)
+demo: ## run examples/shakespeare on a Ray of its own, unless one runs here
+	@$(MAKE) --no-print-directory --jobs=2 build setup-ray
+	@echo "demo: bin/rayorch run examples/shakespeare $(DEMO_ARGS)"
+	@exec env $(ENV) bin/rayorch run examples/shakespeare $(DEMO_ARGS)
 
+# tools/check runs the parts, cleans up after them, and sums up.
 .PHONY: test
-test: test-setup ## run all test suites, one line each; ONLY=name for one
-	@$(ENV) $(TOOLS)/bin/suites -only '$(ONLY)'
+test: $(TOOLS)/bin/check ## run all tests; ONLY=go, e2e, fuzz, examples or demo for one part
+	@exec $(TOOLS)/bin/check -results .tools/test -- $(MAKE) --no-print-directory test-parts
 
+# One part after another, whatever becomes of the others, so that each has the whole machine.
+.PHONY: test-parts
+test-parts: test-setup
+	@$(MAKE) --no-print-directory --keep-going --jobs=1 $(if $(ONLY),test-$(ONLY),test-go test-e2e test-fuzz test-examples test-demo)
+
+.PHONY: test-go test-e2e test-fuzz test-examples test-demo
+test-go:
+	@sh scripts/step tools go test -C tools ./check
+	@exec env $(ENV) sh scripts/go-test go
+test-e2e:
+	@exec env $(ENV) sh scripts/go-test e2e
+test-fuzz:
+	@sh scripts/step fuzz sh scripts/fuzz 500x
+test-examples:
+	@env $(ENV) sh scripts/step shakespeare sh scripts/unittest examples/shakespeare
+	@env $(ENV) sh scripts/step gptj sh scripts/unittest examples/gptj
+test-demo:
+	@sh scripts/step demo sh scripts/demo-test
+
+# Steps that wait for the network run beside those that compile.
 .PHONY: test-setup
-test-setup: build tools ## install what the tests need
+test-setup: ## install and build what the tests need
 	@sh scripts/packages
-	@sh scripts/venv $(VENV) scripts/requirements-run.txt scripts/requirements-test.txt
-	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR) $(AXE)
+	@$(MAKE) --no-print-directory --jobs=4 setup-cluster setup-aws setup-node $(TOOLS)/bin/gotestsum build
+
+.PHONY: setup-ray setup-test setup-aws setup-node setup-cluster
+setup-ray:
+	@sh scripts/venv $(VENV) scripts/requirements-run.txt
+setup-test: setup-ray
+	@sh scripts/venv $(VENV) scripts/requirements-test.txt
+setup-aws: setup-test
 	@sh scripts/aws-tools $(TOOLS)
+setup-node:
+	@sh scripts/node-tools $(NODE_TOOLS) $(ASL_VALIDATOR) $(AXE)
+setup-cluster:
+	@sh scripts/cluster
 
 .PHONY: screenshots
 screenshots: ## make the pictures of the console in docs/images anew
@@ -45,22 +77,24 @@ screenshots: ## make the pictures of the console in docs/images anew
 	@cp docs/images/console-execution-light.png modules/eks/ray-orchestrator/docs/execution.png
 
 .PHONY: check
-check: tools ## the quick gate: format, lint, short tests
-	@sh scripts/format
-	@$(TOOLS)/bin/golangci-lint run --allow-parallel-runners
+check: lint ## the quick gate: format, lint, short tests
 	@go test -short ./...
 
 .PHONY: lint
-lint: tools ## format and lint
+lint: $(TOOLS)/bin/golangci-lint ## check format, vet and lint
 	@sh scripts/format
-	@$(TOOLS)/bin/golangci-lint run --allow-parallel-runners
+	@CGO_ENABLED=0 GOFLAGS=-trimpath $(TOOLS)/bin/golangci-lint run --allow-parallel-runners # compiles as make build does
+
+.PHONY: vuln
+vuln: $(TOOLS)/bin/govulncheck ## look for known vulnerabilities in what the binary calls
+	@sh scripts/vulnerabilities
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@sh scripts/fuzz $(FUZZTIME)
 
 .PHONY: kill
-kill: test-setup ## kill -9 rayorch KILLS times at random points of runs on a real Ray
+kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on a real Ray
 	@$(ENV) sh scripts/kill $(KILLS)
 
 .PHONY: test-kubernetes
@@ -80,7 +114,7 @@ bench-submission-modes: build ## KubeRay's HTTPMode beside its K8sJobMode, and w
 	@RAYORCH_BENCH_MODES=$${RAYORCH_BENCH_MODES:-5} go test -count=1 -timeout=60m -v -run TestSubmissionModes ./bench/kubernetes
 
 .PHONY: bench-overhead
-bench-overhead: test-setup ## rayorch beside `ray job submit` and a bare REST loop
+bench-overhead: build setup-test ## rayorch beside `ray job submit` and a bare REST loop
 	@$(ENV) python bench/overhead/overhead.py --rayorch bin/rayorch
 
 .PHONY: bench-engine
@@ -92,16 +126,33 @@ soak: ## kill the engine SOAKS times under load; every execution must be account
 	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^TestSoak$$' -v ./internal/engine
 
 .PHONY: release
-release: tools ## static binaries, checksums and a bill of materials in dist/
+release: ## time the README's commands for its table, then build dist
+	@$(MAKE) --no-print-directory timings
+	@$(MAKE) --no-print-directory dist
+
+.PHONY: dist
+dist: $(TOOLS)/bin/cyclonedx-gomod ## static binaries, checksums and a bill of materials in dist/
 	@sh scripts/release $(VERSION)
 
-# Built once for each change of their versions: golangci-lint takes some minutes on two cores.
-.PHONY: tools
-tools: $(TOOLS)/.built
-$(TOOLS)/.built: tools/go.mod tools/go.sum $(wildcard tools/suites/*.go)
+.PHONY: timings
+timings: ## time make demo and make test with empty caches and again, and write the README's table
+	@bash scripts/timings
+
+.PHONY: test-interrupt
+test-interrupt: ## interrupt make test and make demo at five random moments; nothing may stay behind
+	@bash scripts/interrupt-test 5
+
+# Each is built when something first needs it, and again when its version changes: golangci-lint takes minutes.
+TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_govulncheck := golang.org/x/vuln/cmd/govulncheck
+TOOL_cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+TOOL_gotestsum := gotest.tools/gotestsum
+TOOL_check := ./check
+$(TOOLS)/bin/check: $(wildcard tools/check/*.go)
+$(TOOLS)/bin/%: tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)/bin
-	@echo "building golangci-lint, govulncheck and cyclonedx-gomod into $(TOOLS)/bin (minutes, once)"
-	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install -trimpath tool ./suites
+	@echo "building $* into $(TOOLS)/bin"
+	@cd tools && GOBIN="$(CURDIR)/$(TOOLS)/bin" go install -trimpath $(TOOL_$*)
 	@touch $@
 
 .PHONY: module

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// processes are those of a run: all that have its mark in their environment, which only Linux shows.
+type processes struct {
+	mark string
+	// grace is how long they have to end by themselves. Defaults to 10 s.
+	grace time.Duration
+}
+
+// run runs a command with the mark to its end. It shares this process's group, so that a terminal's Ctrl-C reaches both;
+// what else a signal does not reach is asked to end.
+func (p *processes) run(command []string, signals <-chan os.Signal, env ...string) (interrupted bool, err error) {
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr, cmd.Stdin = os.Stdout, os.Stderr, os.Stdin
+	cmd.Env = append(append(os.Environ(), p.mark), env...)
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	var late <-chan time.Time
+	for {
+		select {
+		case err := <-done:
+			return interrupted, err
+		case <-signals:
+			if !interrupted {
+				interrupted, late = true, time.After(p.patience())
+				fmt.Fprintln(os.Stderr, "check: interrupted: ending what runs")
+				p.signal(syscall.SIGINT)
+			}
+		case <-late:
+			p.signal(syscall.SIGKILL)
+		}
+	}
+}
+
+func (p *processes) patience() time.Duration {
+	if p.grace == 0 {
+		return 10 * time.Second
+	}
+	return p.grace
+}
+
+// end waits for what still runs, kills it, removes the directories of Rays among it, and says what it was. After an
+// interrupt nobody waits: what runs then was told to end before.
+func (p *processes) end(now bool) []string {
+	var left []process
+	for deadline := time.Now().Add(p.patience()); ; time.Sleep(100 * time.Millisecond) {
+		if left = p.marked(); len(left) == 0 {
+			return nil
+		}
+		if now || time.Now().After(deadline) {
+			break
+		}
+	}
+	names := make([]string, len(left))
+	for i, l := range left {
+		names[i] = fmt.Sprintf("%d %s", l.pid, l.command)
+	}
+	for deadline := time.Now().Add(time.Minute); len(p.marked()) > 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		p.signal(syscall.SIGKILL)
+	}
+	for _, l := range left {
+		if m := rayDir.FindStringSubmatch(l.command); m != nil {
+			_ = os.RemoveAll(m[1])
+		}
+	}
+	return names
+}
+
+var rayDir = regexp.MustCompile(`--temp-dir=(/tmp/rayorch-ray-[A-Za-z0-9]+)( |$)`)
+
+type process struct {
+	pid     int
+	command string
+}
+
+func (p *processes) marked() []process {
+	var found []process
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environs {
+		env, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(env, []byte(p.mark)) {
+			continue
+		}
+		dir := filepath.Dir(path)
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || len(line) == 0 || pid == os.Getpid() {
+			continue // a zombie, or gone meanwhile
+		}
+		found = append(found, process{pid, strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))})
+	}
+	return found
+}
+
+func (p *processes) signal(sig syscall.Signal) {
+	for _, m := range p.marked() {
+		_ = syscall.Kill(m.pid, sig)
+	}
+}

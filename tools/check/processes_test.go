@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestLeftBehind starts a process that outlives its command: it is named and ended.
+func TestLeftBehind(t *testing.T) {
+	p := processes{mark: "RAYORCH_TEST_RUN=" + t.Name(), grace: time.Millisecond}
+	if _, err := p.run([]string{"sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if left := p.end(false); len(left) != 1 || !strings.Contains(left[0], "sleep 600") {
+		t.Errorf("left %q", left)
+	}
+	if left := p.marked(); len(left) != 0 {
+		t.Errorf("still there: %v", left)
+	}
+}
+
+// TestInterrupted sends two interrupts to a run whose command ignores them and has a process in another session.
+func TestInterrupted(t *testing.T) {
+	p := processes{mark: "RAYORCH_TEST_RUN=" + t.Name(), grace: time.Millisecond}
+	signals := make(chan os.Signal, 2)
+	signals <- os.Interrupt
+	signals <- syscall.SIGTERM
+	interrupted, err := p.run([]string{"sh", "-c", "trap '' INT; setsid sleep 600 & sleep 600; sleep 600"}, signals)
+	if !interrupted || err == nil {
+		t.Errorf("interrupted %t, %v", interrupted, err)
+	}
+	p.end(true)
+	if left := p.marked(); len(left) != 0 {
+		t.Errorf("still there: %v", left)
+	}
+}
+
+// TestRayDirectory removes the directory of a Ray that was left behind, and no other.
+func TestRayDirectory(t *testing.T) {
+	for line, want := range map[string]string{
+		"python raylet --temp-dir=/tmp/rayorch-ray-123 --x": "/tmp/rayorch-ray-123",
+		"gcs --temp-dir=/tmp/rayorch-ray-9":                 "/tmp/rayorch-ray-9",
+		"python --temp-dir=/tmp/rayorch-ray-1/../x":         "",
+		"python --temp-dir=/home/me":                        "",
+	} {
+		got := ""
+		if m := rayDir.FindStringSubmatch(line); m != nil {
+			got = m[1]
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+	}
+}
