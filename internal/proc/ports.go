@@ -2,43 +2,61 @@ package proc
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
+	"os"
 	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// Ports that systems give to outgoing connections begin at 32768 (Linux) or higher. A program that is told its
-// port binds it seconds after it was chosen, and most end when it is taken: so ours come from below, where only servers are.
-const (
-	firstPort = 20000
-	lastPort  = 29999
-)
-
-// portTries is for ports that servers have; a machine on which so many in a row are taken has none to give.
-const portTries = 1000
-
-// FreePorts finds ports of 127.0.0.1 that nobody has now, for programs that cannot choose one themselves. Somebody may still
-// take one before they do.
-func FreePorts(n int) ([]string, error) {
-	var ports []string
-	var held []net.Listener // all at once, so that they differ
-	defer func() {
-		for _, l := range held {
-			_ = l.Close()
-		}
-	}()
-	var taken error
-	for range portTries {
-		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
-		if err != nil {
-			taken = err
-			continue
-		}
-		held = append(held, l)
-		if ports = append(ports, strconv.Itoa(port)); len(ports) == n {
-			return ports, nil
-		}
+// ReservePort takes a port of all addresses that nobody has, for a program that must be told its port and that sets
+// SO_REUSEPORT before it binds it, as gRPC servers do. Until release is called only programs of the same user that set it
+// can bind the port, and no outgoing connection gets it. It does not listen, so that no connection reaches the holder.
+func ReservePort() (port string, release func(), err error) {
+	fd, address, err := socket()
+	if err != nil {
+		return "", nil, os.NewSyscallError("socket", err)
 	}
-	return nil, fmt.Errorf("no free port from %d to %d: %w", firstPort, lastPort, taken)
+	number, err := bindShared(fd, address)
+	if err != nil {
+		_ = unix.Close(fd)
+		return "", nil, fmt.Errorf("reserve a port: %w", err)
+	}
+	return strconv.Itoa(number), func() { _ = unix.Close(fd) }, nil
+}
+
+// socket opens one of both IP versions, or of version 4 where the machine has no other. No child of this process inherits it.
+func socket() (fd int, everywhere unix.Sockaddr, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	everywhere = &unix.SockaddrInet6{}
+	if fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM, 0); err != nil {
+		everywhere = &unix.SockaddrInet4{}
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	}
+	if err == nil {
+		unix.CloseOnExec(fd)
+	}
+	return fd, everywhere, err
+}
+
+// bindShared binds a socket to a port that the system chooses, and returns that.
+func bindShared(fd int, address unix.Sockaddr) (int, error) {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return 0, os.NewSyscallError("setsockopt SO_REUSEPORT", err)
+	}
+	if err := unix.Bind(fd, address); err != nil {
+		return 0, os.NewSyscallError("bind", err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return 0, os.NewSyscallError("getsockname", err)
+	}
+	switch a := bound.(type) {
+	case *unix.SockaddrInet6:
+		return a.Port, nil
+	case *unix.SockaddrInet4:
+		return a.Port, nil
+	}
+	return 0, fmt.Errorf("unexpected address %v", bound)
 }

@@ -1,29 +1,53 @@
 package proc_test
 
 import (
+	"context"
 	"net"
-	"slices"
-	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rayorch/rayorch/internal/proc"
 )
 
-// TestFreePorts takes every port that it gets, below those of outgoing connections.
-func TestFreePorts(t *testing.T) {
-	ports, err := proc.FreePorts(20)
-	if err != nil || len(ports) != 20 || len(slices.Compact(slices.Sorted(slices.Values(ports)))) != 20 {
-		t.Fatalf("got %v, %v", ports, err)
+// TestReservePort holds a port against everybody but a server that shares ports, which gets all of its connections.
+func TestReservePort(t *testing.T) {
+	port, release, err := proc.ReservePort()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, port := range ports {
-		if n, err := strconv.Atoi(port); err != nil || n < 20000 || n >= 30000 {
-			t.Errorf("port %s", port)
+	defer release()
+	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
+		if l, err := net.Listen("tcp4", host+":"+port); err == nil {
+			_ = l.Close()
+			t.Errorf("%s:%s could be taken", host, port)
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	}
+	shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		_ = c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+		return err
+	}}
+	server, err := shared.Listen(context.Background(), "tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for range 20 {
+		client, err := net.Dial("tcp", server.Addr().String())
 		if err != nil {
-			t.Error(err)
-			continue
+			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = l.Close() })
+		got, err := server.Accept()
+		if err != nil || got.RemoteAddr().String() != client.LocalAddr().String() {
+			t.Fatalf("accepted %v, %v", got, err)
+		}
+		_ = client.Close()
+		_ = got.Close()
+	}
+	release()
+	if _, held, ok := strings.Cut(server.Addr().String(), ":"); !ok || held != port {
+		t.Errorf("the server is at %s", server.Addr())
 	}
 }

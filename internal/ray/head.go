@@ -111,8 +111,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 	}
 }
 
-// startTries is for a port that somebody took first, and for a busy machine: Ray itself gives up when its node is not up
-// after 30 s, and has no setting for that.
+// startTries is for a busy machine: Ray itself gives up when its node is not up after 30 s, and has no setting for that.
 const startTries = 3
 
 var errEnded = errors.New("ray ended as it started")
@@ -139,7 +138,13 @@ func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	if err := h.save(state); err != nil {
 		return state, err
 	}
-	exited, err := h.spawn(&state)
+	// The one port that Ray does not choose as it binds it. It is held until Ray has it.
+	clientPort, release, err := proc.ReservePort()
+	if err != nil {
+		return state, err
+	}
+	defer release()
+	exited, err := h.spawn(&state, clientPort)
 	if err == nil {
 		err = h.save(state)
 	}
@@ -174,13 +179,8 @@ func writeFile(path string, data []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-func (h *Head) spawn(state *State) (exited chan error, err error) {
-	ports, err := proc.FreePorts(3)
-	if err != nil {
-		return nil, err
-	}
-	state.Address = "http://127.0.0.1:" + ports[0]
-	argv := append([]string{"-m", "ray.scripts.scripts"}, h.args(*state, ports)...)
+func (h *Head) spawn(state *State, clientPort string) (exited chan error, err error) {
+	argv := append([]string{"-m", "ray.scripts.scripts"}, h.args(*state, clientPort)...)
 	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it outlives whoever starts it
 	// Ray's helper processes import from the working directory first: a job's file named types.py must not be theirs.
 	cmd.Dir = state.TempDir
@@ -202,13 +202,12 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 	return exited, err
 }
 
-func (h *Head) args(state State, ports []string) []string {
+func (h *Head) args(state State, clientPort string) []string {
 	args := []string{
 		"start", "--head", "--block", "--disable-usage-stats", "--log-color=false",
-		"--port=0", "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
+		"--port=0", "--min-worker-port=0", "--max-worker-port=0", "--dashboard-port=0", "--dashboard-agent-listen-port=0",
 		"--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1",
-		"--dashboard-port=" + ports[0], "--ray-client-server-port=" + ports[1], "--metrics-export-port=" + ports[2],
-		"--temp-dir=" + state.TempDir,
+		"--metrics-export-port=0", "--ray-client-server-port=" + clientPort, "--temp-dir=" + state.TempDir,
 	}
 	if h.CPUs > 0 {
 		args = append(args, "--num-cpus="+strconv.Itoa(h.CPUs))
@@ -244,10 +243,6 @@ var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTH
 
 // ready waits until the dashboard answers, then until its Jobs API does.
 func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {
-	client, err := state.client()
-	if err != nil {
-		return err
-	}
 	wait := h.Wait
 	if wait == 0 {
 		wait = 90 * time.Second
@@ -255,22 +250,30 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not answer within %s", wait))
 	defer cancel()
 	for {
-		err := state.answers(ctx, client)
-		if err == nil {
+		last := state.answers(ctx)
+		if last == nil {
 			return nil
 		}
 		select {
 		case err := <-exited:
 			return fmt.Errorf("%w: %s (%v); all it said is in %s", errEnded, h.lastOutput(), err, h.OutputPath()) //nolint:errorlint // an exit status
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s; all it said is in %s", context.Cause(ctx), h.lastOutput(), h.OutputPath())
+			return fmt.Errorf("%w (%v): %s; all it said is in %s", context.Cause(ctx), last, h.lastOutput(), h.OutputPath()) //nolint:errorlint // what was last seen
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
 // answers tells why the head takes no jobs yet, and notes what it says of itself once it does.
-func (s *State) answers(ctx context.Context, client *Client) error {
+func (s *State) answers(ctx context.Context) error {
+	address, err := dashboardAddress(s.TempDir)
+	if err != nil {
+		return err
+	}
+	client, err := newClient(address, s.TokenFile)
+	if err != nil {
+		return err
+	}
 	version, err := client.Version(ctx)
 	if err != nil {
 		return err
@@ -284,8 +287,21 @@ func (s *State) answers(ctx context.Context, client *Client) error {
 	if s.GCS == "" || !agentUp(s.TempDir) {
 		return errors.New("not all of it is up")
 	}
-	_, err = client.List(ctx)
+	if _, err = client.List(ctx); err == nil {
+		s.Address = address
+	}
 	return err
+}
+
+// dashboardAddress reads where the dashboard listens, which it logs once it does: it binds a port that the system gives it.
+func dashboardAddress(tempDir string) (string, error) {
+	logs, _ := filepath.Glob(filepath.Join(tempDir, "session_[0-9]*", "logs", "dashboard.log"))
+	for _, path := range logs {
+		if address := loggedAddress(path); address != "" {
+			return "http://" + address, nil
+		}
+	}
+	return "", errors.New("the dashboard does not listen yet")
 }
 
 // agentUp tells whether the agent, which submits jobs, has noted its port, as releases since 2.5x do. It registers soon
@@ -299,10 +315,12 @@ func agentUp(tempDir string) bool {
 	return len(agents) > 0
 }
 
-func (s State) client() (*Client, error) {
-	cfg := Config{Address: s.Address}
-	if s.TokenFile != "" {
-		token, err := readToken(s.TokenFile)
+func (s State) client() (*Client, error) { return newClient(s.Address, s.TokenFile) }
+
+func newClient(address, tokenFile string) (*Client, error) {
+	cfg := Config{Address: address}
+	if tokenFile != "" {
+		token, err := readToken(tokenFile)
 		if err != nil {
 			return nil, err
 		}
