@@ -77,12 +77,19 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		}
 		done, arn := func() error { return nil }, ""
 		defer func() { err = errors.Join(err, done()) }()
+		prepare, prepared := w.untilInterrupted(ctx)
+		defer prepared()
 		err = s.over(ctx, func() (err error) {
-			if done, err = a.readyRay(ctx, s, src, &o, w); err == nil {
+			if done, err = a.readyRay(prepare, s, src, &o, w); prepare.Err() != nil {
+				w.screen.Say("interrupted before the run was started")
+				return silent(exitInterrupted)
+			}
+			if err == nil {
 				arn, err = s.startRun(ctx, src, o, input, w.screen.Say)
 			}
 			return err
 		})
+		prepared()
 		if err != nil {
 			return err
 		}

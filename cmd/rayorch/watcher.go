@@ -33,6 +33,7 @@ type watcher struct {
 
 	logs    map[string]bool // attempts whose logs are followed
 	readers sync.WaitGroup
+	signals chan os.Signal
 }
 
 func (a *app) newWatcher(follow bool) *watcher {
@@ -46,7 +47,29 @@ func (a *app) newWatcher(follow bool) *watcher {
 			return 80
 		}
 	}
-	return &watcher{screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(), logs: map[string]bool{}}
+	return &watcher{
+		screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(), logs: map[string]bool{},
+		signals: make(chan os.Signal, 2),
+	}
+}
+
+// takeSignals takes Ctrl-C from here to the end of the process, which must not end while it starts or stops a Ray.
+func (w *watcher) takeSignals() { signal.Notify(w.signals, os.Interrupt, syscall.SIGTERM) }
+
+// untilInterrupted is a context for what comes before the watch: the first Ctrl-C ends it, and the watch sees that, too.
+func (w *watcher) untilInterrupted(ctx context.Context) (_ context.Context, stop func()) {
+	w.takeSignals()
+	ctx, cancel := context.WithCancel(ctx)
+	var minded sync.WaitGroup
+	minded.Go(func() {
+		select {
+		case s := <-w.signals:
+			w.signals <- s
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(); minded.Wait() }
 }
 
 // frameTime is how often the live block is drawn anew: often enough for a spinner, cheap enough to forget.
@@ -57,16 +80,14 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 	ctx, cancel := context.WithCancel(ctx)
 	defer w.readers.Wait()
 	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	err := w.loop(ctx, s, arn, signals, wait)
+	w.takeSignals()
+	err := w.loop(ctx, s, arn, w.signals, wait)
 	var code silent
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
 	if code == 0 && w.view.Status != types.ExecutionStatusSucceeded {
-		if err := w.windUp(ctx, s, arn, signals); err != nil {
+		if err := w.windUp(ctx, s, arn, w.signals); err != nil {
 			return err
 		}
 	}
@@ -113,7 +134,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 		w.screen.Show(w.view)
 		w.followLogs(ctx, s, arn)
 		if w.view.Status != types.ExecutionStatusRunning {
-			w.readOut()
+			w.readOut(signals)
 			return nil
 		}
 		news := s.awaiting(ctx, arn, w.view.Last)
@@ -135,8 +156,9 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 	}
 }
 
-// readOut waits until the logs have been printed to their ends, which they have once the jobs have ended.
-func (w *watcher) readOut() {
+// readOut waits until the logs have been printed to their ends, which they have once the jobs have ended. Who interrupts it
+// has seen enough.
+func (w *watcher) readOut(signals <-chan os.Signal) {
 	if !w.follow {
 		return
 	}
@@ -147,12 +169,13 @@ func (w *watcher) readOut() {
 	}()
 	select {
 	case <-done:
+	case <-signals:
 	case <-time.After(readOutTime):
 	}
 }
 
-// readOutTime bounds the wait for logs of jobs that will not stop.
-const readOutTime = 5 * time.Second
+// readOutTime bounds the wait for logs of jobs that will not stop. A busy machine prints late what a job has printed.
+const readOutTime = time.Minute
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
 	if !w.live && !w.follow {
@@ -220,17 +243,22 @@ func (w *watcher) leave(arn string) error {
 	return silent(exitInterrupted)
 }
 
+// stopTime bounds the call that stops a run.
+const stopTime = 30 * time.Second
+
 // interrupted stops the run, waits for its jobs to end, and leaves at once when told a second time.
 func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
 	w.screen.Say("stopping the run and its jobs; Ctrl-C again leaves at once")
+	// The stop itself is quick and not left out by the second: the run's jobs would go on.
+	told, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal")})
+	if err != nil {
+		return apiError("stop the run", err)
+	}
 	stopped := make(chan error, 1)
 	go func() {
-		_, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal")})
-		if err != nil {
-			stopped <- apiError("stop the run", err)
-			return
-		}
-		_, err = s.settle(ctx, arn)
+		_, err := s.settle(ctx, arn)
 		stopped <- err
 	}()
 	select {
