@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,8 +39,10 @@ func TestObservedCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o := &observer{t: t, url: serve(t, ""), file: file, definitions: map[string]string{}, names: map[string]string{}}
-			o.play(strings.Split(string(text), "\n"))
+			synctest.Test(t, func(t *testing.T) {
+				o := &observer{t: t, send: inBubble(t, ""), file: file, definitions: map[string]string{}, names: map[string]string{}}
+				o.play(strings.Split(string(text), "\n"))
+			})
 		})
 	}
 }
@@ -47,7 +50,8 @@ func TestObservedCalls(t *testing.T) {
 // observer plays one file.
 type observer struct {
 	t           *testing.T
-	url, file   string
+	send        sender
+	file        string
 	definitions map[string]string
 	names       map[string]string // what this server gave -> how the file calls it
 	counts      [3]int
@@ -106,7 +110,7 @@ func (o *observer) theirs(text string) string {
 
 func (o *observer) call(action, body string) any {
 	o.t.Helper()
-	return o.masked(callAPI(o.t, o.url, action, json.RawMessage(o.theirs(body))))
+	return o.masked(call(o.t, o.send, "http://127.0.0.1/", action, json.RawMessage(o.theirs(body))))
 }
 
 // unrecorded are members that are left out: times, and settings that every machine had at their defaults.
@@ -191,12 +195,12 @@ func (o *observer) refused(at, want string) {
 func (o *observer) until(at, rest string) {
 	o.t.Helper()
 	arn, status, _ := strings.Cut(rest, " ")
-	for range 1000 {
+	for range 1000 { // of the bubble's time
 		o.answer = o.call("DescribeExecution", `{"executionArn":"`+arn+`"}`)
 		if x, ok := o.answer.(map[string]any); ok && x["status"] == status {
 			return
 		}
-		wait(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
 	o.t.Fatalf("%s: it is %v", at, o.answer)
 }

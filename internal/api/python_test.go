@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -13,8 +14,16 @@ import (
 // The clients that the server is tested with.
 var pythonPackages = []string{"boto3==1.44.5", "awscli==1.46.3"}
 
-// python is an interpreter with boto3 and the AWS CLI beside it: RAYORCH_TEST_PYTHON, or one of an environment that is made
-// once under the user's cache.
+// hasPackages fails unless Python has its arguments, and the AWS CLI beside itself.
+const hasPackages = `
+import os, sys
+from importlib.metadata import version
+assert all(version(name) == wanted for name, wanted in (arg.split("==") for arg in sys.argv[1:]))
+assert os.path.exists(os.path.join(os.path.dirname(sys.executable), "aws"))
+`
+
+// python is an interpreter with boto3 and the AWS CLI beside it: RAYORCH_TEST_PYTHON, the one of make test-setup, or one of
+// an environment that is made once under the user's cache.
 func python(t *testing.T) string {
 	t.Helper()
 	if p := os.Getenv("RAYORCH_TEST_PYTHON"); p != "" {
@@ -24,16 +33,20 @@ func python(t *testing.T) string {
 	if err != nil {
 		t.Skip("SKIPPED: no python3 for boto3 and the AWS CLI (set RAYORCH_TEST_PYTHON)")
 	}
+	if exec.CommandContext(t.Context(), base, append([]string{"-c", hasPackages}, pythonPackages...)...).Run() == nil {
+		return base
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
 	dir := filepath.Join(cache, "rayorch-test", "aws-clients-1")
 	p := filepath.Join(dir, "bin", "python")
+	defer lock(t, dir)() // another run of these tests may make it as well
 	if _, err := os.Stat(filepath.Join(dir, "ready")); err == nil {
 		return p
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, base, "-m", "venv", dir).CombinedOutput(); err != nil {
 		t.Skipf("SKIPPED: no virtual environment for boto3 and the AWS CLI: %v: %s", err, out)
@@ -48,9 +61,28 @@ func python(t *testing.T) string {
 	return p
 }
 
+// lock makes a directory and waits until this process alone works in it.
+func lock(t *testing.T, dir string) (unlock func()) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = f.Close() }
+}
+
 func runClient(t *testing.T, url, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(name, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Minute // the shell's children hold the pipes
 	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+url, "AWS_DEFAULT_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKID",
 		"AWS_SECRET_ACCESS_KEY=secret", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "AWS_CONFIG_FILE=/dev/null")
 	var stderr bytes.Buffer

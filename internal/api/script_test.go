@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func TestRecordedScripts(t *testing.T) {
 		for i := range all {
 			t.Run(filepath.Base(all[i].ID), func(t *testing.T) {
 				t.Parallel()
-				results[i] = replay(t, &all[i])
+				synctest.Test(t, func(t *testing.T) { results[i] = replay(t, &all[i]) })
 			})
 		}
 	})
@@ -80,7 +81,7 @@ func TestRecordedScripts(t *testing.T) {
 type player struct {
 	t       *testing.T
 	s       *script
-	url     string
+	send    sender
 	answers []any
 	names   map[string]string // exec-N of the script -> the ARN that the server gave
 	bound   map[string]string // placeholders of the recording -> what they stand for
@@ -89,7 +90,7 @@ type player struct {
 
 // replay gives the first difference, empty when there is none.
 func replay(t *testing.T, s *script) string {
-	p := &player{t: t, s: s, url: serve(t, "111111111111"), names: map[string]string{}, bound: map[string]string{}}
+	p := &player{t: t, s: s, send: inBubble(t, "111111111111"), names: map[string]string{}, bound: map[string]string{}}
 	for i, st := range s.Steps {
 		if st.Match == "" {
 			p.answers = append(p.answers, p.perform(i, st))
@@ -111,17 +112,14 @@ func replay(t *testing.T, s *script) string {
 func (p *player) perform(i int, st step) any {
 	params := p.params(i, st)
 	for deadline := time.Now().Add(15 * time.Second); ; {
-		answer := callAPI(p.t, p.url, pascal(st.Op), params)
+		answer := call(p.t, p.send, "http://127.0.0.1/", pascal(st.Op), params)
 		if !st.Poll || settled(st.Op, answer) || time.Now().After(deadline) {
 			p.learn(i, answer)
 			return answer
 		}
-		wait(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // as is the deadline, of the bubble's time
 	}
 }
-
-// wait passes real time: the server under test is reached over a socket and has a clock of its own.
-func wait(d time.Duration) { <-time.After(d) }
 
 func settled(op string, answer any) bool {
 	a, _ := answer.(map[string]any)
@@ -207,6 +205,11 @@ type apiError struct{ Code, Message string }
 
 func callAPI(t testing.TB, url, action string, params any) any {
 	t.Helper()
+	return call(t, http.DefaultClient.Do, url, action, params)
+}
+
+func call(t testing.TB, send sender, url, action string, params any) any {
+	t.Helper()
 	body, err := json.Marshal(params)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +217,7 @@ func callAPI(t testing.TB, url, action string, params any) any {
 	req, _ := http.NewRequest(http.MethodPost, url, strings.NewReader(string(body)))
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := send(req)
 	if err != nil {
 		t.Fatal(err)
 	}

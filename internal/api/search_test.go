@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/api"
 )
@@ -49,9 +50,23 @@ func machineWith(t testing.TB, base, name string, executions ...string) string {
 		if err := json.Unmarshal([]byte(body), &started); err != nil {
 			t.Fatal(err, body)
 		}
-		fetch(t, base+"/rayorch/v1/watch?after=1000&execution="+url.QueryEscape(started.ExecutionArn)) // until it has ended
+		untilEnded(t, base, started.ExecutionArn)
 	}
 	return made.StateMachineArn
+}
+
+// untilEnded asks again and again, as one answer is late by some seconds at most.
+func untilEnded(t testing.TB, base, execution string) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); ; {
+		_, body := fetch(t, base+"/rayorch/v1/watch?after=1000&execution="+url.QueryEscape(execution))
+		if strings.Contains(body, `"closed":true`) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not end: %s", execution, body)
+		}
+	}
 }
 
 func TestSearchAndCounts(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -24,6 +25,14 @@ func newServer(t testing.TB, account string, change func(*api.Config)) *httptest
 
 // newServerIn is newServer in a directory of a file system; nil is the operating system's.
 func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config), runners ...namedRunner) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewServer(newAPI(t, dir, fs, account, change, runners...))
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// newAPI makes what newServerIn serves.
+func newAPI(t testing.TB, dir string, fs vfs.FS, account string, change func(*api.Config), runners ...namedRunner) http.Handler {
 	t.Helper()
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -50,14 +59,26 @@ func newServerIn(t testing.TB, dir string, fs vfs.FS, account string, change fun
 	if change != nil {
 		change(&c)
 	}
-	srv := httptest.NewServer(api.New(c))
 	t.Cleanup(func() {
-		srv.Close()
 		if err := eng.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return srv
+	return api.New(c)
+}
+
+// sender is how a request reaches an API: http.DefaultClient.Do, or inBubble.
+type sender func(*http.Request) (*http.Response, error)
+
+// inBubble calls an API of its own within a synctest bubble, where time passes only when all wait: what was recorded has
+// timeouts of a second. A bubble has no sockets.
+func inBubble(t testing.TB, account string) sender {
+	h := newAPI(t, "state", vfs.NewMem(), account, nil)
+	return func(r *http.Request) (*http.Response, error) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result(), nil
+	}
 }
 
 func serve(t testing.TB, account string) string { return newServer(t, account, nil).URL }

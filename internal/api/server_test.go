@@ -322,9 +322,7 @@ func TestMapRuns(t *testing.T) {
 		"End":true,"Label":"Each","ItemsPath":"$.n","ItemProcessor":{"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},
 		"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}}}}`})["stateMachineArn"]
 	run := call("StartExecution", map[string]any{"stateMachineArn": arn, "input": `{"n":[1,2,3]}`})["executionArn"].(string)
-	for call("DescribeExecution", map[string]any{"executionArn": run})["status"] == "RUNNING" {
-		wait(5 * 1e6)
-	}
+	untilEnded(t, url, run)
 	listed := call("ListMapRuns", map[string]any{"executionArn": run})["mapRuns"].([]any)
 	if len(listed) != 1 || listed[0].(map[string]any)["stateMachineArn"] != arn {
 		t.Fatalf("listed %v", listed)

@@ -3,7 +3,7 @@ package engine_test
 import (
 	"context"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
@@ -59,7 +59,9 @@ func TestAftermathOfAnAbort(t *testing.T) {
 }
 
 // A task that times out is stopped, too; an attempt that ends by itself leaves nothing to tell.
-func TestAftermathOfATimeout(t *testing.T) {
+func TestAftermathOfATimeout(t *testing.T) { synctest.Test(t, aftermathOfATimeout) }
+
+func aftermathOfATimeout(t *testing.T) {
 	const timed = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","TimeoutSeconds":1,"End":true}}}`
 	e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
 		if req.Deadline.IsZero() {
@@ -85,16 +87,13 @@ func TestAftermathOfATimeout(t *testing.T) {
 // settled waits until nothing is left to do for a closed execution.
 func settled(t *testing.T, e *engine.Engine, arn string) {
 	t.Helper()
-	for {
+	until(t, func() (any, bool) {
 		n, err := e.Left(arn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n == 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
+		return n, n == 0
+	})
 }
 
 // sweep is the only execution of the clean-up machine.

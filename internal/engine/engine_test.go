@@ -60,13 +60,33 @@ func request(name, definition, input string) engine.StartRequest {
 	return engine.StartRequest{MachineARN: machineARN, Name: name, Definition: []byte(definition), Input: []byte(input)}
 }
 
-// end waits for the end of an execution.
+// patience bounds a wait, for a busy machine as well.
+const patience = 5 * time.Minute
+
+// until polls until see has what it waits for.
+func until(t *testing.T, see func() (saw any, ok bool)) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		saw, ok := see()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s it is still %v", patience, saw)
+		}
+	}
+}
+
+// end waits for the end of an execution. The bound is for each event: some machines wait ten minutes, of a bubble's time.
 func end(t *testing.T, e *engine.Engine, arn string) engine.Execution {
 	t.Helper()
 	for after := int64(0); ; {
-		w, err := e.Watch(t.Context(), arn, after)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+		w, err := e.Watch(ctx, arn, after)
+		cancel()
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("after event %d of %s: %v", after, arn, err)
+			t.Fatalf("its events are %v", types(t, e, arn))
 		}
 		if w.Closed {
 			break
@@ -418,9 +438,10 @@ func TestCallback(t *testing.T) {
 	if err := e.TaskHeartbeat(t.Context(), token); err != nil {
 		t.Error(err)
 	}
-	for !slices.Contains(types(t, e, x.ARN), "TaskSubmitted") {
-		time.Sleep(time.Millisecond) // the runner has returned, and its result is on its way
-	}
+	until(t, func() (any, bool) { // the runner has returned, and its result is on its way
+		events := types(t, e, x.ARN)
+		return events, slices.Contains(events, "TaskSubmitted")
+	})
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -548,12 +569,10 @@ func TestCleanupAfterAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	var swept engine.ListPage
-	for len(swept.Executions) == 0 {
-		if swept, err = e.List(engine.ListFilter{MachineARN: sweeper}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() (any, bool) {
+		swept, err = e.List(engine.ListFilter{MachineARN: sweeper})
+		return err, len(swept.Executions) > 0
+	})
 	event, err := e.Describe(swept.Executions[0].ARN)
 	if err != nil || !strings.Contains(string(event.Input), `"executionArn":"`+x.ARN+`"`) ||
 		!strings.Contains(string(event.Input), `"status":"ABORTED"`) {

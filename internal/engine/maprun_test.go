@@ -104,10 +104,10 @@ func TestMapRunAbort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var children []string
-	for len(children) < 3 {
-		children = names(t, e, engine.ListFilter{MapRunARN: runs[0].ARN, Status: engine.Aborted})
-	}
+	until(t, func() (any, bool) {
+		children := names(t, e, engine.ListFilter{MapRunARN: runs[0].ARN, Status: engine.Aborted})
+		return children, len(children) == 3
+	})
 }
 
 // objects are buckets in memory.
@@ -364,7 +364,6 @@ func TestPendingRedrive(t *testing.T) {
 	}
 }
 
-// A redrive runs again only the children that failed.
 // TestMapRunRedriveAtOnce redrives as soon as the end is seen, when the first drive may be about to leave.
 func TestMapRunRedriveAtOnce(t *testing.T) {
 	var failing atomic.Bool
@@ -423,6 +422,7 @@ func TestMapRunRedriveOfAborted(t *testing.T) {
 	}
 }
 
+// A redrive runs again only the children that failed.
 func TestMapRunRedrive(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]int{}

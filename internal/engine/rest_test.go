@@ -86,7 +86,9 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(goOn)
-	if x := end(t, e, arn); x.Status != engine.Succeeded || len(began) != 1 {
+	x := end(t, e, arn)
+	closeEngine(t, e) // it waits for every runner, so that none is yet to begin
+	if x.Status != engine.Succeeded || len(began) != 1 {
 		t.Errorf("%s, its task was begun %d times", x.Status, len(began))
 	}
 }

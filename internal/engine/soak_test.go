@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -41,13 +42,13 @@ func TestSoak(t *testing.T) {
 	for n := range kills {
 		soakRound(t, dir, strconv.Itoa(n), time.Duration(rand.IntN(400)+50)*time.Millisecond, acked)
 	}
-	soakRound(t, dir, "", time.Minute, acked)
+	soakRound(t, dir, "", 0, acked)
 	soakEnds(t, dir, acked)
 	t.Logf("%d kills, %d executions", kills, len(acked))
 }
 
-// soakRound runs a child that starts executions under names that begin with tag, and kills it after a while. Without a
-// tag the child starts none, waits until all have ended, and leaves.
+// soakRound runs a child that starts executions under names that begin with tag, and kills it life after the first one.
+// Without a tag the child starts none, waits until all have ended, and leaves. A child that does not get on is killed, too.
 func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[string]bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -58,25 +59,35 @@ func soakRound(t *testing.T, dir, tag string, life time.Duration, acked map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := child.StdinPipe(); err != nil { // it closes when this process ends, however it does
+		t.Fatal(err)
+	}
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
 	var killer *time.Timer
-	ended := false
+	var last []string // lines
+	began, ended := false, false
 	for lines.Scan() {
+		last = append(last, lines.Text())[max(0, len(last)-20):]
 		switch word, arn, _ := strings.Cut(lines.Text(), " "); word {
 		case "open":
-			killer = time.AfterFunc(life, cancel)
+			killer = time.AfterFunc(patience, cancel)
+		case "running":
+			killer.Reset(patience)
 		case "acked":
-			acked[arn] = true
+			if acked[arn] = true; !began {
+				killer.Reset(life)
+			}
+			began = true
 		case "ended":
 			ended = true
 		}
 	}
 	_ = child.Wait()
-	if killer == nil || tag == "" && !ended {
-		t.Fatalf("round %q came to nothing", tag)
+	if killer == nil || tag == "" && !ended || tag != "" && !began {
+		t.Fatalf("round %q came to nothing. Its last lines:\n%s", tag, strings.Join(last, "\n"))
 	}
 	killer.Stop()
 }
@@ -88,6 +99,10 @@ const soakMachine = `{"StartAt":"A","States":{
 
 // soakChild is the process that is killed: it starts executions as fast as it can and says which were acknowledged.
 func soakChild(t *testing.T, dir string) {
+	go func() { // the parent is gone: nobody else ends this process
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
 	jobs := filepath.Join(dir, "jobs")
 	run := fake(func(ctx context.Context, req *task.Request) task.Result {
 		name := filepath.Join(jobs, strings.ReplaceAll(req.Execution+"~"+req.ID, "/", "_"))
@@ -122,8 +137,15 @@ func soakChild(t *testing.T, dir string) {
 		}
 		fmt.Println("acked", x.ARN)
 	}
-	for len(names(t, e, engine.ListFilter{MachineARN: machineARN, Status: engine.Running})) > 0 || tag != "" {
-		time.Sleep(10 * time.Millisecond) // the parent kills, or ends the wait
+	if tag != "" {
+		select {} // until the parent kills it
+	}
+	for before := -1; before != 0; time.Sleep(10 * time.Millisecond) { // the parent kills it if nothing changes
+		n := len(names(t, e, engine.ListFilter{MachineARN: machineARN, Status: engine.Running}))
+		if n != before {
+			fmt.Println("running", n)
+		}
+		before = n
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)

@@ -141,7 +141,9 @@ func Find(ctx context.Context, dir string) (Address, error) {
 }
 
 func (a Address) dial(ctx context.Context) (net.Conn, error) {
-	d := net.Dialer{Timeout: 5 * time.Second}
+	// A socket that somebody listens on takes a connection at once. What is slow is this machine, and to take its owner for
+	// gone would be a mistake.
+	d := net.Dialer{Timeout: time.Minute}
 	return d.DialContext(ctx, a.Network, a.Address)
 }
 

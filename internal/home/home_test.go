@@ -46,6 +46,9 @@ func TestFindsTheOwnerAndForgetsADeadOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if short := filepath.Dir(addr.Address); short != dir { // below the system's temporary directory
+			t.Cleanup(func() { _ = os.RemoveAll(short) })
+		}
 		remove, err := home.Announce(dir, addr)
 		if err != nil {
 			t.Fatal(err)

@@ -1,15 +1,26 @@
 package objects_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/rayorch/rayorch/internal/proc"
 )
+
+// motoServer serves moto at a port that the system chooses, says which, and ends with its standard input.
+const motoServer = `
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+`
 
 // moto starts moto's S3, an emulator that others wrote, with an empty bucket, and returns its URL.
 func moto(t *testing.T) string {
@@ -18,34 +29,45 @@ func moto(t *testing.T) string {
 	if named := os.Getenv("RAYORCH_TEST_PYTHON"); named != "" {
 		python = named
 	}
-	if err := exec.CommandContext(t.Context(), python, "-c", "import moto.server").Run(); err != nil {
-		t.Skip("SKIPPED: no python with moto[server] on the PATH, so that S3 was tried against our own fake alone: make test installs it")
+	const missing = "SKIPPED: no python with moto[server] on the PATH, so that S3 was tried against our own fake alone: make test installs it"
+	if _, err := exec.LookPath(python); err != nil {
+		t.Skip(missing)
 	}
-	ports, err := proc.FreePorts(1)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	cmd := exec.CommandContext(ctx, python, "-c", motoServer)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe() // it closes when this process ends, however it does
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := "127.0.0.1:" + ports[0]
-	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, python, "-m", "moto.server", "-H", "127.0.0.1", "-p", ports[0])
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		stop()
-		_ = cmd.Wait()
-	})
-	for range 600 {
-		if makeBucket(t, "http://"+address+"/bucket") {
-			return "http://" + address
+	port, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		ended := cmd.Wait()
+		cancel()
+		if strings.Contains(stderr.String(), "ModuleNotFoundError") {
+			t.Skip(missing)
 		}
-		time.Sleep(100 * time.Millisecond) // another process: there is nothing to wait on
+		t.Fatalf("moto names no port: %v, %v\n%s", err, ended, stderr.Bytes())
 	}
-	t.Fatal("moto does not answer")
-	return ""
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+		cancel()
+	})
+	url := "http://127.0.0.1:" + strings.TrimSpace(port)
+	makeBucket(t, url+"/bucket")
+	return url
 }
 
-func makeBucket(t *testing.T, url string) bool {
+func makeBucket(t *testing.T, url string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url, nil)
 	if err != nil {
@@ -54,7 +76,9 @@ func makeBucket(t *testing.T, url string) bool {
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false
+		t.Fatal(err)
 	}
-	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	if _ = resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatalf("PUT %s: %s", url, resp.Status)
+	}
 }

@@ -1,6 +1,6 @@
 # A state machine's life through the AWS CLI, whose path is $1.
 set -eu
-sfn() { "$aws" stepfunctions "$@"; }
+sfn() { "$aws" --cli-connect-timeout 300 --cli-read-timeout 300 stepfunctions "$@"; }
 aws=$1
 arn=$(sfn create-state-machine --name cli --role-arn arn:aws:iam::123456789012:role/r --query stateMachineArn --output text \
   --definition '{"StartAt":"P","States":{"P":{"Type":"Pass","Result":{"a":1},"End":true}}}')

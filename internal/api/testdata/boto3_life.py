@@ -6,7 +6,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-sfn = boto3.client("stepfunctions", config=Config(inject_host_prefix=False, retries={"max_attempts": 1}))
+sfn = boto3.client("stepfunctions", config=Config(inject_host_prefix=False, retries={"max_attempts": 1}, connect_timeout=300, read_timeout=300))
 ROLE = "arn:aws:iam::123456789012:role/r"
 PASS = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "Result": {"a": 1}, "End": True}}})
 WAIT = json.dumps({"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 600, "End": True}}})
@@ -22,12 +22,12 @@ def refused(code, call, **params):
 
 
 def ended(arn):
-    for _ in range(200):
+    for _ in range(6000):  # five minutes at least
         description = sfn.describe_execution(executionArn=arn)
         if description["status"] != "RUNNING":
             return description
         time.sleep(0.05)
-    raise AssertionError(arn + " goes on")
+    raise AssertionError(arn + " goes on: " + description["status"])
 
 
 def machines():

@@ -120,6 +120,7 @@ func (s *Scope) states(w *wants) orderedMap {
 const (
 	maxSteps      = 20_000_000
 	maxDuration   = 10 * time.Second
+	maxGap        = time.Second // of a process that was stopped, or got no processor
 	maxHeapGrowth = 128 << 20
 	stepsPerLook  = 8 // a string can double twice between two looks
 )
@@ -135,8 +136,8 @@ var (
 type evaluation struct {
 	scope   *Scope
 	steps   int
-	started time.Time
 	looked  time.Time
+	took    time.Duration
 	heap    uint64
 	stopped error
 }
@@ -164,16 +165,18 @@ func (e *evaluation) Err() error {
 // look asks the clock and the heap. The heap is the whole process's: others may let it grow meanwhile, which the bound
 // leaves room for.
 func (e *evaluation) look(now time.Time) {
-	if e.started.IsZero() {
-		e.started, e.looked, e.heap = now, now, heapSize()
+	if e.looked.IsZero() {
+		e.looked, e.heap = now, heapSize()
 		return
 	}
-	if now.Sub(e.looked) < time.Millisecond {
+	gap := now.Sub(e.looked)
+	if gap < time.Millisecond {
 		return
 	}
 	e.looked = now
+	e.took += min(gap, maxGap)
 	switch {
-	case now.Sub(e.started) > maxDuration:
+	case e.took > maxDuration:
 		e.stopped = errTime
 	case heapSize() > e.heap+maxHeapGrowth:
 		e.stopped = errMemory
