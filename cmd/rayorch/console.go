@@ -139,7 +139,7 @@ func (a *app) serveConsole(ctx context.Context, listen string, c console.Config,
 	}
 	guard := api.Guard{Keys: len(c.Keys) > 0}
 	site := &consoleSite{url: consoleURL("http", l.Addr()), served: make(chan error, 1)}
-	site.srv = &http.Server{Handler: console.New(c).Front(guard.Check, up), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	site.srv = &http.Server{Handler: console.New(c).Front(guard.Check, up), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	go func() { site.served <- site.srv.Serve(l) }()
 	return site, nil
 }

@@ -25,6 +25,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RAYORCH_PYTHON", "")
 			env.Setenv("AWS_CONFIG_FILE", filepath.Join(env.WorkDir, "none"))
 			env.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(env.WorkDir, "none"))
+			env.Setenv("AWS_EC2_METADATA_DISABLED", "true") // nor are there credentials of the machine's own
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith},

@@ -118,7 +118,7 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 		c.Console, c.Session = con, con.SignedIn
 		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
 	}
-	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()

@@ -64,14 +64,28 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 }
 
 // joinTime is how long a command waits for an owner that holds the directory but does not answer yet: it may be
-// reading a large directory.
+// reading a large directory. Another owner gets the time anew.
 const joinTime = 60 * time.Second
 
 // joinPoll is how often it looks again. Commands that only look hold the directory for some tens of milliseconds.
 const joinPoll = 20 * time.Millisecond
 
+// holders are the processes that hold the directory one after another while a command waits for it.
+type holders struct {
+	pid   int
+	since time.Time
+}
+
+// late tells whether the one that holds it now has had its time.
+func (h *holders) late(pid int) bool {
+	if h.pid != pid || h.since.IsZero() {
+		h.pid, h.since = pid, time.Now()
+	}
+	return time.Since(h.since) > joinTime
+}
+
 func (s *session) join(ctx context.Context) error {
-	deadline := time.Now().Add(joinTime)
+	var held holders
 	for {
 		addr, err := home.Find(ctx, s.dir)
 		if err == nil {
@@ -89,7 +103,7 @@ func (s *session) join(ctx context.Context) error {
 			}
 			return err
 		}
-		if time.Now().After(deadline) {
+		if held.late(locked.PID) {
 			return fmt.Errorf("process %d holds the state directory %s but does not answer: %w", locked.PID, s.dir, err)
 		}
 		if err := pause(ctx, joinPoll); err != nil {
@@ -101,10 +115,11 @@ func (s *session) join(ctx context.Context) error {
 // ownSoon becomes the owner as soon as those have gone that only look. An owner that others may use stays: then it fails
 // at once.
 func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
-	for deadline := time.Now().Add(joinTime); ; {
+	var held holders
+	for {
 		own, err := a.own(ctx, dir, o)
 		var locked *store.LockedError
-		if !errors.As(err, &locked) || time.Now().After(deadline) {
+		if !errors.As(err, &locked) || held.late(locked.PID) {
 			return own, err
 		}
 		if _, found := home.Find(ctx, dir); found == nil {
@@ -210,7 +225,7 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 	}
 	o.srv = &http.Server{
 		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk}),
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: time.Minute,
 	}
 	go o.serve(l, a.logger())
 	return nil

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 // starts the clean-up machine with the event as input. What the machine then does, TestShakespeare tries in a real cluster.
 func TestCleanUpIsStarted(t *testing.T) {
 	p := newPlace(t, awstest.LocalStack(t))
-	plan := p.plan(t, clustertest.Name("clean"), 600, nil)
+	plan := p.plan(t, clustertest.Name("clean"), 3600, nil)
 	made := p.deploy(t, plan)
 	machine, cleanup := made.Outputs["StateMachineArn"], made.Outputs["CleanUpStateMachineArn"]
 	p.matches(t, cleanup, p.event(t, strings.Replace(machine, ":stateMachine:", ":execution:", 1)+":x", machine, "ABORTED"))
@@ -25,9 +26,12 @@ func TestCleanUpIsStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.await(t, "the execution's state", func() bool { // LocalStack forgets a stop that comes before
+	clustertest.Until(clustertest.Context(t), t, "the execution's state", func() error { // LocalStack forgets a stop that comes before
 		h, err := p.sfn.GetExecutionHistory(t.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: started.ExecutionArn})
-		return err == nil && len(h.Events) > 1
+		if err == nil && len(h.Events) < 2 {
+			err = fmt.Errorf("its history has %d events", len(h.Events))
+		}
+		return err
 	})
 	if _, err := p.sfn.StopExecution(t.Context(), &sfn.StopExecutionInput{ExecutionArn: started.ExecutionArn}); err != nil {
 		t.Fatal(err)
@@ -35,13 +39,16 @@ func TestCleanUpIsStarted(t *testing.T) {
 	var event struct {
 		Detail struct{ ExecutionArn, Status string }
 	}
-	p.await(t, "the clean-up", func() bool {
+	clustertest.Until(clustertest.Context(t), t, "the clean-up", func() error {
 		runs, err := p.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &cleanup})
 		if err != nil || len(runs.Executions) == 0 {
-			return false
+			return fmt.Errorf("%s has no executions, %v", cleanup, err)
 		}
 		x, err := p.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: runs.Executions[0].ExecutionArn})
-		return err == nil && json.Unmarshal([]byte(aws.ToString(x.Input)), &event) == nil
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(aws.ToString(x.Input)), &event)
 	})
 	if event.Detail.ExecutionArn != aws.ToString(started.ExecutionArn) || event.Detail.Status != "ABORTED" {
 		t.Errorf("the clean-up was started for %+v", event.Detail)

@@ -3,13 +3,14 @@ package aws_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
@@ -66,7 +67,7 @@ func TestPublishedWorkload(t *testing.T) {
 func (p *place) published(t *testing.T, image, claim, way string) {
 	t.Helper()
 	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim,
-		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=15",
+		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=60",
 		"SEEDFARMER_PARAMETER_SUBMIT="+way, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -82,7 +83,7 @@ func (p *place) published(t *testing.T, image, claim, way string) {
 	clustertest.Until(clustertest.Context(t), t, "the end of all jobs", func() error {
 		res, err := p.cluster.Do(t.Context(), kube.Request{Path: kube.JobsPath(p.namespace)})
 		if err == nil && strings.Contains(string(res.Body), "rayorch.dev/execution") {
-			err = clustertest.ErrNotYet
+			err = fmt.Errorf("there are %s", res.Body)
 		}
 		return err
 	})
@@ -197,7 +198,7 @@ func (p *place) engine(t *testing.T, m *sfn.DescribeStateMachineOutput) (e *engi
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e, func() { _ = e.Close(); runner.Close() }
+	return e, func() { runner.Close(); _ = e.Close() }
 }
 
 // begin starts an execution of a machine.
@@ -214,17 +215,21 @@ func begin(t *testing.T, e *engine.Engine, m *sfn.DescribeStateMachineOutput, in
 // finish waits for an execution's end.
 func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution {
 	t.Helper()
-	var err error
-	deadline := time.Now().Add(6 * time.Minute)
-	for x.Status == engine.Running && time.Now().Before(deadline) {
-		time.Sleep(200 * time.Millisecond) // pods of a real cluster: there is nothing else to wait on
-		if x, err = e.Describe(x.ARN); err != nil {
-			t.Fatal(err)
+	defer func() {
+		if x.Status != engine.Succeeded {
+			dump(t, e, x.ARN)
 		}
-	}
-	if x.Status != engine.Succeeded {
-		dump(t, e, x.ARN)
-	}
+	}()
+	clustertest.Until(clustertest.Context(t), t, "the end of the execution", func() error {
+		now, err := e.Describe(x.ARN)
+		if err == nil {
+			x = now
+		}
+		if err == nil && x.Status == engine.Running {
+			err = errors.New("it runs")
+		}
+		return err
+	})
 	return x
 }
 

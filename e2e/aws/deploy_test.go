@@ -155,7 +155,8 @@ func (p *place) ask(t *testing.T, args ...string) string {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), cli, append(args, "--output", "json")...)
+	// An emulator may take minutes for its first answer.
+	cmd := exec.CommandContext(t.Context(), cli, append(args, "--output", "json", "--cli-connect-timeout", "0", "--cli-read-timeout", "0")...)
 	cmd.Env = append(os.Environ(), p.e.Env()...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -310,7 +311,7 @@ func (p *place) planLong(t *testing.T, module string) deploy.Plan {
 	if p.e.Name == "moto" {
 		return p.plan(t, module, 1, map[string]any{"data_bucket_name": "data-bucket"})
 	}
-	return p.plan(t, module, 600, map[string]any{"data_bucket_name": "data-bucket"})
+	return p.plan(t, module, 3600, map[string]any{"data_bucket_name": "data-bucket"})
 }
 
 // TestForeignStack wants somebody else's stack left alone by both.

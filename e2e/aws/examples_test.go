@@ -1,9 +1,11 @@
 package aws_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -155,15 +157,26 @@ func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
 	m := p.machine(t, made.Outputs["StateMachineArn"], module)
 	e, end := p.engine(t, m)
 	x := begin(t, e, m, `{"steps": 100000, "workers": 1}`)
-	p.await(t, "the training runs", func() bool { return slices.Contains(p.rayJobs(t), "RUNNING") })
+	ctx := clustertest.Context(t)
+	clustertest.Until(ctx, t, "the training", func() error {
+		jobs, err := p.rayJobs(ctx)
+		if err == nil && !slices.Contains(jobs, "RUNNING") {
+			err = fmt.Errorf("the jobs on Ray are %v", jobs)
+		}
+		return err
+	})
 	end()
 	event := p.event(t, x.ARN, made.Outputs["StateMachineArn"], "ABORTED")
 	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != engine.Succeeded {
 		t.Errorf("the clean-up: %s %s %s", x.Status, x.Error, x.Cause)
 	}
-	p.await(t, "nothing is left", func() bool {
-		return !slices.ContainsFunc(p.rayJobs(t), func(status string) bool { return status == "RUNNING" || status == "PENDING" }) &&
-			p.count(t, kube.JobsPath(p.namespace), x) == 0 && p.count(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs", x) == 0
+	clustertest.Until(ctx, t, "the end of all", func() error {
+		onRay, err := p.rayJobs(ctx)
+		jobs, rayJobs := p.count(t, kube.JobsPath(p.namespace), x), p.count(t, "/apis/ray.io/v1/namespaces/"+p.namespace+"/rayjobs", x)
+		if err == nil && (jobs+rayJobs > 0 || slices.Contains(onRay, "RUNNING") || slices.Contains(onRay, "PENDING")) {
+			err = fmt.Errorf("there are %d Jobs, %d RayJobs, and on Ray %v", jobs, rayJobs, onRay)
+		}
+		return err
 	})
 }
 
@@ -187,21 +200,18 @@ func (p *place) event(t *testing.T, execution, machine, status string) string {
 }
 
 // rayJobs are the states of all jobs in Ray.
-func (p *place) rayJobs(t *testing.T) []string {
-	t.Helper()
-	res, err := p.cluster.Do(clustertest.Context(t), kube.Request{Path: kube.ObjectPath("v1", p.namespace, "services", "kuberay-head-svc:8265") + "/proxy/api/jobs/"})
+func (p *place) rayJobs(ctx context.Context) ([]string, error) {
+	res, err := p.cluster.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", p.namespace, "services", "kuberay-head-svc:8265") + "/proxy/api/jobs/"})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var jobs []struct{ Status string }
-	if err := json.Unmarshal(res.Body, &jobs); err != nil {
-		t.Fatal(err)
-	}
+	err = json.Unmarshal(res.Body, &jobs)
 	out := make([]string, len(jobs))
 	for i, job := range jobs {
 		out[i] = job.Status
 	}
-	return out
+	return out, err
 }
 
 // count is how many objects of an execution there are.
@@ -216,16 +226,6 @@ func (p *place) count(t *testing.T, path string, x engine.Execution) int {
 		t.Fatal(err)
 	}
 	return len(list.Items)
-}
-
-func (p *place) await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	clustertest.Until(clustertest.Context(t), t, what, func() error {
-		if !done() {
-			return clustertest.ErrNotYet
-		}
-		return nil
-	})
 }
 
 // mark is the label that all objects of an execution bear.

@@ -1,17 +1,18 @@
 // Package awstest gives tests an AWS that others wrote: moto's server and LocalStack's runtime, each a process of its own
-// on a free port, and a double of ours for what neither knows (Amazon EKS). Which of them proves what is a table in
-// docs/aws.md. A test binary starts each at most once and stops them in Run.
+// on a socket that it is given, and a double of ours for what neither knows (Amazon EKS). Which of them proves what is a
+// table in docs/aws.md. A test binary starts each at most once and stops them in Run.
 package awstest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,8 +21,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
-
-	"github.com/rayorch/rayorch/internal/proc"
 )
 
 // Emulator is one AWS.
@@ -35,7 +34,6 @@ type Emulator struct {
 	once    sync.Once
 	process *exec.Cmd
 	ended   chan struct{}
-	log     bytes.Buffer
 	err     error
 }
 
@@ -70,10 +68,17 @@ func Moto(t testing.TB) *Emulator {
 	return moto
 }
 
+// runLocalStack runs LocalStack's runtime on a socket that it is given: by itself it binds the port on all addresses, and
+// goes on without one that another has.
+const runLocalStack = `import runpy, socket
+from twisted.internet import endpoints
+endpoints.TCP4ServerEndpoint = lambda reactor, port: endpoints.AdoptedStreamServerEndpoint(reactor, 3, socket.AF_INET)
+runpy.run_module("localstack.runtime.main", run_name="__main__")`
+
 // LocalStack is LocalStack's runtime. It has no reset: tests choose names of their own.
 func LocalStack(t testing.TB) *Emulator {
 	t.Helper()
-	localStack.command = []string{program(t, "python", ".tools/localstack"), "-m", "localstack.runtime.main"}
+	localStack.command = []string{program(t, "python", ".tools/localstack"), "-c", runLocalStack}
 	localStack.start(t)
 	return localStack
 }
@@ -111,28 +116,49 @@ func (e *Emulator) start(t testing.TB) {
 	}
 }
 
+// supervise runs a program and ends its process group when the program ends, and when whoever started it does, whatever
+// becomes of that: the pipe that is the input is closed then. Its name is the directory that goes, too.
+const supervise = `{ "$@"; kill -KILL 0; } & exec 3<&-; read -r _; rm -rf "$0"; kill -KILL 0`
+
+// launch starts the emulator on a socket that is bound already, so that nobody else can have its port.
 func (e *Emulator) launch() error {
-	ports, err := proc.FreePorts(1)
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return err
 	}
-	port := ports[0]
-	e.URL = "http://127.0.0.1:" + port
+	defer l.Close()
+	socket, err := l.File()
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	address := l.Addr().String()
+	e.URL = "http://" + address
 	dir, err := os.MkdirTemp("", "rayorch-"+e.Name)
 	if err != nil {
 		return err
 	}
-	args := e.command
-	if e == moto {
-		args = append(args, port)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
 	}
-	e.process = exec.CommandContext(context.Background(), args[0], args[1:]...)
+	defer log.Close()
+	args := append([]string{"-c", supervise, dir}, e.command...)
+	if e == moto {
+		args = append(args, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	e.process = exec.CommandContext(context.Background(), "sh", args...)
 	e.process.Dir = dir
-	e.process.Env = append(os.Environ(), "GATEWAY_LISTEN=127.0.0.1:"+port, "DNS_ADDRESS=0", "SKIP_SSL_CERT_DOWNLOAD=1",
-		"DISABLE_EVENTS=1", "FILESYSTEM_ROOT="+dir, "AWS_ENDPOINT_URL=")
-	e.process.Stdout, e.process.Stderr = &e.log, &e.log
+	// Werkzeug, which serves moto, takes a socket from its own reloader, by these two variables.
+	e.process.Env = append(os.Environ(), "WERKZEUG_RUN_MAIN=true", "WERKZEUG_SERVER_FD=3", "GATEWAY_LISTEN="+address, "DNS_ADDRESS=0",
+		"SKIP_SSL_CERT_DOWNLOAD=1", "DISABLE_EVENTS=1", "FILESYSTEM_ROOT="+dir, "AWS_ENDPOINT_URL=")
+	e.process.ExtraFiles = []*os.File{socket} // 3
+	e.process.Stdout, e.process.Stderr = log, log
 	e.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // LocalStack starts processes of its own
-	if err := e.process.Start(); err != nil {
+	if _, err = e.process.StdinPipe(); err == nil {
+		err = e.process.Start()
+	}
+	if err != nil {
 		return fmt.Errorf("start %s: %w", e.Name, err)
 	}
 	e.ended = make(chan struct{})
@@ -142,26 +168,37 @@ func (e *Emulator) launch() error {
 
 // ready waits until the emulator answers.
 func (e *Emulator) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.URL+e.health, nil)
 		if err != nil {
 			return err
 		}
-		if res, err := http.DefaultClient.Do(req); err == nil {
+		res, err := http.DefaultClient.Do(req) // which waits on the socket until the emulator takes it
+		if err == nil {
 			_ = res.Body.Close()
 			return nil
 		}
 		select {
 		case <-e.ended:
-			return fmt.Errorf("%s ended: %s", e.Name, e.log.String())
+			return fmt.Errorf("%s ended: %s", e.Name, e.log())
 		case <-ctx.Done():
+			err = fmt.Errorf("%s does not answer: %w: %s", e.Name, err, e.log())
 			e.stop()
-			return fmt.Errorf("%s does not answer: %s", e.Name, e.log.String())
+			return err
 		case <-time.After(100 * time.Millisecond): // another process: there is nothing else to wait on
 		}
 	}
+}
+
+// log is what the emulator printed.
+func (e *Emulator) log() []byte {
+	text, err := os.ReadFile(filepath.Join(e.process.Dir, "log"))
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
 }
 
 func (e *Emulator) stop() {

@@ -5,6 +5,7 @@ package clustertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -73,7 +74,7 @@ func Start(t testing.TB) *Cluster {
 		c.Kubeconfig = started.kubeconfig
 	}
 	var err error
-	if c.Client, err = kube.Open(kube.Config{Kubeconfig: c.Kubeconfig}); err != nil {
+	if c.Client, err = kube.Open(kube.Config{Kubeconfig: c.Kubeconfig, Timeout: patience}); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -96,7 +97,7 @@ func start() {
 func script(name string) (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	dir := filepath.Join(filepath.Dir(filepath.Dir(here)), "cluster")
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour) // others may hold the lock, and the first one builds
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, name))
 	var errs bytes.Buffer
@@ -118,7 +119,7 @@ func (c *Cluster) Namespace(t testing.TB) string {
 	name := Name("test")
 	c.Apply(t, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := c.Remove(ctx, "/api/v1/namespaces/"+name, ""); err != nil && !kube.NotFound(err) {
 			t.Errorf("delete the namespace %s: %v", name, err)
@@ -148,35 +149,73 @@ func Object(version, kind, namespace, name string, more kube.Object) kube.Object
 // Apply applies objects, or fails the test.
 func (c *Cluster) Apply(t testing.TB, objects ...kube.Object) {
 	t.Helper()
-	if _, err := c.Client.Apply(Context(t), objects, kube.ApplyOptions{Force: true}); err != nil {
+	err := kube.Retry(Context(t), func(ctx context.Context) error {
+		_, err := c.Client.Apply(ctx, objects, kube.ApplyOptions{Force: true})
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }
 
+// Do makes a call. It makes it again while the API server has trouble of its own: another test may have stopped it for a
+// while, or the machine be busy. What a service behind it answers is the test's to judge.
+func (c *Cluster) Do(ctx context.Context, r kube.Request) (res kube.Response, err error) {
+	if strings.Contains(r.Path, "/proxy") {
+		return c.Client.Do(ctx, r)
+	}
+	err = kube.Retry(ctx, func(ctx context.Context) error {
+		res, err = c.Client.Do(ctx, r)
+		return err
+	})
+	return res, err
+}
+
+// Remove deletes what is at a path, as the client does, and again while the API server has trouble of its own.
+func (c *Cluster) Remove(ctx context.Context, path, uid string) error {
+	again := false
+	return kube.Retry(ctx, func(ctx context.Context) error {
+		err := c.Client.Remove(ctx, path, uid)
+		if again && kube.NotFound(err) {
+			return nil // by a try whose answer was lost
+		}
+		again = true
+		return err
+	})
+}
+
+// patience is more than a machine needs for a step of a test that has other work besides.
+const patience = 10 * time.Minute
+
 // Context ends well after the slowest step of a test, so that nothing hangs for ever.
 func Context(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// Until repeats a look until it finds no error any more, or fails the test when ctx ends.
+// Until repeats a look until it finds no error any more, or fails the test when ctx ends, with what the last look found.
 func Until(ctx context.Context, t testing.TB, what string, look func() error) {
 	t.Helper()
+	var last error
 	for {
+		begin := time.Now()
 		err := look()
 		if err == nil {
 			return
 		}
+		if last == nil || ctx.Err() == nil { // that ctx has ended is not what there was to see
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s did not come: %v", what, err)
-		case <-time.After(50 * time.Millisecond):
+			t.Fatalf("%s did not come: %v", what, last)
+		case <-time.After(max(50*time.Millisecond, time.Since(begin))): // looks take half of a busy machine's time at most
 		}
 	}
 }
 
-// ErrNotYet is for looks that found nothing wrong, but not what they wait for.
+// ErrNotYet is for looks that found nothing at all yet. Others say what they found.
 var ErrNotYet = errors.New("not yet")
 
 // Token makes one for a service account.
@@ -224,17 +263,14 @@ func (c *Cluster) Open(t testing.TB, server string) string {
 }
 
 // Pause stops a part of the cluster's node, such as kube-apiserver or kubelet, as one that hangs, and returns what lets it
-// go on; the test's end does so, too. It is for a cluster that is here. Others use that cluster as well: be quick.
+// go on; the test's end does so, too. It is for a cluster that is here. Others use that cluster as well: be quick. Nobody
+// else pauses a part meanwhile.
 func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	t.Helper()
 	if !c.Here {
 		t.Skip("parts of another cluster cannot be paused: this needs the one of e2e/cluster")
 	}
-	name := os.Getenv("RAYORCH_CLUSTER_NAME")
-	if name == "" {
-		name = "rayorch"
-	}
-	node, err := os.ReadFile("/run/rayorch-cluster-" + name + ".pid")
+	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,13 +283,33 @@ func (c *Cluster) Pause(t testing.TB, part string) (resume func()) {
 	if err != nil {
 		t.Fatalf("there is more than one %s: %q", part, pid)
 	}
+	release := c.keepUp(t)
+	resume = sync.OnceFunc(func() {
+		_ = syscall.Kill(n, syscall.SIGCONT) // one that ended needs it no more
+		release()
+	})
+	t.Cleanup(resume)
+	time.AfterFunc(patience/2, resume) // whatever becomes of the test
 	if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	resume = sync.OnceFunc(func() { _ = syscall.Kill(n, syscall.SIGCONT) }) // one that ended needs it no more
-	t.Cleanup(resume)
-	time.AfterFunc(time.Minute, resume) // whatever becomes of the test
 	return resume
+}
+
+// keepUp holds the lock of e2e/cluster: another one's up would take a cluster that hangs for broken, and start it afresh.
+// The kernel releases it when the test is killed; the next up lets go on what it finds stopped.
+func (c *Cluster) keepUp(t testing.TB) (release func()) {
+	t.Helper()
+	// The kubeconfig is CACHE/run/NAME/admin.kubeconfig.
+	cache := filepath.Dir(filepath.Dir(filepath.Dir(c.Kubeconfig)))
+	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_RDWR, 0)
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = lock.Close() }
 }
 
 // Account makes a service account that may do what the rules say, and returns how to reach the cluster as it.
@@ -271,10 +327,35 @@ func (c *Cluster) Account(t testing.TB, namespace, name string, rules ...map[str
 			"subjects": []any{map[string]any{"kind": "ServiceAccount", "name": name, "namespace": namespace}},
 		}))
 	token := c.Token(t, namespace, name)
-	return kube.Config{
+	cfg := kube.Config{
 		Endpoint: c.Server(), CertificateAuthority: c.authority(t),
 		Token: func(context.Context) (string, error) { return token, nil },
 	}
+	c.granted(t, cfg, namespace, rules)
+	return cfg
+}
+
+// granted waits until the API server goes by a Role, which it does a little later than it has it.
+func (c *Cluster) granted(t testing.TB, cfg kube.Config, namespace string, rules []map[string]any) {
+	t.Helper()
+	client, err := kube.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := make([]kube.Rule, len(rules))
+	for i, r := range rules {
+		one := func(key string) string { return r[key].([]any)[0].(string) }
+		wanted[i] = kube.Rule{Verb: one("verbs"), Group: one("apiGroups"), Resource: one("resources"), Namespace: namespace}
+	}
+	Until(Context(t), t, "what was granted", func() error {
+		answers, err := client.Can(Context(t), wanted)
+		for _, a := range answers {
+			if !a.Allowed {
+				err = errors.Join(err, fmt.Errorf("not allowed yet: %s", a.Rule))
+			}
+		}
+		return err
+	})
 }
 
 // authority is the cluster's, as tasks name it. Every namespace has it.

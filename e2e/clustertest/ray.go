@@ -122,7 +122,7 @@ func (c *Cluster) RayCluster(t testing.TB, namespace string, o RayOptions) *RayC
 		Until(ctx, t, "the worker of "+o.Name, func() error {
 			o, err := c.Client.Get(ctx, Object("ray.io/v1", "RayCluster", namespace, o.Name, nil))
 			if n, _ := kube.Field(o, "status", "readyWorkerReplicas").(float64); err == nil && n < 1 {
-				err = ErrNotYet
+				err = fmt.Errorf("its status is %v", o["status"])
 			}
 			return err
 		})
@@ -178,12 +178,22 @@ func rayPod(image string, o RayOptions) map[string]any {
 	container := map[string]any{"name": "ray", "image": image, "env": env, "resources": map[string]any{
 		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"memory": "2Gi"},
 	}}
+	if !o.Token {
+		container["readinessProbe"], container["livenessProbe"] = probe(1, 120), probe(10, 120)
+	}
 	pod := map[string]any{"containers": []any{container}}
 	if o.Claim != "" {
 		container["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/data"}}
 		pod["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": o.Claim}}}
 	}
 	return pod
+}
+
+// probe asks Ray's agent over HTTP. KubeRay's own probes, which a Ray with a token needs, run shells in the pod every few
+// seconds: that takes much of a small machine's time, and the first looks after ten seconds.
+func probe(period, failures int) map[string]any {
+	return map[string]any{"httpGet": map[string]any{"path": "/api/local_raylet_healthz", "port": 52365},
+		"periodSeconds": period, "timeoutSeconds": 60, "failureThreshold": failures}
 }
 
 func decode(t testing.TB, data []byte, into any) {

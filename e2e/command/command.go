@@ -22,7 +22,10 @@ var built struct {
 	err  error
 }
 
-// Build compiles the command, once a test binary. RAYORCH_TEST_BINARY names one that is built already.
+// Build makes the command, once a test binary. RAYORCH_TEST_BINARY names one that is built already.
+//
+// go run, unlike go build, keeps the linked program in Go's cache: only the first of all packages' tests after a change
+// links it, the others copy it. What it is linked of is what `make build` has compiled.
 func Build(t testing.TB) string {
 	t.Helper()
 	if path := os.Getenv("RAYORCH_TEST_BINARY"); path != "" {
@@ -35,7 +38,8 @@ func Build(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(dir, "rayorch")
-		cmd := exec.Command("go", "build", "-o", built.path, "github.com/rayorch/rayorch/cmd/rayorch")
+		cmd := exec.Command("go", "run", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-exec=cp",
+			"github.com/rayorch/rayorch/cmd/rayorch", built.path)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			built.err = errors.New(string(out))
@@ -99,25 +103,54 @@ type Result struct {
 	Code           int
 }
 
-// Start begins a command; wait ends it.
+// Start begins a command; wait waits for its end. One that still runs when the test ends, as after a failure, is killed.
 func (p *Place) Start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
 	t.Helper()
+	cmd, wait = p.start(t, args...)
+	t.Cleanup(func() { _ = cmd.Process.Kill(); wait() })
+	return cmd, wait
+}
+
+func (p *Place) start(t testing.TB, args ...string) (cmd *exec.Cmd, wait func() Result) {
+	t.Helper()
 	cmd = exec.Command(p.Binary, args...)
-	var out, errs bytes.Buffer
+	var out, errs output
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.Dir, p.Env, &out, &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, func() Result {
+	wait = sync.OnceValue(func() Result {
 		_ = cmd.Wait() // the exit code says it
 		return Result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
-	}
+	})
+	return cmd, wait
+}
+
+// Said is what a command has printed on standard error so far.
+func Said(cmd *exec.Cmd) string { return cmd.Stderr.(*output).String() }
+
+// output is what a command prints, which may be read while it does.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // Run runs a command to its end.
 func (p *Place) Run(ctx context.Context, t testing.TB, args ...string) Result {
 	t.Helper()
-	cmd, wait := p.Start(t, args...)
+	cmd, wait := p.start(t, args...)
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	defer stop()
 	return wait()

@@ -17,6 +17,7 @@ func asks(params object, start string, states object) string {
 
 // TestStartStopRedrive does to an execution all that can be done, each after being asked.
 func TestStartStopRedrive(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	g := s.gated("go")
 	arn := s.machine("forms", asks(object{
@@ -40,7 +41,7 @@ func TestStartStopRedrive(t *testing.T) {
 	p.fill("Name of the execution", "first")
 	p.clickWhere("dialog button.primary", "Start")
 	p.sees("h1", "first")
-	req := <-g.begun
+	req := g.next()
 	started, err := s.eng.Describe(req.Execution)
 	if want := `{"city":"Köln","fast":true,"mode":"b","rate":0.5,"steps":12}`; err != nil || string(started.Input) != want {
 		t.Errorf("it was started with %s, want %s; %v", started.Input, want, err)
@@ -65,10 +66,10 @@ func TestStartStopRedrive(t *testing.T) {
 	p.button("Redrive")
 	p.sees("dialog", "Redrive first?")
 	p.clickWhere("dialog button.primary", "Redrive")
-	<-g.begun
+	g.next()
 	p.states(map[string]string{"go": "running"})
 	p.sees(".facts", "Redriven")
-	g.end <- task.Result{Output: []byte(`1`)}
+	g.finish(task.Result{Output: []byte(`1`)})
 	p.sees(".status.big", "Succeeded")
 	p.wait(`![...document.querySelectorAll(".page-head button")].some((b) => b.textContent === "Redrive")`)
 
@@ -92,6 +93,7 @@ func TestStartStopRedrive(t *testing.T) {
 
 // TestRefusals shows the API's own errors for what is not there.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	p := open(t, s.URL)
 	p.allow("400")

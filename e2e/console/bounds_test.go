@@ -23,6 +23,7 @@ func (p *page) bounded(what string) {
 
 // TestLongLog shows a log of 100,000 lines and more, searches and follows it: the page holds what is in sight.
 func TestLongLog(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	more, end := make(chan int), make(chan task.Result)
 	s.on("talk", func(ctx context.Context, req *task.Request) task.Result {
@@ -48,11 +49,11 @@ func TestLongLog(t *testing.T) {
 	p := open(t, s.URL)
 	p.to(execution(arn, "?tab=logs"))
 	p.sees(".logs .tools", "Nothing was printed yet")
-	more <- 100_000
+	give(s, "talk", more, 100_000)
 	p.sees(".logs .tools", "100,000 lines")
 	p.sees(".log .row", "line 99999 of the job") // at the end, for it follows, and without colours
 	p.bounded("100,000 lines")
-	more <- 20_000
+	give(s, "talk", more, 20_000)
 	p.sees(".log .row", "line 119999 of the job")
 	p.sees(".logs .tools", "older ones are not shown")
 	p.bounded("120,000 lines")
@@ -61,7 +62,7 @@ func TestLongLog(t *testing.T) {
 	p.fill("Search the log", "LINE 119998")
 	p.wait(`document.querySelectorAll(".log .row").length === 1`)
 	p.sees(".log mark", "line 119998")
-	more <- 1
+	give(s, "talk", more, 1)
 	p.fill("Search the log", "")
 	p.button("Follow")
 	p.sees(".log .row", "metric loss=80000 step=120000")
@@ -69,12 +70,13 @@ func TestLongLog(t *testing.T) {
 	p.sees(".chart-value", "80,000")
 	p.wait(`document.querySelector(".chart svg").getAttribute("aria-label").startsWith("loss: ")`)
 	p.bounded("metrics")
-	end <- task.Result{Output: []byte("1")}
+	give(s, "talk", end, task.Result{Output: []byte("1")})
 	p.sees(".status.big", "Succeeded")
 }
 
 // TestLongHistory shows 5,000 events and more: table, timeline and state panel stay small.
 func TestLongHistory(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	items := make([]int, 900)
 	arn := s.start(s.machine("wide", machine("each", object{
@@ -89,13 +91,12 @@ func TestLongHistory(t *testing.T) {
 	p.sees(".events .tools", fmt.Sprintf("%d,%03d events", x.LastEventID/1000, x.LastEventID%1000))
 	p.states(map[string]string{"each": "succeeded, 900 of 900 done"})
 	p.bounded("events")
-	p.do(`document.querySelector(".event-rows").scrollTop = 1e9`)
-	p.sees(".event-rows .row", "ExecutionSucceeded")
+	p.scrollToEnd(".event-rows", "ExecutionSucceeded")
 	p.bounded("the last events")
 	p.button("Timeline")
 	p.sees(".timeline-rows .row", "item[3]")
 	p.bounded("timeline")
-	p.do(`document.querySelector('g.box[data-state="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+	p.clickState("item")
 	p.sees(".state-panel", "Entered 900 times")
 	p.bounded("the state's panel")
 }
@@ -105,6 +106,7 @@ const markup = `<img src=x onerror="window.harmed=1"><script>window.harmed=1</sc
 // TestMarkup puts markup wherever an execution can hold text, and looks at all of it: nothing of it becomes a part of
 // the page.
 func TestMarkup(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	s.on(markup, func(_ context.Context, req *task.Request) task.Result {
 		_ = req.Submitted([]byte(`{"SubmissionId":"x","Address":"javascript:window.harmed=1"}`))
@@ -131,6 +133,7 @@ func TestMarkup(t *testing.T) {
 		case "Events":
 			p.sees(".event-rows .row", "TaskFailed")
 			p.do(`document.querySelector(".event-rows .row:last-child").click()`)
+			p.sees(".event-detail", "<b>bold</b>")
 		case "Logs":
 			p.sees(".log .row", markup)
 			p.sees(".log .row", "link")
@@ -161,12 +164,14 @@ func TestMarkup(t *testing.T) {
 
 // TestManyExecutions pages through many: the page holds what is in sight, search and counts take all.
 func TestManyExecutions(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	arn := s.machine("many", succeed)
 	fill(t, s, arn, manyExecutions)
 	p := open(t, s.URL)
 	p.to("#/executions")
 	p.sees(".chip[data-status=SUCCEEDED]", fmt.Sprintf("%d,000", manyExecutions/1000))
+	p.wait(`performance.getEntriesByName("first-contentful-paint").length > 0`)
 	paint := eval[float64](p, `performance.getEntriesByName("first-contentful-paint")[0].startTime`)
 	rows := eval[float64](p, `performance.now()`)
 	t.Logf("first contentful paint with %d executions stored: %.0f ms; list and counts by %.0f ms", manyExecutions, paint, rows)

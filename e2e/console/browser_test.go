@@ -55,13 +55,11 @@ func find() string {
 	return ""
 }
 
+// startChrome leaves the directory of the profile to chromedp: it kills the browser's children before it removes the directory.
 func startChrome(path string) error {
-	dir, err := os.MkdirTemp("", "rayorch-chromium-")
-	if err != nil {
-		return err
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(dir),
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("force-color-profile", "srgb"))
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+		// Chromium's processes give each other up after seconds, which a busy machine may need.
+		chromedp.Flag("disable-gpu-watchdog", true), chromedp.Flag("ipc-connection-timeout", fmt.Sprint(patience.Seconds())))
 	if os.Getuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox) // it wants another user for its sandbox
 	}
@@ -70,8 +68,19 @@ func startChrome(path string) error {
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, cancel := chromedp.NewContext(alloc)
-	chrome.ctx, chrome.stop = ctx, func() { cancel(); stop(); _ = os.RemoveAll(dir) }
-	return chromedp.Do(ctx, chromedp.Navigate("about:blank"))
+	chrome.ctx, chrome.stop = ctx, func() { cancel(); stop() }
+	return attach(ctx, cancel)
+}
+
+// attach starts what ctx stands for, a browser or a tab. It takes no context with a deadline: the browser or the tab would
+// end with that context.
+func attach(ctx context.Context, cancel func()) error {
+	late := time.AfterFunc(patience, cancel)
+	defer late.Stop()
+	if err := chromedp.Do(ctx); err != nil {
+		return fmt.Errorf("start the browser or a tab within %s: %w", patience, err)
+	}
+	return nil
 }
 
 // page is a tab of a profile of its own, at one server.
@@ -85,8 +94,9 @@ type page struct {
 	allowed  []string
 }
 
-// patience is how long a test waits for what must come: on a busy machine a browser is slow.
-const patience = 60 * time.Second
+// patience is how long a test waits for what must come. It only bounds a test that fails: on a busy machine a browser may
+// take minutes.
+const patience = 5 * time.Minute
 
 // open makes a tab. Whatever the page itself complains of (an exception, the policy for its content, a request that
 // leaves the server) fails the test.
@@ -107,8 +117,12 @@ func open(t *testing.T, base string) *page {
 	ctx, cancel := chromedp.NewContext(chrome.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.hear))
 	t.Cleanup(cancel)
 	p.ctx = ctx
+	if err := attach(ctx, cancel); err != nil {
+		t.Fatal(err)
+	}
 	call(p, log.Enable, cdp.Empty{})
 	call(p, network.Enable, network.EnableParams{})
+	call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // other tests have tabs too
 	p.size(1280, 900)
 	t.Cleanup(p.complain)
 	return p
@@ -116,11 +130,23 @@ func open(t *testing.T, base string) *page {
 
 func call[P, R any](p *page, cmd cdp.Command[P, R], params P) R {
 	p.t.Helper()
-	out, err := chromedp.Call(p.ctx, cmd, params)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	out, err := chromedp.Call(ctx, cmd, params)
 	if err != nil {
-		p.t.Fatalf("%s: %v", cmd.Method, err)
+		p.t.Fatalf("%s: %v\n%s", cmd.Method, err, p.shown())
 	}
 	return out
+}
+
+// act does something to the page; what names it.
+func (p *page) act(what string, actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.t.Fatalf("%s: %v\n%s", what, err, p.shown())
+	}
 }
 
 // hear notes what a page must not do.
@@ -177,9 +203,7 @@ func (p *page) complain() {
 // to shows an address of the console, such as "#/machines".
 func (p *page) to(fragment string) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.Navigate(p.base+"/console/"+fragment)); err != nil {
-		p.t.Fatal(err)
-	}
+	p.act("go to "+fragment, chromedp.Navigate(p.base+"/console/"+fragment))
 }
 
 // execution is the address of an execution's page.
@@ -213,7 +237,7 @@ func (p *page) wait(js string) {
 
 // shown is the page's text, for messages.
 func (p *page) shown() string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), time.Minute)
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.hash + "\n" + document.body.innerText.slice(0, 3000)`))
 	if err != nil {
@@ -245,34 +269,46 @@ func (p *page) button(text string) {
 
 func (p *page) clickWhere(selector, text string) {
 	p.t.Helper()
-	found := fmt.Sprintf("[...(document.querySelector('dialog[open]') ?? document).querySelectorAll(%s)].find((n) => n.textContent.trim() === %s && !n.disabled && n.checkVisibility())", js(selector), js(text))
-	p.wait(found + " !== undefined")
-	p.do(found + ".click()")
+	// One expression finds and clicks: between two of them the page may draw the button anew.
+	p.wait(fmt.Sprintf(`(() => { const found = [...(document.querySelector("dialog[open]") ?? document).querySelectorAll(%s)].find((n) => n.textContent.trim() === %s && !n.disabled && n.checkVisibility());
+		found?.click(); return found !== undefined; })()`, js(selector), js(text)))
 }
 
-// fill types into a field of the page or of the open dialog, by its label's text or its own label.
+// clickState clicks a state in the graph.
+func (p *page) clickState(name string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf(`document.querySelector("g.box[data-state=" + JSON.stringify(%s) + "]").dispatchEvent(new MouseEvent("click", {bubbles: true}))`, js(name)))
+}
+
+// scrollToEnd scrolls to the end of a list, which may still grow, until a row there has a text in it.
+func (p *page) scrollToEnd(list, text string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf(`(() => { const list = document.querySelector(%s); list.scrollTop = list.scrollHeight;
+		return [...list.querySelectorAll(".row")].some((n) => n.textContent.includes(%s)); })()`, js(list), js(text)))
+}
+
+// fill types into a field of the page or of the open dialog, by its label's text or its own label. A choice takes no value
+// before the page has its options, so fill waits for them.
 func (p *page) fill(label, text string) {
 	p.t.Helper()
-	find := fmt.Sprintf(`(() => { const root = document.querySelector("dialog[open]") ?? document;
+	p.wait(fmt.Sprintf(`(() => { const root = document.querySelector("dialog[open]") ?? document;
 		const wrapped = [...root.querySelectorAll("label.field")].find((l) => l.textContent.startsWith(%[1]s));
-		return wrapped?.querySelector("input, select, textarea") ?? [...root.querySelectorAll("[aria-label]")].find((n) => n.getAttribute("aria-label") === %[1]s) ?? null; })()`, js(label))
-	p.wait(find + " !== null")
-	p.do(fmt.Sprintf(`const f = %s; f.focus(); f.value = %s; f.dispatchEvent(new Event("input", {bubbles: true})); f.dispatchEvent(new Event("change", {bubbles: true}))`, find, js(text)))
+		const f = wrapped?.querySelector("input, select, textarea") ?? [...root.querySelectorAll("[aria-label]")].find((n) => n.getAttribute("aria-label") === %[1]s);
+		f.focus(); f.value = %[2]s;
+		if (f.value !== %[2]s) return false;
+		f.dispatchEvent(new Event("input", {bubbles: true})); f.dispatchEvent(new Event("change", {bubbles: true}));
+		return true; })()`, js(label), js(text)))
 }
 
 // press sends keys as a keyboard does.
 func (p *page) press(keys string) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.KeyEvent(keys)); err != nil {
-		p.t.Fatal(err)
-	}
+	p.act(fmt.Sprintf("press %q", keys), chromedp.KeyEvent(keys))
 }
 
 func (p *page) size(width, height int64) {
 	p.t.Helper()
-	if err := chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)); err != nil {
-		p.t.Fatal(err)
-	}
+	p.act("set the size", chromedp.EmulateViewport(width, height))
 }
 
 // prefers sets what the system's theme is.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -11,7 +12,7 @@ import (
 // nightly has every kind of state that holds others, a retry and a catcher.
 var nightly = machine("prepare", object{
 	"prepare": object{"Type": "Pass", "Next": "train"},
-	"train":   work("both", object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 1, "MaxAttempts": 2}}}),
+	"train":   work("both", object{"Retry": []any{object{"ErrorEquals": []any{"Flaky"}, "IntervalSeconds": 3600, "MaxAttempts": 2}}}),
 	"both": object{"Type": "Parallel", "Next": "each", "Branches": []any{
 		object{"StartAt": "left", "States": object{"left": work("")}},
 		object{"StartAt": "right", "States": object{"right": work("", object{"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "mended"}}}), "mended": object{"Type": "Pass", "End": true}}},
@@ -33,39 +34,41 @@ func (p *page) states(want map[string]string) {
 // TestExecution watches an execution go its way: every colour of the graph comes without a reload, and attempts,
 // timeline, events and data tell the same.
 func TestExecution(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
-	train, left, right, item, last := s.gated("train"), s.gated("left"), s.gated("right"), s.gated("item"), s.gated("last")
+	train, left, right := s.gated("train"), s.gated("left"), s.gated("right")
 	arn := s.start(s.machine("nightly", nightly), "one", `{"items":[1,2,3]}`)
 	p := open(t, s.URL)
 	p.to(execution(arn, ""))
-	<-train.begun
+	train.next()
 	p.states(map[string]string{"prepare": "succeeded", "train": "running"})
 	p.sees("h1", "one")
 	p.sees(".status.big", "Running")
 	p.sees(".link-state", "Live")
 	p.sees(".state-panel h2", "train")
 	p.wait(`document.querySelector(".state-panel a.button").href === "http://127.0.0.1:8265/#/jobs/sub-train-1"`)
-	train.end <- task.Fail("Flaky", "try again")
-	p.states(map[string]string{"train": "retrying"})
-	<-train.begun
+	train.finish(task.Fail("Flaky", "try again"))
+	p.states(map[string]string{"train": "retrying"}) // for an hour by the engine's clock
+	s.ahead.Store(int64(time.Hour))
+	train.next()
 	p.sees(".state-panel table", "Flaky")
 	p.states(map[string]string{"train": "running, attempt 2"})
-	train.end <- task.Result{Output: []byte(`{"items":["a","b","c"]}`)}
-	<-left.begun
-	<-right.begun
+	train.finish(task.Result{Output: []byte(`{"items":["a","b","c"]}`)})
+	left.next()
+	right.next()
 	p.states(map[string]string{"both": "running", "left": "running", "right": "running"})
-	right.end <- task.Fail("Broken", "a cause")
+	right.finish(task.Fail("Broken", "a cause"))
 	p.states(map[string]string{"right": "caught", "mended": "succeeded", "left": "running"})
-	left.end <- task.Result{Output: []byte(`{}`)}
+	left.finish(task.Result{Output: []byte(`{}`)})
 	p.states(map[string]string{"both": "succeeded", "left": "succeeded"})
 	s.ended(arn) // its Map finds no items in an array
 	p.sees(".status.big", "Failed")
 	p.states(map[string]string{"each": "failed"})
-	_, _ = item, last
 }
 
 // TestExecutionToItsEnd runs through a Map, and reads what the page says of it afterwards.
 func TestExecutionToItsEnd(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	item, last := s.gated("item"), s.gated("last")
 	arn := s.start(s.machine("mapped", machine("each", object{
@@ -75,15 +78,15 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p := open(t, s.URL)
 	p.to(execution(arn, ""))
 	for range 3 {
-		<-item.begun
+		item.next()
 	}
 	p.states(map[string]string{"each": "running, 0 of 3 done", "item": "running, 3 times"})
-	item.end <- task.Result{Output: []byte(`{"n":1}`)}
+	item.finish(task.Result{Output: []byte(`{"n":1}`)})
 	p.states(map[string]string{"each": "running, 1 of 3 done"})
-	item.end <- task.Result{Output: []byte(`{"n":2}`)}
-	item.end <- task.Result{Output: []byte(`{"n":3}`)}
-	<-last.begun
-	last.end <- task.Result{Output: []byte(`{"result":"all good"}`)}
+	item.finish(task.Result{Output: []byte(`{"n":2}`)})
+	item.finish(task.Result{Output: []byte(`{"n":3}`)})
+	last.next()
+	last.finish(task.Result{Output: []byte(`{"result":"all good"}`)})
 	p.sees(".status.big", "Succeeded")
 	p.states(map[string]string{"each": "succeeded, 3 of 3 done", "item": "succeeded, 3 times", "last": "succeeded"})
 
@@ -109,7 +112,7 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.button("Definition")
 	p.sees(".definition-panel code", `"StartAt"`)
 	p.wait(`document.querySelector(".definition-panel .j-key") !== null`)
-	p.do(`document.querySelector('g.box[data-state="item"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+	p.clickState("item")
 	p.sees(".definition-panel .row.active", `"item"`)
 	p.sees(".state-panel h2", "item[2]")
 	p.fill("Which time the state was entered", "0")

@@ -11,6 +11,7 @@ import (
 
 // TestLogin signs in at a server with keys, uses it, and signs out.
 func TestLogin(t *testing.T) {
+	t.Parallel()
 	s := serve(t, map[string]string{"AKIDEXAMPLE": "the-right-secret"})
 	arn := s.start(s.machine("guarded", succeed), "x", "{}")
 	s.ended(arn)

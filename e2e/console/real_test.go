@@ -1,10 +1,10 @@
 package console_test
 
 import (
-	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,40 +12,75 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
 
 // begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.
-func begin(t *testing.T, p *command.Place, line string, args ...string) (cmd *exec.Cmd, found string) {
+func begin(t *testing.T, at *command.Place, line string, args ...string) (p *process, found string) {
 	t.Helper()
-	cmd = exec.Command(p.Binary, args...)
-	cmd.Dir, cmd.Env = p.Dir, p.Env
-	r, w, err := os.Pipe()
+	p = &process{t: t, cmd: exec.Command(at.Binary, args...), output: filepath.Join(t.TempDir(), "output"), ended: make(chan struct{})}
+	output, err := os.Create(p.output)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = at.Dir, at.Env, output, output
+	if err := errors.Join(p.cmd.Start(), output.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_ = w.Close()
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_, _ = io.Copy(io.Discard, r)
-		_ = cmd.Wait()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.wait() // the test's own wait says whether that is an error
 	})
-	var seen []string
-	for lines := bufio.NewScanner(r); lines.Scan(); {
-		seen = append(seen, lines.Text())
-		if m := regexp.MustCompile(line).FindStringSubmatch(lines.Text()); m != nil {
-			go func() { _, _ = io.Copy(io.Discard, r) }()
-			return cmd, m[1]
+	fits, late := regexp.MustCompile(line+".*\n"), time.After(patience)
+	for {
+		if m := fits.FindStringSubmatch(p.said()); m != nil {
+			return p, m[1]
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-p.ended:
+			t.Fatalf("%v: ended with %v, and no line fits %s:\n%s", args, p.err, line, p.said())
+		case <-late:
+			t.Fatalf("%v: no line fits %s within %s:\n%s", args, line, patience, p.said())
 		}
 	}
-	t.Fatalf("%v: no line fits %s:\n%s", args, line, strings.Join(seen, "\n"))
-	return nil, ""
+}
+
+// process is a command that goes on. It prints to a file: what it said so far can be read at any time.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	output string
+	ended  chan struct{}
+	err    error // once it ended
+}
+
+func (p *process) said() string {
+	text, err := os.ReadFile(p.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// wait waits for its end, and kills it when that does not come.
+func (p *process) wait() error {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Errorf("%v does not end within %s:\n%s", p.cmd.Args, patience, p.said())
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+	return p.err
 }
 
 const onRay = `version: 1
@@ -77,6 +112,7 @@ json.dump({"checkpoint": f"checkpoint-{steps}"}, open(os.environ["RAYORCH_OUTPUT
 // TestOnRay starts a pipeline from its form and watches it on a real Ray: graph, log, metrics and the link to the
 // dashboard while it runs, stopping and redriving, and the same story as the terminal tells.
 func TestOnRay(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a real Ray and a browser")
 	}
@@ -124,11 +160,11 @@ func TestOnRay(t *testing.T) {
 	p.to("#/executions")
 	p.sees(".row-name", "one")
 	p.allow("ERR_", "Failed to load resource")
-	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Wait(); err != nil {
-		t.Errorf("the server ended with %v", err)
+	if err := server.wait(); err != nil {
+		t.Errorf("the server ended with %v:\n%s", err, server.said())
 	}
 }
 
@@ -139,7 +175,9 @@ func (p *page) sameStory(place *command.Place, name string) {
 		Status string
 		Steps  []struct{ Name, Status, SubmissionID string }
 	}
-	res := place.Run(p.t.Context(), p.t, "describe", name, "-o", "json")
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	res := place.Run(ctx, p.t, "describe", name, "-o", "json")
 	if err := json.Unmarshal([]byte(res.Stdout), &said); err != nil {
 		p.t.Fatalf("%v: %+v", err, res)
 	}
@@ -147,7 +185,7 @@ func (p *page) sameStory(place *command.Place, name string) {
 		p.t.Errorf("%s has no steps: %+v", name, res)
 	}
 	for _, step := range said.Steps {
-		p.do(`document.querySelector('g.box[data-state=' + JSON.stringify(` + js(step.Name) + `) + ']').dispatchEvent(new MouseEvent("click", {bubbles: true}))`)
+		p.clickState(step.Name)
 		p.sees(".state-panel h2", step.Name)
 		p.sees(".state-panel .status", step.Status)
 		p.sees(".state-panel dd.mono", step.SubmissionID)
@@ -156,6 +194,7 @@ func (p *page) sameStory(place *command.Place, name string) {
 
 // TestRunWithConsole opens the page that a run prints, while the run is on.
 func TestRunWithConsole(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a browser")
 	}
@@ -177,21 +216,22 @@ func TestRunWithConsole(t *testing.T) {
 	if err := os.Remove(wait); err != nil {
 		t.Fatal(err)
 	}
-	if err := run.Wait(); err != nil {
-		t.Errorf("the run ended with %v", err)
+	if err := run.wait(); err != nil {
+		t.Errorf("the run ended with %v:\n%s", err, run.said())
 	}
 }
 
 // TestConsoleElsewhere stands a console before a server with keys, as before AWS: with the user's credentials, and with
 // what such an API lacks told.
 func TestConsoleElsewhere(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a browser")
 	}
 	s := serve(t, map[string]string{"AKIDEXAMPLE": "secret"})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("")})), "x", "{}")
-	<-g.begun
+	g.next()
 	place := command.New(t, nil)
 	place.Env = append(place.Env, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1")
 	_, site := begin(t, place, `the console is at (http\S+)/console/`, "console", "--endpoint", s.URL)
@@ -210,13 +250,14 @@ func TestConsoleElsewhere(t *testing.T) {
 // TestBareAPI stands a console before an API that has nothing of ours beside it, which is what AWS is: lists by state
 // machine, no counts, no logs, and the page says so; what runs is still live.
 func TestBareAPI(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a browser")
 	}
 	s := serve(t, map[string]string{"AKIDEXAMPLE": "secret"})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("then"), "then": work("")})), "x", "{}")
-	<-g.begun
+	g.next()
 	p := open(t, s.bare(t))
 	p.allow("404")
 	p.to("#/executions")
@@ -225,7 +266,7 @@ func TestBareAPI(t *testing.T) {
 	p.sees(".summary", "need a rayorch server")
 	p.to(execution(arn, ""))
 	p.states(map[string]string{"go": "running"})
-	g.end <- taskDone
+	g.finish(taskDone)
 	p.states(map[string]string{"go": "succeeded", "then": "succeeded"})
 	p.sees(".status.big", "Succeeded")
 	p.button("Logs")
@@ -234,7 +275,7 @@ func TestBareAPI(t *testing.T) {
 	p.fill("Name of the execution", "y")
 	p.clickWhere("dialog button.primary", "Start")
 	p.sees("h1", "y")
-	<-g.begun
-	g.end <- taskDone
+	g.next()
+	g.finish(taskDone)
 	p.sees(".status.big", "Succeeded")
 }

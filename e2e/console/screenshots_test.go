@@ -33,7 +33,9 @@ func TestScreenshots(t *testing.T) {
 		t.Helper()
 		p.prefers(theme)
 		p.size(width, height)
-		p.do(`await new Promise((done) => setTimeout(done, 400)); document.activeElement.blur(); scrollTo(0, 0)`)
+		// Nothing moves (prefers asks for that); a new size is drawn in the frames that follow it.
+		p.do(`document.activeElement.blur(); scrollTo(0, 0); await document.fonts.ready;
+			for (let i = 0; i < 5; i++) await new Promise((done) => requestAnimationFrame(done))`)
 		png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ type site struct {
 	eng *engine.Engine
 	sfn *sfn.Client
 
+	ahead atomic.Int64 // of the engine's clock, in nanoseconds
+
 	mu   sync.Mutex
 	jobs map[string]func(context.Context, *task.Request) task.Result
 }
@@ -51,7 +54,7 @@ func serve(t *testing.T, keys map[string]string) *site {
 	var cat *catalog.Catalog
 	quiet := slog.New(slog.DiscardHandler)
 	eng, err := engine.Open(context.Background(), engine.Config{
-		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Runners: map[string]task.Runner{prefix: s, "arn:aws:states:::ray:": s}, LogBytes: 32 << 20,
+		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Runners: map[string]task.Runner{prefix: s, "arn:aws:states:::ray:": s}, LogBytes: 32 << 20,
 		Machines: func(st *store.Store) engine.Machines {
 			var err error
 			if cat, err = catalog.Open(catalog.Config{Docs: st}); err != nil {
@@ -110,15 +113,17 @@ func (s *site) on(state string, job func(context.Context, *task.Request) task.Re
 	s.jobs[state] = job
 }
 
-// gate is a Task that prints, and ends when it is told how.
+// gate is a Task whose attempts end when a test says how.
 type gate struct {
+	*site
+	state string
 	begun chan *task.Request
 	end   chan task.Result
 }
 
-// gated makes a state's Task wait: each attempt comes out of begun, and ends as what goes into end says.
+// gated makes a state's Task wait: next gives each attempt when it begins, and finish ends it.
 func (s *site) gated(state string) gate {
-	g := gate{make(chan *task.Request, 100), make(chan task.Result)}
+	g := gate{s, state, make(chan *task.Request, 100), make(chan task.Result)}
 	s.on(state, func(ctx context.Context, req *task.Request) task.Result {
 		_ = req.Submitted(fmt.Appendf(nil, `{"SubmissionId":"sub-%s-%d","Address":"http://127.0.0.1:8265"}`, strings.ToLower(req.State), req.Attempt))
 		g.begun <- req
@@ -130,6 +135,48 @@ func (s *site) gated(state string) gate {
 		}
 	})
 	return g
+}
+
+// next waits until an attempt begins.
+func (g gate) next() *task.Request {
+	g.t.Helper()
+	select {
+	case req := <-g.begun:
+		return req
+	case <-time.After(patience):
+		g.t.Fatalf("state %s did not begin within %s: %s", g.state, patience, g.standing())
+		return nil
+	}
+}
+
+// finish ends an attempt that waits.
+func (g gate) finish(result task.Result) {
+	g.t.Helper()
+	give(g.site, g.state, g.end, result)
+}
+
+// give hands a value to the Task of a state, which waits for it.
+func give[T any](s *site, state string, to chan<- T, value T) {
+	s.t.Helper()
+	select {
+	case to <- value:
+	case <-time.After(patience):
+		s.t.Fatalf("the task of state %s takes nothing within %s: %s", state, patience, s.standing())
+	}
+}
+
+// standing says how the newest executions stand, for messages.
+func (s *site) standing() string {
+	var b strings.Builder
+	found, err := s.eng.Search(engine.SearchQuery{Limit: 10})
+	for i := range found.Executions {
+		x := &found.Executions[i]
+		if full, err := s.eng.Describe(x.ARN); err == nil {
+			x = &full
+		}
+		fmt.Fprintf(&b, "\n%s: %s, %d events, %s %s", x.ARN, x.Status, x.LastEventID, x.Error, x.Cause)
+	}
+	return fmt.Sprint("executions: ", b.String(), err)
 }
 
 // machine registers a definition.
@@ -158,8 +205,10 @@ func (s *site) start(machine, name, input string) string {
 // ended waits for an execution's end.
 func (s *site) ended(arn string) engine.Execution {
 	s.t.Helper()
-	if _, err := s.eng.Watch(s.t.Context(), arn, 1<<40); err != nil {
-		s.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	if _, err := s.eng.Watch(ctx, arn, 1<<40); err != nil {
+		s.t.Fatalf("wait for the end of %s: %v: %s", arn, err, s.standing())
 	}
 	x, err := s.eng.Describe(arn)
 	if err != nil {
@@ -228,6 +277,6 @@ func (s *site) bare(t *testing.T) string {
 		return sign.SignHTTP(r.Context(), creds, r, hex.EncodeToString(sum[:]), "states", "us-east-1", time.Now())
 	}}
 	front := httptest.NewServer(console.New(console.Config{Where: "AWS us-east-1"}).Front(api.Guard{}.Check, up))
-	t.Cleanup(front.Close)
+	t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
 	return front.URL
 }

@@ -21,6 +21,7 @@ type told struct {
 
 // TestSameStory folds histories in the page and in internal/progress: steps, attempts and statuses are the same.
 func TestSameStory(t *testing.T) {
+	t.Parallel()
 	s := serve(t, nil)
 	p := open(t, s.URL)
 	p.to("#/executions")
@@ -54,6 +55,8 @@ func TestSameStory(t *testing.T) {
 		s.mu.Unlock()
 		return task.Result{Output: []byte("1")}
 	})
+	s.on("x", func(context.Context, *task.Request) task.Result { return task.Result{Output: []byte(`[1,2]`)} })
+	started := map[string]string{} // all at once: they spend their time waiting
 	for name, definition := range map[string]string{
 		"cluster": machine("step", object{"step": inCluster}),
 		"plain":   machine("a", object{"a": work("wait"), "wait": object{"Type": "Wait", "Seconds": 1, "Next": "b"}, "b": work("")}),
@@ -63,12 +66,10 @@ func TestSameStory(t *testing.T) {
 		"mapped": machine("each", object{"each": object{"Type": "Map", "ItemsPath": "$.items", "End": true, "ItemProcessor": object{"StartAt": "x", "States": object{
 			"x": work("y"), "y": object{"Type": "Map", "ItemsPath": "$$.Map.Item.Value", "ItemProcessor": object{"StartAt": "z", "States": object{"z": work("")}}, "End": true}}}}}),
 	} {
+		started[name] = s.start(s.machine(name, definition), "x", `{"items":[[1,2],[],[3]]}`)
+	}
+	for name, arn := range started {
 		t.Run(name, func(t *testing.T) {
-			input := `{"items":[[1,2],[],[3]]}`
-			if name == "mapped" {
-				s.on("x", func(context.Context, *task.Request) task.Result { return task.Result{Output: []byte(`[1,2]`)} })
-			}
-			arn := s.start(s.machine(name, definition), "x", input)
 			x := s.ended(arn)
 			s.compare(t, p, arn)
 			if x.Status == "FAILED" {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/e2e/command"
 )
 
 const pipeline = `version: 1
@@ -28,6 +30,8 @@ steps:
   - name: second
     ray: {entrypoint: 'sleep 0.5; echo second >> "$RAYORCH_STORAGE/effects"; echo ${{ steps.first.output }} > "$RAYORCH_OUTPUT"'}
 `
+
+func TestMain(m *testing.M) { m.Run(); command.Clean() }
 
 func TestKill(t *testing.T) {
 	if testing.Short() {
@@ -63,15 +67,12 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(state) })
 	w := &world{
-		bin: filepath.Join(dir, "rayorch"), state: state, storage: filepath.Join(dir, "storage"),
+		bin: command.Build(t), state: state, storage: filepath.Join(dir, "storage"),
 		pipeline: filepath.Join(dir, "pipeline.yaml"),
 	}
 	targets := fmt.Sprintf("targets: {local: {kind: local, storage: %q}}\n", w.storage)
 	if err := os.WriteFile(w.pipeline, []byte(pipeline+targets), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "build", "-o", w.bin, "../../cmd/rayorch").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	t.Cleanup(func() { w.must(t, "ray", "stop") })
 	var started struct{ State struct{ Address string } }

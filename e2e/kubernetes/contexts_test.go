@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,8 +23,8 @@ func TestContexts(t *testing.T) {
 	w := &world{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
 	c.Apply(t, clustertest.Object("v1", "ServiceAccount", w.namespace, "second", nil))
 	w.use(w.contexts(t, map[string]any{"token": c.Token(t, w.namespace, "second")}))
-	dir := w.pipeline(t, "two", "  - {name: here, job: {shell: 'echo 1 > $RAYORCH_OUTPUT'}, timeout: 2m}\n"+
-		"  - {name: there, job: {shell: 'echo 2 > $RAYORCH_OUTPUT'}, timeout: 2m, context: second}\n")
+	dir := w.pipeline(t, "two", "  - {name: here, job: {shell: 'echo 1 > $RAYORCH_OUTPUT'}}\n"+
+		"  - {name: there, job: {shell: 'echo 2 > $RAYORCH_OUTPUT'}, context: second}\n")
 	file := filepath.Join(dir, "pipeline.yaml") // plain jobs without a claim
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -44,11 +45,18 @@ func TestContexts(t *testing.T) {
 		"apply", dir, "-t", "kubernetes", "--runner", runner, "--diff", "--kubeconfig", admin)
 	w.says(t, 0, []string{"context first:\nRole", "created\ncontext second:\nRole", "unchanged"},
 		"apply", dir, "-t", "kubernetes", "--runner", runner, "--kubeconfig", admin)
+	clustertest.Until(clustertest.Context(t), t, "what was granted", func() error { // the API server learns of it a little later
+		if res := w.Run(t.Context(), t, "doctor", dir, "-t", "kubernetes"); res.Code != 0 {
+			return fmt.Errorf("exit code %d: %s%s", res.Code, res.Stdout, res.Stderr)
+		}
+		return nil
+	})
 	w.says(t, 0, []string{"context second:", "ok    permissions"}, "doctor", dir, "-t", "kubernetes")
 	x := w.run(t, "granted", dir)
 	if x.Status != "SUCCEEDED" || string(x.Output["here"]) != "1" || string(x.Output["there"]) != "2" {
 		t.Errorf("%s %s %s, output %s", x.Status, x.Error, x.Cause, x.Output)
 	}
+	w.nothingRuns(t) // Kubernetes notes the end of the last Job later than the run's
 	w.says(t, 0, []string{"context first:\n", "rayorch-two deleted", "context second:\n"},
 		"unapply", dir, "-t", "kubernetes", "--kubeconfig", admin)
 }

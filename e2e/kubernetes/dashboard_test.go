@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
 )
@@ -55,16 +56,9 @@ func (w *world) dashboard(t *testing.T) {
 func (w *world) page(t *testing.T, url, was string) (session string) {
 	t.Helper()
 	clustertest.Until(clustertest.Context(t), t, "a Ray other than "+was, func() error {
-		var version struct {
-			Session string `json:"session_name"`
-		}
 		text, err := get(url + "/api/version")
 		if err == nil {
-			err = json.Unmarshal(text, &version)
-		}
-		session = version.Session
-		if err == nil && (session == "" || session == was) {
-			err = clustertest.ErrNotYet
+			session, err = sessionOf(text, was)
 		}
 		return err
 	})
@@ -78,8 +72,20 @@ func (w *world) page(t *testing.T, url, was string) (session string) {
 	return session
 }
 
+// sessionOf reads what Ray's API says of its version: the session must be another one than was.
+func sessionOf(answer []byte, was string) (string, error) {
+	var version struct {
+		Session string `json:"session_name"`
+	}
+	err := json.Unmarshal(answer, &version)
+	if err == nil && (version.Session == "" || version.Session == was) {
+		err = fmt.Errorf("the session is %q", version.Session)
+	}
+	return version.Session, err
+}
+
 func get(url string) ([]byte, error) {
-	res, err := http.Get(url) //nolint:gosec // it is the forward's address
+	res, err := (&http.Client{Timeout: time.Minute}).Get(url) // one that gets no answer is asked again
 	if err != nil {
 		return nil, err
 	}

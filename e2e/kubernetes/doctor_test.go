@@ -29,7 +29,7 @@ func (w *world) doctor(t *testing.T) {
 	w.Write(t, "ill/pipeline.yaml", well)
 	clustertest.Until(clustertest.Context(t), t, "a head that is ready", func() error {
 		if res := w.Run(t.Context(), t, "doctor", dir, "-t", "kubernetes"); res.Code != 0 {
-			return fmt.Errorf("%s", res.Stdout)
+			return fmt.Errorf("exit code %d: %s%s", res.Code, res.Stdout, res.Stderr)
 		}
 		return nil
 	})
@@ -55,7 +55,7 @@ func (w *world) doctor(t *testing.T) {
 	clustertest.Until(clustertest.Context(t), t, "the quota's count", func() error {
 		o, err := w.c.Client.Get(clustertest.Context(t), quota)
 		if err == nil && kube.Field(o, "status", "hard") == nil {
-			err = clustertest.ErrNotYet
+			err = fmt.Errorf("its status is %v", o["status"])
 		}
 		return err
 	})

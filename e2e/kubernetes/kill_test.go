@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -82,14 +81,9 @@ func (w *world) counted(t *testing.T, x execution, way string) {
 			t.Errorf("%s took %d attempts", s.Name, s.Attempts)
 		}
 	}
-	prefix, n := x.Steps[0].SubmissionID[:13], 0
-	for id := range w.rayJobs(t) {
-		if strings.HasPrefix(id, prefix) {
-			n++
-		}
-	}
-	if n != 2 {
-		t.Errorf("%d Ray jobs were made for two steps", n)
+	prefix := x.Steps[0].SubmissionID[:13]
+	if ids := w.rayJobIDs(t, prefix); len(ids) != 2 {
+		t.Errorf("these Ray jobs were made for two steps: %v", ids)
 	}
 	if way == "job" {
 		var jobs struct{ Items []kube.Job }

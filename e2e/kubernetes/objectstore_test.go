@@ -33,7 +33,7 @@ func TestObjectStore(t *testing.T) {
 
 	target := strings.Replace(w.target(t), "kind: kubernetes,", "kind: kubernetes, workingDir: {via: objectStore, uri: s3://packages/dirs},", 1)
 	dir := filepath.Join(w.Dir, "store")
-	w.Write(t, "store/pipeline.yaml", "version: 1\nname: store\ntimeout: 5m\n"+target+
+	w.Write(t, "store/pipeline.yaml", "version: 1\nname: store\ntimeout: 60m\n"+target+
 		"steps:\n  - {name: read, ray: {entrypoint: 'cat sub/text >$RAYORCH_OUTPUT', workingDir: files}}\n")
 	w.Write(t, "store/files/sub/text", `"from afar"`)
 	res := w.Run(t.Context(), t, "run", dir, "-t", "kubernetes", "--name", "early")

@@ -41,7 +41,7 @@ func TestServer(t *testing.T) {
 	w.install(t)
 	w.forward(t)
 
-	dir := w.pipeline(t, "counted", "  - {name: first, job: {shell: 'sleep 15; echo ran >> $RAYORCH_STORAGE/ran'}}\n  - {name: second, job: {command: [echo, done]}}\n")
+	dir := w.pipeline(t, "counted", "  - {name: first, job: {shell: 'until [ -e $RAYORCH_STORAGE/go ]; do sleep 1; done; echo ran >> $RAYORCH_STORAGE/ran'}}\n  - {name: second, job: {command: [echo, done]}}\n")
 	w.must(t, "apply", dir, "-t", "kubernetes", "--runner", "serviceaccount:"+w.namespace+"/rayorch")
 	w.must(t, "register", dir, "-t", "kubernetes")
 	arn := strings.TrimSpace(w.must(t, "start", "counted").Stdout)
@@ -49,15 +49,19 @@ func TestServer(t *testing.T) {
 	clustertest.Until(ctx, t, "the first step's pod", func() error {
 		var pods struct{ Items []kube.Pod }
 		w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), "rayorch.dev/pipeline=counted", &pods)
-		if len(pods.Items) == 0 || pods.Items[0].Status.Phase != "Running" {
-			return clustertest.ErrNotYet
+		for _, p := range pods.Items {
+			if p.Status.Phase != "Running" {
+				return fmt.Errorf("%s is %s", p.Metadata.Name, p.Status.Phase)
+			}
+			return nil
 		}
-		return nil
+		return clustertest.ErrNotYet
 	})
 	first := w.pods(t, "app.kubernetes.io/name=rayorch")
 	w.scale(t, 2)
 	w.waits(t, first[0])
 	w.deletePods(t, first, 0)
+	w.letGo(t, "counted", arn[strings.LastIndex(arn, ":")+1:])
 	clustertest.Until(ctx, t, "the end of the run", func() error {
 		x := w.describe(t, arn)
 		if x.Status != "SUCCEEDED" {

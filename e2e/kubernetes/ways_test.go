@@ -2,6 +2,7 @@ package kubernetes_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -49,6 +50,7 @@ func (w *world) ways(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
 			narrow := w.kubeconfig(t, "rayorch-shakespeare")
+			w.may(t, narrow, way, true)
 			w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way, "--kubeconfig", narrow,
 				"-p", "steps=40", "-p", "batch=512", "-p", "length=40", "-p", "workers=1", "-p", "prompts=HAMLET.|It's $(me)")
 			w.checkShakespeare(t, way)
@@ -111,8 +113,8 @@ func (w *world) deleteRun(t *testing.T) {
 	clustertest.Until(clustertest.Context(t), t, "the end of the run's pods", func() error {
 		var pods struct{ Items []kube.Pod }
 		w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), pipeline, &pods)
-		if len(pods.Items) > 0 {
-			return clustertest.ErrNotYet
+		for _, p := range pods.Items {
+			return fmt.Errorf("the pod %s is %s", p.Metadata.Name, p.Status.Phase)
 		}
 		return nil
 	})

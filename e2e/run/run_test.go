@@ -4,20 +4,25 @@ package run_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
 
-func TestMain(m *testing.M) { raytest.Main(m) }
+func TestMain(m *testing.M) {
+	code := raytest.Run(m)
+	command.Clean()
+	os.Exit(code)
+}
 
 // place is where commands run against a real Ray with tokens.
 func place(t *testing.T) (*command.Place, *ray.Client) {
@@ -26,11 +31,7 @@ func place(t *testing.T) (*command.Place, *ray.Client) {
 		t.Skip("needs a real Ray")
 	}
 	found := raytest.Real(t, true)
-	client, err := found.Client()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return command.New(t, &found), client
+	return command.New(t, &found), raytest.Ray{Found: found}.Client(t)
 }
 
 // summary is what --output json prints of a run.
@@ -124,14 +125,23 @@ const sleeper = `version: 1
 name: sleeper
 steps:
   - name: sleep
-    ray: {entrypoint: 'echo awake; sleep 120'}
+    ray: {entrypoint: 'JOB'}
 `
+
+// forever is a job that ends only when it is stopped.
+const forever = "echo awake; sleep 3600"
+
+// until is a job that ends once a file is there.
+func until(path string) string {
+	return "while [ ! -e " + path + " ]; do sleep 0.1; done"
+}
 
 func TestInterruptStopsTheJob(t *testing.T) {
 	p, client := place(t)
-	p.Write(t, "pipeline.yaml", sleeper)
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))
 	cmd, wait := p.Start(t, "run", "--name", "stopped", "-o", "json")
 	job := awaitRunning(t, client, "stopped")
+	awaitSaid(t, cmd, watching)
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -154,20 +164,27 @@ func TestInterruptStopsTheJob(t *testing.T) {
 
 func TestASecondInterruptLeavesAtOnceAndResumeFinishes(t *testing.T) {
 	p, client := place(t)
-	// The job takes SIGTERM slowly, so that the stop is still under way when the second signal comes.
-	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "echo awake; sleep 120", `exec python -u -c "import signal, time; signal.signal(15, lambda *a: time.sleep(2.5)); print(1); time.sleep(120)"`, 1))
+	// The job takes SIGTERM until the test lets it go, and Ray waits for it: the stop is still under way when the second
+	// signal comes.
+	dir := t.TempDir()
+	ready, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "leave")
+	p.Write(t, "pipeline.yaml", strings.NewReplacer(
+		"'JOB'", `'trap "`+until(leave)+`; exit 1" TERM; touch `+ready+`; while :; do sleep 0.1; done', env: {RAY_JOB_STOP_WAIT_TIME_S: "3600"}`).Replace(sleeper))
 	cmd, wait := p.Start(t, "run", "--name", "left")
 	job := awaitRunning(t, client, "left")
-	time.Sleep(time.Second) // until the job minds its signals
-	for range 2 {
+	raytest.Eventually(t, "the job minds its signals", raytest.Exists(ready))
+	for _, said := range []string{watching, "stopping the run"} {
+		awaitSaid(t, cmd, said)
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
 	}
 	res := wait()
 	if res.Code != 130 || !strings.Contains(res.Stderr, "rayorch resume left") {
 		t.Fatalf("%+v", res)
+	}
+	if err := os.WriteFile(leave, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if res := p.Run(t.Context(), t, "resume", "left"); res.Code != 3 {
 		t.Errorf("resume of an aborted run: %+v", res)
@@ -180,7 +197,7 @@ func TestASecondInterruptLeavesAtOnceAndResumeFinishes(t *testing.T) {
 
 func TestStopFromAnotherTerminal(t *testing.T) {
 	p, client := place(t)
-	p.Write(t, "pipeline.yaml", sleeper)
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", forever, 1))
 	_, wait := p.Start(t, "run", "--name", "told")
 	job := awaitRunning(t, client, "told")
 	if res := p.Run(t.Context(), t, "stop", "told"); res.Code != 0 {
@@ -199,7 +216,8 @@ func TestStopFromAnotherTerminal(t *testing.T) {
 // is killed, the second goes on with its own run, and the first's waits to be resumed.
 func TestAClientTakesOver(t *testing.T) {
 	p, client := place(t)
-	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "sleep 120", "sleep 8", 1))
+	killed := filepath.Join(t.TempDir(), "killed")
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", until(killed), 1))
 	owner, waitOwner := p.Start(t, "run", "--name", "owner")
 	awaitRunning(t, client, "owner")
 	_, waitClient := p.Start(t, "run", "--name", "client")
@@ -208,6 +226,9 @@ func TestAClientTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitOwner()
+	if err := os.WriteFile(killed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if res := waitClient(); res.Code != 0 || !strings.Contains(res.Stderr, "going on here") {
 		t.Fatalf("%+v", res)
 	}
@@ -216,22 +237,37 @@ func TestAClientTakesOver(t *testing.T) {
 	}
 }
 
-func awaitRunning(t *testing.T, client *ray.Client, name string) ray.Job {
+func awaitRunning(t *testing.T, client *ray.Client, name string) (job ray.Job) {
 	t.Helper()
-	for range 600 {
+	raytest.Eventually(t, "the job of "+name+" runs", func() error {
 		all, err := client.List(t.Context())
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for _, j := range all {
-			if strings.HasSuffix(j.Metadata["rayorch.execution"], ":"+name) && j.Status == ray.Running {
-				return j
+		for _, job = range all {
+			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":"+name) {
+				if job.Status == ray.Running {
+					return nil
+				}
+				return fmt.Errorf("it is %s: %s", job.Status, job.Message)
 			}
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("no job of %s runs", name)
-	return ray.Job{}
+		return fmt.Errorf("it is none of %d jobs", len(all))
+	})
+	return job
+}
+
+// watching is what a command says of the step sleep once it watches the run, and minds its signals.
+var watching = fmt.Sprintf("%-20s running", "sleep")
+
+func awaitSaid(t *testing.T, cmd *exec.Cmd, text string) {
+	t.Helper()
+	raytest.Eventually(t, fmt.Sprintf("%v says %q", cmd.Args, text), func() error {
+		if said := command.Said(cmd); !strings.Contains(said, text) {
+			return fmt.Errorf("it said %q", said)
+		}
+		return nil
+	})
 }
 
 func TestAFailingJobSaysWhy(t *testing.T) {

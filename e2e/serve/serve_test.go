@@ -3,13 +3,17 @@ package serve_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/e2e/command"
 )
@@ -25,13 +29,19 @@ func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url s
 	if err != nil {
 		t.Fatal(err)
 	}
+	var errs bytes.Buffer // read once it has ended
+	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	end := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+	t.Cleanup(end) // waited for, as it writes into the test's directories
+	late := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		t.Fatal(err)
+		end()
+		t.Fatalf("the server says %q (%v):\n%s", line, err, errs.String())
 	}
 	return cmd, line[strings.Index(line, "http") : len(line)-1]
 }
@@ -39,10 +49,10 @@ func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url s
 const hello = `version: 1
 name: hello
 params:
-  seconds: {type: number, default: 0}
+  until: {type: string, default: .}
 steps:
   - name: greet
-    job: {shell: "sleep ${{ params.seconds }}; echo hello"}
+    job: {shell: "until [ -e ${{ params.until }} ] || [ ! -d \"$RAYORCH_STORAGE\" ]; do sleep 0.1; done; echo hello"}
 `
 
 func TestServerAndItsClients(t *testing.T) {
@@ -80,12 +90,16 @@ func TestServerAndItsClients(t *testing.T) {
 		t.Errorf("a second server: %+v", second)
 	}
 	// A job outlives the server, and the next one finds it again.
-	ok("execution:hello:three", "start", "hello", "--param", "seconds=3", "--name", "three")
+	open := filepath.Join(t.TempDir(), "open")
+	ok("execution:hello:three", "start", "hello", "--param", "until="+open, "--name", "three")
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.Wait(); err != nil {
 		t.Fatalf("the server ends badly on SIGTERM: %v", err)
+	}
+	if err := os.WriteFile(open, nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	serve(t, p)
 	ok("SUCCEEDED", "resume", "three")

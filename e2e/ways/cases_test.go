@@ -1,6 +1,7 @@
 package ways_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,7 +80,7 @@ steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORC
 
 func (w *shared) timeout(t *testing.T) {
 	w.eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "sleep 600"}, timeout: 3s}]
+steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
 		r.want(t, engine.Failed, "States.Timeout: the job ran longer than 3 s")
 		r.quiet(t)
@@ -97,9 +98,15 @@ steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout:
 
 func (w *shared) abort(t *testing.T) {
 	w.eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "sleep 600"}}]
+steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.until(t, "the job runs", func() bool { return r.running(t) == 1 })
+		r.until(t, "the job", func() error {
+			n, err := r.running(t)
+			if err == nil && n != 1 {
+				err = fmt.Errorf("%d jobs run on Ray", n)
+			}
+			return err
+		})
 		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
@@ -113,11 +120,11 @@ func (w *shared) redrive(t *testing.T) {
 		t.Skip("SKIPPED: the claim's files are not here")
 	}
 	w.eachWay(t, `
-steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT; else touch $RAYORCH_STORAGE/again; sleep 600; fi"}}]
+steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT; else touch $RAYORCH_STORAGE/again; sleep 3600; fi"}}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.until(t, "the job runs", func() bool {
+		r.until(t, "the job", func() error {
 			_, err := os.Stat(filepath.Join(w.claim.Dir, "w", r.Name, "again"))
-			return err == nil
+			return err
 		})
 		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
 			t.Fatal(err)
@@ -136,12 +143,12 @@ func (w *shared) noRay(t *testing.T) {
 			t.Parallel()
 			p := w.open(t)
 			text := strings.Replace(head, "cluster: ray", "cluster: nobody", 1) + `
-steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 10s}]
+steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}]
 `
-			r := p.start(t, text, t.TempDir(), way, "{}")
 			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
-			r.want(t, engine.Failed, want)
-			r.quiet(t)
+			patiently(t, 10, func(seconds int) *run {
+				return p.start(t, limited(text, seconds), t.TempDir(), way, "{}")
+			}, engine.Failed, want).quiet(t)
 		})
 	}
 }

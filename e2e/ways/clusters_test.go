@@ -63,16 +63,20 @@ func TestOwnCluster(t *testing.T) {
 	w := &shared{Cluster: clustertest.Start(t)}
 	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
 	spec := w.clusterSpec()
-	for name, c := range map[string]struct{ spec, step, status, want string }{
-		"output":        {spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, engine.Succeeded, `{"one":7}`},
-		"unschedulable": {strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: 10s}`, engine.Failed, "Unschedulable: 0/1 nodes are available"},
-		"no image":      {strings.Replace(spec, w.image, "nobody.invalid/has:1", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: 20s}`, engine.Failed, "nobody.invalid/has:1"},
+	for name, c := range map[string]struct {
+		limit                    int
+		spec, step, status, want string
+	}{
+		"output":        {0, spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, engine.Succeeded, `{"one":7}`},
+		"unschedulable": {10, strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, engine.Failed, "Unschedulable: 0/1 nodes are available"},
+		"no image":      {20, strings.Replace(spec, w.image, "nobody.invalid/has:1", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, engine.Failed, "nobody.invalid/has:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := w.open(t).start(t, w.ownCluster("rayjob", c.spec)+"steps: ["+c.step+"]\n", t.TempDir(), "rayjob", "{}")
-			r.want(t, c.status, c.want)
-			r.gone(t)
+			p := w.open(t)
+			patiently(t, c.limit, func(seconds int) *run {
+				return p.start(t, w.ownCluster("rayjob", c.spec)+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), "rayjob", "{}")
+			}, c.status, c.want).gone(t)
 		})
 	}
 }

@@ -1,6 +1,8 @@
 package ways_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/engine"
@@ -22,16 +24,16 @@ func (w *shared) plain(t *testing.T) {
 - {name: one, job: {shell: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}
 `, engine.Succeeded, `{"one":2}`},
 		"timeout": {`
-- {name: one, job: {shell: "sleep 600"}, timeout: 3s}
+- {name: one, job: {shell: "sleep 3600"}, timeout: 3s}
 `, engine.Failed, "States.Timeout: the job ran longer than 3 s"},
 		"unschedulable": {`
-- {name: one, job: {shell: "true", nodeSelector: {nobody: has}}, pendingTimeout: 3s}
-`, engine.Failed, "Job.StartFailed: no pod of the job started within 3 s: Unschedulable: 0/1 nodes are available"},
+- {name: one, job: {shell: "true", nodeSelector: {nobody: has}}, pendingTimeout: LIMITs}
+`, engine.Failed, "Job.StartFailed: no pod of the job started within LIMIT s: Unschedulable: 0/1 nodes are available"},
 		"no image": {`
-- {name: one, job: {shell: "true", image: "nobody.invalid/has:1"}, pendingTimeout: 6s}
+- {name: one, job: {shell: "true", image: "nobody.invalid/has:1"}, pendingTimeout: LIMITs}
 `, engine.Failed, "nobody.invalid/has:1"},
 		"no claim": {`
-- {name: one, job: {shell: "true", mounts: [{claim: nobody, path: /x}]}, pendingTimeout: 3s}
+- {name: one, job: {shell: "true", mounts: [{claim: nobody, path: /x}]}, pendingTimeout: LIMITs}
 `, engine.Failed, `persistentvolumeclaim "nobody" not found`},
 		"too much memory": {`
 - {name: one, job: {shell: "tail /dev/zero", memory: 20Mi}}
@@ -54,8 +56,13 @@ func (w *shared) plain(t *testing.T) {
 			}
 			t.Parallel()
 			p := w.open(t)
-			r := p.start(t, head+"steps:"+c.steps, t.TempDir(), "job", "{}")
-			r.want(t, c.status, c.want)
+			limit := 0
+			if strings.Contains(c.steps, "LIMIT") {
+				limit = 4
+			}
+			r := patiently(t, limit, func(seconds int) *run {
+				return p.start(t, head+"steps:"+limited(c.steps, seconds), t.TempDir(), "job", "{}")
+			}, c.status, c.want)
 			r.quiet(t)
 			if name == "loop and clean-up" && !r.entered(t, "Run cleaning up after last") {
 				t.Error("it was not cleaned up")
@@ -67,9 +74,14 @@ func (w *shared) plain(t *testing.T) {
 func (w *shared) plainAbort(t *testing.T) {
 	p := w.open(t)
 	r := p.start(t, head+`
-steps: [{name: one, job: {shell: "sleep 600"}}]
+steps: [{name: one, job: {shell: "sleep 3600"}}]
 `, t.TempDir(), "job", "{}")
-	r.until(t, "the pod runs", func() bool { return r.objects(t, "/api/v1/namespaces/"+p.namespace+"/pods") == 1 })
+	r.until(t, "the pod", func() error {
+		if pods := r.objects(t, "/api/v1/namespaces/"+p.namespace+"/pods"); len(pods) != 1 {
+			return fmt.Errorf("there are pods %v", pods)
+		}
+		return nil
+	})
 	if _, err := p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package ways_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,13 +26,19 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-// queued starts a step that is queued, and waits until KubeRay holds it.
-func (w *shared) queued(t *testing.T, step string) (r *run, job string) {
+// enqueue starts a step that is queued.
+func (w *shared) enqueue(t *testing.T, step string) *run {
 	t.Helper()
 	text := strings.Replace(w.ownCluster("rayjob", w.clusterSpec()), "kind: kubernetes,", "kind: kubernetes, queue: team-a,", 1) +
 		"steps: [" + step + "]\n"
-	r = w.open(t).start(t, text, t.TempDir(), "rayjob", "{}")
-	r.until(t, "KubeRay holds the RayJob", func() bool { return r.rayJob(t, "status", "jobDeploymentStatus") == "Suspended" })
+	return w.open(t).start(t, text, t.TempDir(), "rayjob", "{}")
+}
+
+// queued starts a step that is queued, and waits until KubeRay holds it.
+func (w *shared) queued(t *testing.T, step string) (r *run, job string) {
+	t.Helper()
+	r = w.enqueue(t, step)
+	r.awaitRayJob(t, "jobDeploymentStatus", "Suspended")
 	if q := r.rayJob(t, "metadata", "labels", "kueue.x-k8s.io/queue-name"); q != "team-a" {
 		t.Errorf("the RayJob's queue is %v", q)
 	}
@@ -51,6 +58,17 @@ func (r *run) rayJob(t *testing.T, path ...string) any {
 	return nil
 }
 
+// awaitRayJob waits until the execution's RayJob has something in its status.
+func (r *run) awaitRayJob(t *testing.T, field, want string) {
+	t.Helper()
+	r.until(t, "a RayJob that is "+want, func() error {
+		if status, _ := r.rayJob(t, "status").(map[string]any); status[field] != want {
+			return fmt.Errorf("its status is %v", status)
+		}
+		return nil
+	})
+}
+
 // suspend is what Kueue does when it takes a workload out of its queue, or puts it back.
 func (r *run) suspend(t *testing.T, job string, suspended bool) {
 	t.Helper()
@@ -66,29 +84,39 @@ func (r *run) suspend(t *testing.T, job string, suspended bool) {
 
 // admitted: the time in the queue counts for pendingTimeout alone, so that a step waits longer than it may run.
 func (w *shared) admitted(t *testing.T) {
-	const limit = 12 * time.Second
-	r, job := w.queued(t, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}, timeout: 12s, pendingTimeout: 3m}`)
-	r.until(t, "it has waited longer than it may run", func() bool { return time.Since(r.Started) > limit+3*time.Second })
-	if pods := r.objects(t, "/api/v1/namespaces/"+w.namespace+"/pods"); pods != 0 {
-		t.Errorf("%d pods of a suspended RayJob", pods)
-	}
-	r.suspend(t, job, false)
-	r.want(t, engine.Succeeded, `{"one":7}`)
-	r.gone(t)
+	patiently(t, 12, func(seconds int) *run {
+		r, job := w.queued(t, limited(`{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}, timeout: LIMITs, pendingTimeout: 20m}`, seconds))
+		r.until(t, "a wait that is longer than it may run", func() error {
+			if waited := time.Since(r.Started); waited < time.Duration(seconds+3)*time.Second {
+				return fmt.Errorf("it has waited for %s", waited)
+			}
+			return nil
+		})
+		if pods := r.objects(t, "/api/v1/namespaces/"+w.namespace+"/pods"); len(pods) != 0 {
+			t.Errorf("a suspended RayJob has pods: %v", pods)
+		}
+		r.suspend(t, job, false)
+		return r
+	}, engine.Succeeded, `{"one":7}`).gone(t)
 }
 
 func (w *shared) neverAdmitted(t *testing.T) {
-	r, _ := w.queued(t, `{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 10s}`)
-	r.want(t, engine.Failed, "Ray.PendingTimeout: ray did not start the job within 10 s: RayJob Suspended; the queue team-a has not let it start")
-	r.gone(t)
+	patiently(t, 10, func(seconds int) *run {
+		return w.enqueue(t, limited(`{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`, seconds))
+	}, engine.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not let it start").gone(t)
 }
 
 // preempted: Kueue takes a cluster away from a job that runs. It would run again from its start, which only retry may say.
 func (w *shared) preempted(t *testing.T) {
-	r, job := w.queued(t, `{name: one, ray: {entrypoint: "sleep 600"}, pendingTimeout: 3m}`)
+	r, job := w.queued(t, `{name: one, ray: {entrypoint: "sleep 3600"}, pendingTimeout: 20m}`)
 	r.suspend(t, job, false)
-	r.until(t, "the job runs", func() bool { return r.rayJob(t, "status", "jobStatus") == "RUNNING" })
-	r.until(t, "the state machine has seen it run", func() bool { return r.sawRunning(t) })
+	r.awaitRayJob(t, "jobStatus", "RUNNING")
+	r.until(t, "the state machine's look at a job that runs", func() error {
+		if !r.sawRunning(t) {
+			return clustertest.ErrNotYet // the history, which is shown, has what it saw
+		}
+		return nil
+	})
 	r.suspend(t, job, true)
 	r.want(t, engine.Failed, "Ray.HeadLost: the queue team-a took the cluster away")
 	r.gone(t)

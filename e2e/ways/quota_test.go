@@ -1,6 +1,7 @@
 package ways_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,15 +14,15 @@ import (
 // TestQuota runs steps in a namespace whose quota has no room for them. No Ray is needed: no pod comes that could reach it.
 func TestQuota(t *testing.T) {
 	full(t)
-	const rayStep = `{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: 8s}`
-	const plainStep = `{name: one, job: {shell: "echo never", memory: 64Mi}, pendingTimeout: 8s}`
+	const rayStep = `{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`
+	const plainStep = `{name: one, job: {shell: "echo never", memory: 64Mi}, pendingTimeout: LIMITs}`
 	for name, c := range map[string]struct {
 		hard      map[string]any
 		way, step string
 		want      []string
 	}{
-		"submitter":       {map[string]any{"requests.memory": "16Mi"}, "job", rayStep, []string{"Ray.PendingTimeout: no pod of the job started within 8 s", "exceeded quota: small", "requested: requests.memory=64Mi", "limited: requests.memory=16Mi"}},
-		"plain job":       {map[string]any{"requests.memory": "16Mi"}, "job", plainStep, []string{"Job.StartFailed: no pod of the job started within 8 s", "exceeded quota: small", "limited: requests.memory=16Mi"}},
+		"submitter":       {map[string]any{"requests.memory": "16Mi"}, "job", rayStep, []string{"Ray.PendingTimeout: no pod of the job started within LIMIT s", "exceeded quota: small", "requested: requests.memory=64Mi", "limited: requests.memory=16Mi"}},
+		"plain job":       {map[string]any{"requests.memory": "16Mi"}, "job", plainStep, []string{"Job.StartFailed: no pod of the job started within LIMIT s", "exceeded quota: small", "limited: requests.memory=16Mi"}},
 		"no pods":         {map[string]any{"pods": "0"}, "job", plainStep, []string{"Job.StartFailed: ", "exceeded quota: small", "limited: pods=0"}},
 		"no Jobs":         {map[string]any{"count/jobs.batch": "0"}, "job", plainStep, []string{"Job.StartFailed: ", "exceeded quota: small", "limited: count/jobs.batch=0"}},
 		"no Jobs, by job": {map[string]any{"count/jobs.batch": "0"}, "job", rayStep, []string{"Ray.SubmitFailed: ", "exceeded quota: small", "limited: count/jobs.batch=0"}},
@@ -34,10 +35,9 @@ func TestQuota(t *testing.T) {
 			w.namespace, w.image = w.Namespace(t), w.RayImage(t)
 			w.quota(t, c.hard)
 			p, begin := w.open(t), time.Now()
-			r := p.start(t, w.ownCluster(c.way, w.clusterSpec())+"steps: ["+c.step+"]\n", t.TempDir(), c.way, "{}")
-			for _, text := range c.want {
-				r.want(t, engine.Failed, text)
-			}
+			r := patiently(t, 8, func(seconds int) *run {
+				return p.start(t, w.ownCluster(c.way, w.clusterSpec())+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), c.way, "{}")
+			}, engine.Failed, c.want...)
 			cause := r.end(t).Cause
 			if strings.Contains(cause, "ResponseBody") || strings.Count(cause, "exceeded quota") > 1 {
 				t.Errorf("not for people: %s", cause)
@@ -53,10 +53,10 @@ func (w *shared) quota(t *testing.T, hard map[string]any) {
 	t.Helper()
 	o := clustertest.Object("v1", "ResourceQuota", w.namespace, "small", kube.Object{"spec": map[string]any{"hard": hard}})
 	w.Apply(t, o)
-	clustertest.Until(t.Context(), t, "the quota", func() error {
+	clustertest.Until(clustertest.Context(t), t, "the quota", func() error {
 		o, err := w.Client.Get(t.Context(), o)
 		if _, ok := kube.Field(o, "status", "used").(map[string]any); err == nil && !ok {
-			err = clustertest.ErrNotYet
+			err = fmt.Errorf("its status is %v", o["status"])
 		}
 		return err
 	})
@@ -69,14 +69,4 @@ func (w *shared) ownCluster(way, spec string) string {
 		of = "{clusterSpec: " + spec + "}"
 	}
 	return strings.NewReplacer("{cluster: ray}", of, ", claim: data", "", "kind: kubernetes,", "kind: kubernetes, submit: "+way+",").Replace(head)
-}
-
-// gone waits until the execution has left no object but what ended.
-func (r *run) gone(t *testing.T) {
-	t.Helper()
-	ns := "/namespaces/" + r.p.namespace + "/"
-	r.until(t, "nothing is left", func() bool {
-		return r.objects(t, "/api/v1"+ns+"pods") == 0 && r.objects(t, "/apis/batch/v1"+ns+"jobs") == 0 &&
-			r.objects(t, "/apis/ray.io/v1"+ns+"rayjobs") == 0
-	})
 }

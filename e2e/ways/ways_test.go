@@ -7,12 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/compile"
@@ -86,7 +88,7 @@ func (w *shared) open(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.engine.Close() })
+	t.Cleanup(func() { runner.Close(); _ = p.engine.Close() })
 	return p
 }
 
@@ -140,22 +142,15 @@ func (p *place) apply(t *testing.T, files []compile.ConfigMap) {
 }
 
 // end waits for the end of the execution.
-func (r *run) end(t *testing.T) engine.Execution {
+func (r *run) end(t *testing.T) (x engine.Execution) {
 	t.Helper()
-	deadline := time.Now().Add(4 * time.Minute)
-	for time.Now().Before(deadline) {
-		x, err := r.p.engine.Describe(r.ARN)
-		if err != nil {
-			t.Fatal(err)
+	r.until(t, "the end", func() (err error) {
+		if x, err = r.p.engine.Describe(r.ARN); err == nil && x.Status == engine.Running {
+			err = errors.New("it runs")
 		}
-		if x.Status != engine.Running {
-			return x
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	r.dump(t)
-	t.Fatal("it does not end")
-	return engine.Execution{}
+		return err
+	})
+	return x
 }
 
 // dump writes the history into the test's log.
@@ -172,17 +167,54 @@ func (r *run) dump(t *testing.T) {
 	}
 }
 
-func (r *run) want(t *testing.T, status, has string) {
+// differs says how the execution ended otherwise than it should, "" when it did not.
+func (r *run) differs(t *testing.T, status string, has ...string) string {
 	t.Helper()
 	x := r.end(t)
 	got := string(x.Output)
 	if x.Status != engine.Succeeded {
 		got = x.Error + ": " + x.Cause
 	}
-	if x.Status != status || !strings.Contains(got, has) {
-		r.dump(t)
-		t.Fatalf("%s: %s, want %s: %s", x.Status, got, status, has)
+	for _, text := range has {
+		if x.Status != status || !strings.Contains(got, text) {
+			return fmt.Sprintf("%s: %s, want %s: %s", x.Status, got, status, text)
+		}
 	}
+	return ""
+}
+
+func (r *run) want(t *testing.T, status string, has ...string) {
+	t.Helper()
+	if text := r.differs(t, status, has...); text != "" {
+		r.dump(t)
+		t.Fatal(text)
+	}
+}
+
+// patiently starts a run whose step has a limit of so many seconds, and again with longer ones while it ends otherwise than it
+// should: a busy machine may take minutes to come to what the end is to tell. The last run counts. 0 is for steps without a
+// limit, which run once. LIMIT stands for the seconds in what the end has.
+func patiently(t *testing.T, seconds int, start func(seconds int) *run, status string, has ...string) *run {
+	t.Helper()
+	for ; ; seconds *= 4 {
+		r, want := start(seconds), make([]string, len(has))
+		for i, text := range has {
+			want[i] = limited(text, seconds)
+		}
+		text := r.differs(t, status, want...)
+		if text == "" {
+			return r
+		}
+		if seconds == 0 || seconds > 60 {
+			r.dump(t)
+			t.Fatal(text)
+		}
+		t.Logf("with a limit of %d s: %s", seconds, text)
+	}
+}
+
+func limited(text string, seconds int) string {
+	return strings.ReplaceAll(text, "LIMIT", strconv.Itoa(seconds))
 }
 
 // prefix is what the ids of the execution's jobs start with.
@@ -192,24 +224,23 @@ func (r *run) prefix() string {
 }
 
 // running counts the jobs of the execution that run in Ray.
-func (r *run) running(t *testing.T) int {
+func (r *run) running(t *testing.T) (n int, err error) {
 	t.Helper()
 	answer, err := r.p.Do(t.Context(), kube.Request{Method: "GET",
 		Path: "/api/v1/namespaces/" + r.p.namespace + "/services/ray-head-svc:8265/proxy/api/jobs/"})
 	if err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
 	var jobs []ray.Job
 	if err := json.Unmarshal(answer.Body, &jobs); err != nil {
-		t.Fatal(err)
+		return 0, err
 	}
-	n := 0
 	for _, job := range jobs {
 		if strings.HasPrefix(job.SubmissionID, r.prefix()) && !job.Status.Terminal() {
 			n++
 		}
 	}
-	return n
+	return n, nil
 }
 
 // list are the objects of a kind that the execution made.
@@ -226,35 +257,53 @@ func (r *run) list(t *testing.T, path string) []kube.Object {
 	return list.Items
 }
 
-// objects counts the objects of a kind that the execution left and that are not done with.
-func (r *run) objects(t *testing.T, path string) int {
+// objects are those of a kind that the execution left and that are not done with: their names.
+func (r *run) objects(t *testing.T, path string) (names []string) {
 	t.Helper()
-	n := 0
 	for _, o := range r.list(t, path) {
 		phase := kube.Field(o, "status", "phase")
 		if phase != "Succeeded" && phase != "Failed" && kube.Field(o, "status", "completionTime") == nil {
-			n++
+			names = append(names, kube.Name(o))
 		}
 	}
-	return n
+	return names
 }
 
 // quiet waits until nothing of the execution runs any more.
 func (r *run) quiet(t *testing.T) {
 	t.Helper()
-	ns := "/namespaces/" + r.p.namespace + "/"
-	r.until(t, "nothing is left", func() bool {
-		return r.running(t) == 0 && r.objects(t, "/api/v1"+ns+"pods") == 0 && r.objects(t, "/apis/batch/v1"+ns+"jobs") == 0 &&
-			r.objects(t, "/apis/ray.io/v1"+ns+"rayjobs") == 0
+	r.gone(t)
+	r.until(t, "an idle Ray", func() error {
+		n, err := r.running(t)
+		if n > 0 {
+			err = fmt.Errorf("%d jobs run on Ray", n)
+		}
+		return err
 	})
 }
 
-func (r *run) until(t *testing.T, what string, done func() bool) {
+// gone waits until the execution has left no object but what ended.
+func (r *run) gone(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !done(); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.dump(t)
-			t.Fatalf("still waiting until %s", what)
+	ns := "/namespaces/" + r.p.namespace + "/"
+	r.until(t, "the end of all objects", func() error {
+		pods, jobs, rayJobs := r.objects(t, "/api/v1"+ns+"pods"), r.objects(t, "/apis/batch/v1"+ns+"jobs"), r.objects(t, "/apis/ray.io/v1"+ns+"rayjobs")
+		if len(pods)+len(jobs)+len(rayJobs) > 0 {
+			return fmt.Errorf("there are pods %v, Jobs %v, RayJobs %v", pods, jobs, rayJobs)
 		}
-	}
+		return nil
+	})
+}
+
+// until waits for something, and shows the history where it does not come.
+func (r *run) until(t *testing.T, what string, look func() error) {
+	t.Helper()
+	came := false
+	defer func() {
+		if !came {
+			r.dump(t)
+		}
+	}()
+	clustertest.Until(clustertest.Context(t), t, what, look)
+	came = true
 }

@@ -66,6 +66,12 @@ func start(t *testing.T, shell []string, text string) (*exec.Cmd, io.Reader, str
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test failed before it ended
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait()
+		}
+	})
 	return cmd, out, tmp
 }
 

@@ -13,8 +13,8 @@ import (
 
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
-	e.counters.add(r, s)
 	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more {
+		e.counters.add(r, s)
 		return nil
 	}
 	b := e.st.NewBatch()
@@ -24,6 +24,7 @@ func (e *Engine) commit(r *run, s *step) error {
 	if err := e.st.Commit(b); err != nil {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
+	e.counters.add(r, s) // not before the commit: who sees the counts change reads the lists, which must have changed by then
 	r.born = true
 	e.counters.commits.Add(1)
 	return nil

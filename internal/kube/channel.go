@@ -83,8 +83,8 @@ func (ch *channel) open(port int) error {
 	return ch.data.WaitTimeout(openWait)
 }
 
-// openWait bounds how long the kubelet may take to accept a stream.
-const openWait = 15 * time.Second
+// openWait bounds how long the kubelet may take to accept a stream, and to say why it ended one.
+const openWait = 30 * time.Second
 
 // problem is what the kubelet said.
 func (ch *channel) problem() error {
@@ -94,7 +94,7 @@ func (ch *channel) problem() error {
 		if text = bytes.TrimSpace(text); len(text) > 0 {
 			return errors.New(string(text))
 		}
-	case <-time.After(time.Second): // it has nothing to say
+	case <-time.After(openWait): // it has nothing to say
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -112,6 +113,19 @@ func isCertificate(err error) bool {
 	var invalid x509.CertificateInvalidError
 	var verify *tls.CertificateVerificationError
 	return errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &verify)
+}
+
+// notConnected tells of a server that did not get a connection ready in the time that the transport gives it, so that it has
+// seen nothing of the request: one that hangs for a moment, or is busy.
+func notConnected(err error) bool {
+	var away *UnreachableError
+	if !errors.As(err, &away) {
+		return false
+	}
+	var op *net.OpError
+	var late net.Error
+	return errors.As(err, &late) && late.Timeout() &&
+		(errors.As(err, &op) && op.Op == "dial" || strings.Contains(err.Error(), "TLS handshake timeout"))
 }
 
 // Code is the HTTP status of an error, 0 when no server answered.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"io"
+	"net/http"
 )
 
 // What fuzz targets reach for.
@@ -11,6 +12,9 @@ var (
 	NewStatusError = newStatusError
 	Unified        = unified
 )
+
+// Through makes a client's calls go through a transport of the test's.
+func Through(c *Client, t http.RoundTripper) { c.http.Transport = t }
 
 // DialUpgraded connects to a port of a pod as through an API server that knows no WebSockets.
 func DialUpgraded(ctx context.Context, c *Client, path string, port int) (io.ReadWriteCloser, error) {

@@ -121,6 +121,9 @@ func (c *Client) Do(ctx context.Context, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %s", c.timeout))
 	defer cancel()
 	answer, err := c.send(ctx, r)
+	for notConnected(err) && ctx.Err() == nil {
+		answer, err = c.send(ctx, r)
+	}
 	if err != nil {
 		return Response{}, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,10 +85,16 @@ func TestOpenFails(t *testing.T) {
 // serve is a client of a server of the test's own.
 func serve(t *testing.T, handler http.HandlerFunc) *kube.Client {
 	t.Helper()
+	return serveFor(t, 5*time.Minute, handler)
+}
+
+// serveFor is one that waits for so long for an answer.
+func serveFor(t *testing.T, timeout time.Duration, handler http.HandlerFunc) *kube.Client {
+	t.Helper()
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	token := func(context.Context) (string, error) { return "secret-token", nil } // a kubeconfig's would not go over plain HTTP
-	c, err := kube.Open(kube.Config{Endpoint: srv.URL + "/behind/a/gateway", Token: token, Timeout: 2 * time.Second})
+	c, err := kube.Open(kube.Config{Endpoint: srv.URL + "/behind/a/gateway", Token: token, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,15 +200,58 @@ func TestUnreachable(t *testing.T) {
 func TestHangingServer(t *testing.T) {
 	done := make(chan struct{})
 	t.Cleanup(func() { close(done) })
-	c := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+	c := serveFor(t, 100*time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-done:
 		case <-r.Context().Done():
 		}
 	})
 	_, err := c.Do(t.Context(), kube.Request{Path: "/api"})
-	if !kube.Temporary(err) || !strings.Contains(err.Error(), "no answer within 2s") {
+	if !kube.Temporary(err) || !strings.Contains(err.Error(), "no answer within 100ms") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// timedOut is an error of a transport, such as net/http's of a handshake.
+type timedOut struct{ error }
+
+func (timedOut) Timeout() bool   { return true }
+func (timedOut) Temporary() bool { return true }
+
+type transport func(*http.Request) (*http.Response, error)
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+
+// TestSlowHandshake tries again while a server that is busy gets no connection ready: that, and only that, is sure to have had
+// no effect.
+func TestSlowHandshake(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		err   error
+		tries int
+	}{
+		{"handshake", timedOut{errors.New("net/http: TLS handshake timeout")}, 3},
+		{"connection", &net.OpError{Op: "dial", Err: timedOut{errors.New("i/o timeout")}}, 3},
+		{"answer", &net.OpError{Op: "read", Err: timedOut{errors.New("connection timed out")}}, 1},
+		{"refused", &net.OpError{Op: "dial", Err: errors.New("connection refused")}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := serve(t, func(http.ResponseWriter, *http.Request) {})
+			tries := 0
+			kube.Through(c, transport(func(r *http.Request) (*http.Response, error) {
+				if tries++; tries < 3 {
+					return nil, test.err
+				}
+				if text, err := io.ReadAll(r.Body); err != nil || string(text) != "{}" {
+					t.Errorf("sent %q, %v", text, err)
+				}
+				return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+			}))
+			_, err := c.Do(t.Context(), kube.Request{Method: http.MethodPost, Path: "/api", Body: []byte("{}")})
+			if tries != test.tries || (err == nil) != (tries == 3) {
+				t.Errorf("%d tries: %v", tries, err)
+			}
+		})
 	}
 }
 

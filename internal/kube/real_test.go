@@ -2,7 +2,9 @@ package kube_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -139,7 +141,7 @@ func TestForward(t *testing.T) {
 	}
 	clustertest.Until(ctx, t, "the next pod", func() error {
 		if now := fetch(ctx, t, f.Address()); now == first {
-			return clustertest.ErrNotYet
+			return fmt.Errorf("it is still %s", first)
 		}
 		return nil
 	})
@@ -194,8 +196,13 @@ func TestForwardToClosedPort(t *testing.T) {
 	if res, err := http.DefaultClient.Do(req); err == nil {
 		t.Errorf("got %s", res.Status)
 	}
-	if err := <-trouble; !strings.Contains(err.Error(), "refused") {
-		t.Errorf("got %v", err)
+	select {
+	case err := <-trouble:
+		if !strings.Contains(err.Error(), "refused") {
+			t.Errorf("got %v", err)
+		}
+	case <-ctx.Done():
+		t.Error("nothing tells of the port where nobody listens")
 	}
 }
 
@@ -215,7 +222,7 @@ func fetch(ctx context.Context, t *testing.T, address string) (body string) {
 		defer res.Body.Close()
 		text, err := io.ReadAll(res.Body)
 		if body = strings.TrimSpace(string(text)); err == nil && body == "" {
-			err = clustertest.ErrNotYet
+			err = errors.New("the answer is empty")
 		}
 		return err
 	})
@@ -239,7 +246,7 @@ func web(t *testing.T, c *clustertest.Cluster, ns string) {
 	clustertest.Until(clustertest.Context(t), t, "the web server", func() error {
 		pods, err := c.Pods(clustertest.Context(t), ns, map[string]string{"app": "web"})
 		if err == nil && !slices.ContainsFunc(pods, func(p kube.Pod) bool { return p.Status.Phase == "Running" }) {
-			err = clustertest.ErrNotYet
+			err = fmt.Errorf("none of %d pods runs: %s", len(pods), asJSON(pods))
 		}
 		return err
 	})
@@ -253,9 +260,16 @@ func TestHeads(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	c.RayCluster(t, ns, clustertest.RayOptions{Name: "one", NoWorker: true})
-	h, err := c.FindHead(ctx, ns, "")
-	if err != nil || h.Cluster != "one" || h.Service != "one-head-svc" || h.Auth || h.RayVersion != clustertest.RayVersion {
-		t.Errorf("%v: %+v", err, h)
+	var h kube.Head
+	var err error
+	clustertest.Until(ctx, t, "a head whose pod KubeRay tells", func() error { // Ray itself answers before
+		if h, err = c.FindHead(ctx, ns, ""); err == nil && h.Pod == "" {
+			err = fmt.Errorf("it is %+v", h)
+		}
+		return err
+	})
+	if h.Cluster != "one" || h.Service != "one-head-svc" || h.Auth || h.RayVersion != clustertest.RayVersion {
+		t.Errorf("got %+v", h)
 	}
 	if _, err := c.FindHead(ctx, ns, "two"); err == nil || !strings.Contains(err.Error(), "choose one of one") {
 		t.Errorf("got %v", err)
@@ -289,19 +303,34 @@ func TestFollowThroughPause(t *testing.T) {
 			return false
 		})
 	}()
-	if got := <-seen; got != "0" {
-		t.Errorf("first it is %s", got)
+	// A watch that breaks off is taken up by another look, which shows once more what was seen: next passes that over.
+	next := func(was string) (got string, ok bool) {
+		for got, ok = <-seen; ok && got == was; {
+			got, ok = <-seen
+		}
+		return got, ok
+	}
+	if got, _ := next(""); got != "0" {
+		t.Errorf("first it is %q", got)
 	}
 	resume := c.Pause(t, "kube-apiserver")
 	time.AfterFunc(2*time.Second, resume)
 	c.Apply(t, configMap(ns, "a", map[string]any{"n": "1"})) // has no answer before
-	if got := <-seen; got != "1" {
-		t.Errorf("then it is %s", got)
+	if got, _ := next("0"); got != "1" {
+		t.Errorf("then it is %q", got)
 	}
 	if err := c.Remove(ctx, kube.ObjectPath("v1", ns, "configmaps", "a"), ""); err != nil {
 		t.Fatal(err)
 	}
-	if more, ok := <-seen; ok {
-		t.Errorf("after its end it is %s", more)
+	if more, ok := next("1"); ok {
+		t.Errorf("after its end it is %q", more)
 	}
+}
+
+func asJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }

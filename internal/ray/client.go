@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,7 +31,8 @@ type Config struct {
 	Token string
 	// CAFile holds the certificates, PEM, that sign an https address. Defaults to the system's.
 	CAFile string
-	// Timeout bounds one small request. Defaults to 10 s; a submit and an upload have longer ones.
+	// Timeout bounds one small request. Defaults to a minute, as a Ray on a busy machine takes its time; where nobody takes
+	// the connection, 10 s are enough. An upload has longer.
 	Timeout time.Duration
 	// HTTP sends the requests. Defaults to a client of our own; then CAFile counts.
 	HTTP *http.Client
@@ -60,7 +62,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{base: base, token: cfg.Token, timeout: cfg.Timeout, http: cfg.HTTP}
 	if c.timeout == 0 {
-		c.timeout = 10 * time.Second
+		c.timeout = time.Minute
 	}
 	if c.http == nil {
 		if c.http, err = newHTTP(cfg.CAFile); err != nil {
@@ -73,6 +75,7 @@ func New(cfg Config) (*Client, error) {
 func newHTTP(caFile string) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 16
+	transport.DialContext = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
@@ -98,17 +101,13 @@ type call struct {
 	op, method, path string
 	body             io.Reader
 	size             int64
-	kind             string // of the body; empty for none
-	timeout          time.Duration
+	kind             string        // of the body; empty for none
+	timeout          time.Duration // the client's where that is longer
 	read             func(io.Reader) error
 }
 
 func (c *Client) do(ctx context.Context, r call) error {
-	timeout := r.timeout
-	if timeout == 0 {
-		timeout = c.timeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, max(c.timeout, r.timeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, r.body)
 	if err != nil {

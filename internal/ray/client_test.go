@@ -13,12 +13,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
@@ -28,26 +30,62 @@ func TestMain(m *testing.M) { raytest.Main(m) }
 func newID() string { return "c-" + strings.ToLower(rand.Text()) }
 
 // end waits for a job's end.
-func end(t *testing.T, c *ray.Client, id string) ray.Job {
+func end(t testing.TB, c *ray.Client, id string) ray.Job {
 	t.Helper()
-	w := ray.NewWatcher(c, time.Minute)
+	return until(t, c, id, func(job ray.Job) bool { return job.Status.Terminal() })
+}
+
+func until(t testing.TB, c *ray.Client, id string, done func(ray.Job) bool) ray.Job {
+	t.Helper()
+	w := ray.NewWatcher(c, raytest.Patience)
 	defer w.Close()
-	job, err := w.Wait(t.Context(), id, "", func(job ray.Job) bool { return job.Status.Terminal() })
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	defer cancel()
+	job, err := w.Wait(ctx, id, "", done)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; last the job was %+v", err, job)
 	}
 	return job
 }
 
-func submit(t *testing.T, c *ray.Client, entrypoint string) string {
+// server makes a client for what a handler answers.
+func server(t *testing.T, handler http.HandlerFunc) *ray.Client {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return raytest.Ray{Found: ray.Found{Address: s.URL}}.Client(t)
+}
+
+// refusing is an address of this machine that refuses connections as long as the test runs: nobody can come to listen there,
+// as on a port that was closed.
+func refusing(t *testing.T) string {
+	t.Helper()
+	port, release, err := proc.ReservePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return "127.0.0.1:" + port
+}
+
+// gate is a file that jobs wait for, so that they last until the test has looked. They end with the test, too.
+type gate string
+
+func newGate(t *testing.T) gate { return gate(filepath.Join(t.TempDir(), "open")) }
+
+func (g gate) wait() string {
+	return fmt.Sprintf("while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done", filepath.Dir(string(g)), string(g))
+}
+
+func (g gate) open(t *testing.T) {
+	t.Helper()
+	write(t, filepath.Dir(string(g)), filepath.Base(string(g)), "")
+}
+
+func submit(t testing.TB, c *ray.Client, entrypoint string) string {
 	t.Helper()
 	id := newID()
-	var got string
-	var existed bool
-	err := ray.Retry(t.Context(), time.Minute, func(ctx context.Context) (err error) { // a new head has no agent for a while
-		got, existed, err = c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: entrypoint})
-		return err
-	})
+	got, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: entrypoint})
 	if err != nil || existed || got != id {
 		t.Fatalf("submit: got %q, %v, %v", got, existed, err)
 	}
@@ -61,13 +99,15 @@ func TestJobsLife(t *testing.T) {
 		if err != nil || version.SessionName == "" || version.RayVersion == "" {
 			t.Fatalf("version: %+v, %v", version, err)
 		}
-		id := submit(t, c, "echo hi; sleep 1")
+		gate := newGate(t)
+		id := submit(t, c, "echo hi; "+gate.wait())
 		if _, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "echo hi"}); err != nil || !existed {
 			t.Errorf("submitted again: existed %v, %v", existed, err)
 		}
 		if err := c.Delete(t.Context(), id); ray.KindOf(err) != ray.Failed || !strings.Contains(err.Error(), "non-terminal state") {
 			t.Errorf("delete of a running job: %v", err)
 		}
+		gate.open(t)
 		job := end(t, c, id)
 		if job.Status != ray.Succeeded || job.EndTime.Time().Before(job.StartTime.Time()) || job.SubmissionID != id {
 			t.Errorf("the job is %+v", job)
@@ -77,9 +117,12 @@ func TestJobsLife(t *testing.T) {
 			t.Errorf("the list lacks %s: %v", id, err)
 		}
 		// Ray takes a stop for as long as the ended job's supervisor is there, and has no other sign of its going.
-		raytest.Eventually(t, "Ray refuses to stop the ended job", func() bool {
+		raytest.Eventually(t, "Ray refuses to stop the ended job", func() error {
 			stopped, err := c.RequestStop(t.Context(), id)
-			return err == nil && !stopped
+			if stopped {
+				err = errors.New("it takes the stop")
+			}
+			return err
 		})
 		if err := c.Delete(t.Context(), id); err != nil {
 			t.Error(err)
@@ -116,10 +159,12 @@ func TestLogs(t *testing.T) {
 		id := submit(t, c, `printf 'one\n\ntwo\rthree\r\nf\344ur\n'; i=0; while [ $i -lt 25 ]; do echo line $i; i=$((i+1)); done; sleep 1; printf 'the end'`)
 		var tailed []string
 		log := c.NewLog(id, 0, func(line string) { tailed = append(tailed, line) })
-		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		defer cancel()
-		_ = log.Tail(ctx) // a byte that is no UTF-8 breaks Ray's own tail
+		ctx, cancel := context.WithCancel(t.Context())
+		var following sync.WaitGroup
+		following.Go(func() { _ = log.Tail(ctx) }) // a byte that is no UTF-8 breaks Ray's own tail
 		job := end(t, c, id)
+		cancel()
+		following.Wait()
 		if err := log.Rest(t.Context(), job); err != nil {
 			t.Fatal(err)
 		}
@@ -140,12 +185,14 @@ func TestLogs(t *testing.T) {
 
 func TestTailFollowsToTheEnd(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		c := r.Client(t)
-		id := submit(t, c, "echo a; sleep 2; echo b")
+		c, gate := r.Client(t), newGate(t)
+		id := submit(t, c, "echo a; "+gate.wait()+"; echo b")
 		var lines []string
-		if err := c.NewLog(id, 0, func(line string) { lines = append(lines, line) }).Tail(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		tail(t, c.NewLog(id, 0, func(line string) {
+			if lines = append(lines, line); line == "a" {
+				gate.open(t)
+			}
+		}))
 		if diff := cmp.Diff([]string{"a", "b"}, ours(lines)); diff != "" {
 			t.Error(diff)
 		}
@@ -156,21 +203,29 @@ func TestTailFollowsToTheEnd(t *testing.T) {
 	})
 }
 
+// tail follows a log until its job has ended.
+func tail(t *testing.T, log *ray.Log) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	defer cancel()
+	if err := log.Tail(ctx); err != nil {
+		t.Fatalf("%v after %d lines", err, log.Seen())
+	}
+}
+
 // TestTailReconnects cuts the tail while the job runs: each line still comes once.
 func TestTailReconnects(t *testing.T) {
 	fake := raytest.NewFake("")
 	defer fake.Close()
-	c, err := ray.New(ray.Config{Address: fake.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := submit(t, c, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done")
-	cut := time.AfterFunc(500*time.Millisecond, fake.CutTails)
-	defer cut.Stop()
+	c, gate := fake.Client(t), newGate(t)
+	id := submit(t, c, "for i in 1 2 3; do echo $i; done; "+gate.wait()+"; for i in 4 5 6; do echo $i; done")
 	var lines []string
-	if err := c.NewLog(id, 0, func(line string) { lines = append(lines, line) }).Tail(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	tail(t, c.NewLog(id, 0, func(line string) {
+		if lines = append(lines, line); line == "3" {
+			fake.CutTails()
+			gate.open(t)
+		}
+	}))
 	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5", "6"}, ours(lines)); diff != "" {
 		t.Error(diff)
 	}
@@ -182,12 +237,8 @@ func TestTailReconnects(t *testing.T) {
 func TestStop(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		c := r.Client(t)
-		id := submit(t, c, "sleep 300")
-		w := ray.NewWatcher(c, time.Minute)
-		defer w.Close()
-		if _, err := w.Wait(t.Context(), id, "", ray.Job.Started); err != nil {
-			t.Fatal(err)
-		}
+		id := submit(t, c, "sleep 3600")
+		until(t, c, id, ray.Job.Started)
 		job, err := c.Stop(t.Context(), id)
 		if err != nil || job.Status != ray.Stopped {
 			t.Errorf("got %s, %v", job.Status, err)
@@ -251,11 +302,8 @@ func TestTokens(t *testing.T) {
 			t.Skip("this one has no tokens")
 		}
 		for _, token := range []string{"", "wrong"} {
-			c, err := ray.New(ray.Config{Address: r.Found.Address, Token: token})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.Version(t.Context())
+			c := raytest.Ray{Found: ray.Found{Address: r.Found.Address, Token: token}}.Client(t)
+			_, err := c.Version(t.Context())
 			if ray.KindOf(err) != ray.Unauthorized || !strings.Contains(err.Error(), "RAY_AUTH_TOKEN") {
 				t.Errorf("with the token %q: %v", token, err)
 			}
@@ -300,13 +348,7 @@ func TestErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			server := httptest.NewServer(test.handler)
-			defer server.Close()
-			c, err := ray.New(ray.Config{Address: server.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = c.Get(t.Context(), "x")
+			_, err := server(t, test.handler).Get(t.Context(), "x")
 			if err == nil || ray.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got kind %d, %v; want kind %d, %q", ray.KindOf(err), err, test.kind, test.want)
 			}
@@ -319,16 +361,15 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := "http://" + l.Addr().String()
-	c, err := ray.New(ray.Config{Address: address, Timeout: 200 * time.Millisecond})
+	defer l.Close()
+	c, err := ray.New(ray.Config{Address: "http://" + l.Addr().String(), Timeout: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no answer in time") {
 		t.Errorf("a silent one: %v", err)
 	}
-	l.Close()
-	_, err = c.Version(t.Context())
+	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + refusing(t)}}.Client(t).Version(t.Context())
 	if ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("nobody there: %v", err)
 	}
@@ -345,11 +386,8 @@ func TestRetry(t *testing.T) {
 		http.Error(w, "Exception: No available agent to submit job", http.StatusInternalServerError)
 		return true
 	}
-	c, err := ray.New(ray.Config{Address: fake.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = ray.Retry(t.Context(), time.Minute, func(ctx context.Context) error {
+	c := fake.Client(t)
+	err := ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error {
 		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: "a", Entrypoint: "true"})
 		return err
 	})
@@ -359,30 +397,25 @@ func TestRetry(t *testing.T) {
 }
 
 func TestOwnCA(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	tls := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"ray_version": "2.60.0", "session_name": "s"}`))
 	}))
-	defer server.Close()
-	c, err := ray.New(ray.Config{Address: server.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer tls.Close()
+	c := raytest.Ray{Found: ray.Found{Address: tls.URL}}.Client(t)
 	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the CA: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "ca.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw})
 	if err := os.WriteFile(file, block, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = ray.New(ray.Config{Address: server.URL, CAFile: file}); err != nil {
-		t.Fatal(err)
-	}
+	c = raytest.Ray{Found: ray.Found{Address: tls.URL, CAFile: file}}.Client(t)
 	if _, err := c.Version(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := ray.New(ray.Config{Address: server.URL, CAFile: os.DevNull}); err == nil {
+	if _, err := ray.New(ray.Config{Address: tls.URL, CAFile: os.DevNull}); err == nil {
 		t.Error("an empty CA file is taken")
 	}
 }

@@ -20,3 +20,6 @@ func Ignored(texts map[string]string, order []string, name string, isDir bool) b
 	}
 	return ignored(files, name, isDir)
 }
+
+// PackUpTo is Pack with another limit: to compress 101 MiB takes minutes with the race detector.
+var PackUpTo = packUpTo

@@ -18,7 +18,7 @@ func TestHead(t *testing.T) {
 		t.Skip("the real Ray is left out with -short")
 	}
 	other := raytest.Real(t, false)
-	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20}
+	head := &ray.Head{Dir: t.TempDir(), Python: raytest.Python(t), CPUs: 1, ObjectStoreBytes: 100 << 20, Wait: 2 * raytest.Patience}
 	t.Cleanup(func() {
 		if t.Failed() {
 			said, err := os.ReadFile(head.OutputPath())
@@ -47,23 +47,26 @@ func TestHead(t *testing.T) {
 	if err != nil || got.Address != state.Address {
 		t.Errorf("by its GCS: %+v, %v", got, err)
 	}
-	c, err := got.Client()
+	c, id := raytest.Ray{Found: got}.Client(t), newID()
+	err = ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error { // a new head has no agent for a while
+		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: "setsid sleep 302"})
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	submit(t, c, "setsid sleep 302")
+	until(t, c, id, ray.Job.Started)
 	if err := errors.Join(head.Stop(t.Context()), head.Stop(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable {
-		t.Errorf("it answers after its stop: %v", err)
+	if version, err := c.Version(t.Context()); err == nil && version.SessionName == state.SessionName {
+		t.Error("it answers after its stop")
 	}
 	if state, err := head.Status(t.Context()); err != nil || state.Running {
 		t.Errorf("got %+v, %v", state, err)
 	}
-	if c, err := other.Client(); err != nil {
-		t.Error(err)
-	} else if version, err := c.Version(t.Context()); err != nil || version.SessionName != other.Version.SessionName {
+	c = raytest.Ray{Found: other}.Client(t)
+	if version, err := c.Version(t.Context()); err != nil || version.SessionName != other.Version.SessionName {
 		t.Errorf("the other one was disturbed: %+v, %v", version, err)
 	}
 }

@@ -54,6 +54,10 @@ type packFile struct {
 // Pack zips a directory, without what .gitignore and .rayignore files and excludes (patterns of the same kind) name. It
 // stops with an error that names the ways out when the zip grows over PackageLimit.
 func Pack(ctx context.Context, dir string, excludes []string) (*Package, error) {
+	return packUpTo(ctx, dir, excludes, PackageLimit)
+}
+
+func packUpTo(ctx context.Context, dir string, excludes []string, limit int64) (*Package, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the working directory %s does not exist", dir)
@@ -68,17 +72,17 @@ func Pack(ctx context.Context, dir string, excludes []string) (*Package, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read the working directory %s: %w", dir, err)
 	}
-	return packFiles(ctx, dir, files)
+	return packFiles(ctx, dir, files, limit)
 }
 
-func packFiles(ctx context.Context, dir string, files []packFile) (*Package, error) {
+func packFiles(ctx context.Context, dir string, files []packFile, limit int64) (*Package, error) {
 	out, err := os.CreateTemp("", "rayorch-package-*.zip")
 	if err != nil {
 		return nil, err
 	}
 	p := &Package{Files: len(files), file: out}
 	hash := sha256.New()
-	zipped := zip.NewWriter(&limited{out, PackageLimit})
+	zipped := zip.NewWriter(&limited{out, limit})
 	for _, f := range files {
 		if err = addFile(ctx, zipped, hash, f); err != nil {
 			break
@@ -88,7 +92,7 @@ func packFiles(ctx context.Context, dir string, files []packFile) (*Package, err
 		err = zipped.Close()
 	}
 	if errors.Is(err, errOverLimit) {
-		err = tooLarge(dir, files)
+		err = tooLarge(dir, files, limit)
 	}
 	if err == nil {
 		p.Name = "_ray_pkg_" + hex.EncodeToString(hash.Sum(nil))[:32] + ".zip"
@@ -101,7 +105,7 @@ func packFiles(ctx context.Context, dir string, files []packFile) (*Package, err
 }
 
 // tooLarge names the files that count most.
-func tooLarge(dir string, files []packFile) error {
+func tooLarge(dir string, files []packFile, limit int64) error {
 	slices.SortStableFunc(files, func(a, b packFile) int { return cmp.Compare(b.size, a.size) })
 	var biggest []string
 	for _, f := range files[:min(3, len(files))] {
@@ -109,7 +113,7 @@ func tooLarge(dir string, files []packFile) error {
 	}
 	return fmt.Errorf("the working directory %s is over ray's upload limit of %d MiB, zipped; its largest files are %s: "+
 		"leave out data by a .rayignore file, or put it on storage that the job reads, or name a zip there as the working directory (s3://, gs:// or https://)",
-		dir, PackageLimit>>20, strings.Join(biggest, ", "))
+		dir, limit>>20, strings.Join(biggest, ", "))
 }
 
 var errOverLimit = errors.New("over the limit")

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,11 +31,7 @@ func packed(t *testing.T, dir string, excludes ...string) (string, []string) {
 	}
 	fake := raytest.NewFake("")
 	defer fake.Close()
-	c, err := ray.New(ray.Config{Address: fake.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(c.Upload(t.Context(), pack), pack.Close()); err != nil {
+	if err := errors.Join(fake.Client(t).Upload(t.Context(), pack), pack.Close()); err != nil {
 		t.Fatal(err)
 	}
 	data := fake.Package(pack.URI())
@@ -110,9 +107,6 @@ func TestPackRefuses(t *testing.T) {
 }
 
 func TestPackOverTheLimit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("packing 101 MiB takes seconds")
-	}
 	dir := t.TempDir()
 	write(t, dir, "small.py", "x")
 	noise := make([]byte, 1<<20)
@@ -121,7 +115,7 @@ func TestPackOverTheLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 101 {
+	for range 3 {
 		_, _ = source.Read(noise)
 		if _, err := big.Write(noise); err != nil {
 			t.Fatal(err)
@@ -132,8 +126,8 @@ func TestPackOverTheLimit(t *testing.T) {
 	}
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	_, err = ray.Pack(t.Context(), dir, nil)
-	for _, want := range []string{"100 MiB", "weights.bin (101 MiB)", ".rayignore", "s3://"} {
+	_, err = ray.PackUpTo(t.Context(), dir, nil, 2<<20)
+	for _, want := range []string{"2 MiB", "weights.bin (3 MiB)", ".rayignore", "s3://"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error %v lacks %q", err, want)
 		}
@@ -153,9 +147,9 @@ func TestIgnoreAsGit(t *testing.T) {
 	pieces := []string{"a", "b", "ab", "*", "a*", "*b", "?", "**", "[ab]", "[!a]", `\*`, "a.b", "*.b", "x y", "[", "[]-]", `a\`, "{a,b}"}
 	names := []string{"a", "b", "ab", "a.b", "x y", "*", "[", "c"}
 	pick := func(from []string) string { return from[rng.IntN(len(from))] }
+	dir := t.TempDir()
+	run(t, git, dir, "", "init", "-q")
 	for range 60 {
-		dir := t.TempDir()
-		run(t, git, dir, "", "init", "-q")
 		texts := map[string]string{"": rules(rng, pick, pieces), "a": rules(rng, pick, pieces)}
 		write(t, dir, ".gitignore", texts[""])
 		write(t, dir, "a/.gitignore", texts["a"])
@@ -227,10 +221,19 @@ func FuzzIgnore(f *testing.F) {
 		if len(text)+len(name) > 1000 || slices.Contains(strings.Split(name, "/"), "") {
 			return
 		}
-		begin := time.Now()
+		begin := cpuTime(t)
 		ray.Ignored(map[string]string{"": text}, []string{""}, name, isDir)
-		if took := time.Since(begin); took > time.Minute {
+		if took := cpuTime(t) - begin; took > time.Minute {
 			t.Errorf("took %s", took)
 		}
 	})
+}
+
+// cpuTime is what this process has computed: on a busy machine a clock goes on while it does not.
+func cpuTime(t *testing.T) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

@@ -18,11 +18,7 @@ import (
 // found stands for one of the Rays that run here.
 func found(fake *raytest.Fake, t *testing.T, gcs string) ray.Dashboard {
 	t.Helper()
-	c, err := ray.New(ray.Config{Address: fake.URL})
-	if err != nil {
-		t.Fatal(err)
-	}
-	version, err := c.Version(t.Context())
+	version, err := fake.Client(t).Version(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +37,7 @@ func TestResolve(t *testing.T) {
 	running := []ray.Dashboard{found(here, t, "192.0.2.7:6379")}
 	stale := found(other, t, "192.0.2.7:1")
 	stale.Session = "session_of_a_process_in_another_place"
-	closed := closedPort(t)
+	closed := refusing(t)
 	_, fakePort, err := net.SplitHostPort(strings.TrimPrefix(here.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -87,16 +83,6 @@ func TestResolve(t *testing.T) {
 			}
 		})
 	}
-}
-
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestResolveTakesTheToken(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 const (
 	stopAgain   = 5 * time.Second
 	pendingWait = 2 * time.Second
-	killWait    = 30 * time.Second
+	killWait    = time.Minute // it starts a Python with Ray
 )
 
 // Stop stops a job and returns its record once it has ended, however it ended.

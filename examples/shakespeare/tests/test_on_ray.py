@@ -16,6 +16,7 @@ try:
 except ImportError:
     ray = None
 
+PATIENCE = 1200  # seconds, so many that only what is broken takes longer, however busy the machine is
 STEPS = ["--steps=60", "--checkpoint-every=10", "--report-every=10", "--batch=512"]
 
 
@@ -40,12 +41,15 @@ class OnRayTest(unittest.TestCase):
             RAYORCH_OUTPUT=self.output,
         )
         command = [sys.executable, os.path.join(EXAMPLE, script), *args]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        job = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(job.wait)
+        self.addCleanup(job.kill)  # it runs no more unless the test failed
+        return job
 
     def run_script(self, script, run, *args, attempt="1", storage=None, code=0):
         """(the JSON that the script gave back, what it printed)"""
         job = self.start(script, run, *args, attempt=attempt, storage=storage)
-        printed, _ = job.communicate(timeout=180)
+        printed, _ = job.communicate(timeout=PATIENCE)
         self.assertEqual(job.returncode, code, printed)
         if code:
             self.assertFalse(os.path.exists(self.output))
@@ -81,7 +85,7 @@ class OnRayTest(unittest.TestCase):
                 break
         rest = job.stdout.read()
         job.stdout.close()
-        self.assertEqual(job.wait(timeout=60), 143, rest)
+        self.assertEqual(job.wait(timeout=PATIENCE), 143, rest)
         kept = re.search(r"asked to stop: step (\d+) is in (.*)", rest)
         self.assertTrue(os.path.exists(kept[2]))
 

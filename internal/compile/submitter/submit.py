@@ -106,7 +106,7 @@ class Ray:
     def session(self, until=None):
         return json.loads(self.ask("GET", "/api/version", until=until)[1]).get("session_name")
 
-    def stop(self, ident, wait=60):
+    def stop(self, ident, wait=GRACE):
         """Stops a job and waits until Ray says that it has ended; one that is not there is no error."""
         asked, killed = time.monotonic(), False
         if self.ask("POST", "/api/jobs/" + ident + "/stop", accept=(200, 404))[0] == 404:

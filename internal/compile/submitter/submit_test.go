@@ -3,13 +3,16 @@ package submitter_test
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +34,7 @@ type attempt struct {
 	Secrets           []string
 	CPUs              float64
 	Former            string // how many pods came before, as Kubernetes says it
+	Grace             time.Duration
 	dir, said, logged string
 	code              int
 }
@@ -43,7 +47,7 @@ func (a *attempt) request(t *testing.T) string {
 		submission["entrypoint_num_cpus"] = a.CPUs
 	}
 	if a.Pending == 0 {
-		a.Pending = 60
+		a.Pending = raytest.Patience.Seconds()
 	}
 	request := map[string]any{"submission": submission, "since": time.Now().UnixMilli(), "pending": a.Pending}
 	if a.Timeout > 0 {
@@ -73,9 +77,12 @@ func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(a.dir, "submit.py"), script)
-	cmd := exec.Command("python3", append([]string{filepath.Join(a.dir, "submit.py")}, args...)...)
+	if a.Grace == 0 {
+		a.Grace = raytest.Patience
+	}
+	cmd := exec.CommandContext(t.Context(), "python3", append([]string{filepath.Join(a.dir, "submit.py")}, args...)...)
 	cmd.Env = append(os.Environ(), "RAYORCH_RAY="+strings.TrimPrefix(r.Found.Address, "http://"), "RAY_AUTH_TOKEN="+r.Found.Token,
-		"RAYORCH_TERMINATION="+filepath.Join(a.dir, "termination"), "RAYORCH_GRACE=3", "RAYORCH_FAILED_PODS="+a.Former)
+		"RAYORCH_TERMINATION="+filepath.Join(a.dir, "termination"), "RAYORCH_GRACE="+fmt.Sprint(a.Grace.Seconds()), "RAYORCH_FAILED_PODS="+a.Former)
 	for name, value := range a.Env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -127,13 +134,10 @@ func write(t *testing.T, path string, data []byte) {
 }
 
 // unique keeps the ids of tests on a shared Ray apart.
-func unique(t *testing.T, name string) string {
-	t.Helper()
-	return name + "-" + time.Now().Format("150405.000000")[7:] + strings.ToLower(filepath.Base(t.TempDir()))
-}
+func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()) }
 
 // onReal are the ends that a real Ray is asked for, too: it takes seconds for each.
-var onReal = map[string]bool{"output": true, "failure": true, "too long": true, "pending": true}
+var onReal = map[string]bool{"output": true, "failure": true, "pending": true}
 
 func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -145,7 +149,6 @@ func TestEnds(t *testing.T) {
 		"output":       {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
 		"bad output":   {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
 		"failure":      {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
-		"too long":     {attempt{Entrypoint: "echo on; sleep 600", Timeout: 2}, 48, "longer than 2 s", "on\n"},
 		"pending":      {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
 		"secret":       {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
 		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
@@ -158,7 +161,7 @@ func TestEnds(t *testing.T) {
 					return
 				}
 				a := c.attempt
-				a.ID = unique(t, "ends")
+				a.ID = unique("ends")
 				a.run(t, r)
 				a.want(t, c.code, c.said, c.logged)
 				if strings.Contains(a.logged, "Running entrypoint") || strings.Contains(a.logged, "hush-hush") {
@@ -170,6 +173,24 @@ func TestEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTooLong gives a job that never ends more and more time, until it has printed what it does at once.
+func TestTooLong(t *testing.T) {
+	t.Parallel()
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		for seconds := 2.0; ; seconds *= 3 {
+			a := attempt{ID: unique("long"), Entrypoint: "echo on; sleep 3600", Timeout: seconds}
+			a.run(t, r)
+			a.want(t, 48, fmt.Sprintf("longer than %.0f s", seconds), "")
+			if strings.Contains(a.logged, "on\n") {
+				return
+			}
+			if seconds > raytest.Patience.Seconds() {
+				t.Fatalf("the log lacks what the job printed: %s", a.logged)
+			}
+		}
+	})
 }
 
 func TestWorkingDir(t *testing.T) {
@@ -184,7 +205,7 @@ func TestWorkingDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		a := attempt{ID: unique(t, "dir"), Entrypoint: "cat sub/data.txt", Package: "0123456789abcdef.zip", dir: t.TempDir()}
+		a := attempt{ID: unique("dir"), Entrypoint: "cat sub/data.txt", Package: "0123456789abcdef.zip", dir: t.TempDir()}
 		write(t, filepath.Join(a.dir, a.Package), archive.Bytes())
 		a.run(t, r)
 		a.want(t, 0, "", "from the package\n")
@@ -206,13 +227,13 @@ func TestGoesOn(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		for name, signal := range map[string]syscall.Signal{"term": syscall.SIGTERM, "kill": syscall.SIGKILL} {
 			dir := t.TempDir()
-			a := attempt{ID: unique(t, "on"+name), dir: dir,
-				Entrypoint: "echo once >>" + dir + "/ran; while [ ! -e " + dir + "/go ]; do sleep 0.1; done; echo '" + mark + "7'"}
+			a := attempt{ID: unique("on" + name), dir: dir,
+				Entrypoint: "echo once >>" + dir + "/ran; while [ -d " + dir + " ] && [ ! -e " + dir + "/go ]; do sleep 0.1; done; echo '" + mark + "7'"}
 			first := a.submit(t, r)
 			if err := first.Start(); err != nil {
 				t.Fatal(err)
 			}
-			raytest.Eventually(t, "the job runs", func() bool { _, err := os.Stat(dir + "/ran"); return err == nil })
+			raytest.Eventually(t, "the job runs", raytest.Exists(dir+"/ran"))
 			_ = first.Process.Signal(signal)
 			_ = first.Wait()
 			if job, err := r.Client(t).Get(t.Context(), a.ID); err != nil || job.Status != ray.Running {
@@ -231,16 +252,18 @@ func TestGoesOn(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		a := attempt{ID: unique(t, "stop"), Entrypoint: "sleep 600"}
+		a := attempt{ID: unique("stop"), Entrypoint: "sleep 3600"}
 		first := a.submit(t, r)
 		if err := first.Start(); err != nil {
 			t.Fatal(err)
 		}
-		running := func() bool {
+		raytest.Eventually(t, "the job runs", func() error {
 			job, err := r.Client(t).Get(t.Context(), a.ID)
-			return err == nil && job.Status == ray.Running
-		}
-		raytest.Eventually(t, "the job runs", running)
+			if err == nil && job.Status != ray.Running {
+				err = fmt.Errorf("it is %s: %s", job.Status, job.Message)
+			}
+			return err
+		})
 		for _, args := range [][]string{{"stop-all", a.ID[:len(a.ID)-1]}, {"stop", a.ID}, {"stop", "nobody"}} {
 			if out, err := a.command(t, r, args...).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v: %s", args, err, out)
@@ -253,7 +276,7 @@ func TestStop(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	t.Run("unreachable", func(t *testing.T) {
-		a := attempt{ID: "x", Entrypoint: "echo"}
+		a := attempt{ID: "x", Entrypoint: "echo", Grace: 3 * time.Second}
 		a.run(t, raytest.Ray{Found: ray.Found{Address: "http://127.0.0.1:1"}})
 		a.want(t, 46, "does not answer", "")
 	})
@@ -266,12 +289,17 @@ func TestFaults(t *testing.T) {
 	})
 	r := raytest.Ray{Found: ray.Found{Address: fake.URL, Token: "secret-token"}, Fake: fake}
 	t.Run("head replaced", func(t *testing.T) {
-		a := attempt{ID: "lost", Entrypoint: "sleep 600"}
+		a := attempt{ID: "lost", Entrypoint: "sleep 3600"}
 		cmd := a.submit(t, r)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		raytest.Eventually(t, "the job is there", func() bool { return fake.Jobs() == 1 })
+		raytest.Eventually(t, "the job is there", func() error {
+			if n := fake.Jobs(); n != 1 {
+				return fmt.Errorf("there are %d jobs", n)
+			}
+			return nil
+		})
 		fake.NewSession()
 		a.end(t, cmd.Wait(), "")
 		a.want(t, 43, "its head was replaced", "")
@@ -284,16 +312,18 @@ func TestFaults(t *testing.T) {
 		second.want(t, 44, "another job of the id", "")
 	})
 	t.Run("busy", func(t *testing.T) {
-		n := 0
-		fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-			if n++; n%3 != 0 {
-				http.Error(w, "busy", http.StatusServiceUnavailable)
+		fake := raytest.NewFake("")
+		defer fake.Close()
+		var n atomic.Int32
+		fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+			if n.Add(1)%3 == 0 {
+				return false
 			}
-			return n%3 != 0
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return true
 		}
-		defer func() { fake.Intercept = nil }()
 		a := attempt{ID: "busy", Entrypoint: "echo through"}
-		a.run(t, r)
+		a.run(t, raytest.Ray{Found: ray.Found{Address: fake.URL}, Fake: fake})
 		a.want(t, 0, "", "through\n")
 	})
 }

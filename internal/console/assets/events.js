@@ -49,7 +49,9 @@ export class Events {
     clearTimeout(this.again);
     const execution = this.arn;
     try {
-      const [{ aftermath }, { left }] = await Promise.all([extra("aftermath", { execution }), extra("left", { execution })]);
+      // In this order: what is stopped between the two is left in the first answer, so that it is asked for again.
+      const { left } = await extra("left", { execution });
+      const { aftermath } = await extra("aftermath", { execution });
       if (this.gone) return;
       const when = (a) => Date.parse(a.timestamp) / 1000;
       const rows = aftermath.map((a) => h("li", {}, h("time.muted", { datetime: exact(when(a)), title: exact(when(a)) }, clock(when(a))), " ", told(a)));

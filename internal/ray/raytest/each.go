@@ -20,10 +20,13 @@ type Ray struct {
 	Fake *Fake
 }
 
-// Client makes a client with the right token.
+// Patience bounds what tests wait for: so long that only what is broken takes longer, however busy the machine is.
+const Patience = 5 * time.Minute
+
+// Client makes a client with the right token, whose every request may take its time.
 func (r Ray) Client(t testing.TB) *ray.Client {
 	t.Helper()
-	client, err := r.Found.Client()
+	client, err := ray.New(ray.Config{Address: r.Found.Address, Token: r.Found.Token, CAFile: r.Found.CAFile, Timeout: Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,16 +70,29 @@ func Real(t testing.TB, token bool) ray.Found {
 	if head == nil {
 		head = newHead(t, token)
 	}
-	if _, err := head.Start(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 	noEnv := func(string) string { return "" }
 	none := func() ([]ray.Dashboard, error) { return nil, nil }
-	found, err := ray.Resolver{Getenv: noEnv, Own: head, Dashboards: none}.Resolve(t.Context())
+	var found ray.Found
+	err := ray.Retry(t.Context(), Patience, func(ctx context.Context) (err error) {
+		// Each time, as a head may end by itself on a busy machine, a moment after it was up.
+		if _, err := head.Start(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+		if found, err = (ray.Resolver{Getenv: noEnv, Own: head, Dashboards: none}).Resolve(ctx); err != nil {
+			return err
+		}
+		return takesJobs(ctx, t, found)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// takesJobs submits a job, as a new head has no agent for a while and refuses them until then.
+func takesJobs(ctx context.Context, t testing.TB, found ray.Found) error {
+	_, _, err := Ray{Found: found}.Client(t).Submit(ctx, ray.Submission{SubmissionID: "first", Entrypoint: "true"})
+	return err
 }
 
 func newHead(t testing.TB, token bool) *ray.Head {
@@ -86,7 +102,7 @@ func newHead(t testing.TB, token bool) *ray.Head {
 	}
 	head := &ray.Head{
 		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
-		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 3 * time.Minute,
+		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 2 * Patience,
 	}
 	shared.heads[token] = head
 	return head
@@ -141,12 +157,22 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Eventually asks until done says yes, and fails the test after half a minute; what names it.
-func Eventually(t testing.TB, what string, done func() bool) {
+// Eventually looks until a look finds nothing missing. When Patience is at its end it fails the test with what the last
+// one missed; what names what is waited for.
+func Eventually(t testing.TB, what string, look func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {
+		err := look()
+		if err == nil {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting after 30 s until: %s", what)
+			t.Fatalf("still waiting after %s until %s: %v", Patience, what, err)
 		}
 	}
+}
+
+// Exists is a look for a file.
+func Exists(path string) func() error {
+	return func() error { _, err := os.Stat(path); return err }
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 
 	"github.com/coder/websocket"
 
@@ -26,7 +27,7 @@ type Fake struct {
 	*httptest.Server
 	// Token is demanded when it is not empty.
 	Token string
-	// Intercept sees each request first; when it returns true it has answered.
+	// Intercept sees each request first, several at once; when it returns true it has answered. It is set before the first.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 
 	mu       sync.Mutex
@@ -57,6 +58,12 @@ func NewFake(token string) *Fake {
 	f.NewSession()
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))
 	return f
+}
+
+// Client makes a client with the right token.
+func (f *Fake) Client(t testing.TB) *ray.Client {
+	t.Helper()
+	return Ray{Found: ray.Found{Address: f.URL, Token: f.Token}}.Client(t)
 }
 
 // NewSession forgets all jobs, as a head does that was started anew.

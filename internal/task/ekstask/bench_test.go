@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -62,7 +63,7 @@ func newBench(t *testing.T) *bench {
 func benchOn(t *testing.T, c *clustertest.Cluster) *bench {
 	t.Helper()
 	b := &bench{t: t, cluster: c, ns: c.Namespace(t), records: map[string][]byte{}}
-	b.cfg = ekstask.Config{Default: kube.Config{Kubeconfig: c.Kubeconfig}, CallGrace: 20 * time.Second, StopWait: time.Minute}
+	b.cfg = ekstask.Config{Default: kube.Config{Kubeconfig: c.Kubeconfig}, CallGrace: 5 * time.Minute}
 	b.start()
 	return b
 }
@@ -217,7 +218,7 @@ func (b *bench) awaitLog(text string) {
 	b.t.Helper()
 	clustertest.Until(clustertest.Context(b.t), b.t, "the log "+text, func() error {
 		if now := b.log.String(); !strings.Contains(now, text) {
-			return fmt.Errorf("%w: %q", clustertest.ErrNotYet, now)
+			return fmt.Errorf("it is %q", now)
 		}
 		return nil
 	})
@@ -226,18 +227,57 @@ func (b *bench) awaitLog(text string) {
 // nothingLeft checks that no Job is there, and no pod that runs; those that have ended go soon after.
 func (b *bench) nothingLeft() {
 	b.t.Helper()
-	if left := b.jobs(); len(left) > 0 {
-		b.t.Errorf("jobs are left: %v", left)
-	}
-	pods, err := b.cluster.Pods(clustertest.Context(b.t), b.ns, nil)
-	if err != nil {
+	if err := b.left(); err != nil {
 		b.t.Error(err)
 	}
+}
+
+// left says what of the Jobs and pods there still is.
+func (b *bench) left() error {
+	b.t.Helper()
+	if left := b.jobs(); len(left) > 0 {
+		return fmt.Errorf("jobs are left: %v", left)
+	}
+	pods, err := b.cluster.Pods(clustertest.Context(b.t), b.ns, nil)
 	for _, p := range pods {
 		if phase := p.Status.Phase; phase != "Succeeded" && phase != "Failed" {
-			b.t.Errorf("the pod %s is %s", p.Metadata.Name, phase)
+			err = errors.Join(err, fmt.Errorf("the pod %s is %s", p.Metadata.Name, phase))
 		}
 	}
+	return err
+}
+
+// holds is a script that prints, and waits until letGo.
+const holds = "echo begun; nc -l -p 8080 -e true; echo done"
+
+// letGo ends the waiting of the only pod: it connects to it.
+func (b *bench) letGo() {
+	b.t.Helper()
+	ctx := clustertest.Context(b.t)
+	clustertest.Until(ctx, b.t, "the end of the container", func() error {
+		pods, err := b.cluster.Pods(ctx, b.ns, nil)
+		if err != nil || len(pods) != 1 {
+			return fmt.Errorf("there are %d pods, %v", len(pods), err)
+		}
+		for _, s := range pods[0].Containers() {
+			if s.State.Terminated != nil {
+				return nil
+			}
+		}
+		_, err = b.cluster.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", b.ns, "pods", pods[0].Metadata.Name+":8080") + "/proxy/"})
+		return fmt.Errorf("it runs, and answers %v", err) // that it is no web server
+	})
+}
+
+// printed is what the containers printed of a log. A busy cluster has rayorch say what it waits for in between.
+func printed(log string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.HasPrefix(line, "rayorch: waiting: ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // newRefusing is a runner whose only cluster gives no credentials.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -81,7 +82,7 @@ func TestCrash(t *testing.T) {
 				t.Errorf("got the log %q", got)
 			}
 			b.onlyOne()
-			if got := b.log.String(); got != "begun\ndone\n" {
+			if got := printed(b.log.String()); got != "begun\ndone\n" {
 				t.Errorf("got the live log %q", got)
 			}
 		})
@@ -97,7 +98,7 @@ func (b *bench) onlyOne() {
 	var pods []kube.Pod
 	clustertest.Until(clustertest.Context(b.t), b.t, "its pod", func() (err error) {
 		if pods, err = b.cluster.Pods(clustertest.Context(b.t), b.ns, nil); err == nil && len(pods) == 0 {
-			err = clustertest.ErrNotYet
+			err = errors.New("there is none")
 		}
 		return err
 	})
@@ -117,9 +118,7 @@ func (b *bench) interpose(spoil func(r *http.Request) (forward, answer bool)) {
 	b.t.Helper()
 	srv := httptest.NewServer(&between{b, spoil})
 	b.t.Cleanup(srv.Close)
-	b.cfg.Default = kube.Config{
-		Endpoint: srv.URL, Token: func(context.Context) (string, error) { return "none", nil }, Timeout: 3 * time.Second,
-	}
+	b.cfg.Default = kube.Config{Endpoint: srv.URL, Token: func(context.Context) (string, error) { return "none", nil }}
 	b.start()
 }
 
@@ -223,7 +222,7 @@ func TestLostAnswerOfCall(t *testing.T) {
 // TestForeignJob leaves a Job alone that has the name, but that somebody else made.
 func TestForeignJob(t *testing.T) {
 	b := newBench(t)
-	args := b.job("sleep 100", nil)
+	args := b.job("sleep 3600", nil)
 	b.output(b.another("other").run("runJob", args))
 	b.failure(b.run("runJob.sync", args), "EKS.409", "AlreadyExists")
 	// Neither does an attempt take it for its own that crashed before it could create one.
@@ -238,7 +237,7 @@ func TestForeignJob(t *testing.T) {
 
 func TestJobDeletedWhileItRuns(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	if err := b.cluster.Remove(clustertest.Context(t), kube.JobsPath(b.ns)+"/work", ""); err != nil {
 		t.Fatal(err)
@@ -249,7 +248,7 @@ func TestJobDeletedWhileItRuns(t *testing.T) {
 // TestJobDeletedMeanwhile does not run a Job again that ran already, though nobody can tell any more how it ended.
 func TestJobDeletedMeanwhile(t *testing.T) {
 	b := newBench(t)
-	args := b.job("echo begun; sleep 100", nil)
+	args := b.job("echo begun; sleep 3600", nil)
 	_, end := b.begin("runJob.sync", args)
 	b.awaitLog("begun")
 	end(task.ErrAbandon)
@@ -264,7 +263,7 @@ func TestJobDeletedMeanwhile(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	b := newBench(t)
-	_, end := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	_, end := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	end(task.ErrStop)
 	b.nothingLeft()
@@ -290,7 +289,7 @@ func TestStopWhilePending(t *testing.T) {
 // TestStopAgain is asked by an engine whose predecessor was killed before the stop was confirmed.
 func TestStopAgain(t *testing.T) {
 	b := newBench(t)
-	args := b.job("echo begun; sleep 100", nil)
+	args := b.job("echo begun; sleep 3600", nil)
 	_, end := b.begin("runJob.sync", args)
 	b.awaitLog("begun")
 	end(task.ErrAbandon)
@@ -308,18 +307,31 @@ func TestStopAgain(t *testing.T) {
 func TestStopWhileCreating(t *testing.T) {
 	b := newBench(t)
 	arrived, late := make(chan struct{}), make(chan struct{})
+	var looks atomic.Int32
 	b.interpose(func(r *http.Request) (forward, answer bool) {
-		if isCreate(r) {
+		switch {
+		case isCreate(r):
 			close(arrived)
 			<-late
+		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/jobs/work") && looks.Add(1) == 2: // the stop's second look
+			close(late)
+			clustertest.Until(clustertest.Context(t), t, "the Job", func() error {
+				if len(b.jobs()) == 0 {
+					return clustertest.ErrNotYet
+				}
+				return nil
+			})
 		}
 		return true, true
 	})
-	_, end := b.begin("runJob.sync", b.job("sleep 100", nil))
+	_, end := b.begin("runJob.sync", b.job("sleep 3600", nil))
 	<-arrived
-	time.AfterFunc(time.Second, func() { close(late) })
 	end(task.ErrStop)
-	b.nothingLeft()
+	if looks.Load() < 2 {
+		close(late)
+		t.Error("it did not look for a Job that is made late")
+	}
+	clustertest.Until(clustertest.Context(t), t, "the end of all", b.left) // its pod may come when it is being deleted
 }
 
 // TestServerHangs stops the API server while a Job runs to its end.
@@ -369,7 +381,7 @@ func TestRights(t *testing.T) {
 // TestNamespaceDeleted ends well said, whether the Job or its pods are seen to go first.
 func TestNamespaceDeleted(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	if err := b.cluster.Remove(clustertest.Context(t), "/api/v1/namespaces/"+b.ns, ""); err != nil {
 		t.Fatal(err)
@@ -385,7 +397,7 @@ func TestNamespaceDeleted(t *testing.T) {
 // TestPodDeleted tells a pod that somebody deleted from one that failed.
 func TestPodDeleted(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 100", nil))
+	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	pods, err := b.cluster.Pods(clustertest.Context(t), b.ns, nil)
 	if err != nil || len(pods) != 1 {
@@ -403,12 +415,24 @@ func TestRightsRevoked(t *testing.T) {
 	b.cfg.Default = b.cluster.Account(t, b.ns, "runner", clustertest.Rule("batch", "jobs", "create", "get", "watch", "delete"),
 		clustertest.Rule("", "pods", "list"), clustertest.Rule("", "pods/log", "get"))
 	b.start()
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 2", logs))
+	account, err := kube.Open(b.cfg.Default)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, _ := b.begin("runJob.sync", b.job(holds, logs))
 	b.awaitLog("begun")
 	bindings := kube.ObjectPath("rbac.authorization.k8s.io/v1", b.ns, "rolebindings", "runner")
 	if err := b.cluster.Remove(clustertest.Context(t), bindings, ""); err != nil {
 		t.Fatal(err)
 	}
+	clustertest.Until(clustertest.Context(t), t, "the loss of the rights", func() error {
+		_, err := account.Pods(clustertest.Context(t), b.ns, nil)
+		if kube.Code(err) == http.StatusForbidden {
+			return nil
+		}
+		return fmt.Errorf("pods can be listed: %v", err)
+	})
+	b.letGo()
 	o := b.output(<-done)
 	if got := kube.Field(o, "logs", "error"); got != "EKS.403" {
 		t.Errorf("the logs are %v", o["logs"])

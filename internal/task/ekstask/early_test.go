@@ -1,8 +1,8 @@
 package ekstask_test
 
 import (
+	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
@@ -15,16 +15,12 @@ func TestEndsEarly(t *testing.T) {
 		t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it, for it holds the cluster up")
 	}
 	b := benchOn(t, clustertest.Start(t))
-	args := b.job("echo begun; sleep 2; echo done", logs)
+	args := b.job(holds, logs)
 	kube.Field(args, "Job", "metadata").(map[string]any)["labels"] = map[string]any{"rayorch.dev/step": "one"}
 	ended, _ := b.begin("runJob.sync", args)
-	clustertest.Until(clustertest.Context(t), t, "the pod's first line", func() error {
-		if !strings.Contains(b.log.String(), "begun") {
-			return clustertest.ErrNotYet
-		}
-		return nil
-	})
+	b.awaitLog("begun")
 	resume := b.cluster.Pause(t, "kube-controller") // -manager, of which the process list shows 15 letters
+	b.letGo()
 	res := <-ended
 	job, err := b.cluster.Job(clustertest.Context(t), b.ns, "work")
 	resume()
@@ -37,7 +33,7 @@ func TestEndsEarly(t *testing.T) {
 	clustertest.Until(clustertest.Context(t), t, "the Job's end", func() error {
 		job, err := b.cluster.Job(clustertest.Context(t), b.ns, "work")
 		if err == nil && job.Ended() == nil {
-			err = clustertest.ErrNotYet
+			err = fmt.Errorf("its status is %+v", job.Status)
 		}
 		return err
 	})

@@ -33,7 +33,7 @@ func TestRunJobSync(t *testing.T) {
 	if got := b.logOf(o); got != "hello\nworld\n" {
 		t.Errorf("got the log %q", got)
 	}
-	if got := b.log.String(); got != "hello\nworld\n" {
+	if got := printed(b.log.String()); got != "hello\nworld\n" {
 		t.Errorf("got the live log %q", got)
 	}
 	if len(b.submitted) != 1 || !strings.Contains(string(b.submitted[0]), `"uid"`) {
@@ -103,7 +103,6 @@ func TestGenerateName(t *testing.T) {
 
 // TestFailures has what a person reads when a Job does not end well.
 func TestFailures(t *testing.T) {
-	const waiting = "rayorch: waiting: "
 	tests := []struct {
 		name, script string
 		until        string // what the log says when the Job's time is to be over; "" for a Job that ends by itself
@@ -115,31 +114,31 @@ func TestFailures(t *testing.T) {
 		{"memory", "x=aaaaaaaa; while true; do x=$x$x; done", "", func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"memory": "16Mi"}}
 		}, false, []string{"killed"}},
-		{"deadline", "echo begun; sleep 100", "begun", nil, false, []string{"activeDeadlineSeconds, 1"}},
-		{"unschedulable", "true", waiting, func(_, pod, _ map[string]any) {
+		{"deadline", "echo begun; sleep 3600", "begun", nil, false, []string{"activeDeadlineSeconds, 1"}},
+		{"unschedulable", "true", "cannot be scheduled", func(_, pod, _ map[string]any) {
 			pod["nodeSelector"] = map[string]any{"no-such": "label"}
 		}, true, []string{"cannot be scheduled", "node selector", "activeDeadlineSeconds, 1"}},
-		{"gpu", "true", waiting, func(_, _, container map[string]any) {
+		{"gpu", "true", "Insufficient nvidia.com/gpu", func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"nvidia.com/gpu": "64"}}
 		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "ask for less"}},
 		{"image", "true", "cannot be pulled", func(_, _, container map[string]any) {
 			container["image"] = "registry.invalid/no-such:1"
 		}, true, []string{"the image registry.invalid/no-such:1 cannot be pulled"}},
-		{"image never pulled", "true", waiting, func(_, _, container map[string]any) {
+		{"image never pulled", "true", "local/no-such:1", func(_, _, container map[string]any) {
 			container["image"], container["imagePullPolicy"] = "local/no-such:1", "Never"
 		}, true, []string{"local/no-such:1", "Never"}},
-		{"claim", "true", waiting, func(_, pod, container map[string]any) {
+		{"claim", "true", `"no-such" not found`, func(_, pod, container map[string]any) {
 			container["volumeMounts"] = []any{map[string]any{"name": "v", "mountPath": "/v"}}
 			pod["volumes"] = []any{map[string]any{"name": "v", "persistentVolumeClaim": map[string]any{"claimName": "no-such"}}}
 		}, true, []string{`persistentvolumeclaim "no-such" not found`, "create the claim"}},
-		{"config map", "true", waiting, func(_, _, container map[string]any) {
+		{"config map", "true", `"no-such" not found`, func(_, _, container map[string]any) {
 			container["envFrom"] = []any{map[string]any{"configMapRef": map[string]any{"name": "no-such"}}}
 		}, true, []string{`configmap "no-such" not found`}},
-		{"volume of a config map", "true", waiting, func(_, pod, container map[string]any) {
+		{"volume of a config map", "true", `configmap "no-such" not found`, func(_, pod, container map[string]any) {
 			container["volumeMounts"] = []any{map[string]any{"name": "v", "mountPath": "/v"}}
 			pod["volumes"] = []any{map[string]any{"name": "v", "configMap": map[string]any{"name": "no-such"}}}
 		}, true, []string{"a volume cannot be mounted", `configmap "no-such" not found`}},
-		{"service account", "true", waiting, func(_, pod, _ map[string]any) {
+		{"service account", "true", "its pods cannot be created", func(_, pod, _ map[string]any) {
 			pod["serviceAccountName"] = "no-such"
 		}, true, []string{"its pods cannot be created", `serviceaccount "no-such" not found`}},
 		{"command", "true", "", func(_, _, container map[string]any) { container["command"] = []any{"/no/such"} },

@@ -149,8 +149,8 @@ func (t *tailer) finish(ctx context.Context, rest bool) kube.Reason {
 	return t.reason
 }
 
-// drainWait bounds how long the end of a log may take that the kubelet should have by then.
-const drainWait = 5 * time.Second
+// drainWait bounds how long the end of a log may take that the kubelet should have by then, be its node ever so busy.
+const drainWait = 30 * time.Second
 
 func (t *tailer) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainWait)
@@ -321,7 +321,7 @@ func (a *attempt) retrieve(ctx context.Context, job kube.Job) map[string]any {
 }
 
 // patience is how long a result waits for a log that cannot be read just now: with it goes the job's output.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func (a *attempt) podsOf(ctx context.Context, job kube.Job) (pods []kube.Pod, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

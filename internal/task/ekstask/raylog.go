@@ -182,21 +182,19 @@ const (
 // follow reads the log until the job has ended and the log is quiet.
 func (f *follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
+		over := f.isOver() // before the reading, which then has all of it
 		err := f.stream(ctx)
 		var refused *kube.StatusError
 		if errors.As(err, &refused) && (refused.Code == 401 || refused.Code == 403) {
 			f.log.Line("rayorch: no log: " + err.Error())
 			return
 		}
-		if f.isOver() && err == nil || f.left() {
-			return
+		if over || f.isOver() && err == nil || f.left() {
+			return // what does not come right after the end will not come
 		}
 		select { // the head restarts, or the driver has not started yet
 		case <-ctx.Done():
 		case <-time.After(time.Second):
-			if f.isOver() && err != nil {
-				return // what did not come right after the end will not come
-			}
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // outputDelay is how long output is still taken after the process has ended: what it started and left behind may hold
-// its output open for ever.
-const outputDelay = 2 * time.Second
+// its output open for ever. On a busy machine what it printed last may come late.
+const outputDelay = 10 * time.Second
 
 // hidingLog is a log file that gets whole lines, without the values of secrets. A secret that is printed in two writes
 // is hidden as well; one that goes over several lines is hidden line by line (joblog.NewRedactor).

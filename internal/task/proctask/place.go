@@ -119,7 +119,8 @@ func (p place) supervised() bool {
 	return err == nil && !free
 }
 
-const confirmWait = 5 * time.Second
+// confirmWait bounds what takes a moment by itself, on a machine that may be busy.
+const confirmWait = time.Minute
 
 // stop ends the process and whatever it started, and confirms that nothing is left.
 func (p place) stop(grace time.Duration) error {
@@ -165,7 +166,7 @@ func (p place) settle() error {
 			return errors.Join(p.settleAlone(), file.Close())
 		}
 	}
-	return nil
+	return fmt.Errorf("stop process %s: its supervisor does not say how it ended", p.id())
 }
 
 // settleAlone writes the record of the end; the lock is held.

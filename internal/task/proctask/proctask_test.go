@@ -40,8 +40,16 @@ type bench struct {
 	log     bytes.Buffer
 }
 
+// newBench makes a bench; what still runs when its test ends, as after a failure, is stopped.
 func newBench(t *testing.T) *bench {
-	return &bench{dir: t.TempDir(), records: map[string][]byte{}, getenv: map[string]string{}}
+	b := newBenchAt(t.TempDir())
+	t.Cleanup(func() {
+		req := newBenchAt(b.dir).request(proctask.StopProcess, []byte(`{"Prefix": "p-"}`))
+		if got := b.runner(nil).Run(context.Background(), req); got.Error != "" {
+			t.Errorf("stop what is left: %+v", got)
+		}
+	})
+	return b
 }
 
 func (b *bench) runner(getenv map[string]string) *proctask.Runner {
@@ -152,8 +160,8 @@ func TestSecretsStayHidden(t *testing.T) {
 
 // TestSurvivesAKill kills the engine while the process runs, and attaches to it again.
 func TestSurvivesAKill(t *testing.T) {
-	b := newBench(t)
-	args := map[string]any{"Id": newID(), "Shell": fmt.Sprintf("echo ran >> %s/runs; sleep 1; cat %[1]s/runs", t.TempDir())}
+	b, work := newBench(t), t.TempDir()
+	args := map[string]any{"Id": newID(), "Shell": fmt.Sprintf("echo ran >> %s/runs; while [ ! -e %[1]s/go ]; do sleep 0.05; done; cat %[1]s/runs", work)}
 	input, err := json.Marshal(args)
 	if err != nil {
 		t.Fatal(err)
@@ -162,18 +170,21 @@ func TestSurvivesAKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine := exec.Command(self, "engine", b.dir, string(input))
+	engine := exec.CommandContext(t.Context(), self, "engine", b.dir, string(input))
 	if err := engine.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool {
+	await(t, "the process is noted", func() error {
 		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
-		return err == nil
+		return err
 	})
 	if err := engine.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = engine.Wait()
+	if err := os.WriteFile(filepath.Join(work, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	got := b.run(t.Context(), t, proctask.RunProcess, args)
 	if got.Error != "" || b.log.String() != "ran\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
@@ -188,13 +199,31 @@ func TestSurvivesAKill(t *testing.T) {
 	}
 }
 
-func await(t *testing.T, what func() bool) {
+// await looks until a look finds nothing missing; what names what is waited for. Only what is broken takes so many minutes.
+func await(t *testing.T, what string, look func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !what(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		err := look()
+		if err == nil {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatal("it never came about")
+			t.Fatalf("still waiting until %s: %v", what, err)
 		}
 	}
+}
+
+// awaitText waits until a file ends with a text, and gives what it holds then.
+func awaitText(t *testing.T, path, end string) (text string) {
+	t.Helper()
+	await(t, fmt.Sprintf("%s ends with %q", path, end), func() error {
+		data, err := os.ReadFile(path)
+		if text = string(data); err == nil && !strings.HasSuffix(text, end) {
+			err = fmt.Errorf("it holds %q", text)
+		}
+		return err
+	})
+	return text
 }
 
 // TestStopEndsAll stops a process that ignores SIGTERM and has started another one in a session of its own.
@@ -210,7 +239,7 @@ func TestStopEndsAll(t *testing.T) {
 				done <- b.run(ctx, t, proctask.RunProcess, map[string]any{"Id": id, "Shell": fmt.Sprintf(
 					"trap '' TERM; setsid sleep 301 & echo $! > %s; echo $$ >> %[1]s; echo ready >> %[1]s; while :; do sleep 0.1; done", pids)})
 			}()
-			await(t, func() bool { text, _ := os.ReadFile(pids); return bytes.Contains(text, []byte("ready")) })
+			running := awaitText(t, pids, "ready\n")
 			if by == "the engine" {
 				cancel(task.ErrStop)
 			} else if got := newBenchAt(b.dir).run(t.Context(), t, proctask.StopProcess, map[string]any{"Prefix": id[:4]}); string(got.Output) != `{"Stopped":["`+id+`"]}` {
@@ -219,11 +248,7 @@ func TestStopEndsAll(t *testing.T) {
 			if got := <-done; got.Error != proctask.JobStopped {
 				t.Errorf("got %+v", got)
 			}
-			text, err := os.ReadFile(pids)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, pid := range strings.Fields(strings.TrimSuffix(string(text), "ready\n")) {
+			for _, pid := range strings.Fields(strings.TrimSuffix(running, "ready\n")) {
 				if state, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !bytes.Contains(state, []byte(") Z ")) {
 					t.Errorf("process %s is left: %s", pid, state)
 				}
@@ -237,17 +262,20 @@ func newBenchAt(dir string) *bench {
 }
 
 func TestAbandonLeavesItRunning(t *testing.T) {
-	b := newBench(t)
-	args := map[string]any{"Id": newID(), "Shell": "echo one; sleep 0.5; echo two"}
+	b, open := newBench(t), filepath.Join(t.TempDir(), "go")
+	args := map[string]any{"Id": newID(), "Shell": "echo one; while [ ! -e " + open + " ]; do sleep 0.05; done; echo two"}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan task.Result, 1)
 	go func() { done <- b.run(ctx, t, proctask.RunProcess, args) }()
-	await(t, func() bool {
+	await(t, "the process is noted", func() error {
 		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
-		return err == nil
+		return err
 	})
 	cancel(task.ErrAbandon)
 	<-done
+	if err := os.WriteFile(open, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != "" || b.log.String() != "one\ntwo\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
@@ -258,12 +286,7 @@ func TestSupervisorKilled(t *testing.T) {
 	args := map[string]any{"Id": newID(), "Shell": "echo $PPID > supervisor; sleep 300", "Dir": b.dir}
 	done := make(chan task.Result, 1)
 	go func() { done <- b.run(t.Context(), t, proctask.RunProcess, args) }()
-	pid := ""
-	await(t, func() bool {
-		text, _ := os.ReadFile(filepath.Join(b.dir, "supervisor"))
-		pid = strings.TrimSpace(string(text))
-		return pid != ""
-	})
+	pid := strings.TrimSpace(awaitText(t, filepath.Join(b.dir, "supervisor"), "\n"))
 	if err := exec.Command("kill", "-9", pid).Run(); err != nil {
 		t.Fatal(err)
 	}

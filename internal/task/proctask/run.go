@@ -25,7 +25,8 @@ const (
 	// lookEvery is how often the log and the end are looked for: two system calls.
 	lookEvery      = 20 * time.Millisecond
 	keepLinesEvery = 5 * time.Second
-	claimWait      = 10 * time.Second
+	// claimWait bounds the start of a program of ours, on a machine that may be busy.
+	claimWait = 2 * time.Minute
 )
 
 // attempt is one run of process:run.sync.
@@ -132,10 +133,12 @@ func (a *attempt) supervise() error {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }() // ends with the supervisor; it only takes up what that leaves behind
-	return a.awaitClaim(exited)
+	return a.awaitClaim(exited, cmd.Process.Kill)
 }
 
-func (a *attempt) awaitClaim(exited <-chan error) error {
+// awaitClaim returns once a supervisor has taken the work. One that does not in time is killed: it must not take later what
+// has failed by then.
+func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 	timeout := time.After(claimWait)
 	for {
 		select {
@@ -146,7 +149,11 @@ func (a *attempt) awaitClaim(exited <-chan error) error {
 			}
 			return nil
 		case <-timeout:
-			return fmt.Errorf("the supervisor did not take the work within %s", claimWait)
+			_ = kill()
+			if err := <-exited; !a.place.has("claimed") {
+				return errors.Join(fmt.Errorf("the supervisor did not take the work within %s", claimWait), err)
+			}
+			return nil
 		case <-time.After(5 * time.Millisecond):
 			if a.place.has("claimed") {
 				return nil

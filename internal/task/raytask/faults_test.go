@@ -5,15 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/task"
@@ -136,14 +138,14 @@ func TestUnauthorized(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, release, err := proc.ReservePort() // where nobody listens, or comes to
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	defer release()
 	r := raytask.New(raytask.Config{
 		Resolve: func(context.Context, string) (ray.Found, error) {
-			return ray.Found{Address: "http://" + l.Addr().String()}, nil
+			return ray.Found{Address: "http://127.0.0.1:" + port}, nil
 		},
 		Grace: 300 * time.Millisecond,
 	})
@@ -169,7 +171,7 @@ func TestHeadLost(t *testing.T) {
 	t.Run("while the job runs", func(t *testing.T) {
 		b, fake := fakeBench(t, "")
 		id := newID()
-		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"})
 		b.await(id, ray.Running)
 		fake.NewSession()
 		wantError(t, <-done, task.RayHeadLost, "session_", id)
@@ -177,7 +179,7 @@ func TestHeadLost(t *testing.T) {
 	t.Run("while nobody looked", func(t *testing.T) {
 		b, fake := fakeBench(t, "")
 		id := newID()
-		args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"}
+		args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"}
 		cancel, done := b.background(args)
 		b.await(id, ray.Running)
 		cancel(task.ErrAbandon)
@@ -192,8 +194,10 @@ func TestHeadLost(t *testing.T) {
 	t.Run("the next one is elsewhere", func(t *testing.T) {
 		for _, looked := range []bool{true, false} {
 			b, fake := fakeBench(t, "")
+			b.grace = 3 * time.Second // as the first one never comes back
+			b.start()
 			id := newID()
-			args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"}
+			args := map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"}
 			cancel, done := b.background(args)
 			b.await(id, ray.Running)
 			if !looked {
@@ -219,7 +223,7 @@ func TestHeadLost(t *testing.T) {
 	t.Run("the record was deleted", func(t *testing.T) {
 		b, _ := fakeBench(t, "")
 		id := newID()
-		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"})
 		b.await(id, ray.Running)
 		if _, err := b.client.Stop(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -263,19 +267,26 @@ func TestKilledAnywhere(t *testing.T) {
 
 func TestAShortBreakChangesNothing(t *testing.T) {
 	b, fake := fakeBench(t, "")
-	var broken atomic.Bool
+	var refusals atomic.Int32 // still to come
 	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-		if broken.Load() {
-			w.WriteHeader(http.StatusBadGateway)
+		if refusals.Add(-1) < 0 {
+			return false
 		}
-		return broken.Load()
+		w.WriteHeader(http.StatusBadGateway)
+		return true
 	}
-	id := newID()
-	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; sleep 1; echo b"})
+	id, gate := newID(), newGate(t)
+	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; " + gate.wait() + "; echo b"})
 	b.await(id, ray.Running)
-	broken.Store(true)
+	refusals.Store(10)
 	fake.CutTails()
-	time.AfterFunc(1500*time.Millisecond, func() { broken.Store(false) })
+	raytest.Eventually(t, "Ray has refused all that it should", func() error {
+		if n := refusals.Load(); n > 0 {
+			return fmt.Errorf("%d refusals are still to come", n)
+		}
+		return nil
+	})
+	gate.open(t)
 	if got := <-done; got.Error != "" || b.log.String() != "a\nb\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
@@ -293,14 +304,18 @@ func TestOutputTooLargeOrBad(t *testing.T) {
 
 func TestOutputSeenByAFormerProcess(t *testing.T) {
 	b, _ := fakeBench(t, "")
-	id := newID()
-	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; sleep 1`}
+	id, gate := newID(), newGate(t)
+	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; ` + gate.wait()}
 	cancel, done := b.background(args)
-	for deadline := time.Now().Add(30 * time.Second); b.log.String() != "later\n" && time.Now().Before(deadline); {
-		time.Sleep(10 * time.Millisecond)
-	}
+	raytest.Eventually(t, "the line behind the output is passed on", func() error {
+		if log := b.log.String(); log != "later\n" {
+			return fmt.Errorf("the log is %q", log)
+		}
+		return nil
+	})
 	cancel(task.ErrAbandon)
 	<-done
+	gate.open(t)
 	b.start()
 	got := b.submit(t.Context(), args)
 	if got.Error != "" || !strings.Contains(string(got.Output), `"Output":7`) || b.log.String() != "later\n" {
@@ -314,7 +329,7 @@ func TestStopJobs(t *testing.T) {
 		id := newID()
 		ids := []string{id + "-1", id + "-2", "other" + id[1:]}
 		for _, id := range ids {
-			_, _, err := b.client.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "sleep 300", Metadata: map[string]string{"id": id}})
+			_, _, err := b.client.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "sleep 3600", Metadata: map[string]string{"id": id}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -322,13 +337,19 @@ func TestStopJobs(t *testing.T) {
 		for _, id := range ids {
 			b.await(id, ray.Running)
 		}
-		for _, args := range []map[string]any{{"Prefix": id}, {"Metadata": map[string]string{"id": ids[2]}}, {"SubmissionIds": ids}} {
-			got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, args))
+		for _, test := range []struct {
+			args map[string]any
+			want []string
+		}{
+			{map[string]any{"Prefix": id}, ids[:2]},
+			{map[string]any{"Metadata": map[string]string{"id": ids[2]}}, ids[2:]},
+			{map[string]any{"SubmissionIds": ids}, []string{}},
+		} {
+			got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, test.args))
 			var out struct{ Stopped []string }
-			if err := json.Unmarshal(got.Output, &out); err != nil {
-				t.Fatalf("got %+v, %v", got, err)
+			if err := json.Unmarshal(got.Output, &out); err != nil || !slices.Equal(out.Stopped, test.want) {
+				t.Fatalf("%v: got %+v with the output %s, %v", test.args, got, got.Output, err)
 			}
-			t.Logf("%v stopped %v", args, out.Stopped)
 		}
 		for _, id := range ids {
 			b.await(id, ray.Stopped)

@@ -14,8 +14,9 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// restWait bounds how long the end of a log may take that Ray should have by then.
-const restWait = 15 * time.Second
+// restWait bounds how long the end of a log may take that Ray should have by then. A busy machine takes its time, and a job
+// whose output is not read has failed.
+const restWait = 2 * time.Minute
 
 // keepLinesEvery is how often the count of the lines passed on is put on disk: what came after is passed on again when
 // this process is killed.
@@ -132,7 +133,7 @@ func (a *attempt) tail(ctx context.Context) (stop func()) {
 func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	restCtx, cancel := context.WithTimeout(ctx, restWait)
 	defer cancel()
-	restErr := ray.Retry(restCtx, restWait, func(ctx context.Context) error { return a.readEnd(ctx, job) })
+	restErr := a.retry(restCtx, func(ctx context.Context) error { return a.readEnd(ctx, job) })
 	switch job.Status {
 	case ray.Succeeded:
 		if restErr != nil {

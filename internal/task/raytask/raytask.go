@@ -32,7 +32,7 @@ type Config struct {
 	Getenv func(string) string
 	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.
 	Grace time.Duration
-	// StopWait bounds a stop that Ray does not confirm. Defaults to 60 s.
+	// StopWait bounds a stop that Ray does not confirm. Defaults to 2 minutes.
 	StopWait time.Duration
 	// Now is the clock that pending and run times are noted by. Defaults to time.Now.
 	Now func() time.Time
@@ -59,7 +59,7 @@ func New(cfg Config) *Runner {
 		cfg.Grace = time.Minute
 	}
 	if cfg.StopWait == 0 {
-		cfg.StopWait = time.Minute
+		cfg.StopWait = 2 * time.Minute
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

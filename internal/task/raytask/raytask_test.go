@@ -6,6 +6,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +30,7 @@ type bench struct {
 	client  *ray.Client
 	runner  *raytask.Runner
 	getenv  map[string]string
+	grace   time.Duration             // of the runner; as patient as the tests unless set
 	where   atomic.Pointer[ray.Found] // the engine's own Ray, once it is another one
 	mu      sync.Mutex
 	records map[string][]byte
@@ -52,7 +56,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func newBench(t *testing.T, r raytest.Ray) *bench {
-	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}}
+	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}, grace: raytest.Patience}
 	b.start()
 	return b
 }
@@ -71,8 +75,9 @@ func (b *bench) start() {
 			}
 			return found, err
 		},
-		Getenv: func(name string) string { return b.getenv[name] },
-		Grace:  3 * time.Second,
+		Getenv:   func(name string) string { return b.getenv[name] },
+		Grace:    b.grace,
+		StopWait: raytest.Patience,
 	})
 	b.t.Cleanup(b.runner.Close)
 }
@@ -122,18 +127,31 @@ func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc,
 func newID() string { return "t-" + strings.ToLower(rand.Text()) }
 
 // await polls Ray, as a person would, until a job's status is one of those.
-func (b *bench) await(id string, want ...ray.Status) ray.Job {
+func (b *bench) await(id string, want ...ray.Status) (job ray.Job) {
 	b.t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		job, err := b.client.Get(b.t.Context(), id)
-		for _, status := range want {
-			if err == nil && job.Status == status {
-				return job
-			}
+	raytest.Eventually(b.t, fmt.Sprintf("job %s is %s", id, want), func() (err error) {
+		if job, err = b.client.Get(b.t.Context(), id); err == nil && !slices.Contains(want, job.Status) {
+			err = fmt.Errorf("it is %s: %s", job.Status, job.Message)
 		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("job %s is %s (%v), want %s", id, job.Status, err, want)
-		}
+		return err
+	})
+	return job
+}
+
+// gate is a file that jobs wait for, so that they last until the test has done what it does meanwhile. They end with the
+// test, too.
+type gate string
+
+func newGate(t *testing.T) gate { return gate(filepath.Join(t.TempDir(), "open")) }
+
+func (g gate) wait() string {
+	return fmt.Sprintf("while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done", filepath.Dir(string(g)), string(g))
+}
+
+func (g gate) open(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(string(g), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -167,7 +185,7 @@ func TestSucceeds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if out.SubmissionID != id || out.Status != ray.Succeeded || string(out.Output) != `{"loss":1.5}` ||
-			out.EndTime <= out.StartTime || out.Address != b.client.Address() || out.SessionName == "" || out.RayVersion == "" {
+			out.StartTime == 0 || out.EndTime < out.StartTime || out.Address != b.client.Address() || out.SessionName == "" || out.RayVersion == "" {
 			t.Errorf("got %s", got.Output)
 		}
 		if log := b.log.String(); log != "hello world\ntwo\n" {
@@ -196,7 +214,7 @@ func TestStopIsConfirmed(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id := newID()
-		cancel, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300"})
+		cancel, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"})
 		b.await(id, ray.Running)
 		cancel(task.ErrStop)
 		<-done
@@ -210,7 +228,7 @@ func TestTimesOut(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		id := newID()
-		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "sleep 300", "TimeoutSeconds": 0.5})
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600", "TimeoutSeconds": 0.5})
 		wantError(t, got, "States.Timeout", "500ms")
 		b.await(id, ray.Stopped)
 	})
@@ -239,12 +257,13 @@ func TestNeverLeavesPending(t *testing.T) {
 func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
-		id := newID()
-		args := map[string]any{"SubmissionId": id, "Entrypoint": fmt.Sprintf("echo ran >> %s/runs; sleep 2; cat %[1]s/runs", t.TempDir())}
+		id, gate := newID(), newGate(t)
+		args := map[string]any{"SubmissionId": id, "Entrypoint": fmt.Sprintf("echo ran >> %s/runs; %s; cat %[1]s/runs", t.TempDir(), gate.wait())}
 		cancel, done := b.background(args)
 		b.await(id, ray.Running)
 		cancel(task.ErrAbandon)
 		<-done
+		gate.open(t)
 		b.start()
 		got := b.submit(t.Context(), args)
 		if got.Error != "" {
