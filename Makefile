@@ -97,6 +97,10 @@ fuzz: ## run each fuzz target for FUZZTIME
 kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on a real Ray
 	@$(ENV) sh scripts/kill $(KILLS)
 
+.PHONY: test-ray
+test-ray: build setup-ray ## the tests of Ray against a real one without tokens, too
+	@RAYORCH_TEST_RAY=all $(ENV) go test -count=1 -timeout=90m ./internal/ray/... ./internal/task/raytask ./internal/compile/submitter
+
 .PHONY: test-kubernetes
 test-kubernetes: build ## all tests on a real Kubernetes with Ray in its pods, each fault too; they print as they go
 	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -p=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/ways ./e2e/aws ./internal/kube ./internal/task/ekstask
@@ -122,8 +126,8 @@ bench-engine: build ## the engine in its own process, and the server over HTTP
 	@bench/engine/compare $(BENCH_SECONDS)
 
 .PHONY: soak
-soak: ## kill the engine SOAKS times under load; every execution must be accounted for
-	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^TestSoak$$' -v ./internal/engine
+soak: ## kill the engine SOAKS times under load, and crash it at every write; every execution must be accounted for
+	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^(TestSoak|TestCrashAtEveryWrite)$$' -v ./internal/engine
 
 .PHONY: release
 release: ## time the README's commands for its table, then build dist

@@ -94,6 +94,10 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	}
 	d.mu.Lock()
 	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
+	if again { // before the child goes on: it counts as running already
+		d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
+		d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
+	}
 	d.mu.Unlock()
 	if !again {
 		return id, x, nil
@@ -102,10 +106,6 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	if err := d.e.deliver(id, interp.Redrive{}); err != nil {
 		return 0, Execution{}, err
 	}
-	d.mu.Lock()
-	d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
-	d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
-	d.mu.Unlock()
 	x, err = d.e.describe(id)
 	return id, x, err
 }

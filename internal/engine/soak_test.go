@@ -20,14 +20,14 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestSoak kills a process with an engine under load, again and again at random moments (RAYORCH_SOAK times, 50 unless
+// TestSoak kills a process with an engine under load, again and again at random moments (RAYORCH_SOAK times, 20 unless
 // told, 5 with -short), and wants every acknowledged execution to end, every job made once, and every history to be well-formed.
 func TestSoak(t *testing.T) {
 	if dir := os.Getenv("RAYORCH_SOAK_CHILD"); dir != "" {
 		soakChild(t, dir)
 		return
 	}
-	kills := 50
+	kills := 20
 	if testing.Short() {
 		kills = 5
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,7 +150,7 @@ func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 		err = h.save(state)
 	}
 	if err == nil {
-		err = h.ready(ctx, &state, exited)
+		err = h.ready(ctx, &state, clientPort, exited)
 	}
 	if err != nil {
 		return State{}, errors.Join(err, h.clear(state))
@@ -241,8 +242,9 @@ func (h *Head) environ(state State) []string {
 
 var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTHONHOME)$`)
 
-// ready waits until the dashboard answers, then until its Jobs API does.
-func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {
+// ready waits until the dashboard answers, then until its Jobs API does and the client server listens: that one may still
+// give up, and ray start ends all with it.
+func (h *Head) ready(ctx context.Context, state *State, clientPort string, exited <-chan error) error {
 	wait := h.Wait
 	if wait == 0 {
 		wait = 90 * time.Second
@@ -251,6 +253,9 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	defer cancel()
 	for {
 		last := state.answers(ctx)
+		if last == nil {
+			last = listens(ctx, clientPort)
+		}
 		if last == nil {
 			return nil
 		}
@@ -291,6 +296,14 @@ func (s *State) answers(ctx context.Context) error {
 		s.Address = address
 	}
 	return err
+}
+
+func listens(ctx context.Context, port string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return fmt.Errorf("the client server does not listen yet: %w", err)
+	}
+	return conn.Close()
 }
 
 // dashboardAddress reads where the dashboard listens, which it logs once it does: it binds a port that the system gives it.
@@ -373,7 +386,7 @@ func (h *Head) clear(state State) error {
 	for _, id := range late {
 		_ = id.Signal(syscall.SIGKILL)
 	}
-	if left := proc.Gone(append(left, late...), 5*time.Second); len(left) > 0 {
+	if left := proc.Gone(append(left, late...), time.Minute); len(left) > 0 {
 		return fmt.Errorf("stop ray: process %d does not end", left[0].PID)
 	}
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))

@@ -120,7 +120,8 @@ func example(t *testing.T, file, way string) (*compile.Result, *stack.Stack) {
 // TestShortened makes large definitions by chance, with all that Fn::Sub reads, and wants them whole.
 func TestShortened(t *testing.T) {
 	words := []string{"${HOME:-/}", "$", "$$", "{", "}", "${!x}", `"`, `\`, "train", "$states.input", " ", "ö", "arn:aws:", "${a"}
-	for seed := range uint64(20) {
+	first := rand.Uint64() // each run tries other ones
+	for seed := first; seed < first+5; seed++ {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var text strings.Builder
 		for text.Len() < 70_000 {
@@ -129,7 +130,7 @@ func TestShortened(t *testing.T) {
 			for range n {
 				part += words[random.IntN(len(words))]
 			}
-			text.WriteString(strings.Repeat(part+fmt.Sprint(seed), 1+random.IntN(3)))
+			text.WriteString(strings.Repeat(part+fmt.Sprint(seed-first), 1+random.IntN(3)))
 		}
 		definition, err := json.Marshal(map[string]string{"Comment": text.String()})
 		if err != nil {

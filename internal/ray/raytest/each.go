@@ -33,8 +33,8 @@ func (r Ray) Client(t testing.TB) *ray.Client {
 	return client
 }
 
-// Each runs a test against a fake Ray and, but for -short, the real one, without and with tokens. The real ones are
-// shared by a package's tests; Main ends them.
+// Each runs a test against a fake Ray, without and with tokens, and, but for -short, a real one, with tokens as rayorch starts
+// its own; RAYORCH_TEST_RAY=all adds a real one without. The real ones are shared by a package's tests; Main ends them.
 func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 	for _, token := range []bool{false, true} {
 		name := map[bool]string{false: "", true: "-token"}[token]
@@ -45,15 +45,18 @@ func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 			test(t, Ray{"fake" + name, ray.Found{Address: fake.URL, Token: secret}, fake})
 		})
 		t.Run("real"+name, func(t *testing.T) {
-			if testing.Short() {
+			switch {
+			case testing.Short():
 				t.Skip("the real Ray is left out with -short")
+			case !token && os.Getenv("RAYORCH_TEST_RAY") != "all":
+				t.Skip("the real Ray without tokens is for make test-ray; TestHead has one, too")
 			}
 			test(t, Ray{Name: "real" + name, Found: Real(t, token)})
 		})
 	}
 }
 
-// shared are the real Rays of a package's tests.
+// shared are the real Rays of a package's tests, or of several packages'.
 var shared struct {
 	sync.Mutex
 	dir   string
@@ -101,18 +104,21 @@ func newHead(t testing.TB, token bool) *ray.Head {
 		t.Fatal(err)
 	}
 	head := &ray.Head{
-		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token)), Python: Python(t), CPUs: FakeCPUs,
+		Dir: filepath.Join(shared.dir, fmt.Sprint("token-", token), "ray"), Python: Python(t), CPUs: FakeCPUs,
 		ObjectStoreBytes: 100 << 20, NoToken: !token, Wait: 2 * Patience,
 	}
 	shared.heads[token] = head
 	return head
 }
 
-// share makes the directory of the shared ones, which outlives the test that comes first.
+// share makes the directory of the shared ones, which outlives the test that comes first. RAYORCH_TEST_RAYS names one that
+// packages share: who ran them stops its Rays, whose state directories are those of rayorch ray.
 func share() (err error) {
 	if shared.dir == "" {
 		shared.heads = map[bool]*ray.Head{}
-		shared.dir, err = os.MkdirTemp("", "rayorch-raytest-")
+		if shared.dir = os.Getenv("RAYORCH_TEST_RAYS"); shared.dir == "" {
+			shared.dir, err = os.MkdirTemp("", "rayorch-raytest-")
+		}
 	}
 	return err
 }
@@ -145,15 +151,16 @@ func Main(m *testing.M) { os.Exit(Run(m)) }
 // Run is Main for a package that has more to end: it gives the exit code.
 func Run(m *testing.M) int {
 	code := m.Run()
+	if shared.dir == os.Getenv("RAYORCH_TEST_RAYS") {
+		return code
+	}
 	for _, head := range shared.heads {
 		if err := head.Stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = max(code, 1)
 		}
 	}
-	if shared.dir != "" {
-		_ = os.RemoveAll(shared.dir)
-	}
+	_ = os.RemoveAll(shared.dir)
 	return code
 }
 
