@@ -38,7 +38,7 @@ type Head struct {
 	NoToken bool
 	// Env is added to its environment.
 	Env []string
-	// Wait bounds the start. Defaults to 90 s.
+	// Wait bounds the start. Defaults to 5 min: a busy machine takes minutes.
 	Wait time.Duration
 	// Progress takes lines for the user. Defaults to none.
 	Progress func(line string)
@@ -247,7 +247,7 @@ var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTH
 func (h *Head) ready(ctx context.Context, state *State, clientPort string, exited <-chan error) error {
 	wait := h.Wait
 	if wait == 0 {
-		wait = 90 * time.Second
+		wait = 5 * time.Minute
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("ray did not answer within %s", wait))
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 
 // TestLeftBehind starts a process that outlives its command: it is named and ended.
 func TestLeftBehind(t *testing.T) {
-	p := processes{mark: "RAYORCH_TEST_RUN=" + t.Name(), grace: time.Millisecond}
+	p := processes{mark: "CHECK_RUN=" + t.Name(), grace: time.Millisecond}
 	if _, err := p.run([]string{"sh", "-c", "setsid sleep 600 >/dev/null 2>&1 &"}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestLeftBehind(t *testing.T) {
 
 // TestInterrupted sends two interrupts to a run whose command ignores them and has a process in another session.
 func TestInterrupted(t *testing.T) {
-	p := processes{mark: "RAYORCH_TEST_RUN=" + t.Name(), grace: time.Millisecond}
+	p := processes{mark: "CHECK_RUN=" + t.Name(), grace: time.Millisecond}
 	signals := make(chan os.Signal, 2)
 	signals <- os.Interrupt
 	signals <- syscall.SIGTERM
