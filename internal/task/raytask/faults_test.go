@@ -97,7 +97,7 @@ func TestRuntimeEnvFails(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		got := b.submit(t.Context(), map[string]any{
-			"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": "gcs://_ray_pkg_0123456789abcdef.zip",
+			"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": "gcs://_ray_pkg_" + newID() + ".zip", // nobody uploaded it
 		})
 		wantError(t, got, task.RayJobFailed, "runtime_env setup failed")
 	})
