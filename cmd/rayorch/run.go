@@ -80,7 +80,8 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		prepare, prepared := w.untilInterrupted(ctx)
 		defer prepared()
 		err = s.over(ctx, func() (err error) {
-			if done, err = a.readyRay(prepare, s, src, &o, w); prepare.Err() != nil {
+			done, err = a.readyRay(prepare, s, src, &o, w)
+			if prepare.Err() != nil { // whatever became of the Ray: done stops one that was started
 				w.screen.Say("interrupted before the run was started")
 				return silent(exitInterrupted)
 			}

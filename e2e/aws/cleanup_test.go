@@ -41,8 +41,11 @@ func TestCleanUpIsStarted(t *testing.T) {
 	}
 	clustertest.Until(clustertest.Context(t), t, "the clean-up", func() error {
 		runs, err := p.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &cleanup})
-		if err != nil || len(runs.Executions) == 0 {
-			return fmt.Errorf("%s has no executions, %v", cleanup, err)
+		if err != nil {
+			return err
+		}
+		if len(runs.Executions) == 0 {
+			return fmt.Errorf("%s has no executions", cleanup)
 		}
 		x, err := p.sfn.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{ExecutionArn: runs.Executions[0].ExecutionArn})
 		if err != nil {

@@ -49,13 +49,13 @@ func TestServer(t *testing.T) {
 	clustertest.Until(ctx, t, "the first step's pod", func() error {
 		var pods struct{ Items []kube.Pod }
 		w.list(t, kube.CollectionPath("v1", w.namespace, "pods"), "rayorch.dev/pipeline=counted", &pods)
-		for _, p := range pods.Items {
-			if p.Status.Phase != "Running" {
-				return fmt.Errorf("%s is %s", p.Metadata.Name, p.Status.Phase)
-			}
-			return nil
+		if len(pods.Items) == 0 {
+			return clustertest.ErrNotYet
 		}
-		return clustertest.ErrNotYet
+		if p := pods.Items[0]; p.Status.Phase != "Running" {
+			return fmt.Errorf("%s is %s", p.Metadata.Name, p.Status.Phase)
+		}
+		return nil
 	})
 	first := w.pods(t, "app.kubernetes.io/name=rayorch")
 	w.scale(t, 2)

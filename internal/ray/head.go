@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,7 +111,7 @@ func (h *Head) Start(ctx context.Context) (State, error) {
 	}
 }
 
-// startTries is for a busy machine: Ray itself gives up when its node is not up after 30 s, and has no setting for that.
+// startTries is for what Ray itself does not wait for long enough on a busy machine.
 const startTries = 3
 
 var errEnded = errors.New("ray ended as it started")
@@ -139,18 +138,12 @@ func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	if err := h.save(state); err != nil {
 		return state, err
 	}
-	// The one port that Ray does not choose as it binds it. It is held until Ray has it.
-	clientPort, release, err := proc.ReservePort()
-	if err != nil {
-		return state, err
-	}
-	defer release()
-	exited, err := h.spawn(&state, clientPort)
+	exited, err := h.spawn(&state)
 	if err == nil {
 		err = h.save(state)
 	}
 	if err == nil {
-		err = h.ready(ctx, &state, clientPort, exited)
+		err = h.ready(ctx, &state, exited)
 	}
 	if err != nil {
 		return State{}, errors.Join(err, h.clear(state))
@@ -180,8 +173,35 @@ func writeFile(path string, data []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-func (h *Head) spawn(state *State, clientPort string) (exited chan error, err error) {
-	argv := append([]string{"-m", "ray.scripts.scripts"}, h.args(*state, clientPort)...)
+// rayStart is ray start but for two things that have no setting. It waits longer for its node, which takes more than Ray's
+// 30 s on a busy machine. And it starts no server for Ray Client, whose port Ray does not choose itself and nobody is told:
+// that server gives up after 30 s, too, and ray start then ends with it.
+const rayStart = `import sys, time
+import ray.scripts.scripts as scripts
+from ray._private import services
+
+scripts.get_ray_client_dependency_error = lambda: ImportError("not wanted")
+scripts.check_ray_client_dependencies_installed = lambda: False # its name before Ray 2.4
+get_node = getattr(services, "get_node", None)
+end = time.monotonic() + 180
+
+def patiently(*args, **named):
+    while True:
+        try:
+            return get_node(*args, **named)
+        except RuntimeError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+if get_node:
+    services.get_node = patiently
+sys.argv[0] = "ray"
+scripts.main()
+`
+
+func (h *Head) spawn(state *State) (exited chan error, err error) {
+	argv := append([]string{"-c", rayStart}, h.args(*state)...)
 	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it outlives whoever starts it
 	// Ray's helper processes import from the working directory first: a job's file named types.py must not be theirs.
 	cmd.Dir = state.TempDir
@@ -203,12 +223,12 @@ func (h *Head) spawn(state *State, clientPort string) (exited chan error, err er
 	return exited, err
 }
 
-func (h *Head) args(state State, clientPort string) []string {
+func (h *Head) args(state State) []string {
 	args := []string{
 		"start", "--head", "--block", "--disable-usage-stats", "--log-color=false",
 		"--port=0", "--min-worker-port=0", "--max-worker-port=0", "--dashboard-port=0", "--dashboard-agent-listen-port=0",
 		"--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1",
-		"--metrics-export-port=0", "--ray-client-server-port=" + clientPort, "--temp-dir=" + state.TempDir,
+		"--metrics-export-port=0", "--temp-dir=" + state.TempDir,
 	}
 	if h.CPUs > 0 {
 		args = append(args, "--num-cpus="+strconv.Itoa(h.CPUs))
@@ -231,7 +251,8 @@ func (h *Head) environ(state State) []string {
 		}
 	}
 	env = append(env, "PATH="+filepath.Dir(state.Python)+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"AUTOSCALER_METRIC_PORT=0", "DASHBOARD_METRIC_PORT=0", state.Mark)
+		"AUTOSCALER_METRIC_PORT=0", "DASHBOARD_METRIC_PORT=0",
+		"RAY_DASHBOARD_STARTUP_TIMEOUT_S=180", state.Mark) // seconds; a busy machine is slow
 	if state.TokenFile == "" {
 		env = append(env, "RAY_AUTH_MODE=disabled")
 	} else {
@@ -242,9 +263,8 @@ func (h *Head) environ(state State) []string {
 
 var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTHONHOME)$`)
 
-// ready waits until the dashboard answers, then until its Jobs API does and the client server listens: that one may still
-// give up, and ray start ends all with it.
-func (h *Head) ready(ctx context.Context, state *State, clientPort string, exited <-chan error) error {
+// ready waits until the dashboard answers, then until its Jobs API does.
+func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {
 	wait := h.Wait
 	if wait == 0 {
 		wait = 5 * time.Minute
@@ -253,9 +273,6 @@ func (h *Head) ready(ctx context.Context, state *State, clientPort string, exite
 	defer cancel()
 	for {
 		last := state.answers(ctx)
-		if last == nil {
-			last = listens(ctx, clientPort)
-		}
 		if last == nil {
 			return nil
 		}
@@ -298,14 +315,6 @@ func (s *State) answers(ctx context.Context) error {
 	return err
 }
 
-func listens(ctx context.Context, port string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		return fmt.Errorf("the client server does not listen yet: %w", err)
-	}
-	return conn.Close()
-}
-
 // dashboardAddress reads where the dashboard listens, which it logs once it does: it binds a port that the system gives it.
 func dashboardAddress(tempDir string) (string, error) {
 	logs, _ := filepath.Glob(filepath.Join(tempDir, "session_[0-9]*", "logs", "dashboard.log"))
@@ -327,8 +336,6 @@ func agentUp(tempDir string) bool {
 	agents, _ := filepath.Glob(filepath.Join(tempDir, "session_*", "dashboard_agent_listen_port_*"))
 	return len(agents) > 0
 }
-
-func (s State) client() (*Client, error) { return newClient(s.Address, s.TokenFile) }
 
 func newClient(address, tokenFile string) (*Client, error) {
 	cfg := Config{Address: address}

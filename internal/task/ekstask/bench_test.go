@@ -257,7 +257,7 @@ func (b *bench) letGo() {
 	clustertest.Until(ctx, b.t, "the end of the container", func() error {
 		pods, err := b.cluster.Pods(ctx, b.ns, nil)
 		if err != nil || len(pods) != 1 {
-			return fmt.Errorf("there are %d pods, %v", len(pods), err)
+			return fmt.Errorf("there are %d pods, %w", len(pods), err)
 		}
 		for _, s := range pods[0].Containers() {
 			if s.State.Terminated != nil {
@@ -265,7 +265,7 @@ func (b *bench) letGo() {
 			}
 		}
 		_, err = b.cluster.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", b.ns, "pods", pods[0].Metadata.Name+":8080") + "/proxy/"})
-		return fmt.Errorf("it runs, and answers %v", err) // that it is no web server
+		return fmt.Errorf("it runs, and answers %w", err) // that it is no web server
 	})
 }
 

@@ -430,7 +430,7 @@ func TestRightsRevoked(t *testing.T) {
 		if kube.Code(err) == http.StatusForbidden {
 			return nil
 		}
-		return fmt.Errorf("pods can be listed: %v", err)
+		return fmt.Errorf("pods can be listed: %w", err)
 	})
 	b.letGo()
 	o := b.output(<-done)

@@ -171,7 +171,7 @@ func TestAbort(t *testing.T) {
 	x := b.execute(e, b.object("work", "echo begun; sleep 3600", nil), nil)
 	clustertest.Until(clustertest.Context(t), t, "the job's first line", func() error {
 		if logs, err := e.Logs(x.ARN); err != nil || len(logs) == 0 {
-			return fmt.Errorf("there are %d logs, %v", len(logs), err)
+			return fmt.Errorf("there are %d logs, %w", len(logs), err)
 		}
 		if got := b.kept(e, x.ARN); !strings.Contains(got, "begun") {
 			return fmt.Errorf("the log is %q", got)
