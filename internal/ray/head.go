@@ -181,7 +181,7 @@ import ray.scripts.scripts as scripts
 from ray._private import services
 
 scripts.get_ray_client_dependency_error = lambda: ImportError("not wanted")
-scripts.check_ray_client_dependencies_installed = lambda: False # its name before Ray 2.4
+scripts.check_ray_client_dependencies_installed = lambda: False # its name in older releases
 get_node = getattr(services, "get_node", None)
 end = time.monotonic() + 180
 
