@@ -116,7 +116,7 @@ func (e *Emulator) start(t testing.TB) {
 	}
 }
 
-// supervise runs a program and ends its process group when the program ends, and when whoever started it does, whatever
+// supervise runs a program and ends its process group when the program ends, and when the process that started it does, whatever
 // becomes of that: the pipe that is the input is closed then. Its name is the directory that goes, too.
 const supervise = `{ "$@"; kill -KILL 0; } & exec 3<&-; read -r _; rm -rf "$0"; kill -KILL 0`
 

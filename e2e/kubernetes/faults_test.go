@@ -186,7 +186,7 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 	}
 }
 
-// revoked takes the rights away half-way. Whoever has none cannot stop the job either: it ends by itself. A watch that is open
+// revoked removes the rights half-way. A runner without rights cannot stop the job either: it ends by itself. A watch that is open
 // goes on, so that by way job it is the next step that cannot be made.
 func (w *world) revoked(t *testing.T) {
 	for _, way := range ways {

@@ -115,7 +115,7 @@ func isCertificate(err error) bool {
 	return errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &verify)
 }
 
-// notConnected tells of a server that did not get a connection ready in the time that the transport gives it, so that it has
+// notConnected reports a server that did not get a connection ready in the time that the transport gives it, so that it has
 // seen nothing of the request: one that hangs for a moment, or is busy.
 func notConnected(err error) bool {
 	var away *UnreachableError

@@ -202,7 +202,7 @@ func TestForwardToClosedPort(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	case <-ctx.Done():
-		t.Error("nothing tells of the port where nobody listens")
+		t.Error("no error names the port, on which no process listens")
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
@@ -56,32 +55,6 @@ func server(t *testing.T, handler http.HandlerFunc) *ray.Client {
 	return raytest.Ray{Found: ray.Found{Address: s.URL}}.Client(t)
 }
 
-// refusing is an address of this machine that refuses connections as long as the test runs: nobody can come to listen there,
-// as on a port that was closed.
-func refusing(t *testing.T) string {
-	t.Helper()
-	port, release, err := proc.ReservePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(release)
-	return "127.0.0.1:" + port
-}
-
-// gate is a file that jobs wait for, so that they last until the test has looked. They end with the test, too.
-type gate string
-
-func newGate(t *testing.T) gate { return gate(filepath.Join(t.TempDir(), "open")) }
-
-func (g gate) wait() string {
-	return fmt.Sprintf("while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done", filepath.Dir(string(g)), string(g))
-}
-
-func (g gate) open(t *testing.T) {
-	t.Helper()
-	write(t, filepath.Dir(string(g)), filepath.Base(string(g)), "")
-}
-
 func submit(t testing.TB, c *ray.Client, entrypoint string) string {
 	t.Helper()
 	id := newID()
@@ -99,15 +72,15 @@ func TestJobsLife(t *testing.T) {
 		if err != nil || version.SessionName == "" || version.RayVersion == "" {
 			t.Fatalf("version: %+v, %v", version, err)
 		}
-		gate := newGate(t)
-		id := submit(t, c, "echo hi; "+gate.wait())
+		gate := raytest.NewGate(t)
+		id := submit(t, c, "echo hi; "+gate.Wait())
 		if _, existed, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "echo hi"}); err != nil || !existed {
 			t.Errorf("submitted again: existed %v, %v", existed, err)
 		}
 		if err := c.Delete(t.Context(), id); ray.KindOf(err) != ray.Failed || !strings.Contains(err.Error(), "non-terminal state") {
 			t.Errorf("delete of a running job: %v", err)
 		}
-		gate.open(t)
+		gate.Open(t)
 		job := end(t, c, id)
 		if job.Status != ray.Succeeded || job.EndTime.Time().Before(job.StartTime.Time()) || job.SubmissionID != id {
 			t.Errorf("the job is %+v", job)
@@ -185,12 +158,12 @@ func TestLogs(t *testing.T) {
 
 func TestTailFollowsToTheEnd(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		c, gate := r.Client(t), newGate(t)
-		id := submit(t, c, "echo a; "+gate.wait()+"; echo b")
+		c, gate := r.Client(t), raytest.NewGate(t)
+		id := submit(t, c, "echo a; "+gate.Wait()+"; echo b")
 		var lines []string
 		tail(t, c.NewLog(id, 0, func(line string) {
 			if lines = append(lines, line); line == "a" {
-				gate.open(t)
+				gate.Open(t)
 			}
 		}))
 		if diff := cmp.Diff([]string{"a", "b"}, ours(lines)); diff != "" {
@@ -217,13 +190,13 @@ func tail(t *testing.T, log *ray.Log) {
 func TestTailReconnects(t *testing.T) {
 	fake := raytest.NewFake("")
 	defer fake.Close()
-	c, gate := fake.Client(t), newGate(t)
-	id := submit(t, c, "for i in 1 2 3; do echo $i; done; "+gate.wait()+"; for i in 4 5 6; do echo $i; done")
+	c, gate := fake.Client(t), raytest.NewGate(t)
+	id := submit(t, c, "for i in 1 2 3; do echo $i; done; "+gate.Wait()+"; for i in 4 5 6; do echo $i; done")
 	var lines []string
 	tail(t, c.NewLog(id, 0, func(line string) {
 		if lines = append(lines, line); line == "3" {
 			fake.CutTails()
-			gate.open(t)
+			gate.Open(t)
 		}
 	}))
 	if diff := cmp.Diff([]string{"1", "2", "3", "4", "5", "6"}, ours(lines)); diff != "" {
@@ -235,6 +208,7 @@ func TestTailReconnects(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
+	t.Setenv("RAYORCH_TEST_RAY", "all") // the sample of a real one without tokens
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		c := r.Client(t)
 		id := submit(t, c, "sleep 3600")
@@ -369,7 +343,7 @@ func TestUnreachable(t *testing.T) {
 	if _, err := c.Version(t.Context()); ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "no answer in time") {
 		t.Errorf("a silent one: %v", err)
 	}
-	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + refusing(t)}}.Client(t).Version(t.Context())
+	_, err = raytest.Ray{Found: ray.Found{Address: "http://" + raytest.Refusing(t)}}.Client(t).Version(t.Context())
 	if ray.KindOf(err) != ray.Unreachable || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("nobody there: %v", err)
 	}

@@ -174,7 +174,7 @@ func writeFile(path string, data []byte) error {
 }
 
 // rayStart is ray start but for two things that have no setting. It waits longer for its node, which takes more than Ray's
-// 30 s on a busy machine. And it starts no server for Ray Client, whose port Ray does not choose itself and nobody is told:
+// 30 s on a busy machine. And it starts no server for Ray Client, whose port Ray does not choose itself and no client knows:
 // that server gives up after 30 s, too, and ray start then ends with it.
 const rayStart = `import sys, time
 import ray.scripts.scripts as scripts

@@ -46,6 +46,7 @@ func (p *processes) run(command []string, signals <-chan os.Signal, env ...strin
 			}
 		case <-late:
 			p.signal(syscall.SIGKILL)
+			late = time.After(time.Second) // once more, for what was being started
 		}
 	}
 }

@@ -49,7 +49,7 @@ func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 			case testing.Short():
 				t.Skip("the real Ray is left out with -short")
 			case !token && os.Getenv("RAYORCH_TEST_RAY") != "all":
-				t.Skip("the real Ray without tokens is for make test-ray; TestHead has one, too")
+				t.Skip("the real Ray without tokens: make test-ray; TestStop of internal/ray is its sample")
 			}
 			test(t, Ray{Name: "real" + name, Found: Real(t, token)})
 		})

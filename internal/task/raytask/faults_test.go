@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/task"
@@ -138,14 +137,10 @@ func TestUnauthorized(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	port, release, err := proc.ReservePort() // where nobody listens, or comes to
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
+	address := "http://" + raytest.Refusing(t)
 	r := raytask.New(raytask.Config{
 		Resolve: func(context.Context, string) (ray.Found, error) {
-			return ray.Found{Address: "http://127.0.0.1:" + port}, nil
+			return ray.Found{Address: address}, nil
 		},
 		Grace: 300 * time.Millisecond,
 	})
@@ -275,8 +270,8 @@ func TestAShortBreakChangesNothing(t *testing.T) {
 		w.WriteHeader(http.StatusBadGateway)
 		return true
 	}
-	id, gate := newID(), newGate(t)
-	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; " + gate.wait() + "; echo b"})
+	id, gate := newID(), raytest.NewGate(t)
+	_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "echo a; " + gate.Wait() + "; echo b"})
 	b.await(id, ray.Running)
 	refusals.Store(10)
 	fake.CutTails()
@@ -286,7 +281,7 @@ func TestAShortBreakChangesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	gate.open(t)
+	gate.Open(t)
 	if got := <-done; got.Error != "" || b.log.String() != "a\nb\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
@@ -304,8 +299,8 @@ func TestOutputTooLargeOrBad(t *testing.T) {
 
 func TestOutputSeenByAFormerProcess(t *testing.T) {
 	b, _ := fakeBench(t, "")
-	id, gate := newID(), newGate(t)
-	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; ` + gate.wait()}
+	id, gate := newID(), raytest.NewGate(t)
+	args := map[string]any{"SubmissionId": id, "Entrypoint": `echo '::rayorch-output::7'; echo later; ` + gate.Wait()}
 	cancel, done := b.background(args)
 	raytest.Eventually(t, "the line behind the output is passed on", func() error {
 		if log := b.log.String(); log != "later\n" {
@@ -315,7 +310,7 @@ func TestOutputSeenByAFormerProcess(t *testing.T) {
 	})
 	cancel(task.ErrAbandon)
 	<-done
-	gate.open(t)
+	gate.Open(t)
 	b.start()
 	got := b.submit(t.Context(), args)
 	if got.Error != "" || !strings.Contains(string(got.Output), `"Output":7`) || b.log.String() != "later\n" {

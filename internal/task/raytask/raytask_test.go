@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -138,23 +136,6 @@ func (b *bench) await(id string, want ...ray.Status) (job ray.Job) {
 	return job
 }
 
-// gate is a file that jobs wait for, so that they last until the test has done what it does meanwhile. They end with the
-// test, too.
-type gate string
-
-func newGate(t *testing.T) gate { return gate(filepath.Join(t.TempDir(), "open")) }
-
-func (g gate) wait() string {
-	return fmt.Sprintf("while [ -d %s ] && [ ! -e %s ]; do sleep 0.05; done", filepath.Dir(string(g)), string(g))
-}
-
-func (g gate) open(t *testing.T) {
-	t.Helper()
-	if err := os.WriteFile(string(g), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func wantError(t *testing.T, got task.Result, name string, inCause ...string) {
 	t.Helper()
 	if got.Error != name {
@@ -257,13 +238,13 @@ func TestNeverLeavesPending(t *testing.T) {
 func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
-		id, gate := newID(), newGate(t)
-		args := map[string]any{"SubmissionId": id, "Entrypoint": fmt.Sprintf("echo ran >> %s/runs; %s; cat %[1]s/runs", t.TempDir(), gate.wait())}
+		id, gate := newID(), raytest.NewGate(t)
+		args := map[string]any{"SubmissionId": id, "Entrypoint": fmt.Sprintf("echo ran >> %s/runs; %s; cat %[1]s/runs", t.TempDir(), gate.Wait())}
 		cancel, done := b.background(args)
 		b.await(id, ray.Running)
 		cancel(task.ErrAbandon)
 		<-done
-		gate.open(t)
+		gate.Open(t)
 		b.start()
 		got := b.submit(t.Context(), args)
 		if got.Error != "" {
