@@ -91,7 +91,7 @@ vuln: $(TOOLS)/bin/govulncheck ## look for known vulnerabilities in what the bin
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
-	@sh scripts/fuzz $(FUZZTIME)
+	@sh scripts/fuzz $(FUZZTIME) -fuzz=.
 
 .PHONY: kill
 kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on a real Ray
