@@ -1,6 +1,7 @@
 package clustertest_test
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,33 @@ func TestRayCluster(t *testing.T) {
 	if c.Here {
 		if err := os.WriteFile(filepath.Join(claim.Dir, "here"), nil, 0o600); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestEnvironment looks at the process that waits for the cluster's first one. It outlives whoever started it, so nothing
+// of their environment may be in it: that is how a test run knows what it left behind.
+func TestEnvironment(t *testing.T) {
+	if !clustertest.Start(t).Here {
+		t.Skip("the cluster is another's")
+	}
+	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile("/proc/" + strings.TrimSpace(string(node)) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, parent, _ := strings.Cut(string(status), "PPid:\t")
+	parent, _, _ = strings.Cut(parent, "\n")
+	environ, err := os.ReadFile("/proc/" + parent + "/environ")
+	if err != nil || !strings.Contains(string(environ), "RAYORCH_CLUSTER_CACHE=") {
+		t.Fatalf("process %s has %q, %v", parent, environ, err)
+	}
+	for kv := range strings.SplitSeq(strings.Trim(string(environ), "\x00"), "\x00") {
+		if name, _, _ := strings.Cut(kv, "="); name != "PATH" && !strings.HasPrefix(name, "RAYORCH_CLUSTER_") {
+			t.Errorf("process %s has %s of whoever started the cluster", parent, name)
 		}
 	}
 }

@@ -84,6 +84,8 @@ func TestAccessibility(t *testing.T) {
 		p.button("Start")
 		p.sees("dialog", "city")
 		check("start, " + theme)
+		p.to("#/none") // as the browser's Back does: a dialog goes with its page
+		p.wait(`document.querySelector("dialog") === null`)
 	}
 }
 

@@ -47,9 +47,7 @@ function show() {
   if (location.hash === shown && current) return;
   shown = location.hash;
   const at = route();
-  current?.close?.();
-  current = null;
-  put(main);
+  leave();
   document.title = `${at.arn ? at.arn.slice(at.arn.lastIndexOf(":") + 1) : titles[at.page] ?? "rayorch"} · rayorch`;
   for (const link of document.querySelectorAll("#nav a")) {
     const here = link.dataset.page === at.page || link.dataset.page === `${at.page}s`;
@@ -66,10 +64,16 @@ function show() {
   scrollTo(0, 0);
 }
 
-function askForKey() {
+// leave ends the page that is shown, and what it asks.
+function leave() {
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   current?.close?.();
   current = null;
   put(main);
+}
+
+function askForKey() {
+  leave();
   document.getElementById("nav").hidden = true;
   document.getElementById("signout").hidden = true;
   current = loginPage(main, start);
