@@ -386,6 +386,38 @@ func TestReopenStopsAgain(t *testing.T) {
 	}
 }
 
+// So is one that the engine closed in the middle of.
+func TestCloseDuringStop(t *testing.T) {
+	fs := vfs.NewMem()
+	running, stopping := make(chan struct{}), make(chan struct{})
+	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		on, cancel := task.UntilAbandoned(ctx)
+		defer cancel()
+		close(running)
+		<-ctx.Done()
+		close(stopping)
+		<-on.Done()
+		return task.Result{}
+	})
+	x := start(t, e, "a", oneTask, `{}`)
+	<-running
+	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	<-stopping
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := make(chan error, 1)
+	open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		again <- context.Cause(ctx)
+		return task.Result{}
+	})
+	if err := <-again; !errors.Is(err, task.ErrStop) {
+		t.Errorf("asked again with %v", err)
+	}
+}
+
 func TestTwoOwners(t *testing.T) {
 	dir := t.TempDir()
 	e, err := engine.Open(t.Context(), engine.Config{Dir: dir, Logger: quiet})

@@ -83,6 +83,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e := &Engine{c: c, st: st, logger: c.Logger, begun: c.Now()}
 	e.ctx, e.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	e.ctx = task.WithEngine(e.ctx)
 	e.machines.st = st
 	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns

@@ -59,7 +59,8 @@ func Fail(name, cause string) Result { return Result{Error: name, Cause: cause} 
 type Runner interface {
 	// Run does one attempt and returns when it has ended. When ctx ends, context.Cause(ctx) says why: with ErrAbandon
 	// (the engine closes) the work goes on and Run returns at once, its result unused; with ErrStop (timeout, abort, a
-	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused.
+	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused. An engine that closes while
+	// work is being stopped ends UntilAbandoned's context: Run leaves at once, then too, and says nothing in Stopped.
 	// A stop that was not confirmed when the engine ended is asked for again by the next one: Run is then called with
 	// Resumed set and a ctx that has ended with ErrStop already.
 	// An attempt's failure is a Result; Run never panics on input.
@@ -71,6 +72,26 @@ var (
 	ErrAbandon = errors.New("the engine is closing")
 	ErrStop    = errors.New("the task is to be stopped")
 )
+
+type engineKey struct{}
+
+// WithEngine marks the context of an engine, which ends with ErrAbandon, for the contexts of its attempts.
+func WithEngine(ctx context.Context) context.Context { return context.WithValue(ctx, engineKey{}, ctx) }
+
+// UntilAbandoned is for what goes on when an attempt's context has ended with ErrStop: it ends with ErrAbandon alone.
+func UntilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
+	engine, ok := ctx.Value(engineKey{}).(context.Context)
+	if !ok {
+		engine = ctx
+	}
+	on, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(engine, func() {
+		if cause := context.Cause(engine); errors.Is(cause, ErrAbandon) {
+			cancel(cause)
+		}
+	})
+	return on, func() { unhook(); cancel(nil) }
+}
 
 // The errors of a Ray step are one closed list in all places and ways of submitting (docs/pipeline.md).
 const (

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -46,6 +47,8 @@ type fakeJob struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 	asked bool // to stop
+	// stopWait is between SIGTERM and SIGKILL: RAY_JOB_STOP_WAIT_TIME_S, or Ray's 3 s.
+	stopWait time.Duration
 }
 
 // NewFake starts a fake Ray; Close ends it with all its jobs.

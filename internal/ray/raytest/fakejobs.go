@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -60,6 +61,10 @@ func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 	}
 	fmt.Fprintf(job.log, "2026-01-01 00:00:00,000\tINFO job_manager.py:581 -- Runtime env is setting up.\nRunning entrypoint for job %s: %s\n",
 		s.SubmissionID, s.Entrypoint)
+	job.stopWait = 3 * time.Second
+	if s, err := strconv.Atoi(fmt.Sprint(vars["RAY_JOB_STOP_WAIT_TIME_S"])); err == nil {
+		job.stopWait = time.Duration(s) * time.Second
+	}
 	job.cmd = exec.Command("/bin/sh", "-c", s.Entrypoint) //nolint:noctx // ends with the job, or with Close
 	job.cmd.Dir, job.cmd.Stdout, job.cmd.Stderr = dir, job.log, job.log
 	job.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -122,7 +127,7 @@ func (f *Fake) stop(job *fakeJob) bool {
 	f.running.Go(func() {
 		select {
 		case <-job.ended:
-		case <-time.After(3 * time.Second):
+		case <-time.After(job.stopWait):
 			_ = syscall.Kill(-job.cmd.Process.Pid, syscall.SIGKILL)
 		}
 	})

@@ -313,16 +313,20 @@ func orElse(s, otherwise string) string {
 }
 
 // stop deletes the Job of this attempt, if there is one, waits until its pods have ended, and says what became of it. It goes
-// on when ctx has ended.
+// on when ctx has ended, until the engine closes.
 func (a *attempt) stop(ctx context.Context) (outcome string) {
 	if !a.sent && a.uid == "" {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.r.cfg.StopWait)
+	on, end := task.UntilAbandoned(ctx)
+	defer end()
+	ctx, cancel := context.WithTimeout(on, a.r.cfg.StopWait)
 	defer cancel()
 	began := time.Now()
 	deleted, err := a.remove(ctx)
 	switch {
+	case err != nil && on.Err() != nil:
+		return ""
 	case err != nil:
 		outcome = fmt.Sprintf("the job %s in namespace %s could not be deleted within %s, and may still run: %v",
 			a.name, a.args.Namespace, time.Since(began).Round(time.Second), err)

@@ -2,10 +2,13 @@ package raytask_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,6 +33,7 @@ type bench struct {
 	getenv  map[string]string
 	grace   time.Duration             // of the runner; as patient as the tests unless set
 	where   atomic.Pointer[ray.Found] // the engine's own Ray, once it is another one
+	engine  context.Context           // of the attempts, once there is one
 	mu      sync.Mutex
 	records map[string][]byte
 	taken   [][]byte
@@ -114,7 +118,7 @@ func (b *bench) submit(ctx context.Context, args map[string]any) task.Result {
 
 // background runs an attempt that the test will interrupt.
 func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc, result <-chan task.Result) {
-	ctx, cancel := context.WithCancelCause(b.t.Context())
+	ctx, cancel := context.WithCancelCause(cmp.Or(b.engine, b.t.Context()))
 	done := make(chan task.Result, 1)
 	req := b.request(raytask.SubmitJob, args)
 	go func() { done <- b.runner.Run(ctx, req) }()
@@ -202,6 +206,31 @@ func TestStopIsConfirmed(t *testing.T) {
 		if job, err := b.client.Get(t.Context(), id); err != nil || job.Status != ray.Stopped {
 			t.Errorf("after Run returned the job is %s, %v", job.Status, err)
 		}
+	})
+}
+
+// TestCloseDuringStop closes the engine while a job minds its stop: the attempt leaves it to the next engine, whatever
+// StopWait is, and does not call it stopped.
+func TestCloseDuringStop(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		engine, end := context.WithCancelCause(t.Context())
+		b.engine = task.WithEngine(engine)
+		id, dir := newID(), t.TempDir()
+		ready, asked, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "asked"), filepath.Join(dir, "leave")
+		cancel, done := b.background(map[string]any{"SubmissionId": id, "RuntimeEnv": map[string]any{"env_vars": map[string]string{"RAY_JOB_STOP_WAIT_TIME_S": "3600"}},
+			"Entrypoint": fmt.Sprintf(`trap 'touch %s; while [ ! -e %s ]; do sleep 0.1; done; exit 1' TERM; touch %s; while :; do sleep 0.1; done`, asked, leave, ready)})
+		raytest.Eventually(t, "the job minds its signals", raytest.Exists(ready))
+		cancel(task.ErrStop)
+		raytest.Eventually(t, "the job is told to stop", raytest.Exists(asked))
+		end(task.ErrAbandon)
+		if got := <-done; got.Stopped != "" {
+			t.Errorf("it says: %s", got.Stopped)
+		}
+		if err := os.WriteFile(leave, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		b.await(id, ray.Stopped)
 	})
 }
 

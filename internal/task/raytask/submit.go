@@ -197,7 +197,8 @@ func (a *attempt) submit(ctx context.Context) error {
 	if err := a.intend(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := untilAbandoned(ctx)
+	// A submit that was cut off by a stop could arrive after it.
+	ctx, cancel := task.UntilAbandoned(ctx)
 	defer cancel()
 	existed := false
 	err := a.retry(ctx, func(ctx context.Context) (err error) {
@@ -226,18 +227,6 @@ func (a *attempt) intend(ctx context.Context) error {
 	}
 	a.intent = intent{a.cluster.client.Address(), version.SessionName, version.RayVersion}
 	return a.keep(keyIntent, a.intent)
-}
-
-// untilAbandoned lets a request go to its end when the work is to be stopped: a submit that was cut off could arrive
-// after the stop.
-func untilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
-	on, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	unhook := context.AfterFunc(ctx, func() {
-		if cause := context.Cause(ctx); errors.Is(cause, task.ErrAbandon) {
-			cancel(cause)
-		}
-	})
-	return on, func() { unhook(); cancel(nil) }
 }
 
 // upload packs the working directory and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
@@ -304,12 +293,17 @@ func (a *attempt) accepted() error {
 	return a.req.Submitted(out)
 }
 
-// interrupted leaves the job, or stops it, waits until Ray confirms that, and says so.
+// interrupted leaves the job, or stops it, waits until Ray confirms that, and says so. It leaves it then, too, when the engine
+// closes.
 func (a *attempt) interrupted(ctx context.Context) string {
 	if errors.Is(context.Cause(ctx), task.ErrAbandon) || a.intent.Address == "" {
 		return ""
 	}
-	if err := a.stop(ctx); err != nil {
+	err := a.stop(ctx)
+	if errors.Is(err, task.ErrAbandon) {
+		return ""
+	}
+	if err != nil {
 		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped, and may still run: %v", a.args.SubmissionID, err))
 	}
 	return fmt.Sprintf("the ray job %s at %s does not run any more", a.args.SubmissionID, a.intent.Address)
@@ -320,8 +314,15 @@ func (a *attempt) stop(ctx context.Context) (err error) {
 	if a.intent.Address == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.r.cfg.StopWait)
+	on, end := task.UntilAbandoned(ctx)
+	defer end()
+	ctx, cancel := context.WithTimeout(on, a.r.cfg.StopWait)
 	defer cancel()
+	defer func() {
+		if on.Err() != nil {
+			err = context.Cause(on)
+		}
+	}()
 	if a.cluster == nil { // stopped while the Ray of a former process was looked for
 		if a.cluster, err = a.reach(ctx, a.intent.Address, true); err != nil {
 			return err
