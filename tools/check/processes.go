@@ -19,6 +19,8 @@ type processes struct {
 	mark string
 	// grace is how long they have to end by themselves. Defaults to 10 s.
 	grace time.Duration
+	// rays are the directories of Rays that were signalled: who started one may be gone before it removes its directory.
+	rays map[string]bool
 }
 
 // run runs a command with the mark to its end. It shares this process's group, so that a terminal's Ctrl-C reaches both;
@@ -61,6 +63,11 @@ func (p *processes) patience() time.Duration {
 // end waits for what still runs, kills it, removes the directories of Rays among it, and says what it was. After an
 // interrupt nobody waits: what runs then was told to end before.
 func (p *processes) end(now bool) []string {
+	defer func() {
+		for dir := range p.rays {
+			_ = os.RemoveAll(dir)
+		}
+	}()
 	var left []process
 	for deadline := time.Now().Add(p.patience()); ; time.Sleep(100 * time.Millisecond) {
 		if left = p.marked(); len(left) == 0 {
@@ -76,11 +83,6 @@ func (p *processes) end(now bool) []string {
 	}
 	for deadline := time.Now().Add(time.Minute); len(p.marked()) > 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		p.signal(syscall.SIGKILL)
-	}
-	for _, l := range left {
-		if m := rayDir.FindStringSubmatch(l.command); m != nil {
-			_ = os.RemoveAll(m[1])
-		}
 	}
 	return names
 }
@@ -113,6 +115,12 @@ func (p *processes) marked() []process {
 
 func (p *processes) signal(sig syscall.Signal) {
 	for _, m := range p.marked() {
+		if ray := rayDir.FindStringSubmatch(m.command); ray != nil {
+			if p.rays == nil {
+				p.rays = map[string]bool{}
+			}
+			p.rays[ray[1]] = true
+		}
 		_ = syscall.Kill(m.pid, sig)
 	}
 }

@@ -38,6 +38,30 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedRay interrupts a Ray that ends at once: its directory goes, which its starter would have removed.
+func TestInterruptedRay(t *testing.T) {
+	dir, err := os.MkdirTemp("/tmp", "rayorch-ray-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := processes{mark: "CHECK_RUN=" + t.Name(), grace: time.Minute}
+	signals := make(chan os.Signal, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = p.run([]string{"sh", "-c", "trap 'exit 130' INT; while :; do sleep 0.1; done", "sh", "--temp-dir=" + dir}, signals)
+	}()
+	for len(p.marked()) == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	signals <- os.Interrupt
+	<-done
+	p.end(true)
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
+	}
+}
+
 // TestRayDirectory removes the directory of a Ray that was left behind, and no other.
 func TestRayDirectory(t *testing.T) {
 	for line, want := range map[string]string{
