@@ -32,11 +32,11 @@ func TestRayCluster(t *testing.T) {
 	}
 }
 
-// TestEnvironment looks at the process that waits for the cluster's first one. It outlives whoever started it, so nothing
-// of their environment may be in it: that is how a test run knows what it left behind.
+// TestEnvironment checks that the parent of the cluster's first process did not inherit the environment of the test run that
+// started it: tools/check identifies the processes of a run by their environment, and the cluster outlives the run.
 func TestEnvironment(t *testing.T) {
 	if !clustertest.Start(t).Here {
-		t.Skip("the cluster is another's")
+		t.Skip("not the cluster of e2e/cluster")
 	}
 	node, err := os.ReadFile("/run/rayorch-cluster-" + cmp.Or(os.Getenv("RAYORCH_CLUSTER_NAME"), "rayorch") + ".pid")
 	if err != nil {
@@ -54,7 +54,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	for kv := range strings.SplitSeq(strings.Trim(string(environ), "\x00"), "\x00") {
 		if name, _, _ := strings.Cut(kv, "="); name != "PATH" && !strings.HasPrefix(name, "RAYORCH_CLUSTER_") {
-			t.Errorf("process %s has %s of whoever started the cluster", parent, name)
+			t.Errorf("process %s inherited %s", parent, name)
 		}
 	}
 }

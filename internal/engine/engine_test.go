@@ -386,7 +386,7 @@ func TestReopenStopsAgain(t *testing.T) {
 	}
 }
 
-// So is one that the engine closed in the middle of.
+// A stop that was still pending when the engine closed is requested again.
 func TestCloseDuringStop(t *testing.T) {
 	fs := vfs.NewMem()
 	running, stopping := make(chan struct{}), make(chan struct{})

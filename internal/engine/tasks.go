@@ -220,8 +220,8 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	}
 }
 
-// finished forgets a task. One that was stopped is confirmed to be so, unless the engine closed before it was: the next one
-// asks again.
+// finished removes a task. It confirms a stop, unless the engine closed before the work had stopped: the next engine then
+// requests the stop again.
 func (e *Engine) finished(ctx context.Context, live *liveTask, res task.Result) {
 	e.tasks.drop(live.key)
 	if errors.Is(context.Cause(ctx), task.ErrStop) && (res.Stopped != "" || e.ctx.Err() == nil) {

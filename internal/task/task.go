@@ -59,8 +59,8 @@ func Fail(name, cause string) Result { return Result{Error: name, Cause: cause} 
 type Runner interface {
 	// Run does one attempt and returns when it has ended. When ctx ends, context.Cause(ctx) says why: with ErrAbandon
 	// (the engine closes) the work goes on and Run returns at once, its result unused; with ErrStop (timeout, abort, a
-	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused. An engine that closes while
-	// work is being stopped ends UntilAbandoned's context: Run leaves at once, then too, and says nothing in Stopped.
+	// sibling's failure) Run stops the work, confirms it, and then returns, its result unused. When the engine closes
+	// during that stop, the context of UntilAbandoned ends: Run returns immediately and leaves Stopped empty.
 	// A stop that was not confirmed when the engine ended is asked for again by the next one: Run is then called with
 	// Resumed set and a ctx that has ended with ErrStop already.
 	// An attempt's failure is a Result; Run never panics on input.
@@ -75,10 +75,11 @@ var (
 
 type engineKey struct{}
 
-// WithEngine marks the context of an engine, which ends with ErrAbandon, for the contexts of its attempts.
+// WithEngine lets UntilAbandoned find the engine's context, which ends with ErrAbandon, in the contexts of its attempts.
 func WithEngine(ctx context.Context) context.Context { return context.WithValue(ctx, engineKey{}, ctx) }
 
-// UntilAbandoned is for what goes on when an attempt's context has ended with ErrStop: it ends with ErrAbandon alone.
+// UntilAbandoned returns a context for work that continues after ErrStop has ended an attempt's context. It ends only with
+// ErrAbandon.
 func UntilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
 	engine, ok := ctx.Value(engineKey{}).(context.Context)
 	if !ok {

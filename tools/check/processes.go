@@ -19,7 +19,7 @@ type processes struct {
 	mark string
 	// grace is how long they have to end by themselves. Defaults to 10 s.
 	grace time.Duration
-	// rays are the directories of Rays that were signalled: who started one may be gone before it removes its directory.
+	// rays are the directories of the Rays that got a signal: the process that started a Ray may end before it removes them.
 	rays map[string]bool
 }
 

@@ -38,7 +38,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedRay interrupts a Ray that ends at once: its directory goes, which its starter would have removed.
+// TestInterruptedRay checks that the directory of a Ray is removed when the interrupt ends the Ray itself.
 func TestInterruptedRay(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "rayorch-ray-")
 	if err != nil {

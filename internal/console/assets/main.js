@@ -64,7 +64,7 @@ function show() {
   scrollTo(0, 0);
 }
 
-// leave ends the page that is shown, and what it asks.
+// leave closes the current page and its dialogs.
 function leave() {
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   current?.close?.();

@@ -312,8 +312,8 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// stop deletes the Job of this attempt, if there is one, waits until its pods have ended, and says what became of it. It goes
-// on when ctx has ended, until the engine closes.
+// stop deletes the Job of this attempt, if there is one, waits until its pods have ended, and says what became of it. It continues
+// after ctx has ended, until the engine closes.
 func (a *attempt) stop(ctx context.Context) (outcome string) {
 	if !a.sent && a.uid == "" {
 		return ""

@@ -33,7 +33,7 @@ type bench struct {
 	getenv  map[string]string
 	grace   time.Duration             // of the runner; as patient as the tests unless set
 	where   atomic.Pointer[ray.Found] // the engine's own Ray, once it is another one
-	engine  context.Context           // of the attempts, once there is one
+	engine  context.Context           // parent of the attempts; default: the test's
 	mu      sync.Mutex
 	records map[string][]byte
 	taken   [][]byte
@@ -209,8 +209,8 @@ func TestStopIsConfirmed(t *testing.T) {
 	})
 }
 
-// TestCloseDuringStop closes the engine while a job minds its stop: the attempt leaves it to the next engine, whatever
-// StopWait is, and does not call it stopped.
+// TestCloseDuringStop closes the engine while a job handles SIGTERM: the attempt returns without waiting for StopWait and does
+// not report the job as stopped.
 func TestCloseDuringStop(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
@@ -220,12 +220,12 @@ func TestCloseDuringStop(t *testing.T) {
 		ready, asked, leave := filepath.Join(dir, "ready"), filepath.Join(dir, "asked"), filepath.Join(dir, "leave")
 		cancel, done := b.background(map[string]any{"SubmissionId": id, "RuntimeEnv": map[string]any{"env_vars": map[string]string{"RAY_JOB_STOP_WAIT_TIME_S": "3600"}},
 			"Entrypoint": fmt.Sprintf(`trap 'touch %s; while [ ! -e %s ]; do sleep 0.1; done; exit 1' TERM; touch %s; while :; do sleep 0.1; done`, asked, leave, ready)})
-		raytest.Eventually(t, "the job minds its signals", raytest.Exists(ready))
+		raytest.Eventually(t, "the job handles SIGTERM", raytest.Exists(ready))
 		cancel(task.ErrStop)
-		raytest.Eventually(t, "the job is told to stop", raytest.Exists(asked))
+		raytest.Eventually(t, "the job got SIGTERM", raytest.Exists(asked))
 		end(task.ErrAbandon)
 		if got := <-done; got.Stopped != "" {
-			t.Errorf("it says: %s", got.Stopped)
+			t.Errorf("reported as stopped: %s", got.Stopped)
 		}
 		if err := os.WriteFile(leave, nil, 0o600); err != nil {
 			t.Error(err)

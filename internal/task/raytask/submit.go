@@ -197,7 +197,7 @@ func (a *attempt) submit(ctx context.Context) error {
 	if err := a.intend(ctx); err != nil {
 		return err
 	}
-	// A submit that was cut off by a stop could arrive after it.
+	// A submit request that a stop cancels could still reach Ray after the stop.
 	ctx, cancel := task.UntilAbandoned(ctx)
 	defer cancel()
 	existed := false
@@ -293,8 +293,8 @@ func (a *attempt) accepted() error {
 	return a.req.Submitted(out)
 }
 
-// interrupted leaves the job, or stops it, waits until Ray confirms that, and says so. It leaves it then, too, when the engine
-// closes.
+// interrupted stops the job, waits until Ray confirms that, and reports it. When the engine closes, it leaves the job alone
+// and returns immediately.
 func (a *attempt) interrupted(ctx context.Context) string {
 	if errors.Is(context.Cause(ctx), task.ErrAbandon) || a.intent.Address == "" {
 		return ""
