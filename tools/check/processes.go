@@ -98,11 +98,11 @@ func (p *processes) marked() []process {
 	var found []process
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range environs {
+		dir := filepath.Dir(path)
 		env, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(env, []byte(p.mark)) {
+		if err != nil || !bytes.Contains(env, []byte(p.mark)) && !p.rays[rayOf(dir)] {
 			continue
 		}
-		dir := filepath.Dir(path)
 		pid, _ := strconv.Atoi(filepath.Base(dir))
 		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 		if err != nil || len(line) == 0 || pid == os.Getpid() {
@@ -111,6 +111,15 @@ func (p *processes) marked() []process {
 		found = append(found, process{pid, strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))})
 	}
 	return found
+}
+
+// rayOf is the directory of the Ray that a process works in. Ray's agents clear their environment, and so lose the mark.
+func rayOf(dir string) string {
+	cwd, _ := os.Readlink(filepath.Join(dir, "cwd"))
+	if m := rayDir.FindStringSubmatch("--temp-dir=" + strings.TrimSuffix(cwd, " (deleted)")); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 func (p *processes) signal(sig syscall.Signal) {

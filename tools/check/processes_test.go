@@ -38,7 +38,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestInterruptedRay checks that the directory of a Ray is removed when the interrupt ends the Ray itself.
+// TestInterruptedRay checks that the directory of a Ray is removed when the interrupt ends the Ray itself, and that Ray's agents,
+// which clear their environment, are ended with it.
 func TestInterruptedRay(t *testing.T) {
 	dir, err := os.MkdirTemp("/tmp", "rayorch-ray-")
 	if err != nil {
@@ -49,14 +50,21 @@ func TestInterruptedRay(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = p.run([]string{"sh", "-c", "trap 'exit 130' INT; while :; do sleep 0.1; done", "sh", "--temp-dir=" + dir}, signals)
+		_, _ = p.run([]string{"sh", "-c", "cd " + dir + "; env -i sleep 600 >/dev/null 2>&1 & echo $! >pid; mv pid agent; trap 'exit 130' INT; while :; do sleep 0.1; done", "sh", "--temp-dir=" + dir}, signals)
 	}()
-	for len(p.marked()) == 0 {
+	for _, err := os.Stat(dir + "/agent"); err != nil; _, err = os.Stat(dir + "/agent") {
 		time.Sleep(10 * time.Millisecond)
+	}
+	agent, err := os.ReadFile(dir + "/agent")
+	if err != nil {
+		t.Fatal(err)
 	}
 	signals <- os.Interrupt
 	<-done
 	p.end(true)
+	if line, _ := os.ReadFile("/proc/" + strings.TrimSpace(string(agent)) + "/cmdline"); len(line) > 0 { // a zombie has none
+		t.Errorf("process %s still runs: %q", agent, line)
+	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", dir, err)
 	}
