@@ -70,7 +70,8 @@ func (p *processes) end(now bool) []string {
 	}()
 	var left []process
 	for deadline := time.Now().Add(p.patience()); ; time.Sleep(100 * time.Millisecond) {
-		if left = p.marked(); len(left) == 0 {
+		left = p.marked()
+		if len(left) == 0 && !now {
 			return nil
 		}
 		if now || time.Now().After(deadline) {
@@ -81,8 +82,13 @@ func (p *processes) end(now bool) []string {
 	for i, l := range left {
 		names[i] = fmt.Sprintf("%d %s", l.pid, l.command)
 	}
-	for deadline := time.Now().Add(time.Minute); len(p.marked()) > 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		p.signal(syscall.SIGKILL)
+	// Until several looks in a row find nothing: a process that is just starting is missed by one.
+	for quiet, deadline := 0, time.Now().Add(time.Minute); quiet < 10 && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		quiet++
+		if len(p.marked()) > 0 {
+			quiet = 0
+			p.signal(syscall.SIGKILL)
+		}
 	}
 	return names
 }
