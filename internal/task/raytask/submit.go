@@ -319,7 +319,7 @@ func (a *attempt) stop(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(on, a.r.cfg.StopWait)
 	defer cancel()
 	defer func() {
-		if on.Err() != nil {
+		if err != nil && on.Err() != nil {
 			err = context.Cause(on)
 		}
 	}()
