@@ -97,10 +97,6 @@ fuzz: ## run each fuzz target for FUZZTIME
 kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on a real Ray
 	@$(ENV) sh scripts/kill $(KILLS)
 
-.PHONY: test-ray
-test-ray: build setup-ray ## the tests of Ray against a real one without tokens, too
-	@RAYORCH_TEST_RAY=all $(ENV) go test -count=1 -timeout=90m ./internal/ray/... ./internal/task/raytask ./internal/compile/submitter
-
 .PHONY: test-kubernetes
 test-kubernetes: build ## all tests on a real Kubernetes with Ray in its pods, each fault too; they print as they go
 	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -p=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/ways ./e2e/aws ./internal/kube ./internal/task/ekstask

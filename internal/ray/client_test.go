@@ -208,7 +208,6 @@ func TestTailReconnects(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	t.Setenv("RAYORCH_TEST_RAY", "all") // the sample of a real one without tokens
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		c := r.Client(t)
 		id := submit(t, c, "sleep 3600")

@@ -33,8 +33,8 @@ func (r Ray) Client(t testing.TB) *ray.Client {
 	return client
 }
 
-// Each runs a test against a fake Ray, without and with tokens, and, but for -short, a real one, with tokens as rayorch starts
-// its own; RAYORCH_TEST_RAY=all adds a real one without. The real ones are shared by a package's tests; Main ends them.
+// Each runs a test against a fake Ray and, without -short, a real one, each without and with tokens. The tests of a package
+// share the real ones; Main ends them.
 func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 	for _, token := range []bool{false, true} {
 		name := map[bool]string{false: "", true: "-token"}[token]
@@ -45,11 +45,8 @@ func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 			test(t, Ray{"fake" + name, ray.Found{Address: fake.URL, Token: secret}, fake})
 		})
 		t.Run("real"+name, func(t *testing.T) {
-			switch {
-			case testing.Short():
+			if testing.Short() {
 				t.Skip("the real Ray is left out with -short")
-			case !token && os.Getenv("RAYORCH_TEST_RAY") != "all":
-				t.Skip("the real Ray without tokens: make test-ray; TestStop of internal/ray is its sample")
 			}
 			test(t, Ray{Name: "real" + name, Found: Real(t, token)})
 		})
