@@ -86,9 +86,10 @@ func (ch *channel) open(port int) error {
 // openWait bounds how long the kubelet may take to accept a stream, and to say why it ended one.
 const openWait = 30 * time.Second
 
-// problem is what the kubelet said.
+// problem waits for what the kubelet says of a failure, which may come after the end of the data. The connection stays open
+// until then: containerd 1.6 sends nothing more once it has received GOAWAY.
 func (ch *channel) problem() error {
-	_ = ch.conn.Close()
+	_ = ch.data.Reset() // for a kubelet that still sends
 	select {
 	case text := <-ch.failed:
 		if text = bytes.TrimSpace(text); len(text) > 0 {

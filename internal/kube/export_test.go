@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 )
 
@@ -31,4 +32,17 @@ func DialUpgraded(ctx context.Context, c *Client, path string, port int) (io.Rea
 		return nil, err
 	}
 	return ch.data, nil
+}
+
+// Problem connects to a port of a pod, reads what it sends to its end, and says what the kubelet said of a failure.
+func Problem(conn net.Conn, port int) error {
+	ch, err := newChannel(conn, port)
+	if err != nil {
+		return err
+	}
+	defer ch.Close()
+	if _, err := io.ReadAll(ch.data); err != nil {
+		return err
+	}
+	return ch.problem()
 }
