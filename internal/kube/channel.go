@@ -89,7 +89,7 @@ const openWait = 30 * time.Second
 // problem waits for what the kubelet says of a failure, which may come after the end of the data. The connection stays open
 // until then: containerd 1.6 sends nothing more once it has received GOAWAY.
 func (ch *channel) problem() error {
-	_ = ch.data.Reset() // for a kubelet that still sends
+	_ = ch.data.Reset() // discards data that still arrives, as when the local client has gone
 	select {
 	case text := <-ch.failed:
 		if text = bytes.TrimSpace(text); len(text) > 0 {

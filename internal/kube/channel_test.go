@@ -22,8 +22,8 @@ func TestLateProblem(t *testing.T) {
 	}
 	streams := make(chan *spdystream.Stream, 2)
 	go conn.Serve(func(s *spdystream.Stream) {
+		streams <- s // before the reply, after which the client opens the next one
 		_ = s.SendReply(http.Header{}, false)
-		streams <- s
 	})
 	go func() {
 		errs, data := <-streams, <-streams
