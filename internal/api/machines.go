@@ -52,7 +52,7 @@ func loggingText(o *value.Object) (string, error) {
 			"Invalid Logging Configuration: Must specify exactly one Log Destination.")
 	}
 	out := value.Obj("level", level, "includeExecutionData", flag(o, "includeExecutionData"))
-	if len(targets) > 0 {
+	if destinations != nil { // an empty list is kept as it was given
 		out.Set("destinations", destinations)
 	}
 	return value.Text(out), nil

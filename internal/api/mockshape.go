@@ -207,8 +207,8 @@ func (c mockCheck) members(field string, s *mockShape, o *value.Object) string {
 		}
 	}
 	for _, name := range s.Required {
-		if c.strict && field != "" && !o.Has(upperFirst(name)) {
-			return "Field '" + upperFirst(name) + "' is required"
+		if c.strict && !o.Has(upperFirst(name)) {
+			return "Required field '" + upperFirst(name) + "' is missing"
 		}
 	}
 	return ""

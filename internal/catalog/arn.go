@@ -3,6 +3,8 @@ package catalog
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rayorch/rayorch/internal/asl/check"
 )
 
 // The kinds of resource that an ARN of Step Functions names.
@@ -56,20 +58,11 @@ func ExpectARN(s string, kinds ...string) (ARN, error) {
 
 func errInvalidARN(what string) error { return errorf("InvalidArn", "Invalid Arn: '%s'", what) }
 
-// forbiddenInNames are the characters that AWS refuses in names, besides white space and control characters.
-const forbiddenInNames = "<>{}[]?*\"#%\\^|~`$&,;:/"
-
 // CheckName says whether a machine, execution or activity may have this name. The error is AWS's InvalidName.
 func CheckName(name string) error {
 	n := utf8.RuneCountInString(name)
-	bad := n < 1 || n > 80 || strings.ContainsAny(name, forbiddenInNames) || strings.ContainsFunc(name, unprintable)
-	if bad {
+	if n < 1 || n > 80 || check.ForbiddenInName(name) {
 		return errorf("InvalidName", "Invalid Name: '%s'", name)
 	}
 	return nil
-}
-
-// unprintable covers white space, control characters and what Unicode keeps for itself.
-func unprintable(r rune) bool {
-	return r <= ' ' || r >= 0x7f && r <= 0xa0 || r == '\u2028' || r == '\u2029' || r == utf8.RuneError || r >= 0xfffe && r <= 0xffff
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -64,22 +65,43 @@ func exists(dir string) (string, error) {
 	return dir, nil
 }
 
-// Load reads the cases of history.json or choice.json.
-func Load(name string) ([]Case, error) {
+// Read decodes every file of that name, those of later recordings (in folders beside the first) included: into is a
+// slice to which their elements are appended.
+func Read[T any](name string, into *[]T) error {
 	dir, err := Dir()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	data, err := os.ReadFile(filepath.Join(dir, name))
+	later, err := filepath.Glob(filepath.Join(dir, "*", name))
 	if err != nil {
-		return nil, err
+		return err
 	}
+	for _, file := range append([]string{filepath.Join(dir, name)}, later...) {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a set of recordings need not have all kinds
+		}
+		if err != nil {
+			return err
+		}
+		var cases []T
+		if err := json.Unmarshal(data, &cases); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		*into = append(*into, cases...)
+	}
+	return nil
+}
+
+// Load reads the cases of history.json or choice.json.
+func Load(name string) ([]Case, error) {
 	var raw []rawCase
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if err := Read(name, &raw); err != nil {
+		return nil, err
 	}
 	cases := make([]Case, len(raw))
 	for i := range raw {
+		var err error
 		if cases[i], err = raw[i].decode(); err != nil {
 			return nil, fmt.Errorf("%s: case %d: %w", name, i, err)
 		}

@@ -13,7 +13,7 @@ import (
 var (
 	words = map[string]bool{"timestamp": true, "date": true, "datetime": true, "start-time": true, "entered-time": true,
 		"start-date": true, "stop-date": true, "creation-date": true, "RandomNumberGenerated": true}
-	tokens = regexp.MustCompile(`<[A-Za-z]\w*(:\d+)?>`)
+	tokens = regexp.MustCompile(`<[A-Za-z][\w-]*(:\d+)?>`)
 )
 
 // Match compares what was recorded, masked, with what we gave. It returns the first difference, empty when there is

@@ -2,8 +2,6 @@ package conformance
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -18,20 +16,12 @@ type TestCase struct {
 
 // LoadTestState reads teststate.json.
 func LoadTestState() ([]TestCase, error) {
-	dir, err := Dir()
-	if err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "teststate.json"))
-	if err != nil {
-		return nil, err
-	}
 	var raw []struct {
 		ID       string
 		Request  json.RawMessage
 		Response json.RawMessage `json:"expected_response"`
 	}
-	if err := json.Unmarshal(data, &raw); err != nil {
+	if err := Read("teststate.json", &raw); err != nil {
 		return nil, err
 	}
 	cases := make([]TestCase, len(raw))

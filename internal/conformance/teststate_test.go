@@ -32,8 +32,8 @@ type request struct {
 
 // The floors, without the checks of mocks against AWS services' shapes, which the API does.
 const (
-	testEqual  = 128
-	testStatus = 129
+	testEqual  = 135
+	testStatus = 136
 )
 
 func TestTestState(t *testing.T) {

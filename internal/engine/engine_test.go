@@ -588,6 +588,27 @@ func TestNested(t *testing.T) {
 	}
 }
 
+// The name of an execution that has ended is refused whatever the input is, as StartExecution refuses it.
+func TestNestedStartOfAClosedName(t *testing.T) {
+	const child = "arn:aws:states:us-east-1:123456789012:stateMachine:child"
+	e := open(t, vfs.NewMem(), nil, with(machines{child: pass}))
+	r := engine.StartRequest{MachineARN: child, Definition: []byte(pass), Name: "same", Input: []byte(`{"z":1}`)}
+	first, err := e.Start(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end(t, e, first.ARN)
+	for _, way := range []string{"", ".sync", ".sync:2"} {
+		parent := `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution` + way + `",
+			"Parameters":{"StateMachineArn":"` + child + `","Name":"same","Input":{"z":1}},"End":true}}}`
+		x := end(t, e, start(t, e, "closed-name"+strings.ReplaceAll(way, ":", "-"), parent, `{}`).ARN)
+		if x.Status != engine.Failed || x.Error != "StepFunctions.ExecutionAlreadyExistsException" ||
+			!strings.HasPrefix(x.Cause, "Execution Already Exists: '"+first.ARN+"'") {
+			t.Errorf("startExecution%s: %s %s %s", way, x.Status, x.Error, x.Cause)
+		}
+	}
+}
+
 func TestCleanupAfterAbort(t *testing.T) {
 	const sweeper = "arn:aws:states:us-east-1:123456789012:stateMachine:sweeper"
 	e := open(t, vfs.NewMem(), nil, with(machines{sweeper: pass}))

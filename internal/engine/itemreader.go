@@ -41,6 +41,9 @@ func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {
 		return unreadable("No object store is configured here, so %s cannot be read", r.Resource)
 	}
 	left := r.Config.MaxItems
+	if left < 0 {
+		return unreadable("field MaxItems must be positive")
+	}
 	err := d.readFrom(&r, func(it interp.MapItem) error {
 		if err := fn(it); err != nil {
 			return err

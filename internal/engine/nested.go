@@ -29,7 +29,7 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	if way == ".sync" || way == ".sync:2" {
 		return n.wait(ctx, req, child, way == ".sync:2")
 	}
-	x, err := n.e.startNested(ctx, child)
+	x, err := n.e.startNested(ctx, child, req.Resumed)
 	if err != nil {
 		return nestedFailure(err)
 	}
@@ -70,11 +70,11 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 	return r, nil
 }
 
-// startNested starts the child, or finds the one that an earlier try started.
-func (e *Engine) startNested(ctx context.Context, r StartRequest) (Execution, error) {
+// startNested starts the child. Only a task that a former engine began takes one that has ended: it may be that engine's.
+func (e *Engine) startNested(ctx context.Context, r StartRequest, resumed bool) (Execution, error) {
 	x, err := e.Start(ctx, r)
 	var exists *AlreadyExistsError
-	if errors.As(err, &exists) {
+	if errors.As(err, &exists) && resumed {
 		if x, found := e.Describe(exists.ARN); found == nil && string(x.Input) == string(r.withDefaults().Input) {
 			return x, nil
 		}
@@ -92,7 +92,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}
 	}
-	x, err := n.e.startNested(ctx, child)
+	x, err := n.e.startNested(ctx, child, req.Resumed)
 	if err != nil {
 		return nestedFailure(err)
 	}

@@ -18,6 +18,7 @@ type failure struct {
 	name, cause string
 	location    string // of a JSONata expression
 	evaluation  bool   // EvaluationFailed is shown
+	entered     bool   // it follows the state's entry, though nothing else does
 	heartbeat   bool   // a timeout that States.HeartbeatTimeout names too
 }
 
@@ -89,7 +90,7 @@ func (r *Run) evaluationFailed(f *frame, fail *failure) {
 	}
 	e := history.Event{Type: history.EvaluationFailed, Error: fail.name, Cause: fail.cause, Location: fail.location,
 		State: f.state.Name, Previous: f.last}
-	if f.last == f.entered && fail.name != dataLimitExceeded { // recorded both ways
+	if f.last == f.entered && !fail.entered && fail.name != dataLimitExceeded { // recorded both ways
 		e.Previous = f.before
 	}
 	f.last = r.emitAfter(e)

@@ -289,7 +289,9 @@ func (r *Run) lineFailed(line *frame, fail *failure, scheduled bool) {
 		r.emitAfter(history.Event{Type: history.TaskStateAborted, Previous: line.last})
 	}
 	r.abortLines(group, line, line.last)
-	r.failState(f, fail)
+	shown := *fail
+	shown.evaluation = false // EvaluationFailed was shown for the line's own state
+	r.failState(f, &shown)
 }
 
 // iteration shows an event of a Map's iteration.

@@ -3,6 +3,7 @@ package interp
 import (
 	"crypto/md5" //nolint:gosec // names, not secrets
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"strings"
@@ -173,11 +174,18 @@ func (r *Run) startMapRun(f *frame) *failure {
 	if f.redriven && f.group != 0 && r.frames[f.group].mapRun != nil {
 		return r.redriveMapRun(f)
 	}
-	m, length, fail := r.newMapRun(f)
+	in, fail := r.mapInput(f)
+	if fail != nil {
+		return fail
+	}
+	m, length, fail := r.newMapRun(f, in)
 	if fail != nil {
 		return fail
 	}
 	r.emit(f, history.Event{Type: history.MapStateStarted, Length: length})
+	if fail = r.mapRunFields(f, m, in); fail != nil {
+		return fail
+	}
 	f.group = r.add(&frame{kind: mapRunKind, parent: f.id, mapRun: m}).id
 	f.phase = mapping
 	r.touch(f)
@@ -205,37 +213,43 @@ func (r *Run) redriveMapRun(f *frame) *failure {
 	return nil
 }
 
-// newMapRun evaluates all fields before anything is shown, as mapState does. With an ItemReader the length is not
+// newMapRun evaluates what may fail before Step Functions shows the Map as started. With an ItemReader the length is not
 // known and shows as 0.
-func (r *Run) newMapRun(f *frame) (*MapRun, int64, *failure) {
+func (r *Run) newMapRun(f *frame, in *data) (m *MapRun, length int64, fail *failure) {
 	fields := f.state.Map
-	in, fail := r.mapInput(f)
-	if fail != nil {
-		return nil, 0, fail
-	}
-	m := &MapRun{ID: r.taskID(f), Frame: f.id, State: f.state.Name, Program: fields.Processor.Index, Label: fields.Label,
+	m = &MapRun{ID: r.taskID(f), Frame: f.id, State: f.state.Name, Program: fields.Processor.Index, Label: fields.Label,
 		Express: fields.Processor.Express}
 	m.ARN = r.mapRunARN(f, m)
 	r.test.note(f, "afterInputPath", in)
-	var length int64
+	if fields.Reader == nil {
+		items, fail := r.items(f, in)
+		if fail != nil {
+			return nil, 0, fail
+		}
+		m.Items, length = items.bytes(), itemCount(items.value())
+	}
+	m.MaxConcurrency, fail = r.maxConcurrency(f, in)
+	return m, length, fail
+}
+
+// mapRunFields evaluates what may fail when the Map is shown as started already.
+func (r *Run) mapRunFields(f *frame, m *MapRun, in *data) (fail *failure) {
+	fields := f.state.Map
 	if fields.Reader != nil {
-		m.Reader, fail = r.reader(f, in)
-	} else {
-		var items *data
-		if items, fail = r.items(f, in); fail == nil {
-			m.Items, length = items.bytes(), itemCount(items.value())
+		if m.Reader, fail = r.reader(f, in); fail != nil {
+			return fail
 		}
 	}
-	if fail == nil {
-		fail = r.mapLimits(f, m, in)
+	if fail = r.tolerated(f, m, in); fail != nil {
+		return fail
 	}
-	if fail == nil {
-		fail = r.batcher(f, m, in)
+	if fail = r.batcher(f, m, in); fail != nil {
+		return fail
 	}
-	if fail == nil && fields.Writer != nil {
+	if fields.Writer != nil {
 		m.Writer, fail = r.place(f, fields.Writer.Resource, fields.Writer.Parameters, "WriterConfig", fields.Writer.Config, in)
 	}
-	return m, length, fail
+	return fail
 }
 
 // itemCount is how many items a distributed Map has in its state's input: elements of an array, or members of an object.
@@ -268,24 +282,33 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid
 }
 
-func (r *Run) mapLimits(f *frame, m *MapRun, in *data) (fail *failure) {
+// tolerated evaluates how many children may fail. Values out of range have words of their own where a path found them.
+func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
-	if m.MaxConcurrency, fail = r.maxConcurrency(f, in); fail != nil {
-		return fail
-	}
 	if s := &fields.ToleratedFailureCount; s.Set() {
-		if m.ToleratedFailureCount, fail = r.integer(f, s, in, 0, maxSeconds); fail != nil {
+		if m.ToleratedFailureCount, fail = r.integer(f, s, in, lowest(s, 0), maxSeconds); fail != nil {
 			return fail
+		}
+		if m.ToleratedFailureCount < 0 {
+			return runtimeFailure(f, "ToleratedFailureCount cannot be negative.")
 		}
 		r.test.number("toleratedFailureCount", float64(m.ToleratedFailureCount))
 	}
 	if s := &fields.ToleratedFailurePercentage; s.Set() {
-		if m.ToleratedFailurePercentage, fail = r.number(f, s, in, 100); fail != nil {
+		if m.ToleratedFailurePercentage, fail = r.percentage(f, s, in); fail != nil {
 			return fail
 		}
 		r.test.number("toleratedFailurePercentage", m.ToleratedFailurePercentage)
 	}
 	return nil
+}
+
+// lowest lets a path's value below the field's least through, to be refused in other words than what is no integer.
+func lowest(s *asl.Scalar, least int64) int64 {
+	if s.Query != nil {
+		return math.MinInt64
+	}
+	return least
 }
 
 func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
@@ -323,7 +346,7 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
 	config, _ := reader.Config.(*value.Object)
 	if reader.MaxItems.Set() {
-		n, fail := r.integer(f, &reader.MaxItems, in, 0, 100_000_000)
+		n, fail := r.integer(f, &reader.MaxItems, in, lowest(&reader.MaxItems, 0), 100_000_000)
 		if fail != nil {
 			return nil, fail
 		}

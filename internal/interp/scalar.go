@@ -1,7 +1,7 @@
 package interp
 
 import (
-	"math"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -15,9 +15,10 @@ import (
 func (r *Run) scalar(f *frame, s *asl.Scalar, input *data) (any, *failure) {
 	switch {
 	case s.Query != nil:
-		v, err := s.Query.Eval(r.scope(f, input.value(), onScalar))
+		scope := r.scope(f, input.value(), onScalar)
+		v, err := s.Query.Eval(scope)
 		if err != nil {
-			return nil, r.pathFailure(f, pathText(s.Query), err)
+			return nil, r.scalarFailure(f, s, scope, err)
 		}
 		return v, nil
 	case s.Expr != nil:
@@ -28,6 +29,20 @@ func (r *Run) scalar(f *frame, s *asl.Scalar, input *data) (any, *failure) {
 		return v, nil
 	}
 	return s.Literal, nil
+}
+
+// scalarFailure has the recorded words for a path that leads nowhere: some fields have their own.
+func (r *Run) scalarFailure(f *frame, s *asl.Scalar, scope *expr.Scope, err error) *failure {
+	var missing *expr.NoResultsError
+	if errors.As(err, &missing) {
+		switch s.Field {
+		case "ErrorPath", "CausePath":
+			return r.evalFailure(f, s.Query.Path().NotFound(scope, s.Field))
+		case "SecondsPath":
+			return runtimeFailure(f, "The SecondsPath parameter does not reference an input value: %s", missing.Path)
+		}
+	}
+	return r.pathFailure(f, pathText(s.Query), err)
 }
 
 func pathText(q *expr.Query) string {
@@ -65,21 +80,23 @@ func wholeNumber(v any, found bool) (int64, bool) {
 	return 0, false
 }
 
-// number evaluates a field that must be a number from 0 to high.
-func (r *Run) number(f *frame, s *asl.Scalar, input *data, high float64) (float64, *failure) {
+// percentage evaluates a field that must be a number from 0 to 100.
+func (r *Run) percentage(f *frame, s *asl.Scalar, input *data) (float64, *failure) {
 	v, fail := r.scalar(f, s, input)
 	if fail != nil {
 		return 0, fail
 	}
 	if n, ok := v.(value.Number); ok {
-		if x := n.Float64(); x >= 0 && x <= high && !math.IsNaN(x) {
+		if x := n.Float64(); x >= 0 && x <= 100 {
 			return x, nil
+		} else if s.Expr == nil {
+			return 0, runtimeFailure(f, "%s must be between 0 and 100.", strings.TrimSuffix(s.Field, "Path"))
 		}
 	}
 	if s.Expr != nil {
 		return 0, r.evalFailure(f, s.Expr.WrongType(s.Field, "number", v))
 	}
-	return 0, runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid number: %s", s.Field, plain(v),
+	return 0, runtimeFailure(f, "The %s field refers to value \"%s\" which is not a valid float: %s", s.Field, plain(v),
 		fieldText(s))
 }
 

@@ -375,7 +375,7 @@ func checkTest(s *asl.State, req *TestRequest) error {
 	}
 	v, err := value.Parse(req.Mock.Result)
 	if err != nil {
-		return refuse("Mocked result must be valid JSON.")
+		return refuse("Mocked result must be valid JSON")
 	}
 	return checkMock(s, req, v)
 }

@@ -1,9 +1,11 @@
 package interp
 
 import (
+	"math"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/expr"
 )
 
 // wait leaves at once when its time is past: Step Functions shows no waiting then.
@@ -27,7 +29,7 @@ func (r *Run) wait(f *frame) *failure {
 // waitEnd counts Seconds from now, the entry: a retry or redrive counts anew.
 func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	if f.state.Seconds.Set() {
-		n, fail := r.integer(f, &f.state.Seconds, in, 0, maxSeconds)
+		n, fail := r.waitSeconds(f, &f.state.Seconds, in)
 		return r.now.Add(seconds(float64(n))), fail
 	}
 	s := &f.state.Timestamp
@@ -36,21 +38,49 @@ func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 		return time.Time{}, fail
 	}
 	text, isText := v.(string)
-	if t, ok := ParseTimestamp(text); ok && isText {
-		return t, nil
+	t, ok := ParseTimestamp(text)
+	switch {
+	case !ok || !isText:
+		return time.Time{}, r.badTimestamp(f, s, v)
+	case t.Sub(r.now) > maxWait:
+		return time.Time{}, runtimeFailure(f, "Wait state delay is too long.")
 	}
-	return time.Time{}, r.badTimestamp(f, s, v)
+	return t, nil
 }
 
-// badTimestamp has the recorded words for JSONPath. No source shows those for JSONata.
+// maxWait is how far off a Timestamp may be: 24855 days were taken by Step Functions, 24856 were not.
+const maxWait = math.MaxInt32 * time.Second
+
+// waitSeconds has the recorded words for what a path found.
+func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
+	if s.Query == nil {
+		return r.integer(f, s, in, 0, maxSeconds)
+	}
+	v, fail := r.scalar(f, s, in)
+	if fail != nil {
+		return 0, fail
+	}
+	switch n, whole := wholeNumber(v, true); {
+	case !whole:
+		return 0, runtimeFailure(f, "The SecondsPath parameter cannot be parsed as a long value: %s == %s", fieldText(s), plain(v))
+	case n < 0:
+		return 0, runtimeFailure(f, "The SecondsPath parameter references a negative value: %s == %s", fieldText(s), plain(v))
+	case n > maxSeconds:
+		return 0, runtimeFailure(f, "Wait state delay is too long.")
+	default:
+		return n, nil
+	}
+}
+
+// badTimestamp has the recorded words.
 func (r *Run) badTimestamp(f *frame, s *asl.Scalar, v any) *failure {
 	if s.Expr != nil {
 		if _, isText := v.(string); !isText {
 			return r.evalFailure(f, s.Expr.WrongType(s.Field, "string", v))
 		}
-		fail := runtimeFailure(f, "The JSONata expression '%s' specified for the field '%s' returned a value that is not a "+
-			"valid ISO-8601 extended offset date-time format string: %s", s.Expr.Text(), s.Field, plain(v))
-		fail.name, fail.evaluation, fail.location = "States.QueryEvaluationError", true, s.Field
+		fail := runtimeFailure(f, "The %s field cannot be parsed as an ISO-8601 extended offset date-time format string: %s",
+			s.Field, plain(v))
+		fail.name, fail.evaluation, fail.entered, fail.location = expr.ErrQueryEvaluationError, true, true, s.Field
 		return fail
 	}
 	return runtimeFailure(f, "The %s parameter does not reference a valid ISO-8601 extended offset date-time format "+

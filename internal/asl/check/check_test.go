@@ -89,11 +89,12 @@ func TestDefinition(t *testing.T) {
 		{name: "no arn", text: one(`{"Type":"Task","Resource":"lambda","End":true}`),
 			want: []string{schema + "/States/X/Resource: Value is not a valid resource ARN"}},
 		{name: "no parameters", text: one(`{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage","End":true}`), want: []string{
-			schema + "/States/X: Parameters field is required for resource ARN: arn:aws:states:::sqs:sendMessage"}},
+			schema + "/States/X/Resource: Parameters field is required for resource ARN: arn:aws:states:::sqs:sendMessage"}},
 		{name: "a parameter too few", text: one(`{"Type":"Task","Resource":"arn:aws:states:::sqs:sendMessage","Parameters":{"QueueUrl.$":"$.q"},"End":true}`),
 			want: []string{schema + "/States/X/Parameters: The field 'MessageBody' is required but was missing"}},
 		{name: "sync where there is none", text: one(`{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.sync","Parameters":{"FunctionName":"f"},"End":true}`),
-			want: []string{schema + "/States/X/Resource: The resource provided arn:aws:states:::lambda:invoke.sync is not recognized"}},
+			want: []string{schema + "/States/X/Resource: The resource provided arn:aws:states:::lambda:invoke.sync is not recognized. " +
+				"The value is not a valid resource ARN, or the resource is not available in this region."}},
 		{name: "sync in express", express: true, text: one(`{"Type":"Task","Resource":"arn:aws:states:::states:startExecution.sync:2","Parameters":{"StateMachineArn":"a"},"End":true}`),
 			want: []string{schema + "/States/X/Resource: Express state machine does not support '.sync' service integration"}},
 		{name: "a distributed map in express", express: true, text: one(`{"Type":"Map","End":true,"ItemProcessor":{"ProcessorConfig":
@@ -107,7 +108,7 @@ func TestDefinition(t *testing.T) {
 
 		{name: "everything caught first", text: one(`{"Type":"Task","Resource":"arn:aws:lambda:us-east-1:1:function:f","End":true,
 			"Retry":[{"ErrorEquals":["States.ALL"]},{"ErrorEquals":["A"],"JitterStrategy":"SOME","BackoffRate":0.5}]}`), want: []string{
-			schema + "/States/X/Retry[0]/ErrorEquals: States.ALL must appear alone and at end of list",
+			schema + "/States/X/Retry[0]/ErrorEquals[0]: States.ALL must appear alone and at end of list",
 			schema + "/States/X/Retry[1]/JitterStrategy: Value should be one of the following: [NONE, FULL]",
 			schema + "/States/X/Retry[1]/BackoffRate: Minimum value is 1.0"}},
 		{name: "a catcher that goes nowhere", text: one(`{"Type":"Task","Resource":"arn:aws:lambda:us-east-1:1:function:f","End":true,
@@ -143,9 +144,9 @@ func TestDefinition(t *testing.T) {
 		{name: "a filter by a bare word", text: one(`{"Type":"Pass","Parameters":{"a.$":"$[?(@.code==es)].text"},"End":true}`)},
 		{name: "expressions with half their marks", text: `{"QueryLanguage":"JSONata","StartAt":"E","States":{"E":{"Type":"Pass","Output":
 			{"v":"{% 1 %","w":[" {% 1 %}"],"x":" {% 1 %} ","y":"{%}"},"End":true}}}`, want: []string{
-			"INVALID_JSONATA_EXPRESSION /States/E/Output/v: A JSONata expression must start with '{%' and end with '%}'",
-			"INVALID_JSONATA_EXPRESSION /States/E/Output/w[0]: A JSONata expression must start with '{%' and end with '%}'",
-			"INVALID_JSONATA_EXPRESSION /States/E/Output/y: A JSONata expression must start with '{%' and end with '%}'"}},
+			schema + "/States/E/Output/v: JSONata string must start with {% and end with %}",
+			schema + "/States/E/Output/w[0]: JSONata string must start with {% and end with %}",
+			schema + "/States/E/Output/y: JSONata string must start with {% and end with %}"}},
 		{name: "a result path of many places", text: one(`{"Type":"Pass","ResultPath":"$.a[*]","End":true}`),
 			want: []string{schema + "/States/X/ResultPath: Value is not a Reference Path"}},
 		{name: "reserved and odd variables", text: one(`{"Type":"Pass","Assign":{"states":1,"a-b":1,"ok.$":"$"},"End":true}`), want: []string{

@@ -127,7 +127,7 @@ func (c *checker) stateName(loc, name string) {
 	case strings.TrimSpace(name) == "":
 		c.add(codeStateName, loc, "The state name cannot be empty")
 	case utf8.RuneCountInString(name) > maxStateName:
-		c.add(codeStateName, loc, fmt.Sprintf("State name '%s' exceeds the %d-character limit allowed by the service", name, maxStateName))
+		c.add(codeStateName, loc, fmt.Sprintf("Invalid State name: State '%s' exceeds the %d-character limit allowed by the service", name, maxStateName))
 	}
 }
 

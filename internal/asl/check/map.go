@@ -95,11 +95,19 @@ func configTable(distributed bool) fieldTable {
 
 // inlineOnly reports the fields that only a distributed Map has.
 func (c *checker) inlineOnly(s stateAt) {
-	for _, name := range []string{"ItemReader", "ResultWriter", "Label"} {
+	for _, name := range []string{"ItemReader", "ResultWriter"} {
 		if s.state.Has(name) {
 			c.schema(s.loc, "Field '"+name+"' is not supported")
 		}
 	}
+}
+
+// ForbiddenInName says whether a name holds what AWS refuses in names that become a part of an ARN: some punctuation,
+// white space, control characters and what Unicode keeps for itself.
+func ForbiddenInName(name string) bool {
+	return strings.ContainsAny(name, "<>{}[]?*\"#%\\^|~`$&,;:/") || strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f && r <= 0xa0 || r == '\u2028' || r == '\u2029' || r == utf8.RuneError || r >= 0xfffe && r <= 0xffff
+	})
 }
 
 // label checks what becomes a part of the map run's ARN.
@@ -115,7 +123,7 @@ func (c *checker) label(s stateAt) {
 		c.add(codeLabel, loc, "Label cannot be empty")
 	case utf8.RuneCountInString(label) > maxLabel:
 		c.add(codeLabel, loc, fmt.Sprintf("Label '%s' exceeds the %d-character limit allowed by the service", label, maxLabel))
-	case strings.ContainsAny(label, " <>{}[]?*\"#%\\^|~`$&,;:/"):
+	case ForbiddenInName(label):
 		c.add(codeLabel, loc, fmt.Sprintf("Invalid label name '%s': the label name contains invalid characters.", label))
 	case c.labels[label]:
 		c.add(codeSameLabel, loc, "Duplicate Label name: "+label)

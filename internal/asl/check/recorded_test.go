@@ -2,40 +2,28 @@ package check_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/conformance"
 )
 
-// shared finds the recorded behaviour of AWS; without it the test is skipped, loudly.
-func shared(t *testing.T, name string) []byte {
-	t.Helper()
-	dirs := []string{os.Getenv("RAYORCH_SHARED")}
-	for up := "."; len(up) < 40; up = filepath.Join(up, "..") {
-		dirs = append(dirs, filepath.Join(up, "..", "shared"))
-	}
-	for _, dir := range dirs {
-		if data, err := os.ReadFile(filepath.Join(dir, "conformance", name)); dir != "" && err == nil {
-			return data
-		}
-	}
-	t.Skipf("SKIPPED: no recorded behaviour: ../shared/conformance/%s is missing (set RAYORCH_SHARED)", name)
-	return nil
+type recordedCase struct {
+	ID         string
+	Definition json.RawMessage
+	Type       string
+	Validated  bool
 }
 
 // What AWS ran, it had accepted: there must be no error in it.
 func TestAcceptsRecordedDefinitions(t *testing.T) {
 	for _, file := range []string{"history.json", "choice.json"} {
-		var cases []struct {
-			ID         string
-			Definition json.RawMessage
-			Type       string
-			Validated  bool
-		}
-		if err := json.Unmarshal(shared(t, file), &cases); err != nil {
+		var cases []recordedCase
+		if err := conformance.Read(file, &cases); errors.Is(err, conformance.ErrMissing) {
+			t.Skip("SKIPPED: " + err.Error())
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range cases {

@@ -75,7 +75,7 @@ func errorNames(a at, v any) {
 func catchAll(c *checker, loc string, o *value.Object, last bool) {
 	v, _ := o.Get("ErrorEquals")
 	names, _ := v.([]any)
-	if slices.Contains(names, any("States.ALL")) && (len(names) > 1 || !last) {
-		c.schema(loc+"/ErrorEquals", "States.ALL must appear alone and at end of list")
+	if i := slices.Index(names, any("States.ALL")); i >= 0 && (len(names) > 1 || !last) {
+		c.schema(loc+"/ErrorEquals["+itoa(i)+"]", "States.ALL must appear alone and at end of list")
 	}
 }

@@ -52,10 +52,11 @@ func (c *checker) expressTask(loc, resource string) {
 	if isActivity(resource) {
 		c.schema(loc, "Express state machine does not support Activity ARN")
 	}
-	for _, pattern := range []string{".sync", ".waitForTaskToken"} {
-		if strings.HasSuffix(strings.TrimSuffix(resource, ":2"), pattern) {
-			c.schema(loc, "Express state machine does not support '"+pattern+"' service integration")
-		}
+	switch resource = strings.TrimSuffix(resource, ":2"); {
+	case strings.HasSuffix(resource, ".sync"):
+		c.schema(loc, "Express state machine does not support '.sync' service integration")
+	case strings.HasSuffix(resource, ".waitForTaskToken"): // recorded with a space at its end, unlike the other
+		c.schema(loc, "Express state machine does not support '.waitForTaskToken' service integration ")
 	}
 }
 
@@ -109,7 +110,8 @@ func (c *checker) pattern(loc, resource, service, action string) {
 		strings.HasSuffix(base, ".waitForTaskToken") && slices.Contains(withoutWait, service) ||
 		strings.HasSuffix(action, ".sync:2") && service != "states"
 	if unknown {
-		c.schema(loc, "The resource provided "+resource+" is not recognized")
+		c.schema(loc, "The resource provided "+resource+" is not recognized. "+
+			"The value is not a valid resource ARN, or the resource is not available in this region.")
 	}
 }
 
@@ -129,7 +131,7 @@ func (c *checker) arguments(s stateAt, resource, service, action string) {
 	}
 	v, ok := s.state.Get(field)
 	if !ok {
-		c.schema(s.loc, field+" field is required for resource ARN: "+resource)
+		c.schema(s.loc+"/Resource", field+" field is required for resource ARN: "+resource)
 		return
 	}
 	base, _, _ := strings.Cut(action, ".")

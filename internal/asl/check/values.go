@@ -153,7 +153,7 @@ func jsonataTemplate(a at, v any) {
 		case isExpression(v):
 			a.c.jsonata(a.loc, v)
 		case strings.HasPrefix(v, "{%"), strings.HasSuffix(v, "%}"): // with space around both it is a plain string
-			a.c.add(codeBadJSONata, a.loc, "A JSONata expression must start with '{%' and end with '%}'")
+			a.c.schema(a.loc, "JSONata string must start with {% and end with %}")
 		}
 	case []any:
 		for i, item := range v {

@@ -41,7 +41,8 @@ type NoResultsError struct {
 	At   string // the shortest part that is missing, in brackets: $['a']['b']
 	Msg  string // replaces the usual sentence, for what is missing before the end
 
-	pastEnd bool // the last step is an index past the end of an array
+	pastEnd bool          // the last step is an index past the end of an array
+	library func() string // the words of Step Functions' JSONPath library, which an intrinsic's argument shows
 }
 
 func (e *NoResultsError) Error() string {

@@ -205,6 +205,9 @@ func (a *intrinsicArg) resolve(s *Scope) (any, error) {
 	if !errors.As(err, &missing) {
 		return v, err
 	}
+	if missing.library != nil {
+		return nil, &Error{Name: ErrRuntime, Cause: missing.library()}
+	}
 	text := a.path.text
 	if a.path.source == FromContext {
 		text = text[1:]

@@ -174,7 +174,11 @@ func (w *walker) variable(t token) {
 	case t.text == "states":
 		w.states = append(w.states, w.statesField())
 		w.path()
-	case t.text != "" && !w.isOp(w.pos+1, "("): // no workflow variable is a function
+	case t.text == "":
+		if here := w.top(); !here.inner && !here.afterDot {
+			w.refuse(t, "Reference to '$' at the top level is not supported.")
+		}
+	case !w.isOp(w.pos+1, "("): // no workflow variable is a function
 		if !slices.Contains(w.used, t.text) {
 			w.used = append(w.used, t.text)
 		}
@@ -204,7 +208,11 @@ func (w *walker) name(t token) {
 	}
 }
 
+// refuse reports each message once, as Step Functions does.
 func (w *walker) refuse(t token, msg string) {
+	if slices.ContainsFunc(w.unsupported, func(e *SyntaxError) bool { return e.Msg == msg }) {
+		return
+	}
 	w.unsupported = append(w.unsupported, &SyntaxError{w.text, t.pos, msg})
 }
 

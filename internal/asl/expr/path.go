@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -101,8 +102,21 @@ func (p *Path) root(s *Scope) (any, error) {
 		}
 		return v, nil
 	default:
+		if s.Input == nil {
+			return nil, &Error{Name: ErrRuntime, Cause: "Unable to apply Path transformation to null or empty input."}
+		}
 		return s.Input, nil
 	}
+}
+
+// NotFound is the error of a definite path that leads nowhere, where Step Functions names the field that it stands in.
+func (p *Path) NotFound(s *Scope, field string) error {
+	root, err := p.root(s)
+	if err != nil {
+		return err
+	}
+	return &Error{Name: ErrRuntime, Cause: "The JSONPath '" + p.text + "' specified for the field '" + field +
+		"' could not be found in the input '" + value.Text(root) + "'"}
 }
 
 // Eval evaluates the path on its root. A definite path that leads nowhere gives a *NoResultsError.
@@ -128,6 +142,9 @@ func (p *Path) eval(here, root any) (any, error) {
 // walk follows a definite path.
 func (p *Path) walk(v any) (any, error) {
 	for i := range p.steps {
+		if err := p.leaf(i, v); err != nil {
+			return nil, err
+		}
 		next, found := p.steps[i].only(v)
 		if !found {
 			return nil, p.missing(i, v)
@@ -135,6 +152,18 @@ func (p *Path) walk(v any) (any, error) {
 		v = next
 	}
 	return v, nil
+}
+
+// leaf refuses to go on behind several properties of an object, as Step Functions does when it gets there.
+func (p *Path) leaf(i int, v any) error {
+	if p.steps[i].kind != stepNames || i == len(p.steps)-1 {
+		return nil
+	}
+	if _, ok := v.(*value.Object); !ok {
+		return nil
+	}
+	return &Error{Name: ErrRuntime, Cause: "Invalid path '" + p.text + "' : Multi properties can only be used as path leafs: " +
+		p.bracketed(i+1)}
 }
 
 // only takes a step that names one place.
@@ -217,6 +246,11 @@ func (p *Path) missing(i int, v any) *NoResultsError {
 		}
 	case []any:
 		e.pastEnd = last && p.steps[i].kind == stepIndices
+	}
+	if _, isArray := v.([]any); p.steps[i].kind == stepIndices && !isArray && v != nil {
+		e.library = func() string {
+			return fmt.Sprintf("Filter: [%d] can only be applied to arrays. Current context is: %s", p.steps[i].indices[0], javaText(v))
+		}
 	}
 	return e
 }

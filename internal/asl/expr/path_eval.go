@@ -61,19 +61,13 @@ func (e *pathEval) name(v any, name string, rest []step) error {
 	return nil
 }
 
-// names takes a union of names: the last step gives one object, one before others goes into each.
+// names takes a union of names, which gives one object.
 func (e *pathEval) names(v any, names []string, rest []step) error {
-	o, ok := v.(*value.Object)
-	if !ok {
-		return nil
+	if err := e.path.leaf(len(e.path.steps)-len(rest)-1, v); err != nil {
+		return err
 	}
-	if len(rest) == 0 {
+	if o, ok := v.(*value.Object); ok {
 		return e.run(pick(o, names), nil)
-	}
-	for _, n := range names {
-		if err := e.name(o, n, rest); err != nil {
-			return err
-		}
 	}
 	return nil
 }

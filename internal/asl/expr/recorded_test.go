@@ -7,27 +7,9 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/conformance"
 	"github.com/rayorch/rayorch/internal/value"
 )
-
-// shared is the directory of recorded data: RAYORCH_SHARED, or ../shared beside the module.
-func shared(t *testing.T) string {
-	t.Helper()
-	if dir := os.Getenv("RAYORCH_SHARED"); dir != "" {
-		return dir
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, "..", "shared")
-		}
-	}
-	t.Fatal("no go.mod above the test")
-	return ""
-}
 
 // refused are the expressions in recorded definitions that Step Functions refused too.
 var refused = map[string]bool{
@@ -37,9 +19,17 @@ var refused = map[string]bool{
 
 // TestRecordedExpressionsCompile compiles whatever stands in the recorded definitions where an expression can stand.
 func TestRecordedExpressionsCompile(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(shared(t), "conformance", "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Skip("SKIPPED: no recorded data in ../shared/conformance; RAYORCH_SHARED names another place")
+	dir, err := conformance.Dir()
+	if err != nil {
+		t.Skip("SKIPPED: " + err.Error())
+	}
+	var files []string
+	for _, pattern := range []string{"*.json", "*/*.json"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	seen := map[string]bool{}
 	for _, file := range files {

@@ -230,10 +230,5 @@ func (n *node) evalQuery(s *Scope) (any, error) {
 	if missing.pastEnd {
 		return nil, nil
 	}
-	root, err := n.query.path.root(s)
-	if err != nil {
-		return nil, err
-	}
-	return nil, &Error{Name: ErrRuntime, Cause: "The JSONPath '" + n.query.path.text + "' specified for the field '" +
-		n.key + "' could not be found in the input '" + value.Text(root) + "'"}
+	return nil, n.query.path.NotFound(s, n.key)
 }

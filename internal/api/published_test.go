@@ -1,0 +1,268 @@
+package api_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// published is one answer of Step Functions that another project measured and published: a line of published.jsonl.
+type published struct {
+	ID, Source, Date string
+	Call             string // validate, test (TestState) or run (an execution)
+	Definition       json.RawMessage
+	Input            json.RawMessage
+	Type             string
+
+	// What ValidateStateMachineDefinition answered: nothing wrong, all diagnostics in order (severity, code, message,
+	// location), or one of them (code, message, location), of which Part says that the message is only a part.
+	OK          bool
+	Diagnostics [][]string
+	Problem     []string
+	Part        bool
+
+	// What became of the state or the execution. Each field is compared only where it was published.
+	Status, Error string
+	Cause         *string
+	CauseContains string `json:"cause_contains"`
+	CausePrefix   string `json:"cause_prefix"`
+	CauseTail     string `json:"cause_tail"`
+	Output        json.RawMessage
+	Types         []string `json:"history_types"`
+	Previous      []int    `json:"previousEventIds"`
+}
+
+// differing are the answers that ours differ from, and why. All but the last wait for the evaluator of JSONata.
+var differing = map[string][]string{
+	"the words of JSONata's syntax errors are the library's": {
+		"floci-invalid-jsonata-0", "floci-invalid-jsonata-1", "floci-invalid-jsonata-3", "floci-invalid-jsonata-5",
+		"floci-invalid-jsonata-6",
+	},
+	"the limits of depth and memory, and numbers that are not finite": {
+		"floci-mem-count", "floci-inf-2", "floci-nan-2", "floci-depth-add-101", "floci-mem-873783", "floci-mem-str-23",
+		"floci-mem-sum", "floci-depth-200", "floci-nan-3", "floci-depth-paren-100", "floci-depth-bracket-100",
+		"floci-depth-chain-100", "floci-rec-32",
+	},
+	"the arguments of Step Functions' own functions, and the seed of $random": {
+		"floci-random-42", "floci-random-0", "floci-random-7", "floci-parse-null", "floci-partition--1",
+		"floci-partition-nosize", "floci-random-0.9", "floci-random-2args", "floci-uuid-arg", "floci-parse-bad-0",
+		"floci-parse-bad-1", "floci-parse-bad-2", "floci-parse-bad-3", "floci-parse-bad-4", "floci-parse-bad-5",
+		"floci-parse-bad-6", "floci-partition-null", "floci-partition-3args", "floci-parse-2args", "floci-range-4args",
+		"floci-hash-3args", "floci-range-1arg", "floci-hash-md5-case", "floci-hash-sha3",
+	},
+	"the words of JSONata's runtime errors are the library's": {
+		"floci-formatnumber-x", "floci-w-split", "floci-w-each", "floci-w-reduce", "floci-w-sum", "floci-w-sqrt",
+		"floci-w-base64", "floci-w-replace", "floci-fn-D3093",
+	},
+	"the recordings of November 2024 number EvaluationFailed from what came before the entry, later answers from the entry": {
+		"floci-hist-map-iteration-failed",
+	},
+}
+
+// TestPublished replays what other projects measured. Each difference is either listed above or a defect.
+func TestPublished(t *testing.T) {
+	file, err := os.Open("testdata/published.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	why := map[string]string{}
+	for reason, ids := range differing {
+		for _, id := range ids {
+			why[id] = reason
+		}
+	}
+	n, equal := 0, 0
+	for lines := bufio.NewScanner(file); lines.Scan(); n++ {
+		var c published
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(c.ID, func(t *testing.T) {
+			difference := ""
+			synctest.Test(t, func(t *testing.T) {
+				p := &publishedCase{published: &c, t: t, send: inBubble(t, "123456789012")}
+				difference = p.difference()
+			})
+			reason, listed := why[c.ID]
+			switch {
+			case difference == "" && listed:
+				t.Errorf("no longer differs: take it off the list of %s", reason)
+			case difference != "" && !listed:
+				t.Errorf("%s\n%s\n%s", difference, c.Definition, c.Source)
+			}
+			count(&equal, difference == "")
+			delete(why, c.ID)
+		})
+	}
+	for id := range why {
+		t.Errorf("%s is listed, but not in published.jsonl", id)
+	}
+	t.Logf("published: %d of %d equal", equal, n)
+}
+
+func count(n *int, ok bool) {
+	if ok {
+		*n++
+	}
+}
+
+// publishedCase asks a server of its own.
+type publishedCase struct {
+	*published
+	t    *testing.T
+	send sender
+}
+
+func (p *publishedCase) ask(action string, params map[string]any) (map[string]any, error) {
+	switch answer := call(p.t, p.send, "http://127.0.0.1/", action, params).(type) {
+	case map[string]any:
+		return answer, nil
+	case apiError:
+		return nil, fmt.Errorf("%s: %s: %s", action, answer.Code, answer.Message)
+	default:
+		return nil, fmt.Errorf("%s: %v", action, answer)
+	}
+}
+
+// difference is the first one, empty where there is none.
+func (p *publishedCase) difference() string {
+	params := map[string]any{"definition": string(p.Definition), "roleArn": "arn:aws:iam::123456789012:role/r"}
+	if p.Type != "" {
+		params["type"] = p.Type
+	}
+	if len(p.Input) > 0 {
+		params["input"] = string(p.Input)
+	}
+	var difference string
+	var err error
+	switch p.Call {
+	case "validate":
+		difference, err = p.validate(params)
+	case "test":
+		var answer map[string]any
+		if answer, err = p.ask("TestState", params); err == nil {
+			difference = p.outcome(answer)
+		}
+	default:
+		difference, err = p.run(params)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return difference
+}
+
+func (p *publishedCase) validate(params map[string]any) (string, error) {
+	delete(params, "roleArn")
+	answer, err := p.ask("ValidateStateMachineDefinition", params)
+	if err != nil {
+		return "", err
+	}
+	var got [][]string
+	for _, x := range answer["diagnostics"].([]any) {
+		d := x.(map[string]any)
+		location, _ := d["location"].(string)
+		got = append(got, []string{d["severity"].(string), d["code"].(string), d["message"].(string), location})
+	}
+	matches := func(d []string) bool {
+		return d[1] == p.Problem[0] && (d[2] == p.Problem[1] || p.Part && strings.Contains(d[2], p.Problem[1])) &&
+			(len(p.Problem) < 3 || p.Problem[2] == "" || d[3] == p.Problem[2])
+	}
+	switch {
+	case p.OK:
+		if answer["result"] != "OK" {
+			return fmt.Sprintf("want no problem, got %q", got), nil
+		}
+	case p.Problem != nil:
+		if !slices.ContainsFunc(got, matches) {
+			return fmt.Sprintf("want %q, got %q", p.Problem, got), nil
+		}
+	case !slices.EqualFunc(p.Diagnostics, got, slices.Equal):
+		return fmt.Sprintf("want %q\n got %q", p.Diagnostics, got), nil
+	}
+	return "", nil
+}
+
+// outcome compares what TestState and DescribeExecution have in common.
+func (p *publishedCase) outcome(answer map[string]any) string {
+	cause, _ := answer["cause"].(string)
+	switch {
+	case answer["status"] != p.Status, p.Error != "" && answer["error"] != p.Error:
+		return fmt.Sprintf("want %s %s, got %v", p.Status, p.Error, answer)
+	case p.Cause != nil && *p.Cause != cause:
+		return fmt.Sprintf("want %s\n got %s", *p.Cause, cause)
+	case !strings.HasPrefix(cause, p.CausePrefix), !strings.Contains(cause, p.CauseContains), !strings.HasSuffix(cause, p.CauseTail):
+		return fmt.Sprintf("want %s ... %s ... %s\n got %s", p.CausePrefix, p.CauseContains, p.CauseTail, cause)
+	case p.Output == nil:
+		return ""
+	}
+	if want, got := canonical(p.Output), canonical([]byte(fmt.Sprint(answer["output"]))); want != got {
+		return fmt.Sprintf("want %s\n got %s", want, got)
+	}
+	return ""
+}
+
+// canonical is JSON with sorted keys.
+func canonical(text []byte) string {
+	var v any
+	if err := json.Unmarshal(text, &v); err != nil {
+		return string(text)
+	}
+	out, _ := json.Marshal(v)
+	return string(out)
+}
+
+func (p *publishedCase) run(params map[string]any) (string, error) {
+	start := map[string]any{}
+	if input, ok := params["input"]; ok {
+		start["input"] = input
+		delete(params, "input")
+	}
+	params["name"] = "m"
+	machine, err := p.ask("CreateStateMachine", params)
+	if err != nil {
+		return "", err
+	}
+	start["stateMachineArn"] = machine["stateMachineArn"]
+	started, err := p.ask("StartExecution", start)
+	if err != nil {
+		return "", err
+	}
+	arn := map[string]any{"executionArn": started["executionArn"]}
+	answer, err := p.ask("DescribeExecution", arn)
+	for deadline := time.Now().Add(time.Minute); err == nil && answer["status"] == "RUNNING" && time.Now().Before(deadline); {
+		time.Sleep(time.Second) // of the bubble
+		answer, err = p.ask("DescribeExecution", arn)
+	}
+	if err != nil {
+		return "", err
+	}
+	if difference := p.outcome(answer); difference != "" {
+		return difference, nil
+	}
+	history, err := p.ask("GetExecutionHistory", arn)
+	if err != nil {
+		return "", err
+	}
+	var types []string
+	var previous []int
+	for _, x := range history["events"].([]any) {
+		e := x.(map[string]any)
+		types = append(types, e["type"].(string))
+		previous = append(previous, int(e["previousEventId"].(float64)))
+	}
+	switch {
+	case p.Types != nil && !slices.Equal(types, p.Types):
+		return fmt.Sprintf("want %s\n got %s", p.Types, types), nil
+	case p.Previous != nil && !slices.Equal(previous, p.Previous):
+		return fmt.Sprintf("want %d\n got %d, of %s", p.Previous, previous, types), nil
+	}
+	return "", nil
+}
