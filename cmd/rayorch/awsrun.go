@@ -59,6 +59,9 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 		}
 		arn := aws.ToString(x.ExecutionArn)
 		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
+		if o.detach {
+			return a.detach(ctx, s, arn)
+		}
 		return a.watchToEnd(ctx, s, arn, w, o.wait)
 	})
 }

@@ -51,6 +51,7 @@ type summary struct {
 	Name     string          `json:"name"`
 	Pipeline string          `json:"pipeline"`
 	Status   string          `json:"status"`
+	Driven   *bool           `json:"driven,omitempty"` // of one that is open, where it is known
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
@@ -83,10 +84,15 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	if err := s.catchUp(ctx, arn, v); err != nil {
 		return nil, err
 	}
+	driven, err := s.driver(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return &summary{
 		ARN: arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
+		Driven: driven(arn, string(x.Status)),
+		Input:  raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
 	}, nil
 }
@@ -115,7 +121,10 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 }
 
 func (a *app) describeText(s *summary) error {
-	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, s.Status)
+	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven))
+	if interrupted(s.Driven) {
+		fmt.Fprintf(a.out, "no process drives this run; resume it with: rayorch resume %s\n", s.Name)
+	}
 	fmt.Fprintf(a.out, "started %s", s.Started.Local().Format(time.DateTime))
 	if s.Stopped != nil {
 		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))

@@ -58,6 +58,30 @@ type listed struct {
 	Status   string     `json:"status"`
 	Started  time.Time  `json:"started"`
 	Stopped  *time.Time `json:"stopped,omitempty"`
+	Driven   *bool      `json:"driven,omitempty"` // of one that is open, where it is known
+}
+
+// interrupted says that an execution is open and no process drives it.
+func interrupted(driven *bool) bool { return driven != nil && !*driven }
+
+// shownStatus is the status for people.
+func shownStatus(status string, driven *bool) string {
+	if interrupted(driven) {
+		return "interrupted"
+	}
+	return status
+}
+
+// driver tells of open executions whether a process drives them.
+func (s *session) driver(ctx context.Context) (func(arn, status string) *bool, error) {
+	resting, known, err := s.resting(ctx)
+	return func(arn, status string) *bool {
+		if !known || status != string(types.ExecutionStatusRunning) {
+			return nil
+		}
+		driven := !resting[arn]
+		return &driven
+	}, err
 }
 
 func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
@@ -102,6 +126,13 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	if limit > 0 && len(rows) > limit {
 		rows = rows[:limit]
 	}
+	if err != nil {
+		return rows, err
+	}
+	driven, err := s.driver(ctx)
+	for i := range rows {
+		rows[i].Driven = driven(rows[i].ARN, rows[i].Status)
+	}
 	return rows, err
 }
 
@@ -112,7 +143,15 @@ func (a *app) listTable(rows []listed) error {
 		if r.Stopped != nil {
 			took = terminal.Duration(r.Stopped.Sub(r.Started))
 		}
-		cells = append(cells, []string{r.Pipeline, r.Name, r.Status, r.Started.Local().Format(time.DateTime), took})
+		cells = append(cells, []string{r.Pipeline, r.Name, shownStatus(r.Status, r.Driven), r.Started.Local().Format(time.DateTime), took})
 	}
-	return terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells)
+	if err := terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if interrupted(r.Driven) {
+			a.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
+		}
+	}
+	return nil
 }

@@ -25,6 +25,7 @@ const (
 	exitUsage       = 2
 	exitFailed      = 3
 	exitRunning     = 4
+	exitHangUp      = 129 // 128 and the signal's number, as shells have it
 	exitInterrupted = 130
 )
 
@@ -152,7 +153,7 @@ var commands = []func(*app) *cobra.Command{
 	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
 	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
 	(*app).applyCommand, (*app).unapplyCommand, (*app).dashboardCommand,
-	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand,
+	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand, (*app).driveCmd,
 }
 
 func (a *app) checkFlags(c *cobra.Command) error {

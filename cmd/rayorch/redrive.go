@@ -25,7 +25,7 @@ func (a *app) redriveCommand() *cobra.Command {
 	}
 	o.ray.flags(c)
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4 (default: to its end)")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
 	return c
 }
 
@@ -57,5 +57,5 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 	if err != nil {
 		return apiError("redrive the execution", err)
 	}
-	return s.goOn(ctx, arn)
+	return s.resume(ctx, arn)
 }

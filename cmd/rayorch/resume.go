@@ -26,7 +26,7 @@ func (a *app) resumeCommand() *cobra.Command {
 	}
 	o.ray.flags(c)
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4 (default: to its end)")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
 	return c
 }
 
@@ -46,10 +46,8 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
 			return err
 		}
-		if s.owner != nil {
-			if err := s.owner.eng.Resume(ctx, arns...); err != nil {
-				return err
-			}
+		if err := s.over(ctx, func() error { return s.resume(ctx, arns...) }); err != nil {
+			return err
 		}
 		w.screen.Say("going on with %s", nameOf(arns[0]))
 		err = a.watchToEnd(ctx, s, arns[0], w, o.wait)

@@ -18,6 +18,7 @@ type runOptions struct {
 	file    string
 	name    string
 	follow  bool
+	detach  bool
 	wait    time.Duration
 	keepRay bool
 	console bool
@@ -31,15 +32,20 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [PIPELINE]",
 		Short: "run a pipeline and watch it to its end",
 		Long: "run starts a pipeline (a file, or a directory with a pipeline.yaml; this directory by default) and shows its\n" +
-			"steps until it ends. Ctrl-C stops the run with its jobs; after a kill, rayorch resume goes on with it.\n\n" +
+			"steps until it ends. Ctrl-C stops the run with its jobs. A closed terminal does not: as with --detach and at the end\n" +
+			"of --wait, a process without a terminal drives the run to its end. After a kill, rayorch resume goes on with it.\n\n" +
 			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that runs here, or one that\n" +
 			"rayorch starts for the run and stops after it.\n\n" +
 			"With a target of kind aws, or --aws, it starts what rayorch deploy made there, and watches that.\n\n" +
-			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 130 interrupted.",
+			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 129 terminal\n" +
+			"closed, 130 interrupted.",
 		Example: "  rayorch run examples/shakespeare --param steps=100",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
+			if o.detach && (o.console || o.wait > 0 || o.follow) {
+				return usage(c, errors.New("--detach excludes --console, --wait and --follow"))
+			}
 			if a.onAWS(o.source) {
 				return a.runOnAWS(c.Context(), o)
 			}
@@ -53,7 +59,8 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&o.file, "params-file", "", "a JSON or YAML file of parameters; --param goes before it")
 	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
 	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	f.DurationVar(&o.wait, "wait", 0, "watch at most so long, then exit with 4; the run goes on if a server owns it (default: to its end)")
+	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and leave: a process without a terminal drives it to its end")
+	f.DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
 	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, and print its address")
 	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
@@ -95,6 +102,9 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			return err
 		}
 		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
+		if o.detach {
+			return a.detach(ctx, s, arn)
+		}
 		if o.console {
 			site, err := s.showConsole(ctx, arn, w)
 			if err != nil {
@@ -128,7 +138,7 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 		return "", apiError("start the run", err)
 	}
 	arn := aws.ToString(x.ExecutionArn)
-	return arn, s.goOn(ctx, arn)
+	return arn, s.resume(ctx, arn)
 }
 
 // runName is readable, sorts by time, and two runs of one second differ.

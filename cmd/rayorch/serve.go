@@ -79,7 +79,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer give()
-	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Ray: o.ray, Buckets: o.buckets})
+	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets})
 	if err != nil {
 		return err
 	}

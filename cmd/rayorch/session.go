@@ -156,20 +156,13 @@ func (s *session) lost(ctx context.Context, err error) bool {
 	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
 }
 
-// goOn sets going what was just begun. An owner has done so by itself, unless an owner before it took the beginning and
-// went away: then the execution is there, at rest.
-func (s *session) goOn(ctx context.Context, arn string) error {
-	if s.owner == nil {
-		return nil
-	}
-	return s.owner.eng.Resume(ctx, arn)
-}
-
 func (s *session) close() error {
 	if s.owner == nil {
 		return nil
 	}
-	return s.owner.close()
+	o := s.owner
+	s.owner = nil
+	return o.close()
 }
 
 // ownerOptions says how an owner runs the executions.
@@ -180,6 +173,8 @@ type ownerOptions struct {
 	Run bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
+	// Server says that the owner stays, and drives every execution.
+	Server bool
 	// Buckets says where distributed Maps find buckets. Defaults to buckets in the state directory.
 	Buckets string
 }
@@ -241,6 +236,7 @@ func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error
 	if l, o.addr, err = home.Listen(dir, version); err != nil {
 		return nil, err
 	}
+	o.addr.Server = opts.Server
 	if o.remove, err = home.Announce(dir, o.addr); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

@@ -93,7 +93,7 @@ func (s *session) startNamed(ctx context.Context, what string, o startOptions) (
 		return "", apiError("start the execution", err)
 	}
 	arn := aws.ToString(x.ExecutionArn)
-	return arn, s.goOn(ctx, arn)
+	return arn, s.resume(ctx, arn)
 }
 
 // findMachine is the ARN of NAME, NAME:VERSION or NAME:ALIAS.

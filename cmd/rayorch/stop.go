@@ -80,7 +80,7 @@ func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map
 }
 
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
-	if err := s.goOn(ctx, arn); err != nil { // a stop reaches the jobs through the tasks that run them
+	if err := s.resume(ctx, arn); err != nil { // a stop reaches the jobs through the tasks that run them
 		return nil, err
 	}
 	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -68,7 +70,51 @@ func (s *session) await(ctx context.Context, arn string, after int64) error {
 
 // extension asks our server for what the Step Functions API does not have.
 func (s *session) extension(ctx context.Context, path string, q url.Values) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), nil)
+	return s.extend(ctx, http.MethodGet, path, q)
+}
+
+// resumeThere sets executions going that rest in the process that owns the directory.
+func (s *session) resumeThere(ctx context.Context, arns []string) error {
+	resp, err := s.extend(ctx, http.MethodPost, "resume", url.Values{"execution": arns})
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// resting are the executions that nobody drives; known is false where the server cannot tell.
+func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool, err error) {
+	arns = map[string]bool{}
+	if s.owner != nil {
+		list, err := s.owner.eng.Resting()
+		for _, arn := range list {
+			arns[arn] = true
+		}
+		return arns, true, err
+	}
+	if s.http == nil {
+		return nil, false, nil
+	}
+	resp, err := s.extension(ctx, "resting", nil)
+	var answer struct{ Executions []string }
+	switch {
+	case errors.Is(err, errAnswered): // another server than ours, or one of an older release
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	for _, arn := range answer.Executions {
+		arns[arn] = true
+	}
+	return arns, true, errors.Join(err, resp.Body.Close())
+}
+
+// errAnswered is an answer that is no success.
+var errAnswered = errors.New("the server answered")
+
+func (s *session) extend(ctx context.Context, method, path string, q url.Values) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -81,9 +127,9 @@ func (s *session) extension(ctx context.Context, path string, q url.Values) (*ht
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("the server answered %s to %s", resp.Status, path)
+		return nil, fmt.Errorf("%w %s to %s", errAnswered, resp.Status, path)
 	}
 	return resp, nil
 }

@@ -33,6 +33,7 @@ type watcher struct {
 
 	logs    map[string]bool // attempts whose logs are followed
 	readers sync.WaitGroup
+	asking  sync.WaitGroup // for news
 	signals chan os.Signal
 }
 
@@ -75,20 +76,17 @@ func (w *watcher) untilInterrupted(ctx context.Context) (_ context.Context, stop
 // frameTime is how often the live block is drawn anew: often enough for a spinner, cheap enough to forget.
 const frameTime = 200 * time.Millisecond
 
-// watchToEnd shows a run until it has ended, prints what it came to, and turns that into an exit code.
+// watchToEnd shows a run until it has ended, prints what it came to, and turns that into an exit code. A run that outlasts
+// the watch is handed over.
 func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher, wait time.Duration) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer w.readers.Wait()
-	defer cancel()
-	w.takeSignals()
-	err := w.loop(ctx, s, arn, w.signals, wait)
+	err := w.watch(ctx, s, arn, wait)
 	var code silent
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
-	if code == 0 && w.view.Status != types.ExecutionStatusSucceeded {
-		if err := w.windUp(ctx, s, arn, w.signals); err != nil {
-			return err
+	if code == exitRunning || code == exitHangUp {
+		if err := s.handOver(ctx, arn); err != nil || code == exitHangUp {
+			return errors.Join(err, code)
 		}
 	}
 	w.screen.Close()
@@ -110,6 +108,21 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 		return silent(exitFailed)
 	}
 	return nil
+}
+
+// watch shows a run until it has ended and, where it did not succeed, nothing of it runs any more. When it returns, nothing
+// uses the session.
+func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.asking.Wait()
+	defer w.readers.Wait()
+	defer cancel()
+	w.takeSignals()
+	w.takeHangUp()
+	if err := w.loop(ctx, s, arn, w.signals, wait); err != nil || w.view.Status == types.ExecutionStatusSucceeded {
+		return err
+	}
+	return w.windUp(ctx, s, arn, w.signals)
 }
 
 func (a *app) result(sum *summary) error {
@@ -137,7 +150,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			w.readOut(signals)
 			return nil
 		}
-		news := s.awaiting(ctx, arn, w.view.Last)
+		news := w.awaiting(ctx, s, arn)
 	idle:
 		for {
 			select {
@@ -149,7 +162,10 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			case <-over:
 				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
 				return silent(exitRunning)
-			case <-signals:
+			case sig := <-signals:
+				if sig == syscall.SIGHUP {
+					return silent(exitHangUp)
+				}
 				return w.interrupted(ctx, s, arn, signals)
 			}
 		}
@@ -186,14 +202,14 @@ func (w *watcher) ticks() (<-chan time.Time, func()) {
 }
 
 // awaiting closes the channel when there is news, or when asking for news failed: keepUp then finds out why.
-func (s *session) awaiting(ctx context.Context, arn string, after int64) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
+func (w *watcher) awaiting(ctx context.Context, s *session, arn string) <-chan struct{} {
+	done, after := make(chan struct{}), w.view.Last
+	w.asking.Go(func() {
 		defer close(done)
 		if s.await(ctx, arn, after) != nil {
 			_ = pause(ctx, 100*time.Millisecond) // not to spin while the owner is gone
 		}
-	}()
+	})
 	return done
 }
 

@@ -34,6 +34,7 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/executions", s.search)
 	closed.HandleFunc("GET /rayorch/v1/counts", s.counts)
 	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
+	closed.HandleFunc("GET /rayorch/v1/resting", s.resting)
 	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
@@ -89,7 +90,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
-		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "watch"},
+		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "resting", "resume", "watch"},
 	})
 }
 

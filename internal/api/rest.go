@@ -21,3 +21,13 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
+
+// resting lists the open executions that nobody drives: they rest since the server opened the state directory.
+func (s *Server) resting(w http.ResponseWriter, r *http.Request) {
+	arns, err := s.eng.Resting()
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	writeJSON(w, map[string]any{"executions": arns})
+}

@@ -79,6 +79,9 @@ func (e *Engine) startNested(ctx context.Context, r StartRequest, resumed bool) 
 			return x, nil
 		}
 	}
+	if err == nil && resumed && r.Type != Express { // it rests as the parent did
+		err = e.Resume(ctx, x.ARN)
+	}
 	return x, err
 }
 

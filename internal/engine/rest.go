@@ -20,11 +20,21 @@ type resting struct {
 	woke map[store.ID]bool
 }
 
-// take picks a run out of the rest, once.
-func (r *resting) take(id store.ID) bool {
+// holds says that a run rests.
+func (r *resting) holds(id store.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if id > r.upTo || r.woke[id] {
+	return id <= r.upTo && !r.woke[id]
+}
+
+// take picks a run out of the rest, once.
+func (r *resting) take(id store.ID) bool {
+	if !r.holds(id) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.woke[id] {
 		return false
 	}
 	if r.woke == nil {
@@ -68,6 +78,25 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 		return nil
 	}
 	return e.takeUpWhere(func(id store.ID) bool { return wanted[id] })
+}
+
+// Resting lists the open executions that rest since a paused Open.
+func (e *Engine) Resting() ([]string, error) {
+	var ids []store.ID
+	err := e.st.Opens(func(id store.ID, _ []byte) {
+		if e.resting.holds(id) {
+			ids = append(ids, id)
+		}
+	})
+	arns := make([]string, 0, len(ids))
+	for _, id := range ids {
+		x, derr := e.describe(id)
+		if derr == nil && !x.Closed() {
+			arns = append(arns, x.ARN)
+		}
+		err = errors.Join(err, derr)
+	}
+	return arns, err
 }
 
 // Left counts what is still to be done outside for an execution: tasks at work, stops that nobody has confirmed, and the

@@ -45,6 +45,8 @@ type Address struct {
 	Address string `json:"address"`
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
+	// Server says that the owner stays, and drives every execution.
+	Server bool `json:"server,omitempty"`
 }
 
 const addressFile = "api.json"
