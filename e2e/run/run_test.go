@@ -237,6 +237,53 @@ func TestAClientTakesOver(t *testing.T) {
 	}
 }
 
+// TestDetached leaves two runs to a process without a terminal, one by --detach and one by closing its terminal: each goes on
+// with the job that it has, and ends.
+func TestDetached(t *testing.T) {
+	p, client := place(t)
+	leave := filepath.Join(t.TempDir(), "leave")
+	p.Write(t, "pipeline.yaml", strings.Replace(sleeper, "JOB", until(leave), 1))
+	if res := p.Run(t.Context(), t, "run", "--detach", "--name", "detached"); res.Code != 0 {
+		t.Fatalf("%+v", res)
+	}
+	cmd, wait := p.Start(t, "run", "--name", "hung-up")
+	awaitRunning(t, client, "hung-up")
+	awaitSaid(t, cmd, watching)
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if res := wait(); res.Code != 129 {
+		t.Fatalf("%+v", res)
+	}
+	awaitRunning(t, client, "detached")
+	res := p.Run(t.Context(), t, "list", "-o", "json")
+	if strings.Count(res.Stdout, `"driven": true`) != 2 {
+		t.Errorf("%+v", res)
+	}
+	if err := os.WriteFile(leave, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"detached", "hung-up"} {
+		res := p.Run(t.Context(), t, "resume", name, "-o", "json")
+		if sum := read(t, res); res.Code != 0 || sum.Status != "SUCCEEDED" || sum.Steps[0].Attempts != 1 {
+			t.Errorf("%+v", res)
+		}
+	}
+	jobs, err := client.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	submitted := 0
+	for _, job := range jobs {
+		if name := job.Metadata["rayorch.execution"]; strings.HasSuffix(name, ":detached") || strings.HasSuffix(name, ":hung-up") {
+			submitted++
+		}
+	}
+	if submitted != 2 {
+		t.Errorf("%d jobs were submitted for two runs", submitted)
+	}
+}
+
 func awaitRunning(t *testing.T, client *ray.Client, name string) (job ray.Job) {
 	t.Helper()
 	raytest.Eventually(t, "the job of "+name+" runs", func() error {
