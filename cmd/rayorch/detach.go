@@ -48,7 +48,13 @@ func (a *app) drive(ctx context.Context, arn string, o rayOptions) error {
 	w := a.newWatcher(false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o}, func(s *session) error {
-		if err := s.over(ctx, func() error { return s.resume(ctx, arn) }); err != nil {
+		err := s.over(ctx, func() error {
+			if err := s.supply(ctx, arn); err != nil {
+				return err
+			}
+			return s.resume(ctx, arn)
+		})
+		if err != nil {
 			return err
 		}
 		ready := os.NewFile(readyFile, "ready")

@@ -36,6 +36,9 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		arn, token := "", runName(time.Now()) // of one command comes one redrive, however often it asks
 		err = s.over(ctx, func() (err error) {
 			if arn, err = s.findExecution(ctx, text); err == nil {
+				err = s.supply(ctx, arn)
+			}
+			if err == nil {
 				err = s.redriveOnce(ctx, arn, token)
 			}
 			return err

@@ -46,7 +46,13 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
 			return err
 		}
-		if err := s.over(ctx, func() error { return s.resume(ctx, arns...) }); err != nil {
+		err = s.over(ctx, func() error {
+			if err := s.supply(ctx, arns...); err != nil {
+				return err
+			}
+			return s.resume(ctx, arns...)
+		})
+		if err != nil {
 			return err
 		}
 		w.screen.Say("going on with %s", nameOf(arns[0]))

@@ -19,6 +19,7 @@ type runOptions struct {
 	name    string
 	follow  bool
 	detach  bool
+	secrets map[string]string // values by environment variable
 	wait    time.Duration
 	keepRay bool
 	console bool
@@ -76,6 +77,9 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.secrets, err = src.secretValues(); err != nil {
+		return err
+	}
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
@@ -129,6 +133,9 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	}
 	version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
 	if err != nil {
+		return "", err
+	}
+	if err := s.giveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
 	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{

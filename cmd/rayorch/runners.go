@@ -24,7 +24,7 @@ type runners struct {
 	find *finder
 }
 
-func (a *app) newRunners(dir string, o rayOptions) (*runners, error) {
+func (a *app) newRunners(dir string, o rayOptions, secrets *vault) (*runners, error) {
 	resolver, err := a.resolver(o, true, a.say)
 	if err != nil {
 		return nil, err
@@ -41,9 +41,9 @@ func (a *app) newRunners(dir string, o rayOptions) (*runners, error) {
 	return &runners{
 		find: f,
 		eks:  eks,
-		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Getenv: os.Getenv}),
+		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Secret: secrets.secret}),
 		proc: proctask.New(proctask.Config{
-			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Getenv: os.Getenv,
+			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Secret: secrets.secret,
 		}),
 	}, nil
 }

@@ -184,6 +184,7 @@ type owner struct {
 	eng     *engine.Engine
 	cat     *catalog.Catalog
 	sdk     *api.SDKTasks
+	vault   *vault
 	runners *runners
 	addr    home.Address
 	srv     *http.Server
@@ -193,10 +194,10 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	o := &owner{served: make(chan struct{}), remove: func() {}}
+	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault()}
 	if opts.Run {
 		var err error
-		if o.runners, err = a.newRunners(dir, opts.Ray); err != nil {
+		if o.runners, err = a.newRunners(dir, opts.Ray, o.vault); err != nil {
 			return nil, err
 		}
 	}
@@ -219,7 +220,7 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 		return err
 	}
 	o.srv = &http.Server{
-		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk}),
+		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault}),
 		ReadHeaderTimeout: time.Minute,
 	}
 	go o.serve(l, a.logger())
@@ -256,9 +257,11 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 		Dir: dir, Runners: acting, Paused: !opts.Resume, Logger: a.logger(), Objects: kept,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
+			o.vault.docs = st
 			return api.Machines(o.cat)
 		},
 	})
+	o.vault.eng = o.eng
 	return errors.Join(err, catErr)
 }
 

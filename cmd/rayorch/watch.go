@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -70,12 +71,12 @@ func (s *session) await(ctx context.Context, arn string, after int64) error {
 
 // extension asks our server for what the Step Functions API does not have.
 func (s *session) extension(ctx context.Context, path string, q url.Values) (*http.Response, error) {
-	return s.extend(ctx, http.MethodGet, path, q)
+	return s.extend(ctx, http.MethodGet, path, q, nil)
 }
 
 // resumeThere sets executions going that rest in the process that owns the directory.
 func (s *session) resumeThere(ctx context.Context, arns []string) error {
-	resp, err := s.extend(ctx, http.MethodPost, "resume", url.Values{"execution": arns})
+	resp, err := s.extend(ctx, http.MethodPost, "resume", url.Values{"execution": arns}, nil)
 	if err != nil {
 		return err
 	}
@@ -113,8 +114,8 @@ func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool
 // errAnswered is an answer that is no success.
 var errAnswered = errors.New("the server answered")
 
-func (s *session) extend(ctx context.Context, method, path string, q url.Values) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), nil)
+func (s *session) extend(ctx context.Context, method, path string, q url.Values, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), body)
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,10 @@ func (s *session) takeOver(ctx context.Context, arn string) error {
 	if s.owner == nil {
 		return nil
 	}
-	return s.owner.eng.Resume(ctx, arn)
+	if err := s.supply(ctx, arn); err != nil {
+		s.app.say(err.Error()) // the steps that need them wait for rayorch resume
+	}
+	return s.resume(ctx, arn)
 }
 
 // windUp waits until the jobs that an unsuccessful run was stopped in the middle of have ended.

@@ -36,6 +36,10 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
 	closed.HandleFunc("GET /rayorch/v1/resting", s.resting)
 	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
+	if s.cfg.Secrets != nil {
+		closed.HandleFunc("GET /rayorch/v1/secrets", s.wantedSecrets)
+		closed.HandleFunc("POST /rayorch/v1/secrets", s.giveSecrets)
+	}
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
 		closed.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -31,6 +31,9 @@ type Config struct {
 	Logger *slog.Logger
 	// SDK, when it is given, runs the engine's aws-sdk:sfn tasks against this server.
 	SDK *SDKTasks
+	// Secrets takes the values of secrets from those who start executions. Only a server that nobody but the user can reach may
+	// have it. Defaults to none.
+	Secrets Secrets
 	// Version is shown by /rayorch/v1/info.
 	Version string
 	// Pprof serves /debug/pprof/. Defaults to off.

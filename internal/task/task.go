@@ -43,6 +43,15 @@ type Request struct {
 	HoldLog func() (release func())
 }
 
+// SecretSource gives the value of an environment variable that holds a secret; empty where it is not set. It may wait until
+// somebody supplies the value: before that, nothing of the task's output is read, as it could not be redacted.
+type SecretSource func(ctx context.Context, req *Request, variable string) (string, error)
+
+// Environment is the source that a function such as os.Getenv is.
+func Environment(getenv func(string) string) SecretSource {
+	return func(_ context.Context, _ *Request, variable string) (string, error) { return getenv(variable), nil }
+}
+
 // Result is how an attempt ended: Error is empty when it succeeded, and Output is then its JSON.
 type Result struct {
 	Output       []byte

@@ -102,13 +102,16 @@ func (a *Arguments) argv() []string {
 }
 
 // environment is ours, the given one over it, and the secrets over both.
-func (a *Arguments) environment(getenv func(string) string) (env, secrets []string, err error) {
+func (a *Arguments) environment(valueOf func(string) (string, error)) (env, secrets []string, err error) {
 	env = os.Environ()
 	for name, v := range a.Environment {
 		env = append(env, name+"="+v)
 	}
 	for name, ref := range a.SecretEnv {
-		secret := getenv(ref.Env)
+		secret, err := valueOf(ref.Env)
+		if err != nil {
+			return nil, nil, err
+		}
 		if secret == "" {
 			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
 		}

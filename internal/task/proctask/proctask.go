@@ -39,8 +39,8 @@ type Config struct {
 	Dir string
 	// Supervisor is the command that ends in SuperviseMain; the process's directory is added to it.
 	Supervisor []string
-	// Getenv reads the variables that SecretEnv names. Defaults to none being set.
-	Getenv func(string) string
+	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
+	Secret task.SecretSource
 	// StopGrace is what a process has between SIGTERM and SIGKILL. Defaults to 10 s.
 	StopGrace time.Duration
 }
@@ -53,8 +53,8 @@ func New(cfg Config) *Runner {
 	if cfg.StopGrace == 0 {
 		cfg.StopGrace = 10 * time.Second
 	}
-	if cfg.Getenv == nil {
-		cfg.Getenv = func(string) string { return "" }
+	if cfg.Secret == nil {
+		cfg.Secret = task.Environment(func(string) string { return "" })
 	}
 	return &Runner{cfg}
 }

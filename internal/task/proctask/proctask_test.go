@@ -59,7 +59,7 @@ func (b *bench) runner(getenv map[string]string) *proctask.Runner {
 	}
 	return proctask.New(proctask.Config{
 		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second,
-		Getenv: func(name string) string { return getenv[name] },
+		Secret: task.Environment(func(name string) string { return getenv[name] }),
 	})
 }
 

@@ -46,29 +46,36 @@ type attempt struct {
 
 func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
-	if err := a.prepare(); err != nil {
+	switch err := a.prepare(ctx); {
+	case err != nil && ctx.Err() != nil: // it waited for a secret: what a former process started is stopped without
+		if !a.place.has("claimed") {
+			return task.Fail(JobStopped, context.Cause(ctx).Error())
+		}
+	case err != nil:
 		return task.Fail(JobStartFailed, err.Error())
-	}
-	if err := a.begin(); err != nil {
-		return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
+	default:
+		if err := a.begin(); err != nil {
+			return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
+		}
 	}
 	result := a.follow(ctx)
 	result.Cause = a.log.Hide.Text(result.Cause)
 	return result
 }
 
-func (a *attempt) prepare() (err error) {
+func (a *attempt) prepare(ctx context.Context) (err error) {
+	a.log = joblog.New(nil, joblog.Redactor{}) // until the secrets are known
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
-	env, secrets, err := a.args.environment(a.r.cfg.Getenv)
+	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
+	env, secrets, err := a.args.environment(func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) })
 	if err != nil {
 		return err
 	}
 	for _, entry := range env {
 		a.env = append(a.env, []byte(entry))
 	}
-	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
 	a.secrets = secrets
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
 	return nil

@@ -111,7 +111,7 @@ func (a *Arguments) resources() map[string]float64 {
 }
 
 // environment is the runtime environment to submit but for its working directory, and the secrets in it.
-func (a *Arguments) environment(getenv func(string) string) (env map[string]any, secrets []string, err error) {
+func (a *Arguments) environment(valueOf func(string) (string, error)) (env map[string]any, secrets []string, err error) {
 	env = make(map[string]any, len(a.RuntimeEnv)+2)
 	for key, v := range a.RuntimeEnv {
 		env[key] = v
@@ -130,7 +130,10 @@ func (a *Arguments) environment(getenv func(string) string) (env map[string]any,
 		merged[name] = v
 	}
 	for name, ref := range a.SecretEnv {
-		secret := getenv(ref.Env)
+		secret, err := valueOf(ref.Env)
+		if err != nil {
+			return nil, nil, err
+		}
 		if secret == "" {
 			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
 		}

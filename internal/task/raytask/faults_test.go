@@ -359,7 +359,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"SubmissionId":"a","Entrypoint":"x","RuntimeEnv":{"env_vars":null,"excludes":[1],"pip":3,"working_dir":{}}}`))
 	r := raytask.New(raytask.Config{
 		Resolve: func(context.Context, string) (ray.Found, error) { return ray.Found{}, ray.ErrNoRay },
-		Getenv:  func(string) string { return "value" },
+		Secret:  task.Environment(func(string) string { return "value" }),
 	})
 	f.Cleanup(r.Close)
 	f.Fuzz(func(t *testing.T, input []byte) {

@@ -28,8 +28,8 @@ const (
 type Config struct {
 	// Resolve finds the Ray that an address names, "" being the engine's own. It is asked anew after a Ray was lost.
 	Resolve func(ctx context.Context, address string) (ray.Found, error)
-	// Getenv reads the variables that SecretEnv names. Defaults to none being set.
-	Getenv func(string) string
+	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
+	Secret task.SecretSource
 	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.
 	Grace time.Duration
 	// StopWait bounds a stop that Ray does not confirm. Defaults to 2 minutes.
@@ -64,8 +64,8 @@ func New(cfg Config) *Runner {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Getenv == nil {
-		cfg.Getenv = func(string) string { return "" }
+	if cfg.Secret == nil {
+		cfg.Secret = task.Environment(func(string) string { return "" })
 	}
 	return &Runner{cfg: cfg, clusters: map[string]*cluster{}}
 }

@@ -77,7 +77,7 @@ func (b *bench) start() {
 			}
 			return found, err
 		},
-		Getenv:   func(name string) string { return b.getenv[name] },
+		Secret:   task.Environment(func(name string) string { return b.getenv[name] }),
 		Grace:    b.grace,
 		StopWait: raytest.Patience,
 	})

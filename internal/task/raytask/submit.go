@@ -52,7 +52,7 @@ type attempt struct {
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
-	if err := a.prepare(); err != nil {
+	if err := a.prepare(ctx); err != nil && ctx.Err() == nil { // a stopped one waited for a secret: its job is stopped without
 		return task.Fail(task.RaySubmitFailed, err.Error())
 	}
 	result := a.drive(ctx)
@@ -65,12 +65,14 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	return result
 }
 
-func (a *attempt) prepare() (err error) {
+func (a *attempt) prepare(ctx context.Context) (err error) {
+	a.log = joblog.New(nil, joblog.Redactor{}) // until the secrets are known
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
 	var secrets []string
-	if a.env, secrets, err = a.args.environment(a.r.cfg.Getenv); err != nil {
+	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
+	if a.env, secrets, err = a.args.environment(valueOf); err != nil {
 		return err
 	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
