@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/rayorch/rayorch/examples"
 	"github.com/rayorch/rayorch/internal/compile"
@@ -132,14 +133,13 @@ func (o awsOptions) file() (stack.Source, error) {
 	if o.paramsFile == "" {
 		return s, nil
 	}
-	data, err := os.ReadFile(o.paramsFile)
+	given, err := readValues(o.paramsFile)
 	if err != nil {
-		return s, fmt.Errorf("read the parameters: %w", err)
+		return s, err
 	}
-	if err := yaml.Unmarshal(data, &s.Values); err != nil {
-		return s, fmt.Errorf("read the parameters in %s: %w", o.paramsFile, err)
-	}
-	return s, nil
+	d := json.NewDecoder(bytes.NewReader(value.Bytes(given)))
+	d.UseNumber()
+	return s, d.Decode(&s.Values)
 }
 
 // first1 is the text that the first source has for a parameter, before all are read and checked.
