@@ -83,10 +83,18 @@ func (s *session) extension(ctx context.Context, path string, q url.Values) (*ht
 	}
 	if resp.StatusCode != http.StatusOK {
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("the server answered %s to %s", resp.Status, path)
+		return nil, &statusError{resp.StatusCode, fmt.Sprintf("the server answered %s to %s", resp.Status, path)}
 	}
 	return resp, nil
 }
+
+// statusError is an answer of a server's own API that is no success.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
 
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -71,6 +71,7 @@ func (a *attempt) prepare() (err error) {
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
 	a.secrets = secrets
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log.Begin()
 	return nil
 }
 

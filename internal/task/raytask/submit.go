@@ -74,6 +74,7 @@ func (a *attempt) prepare() (err error) {
 		return err
 	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log.Begin()
 	a.log.Skip = ofRay(a.args)
 	return nil
 }
