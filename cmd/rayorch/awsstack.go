@@ -37,7 +37,8 @@ func (o *awsOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.stackName, "stack-name", "", "the stack's name (aws; default Seed-Farmer's names, else rayorch- and the pipeline's)")
 	for _, p := range stack.All() {
 		if c.Flags().Lookup(p.Flag()) == nil && p.Name != "pipeline" {
-			c.Flags().String(p.Flag(), "", strings.TrimSuffix(p.Doc, ".")+"; "+p.Want+" (aws)")
+			doc := strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", "") // which would be taken for the value's name
+			c.Flags().String(p.Flag(), "", doc+"; "+p.Want+" (aws)")
 		}
 	}
 }
