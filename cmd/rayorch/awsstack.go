@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/rayorch/rayorch/examples"
 	"github.com/rayorch/rayorch/internal/compile"
@@ -36,7 +37,8 @@ func (o *awsOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.stackName, "stack-name", "", "the stack's name (aws; default Seed-Farmer's names, else rayorch- and the pipeline's)")
 	for _, p := range stack.All() {
 		if c.Flags().Lookup(p.Flag()) == nil && p.Name != "pipeline" {
-			c.Flags().String(p.Flag(), "", strings.TrimSuffix(p.Doc, ".")+"; "+p.Want+" (aws)")
+			doc := strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", "") // which would be taken for the value's name
+			c.Flags().String(p.Flag(), "", doc+"; "+p.Want+" (aws)")
 		}
 	}
 }
@@ -132,14 +134,13 @@ func (o awsOptions) file() (stack.Source, error) {
 	if o.paramsFile == "" {
 		return s, nil
 	}
-	data, err := os.ReadFile(o.paramsFile)
+	given, err := readValues(o.paramsFile)
 	if err != nil {
-		return s, fmt.Errorf("read the parameters: %w", err)
+		return s, err
 	}
-	if err := yaml.Unmarshal(data, &s.Values); err != nil {
-		return s, fmt.Errorf("read the parameters in %s: %w", o.paramsFile, err)
-	}
-	return s, nil
+	d := json.NewDecoder(bytes.NewReader(value.Bytes(given)))
+	d.UseNumber()
+	return s, d.Decode(&s.Values)
 }
 
 // first1 is the text that the first source has for a parameter, before all are read and checked.

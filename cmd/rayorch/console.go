@@ -171,6 +171,17 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	return site, err
 }
 
+// keepConsole leaves the console of a run that has ended up until Ctrl-C, where somebody at a terminal may look at it. The exit
+// code stays the run's.
+func (w *watcher) keepConsole(site *consoleSite, ended error) {
+	var code silent
+	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
+		return
+	}
+	w.screen.Say("the console stays at %s until Ctrl-C", site.url)
+	<-w.signals
+}
+
 // consoleURL is what a user opens.
 func consoleURL(scheme string, at net.Addr) string {
 	return scheme + "://" + at.String() + "/console/"

@@ -18,8 +18,8 @@ func (a *app) describeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "describe [EXECUTION]",
 		Short:   "show an execution: its steps, input, output and error",
-		Long:    "describe shows an execution, the newest one when none is named.",
-		Example: "  rayorch describe\n  rayorch describe shakespeare/20260101-120000 --output json",
+		Long:    "describe shows an execution: by its name, the newest one of a pipeline by the pipeline's, or else the newest of all.",
+		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.describe(c.Context(), first(args))

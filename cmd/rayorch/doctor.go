@@ -35,8 +35,9 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor [PIPELINE]",
 		Short: "tell what is missing here to run pipelines, and how to get it",
-		Long: "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory. With a target of kind\n" +
-			"kubernetes it looks at the cluster instead: context, permissions, the Ray head, versions, claim, secrets, quota.\n" +
+		Long: "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory, and with a pipeline at the\n" +
+			"secrets of its steps. With a target of kind kubernetes it looks at the cluster instead: context, permissions, the\n" +
+			"Ray head, versions, claim, secrets, quota.\n" +
 			"With a target of kind aws, or --aws, it looks at what rayorch deploy made there.\n" +
 			"It changes nothing, and says how to mend what is missing.",
 		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
@@ -48,7 +49,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				return a.doctorAWS(c.Context(), cloud)
 			}
 			if source.path == "" && source.target == "" {
-				return a.doctor(c.Context(), o)
+				return a.showChecks(a.checkHere(c.Context(), o))
 			}
 			return a.doctorTarget(c.Context(), source, o)
 		},
@@ -59,8 +60,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) doctor(ctx context.Context, o rayOptions) error {
-	return a.showChecks([]check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()})
+func (a *app) checkHere(ctx context.Context, o rayOptions) []check {
+	return []check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()}
 }
 
 // doctorTarget looks at what a pipeline's target needs.
@@ -74,7 +75,7 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 		return err
 	}
 	if r.Kind != kindKubernetes {
-		return a.doctor(ctx, o)
+		return a.showChecks(append(a.checkHere(ctx, o), checkSecrets(src.pipeline)...))
 	}
 	return a.showChecks(append([]check{a.checkState(ctx)}, a.doctorClusters(ctx, src, r)...))
 }

@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
 // awsDoctor looks at what a deployment on AWS needs to run, by its record. It changes nothing.
@@ -29,7 +31,24 @@ func (a *app) doctorAWS(ctx context.Context, o awsOptions) error {
 	w := &awsDoctor{d: d, found: found}
 	w.add("deployment", true, true, "", "state machine %s, as %s", found.Record.Machine, found.Caller.ARN)
 	w.cluster(ctx)
+	if o.path != "" && w.c != nil {
+		src, err := a.load(sourceOptions{path: o.path})
+		if err != nil {
+			return err
+		}
+		w.secrets(ctx, src.pipeline)
+	}
 	return a.showChecks(w.checks)
+}
+
+// secrets looks for those of the pipeline file: the record has none.
+func (w *awsDoctor) secrets(ctx context.Context, p *pipeline.Pipeline) {
+	for _, e := range p.Secrets.Entries {
+		s := e.Value.KubernetesSecret
+		if steps := secretUsers(p.Steps)[e.Key]; s != nil && len(steps) > 0 {
+			w.checks = append(w.checks, checkSecret(ctx, w.c, w.found.Record.Namespace, compile.SecretKey{Name: s.Name, Key: s.Key}, steps))
+		}
+	}
 }
 
 func (w *awsDoctor) add(name string, needed, ok bool, advice, format string, args ...any) {

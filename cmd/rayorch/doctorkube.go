@@ -281,19 +281,10 @@ func list(v any) []kube.Object {
 }
 
 func (d *clusterDoctor) secrets(ctx context.Context) {
-	for _, s := range d.r.Secrets {
-		name := "secret " + s.Name
-		o, err := d.get(ctx, kube.ObjectPath("v1", d.r.Namespace, "secrets", s.Name))
-		data, _ := o["data"].(map[string]any)
-		_, has := data[s.Key]
-		switch {
-		case kube.Code(err) == http.StatusForbidden:
-			d.add(name, false, false, "kubectl describe secret "+s.Name+" -n "+d.r.Namespace+" shows its keys to who may read it", "you may not read it; it needs the key %s", s.Key)
-		case err != nil:
-			d.add(name, true, false, fmt.Sprintf("kubectl create secret generic %s -n %s --from-file=%s=FILE", s.Name, d.r.Namespace, s.Key), "%v", err)
-		default:
-			d.add(name, true, has, "kubectl edit secret "+s.Name+" -n "+d.r.Namespace+" adds it; values there are in base64", "key %s: %s", s.Key, map[bool]string{true: "there", false: "missing"}[has])
-		}
+	for _, k := range d.r.Secrets {
+		c := checkSecret(ctx, d.c, d.r.Namespace, k, clusterUsers(d.src.pipeline, k))
+		c.Context = d.c.Context()
+		d.checks = append(d.checks, c)
 	}
 }
 

@@ -30,6 +30,20 @@ func (s *session) machines(ctx context.Context, do func(types.StateMachineListIt
 	return nil
 }
 
+// recording calls do for every state machine whose executions can be listed, which is all but Express ones. One of those that
+// is asked for by its name is an error.
+func (s *session) recording(ctx context.Context, asked string, do func(types.StateMachineListItem) error) error {
+	return s.machines(ctx, func(m types.StateMachineListItem) error {
+		switch {
+		case m.Type != types.StateMachineTypeExpress:
+			return do(m)
+		case aws.ToString(m.Name) == asked:
+			return fail(exitError, "", "%s is an Express state machine: its executions are not recorded", asked)
+		}
+		return nil
+	})
+}
+
 // executions calls do for every execution of a machine, newest first.
 func (s *session) executions(ctx context.Context, machine string, status types.ExecutionStatus,
 	do func(types.ExecutionListItem) error,
@@ -51,8 +65,8 @@ func (s *session) executions(ctx context.Context, machine string, status types.E
 	return nil
 }
 
-// findExecution turns what a person types into an ARN: an ARN itself, PIPELINE/NAME, a name or a unique beginning of
-// one, or nothing at all for the newest execution.
+// findExecution turns what a person types into an ARN: an ARN itself, PIPELINE/NAME, a name, a pipeline's name for its newest
+// execution, a unique beginning of a name, or nothing at all for the newest execution.
 func (s *session) findExecution(ctx context.Context, text string) (string, error) {
 	if strings.HasPrefix(text, "arn:") {
 		return text, nil
@@ -61,17 +75,26 @@ func (s *session) findExecution(ctx context.Context, text string) (string, error
 	if !found {
 		pipeline, name = "", text
 	}
-	var all []types.ExecutionListItem
-	err := s.machines(ctx, func(m types.StateMachineListItem) error {
-		if pipeline != "" && aws.ToString(m.Name) != pipeline || pipeline == "" && isCleanup(aws.ToString(m.Name)) {
+	var all, newest []types.ExecutionListItem
+	err := s.recording(ctx, pipeline, func(m types.StateMachineListItem) error {
+		machine, arn := aws.ToString(m.Name), aws.ToString(m.StateMachineArn)
+		if pipeline != "" && machine != pipeline {
 			return nil
 		}
-		return s.matching(ctx, aws.ToString(m.StateMachineArn), name, &all)
+		if machine == text {
+			if err := s.matching(ctx, arn, "", &newest); err != nil {
+				return err
+			}
+		}
+		if pipeline == "" && isCleanup(machine) {
+			return nil
+		}
+		return s.matching(ctx, arn, name, &all)
 	})
 	if err != nil {
 		return "", err
 	}
-	return pick(all, text)
+	return pick(all, newest, text)
 }
 
 // matching collects a machine's executions whose name starts with the text; of all names only the newest one.
@@ -92,7 +115,8 @@ func (s *session) matching(ctx context.Context, machine, name string, into *[]ty
 	return err
 }
 
-func pick(all []types.ExecutionListItem, text string) (string, error) {
+// pick chooses among the executions whose names begin as was typed, and the newest one of a pipeline of that name.
+func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error) {
 	var exact, newest *types.ExecutionListItem
 	for i := range all {
 		x := &all[i]
@@ -104,6 +128,8 @@ func pick(all []types.ExecutionListItem, text string) (string, error) {
 		}
 	}
 	switch {
+	case exact == nil && len(ofPipeline) > 0:
+		return aws.ToString(ofPipeline[0].ExecutionArn), nil
 	case newest == nil && text == "":
 		return "", fail(exitError, "start one by rayorch run", "there is no execution yet")
 	case newest == nil:

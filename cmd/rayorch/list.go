@@ -101,7 +101,7 @@ func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionS
 
 func (s *session) listed(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) ([]listed, error) {
 	rows := []listed{}
-	err := s.machines(ctx, func(m types.StateMachineListItem) error {
+	err := s.recording(ctx, pipeline, func(m types.StateMachineListItem) error {
 		name := aws.ToString(m.Name)
 		if pipeline != "" && name != pipeline || pipeline == "" && !all && isCleanup(name) {
 			return nil

@@ -18,7 +18,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:   "logs [EXECUTION] --step STEP",
 		Short: "print what a step's job printed",
 		Long: "logs prints the log of a step's newest attempt, of the newest execution when none is named. Logs are kept in the\n" +
-			"state directory, so that they stay when Ray is gone.",
+			"state directory, so that they stay when Ray is gone. For a step that has printed nothing it prints nothing.",
 		Example: "  rayorch logs --step train --follow",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,6 +55,9 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 		q.Follow = false
 	}
 	r, err := s.openLog(ctx, arn, q)
+	if errors.Is(err, engine.ErrNoLog) {
+		return nil // the step has printed nothing
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +83,9 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 		return q, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
 	}
 	attempt := q.Attempt
+	if attempt < 0 || attempt > st.Attempt {
+		return q, fail(exitError, "rayorch describe shows its steps", "the step %s has no attempt %d: it has had %d", st.Name, attempt, st.Attempt)
+	}
 	if attempt == 0 {
 		attempt = st.Attempt
 	}

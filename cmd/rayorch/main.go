@@ -124,6 +124,7 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
+	groupFlags(root)
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "directory of executions and their histories (default $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
 	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of the state directory")
@@ -167,23 +168,6 @@ func (a *app) checkFlags(c *cobra.Command) error {
 }
 
 func (a *app) json() bool { return a.output == "json" }
-
-// usage is a mistake on the command line: exit code 2, and where to read on.
-func usage(c *cobra.Command, err error) error {
-	return &failure{code: exitUsage, err: err, hint: "see " + c.CommandPath() + " --help"}
-}
-
-func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage(c, err)
-		}
-		return nil
-	}
-}
 
 // terminalOf says whether a stream is a terminal that takes escape sequences.
 func terminalOf(w any) (*os.File, bool) {

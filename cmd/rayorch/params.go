@@ -6,8 +6,6 @@ import (
 	"os"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -16,8 +14,8 @@ import (
 // Bounds are checked here so that a mistake is told before anything starts; the definition checks them again, because a
 // start need not come from here.
 func (s *source) input(flags []string, file string) ([]byte, error) {
-	given := value.NewObject(len(flags))
-	if err := readParams(file, given); err != nil {
+	given, err := readValues(file)
+	if err != nil {
 		return nil, err
 	}
 	var problems []error
@@ -32,7 +30,7 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 			given.Set(name, text) // CheckInput says that it is unknown, with a near name
 			continue
 		}
-		v, err := paramValue(p, text)
+		v, err := typedParam(p.Type, text)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("--param %s: %w", name, err))
 			continue
@@ -43,39 +41,33 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 	if len(problems) > 0 {
 		return nil, &failure{code: exitUsage, err: errors.Join(problems...), hint: "the pipeline's params say what it takes"}
 	}
-	return value.Bytes(given), nil
+	return value.Bytes(s.pipeline.Normalize(given)), nil
 }
 
-// paramValue reads a value from the command line by its parameter's type.
-func paramValue(p pipeline.Param, text string) (any, error) {
-	if p.Type == "string" || p.Type == "" {
+// typedParam reads a value from the command line: text for a parameter that is text, else JSON. kind is the parameter's type
+// in the pipeline file or in the JSON Schema of its definition.
+func typedParam(kind, text string) (any, error) {
+	if kind == "" || kind == "string" {
 		return text, nil
 	}
 	v, err := value.Parse([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("%q is no %s", text, p.Type)
+	switch {
+	case err == nil:
+		return v, nil
+	case kind == "list" || kind == "array" || kind == "object":
+		return nil, fmt.Errorf("not valid JSON: %w", err)
 	}
-	return v, nil
+	return nil, fmt.Errorf("%q is no %s", text, kind)
 }
 
-func readParams(file string, into *value.Object) error {
+// readValues reads a file of parameters; none without a name.
+func readValues(file string) (*value.Object, error) {
 	if file == "" {
-		return nil
+		return &value.Object{}, nil
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("read the parameters: %w", err)
+		return nil, fmt.Errorf("read the parameters: %w", err)
 	}
-	all := map[string]any{}
-	if err := yaml.Unmarshal(data, &all); err != nil {
-		return fmt.Errorf("%s: expected a JSON or YAML object of parameters: %w", file, err)
-	}
-	o, ok := value.FromGo(all).(*value.Object)
-	if !ok {
-		return fmt.Errorf("%s: expected a JSON or YAML object of parameters", file)
-	}
-	for i := range o.Len() {
-		into.Set(o.At(i))
-	}
-	return nil
+	return pipeline.DecodeValues(file, data)
 }

@@ -62,7 +62,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
 	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and leave: a process without a terminal drives it to its end")
 	f.DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
-	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, and print its address")
+	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, on a terminal until Ctrl-C, and print its address")
 	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
 	return c
@@ -110,11 +110,14 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			return a.detach(ctx, s, arn)
 		}
 		if o.console {
-			site, err := s.showConsole(ctx, arn, w)
-			if err != nil {
+			var site *consoleSite
+			if site, err = s.showConsole(ctx, arn, w); err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, site.close()) }()
+			defer func() {
+				w.keepConsole(site, err)
+				err = errors.Join(err, site.close())
+			}()
 		}
 		s.offerResume(ctx, arn, w)
 		return a.watchToEnd(ctx, s, arn, w, o.wait)

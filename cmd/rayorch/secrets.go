@@ -153,7 +153,7 @@ func environment(variables []string) (map[string]string, error) {
 	}
 	if len(missing) > 0 {
 		return nil, fail(exitError, "set "+strings.Join(missing, " and ")+" in the environment of this command",
-			"missing secrets: the environment variables %s are not set", strings.Join(missing, ", "))
+			"missing secrets: environment variables that are not set: %s", strings.Join(missing, ", "))
 	}
 	return values, nil
 }
@@ -184,7 +184,7 @@ func (s *session) wantedSecrets(ctx context.Context, arn string) (names []string
 		return s.owner.vault.Wanted(arn)
 	}
 	resp, err := s.extension(ctx, "secrets", url.Values{"execution": {arn}})
-	if errors.Is(err, errAnswered) {
+	if answered(err) {
 		return nil, nil // an owner of an older release
 	}
 	if err != nil {
@@ -207,7 +207,7 @@ func (s *session) giveSecrets(ctx context.Context, arn string, values map[string
 		return err
 	}
 	resp, err := s.extend(ctx, http.MethodPost, "secrets", url.Values{"execution": {arn}}, bytes.NewReader(body))
-	if errors.Is(err, errAnswered) {
+	if answered(err) {
 		return fail(exitError, "end that process, or run without it by another --state-dir",
 			"process %d (rayorch %s) owns the state directory and does not take this run's secrets: %w", s.addr.PID, s.addr.Version, err)
 	}

@@ -139,17 +139,6 @@ func (s *session) startInput(ctx context.Context, machine string, o startOptions
 	return value.Text(in), nil
 }
 
-func typedParam(kind, text string) (any, error) {
-	if kind == "" || kind == "string" {
-		return text, nil
-	}
-	v, err := value.Parse([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("%q is no %s", text, kind)
-	}
-	return v, nil
-}
-
 // paramTypes reads the schema of the parameters that compile puts into a definition's Comment. A state machine that is
 // no pipeline's has none: its parameters are strings, or --input gives them.
 func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (map[string]string, error) {

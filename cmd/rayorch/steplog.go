@@ -53,7 +53,7 @@ func stepLog(steps []*progress.Step, logs []engine.LogInfo, st *progress.Step, a
 		}
 	}
 	slices.SortFunc(mine, func(a, b engine.LogInfo) int { return byFrame(a.Task, b.Task) })
-	if len(mine) < entries {
+	if len(mine) < entries || nth >= len(mine) {
 		return "", false
 	}
 	return mine[nth].Task, true

@@ -54,7 +54,11 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 		if err != nil {
 			return err
 		}
-		done, err := s.aftermath(ctx, arn)
+		var done []engine.Aftermath
+		err = s.over(ctx, func() (err error) {
+			done, err = s.aftermath(ctx, arn)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool
 	resp, err := s.extension(ctx, "resting", nil)
 	var answer struct{ Executions []string }
 	switch {
-	case errors.Is(err, errAnswered): // another server than ours, or one of an older release
+	case answered(err): // another server than ours, or one of an older release
 		return nil, false, nil
 	case err != nil:
 		return nil, false, err
@@ -110,9 +110,6 @@ func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool
 	}
 	return arns, true, errors.Join(err, resp.Body.Close())
 }
-
-// errAnswered is an answer that is no success.
-var errAnswered = errors.New("the server answered")
 
 func (s *session) extend(ctx context.Context, method, path string, q url.Values, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, s.base+"/rayorch/v1/"+path+"?"+q.Encode(), body)
@@ -130,9 +127,23 @@ func (s *session) extend(ctx context.Context, method, path string, q url.Values,
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
 		_ = resp.Body.Close()
-		return nil, fmt.Errorf("%w %s to %s", errAnswered, resp.Status, path)
+		return nil, &statusError{resp.StatusCode, fmt.Sprintf("the server answered %s to %s", resp.Status, path)}
 	}
 	return resp, nil
+}
+
+// statusError is an answer of a server's own API that is no success.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+// answered says that an error is a server's answer.
+func answered(err error) bool {
+	var status *statusError
+	return errors.As(err, &status)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

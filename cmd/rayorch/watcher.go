@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -340,6 +341,10 @@ func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (i
 	resp, err := s.extension(ctx, "log", url.Values{
 		"execution": {arn}, "task": {q.Task}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
 	})
+	var answer *statusError
+	if errors.As(err, &answer) && answer.code == http.StatusNotFound {
+		return nil, engine.ErrNoLog
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ func TestStartStopRedrive(t *testing.T) {
 		"rate":  object{"type": "number", "default": 0.5},
 		"fast":  object{"type": "boolean", "default": false},
 		"mode":  object{"type": "string", "enum": []string{"a", "b"}, "default": "a"},
+		"tags":  object{"type": "array", "items": object{"type": "string"}, "default": []string{"x"}},
 	}, "go", object{"go": work("")}))
 	p := open(t, s.URL)
 	p.to("#/machines")
@@ -34,6 +35,8 @@ func TestStartStopRedrive(t *testing.T) {
 	p.fill("city", "Köln")
 	p.fill("steps", "12")
 	p.fill("mode", `"b"`)
+	p.wait(`[...document.querySelectorAll("dialog label.field")].find((l) => l.textContent.startsWith("tags")).querySelector("input").value === '["x"]'`)
+	p.fill("tags", `["x", "y"]`)
 	p.do(`[...document.querySelectorAll("dialog label.field")].find((l) => l.textContent.startsWith("fast")).querySelector("input").click()`)
 	p.button("JSON")
 	p.wait(`document.querySelector("dialog textarea").value.includes("Köln")`)
@@ -43,7 +46,7 @@ func TestStartStopRedrive(t *testing.T) {
 	p.sees("h1", "first")
 	req := g.next()
 	started, err := s.eng.Describe(req.Execution)
-	if want := `{"city":"Köln","fast":true,"mode":"b","rate":0.5,"steps":12}`; err != nil || string(started.Input) != want {
+	if want := `{"city":"Köln","fast":true,"mode":"b","rate":0.5,"steps":12,"tags":["x","y"]}`; err != nil || string(started.Input) != want {
 		t.Errorf("it was started with %s, want %s; %v", started.Input, want, err)
 	}
 

@@ -39,8 +39,8 @@ func (w *world) doctor(t *testing.T) {
 		{"cluster: ray", "cluster: rai", "no ray cluster rai", "choose one of ray"},
 		{"claim: data", "claim: lost", `"lost" not found`, "make a PersistentVolumeClaim lost there"},
 		{"path: /data", "path: /elsewhere", "do not mount the claim data at /elsewhere: head", "mount it in the RayCluster's pod templates"},
-		{"name: hf", "name: none", `secrets "none" not found`, "kubectl create secret generic none -n " + w.namespace + " --from-file=token=FILE"},
-		{"key: token", "key: other", "key other: missing", "kubectl edit secret hf -n " + w.namespace},
+		{"name: hf", "name: none", `secrets "none" not found; needed by one`, "kubectl create secret generic none -n " + w.namespace + " --from-file=token=FILE"},
+		{"key: token", "key: other", "key other: missing; needed by one", "kubectl edit secret hf -n " + w.namespace},
 		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {serviceAccount: trainer}", `serviceaccounts "trainer" not found`, "rayorch apply "},
 	} {
 		look(strings.Replace(well, c.old, c.new, 1), 1, "FAIL  ", c.found, c.mend)

@@ -74,7 +74,7 @@ func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
 func (c *compiler) root(r *pipeline.Ref, in *scope) (string, []pipeline.Key) {
 	switch r.Root {
 	case "params":
-		return "$params" + field(r.Name(0)), nil
+		return "$params" + field(r.Name(0)), r.Path[1:]
 	case "run":
 		return "$run" + field(r.Name(0)), nil
 	case "storage":

@@ -15,7 +15,7 @@ func FuzzCompile(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, text := range []string{string(cluster), paramsText, head + "steps:\n" + step("a", `{"v":[1]}`, "") + step("b", "1", `, when: "not steps.a.output.v[0] in [1]"`),
+	for _, text := range []string{string(cluster), paramsText, integersText, treeText, head + "steps:\n" + step("a", `{"v":[1]}`, "") + step("b", "1", `, when: "not steps.a.output.v[0] in [1]"`),
 		head + `
 steps:
 - {name: a, forEach: {items: [1, "${{ run.id }}"], toleratedFailures: 1, steps: [{name: b, after: [], job: {command: ["${{ item }}"]}}]}}

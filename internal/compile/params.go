@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -12,7 +11,7 @@ import (
 func (c *compiler) paramStates(states *value.Object, first string) {
 	params := &value.Object{}
 	for _, e := range c.p.Params.Entries {
-		params.Set(e.Key, wrap(given(&e.Value, "$states.input"+field(e.Key))))
+		params.Set(e.Key, wrap(given(&e.Value, "$states.input"+field(e.Key), 0)))
 	}
 	execution := "$states.context.Execution."
 	run := value.Obj(
@@ -39,89 +38,16 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 	states.Set("Refuse params", value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", "{% $problems %}"))
 }
 
-// given is the expression of a parameter's value: what the input has, else the default.
-func given(p *pipeline.Param, input string) string {
-	otherwise := "null" // then the check refuses the run
-	if p.Default != nil {
-		otherwise = literal(p.Default.Value)
-	}
-	return "$exists(" + input + ") ? " + input + " : " + otherwise
-}
-
 // paramProblems is the expression of all that is wrong with the input in one line; empty when nothing is.
 func (c *compiler) paramProblems() string {
-	known := make([]any, 0, len(c.p.Params.Entries)+1)
-	for _, e := range c.p.Params.Entries {
-		known = append(known, e.Key)
-	}
 	// Step Functions adds this one when an execution starts another.
-	known = append(known, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID")
-	checks := []string{"$map($filter($keys($in), function($k) { $not($k in " + literal(known) +
-		") }), function($k) { 'unknown parameter ' & $k })"}
+	known := append(c.p.Params.Keys(), "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID")
+	checks := []string{undeclared("$in", known, "'unknown parameter ' & $k")}
 	for _, e := range c.p.Params.Entries {
-		checks = append(checks, paramCheck(e.Key, &e.Value))
+		checks = append(checks, check(&e.Value, "$in"+field(e.Key), spot{text: e.Key}))
 	}
 	return "($in := $states.input; $type($in) != 'object' ? 'the input must be an object of parameters' : $join([" +
 		strings.Join(checks, ", ") + "], '; '))"
-}
-
-// paramCheck is the expression of what is wrong with one parameter, or of nothing.
-func paramCheck(name string, p *pipeline.Param) string {
-	x := "$in" + field(name)
-	rules := []struct{ broken, message string }{{brokenType(p.Type, x), pipeline.TypeWords[p.Type]}}
-	add := func(broken, message string) {
-		rules = append(rules, struct{ broken, message string }{broken, message})
-	}
-	if p.Min != nil {
-		add(fmt.Sprintf("%s < %s", x, value.Float(*p.Min)), "must be at least "+string(value.Float(*p.Min)))
-	}
-	if p.Max != nil {
-		add(fmt.Sprintf("%s > %s", x, value.Float(*p.Max)), "must be at most "+string(value.Float(*p.Max)))
-	}
-	if p.MinLength != nil {
-		add(fmt.Sprintf("$length(%s) < %d", x, *p.MinLength), fmt.Sprintf("must have at least %d characters", *p.MinLength))
-	}
-	if p.MaxLength != nil {
-		add(fmt.Sprintf("$length(%s) > %d", x, *p.MaxLength), fmt.Sprintf("must have at most %d characters", *p.MaxLength))
-	}
-	if p.Pattern != "" {
-		add("$not($contains("+x+", /^(?:"+slashes(p.Pattern)+")$/))", "must match "+p.Pattern)
-	}
-	if len(p.Choices) > 0 {
-		add("$not("+x+" in "+literal(choices(p))+")", "must be one of "+p.ChoiceList())
-	}
-	expr := "$exists(" + x + ") ? ("
-	for i, r := range rules {
-		if i > 0 {
-			expr += " : "
-		}
-		expr += r.broken + " ? " + str(name+" "+r.message)
-	}
-	expr += ")"
-	if p.Default == nil {
-		expr += " : " + str(name+" is missing")
-	}
-	return expr
-}
-
-// choices are the values allowed.
-func choices(p *pipeline.Param) []any {
-	out := make([]any, len(p.Choices))
-	for i, l := range p.Choices {
-		out[i] = l.Value
-	}
-	return out
-}
-
-// brokenType is the expression that a value is not of the type. $floor of anything but a number is an error in JSONata, so
-// the type is asked first.
-func brokenType(kind, x string) string {
-	switch kind {
-	case "integer":
-		return "($type(" + x + ") = 'number' ? $floor(" + x + ") != " + x + " : true)"
-	default:
-		return "$type(" + x + ") != " + str(kind)
-	}
 }
 
 // slashes escapes what would end a regular expression.
@@ -149,9 +75,11 @@ func (c *compiler) comment() string {
 }
 
 // ParamsSchema is a JSON Schema of a pipeline's parameters: of the execution's input.
-func ParamsSchema(p *pipeline.Pipeline) *value.Object {
+func ParamsSchema(p *pipeline.Pipeline) *value.Object { return objectSchema(&p.Params) }
+
+func objectSchema(params *pipeline.Map[pipeline.Param]) *value.Object {
 	properties, required := &value.Object{}, []any{}
-	for _, e := range p.Params.Entries {
+	for _, e := range params.Entries {
 		properties.Set(e.Key, paramSchema(&e.Value))
 		if e.Value.Default == nil {
 			required = append(required, e.Key)
@@ -168,6 +96,12 @@ func ParamsSchema(p *pipeline.Pipeline) *value.Object {
 // paramSchema is the JSON Schema of one parameter, by the same rules.
 func paramSchema(p *pipeline.Param) *value.Object {
 	o := value.Obj("type", p.Type)
+	switch p.Type {
+	case "list":
+		o = value.Obj("type", "array", "items", paramSchema(p.Items))
+	case "object":
+		o = objectSchema(&p.Properties)
+	}
 	if p.Description != "" {
 		o.Set("description", p.Description)
 	}

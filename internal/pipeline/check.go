@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ func check(p *Pipeline, s *source) {
 	c.secrets()
 	c.targets()
 	c.claimNames(p.Steps, "steps")
-	top := &scope{items: map[string]bool{}}
+	top := &scope{items: map[string]*Param{}}
 	c.steps(p.Steps, "steps", top, true)
 	for _, e := range p.Outputs.Entries {
 		c.dynamic(e.Value.Value, join("outputs", e.Key), scope{steps: stepNames(p.Steps)})
@@ -28,10 +29,10 @@ type checker struct {
 	names map[string]string // of steps, in lower case, with the path of the first use
 }
 
-// scope is what references may name at a place: steps that have ended, names of items.
+// scope is what references may name at a place: steps that have ended, names of items with what is declared of them.
 type scope struct {
 	steps []string
-	items map[string]bool
+	items map[string]*Param
 	loop  bool
 }
 
@@ -248,25 +249,28 @@ func (c *checker) parallel(p *Parallel, path string, in scope) {
 // forEach checks the items outside of the loop and the steps inside, where the item's name is known.
 func (c *checker) forEach(f *ForEach, path string, in scope) {
 	c.dynamic(f.Items.Value, join(path, "items"), in)
+	var item *Param
 	switch v := f.Items.Value.(type) {
 	case []any:
 	case Template:
-		// No parameter is a list, nor is anything of the run.
-		if r := v.Sole(); r == nil || r.Root == "params" || r.Root == "run" || r.Root == "storage" || r.Root == "index" {
+		list := c.declared(v.Sole(), in)
+		if r := v.Sole(); r == nil || r.Root == "run" || r.Root == "storage" || r.Root == "index" || list != nil && list.Type != "list" {
 			c.report(join(path, "items"), "must be a list, or one reference to a list")
+		}
+		if list != nil {
+			item = list.Items
 		}
 	default:
 		if c.written(join(path, "items")) {
 			c.report(join(path, "items"), "must be a list, or one reference to a list")
 		}
 	}
-	if slices.Contains([]string{"params", "steps", "run", "storage", "index", "secrets"}, f.As) || in.items[f.As] && f.As != "item" {
+	_, outer := in.items[f.As]
+	if slices.Contains([]string{"params", "steps", "run", "storage", "index", "secrets"}, f.As) || outer && f.As != "item" {
 		c.report(join(path, "as"), "%s already means something else", f.As)
 	}
-	inner := scope{steps: in.steps, loop: true, items: map[string]bool{f.As: true}}
-	for name := range in.items {
-		inner.items[name] = true
-	}
+	inner := scope{steps: in.steps, loop: true, items: maps.Clone(in.items)}
+	inner.items[f.As] = item
 	c.steps(f.Steps, join(path, "steps"), &inner, true)
 }
 
@@ -286,7 +290,7 @@ func (c *checker) ray(r *RayJob, path string, in scope) {
 	// References are checked here, their values only in a run: what they hold is not known before.
 	if r.Memory != nil {
 		c.ref(r.Memory.Ref, join(path, "memory"), in)
-		c.numeric(r.Memory.Ref, join(path, "memory"))
+		c.numeric(r.Memory.Ref, join(path, "memory"), in)
 	}
 	for _, e := range r.Resources.Entries {
 		c.number(&e.Value, join(join(path, "resources"), e.Key), in)

@@ -1,14 +1,8 @@
 package pipeline
 
 import (
-	"math"
-	"reflect"
 	"regexp"
-	"slices"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/rayorch/rayorch/internal/value"
 )
 
 // params checks names as identifiers and as environment variables, which know no case here.
@@ -36,17 +30,42 @@ func (c *checker) param(p *Param, path string) {
 			return
 		}
 	}
+	c.inside(p, path)
+	report := func(path, msg string) { c.report(path, "%s", msg) }
 	for i := range p.Choices {
-		if msg := p.Refuses(p.Choices[i].Value); msg != "" {
-			c.report(element(join(path, "choices"), i), "%s", msg)
-		}
+		p.problems(element(join(path, "choices"), i), p.Choices[i].Value, report)
 	}
 	if p.Default != nil {
-		if msg := p.Refuses(p.Default.Value); msg != "" {
-			c.report(join(path, "default"), "%s", msg)
-		}
+		p.problems(join(path, "default"), p.Default.Value, report)
 	}
 }
+
+// inside checks what a list's items and an object's properties are.
+func (c *checker) inside(p *Param, path string) {
+	items, properties := join(path, "items"), join(path, "properties")
+	switch {
+	case p.Type == "list" && p.Items == nil && !c.written(items):
+		c.report(path, "a list needs items, which say what each item must be")
+	case p.Type == "object" && p.Properties.Len() == 0:
+		c.report(properties, "an object needs at least one property")
+	}
+	if p.Items != nil {
+		c.param(p.Items, items)
+		if c.written(join(items, "default")) {
+			c.report(join(items, "default"), "an item has no default; give the list one")
+		}
+	}
+	for _, e := range p.Properties.Entries {
+		at := join(properties, e.Key)
+		if !propertyPattern.MatchString(e.Key) {
+			c.report(at, "a property's name must be letters, digits, dashes and underscores, and start with a letter or an underscore")
+		}
+		c.param(&e.Value, at)
+	}
+}
+
+// propertyPattern holds of what a reference can name behind a dot.
+var propertyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
 
 // bounds checks that rules fit the type and leave something over.
 func (c *checker) bounds(p *Param, path string) {
@@ -67,92 +86,18 @@ func (c *checker) bounds(p *Param, path string) {
 	if p.MinLength != nil && p.MaxLength != nil && *p.MinLength > *p.MaxLength {
 		c.report(join(path, "maxLength"), "must be at least minLength")
 	}
-	if c.written(join(path, "choices")) && len(p.Choices) == 0 {
+	for field, kind := range map[string]string{"items": "list", "properties": "object"} {
+		if c.written(join(path, field)) && p.Type != kind {
+			c.report(join(path, field), "is for %s, not %s", kind, p.Type)
+		}
+	}
+	switch {
+	case !c.written(join(path, "choices")):
+	case p.Type == "list" || p.Type == "object": // whether JSONata finds a list in a list depends on its implementation
+		c.report(join(path, "choices"), "is for string, integer, number and boolean, not %s", p.Type)
+	case len(p.Choices) == 0:
 		c.report(join(path, "choices"), "needs at least one")
 	}
-}
-
-// Refuses says why v cannot be the parameter's value; empty when it can. Package compile puts the same rules into the
-// definition, in the same words.
-func (p *Param) Refuses(v any) string {
-	if msg := p.refusesType(v); msg != "" {
-		return msg
-	}
-	if n, ok := v.(value.Number); ok {
-		switch f := n.Float64(); {
-		case p.Min != nil && f < *p.Min:
-			return "must be at least " + string(value.Float(*p.Min))
-		case p.Max != nil && f > *p.Max:
-			return "must be at most " + string(value.Float(*p.Max))
-		}
-	}
-	if text, ok := v.(string); ok {
-		if msg := p.refusesText(text); msg != "" {
-			return msg
-		}
-	}
-	if len(p.Choices) > 0 && !slices.ContainsFunc(p.Choices, func(l Literal) bool { return value.Equal(l.Value, v) }) {
-		return "must be one of " + p.ChoiceList()
-	}
-	return ""
-}
-
-// refusesText applies the rules for text; lengths count characters, as JSONata does.
-func (p *Param) refusesText(text string) string {
-	n := utf8.RuneCountInString(text)
-	switch {
-	case p.MinLength != nil && n < *p.MinLength:
-		return "must have at least " + string(value.Int(int64(*p.MinLength))) + " characters"
-	case p.MaxLength != nil && n > *p.MaxLength:
-		return "must have at most " + string(value.Int(int64(*p.MaxLength))) + " characters"
-	case p.Pattern != "":
-		if re, err := regexp.Compile("^(?:" + p.Pattern + ")$"); err == nil && !re.MatchString(text) {
-			return "must match " + p.Pattern
-		}
-	}
-	return ""
-}
-
-// TypeWords are what a parameter of each type must be, in words.
-var TypeWords = map[string]string{
-	"string": "must be text", "integer": "must be a whole number", "number": "must be a number",
-	"boolean": "must be true or false",
-}
-
-// refusesType takes whole numbers up to 2^53 only: JSONata calculates with floats.
-func (p *Param) refusesType(v any) string {
-	n, isNumber := v.(value.Number)
-	ok := false
-	switch p.Type {
-	case "string":
-		ok = reflect.TypeOf(v) == reflect.TypeFor[string]()
-	case "boolean":
-		ok = reflect.TypeOf(v) == reflect.TypeFor[bool]()
-	case "number":
-		ok = isNumber
-	case "integer":
-		f := n.Float64()
-		ok = isNumber && f == math.Trunc(f) && math.Abs(f) <= 1<<53
-	default:
-		return ""
-	}
-	if ok {
-		return ""
-	}
-	return TypeWords[p.Type]
-}
-
-// ChoiceList is the choices in one line.
-func (p *Param) ChoiceList() string {
-	words := make([]string, len(p.Choices))
-	for i, l := range p.Choices {
-		if s, ok := l.Value.(string); ok {
-			words[i] = s
-		} else {
-			words[i] = value.Text(l.Value)
-		}
-	}
-	return strings.Join(words, ", ")
 }
 
 // checkPattern refuses what JSONata's regular expressions cannot hold: its scanner counts brackets even inside classes,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -23,7 +24,7 @@ const (
 // Decode reads a pipeline file. Its error is Problems: every mistake at once. name stands for the file in messages.
 func Decode(name string, data []byte) (*Pipeline, error) {
 	s := newSource(name)
-	root := parse(s, data)
+	root := parse(s, data, "pipeline", "the file is empty; start with version: 1, or run rayorch init")
 	if root == nil {
 		return nil, s.err()
 	}
@@ -37,8 +38,9 @@ func Decode(name string, data []byte) (*Pipeline, error) {
 	return p, nil
 }
 
-// parse is the file's one document, or nil when it has a mistake that nothing can be read beyond.
-func parse(s *source, data []byte) *yaml.Node {
+// parse is the root of the file's one document, or nil when it has a mistake that nothing can be read beyond. kind is what the
+// file holds, and empty the problem of a file that holds nothing; without one such a file is fine.
+func parse(s *source, data []byte, kind, empty string) *yaml.Node {
 	switch {
 	case len(data) > MaxFileSize:
 		s.report("", "the file has %d bytes; at most %d are read", len(data), MaxFileSize)
@@ -49,29 +51,28 @@ func parse(s *source, data []byte) *yaml.Node {
 	}
 	reader := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
-	if err := reader.Decode(&doc); err != nil {
+	err := reader.Decode(&doc)
+	if err != nil && !errors.Is(err, io.EOF) {
 		reportYAML(s, err)
 		return nil
 	}
 	if err := reader.Decode(&more); !errors.Is(err, io.EOF) {
-		s.reportAt(position{more.Line, more.Column}, "", "a file holds one pipeline; remove what follows ---")
+		s.reportAt(position{more.Line, more.Column}, "", "a file holds one %s; remove what follows ---", kind)
 		return nil
 	}
-	if len(doc.Content) != 1 {
-		s.report("", "the file is empty; start with version: 1, or run rayorch init")
-		return nil
+	if len(doc.Content) == 1 {
+		return doc.Content[0]
 	}
-	return doc.Content[0]
+	if empty != "" {
+		s.report("", "%s", empty)
+	}
+	return nil
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // reportYAML gives on what the YAML library says, which knows a line but no column.
 func reportYAML(s *source, err error) {
-	if errors.Is(err, io.EOF) {
-		s.report("", "the file is empty; start with version: 1, or run rayorch init")
-		return
-	}
 	text := strings.ReplaceAll(err.Error(), "\n", " ")
 	m := yamlLine.FindStringSubmatch(text)
 	line := 1
@@ -102,15 +103,22 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 		n = n.Alias
 	}
 	d.nodes++
-	if d.nodes <= maxNodes && d.depth <= maxNesting {
-		return n
+	if d.nodes > maxNodes || d.depth > maxNesting {
+		if !d.full {
+			d.full = true
+			d.fail(n, path, "the file nests or repeats too much (at most %d values, %d deep)", maxNodes, maxNesting)
+		}
+		return nil
 	}
-	if !d.full {
-		d.full = true
-		d.fail(n, path, "the file nests or repeats too much (at most %d values, %d deep)", maxNodes, maxNesting)
+	if tag := n.ShortTag(); !slices.Contains(tags, tag) {
+		d.fail(n, path, "the YAML tag %s is not supported", tag)
+		return nil
 	}
-	return nil
+	return n
 }
+
+// tags are those of JSON's values, and of dates, which are text here.
+var tags = []string{"!!map", "!!seq", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
 
 // fail reports a problem at a node.
 func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {

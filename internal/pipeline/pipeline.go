@@ -24,15 +24,17 @@ type Pipeline struct {
 
 // Param is one thing that a run can be given.
 type Param struct {
-	Type        string    `yaml:"type" def:"string" enum:"string|integer|number|boolean" doc:"What the value must be."`
-	Description string    `yaml:"description" doc:"Shown in forms and by describe."`
-	Default     *Literal  `yaml:"default" doc:"The value where a run gives none; without it the parameter must be given."`
-	Choices     []Literal `yaml:"choices" doc:"The values allowed."`
-	Min         *float64  `yaml:"min" doc:"The least value (integer, number)."`
-	Max         *float64  `yaml:"max" doc:"The greatest value (integer, number)."`
-	MinLength   *int      `yaml:"minLength" min:"0" doc:"The fewest characters (string)."`
-	MaxLength   *int      `yaml:"maxLength" min:"0" doc:"The most characters (string)."`
-	Pattern     string    `yaml:"pattern" doc:"A regular expression that the whole value must match (string)."`
+	Type        string     `yaml:"type" def:"string" enum:"string|integer|number|boolean|list|object" doc:"What the value must be."`
+	Description string     `yaml:"description" doc:"Shown in forms and by describe."`
+	Default     *Literal   `yaml:"default" doc:"The value where a run gives none; without it the parameter must be given."`
+	Choices     []Literal  `yaml:"choices" doc:"The values allowed."`
+	Min         *float64   `yaml:"min" doc:"The least value (integer, number)."`
+	Max         *float64   `yaml:"max" doc:"The greatest value (integer, number)."`
+	MinLength   *int       `yaml:"minLength" min:"0" doc:"The fewest characters (string)."`
+	MaxLength   *int       `yaml:"maxLength" min:"0" doc:"The most characters (string)."`
+	Pattern     string     `yaml:"pattern" doc:"A regular expression that the whole value must match (string)."`
+	Items       *Param     `yaml:"items" doc:"What each item must be (list)."`
+	Properties  Map[Param] `yaml:"properties" doc:"What each property must be (object). One without a default must be given; others are refused."`
 }
 
 // Storage is the directory that all steps of a pipeline see.

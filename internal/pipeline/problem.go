@@ -111,16 +111,25 @@ func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) 
 
 // near is the name that the user may have meant, as a hint to end a message with; empty when none is close.
 func near(got string, names []string) string {
+	if best := Nearest(got, names); best != "" {
+		return "; did you mean " + best + "?"
+	}
+	return ""
+}
+
+// Nearest is the name that the user may have meant: one that begins so, or one of few other letters. Empty when there is none.
+func Nearest(got string, names []string) string {
 	best, least := "", len(got)/3+2
 	for _, name := range names {
-		if d := distance(strings.ToLower(got), strings.ToLower(name)); d < least {
+		d := distance(strings.ToLower(got), strings.ToLower(name))
+		if len(got) > 2 && strings.HasPrefix(name, got) {
+			d = min(d, 1)
+		}
+		if d < least {
 			best, least = name, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return best
 }
 
 // distance counts the letters to insert, delete, replace or swap with their neighbour (optimal string alignment).

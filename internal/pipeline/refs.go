@@ -13,18 +13,57 @@ import (
 func (c *checker) number(n *Number, path string, in scope) {
 	if n != nil {
 		c.ref(n.Ref, path, in)
-		c.numeric(n.Ref, path)
+		c.numeric(n.Ref, path, in)
 	}
 }
 
-// numeric reports a parameter that is no number where one is needed.
-func (c *checker) numeric(r *Ref, path string) {
-	if r == nil || r.Root != "params" {
-		return
-	}
-	if p, ok := c.p.Params.Get(r.Name(0)); ok && p.Type != "integer" && p.Type != "number" {
+// numeric reports a value whose declared type is no number where one is needed.
+func (c *checker) numeric(r *Ref, path string, in scope) {
+	if p := c.declared(r, in); p != nil && p.Type != "integer" && p.Type != "number" {
 		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)
 	}
+}
+
+// declared is what a reference leads to where the file declares that: in a parameter, or in an item of one. Else it is nil.
+func (c *checker) declared(r *Ref, in scope) *Param {
+	if r == nil {
+		return nil
+	}
+	at, path := in.items[r.Root], r.Path
+	if r.Root == "params" {
+		p, ok := c.p.Params.Get(r.Name(0))
+		if !ok {
+			return nil
+		}
+		at, path = &p, path[1:]
+	}
+	at, _ = at.at(path)
+	return at
+}
+
+// at is what a path from the parameter leads to, or what is wrong with the path. Of a nil parameter nothing is known.
+func (p *Param) at(path []Key) (*Param, string) {
+	for _, k := range path {
+		switch {
+		case p == nil:
+			return nil, ""
+		case p.Type == "list" && k.Name == "":
+			p = p.Items
+		case p.Type == "list":
+			return nil, fmt.Sprintf("a list has no property %s; expected an index such as [0]", k.Name)
+		case p.Type == "object" && k.Name == "":
+			return nil, "an object has no index; expected a property: " + strings.Join(p.Properties.Keys(), ", ")
+		case p.Type != "object":
+			return nil, "a parameter of type " + p.Type + " has no fields"
+		default:
+			inner, ok := p.Properties.Get(k.Name)
+			if !ok {
+				return nil, fmt.Sprintf("unknown property %q%s", k.Name, orOneOf(k.Name, p.Properties.Keys()))
+			}
+			p = &inner
+		}
+	}
+	return p, ""
 }
 
 // dynamic checks the references anywhere in a JSON value.
@@ -93,8 +132,9 @@ func (c *checker) refProblem(r *Ref, in scope) string {
 		}
 		return ""
 	}
-	if in.items[r.Root] {
-		return ""
+	if item, ok := in.items[r.Root]; ok {
+		_, msg := item.at(r.Path)
+		return msg
 	}
 	roots := []string{"params", "steps", "run", "storage"}
 	for name := range in.items {
@@ -114,13 +154,12 @@ func fixedRef(r *Ref, fields []string) string {
 
 func (c *checker) paramRef(r *Ref) string {
 	name := r.Name(0)
-	switch _, ok := c.p.Params.Get(name); {
-	case !ok:
+	p, ok := c.p.Params.Get(name)
+	if !ok {
 		return fmt.Sprintf("unknown parameter %q%s", name, orOneOf(name, c.p.Params.Keys()))
-	case len(r.Path) > 1:
-		return "a parameter has no fields"
 	}
-	return ""
+	_, msg := p.at(r.Path[1:])
+	return msg
 }
 
 // stepRef takes only steps that have ended in every run: a reference to one that merely may have ended would work or fail

@@ -163,6 +163,11 @@ func (t Param) setText(to *string, v any) error {
 
 func (t Param) setInteger(to *int, v any) error {
 	text := fmt.Sprint(v)
+	if n, ok := v.(json.Number); ok {
+		if f, err := n.Float64(); err == nil {
+			v = f
+		}
+	}
 	if f, ok := v.(float64); ok { // JSON knows no whole numbers; 1e+06 would be none
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	}

@@ -118,7 +118,7 @@ function pretty(input) {
   }
 }
 
-// paramsForm makes fields from a JSON Schema of scalar properties, the only ones that pipelines have.
+// paramsForm makes fields from a JSON Schema of a pipeline's parameters. Lists and objects are JSON in a text field.
 function paramsForm(schema, input) {
   let given = {};
   try {
@@ -150,7 +150,7 @@ function paramsForm(schema, input) {
       }
       for (const { name, p, input } of fields) {
         if (p.type === "boolean") input.checked = values?.[name] === true;
-        else if (values?.[name] !== undefined) input.value = p.enum ? JSON.stringify(values[name]) : values[name];
+        else if (values?.[name] !== undefined) input.value = p.enum ? JSON.stringify(values[name]) : shown(p, values[name]);
       }
       return Object.keys(values ?? {}).every((key) => key in schema.properties);
     },
@@ -166,17 +166,30 @@ function control(p, value) {
   const number = p.type === "integer" || p.type === "number";
   return h("input", {
     type: number ? "number" : "text", step: p.type === "integer" ? "1" : "any", min: p.minimum, max: p.maximum,
-    minlength: p.minLength, maxlength: p.maxLength, value: value ?? "", autocomplete: "off",
+    minlength: p.minLength, maxlength: p.maxLength, value: shown(p, value ?? ""), autocomplete: "off",
   });
 }
 
-// valueOf is undefined for an empty field: then the pipeline's default holds. A number that is none goes as it was
-// written: the definition itself checks its input, and says what is wrong.
+function shown(p, value) {
+  return (p.type === "array" || p.type === "object") && value !== "" ? JSON.stringify(value) : value;
+}
+
+// valueOf is undefined for an empty field: then the pipeline's default holds. A number that is none, or JSON that cannot be
+// read, goes as it was written: the definition itself checks its input, and says what is wrong.
 function valueOf(p, input) {
   if (p.enum) return JSON.parse(input.value);
   if (p.type === "boolean") return input.checked;
   if (p.type === "string") return input.value === "" && p.default === undefined ? undefined : input.value;
   if (input.value === "") return undefined;
+  if (p.type === "array" || p.type === "object") return parsed(input.value);
   const n = Number(input.value);
   return Number.isFinite(n) ? n : input.value;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }

@@ -47,6 +47,9 @@ func New(w io.Writer, hide Redactor) *Log {
 	return &Log{Hide: hide, w: w}
 }
 
+// Begin creates the log before the job prints anything: a job that prints nothing has an empty one.
+func (l *Log) Begin() { _, _ = l.w.Write(nil) }
+
 // Line takes one line, without its end.
 func (l *Log) Line(text string) {
 	if l.Skip != nil && l.Skip(text) {

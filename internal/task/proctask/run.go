@@ -78,6 +78,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	}
 	a.secrets = secrets
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log.Begin()
 	return nil
 }
 

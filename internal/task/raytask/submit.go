@@ -76,6 +76,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log.Begin()
 	a.log.Skip = ofRay(a.args)
 	return nil
 }

@@ -1,0 +1,163 @@
+package pipeline
+
+import (
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// problems reports all that is wrong with v as the parameter's value, each at its path.
+func (p *Param) problems(path string, v any, report func(path, msg string)) {
+	if msg := p.Refuses(v); msg != "" {
+		report(path, msg)
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			if p.Items != nil {
+				p.Items.problems(element(path, i), v[i], report)
+			}
+		}
+	case *value.Object:
+		for _, name := range v.Keys() {
+			if _, known := p.Properties.Get(name); !known {
+				report(join(path, name), "is not declared"+orOneOf(name, p.Properties.Keys()))
+			}
+		}
+		for _, e := range p.Properties.Entries {
+			e.Value.check(e.Key, v, join(path, e.Key), report)
+		}
+	}
+}
+
+// check reports all that is wrong with the value that an object has for the parameter.
+func (p *Param) check(name string, in *value.Object, path string, report func(path, msg string)) {
+	v, ok := in.Get(name)
+	switch {
+	case ok:
+		p.problems(path, v, report)
+	case p.Default == nil:
+		report(path, "is missing")
+	}
+}
+
+// Normalize is a value without problems as the steps of a run see it: an integer that was written 1e3 or 1.0 is 1000 or 1,
+// and properties that an object lacks have their defaults. Package compile puts the same into the definition.
+func (p *Param) Normalize(v any) any {
+	switch v := v.(type) {
+	case value.Number:
+		if p.Type == "integer" {
+			return value.Int(int64(v.Float64()))
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = p.Items.Normalize(v[i])
+		}
+		return out
+	case *value.Object:
+		out := &value.Object{}
+		for _, e := range p.Properties.Entries {
+			item, ok := v.Get(e.Key)
+			if !ok {
+				item = e.Value.Default.Value
+			}
+			out.Set(e.Key, e.Value.Normalize(item))
+		}
+		return out
+	}
+	return v
+}
+
+// Refuses says why v, apart from what is inside a list or an object, cannot be the parameter's value; empty when it can.
+// Package compile puts the same rules into the definition, in the same words.
+func (p *Param) Refuses(v any) string {
+	if msg := p.refusesType(v); msg != "" {
+		return msg
+	}
+	if n, ok := v.(value.Number); ok {
+		switch f := n.Float64(); {
+		case p.Min != nil && f < *p.Min:
+			return "must be at least " + string(value.Float(*p.Min))
+		case p.Max != nil && f > *p.Max:
+			return "must be at most " + string(value.Float(*p.Max))
+		}
+	}
+	if text, ok := v.(string); ok {
+		if msg := p.refusesText(text); msg != "" {
+			return msg
+		}
+	}
+	if len(p.Choices) > 0 && !slices.ContainsFunc(p.Choices, func(l Literal) bool { return value.Equal(l.Value, v) }) {
+		return "must be one of " + p.ChoiceList()
+	}
+	return ""
+}
+
+// refusesText applies the rules for text; lengths count characters, as JSONata does.
+func (p *Param) refusesText(text string) string {
+	n := utf8.RuneCountInString(text)
+	switch {
+	case p.MinLength != nil && n < *p.MinLength:
+		return "must have at least " + string(value.Int(int64(*p.MinLength))) + " characters"
+	case p.MaxLength != nil && n > *p.MaxLength:
+		return "must have at most " + string(value.Int(int64(*p.MaxLength))) + " characters"
+	case p.Pattern != "":
+		if re, err := regexp.Compile("^(?:" + p.Pattern + ")$"); err == nil && !re.MatchString(text) {
+			return "must match " + p.Pattern
+		}
+	}
+	return ""
+}
+
+// TypeWords are what a parameter of each type must be, in words.
+var TypeWords = map[string]string{
+	"string": "must be text", "integer": "must be a whole number", "number": "must be a number",
+	"boolean": "must be true or false", "list": "must be a list", "object": "must be an object",
+}
+
+// refusesType takes whole numbers up to 2^53 only: JSONata calculates with floats.
+func (p *Param) refusesType(v any) string {
+	n, isNumber := v.(value.Number)
+	ok := false
+	switch p.Type {
+	case "string":
+		ok = reflect.TypeOf(v) == reflect.TypeFor[string]()
+	case "boolean":
+		ok = reflect.TypeOf(v) == reflect.TypeFor[bool]()
+	case "list":
+		ok = reflect.TypeOf(v) == reflect.TypeFor[[]any]()
+	case "object":
+		ok = reflect.TypeOf(v) == reflect.TypeFor[*value.Object]()
+	case "number":
+		ok = isNumber
+	case "integer":
+		f := n.Float64()
+		ok = isNumber && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+	default:
+		return ""
+	}
+	if ok {
+		return ""
+	}
+	return TypeWords[p.Type]
+}
+
+// ChoiceList is the choices in one line.
+func (p *Param) ChoiceList() string {
+	words := make([]string, len(p.Choices))
+	for i, l := range p.Choices {
+		if s, ok := l.Value.(string); ok {
+			words[i] = s
+		} else {
+			words[i] = value.Text(l.Value)
+		}
+	}
+	return strings.Join(words, ", ")
+}
