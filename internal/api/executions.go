@@ -149,6 +149,9 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 	out := value.Obj("executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name,
 		"startDate", history.Seconds(x.Started), "stopDate", history.Seconds(x.Stopped), "status", x.Status)
 	payloads(out, in, &x)
+	if !out.Has("outputDetails") { // shown of a failed execution, too, unlike DescribeExecution
+		out.Set("outputDetails", value.Obj("included", !metadataOnly(in)))
+	}
 	setText(out, "traceHeader", x.TraceHeader)
 	out.Set("billingDetails", billing(x.Stopped.Sub(x.Started)))
 	return out, nil

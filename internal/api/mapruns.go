@@ -44,7 +44,7 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 		out.Set("stopDate", history.Seconds(m.Stopped))
 	}
 	out.Set("maxConcurrency", value.Int(m.MaxConcurrency))
-	out.Set("toleratedFailurePercentage", value.Float(m.ToleratedPct))
+	out.Set("toleratedFailurePercentage", value.Double(m.ToleratedPct))
 	out.Set("toleratedFailureCount", value.Int(m.ToleratedCount))
 	out.Set("itemCounts", counts(&m.Items))
 	out.Set("executionCounts", counts(&m.Executions))
@@ -90,12 +90,20 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 
 // mapRunItem is a map run in a list.
 func mapRunItem(m *engine.MapRun) *value.Object {
-	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", machineOf(m.ExecutionARN),
+	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", labeledMachine(m),
 		"startDate", history.Seconds(m.Started))
 	if !m.Stopped.IsZero() {
 		o.Set("stopDate", history.Seconds(m.Stopped))
 	}
 	return o
+}
+
+// labeledMachine is the ARN of the state machine with the Map's label, as ListMapRuns shows it.
+func labeledMachine(m *engine.MapRun) string {
+	_, rest, _ := strings.Cut(m.ARN, ":mapRun:")
+	path, _, _ := strings.Cut(rest, ":")
+	_, label, _ := strings.Cut(path, "/")
+	return machineOf(m.ExecutionARN) + "/" + label
 }
 
 // machineOf is the ARN of the state machine of an execution.

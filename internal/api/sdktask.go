@@ -65,7 +65,7 @@ func (t *SDKTasks) failed(ctx context.Context, a *action, err error) task.Result
 		return task.Result{}
 	}
 	code := strings.TrimSuffix(f.Code, "Exception") + "Exception"
-	return task.Fail("Sfn."+code, f.Message+" (Service: Sfn, Status Code: 400, Request ID: "+requestID()+")")
+	return task.Fail("Sfn."+code, f.Message+" (Service: Sfn, Status Code: 400, Request ID: "+requestID()+") (SDK Attempt Count: 1)")
 }
 
 func upperFirst(s string) string {

@@ -324,7 +324,7 @@ func TestMapRuns(t *testing.T) {
 	run := call("StartExecution", map[string]any{"stateMachineArn": arn, "input": `{"n":[1,2,3]}`})["executionArn"].(string)
 	untilEnded(t, url, run)
 	listed := call("ListMapRuns", map[string]any{"executionArn": run})["mapRuns"].([]any)
-	if len(listed) != 1 || listed[0].(map[string]any)["stateMachineArn"] != arn {
+	if len(listed) != 1 || listed[0].(map[string]any)["stateMachineArn"] != arn.(string)+"/Each" {
 		t.Fatalf("listed %v", listed)
 	}
 	mapRun := listed[0].(map[string]any)["mapRunArn"]

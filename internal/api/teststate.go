@@ -116,6 +116,9 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 		if !mock.Has("result") && !mock.Has("errorOutput") {
 			return nil, invalid("One of the following fields is required for a test mock: [result, errorOutput].")
 		}
+		if mock.Has("result") && mock.Has("errorOutput") {
+			return nil, invalid("A test mock should have only one of the following fields: [result, errorOutput].")
+		}
 		failure := object(mock, "errorOutput")
 		req.Mock = &interp.TestMock{Result: bytesOf(mock, "result"), Error: text(failure, "error"), Cause: text(failure, "cause")}
 	}

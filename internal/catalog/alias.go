@@ -138,6 +138,10 @@ func (c *Catalog) UpdateAlias(arn string, description *string, routes []Route) (
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	m, old, err := c.findAlias(arn)
+	var gone *Error
+	if errors.As(err, &gone) && gone.Code == noResource { // the update alone says it so
+		return nil, errorf(noResource, "Request references a resource that does not exist.")
+	}
 	if err != nil {
 		return nil, err
 	}

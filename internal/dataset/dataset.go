@@ -19,6 +19,7 @@ type Format struct {
 	CSVHeaderLocation string // FIRST_ROW (the default) or GIVEN
 	CSVDelimiter      string // COMMA (the default), PIPE, SEMICOLON, SPACE or TAB
 	CSVHeaders        []string
+	ItemsPath         string // like ItemsPointer, but a file that is an array is read as it is
 	ItemsPointer      string // a JSON pointer (RFC 6901) to the items in a JSON file
 }
 
@@ -51,7 +52,7 @@ func Read(file io.Reader, f *Format, fn func(Item) error) error {
 	defer in.Close()
 	switch f.InputType {
 	case "JSON":
-		return readJSON(in, f.ItemsPointer, fn)
+		return readJSON(in, f, fn)
 	case "JSONL":
 		return readLines(in, fn)
 	case "CSV":

@@ -58,6 +58,13 @@ func readCSV(in io.Reader, f *Format, fn func(Item) error) error {
 		}
 		header = first
 	}
+	seen := map[string]bool{}
+	for _, name := range header {
+		if seen[name] {
+			return wrong("CSV headers cannot contain duplicates.")
+		}
+		seen[name] = true
+	}
 	if n := len(strings.Join(header, ",")); n > maxHeader {
 		return wrong("The CSV header has %d bytes, more than the %d that are allowed", n, maxHeader)
 	}
@@ -87,8 +94,27 @@ func readRows(rows *csv.Reader, header []string, fn func(Item) error) error {
 	}
 }
 
+// beginsArray looks at the first character that is no white space.
+func beginsArray(text *bufio.Reader) bool {
+	for {
+		b, err := text.Peek(1)
+		if err != nil || !strings.ContainsRune(" \t\r\n", rune(b[0])) {
+			return err == nil && b[0] == '['
+		}
+		_, _ = text.Discard(1)
+	}
+}
+
 // readJSON reads the array (or the object, by key) that a JSON pointer leads to, one member after another.
-func readJSON(in io.Reader, pointer string, fn func(Item) error) error {
+func readJSON(in io.Reader, f *Format, fn func(Item) error) error {
+	pointer := f.ItemsPointer
+	if f.ItemsPath != "" {
+		text := bufio.NewReader(in)
+		in = text
+		if !beginsArray(text) {
+			pointer = f.ItemsPath
+		}
+	}
 	dec := json.NewDecoder(in)
 	dec.UseNumber()
 	for _, key := range strings.Split(pointer, "/")[1:] {

@@ -220,6 +220,9 @@ func (r *Run) noArray(f *frame, in *data) *failure {
 	path := "$"
 	if p := f.state.Map.ItemsPath.Path; p != nil {
 		path = p.Text()
+		if p.Source() == expr.FromContext {
+			path = path[1:] // recorded with one $
+		}
 	}
 	return &failure{name: expr.ErrRuntime, cause: `Reference path "` + path + `" must point to array.`}
 }

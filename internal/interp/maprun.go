@@ -298,7 +298,9 @@ func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 		if m.ToleratedFailurePercentage, fail = r.percentage(f, s, in); fail != nil {
 			return fail
 		}
-		r.test.number("toleratedFailurePercentage", m.ToleratedFailurePercentage)
+		if r.test != nil {
+			r.test.inspection.Set("toleratedFailurePercentage", value.Double(m.ToleratedFailurePercentage))
+		}
 	}
 	return nil
 }
@@ -346,7 +348,7 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader
 	config, _ := reader.Config.(*value.Object)
 	if reader.MaxItems.Set() {
-		n, fail := r.integer(f, &reader.MaxItems, in, lowest(&reader.MaxItems, 0), 100_000_000)
+		n, fail := r.integer(f, &reader.MaxItems, in, lowest(&reader.MaxItems, 0), math.MaxInt32)
 		if fail != nil {
 			return nil, fail
 		}
@@ -354,7 +356,7 @@ func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	}
 	if p := f.state.Map.ItemsPath.Path; p != nil && !config.Has("ItemsPointer") {
 		if names := plainPath.FindString(p.Text()); names != "" {
-			config = config.With("ItemsPointer", strings.ReplaceAll(names[1:], ".", "/"))
+			config = config.With("ItemsPath", strings.ReplaceAll(names[1:], ".", "/"))
 		}
 	}
 	return r.place(f, reader.Resource, reader.Parameters, "ReaderConfig", config, in)

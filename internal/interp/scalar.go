@@ -86,7 +86,13 @@ func (r *Run) percentage(f *frame, s *asl.Scalar, input *data) (float64, *failur
 	if fail != nil {
 		return 0, fail
 	}
-	if n, ok := v.(value.Number); ok {
+	n, ok := v.(value.Number)
+	if text, isText := v.(string); isText && s.Query != nil { // as wholeNumber
+		if _, err := strconv.ParseFloat(text, 64); err == nil {
+			n, ok = value.Number(text), true
+		}
+	}
+	if ok {
 		if x := n.Float64(); x >= 0 && x <= 100 {
 			return x, nil
 		} else if s.Expr == nil {

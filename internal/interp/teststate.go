@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -105,6 +106,64 @@ func findState(m *asl.Machine, name string) *asl.State {
 	return nil
 }
 
+// contextFields are what a context object for TestState may hold.
+var contextFields = map[string][]string{
+	"Execution":    {"Id", "Input", "Name", "RoleArn", "StartTime", "RedriveCount", "RedriveTime"},
+	"State":        {"EnteredTime", "Name", "RetryCount"},
+	"StateMachine": {"Id", "Name"},
+	"Task":         {"Token"},
+}
+
+// checkContext says what is wrong with a context object, in the recorded words; empty where nothing is.
+func checkContext(s *asl.State, o *value.Object) string {
+	if o.Has("Map") {
+		return "'Map' field is not supported when mocking a Context object"
+	}
+	waits := s.Type == asl.Task && (strings.Contains(s.Resource, ".sync") || strings.HasSuffix(s.Resource, ".waitForTaskToken"))
+	if o.Has("Task") && !waits {
+		return "Context object contains 'Task' when state is not a Task state with a '.sync' or '.waitForTaskToken' service " +
+			"integration pattern"
+	}
+	for _, part := range o.Keys() {
+		fields, ok := contextFields[part]
+		v, _ := o.Get(part)
+		in, isObject := v.(*value.Object)
+		switch {
+		case !ok:
+			return "Field '" + part + "' is not allowed"
+		case !isObject:
+			return part + " must be an object"
+		}
+		for _, name := range in.Keys() {
+			if !slices.Contains(fields, name) {
+				return "Field '" + name + "' is not allowed"
+			}
+			if wrong := contextType(name, in); wrong != "" {
+				return part + "." + name + " must be a " + wrong
+			}
+		}
+	}
+	return ""
+}
+
+// contextType is the type that a field of the context object should have and has not.
+func contextType(name string, in *value.Object) string {
+	v, _ := in.Get(name)
+	_, isText := v.(string)
+	_, isNumber := v.(value.Number)
+	switch {
+	case name == "Input":
+		return ""
+	case name == "RetryCount" || name == "RedriveCount":
+		if !isNumber {
+			return "number"
+		}
+	case !isText:
+		return "string"
+	}
+	return ""
+}
+
 // begin makes what the state sees before it works.
 func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 	f.enteredAt = r.now
@@ -113,6 +172,9 @@ func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 		o, err := value.ParseObject(req.Context)
 		if err != nil {
 			return refuse("Invalid context: %s", err)
+		}
+		if wrong := checkContext(f.state, o); wrong != "" {
+			return refuse("Invalid Context object provided: %s", wrong)
 		}
 		t.context = o
 	}
@@ -362,6 +424,8 @@ func checkTest(s *asl.State, req *TestRequest) error {
 	case req.Mock == nil && group:
 		return &TestRefused{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
 			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
+	case req.Mock == nil && s.Type == asl.Task && req.Params.RoleARN == "":
+		return refuse("RoleArn must be specified when testing a Task state")
 	case req.Mock != nil && !group && s.Type != asl.Task:
 		return refuse("State type '%s' is not supported when a mock is specified", s.Type)
 	case req.FailedIterations != nil && s.Type != asl.Map:

@@ -188,6 +188,15 @@ func Float(f float64) Number {
 	return Number(strconv.FormatFloat(f, 'f', -1, 64))
 }
 
+// Double is a number that keeps a fraction, as Java writes its doubles: 1.0.
+func Double(f float64) Number {
+	n := Float(f)
+	if !strings.ContainsAny(string(n), ".e") {
+		n += ".0"
+	}
+	return n
+}
+
 // Float64 is the number's nearest float.
 func (n Number) Float64() float64 {
 	f, _ := strconv.ParseFloat(string(n), 64)
