@@ -10,7 +10,6 @@ import (
 var differingTestStates = map[string]string{
 	"test_base_lambda_task_state[":         "it calls a Lambda function; there is none here",
 	"test_base_lambda_service_task_state[": "it calls a Lambda function; there is none here",
-	"integer_more_than_maximum_allowed":    "the public service model no longer has the limit that was recorded",
 }
 
 // TestRecordedTestStates replays what TestState answered, over the wire.
