@@ -130,10 +130,7 @@ func (a *attempts) decide() {
 // retryable is the expression that another attempt is left and the error one of those to retry.
 func (a *attempts) retryable() string {
 	left := fmt.Sprintf("%s < %d", a.v("try"), a.retry.Attempts)
-	on := a.retry.Errors
-	if len(on) == 0 {
-		on = pipeline.DefaultRetry(a.kind())
-	}
+	on := a.retry.Retried(a.kind())
 	switch match := a.v("end") + ".Error"; on[0] {
 	case "States.ALL":
 		return left

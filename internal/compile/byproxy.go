@@ -120,7 +120,8 @@ func (a *attempts) judgeJob() {
 	}
 	ending := "$exists(" + end + ".Error)"
 	failed := job + ".status = 'STOPPED' ? {'Error': 'Ray.JobStopped', 'Cause': " + job + ".message} : " +
-		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
+		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : " + runtimeEnvFailed(job) +
+		" ? 'Ray.RuntimeEnvFailed' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
 	rules := []any{
 		rule(job+".execution != $states.context.Execution.Id", a.assign("end", value.Obj("Error", "Ray.SubmitFailed",
 			"Cause", wrap("'ray holds another job of the id ' & "+a.v("id")+" & ': delete it'"))), "Decide on"),
@@ -137,6 +138,13 @@ func (a *attempts) judgeJob() {
 			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))), "Stop"))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// runtimeEnvFailed is the expression that Ray could not set up the runtime environment of a job. Some of it Ray checks only as
+// it starts the job's supervisor: its traceback says so.
+func runtimeEnvFailed(job string) string {
+	return fmt.Sprintf("$substring(%[1]s.message, 0, 24) = 'runtime_env setup failed' or "+
+		"$substring(%[1]s.message, 0, 32) = 'Failed to start supervisor actor' and $contains(%[1]s.message, '/runtime_env/')", job)
 }
 
 // killer is the entrypoint of a job that kills the supervisor of another one. Ray says that it stops a pending job, and yet

@@ -181,6 +181,7 @@ func TestJobEnds(t *testing.T) {
 		stops             int
 	}{
 		"its own code":   {"failed", ended(43, "Error", "gone"), "Ray.HeadLost: gone", 0},
+		"no environment": {"failed", ended(49, "Error", "no wheel"), "Ray.RuntimeEnvFailed: no wheel", 0},
 		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter ended with exit code 137: OOMKilled x", 1},
 		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job ran longer than 3600 s", 1},
 		"refused":        {"forbidden", noPods, "Ray.SubmitFailed: forbidden", 0},
@@ -236,6 +237,7 @@ func TestProxyEnds(t *testing.T) {
 		"no endpoints":      {text(503, "no endpoints"), ok, log, "FAILED", "Ray.Unreachable"},
 		"no right":          {text(403, "forbidden"), ok, log, "FAILED", "Ray.Unauthorized"},
 		"failed":            {ok, answer{body: rayJob("FAILED", `, "message": "it broke"`)}, log, "FAILED", "Ray.JobFailed: it broke"},
+		"no environment":    {ok, answer{body: rayJob("FAILED", `, "message": "runtime_env setup failed: no wheel"`)}, log, "FAILED", "Ray.RuntimeEnvFailed: runtime_env setup failed: no wheel"},
 		"stopped":           {ok, answer{body: rayJob("STOPPED", `, "message": "by hand"`)}, log, "FAILED", "Ray.JobStopped: by hand"},
 		"another's":         {ok, answer{body: `{"ResponseBody": {"status": "RUNNING"}}`}, log, "FAILED", "Ray.SubmitFailed: ray holds another job"},
 		"unread":            {ok, done, answer{body: `{"ResponseBody": {"no": "text"}}`}, "SUCCEEDED", `{"one":null}`},
@@ -330,6 +332,7 @@ func TestLongPending(t *testing.T) {
 func TestRayJobEnds(t *testing.T) {
 	for name, c := range map[string]struct{ status, want string }{
 		"failed":         {`"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "message": "it broke"`, "Ray.JobFailed: AppFailed: it broke"},
+		"no environment": {`"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "message": "Failed to start supervisor actor r: 'bad'. Traceback: ray/_private/runtime_env/validation.py"`, "Ray.RuntimeEnvFailed: AppFailed: Failed to start"},
 		"stopped":        {`"jobStatus": "STOPPED", "jobDeploymentStatus": "Complete"`, "Ray.JobStopped"},
 		"too long":       {`"jobStatus": "RUNNING", "jobDeploymentStatus": "Failed", "reason": "DeadlineExceeded"`, "States.Timeout"},
 		"invalid":        {`"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "bad spec"`, "Ray.SubmitFailed: ValidationFailed: bad spec"},

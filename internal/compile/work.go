@@ -119,11 +119,7 @@ func cause(failure string) string {
 
 // retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
 func retry(r *pipeline.Retry, kind string) *value.Object {
-	on := r.Errors
-	if len(on) == 0 {
-		on = pipeline.DefaultRetry(kind)
-	}
-	o := value.Obj("ErrorEquals", value.FromGo(on), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+	o := value.Obj("ErrorEquals", value.FromGo(r.Retried(kind)), "IntervalSeconds", value.Int(r.Interval.Seconds()),
 		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
 	if r.MaxInterval > 0 {
 		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))

@@ -26,6 +26,7 @@ import zipfile
 CODES = {
     "Ray.JobFailed": 41, "Ray.JobStopped": 42, "Ray.HeadLost": 43, "Ray.SubmitFailed": 44, "Ray.PendingTimeout": 45,
     "Ray.Unreachable": 46, "Ray.Unauthorized": 47, "States.Timeout": 48,
+    "Ray.RuntimeEnvFailed": 49,
 }
 MARK = "::rayorch-output::"
 MAX_OUTPUT = 32768
@@ -372,6 +373,8 @@ class Attempt:
             error = "Ray.JobFailed"
             if job.get("error_type") == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT":
                 error = "Ray.PendingTimeout"
+            if runtime_env_failed(job):
+                error = "Ray.RuntimeEnvFailed"
             raise Failure(error, self.output.cause(last(message) or "the job failed"))
         output = self.output.output()
         if output is None:
@@ -385,6 +388,13 @@ class Attempt:
             raise Failure("Ray.JobFailed", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not "
                           "JSON") from e
         print(MARK + output, flush=True)
+
+
+def runtime_env_failed(job):
+    """Some of a runtime environment Ray checks only as it starts the job's supervisor: its traceback says so."""
+    message = job.get("message") or ""
+    return message.startswith("runtime_env setup failed") or (
+        message.startswith("Failed to start supervisor actor") and "/runtime_env/" in message)
 
 
 def stop_all(prefix):

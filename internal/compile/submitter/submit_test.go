@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -32,6 +33,7 @@ type attempt struct {
 	Pending, Timeout  float64
 	Package           string
 	Secrets           []string
+	RuntimeEnv        map[string]any
 	CPUs              float64
 	Former            string // how many pods came before, as Kubernetes says it
 	Grace             time.Duration
@@ -41,8 +43,10 @@ type attempt struct {
 
 func (a *attempt) request(t *testing.T) string {
 	t.Helper()
+	env := map[string]any{"env_vars": map[string]string{"GREETING": "hello"}}
+	maps.Copy(env, a.RuntimeEnv)
 	submission := map[string]any{"submission_id": a.ID, "entrypoint": a.Entrypoint, "metadata": map[string]string{"rayorch.step": "one"},
-		"runtime_env": map[string]any{"env_vars": map[string]string{"GREETING": "hello"}}}
+		"runtime_env": env}
 	if a.CPUs > 0 {
 		submission["entrypoint_num_cpus"] = a.CPUs
 	}
@@ -137,7 +141,7 @@ func write(t *testing.T, path string, data []byte) {
 func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()) }
 
 // onReal are the ends that a real Ray is asked for, too: it takes seconds for each.
-var onReal = map[string]bool{"output": true, "failure": true, "pending": true}
+var onReal = map[string]bool{"output": true, "failure": true, "pending": true, "no environment": true}
 
 func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -145,14 +149,15 @@ func TestEnds(t *testing.T) {
 		code         int
 		said, logged string
 	}{
-		"success":      {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
-		"output":       {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
-		"bad output":   {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
-		"failure":      {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
-		"pending":      {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
-		"secret":       {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
-		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
-		"lost, second": {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
+		"success":        {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
+		"output":         {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
+		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
+		"failure":        {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
+		"pending":        {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
+		"no environment": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"working_dir": "gcs://_ray_pkg_" + unique("missing") + ".zip"}}, 49, "runtime_env setup failed", ""},
+		"secret":         {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
+		"many lines":     {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
+		"lost, second":   {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

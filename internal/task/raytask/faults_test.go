@@ -95,10 +95,23 @@ func TestWorkingDir(t *testing.T) {
 func TestRuntimeEnvFails(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
-		got := b.submit(t.Context(), map[string]any{
-			"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": "gcs://_ray_pkg_" + newID() + ".zip", // nobody uploaded it
-		})
-		wantError(t, got, task.RayJobFailed, "runtime_env setup failed")
+		missing := "gcs://_ray_pkg_" + newID() + ".zip" // nobody uploaded it
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": missing})
+		wantError(t, got, task.RayRuntimeEnvFailed, "runtime_env setup failed")
+		if r.Fake != nil || r.Found.Token != "" {
+			return // the same, and slow
+		}
+		for name, env := range map[string]any{
+			"invalid": map[string]any{"conda": "no-such-file.yaml"}, // refused before it is set up
+			"package": map[string]any{"pip": map[string]any{"packages": []string{"/no/such/wheel-1.0-py3-none-any.whl"},
+				"pip_install_options": []string{"--no-index"}}},
+		} {
+			b.records = map[string][]byte{}
+			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "RuntimeEnv": env})
+			if got.Error != task.RayRuntimeEnvFailed {
+				t.Errorf("%s: got %+v", name, got)
+			}
+		}
 	})
 }
 

@@ -24,6 +24,13 @@ func ofRay(args *Arguments) func(line string) bool {
 	}
 }
 
+// runtimeEnvFailed tells whether Ray could not set up the job's runtime environment. Some of it Ray checks only as it starts the
+// job's supervisor: its traceback says so.
+func runtimeEnvFailed(job ray.Job) bool {
+	return strings.HasPrefix(job.Message, "runtime_env setup failed") ||
+		strings.HasPrefix(job.Message, "Failed to start supervisor actor") && strings.Contains(job.Message, "/runtime_env/")
+}
+
 // why is what Ray says of a job's end, without the lines of the log that it quotes: the runner has better ones.
 func why(job ray.Job, otherwise string) string {
 	if job.Message == "" {
