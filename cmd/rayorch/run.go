@@ -69,6 +69,13 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return err
+	}
+	if _, err := src.compile(dir, ""); err != nil { // before a Ray is started
+		return err
+	}
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {

@@ -101,6 +101,15 @@ func (a *attempts) request() string {
 	if d := a.c.workingDirOf(r); d != nil && d.configMap != "" {
 		request.Set("package", d.name())
 	}
+	modules := &value.Object{}
+	for _, m := range a.c.at.modules[r] {
+		if m.configMap != "" {
+			modules.Set(m.module, m.name())
+		}
+	}
+	if modules.Len() > 0 {
+		request.Set("modules", modules)
+	}
 	if len(r.Secrets) > 0 {
 		request.Set("secrets", value.FromGo(r.Secrets))
 	}

@@ -190,8 +190,8 @@ func (c *compiler) reserve(args *value.Object, r *pipeline.RayJob, in *scope) {
 // runtimeEnv is Ray's runtime environment; environment variables travel in it.
 func (c *compiler) runtimeEnv(t task) *value.Object {
 	env := &value.Object{}
-	if t.ray.RuntimeEnv != nil {
-		if o, ok := c.dynamic(t.ray.RuntimeEnv.Value, t.in, strict).(*value.Object); ok {
+	if given := c.envs[t.ray]; given != nil {
+		if o, ok := c.dynamic(given, t.in, strict).(*value.Object); ok {
 			env = o
 		}
 	}

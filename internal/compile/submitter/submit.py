@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 import zipfile
 
 # Exit codes tell the state machine which error it is. Others mean that this program itself did not get to the end:
@@ -296,7 +297,9 @@ class Attempt:
     def submit(self):
         name = self.request.get("package")
         if name:
-            self.upload(name)
+            self.submission["runtime_env"]["working_dir"] = "gcs://" + self.upload("_ray_pkg_" + name, name)
+        for module, file in self.request.get("modules", {}).items():
+            self.upload(module, file)
         self.print("submitting job %s to %s:%s" % (self.ident, self.ray.host, self.ray.port))
         status, answer = self.ray.ask("POST", "/api/jobs/", self.submission, timeout=60, accept=(200, 500))
         text = answer.decode(errors="replace")
@@ -308,13 +311,13 @@ class Attempt:
             raise Failure("Ray.SubmitFailed", "ray refused the job: " + last(text))
         return None
 
-    def upload(self, name):
+    def upload(self, name, file):
         """Packages that no job refers to vanish, so that Ray is asked before each submit."""
-        path = "/api/packages/gcs/_ray_pkg_" + name
+        path = "/api/packages/gcs/" + urllib.parse.quote(name)
         if self.ray.ask("GET", path, accept=(200, 404))[0] == 404:
-            with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), "rb") as f:
+            with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), file), "rb") as f:
                 self.ray.ask("PUT", path, f.read(), timeout=120)
-        self.submission["runtime_env"]["working_dir"] = "gcs://_ray_pkg_" + name
+        return name
 
     def print(self, text):
         print("rayorch: " + self.output.hide(text), file=sys.stderr, flush=True)

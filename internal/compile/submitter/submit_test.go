@@ -34,6 +34,7 @@ type attempt struct {
 	Package           string
 	Secrets           []string
 	RuntimeEnv        map[string]any
+	Modules           map[string]string
 	CPUs              float64
 	Former            string // how many pods came before, as Kubernetes says it
 	Grace             time.Duration
@@ -59,6 +60,9 @@ func (a *attempt) request(t *testing.T) string {
 	}
 	if a.Package != "" {
 		request["package"] = a.Package
+	}
+	if a.Modules != nil {
+		request["modules"] = a.Modules
 	}
 	if a.Secrets != nil {
 		request["secrets"] = a.Secrets
@@ -198,22 +202,29 @@ func TestTooLong(t *testing.T) {
 	})
 }
 
-func TestWorkingDir(t *testing.T) {
+// archived is a zip of one file.
+func archived(t *testing.T, name, text string) []byte {
+	t.Helper()
 	var archive bytes.Buffer
 	z := zip.NewWriter(&archive)
-	f, err := z.Create("sub/data.txt")
-	if err != nil {
+	f, err := z.Create(name)
+	if err == nil {
+		_, err = f.Write([]byte(text))
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = f.Write([]byte("from the package\n"))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	return archive.Bytes()
+}
+
+func TestWorkingDir(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		a := attempt{ID: unique("dir"), Entrypoint: "cat sub/data.txt", Package: "0123456789abcdef.zip", dir: t.TempDir()}
-		write(t, filepath.Join(a.dir, a.Package), archive.Bytes())
+		a := attempt{ID: unique("dir"), Entrypoint: "cat sub/data.txt; python3 -c 'import mod'", Package: "0123456789abcdef.zip", dir: t.TempDir(),
+			Modules: map[string]string{"_ray_pkg_ab.zip": "ab.zip"}, RuntimeEnv: map[string]any{"py_modules": []string{"gcs://_ray_pkg_ab.zip"}}}
+		write(t, filepath.Join(a.dir, a.Package), archived(t, "sub/data.txt", "from the package\n"))
+		write(t, filepath.Join(a.dir, "ab.zip"), archived(t, "mod/__init__.py", "print('from the module')"))
 		a.run(t, r)
-		a.want(t, 0, "", "from the package\n")
+		a.want(t, 0, "", "from the package\nfrom the module\n")
 		there := filepath.Join(a.dir, "there")
 		for range 2 {
 			place := a.command(t, r, "place", filepath.Join(a.dir, a.Package), there)

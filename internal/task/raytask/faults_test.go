@@ -55,6 +55,9 @@ func TestBadArguments(t *testing.T) {
 		{"bad secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
 		{"bad variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
 		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
+		{"relative module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"tools"}}}, "RuntimeEnv.py_modules[0] must be an absolute path or a URI"},
+		{"missing module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"/no/such/module"}}}, "RuntimeEnv.py_modules[0]: the module /no/such/module does not exist"},
+		{"no module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "neither a directory"},
 		{"bad excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
 	}
 	for _, test := range tests {

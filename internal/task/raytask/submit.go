@@ -229,7 +229,7 @@ func (a *attempt) intend(ctx context.Context) error {
 	return a.keep(keyIntent, a.intent)
 }
 
-// upload packs the working directory and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
+// upload packs what lies on this machine and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
 // that this is looked at before each submit.
 func (a *attempt) upload(ctx context.Context) error {
 	dir, err := a.args.localDir(a.env)
@@ -240,16 +240,48 @@ func (a *attempt) upload(ctx context.Context) error {
 		return err
 	}
 	patterns, err := excludes(a.env)
-	if err != nil || dir == "" {
+	if err != nil {
+		return err
+	}
+	if err := a.uploadModules(ctx, patterns); err != nil || dir == "" {
 		return err
 	}
 	pack, err := ray.Pack(ctx, dir, patterns)
 	if err != nil {
 		return err
 	}
+	a.env["working_dir"], err = a.put(ctx, pack)
+	return err
+}
+
+// uploadModules does the same with the modules of this machine in py_modules; addresses stay there for Ray to fetch.
+func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
+	modules, err := localModules(a.env)
+	if err != nil {
+		return err
+	}
+	for i, path := range modules {
+		if path == "" {
+			continue
+		}
+		pack, err := ray.PackModule(ctx, path, patterns)
+		if err != nil {
+			return fmt.Errorf("RuntimeEnv.py_modules[%d]: %w", i, err)
+		}
+		uri, err := a.put(ctx, pack)
+		if err != nil {
+			return err
+		}
+		a.env["py_modules"].([]any)[i] = uri
+	}
+	return nil
+}
+
+// put gives a package to Ray and closes it.
+func (a *attempt) put(ctx context.Context, pack *ray.Package) (uri string, err error) {
 	defer pack.Close()
-	a.env["working_dir"] = pack.URI()
-	return a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
+	err = a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
+	return pack.URI(), err
 }
 
 func (a *attempt) submission() ray.Submission {
