@@ -93,8 +93,12 @@ func (a *attempts) manifest() *value.Object {
 
 // request is the expression of what the submitter is told.
 func (a *attempts) request() string {
-	r := a.t.ray
-	request := value.Obj("submission", a.submission(), "since", wrap(a.v("since")), "pending", value.Int(a.t.pending.Seconds()))
+	r, submission := a.t.ray, a.submission()
+	if env, ok := submission.Get("runtime_env"); ok {
+		vars, _ := env.(*value.Object).Get("env_vars")
+		env.(*value.Object).Set("env_vars", wrap(fitting(inline(vars))))
+	}
+	request := value.Obj("submission", submission, "since", wrap(a.v("since")), "pending", value.Int(a.t.pending.Seconds()))
 	if a.t.timeout > 0 {
 		request.Set("timeout", value.Int(a.t.timeout.Seconds()))
 	}
@@ -231,7 +235,7 @@ func (a *attempts) lost() string {
 
 // failCause is the expression of the failed task's cause as text.
 func (a *attempts) failCause() string {
-	return "($exists(" + a.v("fail") + ".Cause) ? $substring(" + a.v("fail") + ".Cause, 0, 4000) : " + a.v("fail") + ".Error)"
+	return errorText(a.v("fail"))
 }
 
 // explain is the expression of the error and cause of an attempt that failed.

@@ -32,13 +32,19 @@ func simulate(t *testing.T, definition []byte, play func(s *simulation, call str
 // simulateRedriven is simulate, and redrives the run so often when it fails.
 func simulateRedriven(t *testing.T, definition []byte, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
 	t.Helper()
+	return simulateInput(t, definition, "{}", redrives, play)
+}
+
+// simulateInput is simulateRedriven with the execution's input.
+func simulateInput(t *testing.T, definition []byte, input string, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
+	t.Helper()
 	m, err := asl.Parse(definition)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &simulation{now: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
 	r := interp.New(interp.Params{ExecutionARN: "arn:execution", Name: "run1", MachineARN: "arn:machine", MachineName: "p",
-		Input: []byte("{}"), StartTime: s.now, Seed: 1}, m)
+		Input: []byte(input), StartTime: s.now, Seed: 1}, m)
 	facts := []interp.Fact{interp.Start{}}
 	for range 200_000 {
 		var f interp.Fact = interp.Wake{}

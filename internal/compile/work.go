@@ -157,6 +157,7 @@ func (c *compiler) rayArguments(t task) *value.Object {
 		args.Set("WorkingDir", plain(c.beside(r.WorkingDir)))
 	}
 	args.Set("RuntimeEnv", c.runtimeEnv(t))
+	c.longParamsArgument(args)
 	c.secretEnv(args, r.Secrets)
 	c.reserve(args, r, t.in)
 	args.Set("Metadata", c.metadata(t, r.Metadata))
@@ -216,6 +217,7 @@ func (c *compiler) processArguments(t task) *value.Object {
 		args.Set("Dir", plain(dir))
 	}
 	args.Set("Environment", c.environment(t, j.Env))
+	c.longParamsArgument(args)
 	c.secretEnv(args, j.Secrets)
 	if t.timeout > 0 {
 		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
@@ -247,11 +249,14 @@ func (c *compiler) metadata(t task, own pipeline.Map[pipeline.Template]) *value.
 	return o
 }
 
-// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB); in a cluster a Job and its pods hold
-// it, and a list of them must stay under Step Functions' 262,144 bytes.
+// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB), and beside long parameters what a task
+// takes as its input; in a cluster a Job and its pods hold it, and a list of them must stay under Step Functions' 262,144 bytes.
 func (c *compiler) maxOutputsEnv() string {
-	if c.at != nil {
+	switch {
+	case c.at != nil:
 		return "30000"
+	case len(c.p.Params.Entries) > 0:
+		return "($exists($env.RAYORCH_PARAMS) ? 100000 : 240000 - $length($string($params)))"
 	}
 	return "100000"
 }
@@ -273,14 +278,33 @@ func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) stri
 	return wrap("$merge([$env, {" + strings.Join(pairs, ", ") + "}])")
 }
 
+// longParams is how many characters of parameters, as JSON, a definition for this machine gives to its jobs as text. Their text is
+// there twice, and escaped: of more, it gives the object to the runner, which makes the variables itself.
+const longParams = "20000"
+
 // sharedEnvironment is what the jobs of all steps get: the run and its parameters.
-func (c *compiler) sharedEnvironment() *value.Object {
+func (c *compiler) sharedEnvironment() any {
 	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}", "RAYORCH_PIPELINE", c.p.Name)
+	params := &value.Object{}
 	for _, e := range c.p.Params.Entries {
-		env.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+		params.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+	}
+	if c.at == nil && params.Len() > 0 {
+		params.Set("RAYORCH_PARAMS", "{% $p %}")
+		return wrap("($p := $string($params); $merge([" + inline(env) + ", $length($p) > " + longParams + " ? {} : " + inline(params) + "]))")
+	}
+	for i := range params.Len() {
+		env.Set(params.At(i))
 	}
 	env.Set("RAYORCH_PARAMS", "{% $string($params) %}")
 	return env
+}
+
+// longParamsArgument gives parameters to a runner of this machine that the environment lacks.
+func (c *compiler) longParamsArgument(args *value.Object) {
+	if len(c.p.Params.Entries) > 0 {
+		args.Set("Params", "{% $exists($env.RAYORCH_PARAMS) ? null : $params %}")
+	}
 }
 
 // idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -80,4 +82,13 @@ func wheelName(name, hash string) (string, error) {
 		return "", fmt.Errorf("%s is not the name of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl is expected", name)
 	}
 	return strings.Join(parts, "-") + ".whl", nil
+}
+
+// PackText makes a package of texts in one directory.
+func PackText(ctx context.Context, dir string, texts map[string]string) (*Package, error) {
+	var files []packFile
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		files = append(files, packFile{path: dir + "/" + name, mode: 0o644, size: int64(len(texts[name])), text: texts[name]})
+	}
+	return packFiles(ctx, "environment", files, PackageLimit)
 }

@@ -51,9 +51,10 @@ func (p *Package) Close() error {
 	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
 }
 
-// packFile is a file to pack. Path is within the package, Source on disk.
+// packFile is a file to pack. Path is within the package, Source on disk; without a source it holds a text.
 type packFile struct {
 	path, source string
+	text         string
 	mode         fs.FileMode
 	size         int64
 }
@@ -152,7 +153,7 @@ func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile
 		fmt.Fprintf(hash, "%q d\n", f.path)
 		return err
 	}
-	in, err := os.Open(f.source)
+	in, err := f.open()
 	if err != nil {
 		return err
 	}
@@ -161,6 +162,13 @@ func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile
 	n, err := io.Copy(io.MultiWriter(w, content), in)
 	fmt.Fprintf(hash, "%q %o %d %x\n", f.path, f.mode.Perm(), n, content.Sum(nil))
 	return err
+}
+
+func (f packFile) open() (io.ReadCloser, error) {
+	if f.source == "" {
+		return io.NopCloser(strings.NewReader(f.text)), nil
+	}
+	return os.Open(f.source)
 }
 
 // walker lists the files of a directory in a stable order.

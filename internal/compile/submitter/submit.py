@@ -155,9 +155,11 @@ class Output:
         if self.echo and text == self.echo[0]:
             self.echo = self.echo[1:]
             return
-        if text == self.announced[0]:
+        if text.endswith(self.announced[0]):  # Ray may write it after what the job printed first, in the middle of a line
             self.echo = self.announced[1:]
-            return
+            text = text[:-len(self.announced[0])]
+            if not text:
+                return
         if "INFO job_manager.py:" in text and text.endswith("Runtime env is setting up."):
             return
         before, mark, output = text.partition(MARK)

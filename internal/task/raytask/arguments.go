@@ -22,6 +22,7 @@ type Arguments struct {
 	Address               string                 `json:"Address"`
 	WorkingDir            string                 `json:"WorkingDir"`
 	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
+	Params                json.RawMessage        `json:"Params"` // an object, where RuntimeEnv does not hold the parameters as text
 	SecretEnv             map[string]SecretRef   `json:"SecretEnv"`
 	NumCPUs               float64                `json:"NumCpus"`
 	NumGPUs               float64                `json:"NumGpus"`

@@ -166,7 +166,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 		return err
 	}
 	a.log = joblog.New(nil, a.log.Hide)
-	a.log.Skip = ofRay(a.args)
+	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	for _, line := range last {
 		a.log.Line(line)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
@@ -48,6 +49,9 @@ type attempt struct {
 	intent  intent
 	log     *joblog.Log
 	lines   *ray.Log // where the log's lines come from
+
+	entrypoint string // the one to submit
+	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
 }
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
@@ -73,8 +77,11 @@ func (a *attempt) prepare() (err error) {
 	if a.env, secrets, err = a.args.environment(a.r.cfg.Getenv); err != nil {
 		return err
 	}
+	if err := a.fit(); err != nil {
+		return err
+	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
-	a.log.Skip = ofRay(a.args)
+	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	return nil
 }
 
@@ -243,7 +250,7 @@ func (a *attempt) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.uploadModules(ctx, patterns); err != nil || dir == "" {
+	if err := errors.Join(a.uploadModules(ctx, patterns), a.uploadSpill(ctx)); err != nil || dir == "" {
 		return err
 	}
 	pack, err := ray.Pack(ctx, dir, patterns)
@@ -277,6 +284,21 @@ func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
 	return nil
 }
 
+// uploadSpill puts what does not fit elsewhere into py_modules.
+func (a *attempt) uploadSpill(ctx context.Context) error {
+	if a.spill == nil {
+		return nil
+	}
+	pack, err := ray.PackText(ctx, a.spill.name, a.spill.files)
+	if err != nil {
+		return err
+	}
+	uri, err := a.put(ctx, pack)
+	modules, _ := a.env["py_modules"].([]any)
+	a.env["py_modules"] = append(slices.Clip(modules), uri)
+	return err
+}
+
 // put gives a package to Ray and closes it.
 func (a *attempt) put(ctx context.Context, pack *ray.Package) (uri string, err error) {
 	defer pack.Close()
@@ -287,7 +309,7 @@ func (a *attempt) put(ctx context.Context, pack *ray.Package) (uri string, err e
 func (a *attempt) submission() ray.Submission {
 	return ray.Submission{
 		SubmissionID: a.args.SubmissionID,
-		Entrypoint:   a.args.Entrypoint,
+		Entrypoint:   a.entrypoint,
 		RuntimeEnv:   a.env,
 		Metadata:     a.args.Metadata,
 		NumCPUs:      a.args.NumCPUs,
@@ -304,7 +326,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 		job, err = a.cluster.client.Get(ctx, a.args.SubmissionID)
 		return err
 	})
-	if err == nil && job.Entrypoint != a.args.Entrypoint {
+	if err == nil && job.Entrypoint != a.entrypoint {
 		err = fmt.Errorf("ray holds another job of the id %s: delete it, or choose another id", a.args.SubmissionID)
 	}
 	return err
