@@ -93,12 +93,8 @@ func (a *attempts) manifest() *value.Object {
 
 // request is the expression of what the submitter is told.
 func (a *attempts) request() string {
-	r, submission := a.t.ray, a.submission()
-	if env, ok := submission.Get("runtime_env"); ok {
-		vars, _ := env.(*value.Object).Get("env_vars")
-		env.(*value.Object).Set("env_vars", wrap(fitting(inline(vars))))
-	}
-	request := value.Obj("submission", submission, "since", wrap(a.v("since")), "pending", value.Int(a.t.pending.Seconds()))
+	r := a.t.ray
+	request := value.Obj("submission", a.submission(), "since", wrap(a.v("since")), "pending", value.Int(a.t.pending.Seconds()))
 	if a.t.timeout > 0 {
 		request.Set("timeout", value.Int(a.t.timeout.Seconds()))
 	}
@@ -113,6 +109,9 @@ func (a *attempts) request() string {
 	}
 	if modules.Len() > 0 {
 		request.Set("modules", modules)
+	}
+	if a.c.paramsOnce() {
+		request.Set("params", wrap(longParams))
 	}
 	if len(r.Secrets) > 0 {
 		request.Set("secrets", value.FromGo(r.Secrets))

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -157,7 +158,9 @@ func (c *compiler) rayArguments(t task) *value.Object {
 		args.Set("WorkingDir", plain(c.beside(r.WorkingDir)))
 	}
 	args.Set("RuntimeEnv", c.runtimeEnv(t))
-	c.longParamsArgument(args)
+	if c.paramsOnce() {
+		args.Set("Params", wrap(longParams))
+	}
 	c.secretEnv(args, r.Secrets)
 	c.reserve(args, r, t.in)
 	args.Set("Metadata", c.metadata(t, r.Metadata))
@@ -217,7 +220,9 @@ func (c *compiler) processArguments(t task) *value.Object {
 		args.Set("Dir", plain(dir))
 	}
 	args.Set("Environment", c.environment(t, j.Env))
-	c.longParamsArgument(args)
+	if c.paramsOnce() {
+		args.Set("Params", wrap(longParams))
+	}
 	c.secretEnv(args, j.Secrets)
 	if t.timeout > 0 {
 		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
@@ -255,7 +260,7 @@ func (c *compiler) maxOutputsEnv() string {
 	switch {
 	case c.at != nil:
 		return "30000"
-	case len(c.p.Params.Entries) > 0:
+	case c.paramsOnce():
 		return "($exists($env.RAYORCH_PARAMS) ? 100000 : 240000 - $length($string($params)))"
 	}
 	return "100000"
@@ -275,36 +280,34 @@ func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) stri
 	for _, e := range own.Entries {
 		pairs = append(pairs, str(e.Key)+": "+c.text(e.Value, t.in))
 	}
-	return wrap("$merge([$env, {" + strings.Join(pairs, ", ") + "}])")
+	shared := "$env"
+	if c.at != nil && t.job != nil && c.paramsOnce() { // a pod has nobody to make them
+		shared += ", $exists($env.RAYORCH_PARAMS) ? {} : " + inline(c.paramVariables())
+	}
+	return wrap("$merge([" + shared + ", {" + strings.Join(pairs, ", ") + "}])")
 }
-
-// longParams is how many characters of parameters, as JSON, a definition for this machine gives to its jobs as text. Their text is
-// there twice, and escaped: of more, it gives the object to the runner, which makes the variables itself.
-const longParams = "20000"
 
 // sharedEnvironment is what the jobs of all steps get: the run and its parameters.
 func (c *compiler) sharedEnvironment() any {
 	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}", "RAYORCH_PIPELINE", c.p.Name)
-	params := &value.Object{}
-	for _, e := range c.p.Params.Entries {
-		params.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
-	}
-	if c.at == nil && params.Len() > 0 {
-		params.Set("RAYORCH_PARAMS", "{% $p %}")
-		return wrap("($p := $string($params); $merge([" + inline(env) + ", $length($p) > " + longParams + " ? {} : " + inline(params) + "]))")
+	params := c.paramVariables()
+	if c.paramsOnce() {
+		return wrap(fmt.Sprintf("$merge([%s, $length($string($params)) > %d ? {} : %s])", inline(env), textParams, inline(params)))
 	}
 	for i := range params.Len() {
 		env.Set(params.At(i))
 	}
-	env.Set("RAYORCH_PARAMS", "{% $string($params) %}")
 	return env
 }
 
-// longParamsArgument gives parameters to a runner of this machine that the environment lacks.
-func (c *compiler) longParamsArgument(args *value.Object) {
-	if len(c.p.Params.Entries) > 0 {
-		args.Set("Params", "{% $exists($env.RAYORCH_PARAMS) ? null : $params %}")
+// paramVariables are the environment variables with the parameters.
+func (c *compiler) paramVariables() *value.Object {
+	o := &value.Object{}
+	for _, e := range c.p.Params.Entries {
+		o.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
 	}
+	o.Set("RAYORCH_PARAMS", "{% $string($params) %}")
+	return o
 }
 
 // idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -35,6 +36,7 @@ type attempt struct {
 	Secrets           []string
 	RuntimeEnv        map[string]any
 	Modules           map[string]string
+	Params            map[string]any
 	CPUs              float64
 	Former            string // how many pods came before, as Kubernetes says it
 	Grace             time.Duration
@@ -63,6 +65,9 @@ func (a *attempt) request(t *testing.T) string {
 	}
 	if a.Modules != nil {
 		request["modules"] = a.Modules
+	}
+	if a.Params != nil {
+		request["params"] = a.Params
 	}
 	if a.Secrets != nil {
 		request["secrets"] = a.Secrets
@@ -99,9 +104,11 @@ func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd
 
 func (a *attempt) submit(t *testing.T, r raytest.Ray) *exec.Cmd {
 	t.Helper()
-	text := a.request(t)
-	half := len(text) / 2
-	return a.command(t, r, "submit", text[:half], text[half:])
+	args := []string{"submit"}
+	for chunk := range slices.Chunk([]rune(a.request(t)), 30_000) {
+		args = append(args, string(chunk))
+	}
+	return a.command(t, r, args...)
 }
 
 // run runs it to its end.
@@ -342,4 +349,38 @@ func TestFaults(t *testing.T) {
 		a.run(t, raytest.Ray{Found: ray.Found{Address: fake.URL}, Fake: fake})
 		a.want(t, 0, "", "through\n")
 	})
+}
+
+// TestMoreThanAProcessTakes gives jobs more than Linux takes as a variable or an argument.
+func TestMoreThanAProcessTakes(t *testing.T) {
+	size := func(name string) string { return `echo "` + name + ` $(printf %s "$` + name + `" | wc -c)"; ` }
+	text := func(n int, what string) string { return strings.Repeat(what, n) }
+	for name, c := range map[string]struct {
+		attempt
+		code         int
+		said, logged string
+	}{
+		"parameters": {attempt{Entrypoint: size("RAYORCH_PARAM_A") + size("RAYORCH_PARAMS") + size("RAYORCH_PARAM_N"), Params: map[string]any{"a": text(34_000, `"`), "b": text(20_000, "é"), "n": 1.5}}, 0, "",
+			"RAYORCH_PARAM_A 34000\nRAYORCH_PARAMS 108023\nRAYORCH_PARAM_N 3\n"},
+		"long parameter": {attempt{Entrypoint: size("RAYORCH_PARAM_A") + `wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_A_FILE"; echo "$GREETING"`, Params: map[string]any{"a": text(200_000, "x")}}, 0, "",
+			"RAYORCH_PARAM_A 0\n200008\n200000\nhello\n"},
+		"entrypoint":    {attempt{Entrypoint: text(20_000, ": 0000000\n") + "echo the end"}, 0, "", "the end\n"},
+		"long variable": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"env_vars": map[string]string{"MINE": text(131_072, "x")}}}, 44, "the environment variable MINE has 131078 bytes with its name", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+				if r.Fake == nil && r.Found.Token != "" {
+					return // the same
+				}
+				a := c.attempt
+				a.ID = unique("much")
+				a.run(t, r)
+				a.want(t, c.code, c.said, c.logged)
+				if strings.Contains(a.logged, "rayorch_dir") {
+					t.Errorf("the log shows the entrypoint: %.500s", a.logged)
+				}
+			})
+		})
+	}
 }
