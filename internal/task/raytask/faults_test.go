@@ -109,11 +109,11 @@ func TestRuntimeEnvFails(t *testing.T) {
 			"package": map[string]any{"pip": map[string]any{"packages": []string{"/no/such/wheel-1.0-py3-none-any.whl"},
 				"pip_install_options": []string{"--no-index"}}},
 		} {
-			b.records = map[string][]byte{}
-			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "RuntimeEnv": env})
-			if got.Error != task.RayRuntimeEnvFailed {
-				t.Errorf("%s: got %+v", name, got)
-			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				got := newBench(t, r).submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "RuntimeEnv": env})
+				wantError(t, got, task.RayRuntimeEnvFailed)
+			})
 		}
 	})
 }
