@@ -76,12 +76,17 @@ func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
 
 // packDirectory zips a working directory for the compiler, which reads nothing itself.
 func packDirectory(dir string, excludes []string) ([]byte, error) {
-	p, err := ray.Pack(context.Background(), dir, excludes)
+	_, data, err := packed(ray.Pack(context.Background(), dir, excludes))
+	return data, err
+}
+
+// packed is a package's name and bytes.
+func packed(p *ray.Package, err error) (string, []byte, error) {
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	data, err := p.Bytes()
-	return data, errors.Join(err, p.Close())
+	return p.Name, data, errors.Join(err, p.Close())
 }
 
 // manifestOptions are those of the source's target.

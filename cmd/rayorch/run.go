@@ -77,6 +77,13 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return err
+	}
+	if _, err := src.compile(dir, ""); err != nil { // before a Ray is started
+		return err
+	}
 	if o.secrets, err = src.secretValues(); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
@@ -326,11 +326,7 @@ func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q e
 		return
 	}
 	defer func() { _ = r.Close() }()
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		w.screen.Log(step, lines.Text())
-	}
+	_ = kube.EachLine(r, func(line string) { w.screen.Log(step, line) }) // what came of it was shown
 }
 
 // openLog reads the log of an attempt, here or from the server.

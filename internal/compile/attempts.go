@@ -130,10 +130,7 @@ func (a *attempts) decide() {
 // retryable is the expression that another attempt is left and the error one of those to retry.
 func (a *attempts) retryable() string {
 	left := fmt.Sprintf("%s < %d", a.v("try"), a.retry.Attempts)
-	on := a.retry.Errors
-	if len(on) == 0 {
-		on = pipeline.DefaultRetry(a.kind())
-	}
+	on := a.retry.Retried(a.kind())
 	switch match := a.v("end") + ".Error"; on[0] {
 	case "States.ALL":
 		return left
@@ -188,9 +185,9 @@ func (c *compiler) call(method, path string, query *value.Object, body any) *val
 }
 
 // transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are
-// answers, so that asking again would give the same.
+// answers, so that asking again would give the same, as would computing the call again.
 func transient(attempts int64, answered ...string) []any {
-	answered = append([]string{"EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
+	answered = append([]string{"States.QueryEvaluationError", "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{
 		value.Obj("ErrorEquals", value.FromGo(answered), "MaxAttempts", value.Int(0)),
 		value.Obj("ErrorEquals", []any{"States.TaskFailed", "States.Timeout"}, "IntervalSeconds", value.Int(1),

@@ -101,6 +101,18 @@ func (a *attempts) request() string {
 	if d := a.c.workingDirOf(r); d != nil && d.configMap != "" {
 		request.Set("package", d.name())
 	}
+	modules := &value.Object{}
+	for _, m := range a.c.at.modules[r] {
+		if m.configMap != "" {
+			modules.Set(m.module, m.name())
+		}
+	}
+	if modules.Len() > 0 {
+		request.Set("modules", modules)
+	}
+	if a.c.paramsOnce() {
+		request.Set("params", wrap(longParams))
+	}
 	if len(r.Secrets) > 0 {
 		request.Set("secrets", value.FromGo(r.Secrets))
 	}
@@ -222,7 +234,7 @@ func (a *attempts) lost() string {
 
 // failCause is the expression of the failed task's cause as text.
 func (a *attempts) failCause() string {
-	return "($exists(" + a.v("fail") + ".Cause) ? $substring(" + a.v("fail") + ".Cause, 0, 4000) : " + a.v("fail") + ".Error)"
+	return errorText(a.v("fail"))
 }
 
 // explain is the expression of the error and cause of an attempt that failed.

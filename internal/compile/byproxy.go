@@ -59,7 +59,7 @@ const commandEntrypoint = `exec sh -c "$(printf %s "$RAYORCH_COMMAND" | tr "\001
 func withCommand(o *value.Object, command string) {
 	env, _ := o.Get("runtime_env")
 	vars, _ := env.(*value.Object).Get("env_vars")
-	env.(*value.Object).Set("env_vars", wrap("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': $join($split("+command+", '$'), '\u0001')}])"))
+	env.(*value.Object).Set("env_vars", wrap(fitting("$merge(["+inline(vars)+", {'RAYORCH_COMMAND': $join($split("+command+", '$'), '\u0001')}])")))
 }
 
 // interval is the expression of the seconds until the job is looked at again. It grows with the time of the step, not of the
@@ -68,16 +68,17 @@ func (a *attempts) interval() string {
 	return fmt.Sprintf("$exists(%s.Error) ? 1 : $max([1, $floor((%s - %s) / 100000)])", a.v("end"), entered, a.v("begun"))
 }
 
-// errorText is the expression of an error's cause, or its name where it has none.
+// errorText is the expression of an error's cause, or its name where it has none. What an expression says by $error stands at
+// the end of a cause, after the whole expression.
 func errorText(output string) string {
-	return "($exists(" + output + ".Cause) ? $substring(" + output + ".Cause, 0, 4000) : " + output + ".Error)"
+	return fmt.Sprintf("($exists(%[1]s.Cause) ? $substring($contains(%[1]s.Cause, 'D3137: ') ? $substringAfter(%[1]s.Cause, 'D3137: ') : %[1]s.Cause, 0, 4000) : %[1]s.Error)", output)
 }
 
 // callFailed is the expression of the error and cause of a call that failed: otherwise names what a plain refusal is.
 // Kubernetes answers with an object of its own, Ray with text.
 func (a *attempts) callFailed(otherwise string) string {
 	return "($c := " + errorText("$states.errorOutput") + "; $e := $states.errorOutput.Error; {'Error': " +
-		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or " +
+		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['States.QueryEvaluationError', 'EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or " +
 		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
 }
 
@@ -120,7 +121,8 @@ func (a *attempts) judgeJob() {
 	}
 	ending := "$exists(" + end + ".Error)"
 	failed := job + ".status = 'STOPPED' ? {'Error': 'Ray.JobStopped', 'Cause': " + job + ".message} : " +
-		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
+		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : " + runtimeEnvFailed(job) +
+		" ? 'Ray.RuntimeEnvFailed' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
 	rules := []any{
 		rule(job+".execution != $states.context.Execution.Id", a.assign("end", value.Obj("Error", "Ray.SubmitFailed",
 			"Cause", wrap("'ray holds another job of the id ' & "+a.v("id")+" & ': delete it'"))), "Decide on"),
@@ -137,6 +139,13 @@ func (a *attempts) judgeJob() {
 			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))), "Stop"))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// runtimeEnvFailed is the expression that Ray could not set up the runtime environment of a job. Some of it Ray checks only as
+// it starts the job's supervisor: its traceback says so.
+func runtimeEnvFailed(job string) string {
+	return fmt.Sprintf("$substring(%[1]s.message, 0, 24) = 'runtime_env setup failed' or "+
+		"$substring(%[1]s.message, 0, 32) = 'Failed to start supervisor actor' and $contains(%[1]s.message, '/runtime_env/')", job)
 }
 
 // killer is the entrypoint of a job that kills the supervisor of another one. Ray says that it stops a pending job, and yet

@@ -164,6 +164,7 @@ func (a *attempts) judgeRayJob() {
 			value.Obj("Error", "Ray.SubmitFailed", "Cause", wrap("'another RayJob of the name ' & "+a.v("id")+" & ' is there: delete it'"))),
 			"Next", a.goTo("Decide on")),
 		value.Obj("Condition", wrap(job+".status = 'SUCCEEDED' and "+a.readable(failed)), "Next", a.goTo(a.firstReading())),
+		ended(job+".status = 'FAILED' and ("+runtimeEnvFailed(job)+")", "Ray.RuntimeEnvFailed", said),
 		ended(job+".status = 'FAILED'", "Ray.JobFailed", said),
 		ended(job+".status = 'STOPPED'", "Ray.JobStopped", "'somebody stopped the job ' & "+said),
 		ended(job+".reason = 'DeadlineExceeded'", "States.Timeout", said),

@@ -48,15 +48,16 @@ type place struct {
 	pack                func(dir string, excludes []string) ([]byte, error)
 	dirs                map[string]*workingDir // by directory and excludes
 	order               []string
-	scripts             string   // the ConfigMap with the submitter's script
-	others              []string // contexts that steps name
-	cleanupOf           string   // what states' names end with while another cluster's clean-up is compiled
-	placing             bool     // working directories are put on the claim first
+	modules             map[*pipeline.RayJob][]*workingDir // of py_modules
+	scripts             string                             // the ConfigMap with the submitter's script
+	others              []string                           // contexts that steps name
+	cleanupOf           string                             // what states' names end with while another cluster's clean-up is compiled
+	placing             bool                               // working directories are put on the claim first
 }
 
 // newPlace settles what options and target say.
 func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
-	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{},
+	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
 		way:        cmp.Or(o.Submit, t.Submit, wayJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),

@@ -27,6 +27,9 @@ type Options struct {
 	// RayAddress goes before the target's. Defaults to the target's; without one the engine finds a Ray itself.
 	RayAddress string
 
+	// Files reads what the pipeline names beside its file. Defaults to none: then it may name no files for Ray to install.
+	Files Files
+
 	// What follows is for targets of kind kubernetes and aws.
 
 	// Submit is the way of submitting: job, proxy or rayjob. Defaults to the target's, then to job.
@@ -112,6 +115,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 func (c *compiler) check(target string, o Options) {
 	if c.at == nil {
 		c.checkSecrets()
+		c.readAll(c.p.Steps, "steps")
 		return
 	}
 	c.checkPlace(target)
@@ -120,6 +124,9 @@ func (c *compiler) check(target string, o Options) {
 	c.notePlace(o)
 	if len(c.problems) == 0 {
 		c.limitItems()
+		c.readAll(c.p.Steps, "steps")
+	}
+	if len(c.problems) == 0 {
 		c.packAll(c.p.Steps, "steps")
 		c.at.scripts = hashed("rayorch-"+c.p.Name+"-submit", []byte(submitScript))
 	}
@@ -174,11 +181,15 @@ type compiler struct {
 	groups   int  // Parallel states that stand for no step, so far
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool
+
+	localFiles Files
+	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with what the files hold that they name
 }
 
 // newCompiler settles what options, target and file say of the same thing, in this order.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
-	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, secrets: map[string]bool{}}
+	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
+		secrets: map[string]bool{}, envs: map[*pipeline.RayJob]*value.Object{}}
 	if t.Kind != "local" {
 		c.at, c.storage = newPlace(p, t, o), p.Storage.Path
 		return c

@@ -88,8 +88,11 @@ func (c *compiler) root(r *pipeline.Ref, in *scope) (string, []pipeline.Key) {
 	}
 }
 
-// text is the expression of a template as text.
+// text is the expression of a template as text. An empty template has no parts, and is an empty text.
 func (c *compiler) text(t pipeline.Template, in *scope) string {
+	if len(t.Parts) == 0 {
+		return str("")
+	}
 	parts := make([]string, len(t.Parts))
 	for i, p := range t.Parts {
 		if p.Ref == nil {

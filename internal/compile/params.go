@@ -46,6 +46,9 @@ func (c *compiler) paramProblems() string {
 	for _, e := range c.p.Params.Entries {
 		checks = append(checks, check(&e.Value, "$in"+field(e.Key), spot{text: e.Key}))
 	}
+	if c.at != nil {
+		checks = append(checks, c.paramsTooLong())
+	}
 	return "($in := $states.input; $type($in) != 'object' ? 'the input must be an object of parameters' : $join([" +
 		strings.Join(checks, ", ") + "], '; '))"
 }

@@ -13,7 +13,7 @@ var submitScript string
 
 // submitterErrors are what the submitter's exit codes say, from firstCode on.
 var submitterErrors = []string{"Ray.JobFailed", "Ray.JobStopped", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.PendingTimeout",
-	"Ray.Unreachable", "Ray.Unauthorized", "States.Timeout"}
+	"Ray.Unreachable", "Ray.Unauthorized", "States.Timeout", "Ray.RuntimeEnvFailed"}
 
 const firstCode = 41
 

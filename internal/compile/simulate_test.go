@@ -32,13 +32,19 @@ func simulate(t *testing.T, definition []byte, play func(s *simulation, call str
 // simulateRedriven is simulate, and redrives the run so often when it fails.
 func simulateRedriven(t *testing.T, definition []byte, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
 	t.Helper()
+	return simulateInput(t, definition, "{}", redrives, play)
+}
+
+// simulateInput is simulateRedriven with the execution's input.
+func simulateInput(t *testing.T, definition []byte, input string, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
+	t.Helper()
 	m, err := asl.Parse(definition)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &simulation{now: time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)}
 	r := interp.New(interp.Params{ExecutionARN: "arn:execution", Name: "run1", MachineARN: "arn:machine", MachineName: "p",
-		Input: []byte("{}"), StartTime: s.now, Seed: 1}, m)
+		Input: []byte(input), StartTime: s.now, Seed: 1}, m)
 	facts := []interp.Fact{interp.Start{}}
 	for range 200_000 {
 		var f interp.Fact = interp.Wake{}
@@ -181,6 +187,7 @@ func TestJobEnds(t *testing.T) {
 		stops             int
 	}{
 		"its own code":   {"failed", ended(43, "Error", "gone"), "Ray.HeadLost: gone", 0},
+		"no environment": {"failed", ended(49, "Error", "no wheel"), "Ray.RuntimeEnvFailed: no wheel", 0},
 		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter ended with exit code 137: OOMKilled x", 1},
 		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job ran longer than 3600 s", 1},
 		"refused":        {"forbidden", noPods, "Ray.SubmitFailed: forbidden", 0},
@@ -236,6 +243,7 @@ func TestProxyEnds(t *testing.T) {
 		"no endpoints":      {text(503, "no endpoints"), ok, log, "FAILED", "Ray.Unreachable"},
 		"no right":          {text(403, "forbidden"), ok, log, "FAILED", "Ray.Unauthorized"},
 		"failed":            {ok, answer{body: rayJob("FAILED", `, "message": "it broke"`)}, log, "FAILED", "Ray.JobFailed: it broke"},
+		"no environment":    {ok, answer{body: rayJob("FAILED", `, "message": "runtime_env setup failed: no wheel"`)}, log, "FAILED", "Ray.RuntimeEnvFailed: runtime_env setup failed: no wheel"},
 		"stopped":           {ok, answer{body: rayJob("STOPPED", `, "message": "by hand"`)}, log, "FAILED", "Ray.JobStopped: by hand"},
 		"another's":         {ok, answer{body: `{"ResponseBody": {"status": "RUNNING"}}`}, log, "FAILED", "Ray.SubmitFailed: ray holds another job"},
 		"unread":            {ok, done, answer{body: `{"ResponseBody": {"no": "text"}}`}, "SUCCEEDED", `{"one":null}`},
@@ -330,6 +338,7 @@ func TestLongPending(t *testing.T) {
 func TestRayJobEnds(t *testing.T) {
 	for name, c := range map[string]struct{ status, want string }{
 		"failed":         {`"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "message": "it broke"`, "Ray.JobFailed: AppFailed: it broke"},
+		"no environment": {`"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "message": "Failed to start supervisor actor r: 'bad'. Traceback: ray/_private/runtime_env/validation.py"`, "Ray.RuntimeEnvFailed: AppFailed: Failed to start"},
 		"stopped":        {`"jobStatus": "STOPPED", "jobDeploymentStatus": "Complete"`, "Ray.JobStopped"},
 		"too long":       {`"jobStatus": "RUNNING", "jobDeploymentStatus": "Failed", "reason": "DeadlineExceeded"`, "States.Timeout"},
 		"invalid":        {`"jobDeploymentStatus": "ValidationFailed", "reason": "ValidationFailed", "message": "bad spec"`, "Ray.SubmitFailed: ValidationFailed: bad spec"},

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -119,11 +120,7 @@ func cause(failure string) string {
 
 // retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
 func retry(r *pipeline.Retry, kind string) *value.Object {
-	on := r.Errors
-	if len(on) == 0 {
-		on = pipeline.DefaultRetry(kind)
-	}
-	o := value.Obj("ErrorEquals", value.FromGo(on), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+	o := value.Obj("ErrorEquals", value.FromGo(r.Retried(kind)), "IntervalSeconds", value.Int(r.Interval.Seconds()),
 		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
 	if r.MaxInterval > 0 {
 		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))
@@ -161,6 +158,9 @@ func (c *compiler) rayArguments(t task) *value.Object {
 		args.Set("WorkingDir", plain(c.beside(r.WorkingDir)))
 	}
 	args.Set("RuntimeEnv", c.runtimeEnv(t))
+	if c.paramsOnce() {
+		args.Set("Params", wrap(longParams))
+	}
 	c.secretEnv(args, r.Secrets)
 	c.reserve(args, r, t.in)
 	args.Set("Metadata", c.metadata(t, r.Metadata))
@@ -194,8 +194,8 @@ func (c *compiler) reserve(args *value.Object, r *pipeline.RayJob, in *scope) {
 // runtimeEnv is Ray's runtime environment; environment variables travel in it.
 func (c *compiler) runtimeEnv(t task) *value.Object {
 	env := &value.Object{}
-	if t.ray.RuntimeEnv != nil {
-		if o, ok := c.dynamic(t.ray.RuntimeEnv.Value, t.in, strict).(*value.Object); ok {
+	if given := c.envs[t.ray]; given != nil {
+		if o, ok := c.dynamic(given, t.in, strict).(*value.Object); ok {
 			env = o
 		}
 	}
@@ -220,6 +220,9 @@ func (c *compiler) processArguments(t task) *value.Object {
 		args.Set("Dir", plain(dir))
 	}
 	args.Set("Environment", c.environment(t, j.Env))
+	if c.paramsOnce() {
+		args.Set("Params", wrap(longParams))
+	}
 	c.secretEnv(args, j.Secrets)
 	if t.timeout > 0 {
 		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
@@ -251,11 +254,14 @@ func (c *compiler) metadata(t task, own pipeline.Map[pipeline.Template]) *value.
 	return o
 }
 
-// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB); in a cluster a Job and its pods hold
-// it, and a list of them must stay under Step Functions' 262,144 bytes.
+// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB), and beside long parameters what a task
+// takes as its input; in a cluster a Job and its pods hold it, and a list of them must stay under Step Functions' 262,144 bytes.
 func (c *compiler) maxOutputsEnv() string {
-	if c.at != nil {
+	switch {
+	case c.at != nil:
 		return "30000"
+	case c.paramsOnce():
+		return "($exists($env.RAYORCH_PARAMS) ? 100000 : 240000 - $length($string($params)))"
 	}
 	return "100000"
 }
@@ -274,17 +280,34 @@ func (c *compiler) environment(t task, own pipeline.Map[pipeline.Template]) stri
 	for _, e := range own.Entries {
 		pairs = append(pairs, str(e.Key)+": "+c.text(e.Value, t.in))
 	}
-	return wrap("$merge([$env, {" + strings.Join(pairs, ", ") + "}])")
+	shared := "$env"
+	if c.at != nil && t.job != nil && c.paramsOnce() { // a pod has nobody to make them
+		shared += ", $exists($env.RAYORCH_PARAMS) ? {} : " + inline(c.paramVariables())
+	}
+	return wrap("$merge([" + shared + ", {" + strings.Join(pairs, ", ") + "}])")
 }
 
 // sharedEnvironment is what the jobs of all steps get: the run and its parameters.
-func (c *compiler) sharedEnvironment() *value.Object {
+func (c *compiler) sharedEnvironment() any {
 	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}", "RAYORCH_PIPELINE", c.p.Name)
-	for _, e := range c.p.Params.Entries {
-		env.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+	params := c.paramVariables()
+	if c.paramsOnce() {
+		return wrap(fmt.Sprintf("$merge([%s, $length($string($params)) > %d ? {} : %s])", inline(env), textParams, inline(params)))
 	}
-	env.Set("RAYORCH_PARAMS", "{% $string($params) %}")
+	for i := range params.Len() {
+		env.Set(params.At(i))
+	}
 	return env
+}
+
+// paramVariables are the environment variables with the parameters.
+func (c *compiler) paramVariables() *value.Object {
+	o := &value.Object{}
+	for _, e := range c.p.Params.Entries {
+		o.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+	}
+	o.Set("RAYORCH_PARAMS", "{% $string($params) %}")
+	return o
 }
 
 // idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.

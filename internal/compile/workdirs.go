@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -30,8 +29,9 @@ const (
 	inlineLimit = 48 << 10
 )
 
-// workingDir is one packed directory.
+// workingDir is one packed directory, or a module of py_modules.
 type workingDir struct {
+	module    string // what Ray knows the module by
 	via       string
 	zip       []byte
 	hash      string
@@ -218,34 +218,6 @@ func (c *compiler) placeWorkingDir(env *value.Object, r *pipeline.RayJob) {
 	if d.via == viaObjectStore {
 		env.Set("working_dir", plain(d.uri))
 	}
-	for _, key := range []string{"pip", "uv"} {
-		v, _ := env.Get(key)
-		if name, ok := v.(string); ok && !strings.HasPrefix(name, "{%") {
-			env.Set(key, c.requirements(d, name))
-		}
-	}
-}
-
-// requirements are the packages that a file of the directory lists: the cluster cannot read it there.
-func (c *compiler) requirements(d *workingDir, name string) []any {
-	packages := []any{}
-	r, err := zip.NewReader(bytes.NewReader(d.zip), int64(len(d.zip)))
-	if err != nil {
-		return packages
-	}
-	f, err := r.Open(path.Clean(name))
-	if err != nil {
-		c.problems = append(c.problems, c.p.Problem("", fmt.Sprintf("runtimeEnv names the requirements file %s, which the working directory lacks", name)))
-		return packages
-	}
-	defer f.Close()
-	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			packages = append(packages, plain(line))
-		}
-	}
-	return packages
 }
 
 // inWorkingDir is the expression of a command that runs in its working directory, where that travels by neither Ray's

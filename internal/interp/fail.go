@@ -143,7 +143,8 @@ func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 // matches says that ErrorEquals names the error. States.ALL stands for all errors but States.Runtime; that it stands for
 // a task's States.DataLimitExceeded was recorded, though the documentation excludes it. States.TaskFailed stands for all
 // but timeouts (States Language, "Errors"). The documented name of a ReferencePathConflict names it as well, for
-// definitions that were written by the documentation.
+// definitions that were written by the documentation. Ray.SubmitFailed, an error of our own tasks, includes
+// Ray.RuntimeEnvFailed, which was part of it when older definitions were written.
 func (fail *failure) matches(equals []string) bool {
 	if slices.Contains(equals, fail.name) {
 		return true
@@ -155,7 +156,8 @@ func (fail *failure) matches(equals []string) bool {
 	for _, e := range equals {
 		switch {
 		case e == "States.ALL", e == "States.TaskFailed" && !timeout, e == "States.HeartbeatTimeout" && fail.heartbeat,
-			e == expr.ErrResultPathMatch && fail.name == expr.ErrReferencePath:
+			e == expr.ErrResultPathMatch && fail.name == expr.ErrReferencePath,
+			e == "Ray.SubmitFailed" && fail.name == "Ray.RuntimeEnvFailed":
 			return true
 		}
 	}

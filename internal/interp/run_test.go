@@ -218,6 +218,15 @@ func TestFailingCatcherFailsTheStateAgain(t *testing.T) {
 		"7<6 ParallelStateFailed", "8<7 ExecutionFailed States.QueryEvaluationError"), w.story())
 }
 
+// TestSubmitFailedIncludesRuntimeEnvFailed keeps definitions working that were written before the second error had a name.
+func TestSubmitFailedIncludesRuntimeEnvFailed(t *testing.T) {
+	w := newWorld(t, `{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"arn:aws:states:::ray:submitJob.sync",`+
+		`"Catch":[{"ErrorEquals":["Ray.JobFailed"],"Next":"J"},{"ErrorEquals":["Ray.SubmitFailed"],"Next":"S"}],"End":true},`+
+		`"J":{"Type":"Fail"},"S":{"Type":"Pass","Result":1,"End":true}}}`, `{}`).start()
+	w.fail("A#1", "Ray.RuntimeEnvFailed", "")
+	check(t, "end", "SUCCEEDED 1", w.head())
+}
+
 func TestChoiceWithoutAMatch(t *testing.T) {
 	w := newWorld(t, `{"StartAt":"C","States":{"C":{"Type":"Choice","Choices":[{"Variable":"$.x","StringEquals":"never",`+
 		`"Next":"D"}]},"D":{"Type":"Pass","End":true}}}`, `{"x":"a"}`).start()

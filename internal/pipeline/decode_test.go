@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -214,4 +215,20 @@ func FuzzCondition(f *testing.F) {
 			t.Fatalf("ParseCondition gives %v and %v", c, err)
 		}
 	})
+}
+
+func TestRetried(t *testing.T) {
+	for _, c := range []struct{ listed, want []string }{
+		{nil, pipeline.DefaultRetry("ray")},
+		{[]string{"States.ALL"}, []string{"States.ALL"}},
+		{[]string{"Ray.SubmitFailed", "Ray.HeadLost"}, []string{"Ray.SubmitFailed", "Ray.RuntimeEnvFailed", "Ray.HeadLost"}},
+		{[]string{"Ray.RuntimeEnvFailed", "Ray.SubmitFailed"}, []string{"Ray.RuntimeEnvFailed", "Ray.SubmitFailed"}},
+	} {
+		if diff := cmp.Diff(c.want, (&pipeline.Retry{Errors: c.listed}).Retried("ray")); diff != "" {
+			t.Errorf("%q: %s", c.listed, diff)
+		}
+	}
+	if !slices.Contains(pipeline.DefaultRetry("ray"), "Ray.RuntimeEnvFailed") {
+		t.Error("a failed runtime environment is not repeated by default")
+	}
 }

@@ -200,6 +200,7 @@ func (d *decoder) json(n *yaml.Node, path string, text func(n *yaml.Node, path, 
 	case yaml.SequenceNode:
 		out := make([]any, len(n.Content))
 		for i, item := range n.Content {
+			d.at[element(path, i)] = position{item.Line, item.Column}
 			out[i] = d.json(item, element(path, i), text)
 		}
 		return out

@@ -1,10 +1,12 @@
 package pipeline
 
+import "slices"
+
 // The errors of steps are a closed list (docs/pipeline.md). These are the names of those that a retry can name, by kind
 // of step; what a step retries by default leaves out what another attempt cannot mend or somebody did on purpose.
 var (
-	rayErrors = []string{"Ray.JobFailed", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.PendingTimeout", "Ray.Unreachable",
-		"States.Timeout", "Ray.JobStopped", "Ray.Unauthorized", "States.TaskFailed", "States.ALL"}
+	rayErrors = []string{"Ray.JobFailed", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.RuntimeEnvFailed", "Ray.PendingTimeout",
+		"Ray.Unreachable", "States.Timeout", "Ray.JobStopped", "Ray.Unauthorized", "States.TaskFailed", "States.ALL"}
 	jobErrors = []string{"Job.Failed", "Job.StartFailed", "States.Timeout", "Job.Stopped", "States.TaskFailed", "States.ALL"}
 )
 
@@ -23,9 +25,22 @@ func RetryableErrors(kind string) []string {
 func DefaultRetry(kind string) []string {
 	switch kind {
 	case "ray":
-		return rayErrors[:6]
+		return rayErrors[:7]
 	case "job":
 		return jobErrors[:3]
 	}
 	return nil
+}
+
+// Retried are the names of errors that a retry of a step of this kind repeats. Ray.SubmitFailed includes Ray.RuntimeEnvFailed,
+// which was part of it.
+func (r *Retry) Retried(kind string) []string {
+	if len(r.Errors) == 0 {
+		return DefaultRetry(kind)
+	}
+	i := slices.Index(r.Errors, "Ray.SubmitFailed")
+	if i < 0 || slices.Contains(r.Errors, "Ray.RuntimeEnvFailed") {
+		return r.Errors
+	}
+	return slices.Insert(slices.Clone(r.Errors), i+1, "Ray.RuntimeEnvFailed")
 }

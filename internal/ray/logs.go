@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,8 +12,9 @@ import (
 	"strings"
 )
 
-// lineBytes bounds one line of a log; what a longer one has beyond is left out.
-const lineBytes = 64 << 10
+// lineBytes bounds one line of a log; of a longer one its size is said in place of the rest. It is more than Ray's own line with
+// an entrypoint can have, which is one argument.
+const lineBytes = 1 << 20
 
 // Logs reads a job's whole log, "" before Ray has run the driver. For long logs Lines is the better one.
 func (c *Client) Logs(ctx context.Context, id string) (string, error) {
@@ -31,7 +33,7 @@ func (c *Client) Logs(ctx context.Context, id string) (string, error) {
 func (c *Client) LastLines(ctx context.Context, job Job, n int) ([]string, error) {
 	var lines []string
 	err := c.logFile(ctx, job, n, func(r io.Reader) error {
-		data, err := io.ReadAll(io.LimitReader(r, 1<<20))
+		data, err := readEnd(r, 1<<20)
 		lines = splitLines(string(data))
 		return err
 	})
@@ -39,6 +41,23 @@ func (c *Client) LastLines(ctx context.Context, job Job, n int) ([]string, error
 		lines = lines[len(lines)-n:]
 	}
 	return lines, err
+}
+
+// readEnd reads to the end and gives the last bytes, at least n where there are so many.
+func readEnd(r io.Reader, n int) (end []byte, err error) {
+	chunk := make([]byte, 32<<10)
+	for {
+		read, err := r.Read(chunk)
+		if end = append(end, chunk[:read]...); len(end) > 2*n {
+			end = append(end[:0], end[len(end)-n:]...)
+		}
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		if err != nil {
+			return end, err
+		}
+	}
 }
 
 // logFile reads the driver's log from its node; n is the number of last lines, -1 all.
@@ -63,6 +82,16 @@ func splitLines(text string) []string {
 		return nil
 	}
 	return strings.Split(text, "\n")
+}
+
+// LinesOf are the lines of a text as a Log passes them on.
+func LinesOf(text string) []string {
+	var lines []string
+	l := &Log{emit: func(line string) { lines = append(lines, line) }}
+	k := &lineCounter{log: l}
+	k.write(text)
+	k.close()
+	return lines
 }
 
 // universal makes of every line end what Ray's own tail, which reads in Python's text mode, makes of it; so lines can be
@@ -121,6 +150,7 @@ type lineCounter struct {
 	log     *Log
 	at      int
 	partial strings.Builder
+	dropped int  // bytes of the line beyond lineBytes
 	cr      bool // the last byte was \r: a \n after it ends no line of its own
 }
 
@@ -144,8 +174,9 @@ func (k *lineCounter) write(text string) {
 
 // keep holds the start of a line. What a line has beyond lineBytes is dropped, so that counting stays right.
 func (k *lineCounter) keep(text string) {
-	if room := lineBytes - k.partial.Len(); len(text) > room {
-		text = text[:max(room, 0)]
+	if room := max(lineBytes-k.partial.Len(), 0); len(text) > room {
+		k.dropped += len(text) - room
+		text = text[:room]
 	}
 	k.partial.WriteString(text)
 }
@@ -154,9 +185,14 @@ func (k *lineCounter) line() {
 	k.at++
 	if k.at > k.log.seen {
 		k.log.seen = k.at
-		k.log.emit(strings.ToValidUTF8(k.partial.String(), "\uFFFD"))
+		line := strings.ToValidUTF8(k.partial.String(), "\uFFFD")
+		if k.dropped > 0 {
+			line += fmt.Sprintf("... (%d more bytes)", k.dropped)
+		}
+		k.log.emit(line)
 	}
 	k.partial.Reset()
+	k.dropped = 0
 }
 
 // close takes an unfinished last line for a whole one.

@@ -26,27 +26,35 @@ const PackageLimit = 100 << 20
 // skippedNames are left out everywhere, as newer releases of Ray's own client do.
 var skippedNames = map[string]bool{".git": true, ".venv": true, "venv": true, "__pycache__": true}
 
-// Package is a working directory as a zip in a temporary file, the same bytes for the same content. Close removes it.
+// Package is a working directory or a module as a zip in a temporary file, the same bytes for the same content, or a wheel.
+// Close removes the temporary file.
 type Package struct {
 	// Name has the hash of the content: paths, executable bits and bytes.
 	Name  string
 	Size  int64
 	Files int
 	file  *os.File
+	wheel bool // the file is the user's
 }
 
-// URI is what a runtime environment's working_dir names.
+// URI is what a runtime environment's working_dir or py_modules names.
 func (p *Package) URI() string { return "gcs://" + p.Name }
 
 // Bytes is the whole zip, for those who do not send it to Ray.
 func (p *Package) Bytes() ([]byte, error) { return os.ReadFile(p.file.Name()) }
 
 // Close removes the file.
-func (p *Package) Close() error { return errors.Join(p.file.Close(), os.Remove(p.file.Name())) }
+func (p *Package) Close() error {
+	if p.wheel {
+		return p.file.Close()
+	}
+	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
+}
 
-// packFile is a file to pack. Path is within the package, Source on disk.
+// packFile is a file to pack. Path is within the package, Source on disk; without a source it holds a text.
 type packFile struct {
 	path, source string
+	text         string
 	mode         fs.FileMode
 	size         int64
 }
@@ -72,10 +80,11 @@ func packUpTo(ctx context.Context, dir string, excludes []string, limit int64) (
 	if err != nil {
 		return nil, fmt.Errorf("read the working directory %s: %w", dir, err)
 	}
-	return packFiles(ctx, dir, files, limit)
+	return packFiles(ctx, "working directory "+dir, files, limit)
 }
 
-func packFiles(ctx context.Context, dir string, files []packFile, limit int64) (*Package, error) {
+// packFiles zips files; what names them in errors.
+func packFiles(ctx context.Context, what string, files []packFile, limit int64) (*Package, error) {
 	out, err := os.CreateTemp("", "rayorch-package-*.zip")
 	if err != nil {
 		return nil, err
@@ -92,7 +101,7 @@ func packFiles(ctx context.Context, dir string, files []packFile, limit int64) (
 		err = zipped.Close()
 	}
 	if errors.Is(err, errOverLimit) {
-		err = tooLarge(dir, files, limit)
+		err = tooLarge(what, files, limit)
 	}
 	if err == nil {
 		p.Name = "_ray_pkg_" + hex.EncodeToString(hash.Sum(nil))[:32] + ".zip"
@@ -105,15 +114,15 @@ func packFiles(ctx context.Context, dir string, files []packFile, limit int64) (
 }
 
 // tooLarge names the files that count most.
-func tooLarge(dir string, files []packFile, limit int64) error {
+func tooLarge(what string, files []packFile, limit int64) error {
 	slices.SortStableFunc(files, func(a, b packFile) int { return cmp.Compare(b.size, a.size) })
 	var biggest []string
 	for _, f := range files[:min(3, len(files))] {
 		biggest = append(biggest, fmt.Sprintf("%s (%d MiB)", f.path, f.size>>20))
 	}
-	return fmt.Errorf("the working directory %s is over ray's upload limit of %d MiB, zipped; its largest files are %s: "+
-		"leave out data by a .rayignore file, or put it on storage that the job reads, or name a zip there as the working directory (s3://, gs:// or https://)",
-		dir, limit>>20, strings.Join(biggest, ", "))
+	return fmt.Errorf("the %s is over ray's upload limit of %d MiB, zipped; its largest files are %s: "+
+		"leave out data by a .rayignore file, or put it on storage that the job reads, or name a zip there in its place (s3://, gs:// or https://)",
+		what, limit>>20, strings.Join(biggest, ", "))
 }
 
 var errOverLimit = errors.New("over the limit")
@@ -144,7 +153,7 @@ func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile
 		fmt.Fprintf(hash, "%q d\n", f.path)
 		return err
 	}
-	in, err := os.Open(f.source)
+	in, err := f.open()
 	if err != nil {
 		return err
 	}
@@ -153,6 +162,13 @@ func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile
 	n, err := io.Copy(io.MultiWriter(w, content), in)
 	fmt.Fprintf(hash, "%q %o %d %x\n", f.path, f.mode.Perm(), n, content.Sum(nil))
 	return err
+}
+
+func (f packFile) open() (io.ReadCloser, error) {
+	if f.source == "" {
+		return io.NopCloser(strings.NewReader(f.text)), nil
+	}
+	return os.Open(f.source)
 }
 
 // walker lists the files of a directory in a stable order.

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -236,4 +238,44 @@ func cpuTime(t *testing.T) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+func TestPackModule(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"tools/a.py", "tools/sub/b.py", "tools/data.bin", "one.py", "w-1.0-py3-none-any.whl", "w-1.0-3-py3-none-any.whl", "w.whl", "x.csv"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700), os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{
+		"tools":                    `^_ray_pkg_[0-9a-f]{32}\.zip: \[tools/a.py tools/sub/b.py\]$`,
+		"one.py":                   `^_ray_pkg_[0-9a-f]{32}\.zip: \[one.py\]$`,
+		"w-1.0-py3-none-any.whl":   `^w-1.0-0x[0-9a-f]{16}-py3-none-any.whl: \[\]$`,
+		"w-1.0-3-py3-none-any.whl": `^w-1.0-3x[0-9a-f]{16}-py3-none-any.whl: \[\]$`,
+		"w.whl":                    "w.whl is not the name of a wheel",
+		"x.csv":                    "neither a directory",
+		"nothing":                  "does not exist",
+	} {
+		p, err := ray.PackModule(t.Context(), filepath.Join(dir, name), []string{"*.bin"})
+		got := fmt.Sprint(err)
+		if err == nil {
+			data, err := p.Bytes()
+			if err := errors.Join(err, p.Close()); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			if z, err := zip.NewReader(bytes.NewReader(data), int64(len(data))); err == nil {
+				for _, f := range z.File {
+					names = append(names, f.Name)
+				}
+			}
+			got = fmt.Sprintf("%s: %v", p.Name, names)
+		}
+		if !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%s gives %s", name, got)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "w-1.0-py3-none-any.whl")); err != nil {
+		t.Errorf("the wheel is gone: %v", err)
+	}
 }

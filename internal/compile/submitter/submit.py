@@ -11,14 +11,18 @@ any time: the job is found again by its submission id, and is not stopped when t
 
 import base64
 import collections
+import hashlib
 import http.client
+import io
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
 import threading
 import time
+import urllib.parse
 import zipfile
 
 # Exit codes tell the state machine which error it is. Others mean that this program itself did not get to the end:
@@ -26,6 +30,7 @@ import zipfile
 CODES = {
     "Ray.JobFailed": 41, "Ray.JobStopped": 42, "Ray.HeadLost": 43, "Ray.SubmitFailed": 44, "Ray.PendingTimeout": 45,
     "Ray.Unreachable": 46, "Ray.Unauthorized": 47, "States.Timeout": 48,
+    "Ray.RuntimeEnvFailed": 49,
 }
 MARK = "::rayorch-output::"
 MAX_OUTPUT = 32768
@@ -40,6 +45,10 @@ except ValueError:
     pass
 '
 if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi"""
+# As in internal/task/raytask/spill.go: what Linux takes as one variable or argument, less room for what Ray adds.
+MAX_VARIABLE = 128 << 10
+MAX_RUNTIME_ENV = MAX_VARIABLE - (12 << 10)
+MAX_ENTRYPOINT = MAX_VARIABLE - (4 << 10)
 GRACE = float(os.environ.get("RAYORCH_GRACE") or 120)  # how long a Ray that does not answer is waited for, in seconds
 
 
@@ -153,9 +162,11 @@ class Output:
         if self.echo and text == self.echo[0]:
             self.echo = self.echo[1:]
             return
-        if text == self.announced[0]:
+        if text.endswith(self.announced[0]):  # Ray may write it after what the job printed first, in the middle of a line
             self.echo = self.announced[1:]
-            return
+            text = text[:-len(self.announced[0])]
+            if not text:
+                return
         if "INFO job_manager.py:" in text and text.endswith("Runtime env is setting up."):
             return
         before, mark, output = text.partition(MARK)
@@ -262,6 +273,58 @@ def messages(stream, conn):
                 parts = b""
 
 
+class Spill:
+    """What does not fit into a job's environment and entrypoint: a package of py_modules, which the entrypoint reads."""
+
+    def __init__(self, submission, params, secrets):
+        env = submission.setdefault("runtime_env", {})
+        variables, entrypoint = env.setdefault("env_vars", {}), submission["entrypoint"]
+        for name, value in (params or {}).items():
+            variables["RAYORCH_PARAM_" + name.upper()] = value if isinstance(value, str) else compact(value)
+        if params:
+            variables["RAYORCH_PARAMS"] = compact(params)
+        self.files, script = {}, []
+        for name in sorted(variables):
+            size = len((name + variables[name]).encode(errors="replace")) + 2
+            if size > MAX_VARIABLE:
+                if not name.startswith("RAYORCH_"):
+                    raise Failure("Ray.SubmitFailed", "the environment variable %s has %d bytes with its name, more than the %d that Linux "
+                                  "takes: write the value to a file on the storage, and pass its path" % (name, size, MAX_VARIABLE))
+                self.files[name] = variables.pop(name)
+                script.append('export %s_FILE="$rayorch_dir/%s"' % (name, name))
+        rest = len(json.dumps([env, submission.get("metadata", {})]))
+        for name in sorted(variables, key=lambda name: -len(json.dumps(variables[name]))):
+            if rest > MAX_RUNTIME_ENV and name not in secrets:
+                rest -= len(json.dumps([name, variables[name]]))
+                script.append("export %s=%s" % (name, shlex.quote(variables.pop(name))))
+        if rest > MAX_RUNTIME_ENV:
+            raise Failure("Ray.SubmitFailed", "the runtime environment, secrets and metadata have %d bytes as JSON, more than the %d that "
+                          "Ray can pass to a process" % (rest, MAX_RUNTIME_ENV))
+        if len(entrypoint.encode(errors="replace")) > MAX_ENTRYPOINT:
+            self.files["entrypoint.sh"], entrypoint = entrypoint, '. "$rayorch_dir/entrypoint.sh"'
+        if not script and not self.files:
+            return
+        self.files["env.sh"] = "\n".join([*script, ""])
+        digest = hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()[:32]
+        self.name, self.dir = "_ray_pkg_" + digest + ".zip", "rayorch-" + digest[:16]
+        env["py_modules"] = [*env.get("py_modules", []), "gcs://" + self.name]
+        submission["entrypoint"] = (
+            'IFS=:; for rayorch_dir in $PYTHONPATH; do rayorch_dir="$rayorch_dir/%s"; [ -d "$rayorch_dir" ] && break; done; unset IFS\n'
+            '. "$rayorch_dir/env.sh" || exit 120\n' % self.dir) + entrypoint
+
+    def package(self):
+        """The package's bytes."""
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+            for name, text in self.files.items():
+                z.writestr(self.dir + "/" + name, text.encode(errors="replace"))
+        return out.getvalue()
+
+
+def compact(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
 class Attempt:
     """One attempt of a step."""
 
@@ -270,6 +333,7 @@ class Attempt:
         self.ident = self.submission["submission_id"]
         secrets = {name: os.environ["RAYORCH_SECRET_" + name] for name in request.get("secrets", [])}
         self.submission.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(secrets)
+        self.spill = Spill(self.submission, request.get("params"), secrets)
         token = os.environ.get("RAY_AUTH_TOKEN")
         self.output = Output(self.submission, [*secrets.values(), *([token] if token else [])])
         self.since = request["since"] / 1000  # when the attempt began, by the state machine's clock
@@ -295,7 +359,11 @@ class Attempt:
     def submit(self):
         name = self.request.get("package")
         if name:
-            self.upload(name)
+            self.submission["runtime_env"]["working_dir"] = "gcs://" + self.upload("_ray_pkg_" + name, self.read(name))
+        for module, file in self.request.get("modules", {}).items():
+            self.upload(module, self.read(file))
+        if self.spill.files:
+            self.upload(self.spill.name, self.spill.package())
         self.print("submitting job %s to %s:%s" % (self.ident, self.ray.host, self.ray.port))
         status, answer = self.ray.ask("POST", "/api/jobs/", self.submission, timeout=60, accept=(200, 500))
         text = answer.decode(errors="replace")
@@ -307,13 +375,16 @@ class Attempt:
             raise Failure("Ray.SubmitFailed", "ray refused the job: " + last(text))
         return None
 
-    def upload(self, name):
+    def read(self, name):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), "rb") as f:
+            return f.read()
+
+    def upload(self, name, data):
         """Packages that no job refers to vanish, so that Ray is asked before each submit."""
-        path = "/api/packages/gcs/_ray_pkg_" + name
+        path = "/api/packages/gcs/" + urllib.parse.quote(name)
         if self.ray.ask("GET", path, accept=(200, 404))[0] == 404:
-            with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), "rb") as f:
-                self.ray.ask("PUT", path, f.read(), timeout=120)
-        self.submission["runtime_env"]["working_dir"] = "gcs://_ray_pkg_" + name
+            self.ray.ask("PUT", path, data, timeout=120)
+        return name
 
     def print(self, text):
         print("rayorch: " + self.output.hide(text), file=sys.stderr, flush=True)
@@ -372,6 +443,8 @@ class Attempt:
             error = "Ray.JobFailed"
             if job.get("error_type") == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT":
                 error = "Ray.PendingTimeout"
+            if runtime_env_failed(job):
+                error = "Ray.RuntimeEnvFailed"
             raise Failure(error, self.output.cause(last(message) or "the job failed"))
         output = self.output.output()
         if output is None:
@@ -385,6 +458,13 @@ class Attempt:
             raise Failure("Ray.JobFailed", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not "
                           "JSON") from e
         print(MARK + output, flush=True)
+
+
+def runtime_env_failed(job):
+    """Some of a runtime environment Ray checks only as it starts the job's supervisor: its traceback says so."""
+    message = job.get("message") or ""
+    return message.startswith("runtime_env setup failed") or (
+        message.startswith("Failed to start supervisor actor") and "/runtime_env/" in message)
 
 
 def stop_all(prefix):

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -32,6 +34,9 @@ type attempt struct {
 	Pending, Timeout  float64
 	Package           string
 	Secrets           []string
+	RuntimeEnv        map[string]any
+	Modules           map[string]string
+	Params            map[string]any
 	CPUs              float64
 	Former            string // how many pods came before, as Kubernetes says it
 	Grace             time.Duration
@@ -41,8 +46,10 @@ type attempt struct {
 
 func (a *attempt) request(t *testing.T) string {
 	t.Helper()
+	env := map[string]any{"env_vars": map[string]string{"GREETING": "hello"}}
+	maps.Copy(env, a.RuntimeEnv)
 	submission := map[string]any{"submission_id": a.ID, "entrypoint": a.Entrypoint, "metadata": map[string]string{"rayorch.step": "one"},
-		"runtime_env": map[string]any{"env_vars": map[string]string{"GREETING": "hello"}}}
+		"runtime_env": env}
 	if a.CPUs > 0 {
 		submission["entrypoint_num_cpus"] = a.CPUs
 	}
@@ -55,6 +62,12 @@ func (a *attempt) request(t *testing.T) string {
 	}
 	if a.Package != "" {
 		request["package"] = a.Package
+	}
+	if a.Modules != nil {
+		request["modules"] = a.Modules
+	}
+	if a.Params != nil {
+		request["params"] = a.Params
 	}
 	if a.Secrets != nil {
 		request["secrets"] = a.Secrets
@@ -91,9 +104,11 @@ func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd
 
 func (a *attempt) submit(t *testing.T, r raytest.Ray) *exec.Cmd {
 	t.Helper()
-	text := a.request(t)
-	half := len(text) / 2
-	return a.command(t, r, "submit", text[:half], text[half:])
+	args := []string{"submit"}
+	for chunk := range slices.Chunk([]rune(a.request(t)), 30_000) {
+		args = append(args, string(chunk))
+	}
+	return a.command(t, r, args...)
 }
 
 // run runs it to its end.
@@ -137,7 +152,7 @@ func write(t *testing.T, path string, data []byte) {
 func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()) }
 
 // onReal are the ends that a real Ray is asked for, too: it takes seconds for each.
-var onReal = map[string]bool{"output": true, "failure": true, "pending": true}
+var onReal = map[string]bool{"output": true, "failure": true, "pending": true, "no environment": true}
 
 func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -145,14 +160,15 @@ func TestEnds(t *testing.T) {
 		code         int
 		said, logged string
 	}{
-		"success":      {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
-		"output":       {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
-		"bad output":   {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
-		"failure":      {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
-		"pending":      {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
-		"secret":       {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
-		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
-		"lost, second": {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
+		"success":        {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
+		"output":         {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
+		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
+		"failure":        {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
+		"pending":        {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
+		"no environment": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"working_dir": "gcs://_ray_pkg_" + unique("missing") + ".zip"}}, 49, "runtime_env setup failed", ""},
+		"secret":         {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
+		"many lines":     {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
+		"lost, second":   {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,22 +209,29 @@ func TestTooLong(t *testing.T) {
 	})
 }
 
-func TestWorkingDir(t *testing.T) {
+// archived is a zip of one file.
+func archived(t *testing.T, name, text string) []byte {
+	t.Helper()
 	var archive bytes.Buffer
 	z := zip.NewWriter(&archive)
-	f, err := z.Create("sub/data.txt")
-	if err != nil {
+	f, err := z.Create(name)
+	if err == nil {
+		_, err = f.Write([]byte(text))
+	}
+	if err := errors.Join(err, z.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = f.Write([]byte("from the package\n"))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	return archive.Bytes()
+}
+
+func TestWorkingDir(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
-		a := attempt{ID: unique("dir"), Entrypoint: "cat sub/data.txt", Package: "0123456789abcdef.zip", dir: t.TempDir()}
-		write(t, filepath.Join(a.dir, a.Package), archive.Bytes())
+		a := attempt{ID: unique("dir"), Entrypoint: "cat sub/data.txt; python3 -c 'import mod'", Package: "0123456789abcdef.zip", dir: t.TempDir(),
+			Modules: map[string]string{"_ray_pkg_ab.zip": "ab.zip"}, RuntimeEnv: map[string]any{"py_modules": []string{"gcs://_ray_pkg_ab.zip"}}}
+		write(t, filepath.Join(a.dir, a.Package), archived(t, "sub/data.txt", "from the package\n"))
+		write(t, filepath.Join(a.dir, "ab.zip"), archived(t, "mod/__init__.py", "print('from the module')"))
 		a.run(t, r)
-		a.want(t, 0, "", "from the package\n")
+		a.want(t, 0, "", "from the package\nfrom the module\n")
 		there := filepath.Join(a.dir, "there")
 		for range 2 {
 			place := a.command(t, r, "place", filepath.Join(a.dir, a.Package), there)
@@ -326,4 +349,38 @@ func TestFaults(t *testing.T) {
 		a.run(t, raytest.Ray{Found: ray.Found{Address: fake.URL}, Fake: fake})
 		a.want(t, 0, "", "through\n")
 	})
+}
+
+// TestMoreThanAProcessTakes gives jobs more than Linux takes as a variable or an argument.
+func TestMoreThanAProcessTakes(t *testing.T) {
+	size := func(name string) string { return `echo "` + name + ` $(printf %s "$` + name + `" | wc -c)"; ` }
+	text := func(n int, what string) string { return strings.Repeat(what, n) }
+	for name, c := range map[string]struct {
+		attempt
+		code         int
+		said, logged string
+	}{
+		"parameters": {attempt{Entrypoint: size("RAYORCH_PARAM_A") + size("RAYORCH_PARAMS") + size("RAYORCH_PARAM_N"), Params: map[string]any{"a": text(34_000, `"`), "b": text(20_000, "é"), "n": 1.5}}, 0, "",
+			"RAYORCH_PARAM_A 34000\nRAYORCH_PARAMS 108023\nRAYORCH_PARAM_N 3\n"},
+		"long parameter": {attempt{Entrypoint: size("RAYORCH_PARAM_A") + `wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_A_FILE"; echo "$GREETING"`, Params: map[string]any{"a": text(200_000, "x")}}, 0, "",
+			"RAYORCH_PARAM_A 0\n200008\n200000\nhello\n"},
+		"entrypoint":    {attempt{Entrypoint: text(20_000, ": 0000000\n") + "echo the end"}, 0, "", "the end\n"},
+		"long variable": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"env_vars": map[string]string{"MINE": text(131_072, "x")}}}, 44, "the environment variable MINE has 131078 bytes with its name", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+				if r.Fake == nil && r.Found.Token != "" {
+					return // the same
+				}
+				a := c.attempt
+				a.ID = unique("much")
+				a.run(t, r)
+				a.want(t, c.code, c.said, c.logged)
+				if strings.Contains(a.logged, "rayorch_dir") {
+					t.Errorf("the log shows the entrypoint: %.500s", a.logged)
+				}
+			})
+		})
+	}
 }

@@ -2,6 +2,7 @@ package raytest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -54,7 +55,8 @@ func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 		s.Entrypoint = "true"
 	}
 	dir, err := f.workingDir(s)
-	if err != nil {
+	modules, modulesErr := f.modules(s)
+	if err = errors.Join(err, modulesErr); err != nil {
 		f.end(job, ray.FailedJob, "runtime_env setup failed: "+err.Error())
 		job.ErrorType = "RUNTIME_ENV_SETUP_FAILURE"
 		return
@@ -68,7 +70,7 @@ func (f *Fake) begin(job *fakeJob, s ray.Submission) {
 	job.cmd = exec.Command("/bin/sh", "-c", s.Entrypoint) //nolint:noctx // ends with the job, or with Close
 	job.cmd.Dir, job.cmd.Stdout, job.cmd.Stderr = dir, job.log, job.log
 	job.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	job.cmd.Env = os.Environ()
+	job.cmd.Env = append(os.Environ(), "PYTHONPATH="+modules)
 	for name, v := range vars {
 		job.cmd.Env = append(job.cmd.Env, fmt.Sprintf("%s=%v", name, v))
 	}

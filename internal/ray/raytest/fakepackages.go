@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rayorch/rayorch/internal/ray"
 )
@@ -54,6 +55,28 @@ func (f *Fake) workingDir(s ray.Submission) (string, error) {
 	}
 	dir := filepath.Join(f.dir, "wd-"+s.SubmissionID)
 	return dir, unzip(data, dir)
+}
+
+// modules are the directories of the job's py_modules, as PYTHONPATH has them. Wheels are only looked for.
+func (f *Fake) modules(s ray.Submission) (string, error) {
+	list, _ := s.RuntimeEnv["py_modules"].([]any)
+	var dirs []string
+	for _, v := range list {
+		uri, _ := v.(string)
+		data, ok := f.packages[uri]
+		if !ok {
+			return "", fmt.Errorf("failed to download package %s", uri)
+		}
+		if strings.HasSuffix(uri, ".whl") {
+			continue
+		}
+		dir := filepath.Join(f.dir, "modules-"+s.SubmissionID, strings.TrimSuffix(strings.TrimPrefix(uri, "gcs://"), ".zip"))
+		if err := unzip(data, dir); err != nil {
+			return "", err
+		}
+		dirs = append(dirs, dir)
+	}
+	return strings.Join(dirs, ":"), nil
 }
 
 func unzip(data []byte, dir string) error {

@@ -148,7 +148,7 @@ func (f *follower) end() {
 func (f *followers) begin(key string, one *follower, req *task.Request) {
 	release := req.HoldLog()
 	one.log = joblog.New(req.Log, joblog.Redactor{})
-	one.log.Skip = func(line string) bool { return line == "" && one.log.Marked() } // the wrapper's, round the output
+	one.log.Own = func(line string) (string, bool) { return line, line != "" || !one.log.Marked() } // the wrapper's, round the output
 	f.running.Go(func() {
 		defer release()
 		one.left = func() bool { return f.abandoned(one) }

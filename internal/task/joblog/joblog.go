@@ -18,6 +18,8 @@ const OutputMark = "::rayorch-output::"
 const (
 	// LastLines is how many a cause shows, and among how many the output is.
 	LastLines = 20
+	// lastBytes is how much of one line a cause shows.
+	lastBytes = 2 << 10
 	// causeBytes keeps a cause well under the 32,768 characters that Step Functions allows.
 	causeBytes = 8 << 10
 	// OutputBytes bounds an output: larger results belong on storage.
@@ -28,8 +30,8 @@ const (
 type Log struct {
 	// Hide is applied to everything that leaves.
 	Hide Redactor
-	// Skip leaves out lines that are not the job's own. Defaults to none.
-	Skip func(line string) bool
+	// Own gives what of a line is the job's own, and whether anything is. Defaults to all.
+	Own func(line string) (own string, any bool)
 
 	w      io.Writer
 	last   []string
@@ -52,8 +54,12 @@ func (l *Log) Begin() { _, _ = l.w.Write(nil) }
 
 // Line takes one line, without its end.
 func (l *Log) Line(text string) {
-	if l.Skip != nil && l.Skip(text) {
-		return
+	if l.Own != nil {
+		own, any := l.Own(text)
+		if !any {
+			return
+		}
+		text = own
 	}
 	if i := strings.Index(text, OutputMark); i >= 0 {
 		l.marked, l.since, l.found, l.blank = text[i+len(OutputMark):], 0, true, false
@@ -74,10 +80,18 @@ func (l *Log) Line(text string) {
 func (l *Log) put(text string) {
 	l.since++
 	text = l.Hide.Text(text)
-	if l.last = append(l.last, text); len(l.last) > LastLines {
+	if l.last = append(l.last, shorten(text)); len(l.last) > LastLines {
 		l.last = slices.Delete(l.last, 0, 1)
 	}
 	_, _ = io.WriteString(l.w, text+"\n") // the engine's log has its own bounds; a job does not fail for it
+}
+
+// shorten leaves the start of a long line.
+func shorten(text string) string {
+	if len(text) <= lastBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:lastBytes], "") + "..."
 }
 
 // Marked tells whether an output stands in the last lines.

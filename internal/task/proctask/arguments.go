@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
 // Arguments are what a definition gives to process:run.sync.
@@ -22,6 +25,7 @@ type Arguments struct {
 	Shell          string               `json:"Shell"`
 	Dir            string               `json:"Dir"`
 	Environment    map[string]string    `json:"Environment"`
+	Params         json.RawMessage      `json:"Params"` // an object, where Environment does not hold the parameters as text
 	SecretEnv      map[string]SecretRef `json:"SecretEnv"`
 	TimeoutSeconds *float64             `json:"TimeoutSeconds"`
 	Metadata       map[string]string    `json:"Metadata"`
@@ -101,22 +105,34 @@ func (a *Arguments) argv() []string {
 	return a.Command
 }
 
-// environment is ours, the given one over it, and the secrets over both.
-func (a *Arguments) environment(valueOf func(string) (string, error)) (env, secrets []string, err error) {
+// environment is ours, the given one over it, and the secrets over both. files are variables that are too long: the process
+// finds them in files of dir.
+func (a *Arguments) environment(valueOf func(string) (string, error), dir string) (env, secrets []string, files map[string]string, err error) {
+	given := map[string]string{}
+	maps.Copy(given, a.Environment)
+	if err := jobenv.AddParams(given, a.Params); err != nil {
+		return nil, nil, nil, err
+	}
+	if files, err = jobenv.TakeLong(given); err != nil {
+		return nil, nil, nil, err
+	}
+	for name := range files {
+		given[name+jobenv.FileSuffix] = filepath.Join(dir, name)
+	}
 	env = os.Environ()
-	for name, v := range a.Environment {
+	for name, v := range given {
 		env = append(env, name+"="+v)
 	}
 	for name, ref := range a.SecretEnv {
 		secret, err := valueOf(ref.Env)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if secret == "" {
-			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
+			return nil, nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
 		}
 		env = append(env, name+"="+secret)
 		secrets = append(secrets, secret)
 	}
-	return env, secrets, nil
+	return env, secrets, files, nil
 }

@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// lineBytes bounds a line; a longer one is cut into several.
-const lineBytes = 64 << 10
+// lineBytes bounds a line; a longer one is cut into several. Most are shorter than bufferBytes, which are read at once.
+const (
+	lineBytes   = 1 << 20
+	bufferBytes = 64 << 10
+)
 
 // follower passes on a growing file's lines, from a byte on.
 type follower struct {
@@ -25,12 +28,16 @@ func (f *follower) read() (more bool) {
 	}
 	defer file.Close()
 	if f.buf == nil {
-		f.buf = make([]byte, lineBytes)
+		f.buf = make([]byte, bufferBytes)
 	}
 	n, _ := file.ReadAt(f.buf, f.at)
 	data := f.buf[:n]
 	end := bytes.LastIndexByte(data, '\n') + 1
 	if end == 0 && n == len(f.buf) {
+		if n < lineBytes {
+			f.buf = make([]byte, 2*n)
+			return f.read()
+		}
 		end = n
 	}
 	f.pass(data[:end])

@@ -17,6 +17,7 @@ import (
 //	command   what is to run, without its environment, to tell another command of the same id
 //	claimed   a supervisor has taken the work: no other one starts it, ever
 //	process   pid and start time
+//	files     what is too long for a variable or an argument
 //	log       what the process prints
 //	output    where RAYORCH_OUTPUT points
 //	stop      somebody asked for its end

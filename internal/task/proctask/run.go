@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/jobenv"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
@@ -35,6 +37,7 @@ type attempt struct {
 	req     *task.Request
 	args    *Arguments
 	env     [][]byte
+	files   map[string]string // for the process to read: variables that are too long, and a script that is
 	place   place
 	log     *joblog.Log
 	secrets []string
@@ -69,13 +72,15 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
-	env, secrets, err := a.args.environment(func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) })
+	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
+	env, secrets, files, err := a.args.environment(valueOf, a.place.path("files"))
 	if err != nil {
 		return err
 	}
 	for _, entry := range env {
 		a.env = append(a.env, []byte(entry))
 	}
+	a.files = files
 	a.secrets = secrets
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
 	a.log.Begin()
@@ -91,7 +96,11 @@ func (a *attempt) begin() error {
 		return err
 	}
 	if !a.place.has("claimed") {
-		if err := a.supervise(); err != nil {
+		argv, err := a.writeFiles()
+		if err != nil {
+			return err
+		}
+		if err := a.supervise(argv); err != nil {
 			return err
 		}
 	}
@@ -117,9 +126,30 @@ func (a *attempt) same() error {
 	return a.place.write("command", a.args.argv())
 }
 
+// writeFiles puts what Linux does not take as a variable or as an argument into files. argv is the command that reads them.
+func (a *attempt) writeFiles() (argv []string, err error) {
+	argv, dir := a.args.argv(), a.place.path("files")
+	if a.args.Shell != "" && len(a.args.Shell) >= jobenv.MaxVariable {
+		argv = []string{"/bin/sh", filepath.Join(dir, "script")}
+		a.files = maps.Clone(a.files)
+		if a.files == nil {
+			a.files = map[string]string{}
+		}
+		a.files["script"] = a.args.Shell
+	}
+	if len(a.files) == 0 {
+		return argv, nil
+	}
+	err = os.MkdirAll(dir, 0o700)
+	for name, text := range a.files {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return argv, err
+}
+
 // supervise starts the supervisor in a session of its own, so that no terminal and no end of ours reaches it.
-func (a *attempt) supervise() error {
-	data, err := json.Marshal(order{Argv: a.args.argv(), Env: a.env, Dir: a.args.Dir, Secrets: a.secrets})
+func (a *attempt) supervise(command []string) error {
+	data, err := json.Marshal(order{Argv: command, Env: a.env, Dir: a.args.Dir, Secrets: a.secrets})
 	if err != nil {
 		return err
 	}
@@ -316,6 +346,6 @@ func (a *attempt) reread() {
 		return
 	}
 	a.log = joblog.New(nil, a.log.Hide)
-	again := &follower{path: a.lines.path, at: max(0, a.lines.at-2*lineBytes), emit: a.log.Line}
+	again := &follower{path: a.lines.path, at: max(0, a.lines.at-2*bufferBytes), emit: a.log.Line}
 	again.rest()
 }

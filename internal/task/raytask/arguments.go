@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,7 @@ type Arguments struct {
 	Address               string                 `json:"Address"`
 	WorkingDir            string                 `json:"WorkingDir"`
 	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
+	Params                json.RawMessage        `json:"Params"` // an object, where RuntimeEnv does not hold the parameters as text
 	SecretEnv             map[string]SecretRef   `json:"SecretEnv"`
 	NumCPUs               float64                `json:"NumCpus"`
 	NumGPUs               float64                `json:"NumGpus"`
@@ -191,6 +193,32 @@ func readRequirements(env map[string]any, dir string) error {
 		env[key] = packages
 	}
 	return nil
+}
+
+// localModules are the paths of this machine in py_modules, each at its place, and "" where Ray fetches an address. The list in
+// env is then a copy, which the caller may change.
+func localModules(env map[string]any) ([]string, error) {
+	given, ok := env["py_modules"]
+	if !ok {
+		return nil, nil
+	}
+	list, ok := given.([]any)
+	if !ok {
+		return nil, errors.New("RuntimeEnv.py_modules must be a list")
+	}
+	paths := make([]string, len(list))
+	for i, v := range list {
+		name, ok := v.(string)
+		switch {
+		case ok && strings.Contains(name, "://"):
+		case ok && filepath.IsAbs(name):
+			paths[i] = name
+		default:
+			return nil, fmt.Errorf("RuntimeEnv.py_modules[%d] must be an absolute path or a URI, not %v", i, v)
+		}
+	}
+	env["py_modules"] = slices.Clone(list)
+	return paths, nil
 }
 
 // excludes are patterns for packing, which Ray itself has no use for any more.

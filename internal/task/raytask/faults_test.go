@@ -55,6 +55,9 @@ func TestBadArguments(t *testing.T) {
 		{"bad secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
 		{"bad variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
 		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
+		{"relative module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"tools"}}}, "RuntimeEnv.py_modules[0] must be an absolute path or a URI"},
+		{"missing module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{"/no/such/module"}}}, "RuntimeEnv.py_modules[0]: the module /no/such/module does not exist"},
+		{"no module", map[string]any{"RuntimeEnv": map[string]any{"py_modules": []any{file}}}, "neither a directory"},
 		{"bad excludes", map[string]any{"RuntimeEnv": map[string]any{"excludes": "x"}}, "excludes"},
 	}
 	for _, test := range tests {
@@ -95,10 +98,23 @@ func TestWorkingDir(t *testing.T) {
 func TestRuntimeEnvFails(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
-		got := b.submit(t.Context(), map[string]any{
-			"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": "gcs://_ray_pkg_" + newID() + ".zip", // nobody uploaded it
-		})
-		wantError(t, got, task.RayJobFailed, "runtime_env setup failed")
+		missing := "gcs://_ray_pkg_" + newID() + ".zip" // nobody uploaded it
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": missing})
+		wantError(t, got, task.RayRuntimeEnvFailed, "runtime_env setup failed")
+		if r.Fake != nil || r.Found.Token != "" {
+			return // the same, and slow
+		}
+		for name, env := range map[string]any{
+			"invalid": map[string]any{"conda": "no-such-file.yaml"}, // refused before it is set up
+			"package": map[string]any{"pip": map[string]any{"packages": []string{"/no/such/wheel-1.0-py3-none-any.whl"},
+				"pip_install_options": []string{"--no-index"}}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				got := newBench(t, r).submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "RuntimeEnv": env})
+				wantError(t, got, task.RayRuntimeEnvFailed)
+			})
+		}
 	})
 }
 

@@ -146,6 +146,9 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
 		return task.Fail(task.RayPendingTimeout, why(job, "the job did not start in time"))
 	}
+	if runtimeEnvFailed(job) {
+		return task.Fail(task.RayRuntimeEnvFailed, why(job, "the runtime environment could not be set up"))
+	}
 	return task.Fail(task.RayJobFailed, a.log.Cause(why(job, "the job failed")))
 }
 
@@ -163,7 +166,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 		return err
 	}
 	a.log = joblog.New(nil, a.log.Hide)
-	a.log.Skip = ofRay(a.args)
+	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	for _, line := range last {
 		a.log.Line(line)
 	}

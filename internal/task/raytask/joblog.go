@@ -6,22 +6,30 @@ import (
 	"github.com/rayorch/rayorch/internal/ray"
 )
 
-// ofRay knows the lines that Ray writes into a job's log: they say nothing to the user, whose command the entrypoint
-// wraps. Ray repeats the entrypoint, which may have many lines.
-func ofRay(args *Arguments) func(line string) bool {
-	announce := strings.Split("Running entrypoint for job "+args.SubmissionID+": "+args.Entrypoint, "\n")
+// notOfRay leaves out the lines that Ray writes into a job's log: they say nothing to the user, whose command the entrypoint
+// wraps. Ray repeats the entrypoint, which may have many lines, and may do so after what the job printed first, in the middle
+// of a line.
+func notOfRay(id, entrypoint string) func(line string) (string, bool) {
+	announce := ray.LinesOf("Running entrypoint for job " + id + ": " + entrypoint + "\n")
 	var echo []string // what is still to come of it
-	return func(line string) bool {
+	return func(line string) (string, bool) {
 		if len(echo) > 0 && line == echo[0] {
 			echo = echo[1:]
-			return true
+			return "", false
 		}
-		if line == announce[0] {
+		if own, ok := strings.CutSuffix(line, announce[0]); ok {
 			echo = announce[1:]
-			return true
+			return own, own != ""
 		}
-		return strings.Contains(line, "INFO job_manager.py:") && strings.HasSuffix(line, "Runtime env is setting up.")
+		return line, !strings.Contains(line, "INFO job_manager.py:") || !strings.HasSuffix(line, "Runtime env is setting up.")
 	}
+}
+
+// runtimeEnvFailed tells whether Ray could not set up the job's runtime environment. Some of it Ray checks only as it starts the
+// job's supervisor: its traceback says so.
+func runtimeEnvFailed(job ray.Job) bool {
+	return strings.HasPrefix(job.Message, "runtime_env setup failed") ||
+		strings.HasPrefix(job.Message, "Failed to start supervisor actor") && strings.Contains(job.Message, "/runtime_env/")
 }
 
 // why is what Ray says of a job's end, without the lines of the log that it quotes: the runner has better ones.

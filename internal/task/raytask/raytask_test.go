@@ -1,11 +1,13 @@
 package raytask_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -300,4 +302,61 @@ func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
 		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "echo another"})
 		wantError(t, got, task.RaySubmitFailed, "another job", id)
 	})
+}
+
+// TestModules imports modules of this machine of all kinds.
+func TestModules(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b, dir := newBench(t, r), t.TempDir()
+		word := newID()
+		for name, text := range map[string]string{"tools/__init__.py": "WORD = '" + word + "'\n", "tools/empty/.keep": "", "single.py": "import tools\n"} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		modules := []string{filepath.Join(dir, "tools"), filepath.Join(dir, "single.py")}
+		command := "cd / && python3 -c 'import single; print(single.tools.WORD)'"
+		if r.Fake == nil && r.Found.Token == "" {
+			wheel := filepath.Join(dir, "wheeled-1.0-py3-none-any.whl")
+			writeWheel(t, wheel)
+			modules, command = append(modules, wheel), command+" && python3 -c 'import wheeled; print(wheeled.KIND)'"
+		}
+		for range 2 { // packages that nothing refers to vanish
+			got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": command, "RuntimeEnv": map[string]any{"py_modules": modules}})
+			if log := b.log.String(); got.Error != "" || !strings.Contains(log, word+"\n") || len(modules) == 3 && !strings.Contains(log, "a wheel\n") {
+				t.Fatalf("got %+v, log %q", got, log)
+			}
+			b.records = map[string][]byte{}
+			if r.Fake != nil {
+				r.Fake.DropPackages()
+			}
+		}
+	})
+}
+
+func writeWheel(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	z := zip.NewWriter(file)
+	for name, text := range map[string]string{
+		"wheeled.py":                     "KIND = 'a wheel'\n",
+		"wheeled-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: wheeled\nVersion: 1.0\n",
+		"wheeled-1.0.dist-info/WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+		"wheeled-1.0.dist-info/RECORD":   "wheeled.py,,\nwheeled-1.0.dist-info/METADATA,,\nwheeled-1.0.dist-info/WHEEL,,\nwheeled-1.0.dist-info/RECORD,,\n",
+	} {
+		w, err := z.Create(name)
+		if err == nil {
+			_, err = w.Write([]byte(text))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

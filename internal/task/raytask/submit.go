@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
@@ -48,6 +49,9 @@ type attempt struct {
 	intent  intent
 	log     *joblog.Log
 	lines   *ray.Log // where the log's lines come from
+
+	entrypoint string // the one to submit
+	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
 }
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
@@ -75,9 +79,12 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if a.env, secrets, err = a.args.environment(valueOf); err != nil {
 		return err
 	}
+	if err := a.fit(); err != nil {
+		return err
+	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
 	a.log.Begin()
-	a.log.Skip = ofRay(a.args)
+	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	return nil
 }
 
@@ -232,7 +239,7 @@ func (a *attempt) intend(ctx context.Context) error {
 	return a.keep(keyIntent, a.intent)
 }
 
-// upload packs the working directory and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
+// upload packs what lies on this machine and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
 // that this is looked at before each submit.
 func (a *attempt) upload(ctx context.Context) error {
 	dir, err := a.args.localDir(a.env)
@@ -243,22 +250,69 @@ func (a *attempt) upload(ctx context.Context) error {
 		return err
 	}
 	patterns, err := excludes(a.env)
-	if err != nil || dir == "" {
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(a.uploadModules(ctx, patterns), a.uploadSpill(ctx)); err != nil || dir == "" {
 		return err
 	}
 	pack, err := ray.Pack(ctx, dir, patterns)
 	if err != nil {
 		return err
 	}
+	a.env["working_dir"], err = a.put(ctx, pack)
+	return err
+}
+
+// uploadModules does the same with the modules of this machine in py_modules; addresses stay there for Ray to fetch.
+func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
+	modules, err := localModules(a.env)
+	if err != nil {
+		return err
+	}
+	for i, path := range modules {
+		if path == "" {
+			continue
+		}
+		pack, err := ray.PackModule(ctx, path, patterns)
+		if err != nil {
+			return fmt.Errorf("RuntimeEnv.py_modules[%d]: %w", i, err)
+		}
+		uri, err := a.put(ctx, pack)
+		if err != nil {
+			return err
+		}
+		a.env["py_modules"].([]any)[i] = uri
+	}
+	return nil
+}
+
+// uploadSpill puts what does not fit elsewhere into py_modules.
+func (a *attempt) uploadSpill(ctx context.Context) error {
+	if a.spill == nil {
+		return nil
+	}
+	pack, err := ray.PackText(ctx, a.spill.name, a.spill.files)
+	if err != nil {
+		return err
+	}
+	uri, err := a.put(ctx, pack)
+	modules, _ := a.env["py_modules"].([]any)
+	a.env["py_modules"] = append(slices.Clip(modules), uri)
+	return err
+}
+
+// put gives a package to Ray and closes it.
+func (a *attempt) put(ctx context.Context, pack *ray.Package) (uri string, err error) {
 	defer pack.Close()
-	a.env["working_dir"] = pack.URI()
-	return a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
+	err = a.retry(ctx, func(ctx context.Context) error { return a.cluster.client.Upload(ctx, pack) })
+	return pack.URI(), err
 }
 
 func (a *attempt) submission() ray.Submission {
 	return ray.Submission{
 		SubmissionID: a.args.SubmissionID,
-		Entrypoint:   a.args.Entrypoint,
+		Entrypoint:   a.entrypoint,
 		RuntimeEnv:   a.env,
 		Metadata:     a.args.Metadata,
 		NumCPUs:      a.args.NumCPUs,
@@ -275,7 +329,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 		job, err = a.cluster.client.Get(ctx, a.args.SubmissionID)
 		return err
 	})
-	if err == nil && job.Entrypoint != a.args.Entrypoint {
+	if err == nil && job.Entrypoint != a.entrypoint {
 		err = fmt.Errorf("ray holds another job of the id %s: delete it, or choose another id", a.args.SubmissionID)
 	}
 	return err

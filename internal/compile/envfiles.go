@@ -1,0 +1,396 @@
+package compile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Files reads files of this machine that a pipeline names: compiling itself reads nothing.
+type Files interface {
+	Stat(path string) (fs.FileInfo, error)
+	ReadFile(path string) ([]byte, error)
+	// PackModule makes the package of an entry of py_modules; name is what Ray knows it by.
+	PackModule(path string, excludes []string) (name string, data []byte, err error)
+}
+
+// readAll checks the directories that steps name, and reads the files that their runtime environments name.
+func (c *compiler) readAll(steps []pipeline.Step, path string) {
+	for i := range steps {
+		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
+		c.readBody(body{s.Ray, s.Job}, at)
+		if s.OnFailure != nil {
+			c.readBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
+		}
+		c.readAll(s.Children(), at+"."+s.Kind()+".steps")
+	}
+}
+
+func (c *compiler) readBody(b body, path string) {
+	switch {
+	case b.job != nil && c.at == nil: // elsewhere it is in the image
+		c.checkDir(b.job.WorkingDir, path+".job.workingDir")
+	case b.ray != nil:
+		c.checkDir(b.ray.WorkingDir, path+".ray.workingDir")
+		if b.ray.RuntimeEnv == nil {
+			return
+		}
+		if o, ok := b.ray.RuntimeEnv.Value.(*value.Object); ok {
+			f := &envFiles{c: c, ray: b.ray}
+			c.envs[b.ray] = f.env(o, path+".ray.runtimeEnv")
+		}
+	}
+}
+
+// checkDir reports a directory that is missing.
+func (c *compiler) checkDir(dir, path string) {
+	if dir == "" || remote(dir) || c.localFiles == nil {
+		return
+	}
+	info, err := c.localFiles.Stat(c.beside(dir))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.problem(path, "the directory %s does not exist", dir)
+	case err != nil:
+		c.problem(path, "the directory %s cannot be read: %v", dir, reason(err))
+	case !info.IsDir():
+		c.problem(path, "%s is not a directory", dir)
+	}
+}
+
+// reason is an error of the file system without its path, which the message has.
+func reason(err error) error {
+	if e, ok := err.(*fs.PathError); ok { //nolint:errorlint // as the file system gives it
+		return e.Err
+	}
+	return err
+}
+
+func (c *compiler) problem(path, format string, args ...any) {
+	c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
+}
+
+// envFiles replaces the files that one runtime environment names by what they hold, for Ray cannot read them: as Ray's own
+// client does, but for relative names, which are looked for in the working directory and then beside the pipeline file.
+type envFiles struct {
+	c   *compiler
+	ray *pipeline.RayJob
+}
+
+func (f *envFiles) env(o *value.Object, path string) *value.Object {
+	out := value.NewObject(o.Len())
+	for i := range o.Len() {
+		key, v := o.At(i)
+		at := path + "." + key
+		switch key {
+		case "pip", "uv":
+			v = f.packages(v, at)
+		case "conda":
+			v = f.conda(v, at)
+		case "py_modules":
+			v = f.modules(v, at)
+		}
+		out.Set(key, v)
+	}
+	return out
+}
+
+// find is the path of a file or a directory on this machine.
+func (f *envFiles) find(name string) (string, fs.FileInfo) {
+	var dirs []string
+	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
+		dirs = append(dirs, f.c.beside(dir))
+	}
+	for _, dir := range append(dirs, f.c.baseDir) {
+		path := name
+		if !filepath.IsAbs(name) {
+			path = filepath.Join(dir, name)
+		}
+		if info, err := f.c.localFiles.Stat(path); err == nil {
+			return path, info
+		}
+	}
+	return "", nil
+}
+
+// missing reports a file or a directory that find does not find.
+func (f *envFiles) missing(path, what, name string) {
+	where := "beside the pipeline file"
+	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
+		where = "in the working directory " + dir + " or " + where
+	}
+	if filepath.IsAbs(name) {
+		where = "on this machine"
+	}
+	f.c.problem(path, "the %s %s does not exist %s", what, name, where)
+}
+
+// read is what a file holds.
+func (f *envFiles) read(name, what, path string) (string, []byte) {
+	if f.c.localFiles == nil {
+		f.c.problem(path, "names the %s %s, and nobody here can read it", what, name)
+		return "", nil
+	}
+	file, _ := f.find(name)
+	if file == "" {
+		f.missing(path, what, name)
+		return "", nil
+	}
+	data, err := f.c.localFiles.ReadFile(file)
+	if err != nil {
+		f.c.problem(path, "the %s %s cannot be read: %v", what, name, reason(err))
+		return "", nil
+	}
+	return file, data
+}
+
+// packages is a value of pip or uv, in which a text names a requirements file.
+func (f *envFiles) packages(v any, path string) any {
+	switch v := v.(type) {
+	case string:
+		if f.c.localFiles == nil && f.c.at == nil {
+			return v // Ray's runner reads it
+		}
+		file, data := f.read(v, "requirements file", path)
+		return f.requirements(file, data, path, 0)
+	case []any:
+		return f.listed(v, path)
+	case *value.Object:
+		if list, ok := v.Get("packages"); ok {
+			out := v.Without("packages")
+			out.Set("packages", f.packages(list, path+".packages"))
+			return out
+		}
+	}
+	return v
+}
+
+// listed is a list of packages; references in it are known only when the run is on.
+func (f *envFiles) listed(list []any, path string) []any {
+	out := []any{}
+	for i, item := range list {
+		line, ok := item.(string)
+		if !ok {
+			out = append(out, item)
+			continue
+		}
+		out = append(out, f.requirement(line, fmt.Sprintf("%s[%d]", path, i), 0, func(name string) string {
+			if f.c.localFiles == nil {
+				return ""
+			}
+			file, _ := f.find(name)
+			return file
+		})...)
+	}
+	return out
+}
+
+// requirements are the packages that a file lists.
+func (f *envFiles) requirements(file string, data []byte, path string, depth int) []any {
+	beside := func(name string) string { return filepath.Join(filepath.Dir(file), name) }
+	packages, joined := []any{}, ""
+	for line := range strings.Lines(string(data)) {
+		line = joined + strings.TrimSpace(line)
+		if joined = ""; strings.HasSuffix(line, `\`) { // goes on in the next line
+			joined = strings.TrimSuffix(line, `\`)
+			continue
+		}
+		if line != "" && !strings.HasPrefix(line, "#") {
+			packages = append(packages, f.requirement(line, path, depth, beside)...)
+		}
+	}
+	if joined != "" {
+		packages = append(packages, f.requirement(joined, path, depth, beside)...)
+	}
+	return packages
+}
+
+// fileOption is an option of a requirements file that names a file, archive a requirement that may be one.
+var (
+	fileOption = regexp.MustCompile(`^(-[rcef]|--(?:requirement|constraint|editable|find-links))(?:\s*=\s*|\s*)(\S+)`)
+	archive    = regexp.MustCompile(`^(\.{1,2}/\S*|[^\s;@]+\.(?:whl|zip|tar\.gz))(?:[\s;].*)?$`)
+)
+
+// maxIncluded is how deep requirements files may include others.
+const maxIncluded = 10
+
+// requirement is a line of requirements, with the files in its place that it includes; resolve gives the path of a relative name.
+// Other files of this machine Ray could not read.
+func (f *envFiles) requirement(line, path string, depth int, resolve func(name string) string) []any {
+	option, name := "", ""
+	if m := fileOption.FindStringSubmatch(line); m != nil {
+		option, name = m[1], m[2]
+	} else if m := archive.FindStringSubmatch(line); m != nil {
+		name = m[1]
+	}
+	if name == "" || remote(name) || strings.HasPrefix(name, "$") || filepath.IsAbs(name) || f.c.localFiles == nil {
+		return []any{line}
+	}
+	if option != "-r" && option != "--requirement" {
+		f.c.problem(path, "%q names a file of this machine, which Ray cannot read: put a wheel or a directory into py_modules, "+
+			"or have it in the working directory and name it ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/%s", line, strings.TrimPrefix(name, "./"))
+		return nil
+	}
+	file := resolve(name)
+	data, err := f.c.localFiles.ReadFile(file)
+	switch {
+	case file == "" || err != nil:
+		f.c.problem(path, "the requirements file %s, which %q includes, does not exist", name, line)
+		return nil
+	case depth == maxIncluded:
+		f.c.problem(path, "requirements files include each other more than %d deep", maxIncluded)
+		return nil
+	}
+	return f.requirements(file, data, path, depth+1)
+}
+
+// conda is a value of conda, in which a text names an environment, or a file that describes one.
+func (f *envFiles) conda(v any, path string) any {
+	name, ok := v.(string)
+	if !ok {
+		return f.condaPackages(v, path, nil)
+	}
+	if ext := filepath.Ext(name); ext != ".yaml" && ext != ".yml" || f.c.localFiles == nil && f.c.at == nil {
+		return v
+	}
+	file, data := f.read(name, "conda file", path)
+	if data == nil {
+		return v
+	}
+	described, err := pipeline.YAML(data)
+	if _, ok := described.(*value.Object); err == nil && !ok {
+		err = fmt.Errorf("expected fields such as dependencies")
+	}
+	if err != nil {
+		f.c.problem(path, "the conda file %s: %v", name, err)
+		return v
+	}
+	return f.condaPackages(described, path, func(name string) string { return filepath.Join(filepath.Dir(file), name) })
+}
+
+// condaPackages replaces requirements files in an environment's list for pip.
+func (f *envFiles) condaPackages(v any, path string, resolve func(string) string) any {
+	env, ok := v.(*value.Object)
+	if !ok {
+		return v
+	}
+	list, _ := env.Get("dependencies")
+	items, ok := list.([]any)
+	if !ok {
+		return v
+	}
+	items = slices.Clone(items)
+	for i, item := range items {
+		o, _ := item.(*value.Object)
+		pip, _ := o.Get("pip")
+		if packages, ok := pip.([]any); ok && resolve == nil {
+			items[i] = value.Obj("pip", f.listed(packages, path+".dependencies"))
+		} else if ok {
+			lines := []any{}
+			for _, p := range packages {
+				if line, ok := p.(string); ok {
+					lines = append(lines, f.requirement(line, path, 0, resolve)...)
+				}
+			}
+			items[i] = value.Obj("pip", lines)
+		}
+	}
+	out := env.Without("dependencies")
+	out.Set("dependencies", items)
+	return out
+}
+
+// modules is a value of py_modules: here Ray's runner uploads what lies on this machine, in a cluster it must travel.
+func (f *envFiles) modules(v any, path string) any {
+	list, ok := v.([]any)
+	if !ok {
+		if _, later := v.(pipeline.Template); !later {
+			f.c.problem(path, "expected a list of directories, .py files, .whl files and addresses")
+		}
+		return v
+	}
+	out := slices.Clone(list)
+	for i, item := range list {
+		if name, ok := item.(string); ok && !remote(name) {
+			out[i] = f.module(name, fmt.Sprintf("%s[%d]", path, i))
+		}
+	}
+	return out
+}
+
+func (f *envFiles) module(name, path string) string {
+	if f.c.localFiles == nil {
+		if f.c.at != nil {
+			f.c.problem(path, "is on this machine, and nobody here can read it")
+		}
+		return f.c.beside(name)
+	}
+	file, info := f.find(name)
+	switch ext := filepath.Ext(name); {
+	case file == "":
+		f.missing(path, "module", name)
+	case !info.IsDir() && ext != ".py" && ext != ".whl":
+		f.c.problem(path, "%s is neither a directory, nor a .py file, nor a .whl file", name)
+	case f.c.at != nil:
+		return f.c.packModule(file, f.ray, path)
+	}
+	return file
+}
+
+// packModule packs an entry of py_modules and says where Ray finds it.
+func (c *compiler) packModule(file string, r *pipeline.RayJob, path string) string {
+	key := "module\x00" + file + "\x00" + strings.Join(excludes(r), "\x00")
+	d := c.at.dirs[key]
+	if d == nil {
+		name, data, err := c.localFiles.PackModule(file, excludes(r))
+		if err != nil {
+			c.problem(path, "%v", err)
+			return file
+		}
+		sum := sha256.Sum256(data)
+		d = &workingDir{module: name, zip: data, hash: hex.EncodeToString(sum[:])[:32]}
+		c.at.dirs[key] = d
+		c.at.order = append(c.at.order, key)
+	}
+	if err := c.chooseModuleVia(d); err != nil {
+		c.problem(path, "%v", err)
+	}
+	c.at.modules[r] = append(c.at.modules[r], d)
+	if d.uri != "" {
+		return d.uri
+	}
+	return "gcs://" + d.module
+}
+
+// chooseModuleVia takes the first way that can: an entrypoint cannot bring modules to the nodes where tasks and actors run.
+func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
+	via, uri := "", ""
+	if w := c.at.target.WorkingDir; w != nil {
+		via, uri = w.Via, w.URI
+	}
+	switch {
+	case c.at.way == wayJob && via != viaObjectStore && len(d.zip) <= configMapLimit:
+		d.via, d.configMap = viaConfigMap, "rayorch-"+c.p.Name+"-dir-"+d.hash[:10]
+	case uri != "":
+		d.via, d.uri, d.upload = viaObjectStore, strings.TrimSuffix(uri, "/")+"/"+c.p.Name+"/"+d.module, d.zip
+		if !strings.HasSuffix(d.module, ".whl") {
+			d.upload, err = below("dir/", d.zip)
+		}
+	case c.at.way == wayJob:
+		err = fmt.Errorf("the module has %d KiB, zipped, more than the %d KiB of a ConfigMap: name an object store (the target's workingDir.uri)",
+			(len(d.zip)+1023)>>10, configMapLimit>>10)
+	default:
+		err = fmt.Errorf("is on this machine, and submit: %s cannot upload it: use submit: job, or name an object store (the target's "+
+			"workingDir.uri), or give an address (s3://, gs:// or https://)", c.at.way)
+	}
+	return err
+}

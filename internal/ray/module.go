@@ -1,0 +1,94 @@
+package ray
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// PackModule makes the package of an entry of py_modules: a directory or a .py file, zipped so that it can be imported by its
+// name, or a wheel.
+func PackModule(ctx context.Context, name string, excludes []string) (*Package, error) {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the module %s does not exist", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the module: %w", err)
+	}
+	base := filepath.Base(name)
+	switch {
+	case info.IsDir():
+		files, err := walkDir(name, excludes)
+		if err != nil {
+			return nil, fmt.Errorf("read the module %s: %w", name, err)
+		}
+		for i := range files {
+			files[i].path = base + "/" + files[i].path
+		}
+		return packFiles(ctx, "module "+name, files, PackageLimit)
+	case filepath.Ext(name) == ".py":
+		return packFiles(ctx, "module "+name, []packFile{{path: base, source: name, mode: 0o644, size: info.Size()}}, PackageLimit)
+	case filepath.Ext(name) == ".whl":
+		return packWheel(name)
+	}
+	return nil, fmt.Errorf("the module %s is neither a directory, nor a .py file, nor a .whl file", name)
+}
+
+// packWheel names a wheel by its content: Ray holds each name once, and pip installs what is named as a wheel is.
+func packWheel(name string) (*Package, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the module: %w", err)
+	}
+	hash := sha256.New()
+	size, err := io.Copy(hash, file)
+	if err == nil && size > PackageLimit {
+		err = fmt.Errorf("the wheel %s has %d MiB, over ray's upload limit of %d MiB: name its address (s3://, gs:// or https://)",
+			name, size>>20, PackageLimit>>20)
+	}
+	p := &Package{Size: size, Files: 1, file: file, wheel: true}
+	if err == nil {
+		p.Name, err = wheelName(filepath.Base(name), hex.EncodeToString(hash.Sum(nil))[:16])
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// wheelName puts a hash into the build tag of a wheel's name, which starts with a digit.
+func wheelName(name, hash string) (string, error) {
+	parts := strings.Split(strings.TrimSuffix(name, ".whl"), "-")
+	switch len(parts) {
+	case 5:
+		parts = append(parts[:2], append([]string{"0x" + hash}, parts[2:]...)...)
+	case 6:
+		parts[2] += "x" + hash
+	default:
+		return "", fmt.Errorf("%s is not the name of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl is expected", name)
+	}
+	return strings.Join(parts, "-") + ".whl", nil
+}
+
+// PackText makes a package of texts in one directory.
+func PackText(ctx context.Context, dir string, texts map[string]string) (*Package, error) {
+	var files []packFile
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		files = append(files, packFile{path: dir + "/" + name, mode: 0o644, size: int64(len(texts[name])), text: texts[name]})
+	}
+	return packFiles(ctx, "environment", files, PackageLimit)
+}

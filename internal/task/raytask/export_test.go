@@ -1,0 +1,4 @@
+package raytask
+
+// NotOfRay is notOfRay for tests.
+var NotOfRay = notOfRay
