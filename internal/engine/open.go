@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
@@ -46,6 +48,9 @@ type Engine struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -87,7 +92,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.machines.st = st
 	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
-	e.logs = newLogs(st, c.LogBytes)
+	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
 	e.timers = newTimers(c.Now, e.fire)
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)

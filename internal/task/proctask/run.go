@@ -20,11 +20,10 @@ import (
 
 const (
 	keySubmitted = "process.submitted"
-	keyLogged    = "process.logged" // bytes of the log passed on
+	keyLogged    = "process.logged" // of older releases: bytes of the log passed on
 
 	// lookEvery is how often the log and the end are looked for: two system calls.
-	lookEvery      = 20 * time.Millisecond
-	keepLinesEvery = 5 * time.Second
+	lookEvery = 20 * time.Millisecond
 	// claimWait bounds the start of a program of ours, on a machine that may be busy.
 	claimWait = 2 * time.Minute
 )
@@ -39,8 +38,7 @@ type attempt struct {
 	log     *joblog.Log
 	secrets []string
 	lines   *follower
-	kept    int64
-	keepDue time.Time
+	before  int64   // bytes of the log that a former process passed on
 	process started // once known
 }
 
@@ -70,7 +68,7 @@ func (a *attempt) prepare() (err error) {
 	}
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
 	a.secrets = secrets
-	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
 	return nil
 }
 
@@ -164,11 +162,8 @@ func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 
 // follow passes on the log and waits for the end.
 func (a *attempt) follow(ctx context.Context) task.Result {
-	if data, ok := a.req.Records[keyLogged]; ok {
-		_ = json.Unmarshal(data, &a.kept) // a bad record repeats lines, no more
-	}
-	a.lines = &follower{path: a.place.path("log"), at: a.kept, emit: a.log.Line}
-	a.keepDue = time.Now().Add(keepLinesEvery)
+	a.before = a.logged()
+	a.lines = &follower{path: a.place.path("log"), at: a.before, emit: a.log.Line}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -177,7 +172,6 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 			return a.outcome(e)
 		}
 		a.lines.some()
-		a.keepLogged(false)
 		if n%50 == 49 && !a.place.supervised() {
 			return a.orphaned()
 		}
@@ -192,12 +186,14 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	}
 }
 
-func (a *attempt) keepLogged(now bool) {
-	if a.lines.at != a.kept && (now || time.Now().After(a.keepDue)) {
-		a.kept, a.keepDue = a.lines.at, time.Now().Add(keepLinesEvery)
-		data, _ := json.Marshal(a.kept)
-		_ = a.req.Keep(keyLogged, data)
+// logged is how many bytes of the log a former process passed on.
+func (a *attempt) logged() (n int64) {
+	position := a.req.Log.Position()
+	if position == nil {
+		position = a.req.Records[keyLogged]
 	}
+	_ = json.Unmarshal(position, &n)
+	return max(n, 0)
 }
 
 func (a *attempt) overdue() bool {
@@ -223,7 +219,6 @@ func (a *attempt) timedOut() task.Result {
 
 func (a *attempt) interrupted(cause error) task.Result {
 	if errors.Is(cause, task.ErrAbandon) {
-		a.keepLogged(true)
 		return task.Fail(JobStopped, cause.Error())
 	}
 	result := task.Fail(JobStopped, cause.Error())
@@ -304,7 +299,7 @@ func (a *attempt) output() (json.RawMessage, error) {
 
 // reread reads the last lines again when a former process has passed them on.
 func (a *attempt) reread() {
-	if _, ok := a.req.Records[keyLogged]; !ok {
+	if a.before == 0 {
 		return
 	}
 	a.log = joblog.New(nil, a.log.Hide)

@@ -17,7 +17,7 @@ const (
 	keyIntent    = "ray.intent"    // before the job is sent: where to
 	keySubmitted = "ray.submitted" // when Ray had taken it
 	keyRunning   = "ray.running"   // when its driver was first seen to run
-	keyLogged    = "ray.logged"    // how many lines of its log were passed on
+	keyLogged    = "ray.logged"    // of older releases: how many lines of its log were passed on
 )
 
 // intent is what must be known to find the job again.
@@ -48,6 +48,8 @@ type attempt struct {
 	intent  intent
 	log     *joblog.Log
 	lines   *ray.Log // where the log's lines come from
+	// resumedLog says that a former process passed on lines of the log.
+	resumedLog bool
 }
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
@@ -73,7 +75,7 @@ func (a *attempt) prepare() (err error) {
 	if a.env, secrets, err = a.args.environment(a.r.cfg.Getenv); err != nil {
 		return err
 	}
-	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
 	a.log.Skip = ofRay(a.args)
 	return nil
 }
