@@ -263,7 +263,14 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 			return api.Machines(o.cat)
 		},
 	})
-	return errors.Join(err, catErr)
+	if err := errors.Join(err, catErr); err != nil || !opts.Run {
+		return err
+	}
+	open, err := o.eng.List(engine.ListFilter{Status: engine.Running, Limit: 1})
+	if err == nil && len(open.Executions) == 0 { // no run has to stay with the Ray that it began on
+		err = o.runners.find.resolver.Forget()
+	}
+	return err
 }
 
 func (o *owner) handler(c api.Config) http.Handler {

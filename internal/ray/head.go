@@ -399,9 +399,12 @@ func (h *Head) clear(state State) error {
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))
 }
 
+// headTempDirs are the directories that launch makes.
+const headTempDirs = "/tmp/rayorch-ray-*"
+
 // removeTemp removes only what launch can have made.
 func removeTemp(dir string) error {
-	if matched, _ := filepath.Match("/tmp/rayorch-ray-*", dir); !matched {
+	if !ofHead(dir) {
 		return nil
 	}
 	return os.RemoveAll(dir)

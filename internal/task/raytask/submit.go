@@ -100,8 +100,12 @@ func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.
 	if a.cluster == nil || ctx.Err() != nil {
 		return result
 	}
-	if result.Error == task.RayUnreachable {
+	switch {
+	case result.Error == task.RayUnreachable:
 		result = failure(a.replaced(ctx, err), otherwise)
+	case result.Error == task.RayUnauthorized && a.cluster.found.Discovered && a.intent.SessionName != "":
+		// It took this token before: another Ray has the address now.
+		result = failure(&ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: "one that does not accept the token"}, otherwise)
 	}
 	if result.Error == task.RayHeadLost || result.Error == task.RayUnreachable {
 		a.r.forget(a.cluster)
