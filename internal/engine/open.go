@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,12 @@ func (c Config) withDefaults() Config {
 // when another process owns the directory, a store.NewerError when a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
-	st, err := store.Open(c.Dir, store.Options{FS: c.FS, Logger: c.Logger})
+	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly}
+	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, "db")); c.ReadOnly && errors.Is(err, fs.ErrNotExist) {
+		c.FS = vfs.NewMem()
+		o.FS, o.ReadOnly = c.FS, false
+	}
+	st, err := store.Open(c.Dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +106,10 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if err := e.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
 	}
-	e.background(e.timers.run)
-	e.background(e.retain)
+	if !c.ReadOnly {
+		e.background(e.timers.run)
+		e.background(e.retain)
+	}
 	return e, nil
 }
 
@@ -116,8 +124,30 @@ func (e *Engine) Close() error {
 	e.shut = true
 	e.gate.Unlock()
 	e.end(task.ErrAbandon)
-	e.wg.Wait()
+	e.awaitIdle()
 	return e.st.Close()
+}
+
+// fullGrace is how long Close waits while the disk is full: what waits for room may do so for ever.
+const fullGrace = time.Second
+
+// awaitIdle waits for all that runs. On a full disk it gives up: the store is then left as after a crash.
+func (e *Engine) awaitIdle() {
+	idle := make(chan struct{})
+	go func() { // outlives Close only where that gives up
+		e.wg.Wait()
+		close(idle)
+	}()
+	for {
+		select {
+		case <-idle:
+			return
+		case <-time.After(fullGrace):
+			if e.st.Full() {
+				return
+			}
+		}
+	}
 }
 
 // Store is the engine's store, for the documents of others.

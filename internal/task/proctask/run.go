@@ -47,7 +47,7 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 	if err := a.prepare(); err != nil {
 		return task.Fail(JobStartFailed, err.Error())
 	}
-	if err := a.begin(); err != nil {
+	if err := a.begin(ctx); err != nil {
 		return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
 	}
 	result := a.follow(ctx)
@@ -72,8 +72,33 @@ func (a *attempt) prepare() (err error) {
 	return nil
 }
 
-// begin starts a supervisor unless one has claimed the work; two of them cannot both run it.
-func (a *attempt) begin() error {
+// begin starts the process, once there is room on the disk for what is kept of it.
+func (a *attempt) begin(ctx context.Context) error {
+	for waits := false; ; waits = true {
+		err := a.start()
+		if !isFull(err) {
+			if waits {
+				a.report("")
+			}
+			return err
+		}
+		a.report("the disk under the state directory is full: the process waits for room")
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(fullEvery):
+		}
+	}
+}
+
+func (a *attempt) report(text string) {
+	if a.req.Report != nil {
+		a.req.Report(text)
+	}
+}
+
+// start starts a supervisor unless one has claimed the work; two of them cannot both run it.
+func (a *attempt) start() error {
 	if err := os.MkdirAll(string(a.place), 0o700); err != nil {
 		return err
 	}
@@ -141,6 +166,10 @@ func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 	for {
 		select {
 		case err := <-exited:
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == exitFull && !a.place.has("claimed") {
+				return fmt.Errorf("the supervisor ended: %w", syscall.ENOSPC)
+			}
 			if !a.place.has("claimed") {
 				text, _ := os.ReadFile(a.place.path("supervisor.log"))
 				return errors.Join(fmt.Errorf("the supervisor ended: %s", bytes.TrimSpace(text)), err)
