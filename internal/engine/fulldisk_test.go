@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -98,12 +99,14 @@ func TestLogOnAFullDisk(t *testing.T) {
 
 // An engine on a full disk answers what it can, says why it cannot answer the rest, and can be closed, whatever waits for room.
 func TestEngineOnAFullDisk(t *testing.T) {
-	fs := newFullFS()
-	e := open(t, fs, func(_ context.Context, req *task.Request) task.Result {
+	fs, started := newFullFS(), make(chan struct{})
+	e := open(t, fs, func(context.Context, *task.Request) task.Result {
+		<-started
 		fs.all.Store(true)
 		return task.Result{Output: []byte("1")}
 	})
 	x := start(t, e, "a", oneTask, `{}`)
+	close(started)
 	for !e.Store().Full() {
 		time.Sleep(time.Millisecond)
 	}
@@ -114,4 +117,28 @@ func TestEngineOnAFullDisk(t *testing.T) {
 		t.Errorf("history: %v", err)
 	}
 	closeEngine(t, e)
+}
+
+// Who runs the engine reads in its log that the disk is full, once.
+func TestSaysThatTheDiskIsFull(t *testing.T) {
+	disk := vfs.NewMem()
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
+	said := make(chan string, 1000)
+	e := open(t, disk, nil, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(lines(said), nil)) })
+	if got := <-said; !strings.Contains(got, "no room on the disk of the state directory") {
+		t.Error(got)
+	}
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
+	if got := <-said; !strings.Contains(got, "has room again") {
+		t.Error(got)
+	}
+	closeEngine(t, e)
+}
+
+// lines are what a log writes.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
 }

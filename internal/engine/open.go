@@ -109,8 +109,33 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if !c.ReadOnly {
 		e.background(e.timers.run)
 		e.background(e.retain)
+		e.background(e.watchRoom)
 	}
 	return e, nil
+}
+
+// roomEvery is how often the room on the disk is looked at.
+const roomEvery = time.Second
+
+// watchRoom reports when the disk gets full and when it has room again.
+func (e *Engine) watchRoom(ctx context.Context) {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for full := false; ; {
+		switch now := e.st.Admit() != nil; {
+		case now && !full:
+			e.logger.Error("no room on the disk of the state directory: no run starts, and running ones wait for room", "dir", e.c.Dir)
+			full = true
+		case !now && full:
+			e.logger.Info("the disk of the state directory has room again", "dir", e.c.Dir)
+			full = false
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close abandons running tasks (their work goes on and is found again at the next Open) and gives the directory back.
