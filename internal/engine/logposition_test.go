@@ -41,8 +41,8 @@ func follow(req *task.Request, text string) error {
 // TestLogAfterCut ends the process after each byte that is written of a log, and once more while the next one continues.
 // Each line is kept once.
 func TestLogAfterCut(t *testing.T) {
-	for _, limit := range []int64{4 << 20, 20} {
-		text := source(5)
+	for _, limit := range []int64{4 << 20, 48} {
+		text := source(8)
 		whole := &shortFS{FS: vfs.NewMem(), left: 1 << 30}
 		runCut(t, whole, limit, text)
 		written := 1<<30 - whole.left
