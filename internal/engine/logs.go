@@ -255,7 +255,8 @@ func (w *logWriter) lookUp() error {
 	if w.position, err = w.l.position(w.key, w.segment, w.at); err != nil {
 		return err
 	}
-	if w.position.covers(w.segment, w.at) {
+	gone := w.position.segment > 0 && w.position.segment < first // by lines that fill several segments
+	if w.position.covers(w.segment, w.at) && !gone {
 		if err := w.truncate(); err != nil {
 			return err
 		}
