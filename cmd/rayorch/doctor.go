@@ -61,7 +61,7 @@ func (a *app) doctorCommand() *cobra.Command {
 }
 
 func (a *app) checkHere(ctx context.Context, o rayOptions) []check {
-	return []check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkShm()}
+	return []check{a.checkPython(ctx), a.checkRay(ctx, o), a.checkState(ctx), a.checkDisk(), checkRayDisk(), checkShm()}
 }
 
 // doctorTarget looks at what a pipeline's target needs.
@@ -184,15 +184,9 @@ func (a *app) checkState(ctx context.Context) check {
 
 // writable tries the directory or, where it does not exist yet, the nearest one above it: doctor makes nothing.
 func writable(dir string) error {
-	for {
-		_, err := os.Stat(dir)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, os.ErrNotExist) || filepath.Dir(dir) == dir {
-			return err
-		}
-		dir = filepath.Dir(dir)
+	dir, err := existing(dir)
+	if err != nil {
+		return err
 	}
 	f, err := os.CreateTemp(dir, ".rayorch-doctor-")
 	if err != nil {
@@ -201,19 +195,59 @@ func writable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
+// existing is the directory or the nearest one above it that exists.
+func existing(dir string) (string, error) {
+	for {
+		_, err := os.Stat(dir)
+		if err == nil || !errors.Is(err, os.ErrNotExist) || filepath.Dir(dir) == dir {
+			return dir, err
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
 const (
-	lowDisk = 2 << 30   // Ray with its environment, and room for its logs and spilled objects
-	lowShm  = 512 << 20 // Ray's object store lives there; with less it uses the disk, slowly
+	lowState  = 256 << 20 // below 64 MiB no run starts
+	fullState = 64 << 20
+	lowDisk   = 2 << 30   // Ray with its environment, and room for its logs and spilled objects
+	lowShm    = 512 << 20 // Ray's object store lives there; with less it uses the disk, slowly
 )
 
+// checkDisk looks at the file system of the state directory.
 func (a *app) checkDisk() check {
 	c := check{Name: "disk"}
-	free, err := freeBytes(os.TempDir())
+	dir, err := a.stateDirectory()
+	if err == nil {
+		dir, err = existing(dir)
+	}
+	var free uint64
+	if err == nil {
+		free, err = freeBytes(dir)
+	}
 	if err != nil {
 		c.Found = err.Error()
 		return c
 	}
-	c.OK, c.Found = free >= lowDisk, fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), os.TempDir())
+	c.OK, c.Needed, c.Found = free >= lowState, free < fullState, gibFree(free, dir)
+	if !c.OK {
+		c.Advice = "executions, logs and results are kept there: make room; below 64 MiB no run starts, and what runs waits"
+	}
+	return c
+}
+
+func gibFree(free uint64, dir string) string {
+	return fmt.Sprintf("%.1f GiB free in %s", float64(free)/(1<<30), dir)
+}
+
+// checkRayDisk looks at the file system on which rayorch starts Ray.
+func checkRayDisk() check {
+	c := check{Name: "ray's disk"}
+	free, err := freeBytes(ray.TempRoot)
+	if err != nil {
+		c.Found = err.Error()
+		return c
+	}
+	c.OK, c.Found = free >= lowDisk, gibFree(free, ray.TempRoot)
 	if !c.OK {
 		c.Advice = "Ray keeps sessions, logs and spilled objects there: make room for 2 GiB"
 	}
@@ -227,7 +261,7 @@ func checkShm() check {
 		c.Found = "this system has no /dev/shm"
 		return c
 	}
-	c.OK, c.Found = free >= lowShm, fmt.Sprintf("%.1f GiB free in /dev/shm", float64(free)/(1<<30))
+	c.OK, c.Found = free >= lowShm, gibFree(free, "/dev/shm")
 	if !c.OK {
 		c.Advice = "Ray's object store will use the disk: in a container, give it more by --shm-size"
 	}

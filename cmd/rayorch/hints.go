@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net"
+	"syscall"
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/store"
@@ -30,6 +31,10 @@ func hintFor(err error) string {
 			"for a Ray of rayorch's own instead: rayorch ray start"
 	case ray.KindOf(err) == ray.Unreachable:
 		return "is Ray running there? rayorch doctor shows what a run would use"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "name another place by --state-dir"
+	case errors.Is(err, syscall.EROFS):
+		return "the file system is read-only: name a state directory that can be written by --state-dir or RAYORCH_STATE_DIR"
 	case errors.Is(err, fs.ErrPermission):
 		return "the file or directory is not this user's: check its owner and mode"
 	case errors.As(err, &dial):

@@ -52,7 +52,8 @@ func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Res
 		return ray.Resolver{}, err
 	}
 	user, _ := os.UserHomeDir() // without one there is no ~/.ray/auth_token to look for
-	return ray.Resolver{Flag: o.address, Getenv: os.Getenv, Home: user, CAFile: o.caFile, Own: head, Start: start}, nil
+	return ray.Resolver{Flag: o.address, Getenv: os.Getenv, Home: user, CAFile: o.caFile, Own: head, Start: start,
+		UsedFile: filepath.Join(head.Dir, "used.json")}, nil
 }
 
 func (a *app) say(line string) { fmt.Fprintln(a.err, terminal.Clean(line)) }

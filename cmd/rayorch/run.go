@@ -35,8 +35,10 @@ func (a *app) runCommand() *cobra.Command {
 		Long: "run starts a pipeline (a file, or a directory with a pipeline.yaml; this directory by default) and shows its\n" +
 			"steps until it ends. Ctrl-C stops the run with its jobs. A closed terminal does not: as with --detach and at the end\n" +
 			"of --wait, a process without a terminal drives the run to its end. After a kill, rayorch resume goes on with it.\n\n" +
-			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that runs here, or one that\n" +
-			"rayorch starts for the run and stops after it.\n\n" +
+			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that you started here, or one\n" +
+			"that rayorch starts for the run and stops after it. Of the Rays that run here rayorch does not use those that do\n" +
+			"not accept your token and those of other state directories. A run stays with its Ray: when that is lost, rayorch\n" +
+			"starts one of its own.\n\n" +
 			"With a target of kind aws, or --aws, it starts what rayorch deploy made there, and watches that.\n\n" +
 			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 129 terminal\n" +
 			"closed, 130 interrupted.",

@@ -126,6 +126,9 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 		address = t.Ray.Address
 	}
 	f := s.owner.runners.find
+	if err := f.resolver.ForgetLost(ctx); err != nil { // an interrupted run's, which a new run need not wait for
+		return none, err
+	}
 	found, err := f.resolve(ctx, address)
 	if err != nil {
 		return none, err

@@ -42,7 +42,7 @@ func (a *app) with(ctx context.Context, o ownerOptions, do func(*session) error)
 // look connects for one question, which is asked again of the next owner when the first goes away (see over). Nothing is set
 // going by it.
 func (a *app) look(ctx context.Context, ask func(*session) error) error {
-	return a.with(ctx, ownerOptions{}, func(s *session) error {
+	return a.with(ctx, ownerOptions{ReadOnly: true}, func(s *session) error {
 		return s.over(ctx, func() error { return ask(s) })
 	})
 }
@@ -171,6 +171,8 @@ type ownerOptions struct {
 	Resume bool
 	// Run makes runners for the tasks. Commands that only look need none, and nobody else can use an owner without.
 	Run bool
+	// ReadOnly opens the directory without writing to it, also where it cannot be written.
+	ReadOnly bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
 	// Server says that the owner stays, and drives every execution.
@@ -201,9 +203,11 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		o.runners.close()
-		return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
+	if !opts.ReadOnly {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			o.runners.close()
+			return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
+		}
 	}
 	if err := o.open(ctx, a, dir, opts); err != nil {
 		return nil, errors.Join(err, o.close())
@@ -231,8 +235,8 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 // its own, so that whoever comes meanwhile waits for the directory itself.
 func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error) {
 	if !opts.Run {
-		l, o.addr, err = home.ListenAlone(dir, version)
-		return l, err
+		l, o.addr = home.ListenAlone(version)
+		return l, nil
 	}
 	if l, o.addr, err = home.Listen(dir, version); err != nil {
 		return nil, err
@@ -254,7 +258,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting := o.runners.byPrefix()
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, Logger: a.logger(), Objects: kept,
+		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Logger: a.logger(), Objects: kept,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			o.vault.docs = st
@@ -262,7 +266,14 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 		},
 	})
 	o.vault.eng = o.eng
-	return errors.Join(err, catErr)
+	if err := errors.Join(err, catErr); err != nil || !opts.Run {
+		return err
+	}
+	open, err := o.eng.List(engine.ListFilter{Status: engine.Running, Limit: 1})
+	if err == nil && len(open.Executions) == 0 { // no run has to stay with the Ray that it began on
+		err = o.runners.find.resolver.Forget()
+	}
+	return err
 }
 
 func (o *owner) handler(c api.Config) http.Handler {

@@ -21,29 +21,29 @@ func (a *app) storeCommand() *cobra.Command {
 	c.AddCommand(
 		&cobra.Command{
 			Use: "check", Short: "read everything and tell what is wrong; changes nothing", Example: "  rayorch store check",
-			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), a.storeCheck) },
+			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), true, a.storeCheck) },
 		},
 		&cobra.Command{
 			Use: "dump", Short: "print every record, one JSON object a line", Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.withStore(c.Context(), func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out) })
+				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out) })
 			},
 		},
 		&cobra.Command{
 			Use: "compact", Short: "give back the room of what was deleted", Example: "  rayorch store compact",
-			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), a.storeCompact) },
+			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), false, a.storeCompact) },
 		},
 	)
 	return c
 }
 
 // withStore opens the database alone, without an engine: nothing runs meanwhile.
-func (a *app) withStore(ctx context.Context, do func(context.Context, *store.Store) error) (err error) {
+func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
 	dir, err := a.stateDirectory()
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(dir, store.Options{Logger: a.logger()})
+	st, err := store.Open(dir, store.Options{Logger: a.logger(), ReadOnly: readOnly})
 	if err != nil {
 		return err
 	}

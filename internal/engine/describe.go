@@ -29,13 +29,47 @@ func (e *Engine) find(arn string) (store.ID, error) {
 	return id, err
 }
 
-// settled holds the run's lock while fn reads from disk: what it sees is synced, since commits hold the lock too.
+// settled holds the run's lock while fn reads from disk: what it sees is synced, since commits hold the lock too. The error
+// is store.ErrFull while a commit waits for room on the disk.
 func (e *Engine) settled(id store.ID, fn func(r *run) error) error {
 	r := e.hot.get(id)
+	if !r.mu.TryLock() {
+		if err := e.awaitLock(r); err != nil {
+			return err
+		}
+	}
 	defer e.hot.put(r)
-	r.mu.Lock()
 	defer r.mu.Unlock()
 	return fn(r)
+}
+
+// fullEvery is how often who waits for a run looks whether the disk is full.
+const fullEvery = 100 * time.Millisecond
+
+func (e *Engine) awaitLock(r *run) error {
+	locked, left := make(chan struct{}), make(chan struct{})
+	go func() { // ends with the commit that has the lock
+		r.mu.Lock()
+		select {
+		case locked <- struct{}{}:
+		case <-left:
+			r.mu.Unlock()
+			e.hot.put(r)
+		}
+	}()
+	tick := time.NewTicker(fullEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-locked:
+			return nil
+		case <-tick.C:
+			if e.st.Full() {
+				close(left)
+				return store.ErrFull
+			}
+		}
+	}
 }
 
 // Describe shows an execution with its payloads.

@@ -42,6 +42,9 @@ type Config struct {
 	Retention time.Duration
 	// Paused lets every execution that Open finds rest until Resume names it. Defaults to going on with all.
 	Paused bool
+	// ReadOnly opens Dir without writing to it, also where it cannot be written: all that changes something fails, and every
+	// execution rests. A directory that does not exist is an empty one.
+	ReadOnly bool
 	// HotRuns is how many executions are kept in memory when they are idle. Defaults to 1,024.
 	HotRuns int
 	// LogBytes bounds the log that is kept of one attempt of a task. Defaults to 4 MiB.

@@ -1,14 +1,19 @@
 package engine
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -17,9 +22,10 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// Logs of tasks are plain files, since they are large and nobody's decisions depend on them: a crash may lose their last
-// lines. A log keeps its beginning and its end: segment 0 holds the first half of what it may hold, and of the segments
-// that follow, a quarter each, the last two stay.
+// Logs of tasks are plain files, since they are large and nobody's decisions depend on them: when the machine fails, their
+// last lines may be lost. A log keeps its beginning and its end: segment 0 holds the first half of what it may hold, and of
+// the segments that follow, a quarter each, the last two stay. Beside them stands the position in the source that the log
+// comes from (logposition.go), so that a runner that follows the source again adds no line twice.
 
 // logNote is what the store keeps of a log, under its task.
 type logNote struct {
@@ -33,27 +39,52 @@ type logNote struct {
 
 // logs are the logs of all tasks.
 type logs struct {
-	st    *store.Store
-	fs    vfs.FS
-	limit int64
+	ctx    context.Context // ends when the engine closes
+	st     *store.Store
+	fs     vfs.FS
+	limit  int64
+	logger *slog.Logger
 
 	mu      sync.Mutex
 	live    map[taskKey]*logWriter
 	created chan struct{} // closed when a log is made
 }
 
-func newLogs(st *store.Store, limit int64) *logs {
-	return &logs{st: st, fs: st.FS(), limit: limit, live: map[taskKey]*logWriter{}, created: make(chan struct{})}
+// newLogs writes to fs itself: writes through the store's file system wait for room on a full disk whatever happens, but a
+// log's writer must stop waiting when the engine closes.
+func newLogs(ctx context.Context, st *store.Store, fs vfs.FS, limit int64, logger *slog.Logger) *logs {
+	return &logs{ctx: ctx, st: st, fs: fs, limit: limit, logger: logger,
+		live: map[taskKey]*logWriter{}, created: make(chan struct{})}
 }
 
 func (l *logs) dir(id store.ID) string {
 	return l.fs.PathJoin(l.st.Dir(), "logs", strconv.FormatUint(uint64(id), 16))
 }
 
-// path is a segment's file. Tasks' ids are no file names, so their hash is.
-func (l *logs) path(k taskKey, segment int) string {
+// name begins the names of a task's files. Tasks' ids are no file names, so their hash is.
+func (k taskKey) name() string {
 	sum := sha256.Sum256([]byte(k.task))
-	return l.fs.PathJoin(l.dir(k.run), hex.EncodeToString(sum[:8])+"."+strconv.Itoa(segment))
+	return hex.EncodeToString(sum[:8]) + "."
+}
+
+// path is a segment's file.
+func (l *logs) path(k taskKey, segment int) string {
+	return l.fs.PathJoin(l.dir(k.run), k.name()+strconv.Itoa(segment))
+}
+
+// segments are the first and the last segment after 0 that are there, and 0 without any.
+func (l *logs) segments(k taskKey) (first, last int) {
+	names, _ := l.fs.List(l.dir(k.run)) // an error: there is no log yet, or the next write fails, too
+	for _, name := range names {
+		number, ok := strings.CutPrefix(name, k.name())
+		if n, err := strconv.Atoi(number); ok && err == nil && n > 0 {
+			last = max(last, n)
+			if first == 0 || n < first {
+				first = n
+			}
+		}
+	}
+	return first, last
 }
 
 // segmentSize is how many bytes a segment may hold.
@@ -81,14 +112,16 @@ type logWriter struct {
 	l   *logs
 	key taskKey
 
-	mu      sync.Mutex
-	note    logNote
-	file    vfs.File
-	segment int
-	at      int64 // the segment's size
-	known   bool  // what a former engine wrote is looked up
-	closed  bool
-	changed chan struct{} // closed at each write and at the end
+	mu       sync.Mutex
+	note     logNote
+	file     vfs.File
+	segment  int
+	at       int64       // the segment's size
+	position logPosition // the last that was kept
+	slots    [2]vfs.File // the files of positions, written in turn
+	known    bool        // what was written before is looked up
+	closed   bool
+	changed  chan struct{} // closed at each write and at the end
 }
 
 // writer opens the log of a task, after what a former engine wrote of it.
@@ -101,35 +134,153 @@ func (l *logs) writer(id store.ID, t interp.Task) *logWriter {
 	return w
 }
 
-func (w *logWriter) Write(p []byte) (int, error) {
+// Position is what the last Append kept, also of a former engine's.
+func (w *logWriter) Position() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.lookUp(); err != nil {
+		w.l.logger.Error("read a log's position: lines may repeat", "log", w.note.State, "problem", err)
+	}
+	if len(w.position.source) == 0 {
+		return nil
+	}
+	return w.position.source
+}
+
+func (w *logWriter) Write(p []byte) (int, error) {
+	if err := w.Append(p, w.Position()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Append waits while the disk is full, until the engine closes.
+func (w *logWriter) Append(lines, position []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for said := false; ; said = true {
+		err := w.append(lines, position)
+		if err == nil || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return err
+		}
+		if !said {
+			w.l.logger.Error("disk full, a log waits for room", "dir", w.l.st.Dir(), "log", w.note.State)
+		}
+		w.mu.Unlock() // for readers, and Close
+		select {
+		case <-w.l.ctx.Done():
+		case <-time.After(logRetry):
+		}
+		w.mu.Lock()
+		if w.l.ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// logRetry is how often a write is tried again on a full disk.
+const logRetry = 200 * time.Millisecond
+
+func (w *logWriter) append(lines, position []byte) (err error) {
 	if w.closed {
-		return 0, io.ErrClosedPipe
+		return io.ErrClosedPipe
+	}
+	defer func() {
+		if err != nil {
+			w.startOver()
+			err = fmt.Errorf("log of %s: %w", w.note.State, err)
+		}
+	}()
+	if err := w.lookUp(); err != nil {
+		return err
+	}
+	if len(lines) == 0 && bytes.Equal(position, w.position.source) && w.file != nil { // else it begins an empty log
+		return nil
 	}
 	if err := w.ready(); err != nil {
-		return 0, fmt.Errorf("log of %s: %w", w.note.State, err)
+		return err
 	}
-	done := 0
-	for done < len(p) {
+	if err := w.keepPosition(position, int64(len(lines))); err != nil {
+		return err
+	}
+	if err := w.write(lines); err != nil {
+		return err
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+	return nil
+}
+
+func (w *logWriter) write(p []byte) error {
+	for len(p) > 0 {
 		room := w.l.segmentSize(w.segment) - w.at
 		if room <= 0 {
 			if err := w.rotate(); err != nil {
-				return done, fmt.Errorf("log of %s: %w", w.note.State, err)
+				return err
 			}
 			continue
 		}
 		// The file system may change what it is given to write.
-		piece := append([]byte(nil), p[done:done+int(min(room, int64(len(p)-done)))]...)
+		piece := append([]byte(nil), p[:min(room, int64(len(p)))]...)
 		n, err := w.file.WriteAt(piece, w.at)
-		w.at, done = w.at+int64(n), done+n
+		w.at, p = w.at+int64(n), p[n:]
 		if err != nil {
-			return done, fmt.Errorf("log of %s: %w", w.note.State, err)
+			return err
 		}
 	}
-	close(w.changed)
-	w.changed = make(chan struct{})
-	return done, nil
+	return nil
+}
+
+// startOver drops what is known after a write that failed: the next one finds the log as after a crash.
+func (w *logWriter) startOver() {
+	w.known = false
+	_ = w.closeFiles()
+}
+
+// lookUp finds what was written before and cuts off what its position does not cover.
+func (w *logWriter) lookUp() error {
+	if w.known {
+		return nil
+	}
+	old, err := w.l.note(w.key)
+	if err == nil {
+		w.note = old
+	}
+	first, last := w.l.segments(w.key)
+	if gone := first - w.note.First; gone > 0 { // the note of it was lost
+		w.note.Dropped += int64(gone) * w.l.segmentSize(first)
+		w.note.First = first
+	}
+	w.segment, w.at = last, w.l.size(w.key, last)
+	if w.position, err = w.l.position(w.key, w.segment, w.at); err != nil {
+		return err
+	}
+	gone := w.position.segment > 0 && w.position.segment < first // by lines that fill several segments
+	if w.position.covers(w.segment, w.at) && !gone {
+		if err := w.truncate(); err != nil {
+			return err
+		}
+	}
+	w.known = true
+	if w.segment == 0 && w.at == 0 {
+		return nil
+	}
+	return w.keepNote() // it may be lost
+}
+
+// truncate removes what follows the position.
+func (w *logWriter) truncate() error {
+	p := w.position
+	if w.segment == p.segment && w.at == p.at {
+		return nil
+	}
+	for ; w.segment > p.segment; w.segment-- {
+		if err := w.l.fs.Remove(w.l.path(w.key, w.segment)); err != nil {
+			return err
+		}
+	}
+	w.at = p.at
+	return w.l.truncate(w.l.path(w.key, p.segment), p.at)
 }
 
 // ready opens the segment to write to.
@@ -140,32 +291,10 @@ func (w *logWriter) ready() error {
 	if err := w.l.fs.MkdirAll(w.l.dir(w.key.run), 0o700); err != nil {
 		return err
 	}
-	if !w.known {
-		old, err := w.l.note(w.key)
-		if err == nil {
-			w.note = old
-			w.segment = w.last()
-		}
-		w.known = true
-	}
 	if err := w.open(); err != nil {
 		return err
 	}
 	return w.keepNote()
-}
-
-// last is the last segment that a former engine wrote.
-func (w *logWriter) last() int {
-	n := w.note.First
-	if _, err := w.l.fs.Stat(w.l.path(w.key, n)); err != nil {
-		return 0
-	}
-	for {
-		if _, err := w.l.fs.Stat(w.l.path(w.key, n+1)); err != nil {
-			return n
-		}
-		n++
-	}
 }
 
 func (w *logWriter) open() error {
@@ -179,13 +308,17 @@ func (w *logWriter) open() error {
 
 // rotate begins the next segment and drops the one that leaves the tail.
 func (w *logWriter) rotate() error {
-	if err := w.file.Close(); err != nil {
+	err := w.file.Close()
+	w.file = nil
+	if err != nil {
 		return err
 	}
 	w.segment++
 	if drop := w.segment - 2; drop >= 1 {
-		w.note.Dropped += w.l.size(w.key, drop)
-		w.note.First = drop + 1
+		if drop >= w.note.First {
+			w.note.Dropped += w.l.size(w.key, drop)
+			w.note.First = drop + 1
+		}
 		_ = w.l.fs.Remove(w.l.path(w.key, drop))
 	}
 	if err := w.keepNote(); err != nil {
@@ -220,10 +353,24 @@ func (w *logWriter) Close() error {
 	}
 	w.closed = true
 	close(w.changed)
-	if w.file == nil {
-		return nil
+	return w.closeFiles()
+}
+
+// forgetPosition is for a log that nobody adds to any more.
+func (w *logWriter) forgetPosition() {
+	for slot := range uint64(2) {
+		_ = w.l.fs.Remove(w.l.positionPath(w.key, slot)) // a file that stays is garbage, no harm
 	}
-	return w.file.Close()
+}
+
+func (w *logWriter) closeFiles() (err error) {
+	for _, f := range []*vfs.File{&w.file, &w.slots[0], &w.slots[1]} {
+		if *f != nil {
+			err = errors.Join(err, (*f).Close())
+			*f = nil
+		}
+	}
+	return err
 }
 
 // note reads what the store keeps of a log; ErrNoLog when there is none.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
@@ -46,6 +49,9 @@ type Engine struct {
 }
 
 func (c Config) withDefaults() Config {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -77,7 +83,12 @@ func (c Config) withDefaults() Config {
 // when another process owns the directory, a store.NewerError when a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
-	st, err := store.Open(c.Dir, store.Options{FS: c.FS, Logger: c.Logger})
+	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly}
+	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, "db")); c.ReadOnly && errors.Is(err, fs.ErrNotExist) {
+		c.FS = vfs.NewMem()
+		o.FS, o.ReadOnly = c.FS, false
+	}
+	st, err := store.Open(c.Dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +98,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.machines.st = st
 	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
-	e.logs = newLogs(st, c.LogBytes)
+	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
 	e.timers = newTimers(c.Now, e.fire)
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
@@ -95,9 +106,36 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if err := e.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
 	}
-	e.background(e.timers.run)
-	e.background(e.retain)
+	if !c.ReadOnly {
+		e.background(e.timers.run)
+		e.background(e.retain)
+		e.background(e.watchRoom)
+	}
 	return e, nil
+}
+
+// roomEvery is how often the room on the disk is looked at.
+const roomEvery = time.Second
+
+// watchRoom reports when the disk gets full and when it has room again.
+func (e *Engine) watchRoom(ctx context.Context) {
+	tick := time.NewTicker(roomEvery)
+	defer tick.Stop()
+	for full := false; ; {
+		switch now := e.st.Admit() != nil; {
+		case now && !full:
+			e.logger.Error("no room on the disk of the state directory: no run starts, and running ones wait for room", "dir", e.c.Dir)
+			full = true
+		case !now && full:
+			e.logger.Info("the disk of the state directory has room again", "dir", e.c.Dir)
+			full = false
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Close abandons running tasks (their work goes on and is found again at the next Open) and gives the directory back.
@@ -111,8 +149,30 @@ func (e *Engine) Close() error {
 	e.shut = true
 	e.gate.Unlock()
 	e.end(task.ErrAbandon)
-	e.wg.Wait()
+	e.awaitIdle()
 	return e.st.Close()
+}
+
+// fullGrace is how long Close waits while the disk is full: what waits for room may do so for ever.
+const fullGrace = time.Second
+
+// awaitIdle waits for all that runs. On a full disk it gives up: the store is then left as after a crash.
+func (e *Engine) awaitIdle() {
+	idle := make(chan struct{})
+	go func() { // outlives Close only where that gives up
+		e.wg.Wait()
+		close(idle)
+	}()
+	for {
+		select {
+		case <-idle:
+			return
+		case <-time.After(fullGrace):
+			if e.st.Full() {
+				return
+			}
+		}
+	}
 }
 
 // Store is the engine's store, for the documents of others.

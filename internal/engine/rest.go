@@ -46,7 +46,7 @@ func (r *resting) take(id store.ID) bool {
 
 // recover takes up what the former engine left, or lets it rest when the engine is paused.
 func (e *Engine) recover() error {
-	if e.c.Paused {
+	if e.c.Paused || e.c.ReadOnly {
 		e.resting.upTo = e.st.LastID()
 		return nil
 	}

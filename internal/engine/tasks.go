@@ -217,6 +217,9 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 		}
 	default:
 		e.settle(id, debtTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
+		if !held && e.ctx.Err() == nil {
+			log.forgetPosition()
+		}
 	}
 }
 

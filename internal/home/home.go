@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -41,12 +42,13 @@ func Dir(flag string, getenv func(string) string) (string, error) {
 
 // Address is where an owner serves its API.
 type Address struct {
-	Network string `json:"network"` // always "unix" today
+	Network string `json:"network"` // "unix" where it is announced
 	Address string `json:"address"`
 	PID     int    `json:"pid"`
 	Version string `json:"version"`
 	// Server says that the owner stays, and drives every execution.
-	Server bool `json:"server,omitempty"`
+	Server bool   `json:"server,omitempty"`
+	alone  *alone // where this process alone is served
 }
 
 const addressFile = "api.json"
@@ -62,10 +64,46 @@ func Listen(dir, version string) (net.Listener, Address, error) {
 	return listen(dir, "api.sock", version)
 }
 
-// ListenAlone opens a socket for an owner that serves itself alone. It has another name than an announced one, for the
-// announcement of an owner that was killed may still be there.
-func ListenAlone(dir, version string) (net.Listener, Address, error) {
-	return listen(dir, "own.sock", version)
+// ListenAlone listens for this process alone. It needs no socket, which a directory that cannot be written could not have.
+func ListenAlone(version string) (net.Listener, Address) {
+	l := &alone{conns: make(chan net.Conn), closed: make(chan struct{})}
+	return l, Address{Network: "memory", PID: os.Getpid(), Version: version, alone: l}
+}
+
+// alone is a listener in memory.
+type alone struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *alone) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *alone) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+// Addr is the listener's own.
+func (l *alone) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+func (l *alone) dial(ctx context.Context) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case l.conns <- there:
+		return here, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func listen(dir, name, version string) (net.Listener, Address, error) {
@@ -143,6 +181,9 @@ func Find(ctx context.Context, dir string) (Address, error) {
 }
 
 func (a Address) dial(ctx context.Context) (net.Conn, error) {
+	if a.alone != nil {
+		return a.alone.dial(ctx)
+	}
 	// A socket that somebody listens on takes a connection at once. What is slow is this machine, and to take its owner for
 	// gone would be a mistake.
 	d := net.Dialer{Timeout: time.Minute}

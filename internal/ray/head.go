@@ -126,8 +126,7 @@ func (h *Head) progress(line string) {
 func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	state := State{Python: python.Path, RayVersion: python.RayVersion, Mark: "RAYORCH_RAY=" + rand.Text(), Started: time.Now()}
 	var err error
-	// Short, as Ray makes sockets below it whose paths may have 107 bytes; and private.
-	if state.TempDir, err = os.MkdirTemp("/tmp", "rayorch-ray-"); err != nil {
+	if state.TempDir, err = os.MkdirTemp(TempRoot, "rayorch-ray-"); err != nil {
 		return state, err
 	}
 	if !h.NoToken {
@@ -399,9 +398,16 @@ func (h *Head) clear(state State) error {
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))
 }
 
+// headTempDirs are the directories that launch makes.
+const headTempDirs = TempRoot + "/rayorch-ray-*"
+
+// TempRoot is where a Head keeps what Ray needs while it runs: sessions, logs, spilled objects. It is short, as Ray makes
+// sockets below it whose paths may have 107 bytes.
+const TempRoot = "/tmp"
+
 // removeTemp removes only what launch can have made.
 func removeTemp(dir string) error {
-	if matched, _ := filepath.Match("/tmp/rayorch-ray-*", dir); !matched {
+	if !ofHead(dir) {
 		return nil
 	}
 	return os.RemoveAll(dir)

@@ -15,6 +15,7 @@ type Dashboard struct {
 	Address string // http form
 	GCS     string // host:port
 	Session string // the session's name
+	TempDir string // where its session's directory is
 }
 
 // LocalDashboards finds the dashboards that run here under this user. It reads their command lines, and where they say
@@ -45,7 +46,8 @@ func dashboardOf(args []string) (Dashboard, bool) {
 			flags[name] = value
 		}
 	}
-	d := Dashboard{GCS: flags["--gcs-address"], Session: filepath.Base(flags["--session-dir"])}
+	d := Dashboard{GCS: flags["--gcs-address"], Session: filepath.Base(flags["--session-dir"]),
+		TempDir: filepath.Dir(flags["--session-dir"])}
 	address := loggedAddress(filepath.Join(flags["--log-dir"], "dashboard.log"))
 	if address == "" && flags["--port"] != "0" {
 		address = net.JoinHostPort(flags["--host"], flags["--port"])

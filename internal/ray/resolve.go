@@ -23,6 +23,8 @@ type Resolver struct {
 	Own *Head
 	// Start lets Own be started when no other Ray is found.
 	Start bool
+	// UsedFile keeps which Ray was found here or started, so that runs stay with it (see resolveAgain). Defaults to none.
+	UsedFile string
 	// Dashboards lists the dashboards that run on this machine. Defaults to LocalDashboards.
 	Dashboards func() ([]Dashboard, error)
 }
@@ -37,6 +39,8 @@ type Found struct {
 	Own bool
 	// Started tells that this very call started it.
 	Started bool
+	// Discovered tells that nobody named it.
+	Discovered bool
 }
 
 // Client makes a client for what was found.
@@ -48,7 +52,7 @@ func (f Found) Client() (*Client, error) {
 var ErrNoRay = errors.New("no ray was named and none runs here: give --ray-address http://HOST:8265, or run rayorch ray start")
 
 // Resolve finds a Ray by the flag, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, those running here, and our own, in this order,
-// and asks it for its version.
+// and asks it for its version. Once one was found here, it is that one or our own.
 func (r Resolver) Resolve(ctx context.Context) (Found, error) {
 	for _, named := range []struct{ source, address string }{
 		{"--ray-address", r.Flag},
@@ -59,12 +63,24 @@ func (r Resolver) Resolve(ctx context.Context) (Found, error) {
 			return r.Named(ctx, named.address, named.source)
 		}
 	}
-	found, err := r.running(ctx)
+	found, err := r.discover(ctx)
+	found.Discovered = true
+	if err == nil && r.Start {
+		err = r.keepUsed(found)
+	}
+	return found, err
+}
+
+func (r Resolver) discover(ctx context.Context) (Found, error) {
+	found, err := r.resolveAgain(ctx)
 	if err == nil || !errors.Is(err, ErrNoRay) {
 		return found, err
 	}
 	if r.Own == nil || !r.Start {
 		return Found{}, err
+	}
+	if reason, ok := strings.CutPrefix(err.Error(), ErrNoRay.Error()+"; "); ok {
+		r.Own.progress(reason)
 	}
 	state, err := r.Own.Start(ctx)
 	if err != nil {
@@ -151,8 +167,10 @@ func (r Resolver) dashboards() ([]Dashboard, error) {
 }
 
 // running takes a Ray of this machine: the one that the last ray start wrote down, else the newest; our own comes last.
+// It is one that this user started by hand: a Ray of another state directory, and one that does not take the token of this
+// user, belong to somebody else.
 func (r Resolver) running(ctx context.Context) (Found, error) {
-	all, err := r.dashboards()
+	all, err := r.byHand()
 	if err != nil {
 		return Found{}, err
 	}
@@ -165,7 +183,6 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 	})
 	state, ours := r.ownState(ctx)
 	none := ErrNoRay
-	var refusing Found
 	for _, d := range all {
 		if ours && d.Session == state.SessionName {
 			continue
@@ -174,14 +191,20 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		if err == nil && found.Version.SessionName == d.Session {
 			return found, nil
 		}
-		if KindOf(err) == Unauthorized && errors.Is(none, ErrNoRay) {
-			refusing, none = found, err
+		if KindOf(err) == Unauthorized {
+			none = fmt.Errorf("%w; not using the ray at %s, which does not accept this user's token", none, d.Address)
 		}
 	}
-	if ours { // that somebody else's Ray refuses us is no reason not to use our own
+	if ours {
 		return r.own(ctx, state)
 	}
-	return refusing, none
+	return Found{}, none
+}
+
+// byHand are the dashboards but for those that a rayorch started: they belong to its state directory.
+func (r Resolver) byHand() ([]Dashboard, error) {
+	all, err := r.dashboards()
+	return slices.DeleteFunc(slices.Clone(all), func(d Dashboard) bool { return ofHead(d.TempDir) }), err
 }
 
 func order(first bool) int {

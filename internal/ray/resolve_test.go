@@ -2,6 +2,7 @@ package ray_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -100,21 +101,30 @@ func TestResolveTakesTheToken(t *testing.T) {
 	}
 }
 
-// Somebody else's Ray on this machine that wants another token is an error, unless our own runs: then that one is used.
-func TestARayThatRefusesUsDoesNotHideOurOwn(t *testing.T) {
-	foreign, mine := raytest.NewFake("another-token"), raytest.NewFake("")
+// Somebody else's Ray on this machine is not used: one that wants another token, and one of another state directory. The
+// reason is said where none is left.
+func TestTheRayOfSomebodyElse(t *testing.T) {
+	foreign, mine, anybody := raytest.NewFake("another-token"), raytest.NewFake(""), raytest.NewFake("")
 	defer foreign.Close()
+	defer anybody.Close()
 	defer mine.Close()
 	dir := t.TempDir()
 	r := ray.Resolver{
 		Own: &ray.Head{Dir: dir},
 		Dashboards: func() ([]ray.Dashboard, error) {
-			return []ray.Dashboard{{Address: foreign.URL, Session: "theirs"}}, nil
+			open := found(anybody, t, "")
+			open.TempDir = "/tmp/rayorch-ray-4711"
+			return []ray.Dashboard{open, {Address: foreign.URL, Session: "theirs"}}, nil
 		},
 	}
-	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
+	if _, err := r.Resolve(t.Context()); !errors.Is(err, ray.ErrNoRay) || !strings.Contains(err.Error(), foreign.URL) {
 		t.Errorf("without our own: %v", err)
 	}
+	r.Flag = foreign.URL
+	if _, err := r.Resolve(t.Context()); ray.KindOf(err) != ray.Unauthorized {
+		t.Errorf("by its address: %v", err)
+	}
+	r.Flag = ""
 	self, err := proc.Of(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
@@ -126,5 +136,58 @@ func TestARayThatRefusesUsDoesNotHideOurOwn(t *testing.T) {
 	write(t, dir, "head.json", string(state))
 	if got, err := r.Resolve(t.Context()); err != nil || got.Address != mine.URL || !got.Own {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// A Ray that was found here stays in use while it runs. Another one, though it runs here too, never takes its place: our own
+// does.
+func TestStaysWithTheRayThatItFound(t *testing.T) {
+	first, other, mine := raytest.NewFake(""), raytest.NewFake(""), raytest.NewFake("")
+	defer first.Close()
+	defer other.Close()
+	defer mine.Close()
+	dir := t.TempDir()
+	running := []ray.Dashboard{found(first, t, "")}
+	r := ray.Resolver{
+		Own: &ray.Head{Dir: dir}, Start: true, UsedFile: filepath.Join(dir, "used.json"),
+		Dashboards: func() ([]ray.Dashboard, error) { return running, nil },
+	}
+	want := func(what, address string) {
+		t.Helper()
+		if got, err := r.Resolve(t.Context()); err != nil || got.Address != address || !got.Discovered {
+			t.Errorf("%s: got %+v, %v, want %s", what, got, err, address)
+		}
+	}
+	newer := found(other, t, "")
+	newer.Session = "session_z" + newer.Session
+	want("one", first.URL)
+	running = []ray.Dashboard{newer, running[0]}
+	want("a second one", first.URL)
+	self, err := proc.Of(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := json.Marshal(ray.State{Address: mine.URL, SessionName: "ours", Leader: self})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "head.json", string(state))
+	want("our own beside it", first.URL)
+	running = []ray.Dashboard{found(other, t, "")}
+	want("the first is gone", mine.URL)
+	running = append(running, found(first, t, ""))
+	want("the first is back", mine.URL)
+	if err := os.Remove(filepath.Join(dir, "head.json")); err != nil {
+		t.Fatal(err)
+	}
+	r.Start = false
+	if got, err := r.Resolve(t.Context()); !errors.Is(err, ray.ErrNoRay) {
+		t.Errorf("our own is gone: %+v, %v", got, err)
+	}
+	if err := r.ForgetLost(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Resolve(t.Context()); err != nil || got.Address != first.URL && got.Address != other.URL {
+		t.Errorf("a new run: %+v, %v", got, err)
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -28,8 +29,11 @@ func (u *unsynced) none() bool {
 	return u.commits.Load() == 0 && u.settled.Load() >= u.loose.Load()
 }
 
+// fullEvery is how often a wait for a sync looks whether the disk is full.
+const fullEvery = 100 * time.Millisecond
+
 // Settle returns when everything that reads have seen is on disk: at once where nobody writes, else with the next sync,
-// which takes all that came before along.
+// which takes all that came before along. On a full disk, where that sync waits, it returns ErrFull.
 func (s *Store) Settle() error {
 	if err := s.enter(); err != nil {
 		return err
@@ -39,13 +43,36 @@ func (s *Store) Settle() error {
 		return nil
 	}
 	loose := s.unsynced.loose.Load()
-	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+	if err := s.sync(); err != nil {
 		return err
 	}
 	for {
 		settled := s.unsynced.settled.Load()
 		if settled >= loose || s.unsynced.settled.CompareAndSwap(settled, loose) {
 			return nil
+		}
+	}
+}
+
+func (s *Store) sync() error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { // ends with the sync, for which Close waits, too
+		defer s.leave()
+		done <- s.db.LogData(nil, pebble.Sync)
+	}()
+	tick := time.NewTicker(fullEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if s.space.full() {
+				return ErrFull
+			}
 		}
 	}
 }

@@ -102,5 +102,8 @@ func (sp *space) admit() error {
 	return nil
 }
 
+// Full reports whether writes wait for room on the disk.
+func (s *Store) Full() bool { return s.space.full() }
+
 // Admit says whether there is room for new work: nil or ErrFull.
 func (s *Store) Admit() error { return s.space.admit() }

@@ -10,12 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -31,7 +34,7 @@ type Options struct {
 	FS vfs.FS
 	// Logger gets what the database reports. Defaults to slog.Default().
 	Logger *slog.Logger
-	// ReadOnly opens without writing anything, for check and dump.
+	// ReadOnly opens without writing anything but the lock, and not even that where the directory cannot be written.
 	ReadOnly bool
 	// Reserve is the free space below which Admit refuses new work, so that what runs can end. Defaults to 64 MiB.
 	Reserve uint64
@@ -132,7 +135,11 @@ func Open(dir string, o Options) (*Store, error) {
 	} else if _, err := fs.Stat(fs.PathJoin(dir, "db")); err != nil {
 		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
 	}
-	lock, err := takeLock(fs, dir)
+	lock, err := takeLock(fs, dir, o.ReadOnly)
+	if o.ReadOnly && !isLocked(err) && err != nil {
+		lock, err = unheld(dir)
+		o.FS = unlocked{fs}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -251,18 +258,53 @@ func (s *Store) findLastID() error {
 	return it.Close()
 }
 
-// takeLock makes this process the owner of the directory and leaves its pid for those who come second.
-func takeLock(fs vfs.FS, dir string) (io.Closer, error) {
+// takeLock makes this process the owner of the directory and leaves its pid for those who come second. A reader, which is
+// gone in a moment, need not leave it.
+func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
 	owner := fs.PathJoin(dir, "owner")
 	lock, err := fs.Lock(fs.PathJoin(dir, "lock"))
+	var file *iofs.PathError
+	if errors.As(err, &file) { // it could not be opened
+		return nil, fmt.Errorf("lock the state directory: %w", err)
+	}
 	if err != nil {
 		return nil, &LockedError{Dir: dir, PID: readPID(fs, owner)}
 	}
-	if err := writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid()))); err != nil {
+	if err := writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid()))); err != nil && !readOnly {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", owner, err), lock.Close())
 	}
 	return lock, nil
 }
+
+func isLocked(err error) bool {
+	var locked *LockedError
+	return errors.As(err, &locked)
+}
+
+// unheld stands for the lock of a directory that this process cannot write: it only looks whether another one holds it.
+func unheld(dir string) (io.Closer, error) {
+	lock, err := os.Open(filepath.Join(dir, "lock"))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the lock of the state directory: %w", err)
+	}
+	defer lock.Close()
+	held := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
+	if err := syscall.FcntlFlock(lock.Fd(), syscall.F_GETLK, &held); err != nil {
+		return nil, fmt.Errorf("read the lock of the state directory: %w", err)
+	}
+	if held.Type != syscall.F_UNLCK {
+		return nil, &LockedError{Dir: dir, PID: int(held.Pid)}
+	}
+	return io.NopCloser(nil), nil
+}
+
+// unlocked is a file system without locks: the database would create the file of its own.
+type unlocked struct{ vfs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // prepare makes the directory. A new one is only there after a crash when its parent is synced.
 func prepare(fs vfs.FS, dir string) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -267,6 +268,9 @@ func TestFullDisk(t *testing.T) {
 		if _, err := s.Find("before"); err != nil {
 			t.Errorf("what was there: %v", err)
 		}
+		if err := s.Settle(); !errors.Is(err, store.ErrFull) {
+			t.Errorf("a read of what waits: %v", err)
+		}
 		full.Store(false)
 		<-done
 		if err := s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}); err != nil {
@@ -281,6 +285,48 @@ func TestFullDisk(t *testing.T) {
 		}
 		closeStore(t, s)
 	})
+}
+
+// readOnlyFS is a file system that is mounted read-only.
+type readOnlyFS struct{ vfs.FS }
+
+func refused(op, name string) error { return &os.PathError{Op: op, Path: name, Err: syscall.EROFS} }
+
+func (readOnlyFS) Lock(name string) (io.Closer, error) { return nil, refused("open", name) }
+
+func (readOnlyFS) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	return nil, refused("open", name)
+}
+
+func (readOnlyFS) OpenReadWrite(name string, _ vfs.DiskWriteCategory, _ ...vfs.OpenOption) (vfs.File, error) {
+	return nil, refused("open", name)
+}
+
+func (readOnlyFS) MkdirAll(name string, _ os.FileMode) error { return refused("mkdir", name) }
+func (readOnlyFS) Remove(name string) error                  { return refused("remove", name) }
+func (readOnlyFS) Rename(name, _ string) error               { return refused("rename", name) }
+
+// What a read-only file system holds can be read. Who wants to write learns why not, and is told of no other owner.
+func TestReadOnlyFileSystem(t *testing.T) {
+	disk := vfs.NewMem()
+	s := open(t, disk)
+	put(t, s, "there", time.UnixMilli(1))
+	closeStore(t, s)
+	s, err := store.Open("state", store.Options{FS: readOnlyFS{disk}, Logger: quiet, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Find("there"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Settle(); err != nil {
+		t.Error(err)
+	}
+	closeStore(t, s)
+	var locked *store.LockedError
+	if _, err := store.Open("state", store.Options{FS: readOnlyFS{disk}, Logger: quiet}); !errors.Is(err, syscall.EROFS) || errors.As(err, &locked) {
+		t.Errorf("to write: %v", err)
+	}
 }
 
 // Little room refuses new work before the disk is full.

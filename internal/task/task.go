@@ -36,8 +36,8 @@ type Request struct {
 	// Report says how the work stands, for people, each time in place of what was said before: when the attempt times out,
 	// it is the cause that the history shows. nil where nobody listens.
 	Report func(text string)
-	// Log takes what the work prints, whole lines, for `rayorch logs`. It is bounded by the engine.
-	Log io.Writer
+	// Log takes what the work prints, for `rayorch logs`. It is bounded by the engine.
+	Log Log
 	// HoldLog keeps Log open when Run has returned, until release is called: for work that goes on printing. It is called
 	// before Run returns; nil where an attempt's log cannot be held.
 	HoldLog func() (release func())
@@ -50,6 +50,17 @@ type SecretSource func(ctx context.Context, req *Request, variable string) (stri
 // Environment is the source that a function such as os.Getenv is.
 func Environment(getenv func(string) string) SecretSource {
 	return func(_ context.Context, _ *Request, variable string) (string, error) { return getenv(variable), nil }
+}
+
+// Log is the kept log of an attempt. It takes whole lines.
+type Log interface {
+	// Write adds lines that come from no source, such as notes of the runner.
+	io.Writer
+	// Append adds lines and keeps the position in their source that follows them. After a crash both are there, or neither.
+	// It waits while the disk is full and fails when the engine closes.
+	Append(lines, position []byte) error
+	// Position is the position that was kept with the last lines, also by a former process; nil when there is none.
+	Position() []byte
 }
 
 // Result is how an attempt ended: Error is empty when it succeeded, and Output is then its JSON.

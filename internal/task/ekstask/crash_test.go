@@ -449,7 +449,7 @@ func FuzzArguments(f *testing.F) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(task.ErrAbandon)
 		res := runner.Run(ctx, &task.Request{
-			Resource: prefix + resource, Input: input, Log: io.Discard,
+			Resource: prefix + resource, Input: input, Log: &lockedBuffer{},
 			Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil },
 		})
 		if res.Error == "" {

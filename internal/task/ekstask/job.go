@@ -20,7 +20,7 @@ import (
 const (
 	keyIntent  = "eks.intent"  // before the Job is created: its name
 	keyCreated = "eks.created" // the UID that the server gave it
-	keyLogged  = "eks.logged"  // up to when each container's log was passed on
+	keyLogged  = "eks.logged"  // of older releases: up to when each container's log was passed on
 )
 
 // intent is what must be known to find the Job again.
@@ -60,7 +60,6 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 	if sync && errors.Is(context.Cause(ctx), task.ErrStop) {
 		result.Stopped = a.stop(ctx)
 	}
-	a.log.keep()
 	return result
 }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -17,30 +17,78 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// keepLoggedEvery is how often it is put on disk up to where the logs were passed on: what came after is passed on again
-// when this process is killed.
-const keepLoggedEvery = 5 * time.Second
-
 // jobLog is the log of an attempt: what the containers print, and notes of ours.
 type jobLog struct {
-	req *task.Request
-	mu  sync.Mutex
-	log *joblog.Log
-	// seen is the time of the last line of each container.
-	seen map[string]time.Time
-	kept map[string]time.Time
-	due  time.Time
+	mu   sync.Mutex
+	log  *joblog.Log
+	seen map[string]*seenLines // by container
+}
+
+// seenLines are the lines of a container's log that were passed on. The API returns lines from a second on, in the order
+// of the container's log: their times may be equal, and those of standard output and standard error out of order.
+type seenLines struct {
+	Last time.Time // the latest line's
+	N    [2]int    // lines of the second before Last's, and of Last's
+	read [2]int    // how many of them the current stream has returned
+}
+
+func (s *seenLines) since() time.Time {
+	if s.Last.IsZero() {
+		return s.Last
+	}
+	return s.Last.Truncate(time.Second).Add(-time.Second)
+}
+
+// of is the index of a time's second in N, less than 0 for an earlier one.
+func (s *seenLines) of(at time.Time) int {
+	return int(max(at.Truncate(time.Second).Sub(s.since())/time.Second, -1))
+}
+
+// again reports whether a former stream passed on the next line of this one, else counts it.
+func (s *seenLines) again(at time.Time) bool {
+	if s.read[0]+s.read[1] < s.N[0]+s.N[1] && !at.After(s.Last) {
+		if n := s.of(at); n >= 0 {
+			s.read[n]++
+		}
+		return true
+	}
+	s.N = s.read // fewer than before when the container's log was rotated
+	switch n := s.of(at); {
+	case n > 2:
+		s.N = [2]int{}
+	case n == 2:
+		s.N = [2]int{s.N[1], 0}
+	}
+	if at.After(s.Last) {
+		s.Last = at
+	}
+	if n := s.of(at); n >= 0 {
+		s.N[n]++
+	}
+	s.read = s.N
+	return false
+}
+
+// UnmarshalJSON also reads the form of older releases: the last line's time.
+func (s *seenLines) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &s.Last); err == nil {
+		s.N[0] = math.MaxInt // all up to then
+		return nil
+	}
+	type plain seenLines
+	return json.Unmarshal(data, (*plain)(s))
 }
 
 func newJobLog(req *task.Request) *jobLog {
-	l := &jobLog{req: req, log: joblog.New(req.Log, joblog.Redactor{}), seen: map[string]time.Time{}}
-	if data, ok := req.Records[keyLogged]; ok {
-		_ = json.Unmarshal(data, &l.seen) // a bad record repeats lines, no more
+	l := &jobLog{}
+	position := req.Log.Position()
+	l.log = joblog.New(req.Log, joblog.Redactor{}).From(position)
+	if position == nil {
+		position = req.Records[keyLogged]
 	}
-	if l.seen == nil {
-		l.seen = map[string]time.Time{}
+	if json.Unmarshal(position, &l.seen) != nil || l.seen == nil {
+		l.seen = map[string]*seenLines{}
 	}
-	l.kept, l.due = maps.Clone(l.seen), time.Now().Add(keepLoggedEvery)
 	return l
 }
 
@@ -48,47 +96,29 @@ func newJobLog(req *task.Request) *jobLog {
 func (l *jobLog) note(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.log.Line("rayorch: " + text)
+	l.log.Note("rayorch: " + text)
 }
 
-func (l *jobLog) last(container string) time.Time {
+// begin begins a stream of a container's log, which is to start at the time that it returns.
+func (l *jobLog) begin(container string) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seen[container]
+	if l.seen[container] == nil {
+		l.seen[container] = &seenLines{}
+	}
+	l.seen[container].read = [2]int{}
+	return l.seen[container].since()
 }
 
 // line takes a line of a container's, unless a former process or stream has passed it on.
 func (l *jobLog) line(container, prefix string, line kube.Line) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !line.At.IsZero() {
-		if !line.At.After(l.seen[container]) {
-			return
-		}
-		l.seen[container] = line.At
-	}
-	l.log.Line(prefix + line.Text)
-	if time.Now().After(l.due) {
-		l.keepLocked()
-	}
-}
-
-// keep puts on disk up to where the logs were passed on.
-func (l *jobLog) keep() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.keepLocked()
-}
-
-func (l *jobLog) keepLocked() {
-	if maps.Equal(l.seen, l.kept) {
+	if !line.At.IsZero() && l.seen[container].again(line.At) {
 		return
 	}
-	l.kept, l.due = maps.Clone(l.seen), time.Now().Add(keepLoggedEvery)
-	data, err := json.Marshal(l.seen)
-	if err == nil {
-		_ = l.req.Keep(keyLogged, data) // without it lines are repeated, no more
-	}
+	position, _ := json.Marshal(l.seen) // times and text: it cannot fail
+	l.log.Line(prefix+line.Text, position)
 }
 
 // tailer passes on the logs of a Job's pods while they run, and notices why they do not.
@@ -291,7 +321,7 @@ func (t *tailer) start(ctx context.Context, p *kube.Pod, s kube.ContainerStatus)
 // read on by the next look.
 func (t *tailer) read(ctx context.Context, l stream, follow bool) error {
 	log, err := t.a.client.PodLog(ctx, t.a.args.Namespace, l.pod, l.container, kube.LogOptions{
-		Follow: follow, Timestamps: true, SinceTime: t.a.log.last(l.key),
+		Follow: follow, Timestamps: true, SinceTime: t.a.log.begin(l.key),
 	})
 	if err != nil {
 		return err

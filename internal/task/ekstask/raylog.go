@@ -148,6 +148,10 @@ func (f *follower) end() {
 func (f *followers) begin(key string, one *follower, req *task.Request) {
 	release := req.HoldLog()
 	one.log = joblog.New(req.Log, joblog.Redactor{})
+	if known := logged(req.Log.Position()); known.ID == one.job.id { // this call was made by a former process, too
+		one.log.From(req.Log.Position())
+		one.lines = known.Lines
+	}
 	one.log.Own = func(line string) (string, bool) { return line, line != "" || !one.log.Marked() } // the wrapper's, round the output
 	f.running.Go(func() {
 		defer release()
@@ -186,7 +190,7 @@ func (f *follower) follow(ctx context.Context) {
 		err := f.stream(ctx)
 		var refused *kube.StatusError
 		if errors.As(err, &refused) && (refused.Code == 401 || refused.Code == 403) {
-			f.log.Line("rayorch: no log: " + err.Error())
+			f.log.Note("rayorch: no log: " + err.Error())
 			return
 		}
 		if over || f.isOver() && err == nil || f.left() {
@@ -197,6 +201,25 @@ func (f *follower) follow(ctx context.Context) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// rayPosition is the position in a Ray job's log.
+type rayPosition struct {
+	ID    string
+	Lines int
+}
+
+func (p rayPosition) encode() []byte {
+	data, _ := json.Marshal(p) // plain fields: it cannot fail
+	return data
+}
+
+func logged(position []byte) rayPosition {
+	var p rayPosition
+	if json.Unmarshal(position, &p) != nil {
+		return rayPosition{}
+	}
+	return p
 }
 
 func (f *follower) isOver() bool {
@@ -229,7 +252,7 @@ func (f *follower) stream(ctx context.Context) error {
 	err = kube.EachLine(log, func(line string) {
 		if n++; n > f.lines {
 			f.lines = n
-			f.log.Line(line)
+			f.log.Line(line, rayPosition{f.job.id, n}.encode())
 		}
 		select {
 		case heard <- struct{}{}:

@@ -1,12 +1,12 @@
-// Package joblog takes what a job prints, line by line: it hides secrets, picks the output out, and remembers the last
-// lines for the cause of a failure. It reads no log itself: the runners (raytask, proctask) do, each in its way.
+// Package joblog takes what a job prints, line by line: it hides secrets, picks the output out, remembers the last lines
+// for the cause of a failure, and passes the rest on with the position in the log that it comes from. It reads no log
+// itself: the runners (raytask, proctask, ekstask) do, each in its way.
 package joblog
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
@@ -33,7 +33,10 @@ type Log struct {
 	// Own gives what of a line is the job's own, and whether anything is. Defaults to all.
 	Own func(line string) (own string, any bool)
 
-	w      io.Writer
+	w      Appender
+	lines  []byte // that the current call passes on
+	read   []byte // the position after the last line that came in
+	at     []byte // the position after the last line that was passed on
 	last   []string
 	marked string
 	since  int // lines since the mark
@@ -41,30 +44,63 @@ type Log struct {
 	blank  bool // an empty line that waits to be passed on
 }
 
-// New passes lines on to w, which may be nil.
-func New(w io.Writer, hide Redactor) *Log {
-	if w == nil {
-		w = io.Discard
-	}
-	return &Log{Hide: hide, w: w}
+// Appender keeps lines with the position in their source that follows them (task.Log).
+type Appender interface {
+	Append(lines, position []byte) error
 }
 
 // Begin creates the log before the job prints anything: a job that prints nothing has an empty one.
-func (l *Log) Begin() { _, _ = l.w.Write(nil) }
+func (l *Log) Begin() { l.pass() }
 
-// Line takes one line, without its end.
-func (l *Log) Line(text string) {
+// New passes lines on to w, which may be nil.
+func New(w Appender, hide Redactor) *Log { return &Log{Hide: hide, w: w} }
+
+// From continues after a position that was kept before.
+func (l *Log) From(position []byte) *Log {
+	l.read, l.at = position, position
+	return l
+}
+
+// Note adds a line that is not the job's own: the position stays.
+func (l *Log) Note(text string) {
+	l.put(text)
+	l.pass()
+}
+
+// Line takes one line, without its end, and the position in the job's log that follows it.
+func (l *Log) Line(text string, position []byte) {
+	before := l.read
+	l.read = position
+	switch held := l.line(text); {
+	case held:
+		l.at = before
+	case !l.blank:
+		l.at = position
+	}
+	l.pass()
+}
+
+// pass keeps the position also where no line is passed on.
+func (l *Log) pass() {
+	if l.w != nil {
+		_ = l.w.Append(l.lines, l.at) // the engine's log has its own bounds; a job does not fail for it
+	}
+	l.lines = l.lines[:0]
+}
+
+// line reports whether it holds the line back until the next one comes.
+func (l *Log) line(text string) (held bool) {
 	if l.Own != nil {
 		own, any := l.Own(text)
 		if !any {
-			return
+			return false
 		}
 		text = own
 	}
 	if i := strings.Index(text, OutputMark); i >= 0 {
 		l.marked, l.since, l.found, l.blank = text[i+len(OutputMark):], 0, true, false
 		if text = text[:i]; text == "" {
-			return
+			return false
 		}
 	}
 	if l.blank {
@@ -75,6 +111,7 @@ func (l *Log) Line(text string) {
 	if l.blank = text == ""; !l.blank {
 		l.put(text)
 	}
+	return l.blank
 }
 
 func (l *Log) put(text string) {
@@ -83,7 +120,7 @@ func (l *Log) put(text string) {
 	if l.last = append(l.last, shorten(text)); len(l.last) > LastLines {
 		l.last = slices.Delete(l.last, 0, 1)
 	}
-	_, _ = io.WriteString(l.w, text+"\n") // the engine's log has its own bounds; a job does not fail for it
+	l.lines = append(append(l.lines, text...), '\n')
 }
 
 // shorten leaves the start of a long line.

@@ -3,11 +3,20 @@ package joblog_test
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
+
+// lines is what a log passes on.
+type lines struct{ bytes.Buffer }
+
+func (l *lines) Append(text, _ []byte) error {
+	_, err := l.Write(text)
+	return err
+}
 
 func TestOutput(t *testing.T) {
 	many := func(n int) []string {
@@ -35,10 +44,10 @@ func TestOutput(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var out bytes.Buffer
+			var out lines
 			log := joblog.New(&out, joblog.Redactor{})
 			for _, line := range test.lines {
-				log.Line(line)
+				log.Line(line, nil)
 			}
 			got, err := log.Output()
 			if (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
@@ -57,12 +66,12 @@ func TestOutput(t *testing.T) {
 func TestCause(t *testing.T) {
 	log := joblog.New(nil, joblog.NewRedactor([]string{"hush-hush"}))
 	for i := range 100 {
-		log.Line(fmt.Sprintf("line %d hush-hush", i))
+		log.Line(fmt.Sprintf("line %d hush-hush", i), nil)
 	}
 	if got := log.Cause("why, hush-hush"); !strings.HasPrefix(got, "why, ***\nline 80 ***\n") || !strings.HasSuffix(got, "line 99 ***") {
 		t.Errorf("got %q", got)
 	}
-	log.Line(strings.Repeat("x", 1<<20))
+	log.Line(strings.Repeat("x", 1<<20), nil)
 	if got := log.Cause("why"); !strings.HasPrefix(got, "why\nline 81") || !strings.HasSuffix(got, "line 99 ***\n"+strings.Repeat("x", 2<<10)+"...") {
 		t.Errorf("a long line gives %d bytes: %.200s", len(got), got)
 	}
@@ -77,4 +86,38 @@ func FuzzRedactor(f *testing.F) {
 			t.Errorf("%q still shows %q", got, secret)
 		}
 	})
+}
+
+// TestPosition stops after each line and continues from the position that was kept: nothing is missing or passed on twice.
+func TestPosition(t *testing.T) {
+	all := []string{"", "a", "", "", "of ray", "b", joblog.OutputMark + "1", "", "c", "of ray", "", "", "d" + joblog.OutputMark + "2", "e"}
+	follow := func(out *kept, end int) {
+		log := joblog.New(out, joblog.Redactor{}).From(out.position)
+		log.Own = func(line string) (string, bool) { return line, line != "of ray" }
+		begin, _ := strconv.Atoi(string(out.position))
+		for i := begin; i < end; i++ {
+			log.Line(all[i], strconv.AppendInt(nil, int64(i+1), 10))
+		}
+	}
+	var want kept
+	follow(&want, len(all))
+	for n := range all {
+		var got kept
+		follow(&got, n)
+		follow(&got, len(all))
+		if got.String() != want.String() {
+			t.Errorf("stopped after %d lines: got %q, want %q", n, got.String(), want.String())
+		}
+	}
+}
+
+// kept is a log with its position.
+type kept struct {
+	lines
+	position []byte
+}
+
+func (k *kept) Append(text, position []byte) error {
+	k.position = position
+	return k.lines.Append(text, nil)
 }

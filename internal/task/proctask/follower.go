@@ -3,6 +3,7 @@ package proctask
 import (
 	"bytes"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ const (
 type follower struct {
 	path string
 	at   int64 // all before was passed on
-	emit func(line string)
+	emit func(line string, position []byte)
 	buf  []byte
 }
 
@@ -45,10 +46,10 @@ func (f *follower) read() (more bool) {
 }
 
 func (f *follower) pass(data []byte) {
-	f.at += int64(len(data))
 	for line := range bytes.Lines(data) {
+		f.at += int64(len(line))
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
-		f.emit(strings.ToValidUTF8(string(line), "\uFFFD"))
+		f.emit(strings.ToValidUTF8(string(line), "\uFFFD"), strconv.AppendInt(nil, f.at, 10))
 	}
 }
 

@@ -2,31 +2,27 @@ package proctask
 
 import (
 	"bytes"
-	"os"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// outputDelay is how long output is still taken after the process has ended: what it started and left behind may hold
-// its output open for ever. On a busy machine what it printed last may come late.
-const outputDelay = 10 * time.Second
-
 // hidingLog is a log file that gets whole lines, without the values of secrets. A secret that is printed in two writes
 // is hidden as well; one that goes over several lines is hidden line by line (joblog.NewRedactor).
 type hidingLog struct {
-	file *os.File
+	file io.Writer
 	hide joblog.Redactor
 	rest []byte // the beginning of a line
+	lost int64  // bytes that found no room, and of which the log does not tell yet
+	why  error
 }
 
 // longestLine bounds what is held back while a line has no end.
 const longestLine = 1 << 20
-
-func newHidingLog(path string, secrets []string) (*hidingLog, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	return &hidingLog{file: file, hide: joblog.NewRedactor(secrets)}, err
-}
 
 // Write never fails: a process must not end because its log cannot be kept.
 func (l *hidingLog) Write(p []byte) (int, error) {
@@ -40,9 +36,54 @@ func (l *hidingLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *hidingLog) put(text []byte) { _, _ = l.file.WriteString(l.hide.Text(string(text))) }
+// put leaves out what cannot be written, and says so as soon as it can.
+func (l *hidingLog) put(text []byte) {
+	if len(text) == 0 || !l.tellLost() {
+		l.lost += int64(len(text))
+		return
+	}
+	n, err := io.WriteString(l.file, l.hide.Text(string(text)))
+	if err != nil {
+		l.lost, l.why = l.lost+max(int64(len(text)-n), 1), err
+	}
+}
 
-func (l *hidingLog) close() {
+// tellLost reports whether the log can be written.
+func (l *hidingLog) tellLost() bool {
+	if l.lost == 0 {
+		return true
+	}
+	// What was cut off has no line end.
+	note := fmt.Sprintf("\nrayorch: %d bytes of output are lost: %v\n", l.lost, l.why)
+	if n, err := io.WriteString(l.file, note); err != nil {
+		l.lost += int64(n) // a piece of the note stands in the log
+		return false
+	}
+	l.lost = 0
+	return true
+}
+
+// close writes an unfinished line. It reports whether all that is lost was said.
+func (l *hidingLog) close() bool {
 	l.put(l.rest)
-	_ = l.file.Close()
+	l.rest = nil
+	return l.tellLost()
+}
+
+// isFull reports whether an error came of a full disk, or of a user's share of it.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// fullEvery is how often what found no room on the disk is tried again.
+const fullEvery = 200 * time.Millisecond
+
+// whenRoom does something again until there is room for it on the disk.
+func whenRoom(do func() error) error {
+	for {
+		if err := do(); !isFull(err) {
+			return err
+		}
+		time.Sleep(fullEvery)
+	}
 }

@@ -37,8 +37,22 @@ type bench struct {
 	mu      sync.Mutex
 	records map[string][]byte
 	taken   int
-	log     bytes.Buffer
+	log     keptLog
 }
+
+// keptLog is a task.Log.
+type keptLog struct {
+	bytes.Buffer
+	position []byte
+}
+
+func (l *keptLog) Append(lines, position []byte) error {
+	l.position = position
+	_, err := l.Write(lines)
+	return err
+}
+
+func (l *keptLog) Position() []byte { return l.position }
 
 // newBench makes a bench; what still runs when its test ends, as after a failure, is stopped.
 func newBench(t *testing.T) *bench {
@@ -309,7 +323,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"Id": "a", "Command": ["x"], "SecretEnv": {"A": {"Env": "B"}}}`))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		r := proctask.New(proctask.Config{Dir: filepath.Join(t.TempDir(), "none")}) // no supervisor: nothing starts
-		req := &task.Request{Resource: proctask.RunProcess, Input: input, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
+		req := &task.Request{Resource: proctask.RunProcess, Input: input, Log: &keptLog{}, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
 		if got := r.Run(t.Context(), req); got.Error != proctask.JobStartFailed {
 			t.Errorf("got %+v", got)
 		}

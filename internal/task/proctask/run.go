@@ -22,11 +22,10 @@ import (
 
 const (
 	keySubmitted = "process.submitted"
-	keyLogged    = "process.logged" // bytes of the log passed on
+	keyLogged    = "process.logged" // of older releases: bytes of the log passed on
 
 	// lookEvery is how often the log and the end are looked for: two system calls.
-	lookEvery      = 20 * time.Millisecond
-	keepLinesEvery = 5 * time.Second
+	lookEvery = 20 * time.Millisecond
 	// claimWait bounds the start of a program of ours, on a machine that may be busy.
 	claimWait = 2 * time.Minute
 )
@@ -42,8 +41,7 @@ type attempt struct {
 	log     *joblog.Log
 	secrets []string
 	lines   *follower
-	kept    int64
-	keepDue time.Time
+	before  int64   // bytes of the log that a former process passed on
 	process started // once known
 }
 
@@ -57,7 +55,7 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 	case err != nil:
 		return task.Fail(JobStartFailed, err.Error())
 	default:
-		if err := a.begin(); err != nil {
+		if err := a.begin(ctx); err != nil {
 			return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
 		}
 	}
@@ -82,13 +80,38 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	}
 	a.files = files
 	a.secrets = secrets
-	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
 	a.log.Begin()
 	return nil
 }
 
-// begin starts a supervisor unless one has claimed the work; two of them cannot both run it.
-func (a *attempt) begin() error {
+// begin starts the process, once there is room on the disk for what is kept of it.
+func (a *attempt) begin(ctx context.Context) error {
+	for waits := false; ; waits = true {
+		err := a.start()
+		if !isFull(err) {
+			if waits {
+				a.report("")
+			}
+			return err
+		}
+		a.report("the disk under the state directory is full: the process waits for room")
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(fullEvery):
+		}
+	}
+}
+
+func (a *attempt) report(text string) {
+	if a.req.Report != nil {
+		a.req.Report(text)
+	}
+}
+
+// start starts a supervisor unless one has claimed the work; two of them cannot both run it.
+func (a *attempt) start() error {
 	if err := os.MkdirAll(string(a.place), 0o700); err != nil {
 		return err
 	}
@@ -181,6 +204,10 @@ func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 	for {
 		select {
 		case err := <-exited:
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.ExitCode() == exitFull && !a.place.has("claimed") {
+				return fmt.Errorf("the supervisor ended: %w", syscall.ENOSPC)
+			}
 			if !a.place.has("claimed") {
 				text, _ := os.ReadFile(a.place.path("supervisor.log"))
 				return errors.Join(fmt.Errorf("the supervisor ended: %s", bytes.TrimSpace(text)), err)
@@ -202,11 +229,8 @@ func (a *attempt) awaitClaim(exited <-chan error, kill func() error) error {
 
 // follow passes on the log and waits for the end.
 func (a *attempt) follow(ctx context.Context) task.Result {
-	if data, ok := a.req.Records[keyLogged]; ok {
-		_ = json.Unmarshal(data, &a.kept) // a bad record repeats lines, no more
-	}
-	a.lines = &follower{path: a.place.path("log"), at: a.kept, emit: a.log.Line}
-	a.keepDue = time.Now().Add(keepLinesEvery)
+	a.before = a.logged()
+	a.lines = &follower{path: a.place.path("log"), at: a.before, emit: a.log.Line}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -215,7 +239,6 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 			return a.outcome(e)
 		}
 		a.lines.some()
-		a.keepLogged(false)
 		if n%50 == 49 && !a.place.supervised() {
 			return a.orphaned()
 		}
@@ -230,12 +253,14 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	}
 }
 
-func (a *attempt) keepLogged(now bool) {
-	if a.lines.at != a.kept && (now || time.Now().After(a.keepDue)) {
-		a.kept, a.keepDue = a.lines.at, time.Now().Add(keepLinesEvery)
-		data, _ := json.Marshal(a.kept)
-		_ = a.req.Keep(keyLogged, data)
+// logged is how many bytes of the log a former process passed on.
+func (a *attempt) logged() (n int64) {
+	position := a.req.Log.Position()
+	if position == nil {
+		position = a.req.Records[keyLogged]
 	}
+	_ = json.Unmarshal(position, &n)
+	return max(n, 0)
 }
 
 func (a *attempt) overdue() bool {
@@ -261,7 +286,6 @@ func (a *attempt) timedOut() task.Result {
 
 func (a *attempt) interrupted(cause error) task.Result {
 	if errors.Is(cause, task.ErrAbandon) {
-		a.keepLogged(true)
 		return task.Fail(JobStopped, cause.Error())
 	}
 	result := task.Fail(JobStopped, cause.Error())
@@ -342,7 +366,7 @@ func (a *attempt) output() (json.RawMessage, error) {
 
 // reread reads the last lines again when a former process has passed them on.
 func (a *attempt) reread() {
-	if _, ok := a.req.Records[keyLogged]; !ok {
+	if a.before == 0 {
 		return
 	}
 	a.log = joblog.New(nil, a.log.Hide)

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
 // order is what a supervisor reads on its standard input: secrets are in it, so that it is never a file or an argument.
@@ -24,6 +26,9 @@ type order struct {
 	Secrets []string
 }
 
+// exitFull is the exit code of a supervisor that found no room on the disk to take the work.
+const exitFull = 75 // EX_TEMPFAIL
+
 // SuperviseMain is the supervisor: args is the process's directory. It returns the exit code of the supervisor itself.
 func SuperviseMain(args []string) int {
 	if len(args) != 1 {
@@ -32,6 +37,9 @@ func SuperviseMain(args []string) int {
 	}
 	if err := supervise(place(args[0]), os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "rayorch: error: supervise:", err)
+		if isFull(err) {
+			return exitFull
+		}
 		return 1
 	}
 	return 0
@@ -55,65 +63,74 @@ func supervise(p place, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(claim.Close(), p.sync()); err != nil {
+	if err := errors.Join(claim.Close(), whenRoom(p.sync)); err != nil {
 		return err
 	}
 	// A hang-up or an interrupt is meant for what was started with a terminal.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
-	return p.write("exit", run(p, o))
+	end, output := run(p, o)
+	if err := whenRoom(func() error { return p.write("exit", end) }); err != nil || output == nil {
+		return err
+	}
+	<-output.ended
+	return nil
 }
 
-func run(p place, o order) exit {
+// run is the life of the process. Its output may be in use when it has ended, by what it left behind.
+func run(p place, o order) (exit, *outputPipe) {
 	if p.has("stop") {
-		return exit{ExitCode: -1, EndTime: time.Now().UnixMilli()}
+		return exit{ExitCode: -1, EndTime: time.Now().UnixMilli()}, nil
 	}
-	cmd, err := start(p, o)
+	cmd, output, err := start(p, o)
 	begin := time.Now().UnixMilli()
 	if err != nil {
-		return exit{ExitCode: -1, StartTime: begin, EndTime: begin, Error: err.Error()}
+		return exit{ExitCode: -1, StartTime: begin, EndTime: begin, Error: err.Error()}, nil
 	}
+	var noted sync.WaitGroup
 	if id, err := proc.Of(cmd.Process.Pid); err == nil {
-		_ = p.write("process", started{id, begin}) // without it a stop finds the process by its mark
+		// Without it a stop finds the process by its mark.
+		noted.Go(func() { _ = whenRoom(func() error { return p.write("process", started{id, begin}) }) })
 	}
 	passOn(cmd.Process.Pid)
 	_ = cmd.Wait() // the state below says it all
-	if hiding, ok := cmd.Stdout.(*hidingLog); ok {
-		hiding.close()
+	output.drain()
+	for !output.log.close() {
+		time.Sleep(fullEvery)
 	}
+	noted.Wait()
 	end := exit{ExitCode: cmd.ProcessState.ExitCode(), StartTime: begin, EndTime: time.Now().UnixMilli()}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.Signal = status.Signal().String()
 	}
-	return end
+	return end, output
 }
 
-// start gives the process a group of its own and a log file as its output, which needs nobody to copy it unless there
-// are secrets to hide.
-func start(p place, o order) (*exec.Cmd, error) {
+// start gives the process a group of its own and a pipe as its output.
+func start(p place, o order) (*exec.Cmd, *outputPipe, error) {
 	if len(o.Argv) == 0 {
-		return nil, errors.New("the command is empty")
+		return nil, nil, errors.New("the command is empty")
 	}
-	log, err := os.OpenFile(p.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	var file *os.File
+	err := whenRoom(func() (err error) {
+		file, err = os.OpenFile(p.path("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer log.Close()
+	output, write, err := newOutputPipe(&hidingLog{file: file, hide: joblog.NewRedactor(o.Secrets)})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer write.Close()
 	cmd := exec.Command(o.Argv[0], o.Argv[1:]...) //nolint:noctx // ended by signals to its group, from wherever
-	cmd.Dir, cmd.Stdout, cmd.Stderr = o.Dir, log, log
-	if len(o.Secrets) > 0 {
-		hiding, err := newHidingLog(p.path("log"), o.Secrets)
-		if err != nil {
-			return nil, err
-		}
-		cmd.Stdout, cmd.Stderr, cmd.WaitDelay = hiding, hiding, outputDelay
-	}
+	cmd.Dir, cmd.Stdout, cmd.Stderr = o.Dir, write, write
 	for _, entry := range o.Env {
 		cmd.Env = append(cmd.Env, string(entry))
 	}
 	cmd.Env = append(cmd.Env, "RAYORCH_OUTPUT="+p.path("output"), p.mark())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = cmd.Start()
-	return cmd, err
+	return cmd, output, cmd.Start()
 }
 
 // passOn ends the process when the supervisor is asked to end.

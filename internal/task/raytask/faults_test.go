@@ -379,7 +379,7 @@ func FuzzArguments(f *testing.F) {
 	})
 	f.Cleanup(r.Close)
 	f.Fuzz(func(t *testing.T, input []byte) {
-		req := &task.Request{Resource: raytask.SubmitJob, Input: input}
+		req := &task.Request{Resource: raytask.SubmitJob, Input: input, Log: &lockedBuffer{}}
 		if got := r.Run(t.Context(), req); got.Error != task.RaySubmitFailed && got.Error != task.RayUnreachable {
 			t.Errorf("got %+v", got)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,10 +18,6 @@ import (
 // restWait bounds how long the end of a log may take that Ray should have by then. A busy machine takes its time, and a job
 // whose output is not read has failed.
 const restWait = 2 * time.Minute
-
-// keepLinesEvery is how often the count of the lines passed on is put on disk: what came after is passed on again when
-// this process is killed.
-const keepLinesEvery = 5 * time.Second
 
 // follow waits for the job's end. The job was accepted before, perhaps by a former process.
 func (a *attempt) follow(ctx context.Context) task.Result {
@@ -107,15 +104,10 @@ func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result 
 
 // tail passes on the log as it comes until the function it returns is called.
 func (a *attempt) tail(ctx context.Context) (stop func()) {
-	var before logged
-	a.recorded(keyLogged, &before)
-	kept, due := before.Lines, time.Now().Add(keepLinesEvery)
-	a.lines = a.cluster.client.NewLog(a.args.SubmissionID, before.Lines, func(line string) {
-		a.log.Line(line)
-		if now := time.Now(); now.After(due) {
-			kept, due = a.lines.Seen(), now.Add(keepLinesEvery)
-			_ = a.keep(keyLogged, logged{kept})
-		}
+	before := a.logged()
+	a.resumedLog = before > 0
+	a.lines = a.cluster.client.NewLog(a.args.SubmissionID, before, func(line string) {
+		a.log.Line(line, strconv.AppendInt(nil, int64(a.lines.Seen()), 10))
 	})
 	tailing, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
@@ -123,10 +115,17 @@ func (a *attempt) tail(ctx context.Context) (stop func()) {
 	return func() {
 		cancel()
 		done.Wait()
-		if ctx.Err() != nil && a.lines.Seen() > kept {
-			_ = a.keep(keyLogged, logged{a.lines.Seen()})
-		}
 	}
+}
+
+// logged is how many lines a former process passed on.
+func (a *attempt) logged() int {
+	if n, err := strconv.Atoi(string(a.req.Log.Position())); err == nil {
+		return max(n, 0)
+	}
+	var before logged
+	a.recorded(keyLogged, &before)
+	return max(before.Lines, 0)
 }
 
 // outcome reads the rest of the log and says how the job ended.
@@ -158,7 +157,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 	if err := a.lines.Rest(ctx, job); err != nil {
 		return err
 	}
-	if _, ok := a.req.Records[keyLogged]; !ok {
+	if !a.resumedLog {
 		return nil
 	}
 	last, err := a.cluster.client.LastLines(ctx, job, 2*joblog.LastLines)
@@ -168,7 +167,7 @@ func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 	a.log = joblog.New(nil, a.log.Hide)
 	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	for _, line := range last {
-		a.log.Line(line)
+		a.log.Line(line, nil)
 	}
 	return nil
 }

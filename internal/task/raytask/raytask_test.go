@@ -43,8 +43,23 @@ type bench struct {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu       sync.Mutex
+	b        bytes.Buffer
+	position []byte
+}
+
+func (l *lockedBuffer) Append(lines, position []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.position = position
+	_, err := l.b.Write(lines)
+	return err
+}
+
+func (l *lockedBuffer) Position() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.position
 }
 
 func (l *lockedBuffer) Write(p []byte) (int, error) {

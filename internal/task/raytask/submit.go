@@ -18,7 +18,7 @@ const (
 	keyIntent    = "ray.intent"    // before the job is sent: where to
 	keySubmitted = "ray.submitted" // when Ray had taken it
 	keyRunning   = "ray.running"   // when its driver was first seen to run
-	keyLogged    = "ray.logged"    // how many lines of its log were passed on
+	keyLogged    = "ray.logged"    // of older releases: how many lines of its log were passed on
 )
 
 // intent is what must be known to find the job again.
@@ -49,6 +49,8 @@ type attempt struct {
 	intent  intent
 	log     *joblog.Log
 	lines   *ray.Log // where the log's lines come from
+	// resumedLog says that a former process passed on lines of the log.
+	resumedLog bool
 
 	entrypoint string // the one to submit
 	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
@@ -82,7 +84,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if err := a.fit(); err != nil {
 		return err
 	}
-	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets))
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
 	a.log.Begin()
 	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	return nil
@@ -108,8 +110,12 @@ func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.
 	if a.cluster == nil || ctx.Err() != nil {
 		return result
 	}
-	if result.Error == task.RayUnreachable {
+	switch {
+	case result.Error == task.RayUnreachable:
 		result = failure(a.replaced(ctx, err), otherwise)
+	case result.Error == task.RayUnauthorized && a.cluster.found.Discovered && a.intent.SessionName != "":
+		// It took this token before: another Ray has the address now.
+		result = failure(&ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: "one that does not accept the token"}, otherwise)
 	}
 	if result.Error == task.RayHeadLost || result.Error == task.RayUnreachable {
 		a.r.forget(a.cluster)

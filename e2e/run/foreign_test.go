@@ -1,0 +1,75 @@
+package run_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+)
+
+// TestRaysOfOtherStateDirectories runs a pipeline beside two Rays that belong to other state directories, one without a
+// token. It gets a Ray of its own, and another one of its own when that is lost.
+func TestRaysOfOtherStateDirectories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a real Ray")
+	}
+	foreign := map[string]ray.Found{"with a token": raytest.Real(t, true), "without a token": raytest.Real(t, false)}
+	p := command.New(t, nil)
+	python, err := raytest.Python(t).Get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Env = append(p.Env, "RAYORCH_PYTHON="+python.Path)
+	t.Cleanup(func() { p.Run(context.Background(), t, "ray", "stop") })
+	dir := t.TempDir()
+	begun := filepath.Join(dir, "begun")
+	p.Write(t, "pipeline.yaml", `version: 1
+name: beside
+steps:
+  - name: one
+    ray: {entrypoint: 'touch `+begun+`; [ $RAYORCH_ATTEMPT = 2 ] || sleep 3600'}
+    retry: {attempts: 2, interval: 1s, errors: [Ray.HeadLost]}
+`)
+	cmd, wait := p.Start(t, "run", "--name", "one")
+	raytest.Eventually(t, "the job runs", func() error {
+		if err := raytest.Exists(begun)(); err != nil {
+			return fmt.Errorf("%w: %s", err, command.Said(cmd))
+		}
+		return nil
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	wait()
+	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped the ray at ") {
+		t.Fatalf("the run had no ray of its own: %+v", res)
+	}
+	res := p.Run(t.Context(), t, "resume", "one")
+	if res.Code != 0 {
+		t.Errorf("%+v", res)
+	}
+	for what, found := range foreign {
+		jobs, err := raytest.Ray{Found: found}.Client(t).List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, job := range jobs {
+			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":beside:one") {
+				t.Errorf("the ray %s got the job %s", what, job.SubmissionID)
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(p.State, "ray", "head.json")); !os.IsNotExist(err) {
+		t.Errorf("the run's ray was not stopped: %v", err)
+	}
+	p.Env = append(p.Env, "RAY_ADDRESS="+foreign["with a token"].Address)
+	if res := p.Run(t.Context(), t, "run", "--name", "named"); res.Code != 1 || !strings.Contains(res.Stderr, "RAY_AUTH_TOKEN") {
+		t.Errorf("a named ray that does not accept the token: %+v", res)
+	}
+}

@@ -1,0 +1,180 @@
+package serve_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/command"
+)
+
+// disk mounts a file system of its own for a state directory.
+func disk(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: no file system of its own for the state directory (%v: %s): it needs root on Linux", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+func remount(t *testing.T, dir, how string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-o", "remount,"+how, dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// fill writes until there is no room left.
+func fill(t *testing.T, dir string) (free func()) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	piece := make([]byte, 1<<20)
+	for len(piece) > 0 {
+		if _, err := f.Write(piece); errors.Is(err, syscall.ENOSPC) {
+			piece = piece[:len(piece)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := os.Remove(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func placeOn(t *testing.T, dir string) *command.Place {
+	p := command.New(t, nil)
+	p.State = filepath.Join(dir, "state")
+	p.Env = append(p.Env, "RAYORCH_STATE_DIR="+p.State)
+	return p
+}
+
+// reads wants every reading command to work.
+func reads(t *testing.T, p *command.Place, name string) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"list"}, {"describe", name}, {"logs", name}, {"history", name}, {"graph"}, {"store", "check"}, {"store", "dump"},
+	} {
+		if res := p.Run(t.Context(), t, args...); res.Code != 0 || res.Stdout == "" {
+			t.Errorf("%v: %+v", args, res)
+		}
+	}
+}
+
+func TestReadsAReadOnlyStateDirectory(t *testing.T) {
+	dir := disk(t)
+	p := placeOn(t, dir)
+	p.Write(t, "pipeline.yaml", hello)
+	if res := p.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
+		t.Fatalf("%+v", res)
+	}
+	remount(t, dir, "ro")
+	reads(t, p, "one")
+	for _, args := range [][]string{{"run"}, {"doctor"}, {"store", "compact"}} {
+		if res := p.Run(t.Context(), t, args...); res.Code != 1 || !strings.Contains(res.Stdout+res.Stderr, "read-only file system") {
+			t.Errorf("%v: %+v", args, res)
+		}
+	}
+	remount(t, dir, "rw")
+	defer fill(t, dir)()
+	reads(t, p, "one")
+	if res := p.Run(t.Context(), t, "doctor"); res.Code != 1 || !strings.Contains(res.Stdout, "0.0 GiB free in "+p.State) {
+		t.Errorf("doctor on a full disk: %+v", res)
+	}
+}
+
+// TestRunOnAFullDisk fills the disk while a step prints. The step ends well, the log says what is missing, and the run goes on
+// when there is room again.
+func TestRunOnAFullDisk(t *testing.T) {
+	dir := disk(t)
+	p := placeOn(t, dir)
+	files := t.TempDir()
+	begun, enough, ended := filepath.Join(files, "begun"), filepath.Join(files, "enough"), filepath.Join(files, "ended")
+	p.Write(t, "pipeline.yaml", fmt.Sprintf(`version: 1
+name: printer
+steps:
+  - name: print
+    job:
+      shell: 'set -e; touch %s; i=0; until [ -e %s ]; do i=$((i+1)); printf "line %%d %%0900d\n" $i 0; sleep 0.001; done; touch %s'
+  - name: last
+    job: {shell: echo done}
+`, begun, enough, ended))
+	_, wait := p.Start(t, "run", "--name", "one")
+	await(t, begun)
+	free := fill(t, dir)
+	jobs, err := filepath.Glob(filepath.Join(p.State, "jobs", "*", "log"))
+	if err != nil || len(jobs) != 1 {
+		t.Fatalf("%v, %v", jobs, err)
+	}
+	for before := int64(-1); ; time.Sleep(100 * time.Millisecond) { // until the job's log does not grow
+		info, err := os.Stat(jobs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() == before {
+			break
+		}
+		before = info.Size()
+	}
+	if res := p.Run(t.Context(), t, "list"); res.Code != 0 && !strings.Contains(res.Stderr, "is full") {
+		t.Errorf("%+v", res)
+	}
+	if err := os.WriteFile(enough, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, ended)
+	free()
+	if res := wait(); res.Code != 0 {
+		t.Fatalf("%+v", res)
+	}
+	res := p.Run(t.Context(), t, "logs", "one", "--step", "print")
+	lines, lost := 0, 0
+	for line := range strings.Lines(res.Stdout) {
+		var n int
+		if _, err := fmt.Sscanf(line, "line %d ", &n); err == nil {
+			if n <= lines {
+				t.Fatalf("line %d after line %d", n, lines)
+			}
+			lines = n
+		}
+		if _, err := fmt.Sscanf(line, "rayorch: %d bytes of output are lost:", &n); err == nil {
+			lost = n
+		}
+	}
+	if lines == 0 || lost == 0 {
+		t.Errorf("%d lines, %d bytes are said to be lost", lines, lost)
+	}
+}
+
+func await(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		_, err := os.Stat(path)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// fullFS has no room for logs, or for anything, while it is full.
+type fullFS struct {
+	vfs.FS
+	logs, all *atomic.Bool
+}
+
+func newFullFS() fullFS { return fullFS{vfs.NewMem(), &atomic.Bool{}, &atomic.Bool{}} }
+
+func (f fullFS) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	if f.all.Load() {
+		return nil, syscall.ENOSPC
+	}
+	file, err := f.FS.Create(name, k)
+	return fullFile{file, f.all}, err
+}
+
+func (f fullFS) OpenReadWrite(name string, k vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.OpenReadWrite(name, k, o...)
+	if strings.Contains(name, "/logs/") {
+		return fullFile{file, f.logs}, err
+	}
+	return file, err
+}
+
+type fullFile struct {
+	vfs.File
+	full *atomic.Bool
+}
+
+func (f fullFile) Write(p []byte) (int, error) {
+	if f.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+// WriteAt has room for the half.
+func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
+	if f.full.Load() {
+		n, _ := f.File.WriteAt(append([]byte(nil), p[:len(p)/2]...), at)
+		return n, syscall.ENOSPC
+	}
+	return f.File.WriteAt(p, at)
+}
+
+// A log waits for room and then has each line once; it can be read meanwhile.
+func TestLogOnAFullDisk(t *testing.T) {
+	fs := newFullFS()
+	full := make(chan struct{})
+	e := open(t, fs, func(_ context.Context, req *task.Request) task.Result {
+		for i := range 100 {
+			if i == 50 {
+				fs.logs.Store(true)
+				close(full)
+			}
+			if err := req.Log.Append(fmt.Appendf(nil, "line %02d\n", i), fmt.Append(nil, i+1)); err != nil {
+				return task.Fail("Log", err.Error())
+			}
+		}
+		return task.Result{Output: []byte("1")}
+	})
+	x := start(t, e, "a", oneTask, `{}`)
+	<-full
+	if got := readLog(t, e, x.ARN, engine.LogQuery{State: "T"}); !strings.HasPrefix(got, "line 00\n") {
+		t.Errorf("meanwhile: %q", got)
+	}
+	fs.logs.Store(false)
+	if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+		t.Fatalf("%s: %s", x.Status, x.Cause)
+	}
+	var want strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&want, "line %02d\n", i)
+	}
+	if got := readLog(t, e, x.ARN, engine.LogQuery{State: "T"}); got != want.String() {
+		t.Errorf("got %q", got)
+	}
+}
+
+// An engine on a full disk answers what it can, says why it cannot answer the rest, and can be closed, whatever waits for room.
+func TestEngineOnAFullDisk(t *testing.T) {
+	fs, started := newFullFS(), make(chan struct{})
+	e := open(t, fs, func(context.Context, *task.Request) task.Result {
+		<-started
+		fs.all.Store(true)
+		return task.Result{Output: []byte("1")}
+	})
+	x := start(t, e, "a", oneTask, `{}`)
+	close(started)
+	for !e.Store().Full() {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := e.Describe(x.ARN); !errors.Is(err, store.ErrFull) {
+		t.Errorf("describe: %v", err)
+	}
+	if _, err := e.History(x.ARN, engine.HistoryQuery{}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("history: %v", err)
+	}
+	closeEngine(t, e)
+}
+
+// Who runs the engine reads in its log that the disk is full, once.
+func TestSaysThatTheDiskIsFull(t *testing.T) {
+	disk := vfs.NewMem()
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
+	said := make(chan string, 1000)
+	e := open(t, disk, nil, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(lines(said), nil)) })
+	if got := <-said; !strings.Contains(got, "no room on the disk of the state directory") {
+		t.Error(got)
+	}
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})
+	if got := <-said; !strings.Contains(got, "has room again") {
+		t.Error(got)
+	}
+	closeEngine(t, e)
+}
+
+// lines are what a log writes.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}

@@ -1,0 +1,159 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// logPosition says up to where a log's source is in the log when the log ends at a byte of a segment.
+//
+// It is written before the lines that it covers, into one of two files in turn. So whenever the process ends, one of the two
+// is whole and covers no more than the log holds: lines beyond it are cut off and come again from the source.
+type logPosition struct {
+	number  uint64 // of the write, from 1; 0: there is no position
+	segment int
+	at      int64
+	source  []byte // what the runner calls the position
+}
+
+// positionHeader is checksum, length of the source's position, number, segment, end.
+const positionHeader = 4 + 4 + 8 + 8 + 8
+
+func (p logPosition) encode() []byte {
+	b := make([]byte, 4, positionHeader+len(p.source))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(p.source))) //nolint:gosec // positions are short
+	b = binary.BigEndian.AppendUint64(b, p.number)
+	b = binary.BigEndian.AppendUint64(b, uint64(p.segment)) //nolint:gosec // it is not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(p.at))      //nolint:gosec // it is not negative
+	b = append(b, p.source...)
+	binary.BigEndian.PutUint32(b, crc32.ChecksumIEEE(b[4:]))
+	return b
+}
+
+// decodePosition takes what a write cut off left for no position. What follows a short position is of a former, longer one.
+func decodePosition(b []byte) (p logPosition, ok bool) {
+	if len(b) < positionHeader {
+		return p, false
+	}
+	end := positionHeader + uint64(binary.BigEndian.Uint32(b[4:]))
+	if end > uint64(len(b)) || crc32.ChecksumIEEE(b[4:end]) != binary.BigEndian.Uint32(b) {
+		return p, false
+	}
+	segment, at := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
+	if segment > math.MaxInt || at > math.MaxInt64 {
+		return p, false
+	}
+	p = logPosition{number: binary.BigEndian.Uint64(b[8:]), segment: int(segment), at: int64(at), source: bytes.Clone(b[positionHeader:end])}
+	return p, p.number > 0
+}
+
+// covers reports whether a log that ends at a byte of a segment holds all that the position covers.
+func (p logPosition) covers(segment int, at int64) bool {
+	return p.number > 0 && (p.segment < segment || p.segment == segment && p.at <= at)
+}
+
+func (l *logs) positionPath(k taskKey, slot uint64) string {
+	return l.fs.PathJoin(l.dir(k.run), k.name()+"position"+string('a'+rune(slot%2)))
+}
+
+// position is the newest position that a log holds the lines of. Without one, as after a failure of the machine that lost
+// lines, it is the older one.
+func (l *logs) position(k taskKey, segment int, at int64) (logPosition, error) {
+	var best logPosition
+	for slot := range uint64(2) {
+		data, err := l.read(l.positionPath(k, slot), math.MaxInt64)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return best, err
+		}
+		p, ok := decodePosition(data)
+		switch covered := p.covers(segment, at); {
+		case !ok:
+		case best.number == 0, covered && !best.covers(segment, at):
+			best = p
+		case covered == best.covers(segment, at) && covered == (p.number > best.number):
+			best = p
+		}
+	}
+	return best, nil
+}
+
+// keepPosition writes the position that holds when n more bytes are in the log. Before the first one it writes where the log
+// ends without them.
+func (w *logWriter) keepPosition(source []byte, n int64) error {
+	if source == nil {
+		return nil
+	}
+	if w.position.number == 0 {
+		if err := w.writePosition(nil, 0); err != nil {
+			return err
+		}
+	}
+	return w.writePosition(source, n)
+}
+
+func (w *logWriter) writePosition(source []byte, n int64) error {
+	p := logPosition{number: w.position.number + 1, segment: w.segment, at: w.at, source: bytes.Clone(source)}
+	for {
+		room := w.l.segmentSize(p.segment) - p.at
+		if n <= max(room, 0) {
+			break
+		}
+		n -= max(room, 0)
+		p.segment, p.at = p.segment+1, 0
+	}
+	p.at += n
+	slot := &w.slots[p.number%2]
+	if *slot == nil {
+		f, err := w.l.fs.OpenReadWrite(w.l.positionPath(w.key, p.number), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		*slot = f
+	}
+	if _, err := (*slot).WriteAt(p.encode(), 0); err != nil {
+		return err
+	}
+	w.position = p
+	return nil
+}
+
+// read reads at most n bytes of a file.
+func (l *logs) read(path string, n int64) ([]byte, error) {
+	f, err := l.fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, n))
+	return data, errors.Join(err, f.Close())
+}
+
+// truncate cuts a file off after n bytes. A file system that cannot, such as one in memory, gets another file.
+func (l *logs) truncate(path string, n int64) error {
+	f, err := l.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	if fd := f.Fd(); fd != vfs.InvalidFd {
+		return errors.Join(syscall.Ftruncate(int(fd), n), f.Close()) //nolint:gosec // a descriptor
+	}
+	data, err := io.ReadAll(io.LimitReader(f, n))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if f, err = l.fs.Create(path+".new", vfs.WriteCategoryUnspecified); err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close(), l.fs.Rename(path+".new", path))
+}

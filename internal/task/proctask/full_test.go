@@ -1,0 +1,77 @@
+package proctask_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/task/proctask"
+)
+
+// disk is a file that has room for some bytes.
+type disk struct {
+	text strings.Builder
+	room int
+}
+
+func (d *disk) Write(p []byte) (int, error) {
+	n := min(len(p), d.room)
+	d.room -= n
+	d.text.Write(p[:n])
+	if n < len(p) {
+		return n, &os.PathError{Op: "write", Path: "log", Err: syscall.ENOSPC}
+	}
+	return n, nil
+}
+
+// TestLostOutput fills the disk after each byte: the log says how much of the output is missing.
+func TestLostOutput(t *testing.T) {
+	for room := range 40 {
+		file := &disk{room: room}
+		log, end := proctask.NewOutput(file, nil)
+		for i := range 10 {
+			if n, err := fmt.Fprintf(log, "line %d\n", i); n != 7 || err != nil {
+				t.Fatalf("the process got %d, %v", n, err)
+			}
+		}
+		if end() {
+			t.Fatalf("room for %d bytes: nothing seems to be lost", room)
+		}
+		kept := file.text.Len()
+		file.room = 1000
+		if _, err := fmt.Fprintln(log, "later"); err != nil {
+			t.Fatal(err)
+		}
+		if !end() {
+			t.Fatal("still not said what is lost")
+		}
+		got := file.text.String()
+		said := strings.Contains(got, " bytes of output are lost: write log: no space left on device\n") && strings.HasSuffix(got, "later\n")
+		if !said || got[:min(room, kept)] != "line 0\nline 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\nline 9\n"[:min(room, kept)] {
+			t.Errorf("room for %d bytes: got %q", room, got)
+		}
+	}
+}
+
+// TestLeftBehind starts something that prints after the process has ended: it does not end for want of a reader, and the
+// job's end does not wait for it.
+func TestLeftBehind(t *testing.T) {
+	b := newBench(t)
+	dir := t.TempDir()
+	gate, through := filepath.Join(dir, "gate"), filepath.Join(dir, "through")
+	script := fmt.Sprintf(`(until [ -e %s ]; do sleep 0.05; done; echo late && echo later && touch %s) & echo done`, gate, through)
+	got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{"Id": newID(), "Shell": script})
+	if got.Error != "" || b.log.String() != "done\n" {
+		t.Fatalf("%+v, log %q", got, b.log.String())
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "what was left behind has printed", func() error {
+		_, err := os.Stat(through)
+		return err
+	})
+}
