@@ -138,9 +138,10 @@ class Ray:
         self.ask("POST", "/api/jobs/", killer, timeout=60, accept=(200, 500))
 
 
-def last(text, size=2000):
-    """The end of a text, for a traceback says most there."""
-    return text.strip()[-size:]
+def last(text, size=2000, start=300):
+    """The end of a long text, for a traceback says most there, after its start, which says what failed."""
+    text = text.strip()
+    return text if len(text) <= size else text[:start] + "\n...\n" + text[start - size:]
 
 
 class Output:
