@@ -171,8 +171,8 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	return site, err
 }
 
-// keepConsole leaves the console of a run that has ended up until Ctrl-C, where somebody at a terminal may look at it. The exit
-// code stays the run's.
+// keepConsole serves the console of a run that has ended until Ctrl-C if the command runs on a terminal. The exit code is still
+// the run's.
 func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	var code silent
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {

@@ -18,7 +18,7 @@ func (a *app) describeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "describe [EXECUTION]",
 		Short:   "show an execution: its steps, input, output and error",
-		Long:    "describe shows an execution: by its name, the newest one of a pipeline by the pipeline's, or else the newest of all.",
+		Long:    "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,7 +51,7 @@ type summary struct {
 	Name     string          `json:"name"`
 	Pipeline string          `json:"pipeline"`
 	Status   string          `json:"status"`
-	Driven   *bool           `json:"driven,omitempty"` // of one that is open, where it is known
+	Driven   *bool           `json:"driven,omitempty"` // for an open execution, if known
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`

@@ -16,63 +16,58 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/progress"
 )
 
 // driveCommand is the hidden subcommand that drives one run to its end without a terminal: run --detach, the end of --wait
 // and a terminal that is closed hand a run over to it.
 const driveCommand = "__drive"
 
-// readyFile is the descriptor on which the driver says that it watches the run.
+// readyFile is the descriptor on which the driver reports that it watches the run.
 const readyFile = 3
 
 func (a *app) driveCmd() *cobra.Command {
 	var o rayOptions
 	c := &cobra.Command{
-		Use:     driveCommand + " EXECUTION",
+		Use:     driveCommand + " EXECUTION...",
 		Short:   "drive a run to its end without a terminal",
 		Example: "  rayorch run --detach",
 		Hidden:  true,
-		Args:    cobra.ExactArgs(1),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return a.drive(ctx, args[0], o)
+			return a.drive(ctx, args, o)
 		},
 	}
 	o.flags(c)
 	return c
 }
 
-// drive lets the run rest when the process is told to end: its jobs go on, and resume finds them.
-func (a *app) drive(ctx context.Context, arn string, o rayOptions) error {
+// drive leaves the run open when the process is told to end: its jobs continue, and resume finds them.
+func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 	w := a.newWatcher(false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o}, func(s *session) error {
+		s.arns = arns
 		err := s.over(ctx, func() error {
-			if err := s.supply(ctx, arn); err != nil {
+			if err := s.supply(ctx, arns...); err != nil {
 				return err
 			}
-			return s.resume(ctx, arn)
+			return s.resume(ctx, arns...)
 		})
 		if err != nil {
 			return err
 		}
+		// Whoever started this process may be gone by now, which is no reason not to drive the runs.
 		ready := os.NewFile(readyFile, "ready")
-		_, werr := ready.WriteString("\n")
-		if err := errors.Join(werr, ready.Close()); err != nil {
-			return fmt.Errorf("say that the run is watched: %w", err)
-		}
-		for w.view.Status == types.ExecutionStatusRunning {
-			if err := s.keepUp(ctx, arn, w); err != nil {
+		_, _ = ready.WriteString("\n")
+		_ = ready.Close()
+		for _, arn := range arns {
+			w.view = progress.New()
+			if err := s.untilEnd(ctx, arn, w); err != nil {
 				return ended(ctx, err)
 			}
-			w.screen.Show(w.view)
-			if w.view.Status == types.ExecutionStatusRunning && s.await(ctx, arn, w.view.Last) != nil {
-				_ = pause(ctx, joinPoll) // not to spin while the owner is gone; keepUp says what is wrong
-			}
-		}
-		if _, err := s.settle(ctx, arn); err != nil {
-			return ended(ctx, err)
 		}
 		if s.owner == nil {
 			return nil
@@ -81,45 +76,78 @@ func (a *app) drive(ctx context.Context, arn string, o rayOptions) error {
 	})
 }
 
-// ended takes an error that comes of the process being told to end for none.
+// untilEnd shows a run until it has ended and nothing of it runs any more.
+func (s *session) untilEnd(ctx context.Context, arn string, w *watcher) error {
+	for w.view.Status == types.ExecutionStatusRunning {
+		if err := s.keepUp(ctx, arn, w); err != nil {
+			return err
+		}
+		w.screen.Show(w.view)
+		if w.view.Status == types.ExecutionStatusRunning && s.await(ctx, arn, w.view.Last) != nil {
+			_ = pause(ctx, joinPoll) // avoids spinning while the owner is gone; keepUp reports what is wrong
+		}
+	}
+	_, err := s.settle(ctx, arn)
+	return err
+}
+
+// ended drops an error that occurs because the process was told to end.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told so
 	}
 	return err
 }
 
-// resume sets a run going that rests: here, or in the process that owns the directory.
+// resume resumes runs that rest: in this process, or in the one that owns the directory.
 func (s *session) resume(ctx context.Context, arns ...string) error {
 	if s.owner != nil {
 		return s.owner.eng.Resume(ctx, arns...)
 	}
 	if s.http == nil {
-		return nil // AWS lets none rest
+		return nil // on AWS none rests
 	}
-	return s.resumeThere(ctx, arns)
+	err := s.resumeThere(ctx, arns)
+	if s.dir == "" && answered(err) {
+		return nil // another server than ours
+	}
+	return err
 }
 
-// handOver makes a process of its own, without a terminal, drive the run to its end. A server that owns the directory does
-// so already.
-func (s *session) handOver(ctx context.Context, arn string) error {
+// handOver starts a background process that drives the session's runs to their end. A server that owns the directory does so
+// already.
+func (s *session) handOver(ctx context.Context) error {
 	if s.dir == "" || s.owner == nil && s.addr.Server {
 		return nil
 	}
 	log := filepath.Join(s.dir, "detached.log")
-	gone, err := s.startDriver(arn, log)
+	gone, err := s.startDriver(log)
 	if err == nil && s.owner != nil {
 		err = errors.Join(s.close(), s.rejoin(ctx, gone))
 	}
+	if err == nil {
+		err = s.stillDriven(ctx)
+	}
 	if err != nil {
-		return fail(exitError, "rayorch resume "+nameOf(arn)+" goes on with it",
+		return fail(exitError, "resume the run with: rayorch resume "+nameOf(s.arns[0]),
 			"hand the run over to another process (its output is in %s): %w", log, err)
 	}
 	return nil
 }
 
+// stillDriven reports that the process that took the runs over has exited before they ended.
+func (s *session) stillDriven(ctx context.Context) error {
+	resting, _, err := s.resting(ctx)
+	for _, arn := range s.arns {
+		if resting[arn] {
+			return errors.New("the process exited before the run ended")
+		}
+	}
+	return err
+}
+
 // startDriver starts the process and waits until it watches the run. gone is closed when the process has ended.
-func (s *session) startDriver(arn, log string) (gone <-chan struct{}, err error) {
+func (s *session) startDriver(log string) (gone <-chan struct{}, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -128,7 +156,7 @@ func (s *session) startDriver(arn, log string) (gone <-chan struct{}, err error)
 	if s.app.kubeconfig != "" {
 		args = append(args, "--kubeconfig", s.app.kubeconfig)
 	}
-	args = append(append(args, driveCommand, arn), s.opts.Ray.args()...)
+	args = append(append(append(args, driveCommand), s.arns...), s.opts.Ray.args()...)
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -139,9 +167,9 @@ func (s *session) startDriver(arn, log string) (gone <-chan struct{}, err error)
 		return nil, err
 	}
 	defer func() { _ = ready.Close() }()
-	c := exec.Command(self, args...)
+	c := exec.Command(self, args...) //nolint:noctx // it outlives us
 	c.Stdout, c.Stderr, c.ExtraFiles = out, out, []*os.File{tell}
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // not to be ended with this terminal
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // so that it does not end with this terminal
 	err = c.Start()
 	_ = tell.Close() // the driver has its own
 	if err != nil {
@@ -153,12 +181,12 @@ func (s *session) startDriver(arn, log string) (gone <-chan struct{}, err error)
 		close(ended)
 	}()
 	if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
-		return nil, errors.New("the process ended at once")
+		return nil, errors.New("the process ended immediately")
 	}
 	return ended, nil
 }
 
-// args are the flags that say the same to another process.
+// args are the flags that give another process the same options.
 func (o *rayOptions) args() []string {
 	var args []string
 	if o.address != "" {
@@ -173,8 +201,8 @@ func (o *rayOptions) args() []string {
 	return args
 }
 
-// rejoin waits for the driver to own the directory, so that whoever looks next sees the run driven. A driver that is gone
-// has driven it to its end.
+// rejoin waits until the driver owns the directory, so that the next reader sees that the run is driven. A driver that has exited
+// has driven the run to its end.
 func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 	for late := time.After(joinTime); ; {
 		addr, err := home.Find(ctx, s.dir)
@@ -190,7 +218,7 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 			s.opts.Run = false
 			return s.join(ctx)
 		case <-late:
-			return fmt.Errorf("nobody owns the state directory after %s", joinTime)
+			return fmt.Errorf("no process owns the state directory after %s", joinTime)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(joinPoll):
@@ -198,16 +226,10 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 	}
 }
 
-// takeHangUp takes SIGHUP from here on, unless the process was started to ignore it (nohup).
-func (w *watcher) takeHangUp() {
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(w.signals, syscall.SIGHUP)
-	}
-}
-
-// detach is the end of run --detach: the run goes on elsewhere, and its name is printed.
+// detach ends run --detach: it hands the run over and prints its ARN.
 func (a *app) detach(ctx context.Context, s *session, arn string) error {
-	if err := s.handOver(ctx, arn); err != nil {
+	s.arns = []string{arn}
+	if err := s.handOver(ctx); err != nil {
 		return err
 	}
 	if a.json() {

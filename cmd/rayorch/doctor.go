@@ -35,8 +35,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor [PIPELINE]",
 		Short: "tell what is missing here to run pipelines, and how to get it",
-		Long: "doctor looks at this machine: Python, Ray, the state directory, disk and shared memory, and with a pipeline at the\n" +
-			"secrets of its steps. With a target of kind kubernetes it looks at the cluster instead: context, permissions, the\n" +
+		Long: "doctor checks this machine: Python, Ray, the state directory, disk and shared memory and, for a pipeline, the\n" +
+			"secrets of its steps. With a target of kind kubernetes it checks the cluster instead: context, permissions, the\n" +
 			"Ray head, versions, claim, secrets, quota.\n" +
 			"With a target of kind aws, or --aws, it looks at what rayorch deploy made there.\n" +
 			"It changes nothing, and says how to mend what is missing.",
@@ -230,7 +230,7 @@ func (a *app) checkDisk() check {
 	}
 	c.OK, c.Needed, c.Found = free >= lowState, free < fullState, gibFree(free, dir)
 	if !c.OK {
-		c.Advice = "executions, logs and results are kept there: make room; below 64 MiB no run starts, and what runs waits"
+		c.Advice = "executions, logs and results are kept there: free some space; below 64 MiB no run starts, and running ones wait"
 	}
 	return c
 }

@@ -46,7 +46,8 @@ func jobSecrets(ray *pipeline.RayJob, job *pipeline.Job) []string {
 	return names
 }
 
-// checkSecrets looks for the variables that the steps' secrets come from here. The runners take an empty one for none.
+// checkSecrets looks for the environment variables that hold the steps' secrets on this machine. An empty one
+// counts as missing.
 func checkSecrets(p *pipeline.Pipeline) []check {
 	users := secretUsers(p.Steps)
 	var checks []check
@@ -94,16 +95,16 @@ func checkSecret(ctx context.Context, c *kube.Client, namespace string, k compil
 	}
 	switch {
 	case kube.Code(err) == http.StatusForbidden:
-		out.Needed, out.Found = false, "you may not read it; it needs the key "+k.Key+need
-		out.Advice = "kubectl describe secret " + k.Name + " -n " + namespace + " shows its keys to who may read it"
+		out.Needed, out.Found = false, "not allowed to read it; it needs the key "+k.Key+need
+		out.Advice = "kubectl describe secret " + k.Name + " -n " + namespace + " shows its keys to a user who is allowed to read it"
 	case err != nil:
 		out.Found = err.Error() + need
 		out.Advice = fmt.Sprintf("kubectl create secret generic %s -n %s --from-file=%s=FILE", k.Name, namespace, k.Key)
 	case !out.OK:
 		out.Found = "key " + k.Key + ": missing" + need
-		out.Advice = "kubectl edit secret " + k.Name + " -n " + namespace + " adds it; values there are in base64"
+		out.Advice = "kubectl edit secret " + k.Name + " -n " + namespace + " adds it; values in a Secret are base64-encoded"
 	default:
-		out.Found = "key " + k.Key + ": there"
+		out.Found = "key " + k.Key + ": found"
 	}
 	return out
 }

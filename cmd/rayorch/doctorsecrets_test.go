@@ -51,10 +51,10 @@ steps: [{name: one, job: {shell: x, secrets: [A]}}, {name: two, forEach: {items:
 		t.Fatal(err)
 	}
 	for key, want := range map[compile.SecretKey]check{
-		{Name: "hf", Key: "token"}:   {OK: true, Needed: true, Found: "key token: there"},
+		{Name: "hf", Key: "token"}:   {OK: true, Needed: true, Found: "key token: found"},
 		{Name: "hf", Key: "other"}:   {Needed: true, Found: "key other: missing; needed by three"},
 		{Name: "none", Key: "token"}: {Needed: true, Found: `GET /api/v1/namespaces/ml/secrets/none: 404 secrets "none" not found`},
-		{Name: "closed", Key: "k"}:   {Found: "you may not read it; it needs the key k"},
+		{Name: "closed", Key: "k"}:   {Found: "not allowed to read it; it needs the key k"},
 	} {
 		want.Name = "secret " + key.Name
 		got := checkSecret(t.Context(), c, "ml", key, clusterUsers(p, key))

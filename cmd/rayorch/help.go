@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// usage is a mistake on the command line: exit code 2, a near name where one is misspelt, and where to read on.
+// usage is an error on the command line: exit code 2, a suggestion for a misspelt name, and a pointer to the help.
 func usage(c *cobra.Command, err error) error {
 	if name := nearestFlag(c, err); name != "" {
 		err = fmt.Errorf("%w; did you mean --%s?", err, name)
@@ -19,7 +19,7 @@ func usage(c *cobra.Command, err error) error {
 	return &failure{code: exitUsage, err: err, hint: "see " + c.CommandPath() + " --help"}
 }
 
-// usageArgs is check, whose error is a mistake on the command line.
+// usageArgs wraps check so that its error is a usage error.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	if check == nil {
 		check = cobra.NoArgs
@@ -36,7 +36,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// nearestFlag is the flag that was meant by one that the command does not have.
+// nearestFlag is the flag that the user probably meant by one that the command does not have.
 func nearestFlag(c *cobra.Command, err error) string {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
@@ -55,7 +55,7 @@ func nearestFlag(c *cobra.Command, err error) string {
 	return pipeline.Nearest(name, names)
 }
 
-// nearestCommand is the subcommand that was meant by one that the command does not have.
+// nearestCommand is the subcommand that the user probably meant by one that the command does not have.
 func nearestCommand(c *cobra.Command, args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -69,8 +69,7 @@ func nearestCommand(c *cobra.Command, args []string) string {
 	return pipeline.Nearest(args[0], names)
 }
 
-// groupFlags makes a command's help show the flags that only AWS needs apart from the others. They are those whose usage says
-// (aws).
+// groupFlags makes a command's help list the flags that only AWS needs in a section of their own. Their usage contains (aws).
 func groupFlags(root *cobra.Command) {
 	cobra.AddTemplateFunc("ownFlags", func(c *cobra.Command) string { own, _ := flagGroups(c); return own })
 	cobra.AddTemplateFunc("awsFlags", func(c *cobra.Command) string { _, aws := flagGroups(c); return aws })

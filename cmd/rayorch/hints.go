@@ -32,9 +32,9 @@ func hintFor(err error) string {
 	case ray.KindOf(err) == ray.Unreachable:
 		return "is Ray running there? rayorch doctor shows what a run would use"
 	case errors.Is(err, syscall.ENOTDIR):
-		return "name another place by --state-dir"
+		return "use another directory with --state-dir"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: name a state directory that can be written by --state-dir or RAYORCH_STATE_DIR"
+		return "the file system is read-only: set --state-dir or RAYORCH_STATE_DIR to a writable directory"
 	case errors.Is(err, fs.ErrPermission):
 		return "the file or directory is not this user's: check its owner and mode"
 	case errors.As(err, &dial):

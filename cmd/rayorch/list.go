@@ -58,10 +58,10 @@ type listed struct {
 	Status   string     `json:"status"`
 	Started  time.Time  `json:"started"`
 	Stopped  *time.Time `json:"stopped,omitempty"`
-	Driven   *bool      `json:"driven,omitempty"` // of one that is open, where it is known
+	Driven   *bool      `json:"driven,omitempty"` // for an open execution, if known
 }
 
-// interrupted says that an execution is open and no process drives it.
+// interrupted reports that an execution is open and no process drives it.
 func interrupted(driven *bool) bool { return driven != nil && !*driven }
 
 // shownStatus is the status for people.
@@ -72,7 +72,7 @@ func shownStatus(status string, driven *bool) string {
 	return status
 }
 
-// driver tells of open executions whether a process drives them.
+// driver returns a function that reports whether a process drives an open execution.
 func (s *session) driver(ctx context.Context) (func(arn, status string) *bool, error) {
 	resting, known, err := s.resting(ctx)
 	return func(arn, status string) *bool {

@@ -18,7 +18,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Use:   "logs [EXECUTION] --step STEP",
 		Short: "print what a step's job printed",
 		Long: "logs prints the log of a step's newest attempt, of the newest execution when none is named. Logs are kept in the\n" +
-			"state directory, so that they stay when Ray is gone. For a step that has printed nothing it prints nothing.",
+			"state directory, so they remain when Ray is gone. For a step that has printed nothing, it prints nothing.",
 		Example: "  rayorch logs --step train --follow",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -44,7 +44,7 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 	return value.Bytes(s.pipeline.Normalize(given)), nil
 }
 
-// typedParam reads a value from the command line: text for a parameter that is text, else JSON. kind is the parameter's type
+// typedParam reads a value from the command line: plain text for a parameter of type string, else JSON. kind is the parameter's type
 // in the pipeline file or in the JSON Schema of its definition.
 func typedParam(kind, text string) (any, error) {
 	if kind == "" || kind == "string" {
@@ -57,10 +57,10 @@ func typedParam(kind, text string) (any, error) {
 	case kind == "list" || kind == "array" || kind == "object":
 		return nil, fmt.Errorf("not valid JSON: %w", err)
 	}
-	return nil, fmt.Errorf("%q is no %s", text, kind)
+	return nil, fmt.Errorf("%q is not of type %s", text, kind)
 }
 
-// readValues reads a file of parameters; none without a name.
+// readValues reads a file of parameters; without a name there are none.
 func readValues(file string) (*value.Object, error) {
 	if file == "" {
 		return &value.Object{}, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,7 +16,8 @@ func (a *app) redriveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "redrive [EXECUTION]",
 		Short: "take a failed, timed out or stopped execution up again from where it failed",
-		Long: "redrive goes on with an execution from the steps that did not succeed; what succeeded is not run again. It\n" +
+		Long: "redrive restarts an execution from the steps that did not succeed; steps that succeeded do not run again. The\n" +
+			"execution keeps the definition that it started with: to use a changed pipeline file, start a new run. redrive\n" +
 			"watches the execution as run does.",
 		Example: "  rayorch redrive",
 		Args:    cobra.MaximumNArgs(1),
@@ -25,7 +27,7 @@ func (a *app) redriveCommand() *cobra.Command {
 	}
 	o.ray.flags(c)
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
 	return c
 }
 
@@ -41,12 +43,18 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 			if err == nil {
 				err = s.redriveOnce(ctx, arn, token)
 			}
+			if err == nil { // again, as values of an execution that has ended may be dropped
+				err = s.supply(ctx, arn)
+			}
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		w.screen.Say("going on with %s", nameOf(arn))
+		w.screen.Say("resuming %s", nameOf(arn))
+		if s.changedSince(ctx, arn) {
+			w.screen.Say("the pipeline file has changed since the run started: redrive uses the old definition; rayorch run uses the new one")
+		}
 		err = a.watchToEnd(ctx, s, arn, w, o.wait)
 		if s.owner != nil {
 			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
@@ -61,4 +69,25 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 		return apiError("redrive the execution", err)
 	}
 	return s.resume(ctx, arn)
+}
+
+// changedSince reports whether the pipeline file in this directory is the run's and compiles to another
+// definition than the run has.
+func (s *session) changedSince(ctx context.Context, arn string) bool {
+	src, err := s.app.load(sourceOptions{})
+	if err != nil || src.pipeline.Name != pipelineOf(arn) || len(src.pipeline.Targets.Entries) > 1 { // the run's target is not known
+		return false
+	}
+	now, err := src.compile(s.stateDir(), "")
+	if err != nil {
+		return false // this command does not use the file
+	}
+	then, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
+	return err == nil && aws.ToString(then.Definition) != string(now.Definition)
+}
+
+// pipelineOf is the state machine's name in an execution's ARN.
+func pipelineOf(arn string) string {
+	parts := strings.Split(arn, ":")
+	return parts[max(0, len(parts)-2)]
 }

@@ -26,7 +26,7 @@ func (a *app) resumeCommand() *cobra.Command {
 	}
 	o.ray.flags(c)
 	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
 	return c
 }
 
@@ -55,10 +55,14 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		w.screen.Say("going on with %s", nameOf(arns[0]))
+		w.screen.Say("resuming %s", nameOf(arns[0]))
+		s.arns = arns
 		err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
 		for _, arn := range arns[1:] {
-			err = errors.Join(err, s.untilEnd(ctx, arn))
+			if stops(err) {
+				return err
+			}
+			err = errors.Join(err, a.alsoToEnd(ctx, s, arn, w))
 		}
 		if s.owner != nil {
 			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
@@ -67,20 +71,21 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 	})
 }
 
-// untilEnd waits until an execution has ended and nothing of it runs any more.
-func (s *session) untilEnd(ctx context.Context, arn string) error {
-	for v := progress.New(); ; {
-		if err := s.catchUp(ctx, arn, v); err != nil {
-			return err
-		}
-		if v.Status != types.ExecutionStatusRunning {
-			_, err := s.settle(ctx, arn)
-			return err
-		}
-		if err := s.await(ctx, arn, v.Last); err != nil {
-			return err
-		}
+// stops reports whether a watch ended before its run did: what else was resumed is then not waited for.
+func stops(err error) bool {
+	var code silent
+	return errors.As(err, &code) && code != exitFailed
+}
+
+// alsoToEnd waits for a run besides the one that is shown.
+func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher) error {
+	w.view, w.logs = progress.New(), map[string]bool{}
+	err := w.watch(ctx, s, arn, 0)
+	var code silent
+	if errors.As(err, &code) && code == exitHangUp {
+		return errors.Join(s.handOver(ctx), code)
 	}
+	return err
 }
 
 // toResume are the runs to take up, the newest first.

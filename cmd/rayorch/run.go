@@ -34,11 +34,11 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "run a pipeline and watch it to its end",
 		Long: "run starts a pipeline (a file, or a directory with a pipeline.yaml; this directory by default) and shows its\n" +
 			"steps until it ends. Ctrl-C stops the run with its jobs. A closed terminal does not: as with --detach and at the end\n" +
-			"of --wait, a process without a terminal drives the run to its end. After a kill, rayorch resume goes on with it.\n\n" +
-			"The Ray is, in this order: --ray-address, RAY_API_SERVER_ADDRESS, RAY_ADDRESS, one that you started here, or one\n" +
-			"that rayorch starts for the run and stops after it. Of the Rays that run here rayorch does not use those that do\n" +
-			"not accept your token and those of other state directories. A run stays with its Ray: when that is lost, rayorch\n" +
-			"starts one of its own.\n\n" +
+			"of --wait, a background process drives the run to its end. After a kill, rayorch resume resumes the run.\n\n" +
+			"The run uses, in this order of precedence, the Ray at --ray-address, RAY_API_SERVER_ADDRESS or RAY_ADDRESS, one\n" +
+			"that you started on this machine, or one that rayorch starts for the run and stops after it. rayorch does not use\n" +
+			"a Ray on this machine that does not accept your token or that belongs to another state directory. A run keeps its\n" +
+			"Ray: when that Ray is lost, rayorch starts one of its own.\n\n" +
 			"With a target of kind aws, or --aws, it starts what rayorch deploy made there, and watches that.\n\n" +
 			"Exit codes: 0 succeeded, 1 error, 2 usage, 3 the run failed, 4 still running when --wait ended, 129 terminal\n" +
 			"closed, 130 interrupted.",
@@ -47,7 +47,7 @@ func (a *app) runCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.path = first(args)
 			if o.detach && (o.console || o.wait > 0 || o.follow) {
-				return usage(c, errors.New("--detach excludes --console, --wait and --follow"))
+				return usage(c, errors.New("--detach cannot be combined with --console, --wait or --follow"))
 			}
 			if a.onAWS(o.source) {
 				return a.runOnAWS(c.Context(), o)
@@ -62,9 +62,9 @@ func (a *app) runCommand() *cobra.Command {
 	f.StringVar(&o.file, "params-file", "", "a JSON or YAML file of parameters; --param goes before it")
 	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
 	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and leave: a process without a terminal drives it to its end")
-	f.DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run goes on without a terminal (default: to its end)")
-	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends, on a terminal until Ctrl-C, and print its address")
+	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and exit; a background process drives the run to its end")
+	f.DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
+	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends (on a terminal: until Ctrl-C), and print its address")
 	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
 	return c
@@ -86,8 +86,10 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	if _, err := src.compile(dir, ""); err != nil { // before a Ray is started
 		return err
 	}
-	if o.secrets, err = src.secretValues(); err != nil {
-		return err
+	if a.endpoint == "" { // a server at another endpoint has its own
+		if o.secrets, err = src.secretValues(); err != nil {
+			return err
+		}
 	}
 	w := a.newWatcher(o.follow)
 	defer w.screen.Close()
@@ -176,7 +178,7 @@ func (s *session) offerResume(ctx context.Context, self string, w *watcher) {
 	}
 	for _, x := range open {
 		if x.ARN != self {
-			w.screen.Say("%s/%s was interrupted: rayorch resume %s goes on with it", x.Pipeline, x.Name, x.Name)
+			w.screen.Say("%s/%s was interrupted; resume it with: rayorch resume %s", x.Pipeline, x.Name, x.Name)
 		}
 	}
 }

@@ -64,6 +64,8 @@ func (v *vault) Wanted(execution string) ([]string, error) {
 
 // Give takes values for a run, which need not have been started yet. Those that are here stay: a run keeps its starter's.
 func (v *vault) Give(execution string, values map[string]string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	names, err := v.names(execution)
 	if err != nil {
 		return err
@@ -84,8 +86,6 @@ func (v *vault) Give(execution string, values map[string]string) error {
 			return err
 		}
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.forget()
 	here := v.values[execution]
 	if here == nil {
@@ -120,17 +120,20 @@ func (v *vault) secret(ctx context.Context, req *task.Request, variable string) 
 	if !slices.Contains(names, variable) {
 		return os.Getenv(variable), nil
 	}
-	for {
+	for waited := false; ; waited = true {
 		v.mu.Lock()
 		value, ok := v.values[req.Execution][variable]
 		changed := v.changed
 		v.mu.Unlock()
 		if ok {
+			if waited && req.Report != nil {
+				req.Report("")
+			}
 			return value, nil
 		}
 		if req.Report != nil {
-			req.Report(fmt.Sprintf("waits for the secret in the variable %s, which the process that started the run had: "+
-				"rayorch resume %s supplies it", variable, nameOf(req.Execution)))
+			req.Report(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
+				"supply it again with rayorch resume %s", variable, nameOf(req.Execution)))
 		}
 		select {
 		case <-changed:
@@ -184,7 +187,7 @@ func (s *session) wantedSecrets(ctx context.Context, arn string) (names []string
 		return s.owner.vault.Wanted(arn)
 	}
 	resp, err := s.extension(ctx, "secrets", url.Values{"execution": {arn}})
-	if answered(err) {
+	if unknown(err) {
 		return nil, nil // an owner of an older release
 	}
 	if err != nil {
@@ -207,8 +210,8 @@ func (s *session) giveSecrets(ctx context.Context, arn string, values map[string
 		return err
 	}
 	resp, err := s.extend(ctx, http.MethodPost, "secrets", url.Values{"execution": {arn}}, bytes.NewReader(body))
-	if answered(err) {
-		return fail(exitError, "end that process, or run without it by another --state-dir",
+	if unknown(err) {
+		return fail(exitError, "stop that process, or use another directory with --state-dir",
 			"process %d (rayorch %s) owns the state directory and does not take this run's secrets: %w", s.addr.PID, s.addr.Version, err)
 	}
 	if err != nil {

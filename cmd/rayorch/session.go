@@ -27,6 +27,7 @@ type session struct {
 	owner *owner
 	addr  home.Address // the owner's, where this process is a client
 	opts  ownerOptions // should this process become the owner
+	arns  []string     // the runs that this command watches: it drives them, or has another process drive them
 }
 
 // with connects for the time of do.
@@ -171,7 +172,7 @@ type ownerOptions struct {
 	Resume bool
 	// Run makes runners for the tasks. Commands that only look need none, and nobody else can use an owner without.
 	Run bool
-	// ReadOnly opens the directory without writing to it, also where it cannot be written.
+	// ReadOnly opens the directory without writing to it, even if it cannot be written.
 	ReadOnly bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
@@ -206,7 +207,7 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 	if !opts.ReadOnly {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			o.runners.close()
-			return nil, fail(exitError, "name another place by --state-dir", "make the state directory: %w", err)
+			return nil, fail(exitError, "use another directory with --state-dir", "create the state directory: %w", err)
 		}
 	}
 	if err := o.open(ctx, a, dir, opts); err != nil {

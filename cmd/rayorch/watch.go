@@ -74,7 +74,7 @@ func (s *session) extension(ctx context.Context, path string, q url.Values) (*ht
 	return s.extend(ctx, http.MethodGet, path, q, nil)
 }
 
-// resumeThere sets executions going that rest in the process that owns the directory.
+// resumeThere resumes executions that rest in the process that owns the directory.
 func (s *session) resumeThere(ctx context.Context, arns []string) error {
 	resp, err := s.extend(ctx, http.MethodPost, "resume", url.Values{"execution": arns}, nil)
 	if err != nil {
@@ -132,13 +132,19 @@ func (s *session) extend(ctx context.Context, method, path string, q url.Values,
 	return resp, nil
 }
 
-// statusError is an answer of a server's own API that is no success.
+// statusError is an unsuccessful answer of a server's own API.
 type statusError struct {
 	code int
 	text string
 }
 
 func (e *statusError) Error() string { return e.text }
+
+// unknown says that a server has no such extension.
+func unknown(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.code == http.StatusNotFound
+}
 
 // answered says that an error is a server's answer.
 func answered(err error) bool {

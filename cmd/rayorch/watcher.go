@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
@@ -56,7 +57,12 @@ func (a *app) newWatcher(follow bool) *watcher {
 }
 
 // takeSignals takes Ctrl-C from here to the end of the process, which must not end while it starts or stops a Ray.
-func (w *watcher) takeSignals() { signal.Notify(w.signals, os.Interrupt, syscall.SIGTERM) }
+func (w *watcher) takeSignals() {
+	signal.Notify(w.signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as with nohup
+		signal.Notify(w.signals, syscall.SIGHUP)
+	}
+}
 
 // untilInterrupted is a context for what comes before the watch: the first Ctrl-C ends it, and the watch sees that, too.
 func (w *watcher) untilInterrupted(ctx context.Context) (_ context.Context, stop func()) {
@@ -80,14 +86,20 @@ const frameTime = 200 * time.Millisecond
 // watchToEnd shows a run until it has ended, prints what it came to, and turns that into an exit code. A run that outlasts
 // the watch is handed over.
 func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher, wait time.Duration) error {
+	if len(s.arns) == 0 {
+		s.arns = []string{arn}
+	}
 	err := w.watch(ctx, s, arn, wait)
 	var code silent
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
 	if code == exitRunning || code == exitHangUp {
-		if err := s.handOver(ctx, arn); err != nil || code == exitHangUp {
-			return errors.Join(err, code)
+		if err := s.handOver(ctx); err != nil {
+			return err
+		}
+		if code == exitHangUp {
+			return code
 		}
 	}
 	w.screen.Close()
@@ -119,7 +131,6 @@ func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.D
 	defer w.readers.Wait()
 	defer cancel()
 	w.takeSignals()
-	w.takeHangUp()
 	if err := w.loop(ctx, s, arn, w.signals, wait); err != nil || w.view.Status == types.ExecutionStatusSucceeded {
 		return err
 	}
@@ -218,29 +229,32 @@ func (w *watcher) awaiting(ctx context.Context, s *session, arn string) <-chan s
 // and goes on with the run.
 func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 	err := s.catchUp(ctx, arn, w.view)
-	if err == nil || s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) {
+	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) || err == nil && !s.replaced() {
 		return err
 	}
 	w.screen.Say("the process that ran this went away: going on here")
-	if err := s.takeOver(ctx, arn); err != nil {
+	if err := s.takeOver(ctx, s.arns...); err != nil {
 		return err
 	}
 	return s.catchUp(ctx, arn, w.view)
 }
 
-// takeOver finds the directory's new owner, or becomes it and goes on with one execution.
-func (s *session) takeOver(ctx context.Context, arn string) error {
-	s.opts.Run = true // to go on with it
+// replaced reports whether another process than the one that this command joined owns the directory: it may let the run rest.
+func (s *session) replaced() bool {
+	now, err := home.Announced(s.dir)
+	return err == nil && now.PID != s.addr.PID
+}
+
+// takeOver finds the directory's new owner, or becomes it, and has the runs driven.
+func (s *session) takeOver(ctx context.Context, arns ...string) error {
+	s.opts.Run = true // to drive them
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	if s.owner == nil {
-		return nil
-	}
-	if err := s.supply(ctx, arn); err != nil {
+	if err := s.supply(ctx, arns...); err != nil {
 		s.app.say(err.Error()) // the steps that need them wait for rayorch resume
 	}
-	return s.resume(ctx, arn)
+	return s.resume(ctx, arns...)
 }
 
 // windUp waits until the jobs that an unsuccessful run was stopped in the middle of have ended.
@@ -253,12 +267,16 @@ func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-
 	select {
 	case err := <-done:
 		return err
-	case <-signals:
-		return w.leave(arn)
+	case sig := <-signals:
+		return w.leave(arn, sig)
 	}
 }
 
-func (w *watcher) leave(arn string) error {
+// leave ends the watch at a second signal. A closed terminal leaves the rest to another process.
+func (w *watcher) leave(arn string, sig os.Signal) error {
+	if sig == syscall.SIGHUP {
+		return silent(exitHangUp)
+	}
 	w.screen.Say("left: jobs of %s may still run; rayorch resume %s stops them", nameOf(arn), nameOf(arn))
 	return silent(exitInterrupted)
 }
@@ -287,8 +305,8 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 			return err
 		}
 		return silent(exitInterrupted)
-	case <-signals:
-		return w.leave(arn)
+	case sig := <-signals:
+		return w.leave(arn, sig)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// Secrets keeps the values of environment variables that the starter of an execution has for its tasks.
+// Secrets keeps the values of environment variables that the starter of an execution supplies for its tasks.
 type Secrets interface {
 	// Wanted are the variables that the execution's starter supplies and whose values are missing.
 	Wanted(execution string) ([]string, error)

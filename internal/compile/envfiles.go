@@ -79,7 +79,7 @@ func (c *compiler) problem(path, format string, args ...any) {
 	c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 }
 
-// envFiles replaces the files that one runtime environment names by what they hold, for Ray cannot read them: as Ray's own
+// envFiles replaces the files that one runtime environment names by what they hold, because Ray cannot read them: as Ray's own
 // client does, but for relative names, which are looked for in the working directory and then beside the pipeline file.
 type envFiles struct {
 	c   *compiler
@@ -137,7 +137,7 @@ func (f *envFiles) missing(path, what, name string) {
 // read is what a file holds.
 func (f *envFiles) read(name, what, path string) (string, []byte) {
 	if f.c.localFiles == nil {
-		f.c.problem(path, "names the %s %s, and nobody here can read it", what, name)
+		f.c.problem(path, "names the %s %s, which cannot be read here", what, name)
 		return "", nil
 	}
 	file, _ := f.find(name)
@@ -220,7 +220,7 @@ var (
 	archive    = regexp.MustCompile(`^(\.{1,2}/\S*|[^\s;@]+\.(?:whl|zip|tar\.gz))(?:[\s;].*)?$`)
 )
 
-// maxIncluded is how deep requirements files may include others.
+// maxIncluded is how deep requirements files can include others.
 const maxIncluded = 10
 
 // requirement is a line of requirements, with the files in its place that it includes; resolve gives the path of a relative name.
@@ -309,7 +309,7 @@ func (f *envFiles) condaPackages(v any, path string, resolve func(string) string
 	return out
 }
 
-// modules is a value of py_modules: here Ray's runner uploads what lies on this machine, in a cluster it must travel.
+// modules is a value of py_modules: here Ray's runner uploads what lies on this machine, in a cluster it has to be uploaded.
 func (f *envFiles) modules(v any, path string) any {
 	list, ok := v.([]any)
 	if !ok {
@@ -330,7 +330,7 @@ func (f *envFiles) modules(v any, path string) any {
 func (f *envFiles) module(name, path string) string {
 	if f.c.localFiles == nil {
 		if f.c.at != nil {
-			f.c.problem(path, "is on this machine, and nobody here can read it")
+			f.c.problem(path, "is on this machine and cannot be read here")
 		}
 		return f.c.beside(name)
 	}

@@ -11,11 +11,11 @@ const (
 	maxRuntimeEnv = 118_000
 )
 
-// longParams is the expression of parameters that the environment lacks, because they have more than textParams. Who starts the job
-// makes variables and files of them.
+// longParams is the expression of parameters that the environment lacks, because they have more than textParams characters. The task
+// that starts the job turns them into variables and files.
 const longParams = "$exists($env.RAYORCH_PARAMS) ? null : $params"
 
-// paramsOnce tells whether who starts the jobs can be given parameters as an object.
+// paramsOnce reports whether the task that starts the jobs can take the parameters as an object.
 func (c *compiler) paramsOnce() bool {
 	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.way == wayJob)
 }

@@ -43,7 +43,7 @@ func (e *Engine) settled(id store.ID, fn func(r *run) error) error {
 	return fn(r)
 }
 
-// fullEvery is how often who waits for a run looks whether the disk is full.
+// fullEvery is how often a wait for a run checks whether the disk is full.
 const fullEvery = 100 * time.Millisecond
 
 func (e *Engine) awaitLock(r *run) error {

@@ -11,13 +11,16 @@ import (
 )
 
 // Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
-func (e *Engine) Stop(_ context.Context, arn, name, cause string) (time.Time, error) {
+func (e *Engine) Stop(ctx context.Context, arn, name, cause string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
 	}
 	defer e.leave()
 	id, err := e.find(arn)
 	if err != nil {
+		return time.Time{}, err
+	}
+	if err := e.Resume(ctx, arn); err != nil { // a stop reaches the work through the tasks that do it
 		return time.Time{}, err
 	}
 	if err := e.deliver(id, interp.Abort{Error: name, Cause: cause}); err != nil {

@@ -125,7 +125,7 @@ func TestSaysThatTheDiskIsFull(t *testing.T) {
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 1 << 30})
 	said := make(chan string, 1000)
 	e := open(t, disk, nil, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(lines(said), nil)) })
-	if got := <-said; !strings.Contains(got, "no room on the disk of the state directory") {
+	if got := <-said; !strings.Contains(got, "the disk of the state directory is full") {
 		t.Error(got)
 	}
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 30, TotalBytes: 1 << 30})

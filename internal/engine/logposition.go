@@ -38,7 +38,7 @@ func (p logPosition) encode() []byte {
 	return b
 }
 
-// decodePosition takes what a write cut off left for no position. What follows a short position is of a former, longer one.
+// decodePosition returns no position for an incomplete write. Bytes after a short position belong to an earlier, longer one.
 func decodePosition(b []byte) (p logPosition, ok bool) {
 	if len(b) < positionHeader {
 		return p, false

@@ -164,7 +164,7 @@ func (w *logWriter) Append(lines, position []byte) error {
 			return err
 		}
 		if !said {
-			w.l.logger.Error("disk full, a log waits for room", "dir", w.l.st.Dir(), "log", w.note.State)
+			w.l.logger.Error("the disk is full: a log waits for space", "dir", w.l.st.Dir(), "log", w.note.State)
 		}
 		w.mu.Unlock() // for readers, and Close
 		select {
@@ -231,7 +231,7 @@ func (w *logWriter) write(p []byte) error {
 	return nil
 }
 
-// startOver drops what is known after a write that failed: the next one finds the log as after a crash.
+// startOver drops the writer's state after a failed write: the next write looks the log up as after a crash.
 func (w *logWriter) startOver() {
 	w.known = false
 	_ = w.closeFiles()
@@ -356,7 +356,7 @@ func (w *logWriter) Close() error {
 	return w.closeFiles()
 }
 
-// forgetPosition is for a log that nobody adds to any more.
+// forgetPosition removes the positions of a log that is complete.
 func (w *logWriter) forgetPosition() {
 	for slot := range uint64(2) {
 		_ = w.l.fs.Remove(w.l.positionPath(w.key, slot)) // a file that stays is garbage, no harm

@@ -114,17 +114,17 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	return e, nil
 }
 
-// roomEvery is how often the room on the disk is looked at.
+// roomEvery is how often the free space on the disk is checked.
 const roomEvery = time.Second
 
-// watchRoom reports when the disk gets full and when it has room again.
+// watchRoom logs when the disk becomes full and when it has space again.
 func (e *Engine) watchRoom(ctx context.Context) {
 	tick := time.NewTicker(roomEvery)
 	defer tick.Stop()
 	for full := false; ; {
 		switch now := e.st.Admit() != nil; {
 		case now && !full:
-			e.logger.Error("no room on the disk of the state directory: no run starts, and running ones wait for room", "dir", e.c.Dir)
+			e.logger.Error("the disk of the state directory is full: no run starts, and running ones wait for space", "dir", e.c.Dir)
 			full = true
 		case !now && full:
 			e.logger.Info("the disk of the state directory has room again", "dir", e.c.Dir)
@@ -153,7 +153,7 @@ func (e *Engine) Close() error {
 	return e.st.Close()
 }
 
-// fullGrace is how long Close waits while the disk is full: what waits for room may do so for ever.
+// fullGrace is how long Close waits while the disk is full: a wait for space may never end.
 const fullGrace = time.Second
 
 // awaitIdle waits for all that runs. On a full disk it gives up: the store is then left as after a crash.

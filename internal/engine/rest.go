@@ -63,21 +63,54 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 			return wanted[id]
 		})
 	}
-	for _, arn := range arns {
-		ids, err := e.withCleanup(arn)
+	if !e.c.Paused {
+		return nil
+	}
+	var all []store.ID
+	for i := 0; i < len(arns); i++ {
+		ids, err := e.withCleanup(arns[i])
+		if errors.Is(err, ErrExpress) {
+			continue // it never rests
+		}
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
-			if e.resting.take(id) {
-				wanted[id] = true
-			}
+		all = append(all, ids...)
+		children, err := e.mapChildren(arns[i])
+		if err != nil {
+			return err
+		}
+		arns = append(arns, children...)
+	}
+	for _, id := range all { // when nothing can fail any more: what is taken is taken up
+		if e.resting.take(id) {
+			wanted[id] = true
 		}
 	}
 	if len(wanted) == 0 {
 		return nil
 	}
 	return e.takeUpWhere(func(id store.ID) bool { return wanted[id] })
+}
+
+// mapChildren are the open executions that an execution's distributed Maps started.
+func (e *Engine) mapChildren(arn string) (children []string, err error) {
+	runs, _, err := e.mapRunsOf(arn, "", 0)
+	for i := range runs {
+		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: Running}); err == nil; {
+			var page ListPage
+			if page, err = e.List(f); err != nil {
+				break
+			}
+			for i := range page.Executions {
+				children = append(children, page.Executions[i].ARN)
+			}
+			if f.Token = page.Next; f.Token == "" {
+				break
+			}
+		}
+	}
+	return children, err
 }
 
 // Resting lists the open executions that rest since a paused Open.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -90,5 +91,66 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 	closeEngine(t, e) // it waits for every runner, so that none is yet to begin
 	if x.Status != engine.Succeeded || len(began) != 1 {
 		t.Errorf("%s, its task was begun %d times", x.Status, len(began))
+	}
+}
+
+// A stop of an execution that rests reaches its work, though nobody resumed it.
+func TestStopOfARestingExecution(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		<-ctx.Done()
+		return task.Result{}
+	})
+	arn := start(t, e, "first", oneTask, `{}`).ARN
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan bool, 1)
+	e = open(t, fs, func(ctx context.Context, req *task.Request) task.Result {
+		<-ctx.Done()
+		stopped <- req.Resumed && errors.Is(context.Cause(ctx), task.ErrStop)
+		return task.Result{}
+	}, paused)
+	if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
+		t.Errorf("resting: %v, %v", resting, err)
+	}
+	if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+		t.Fatal(err)
+	}
+	if !<-stopped {
+		t.Error("the runner was not called to stop what a former engine started")
+	}
+	if resting, err := e.Resting(); err != nil || len(resting) != 0 {
+		t.Errorf("resting after the stop: %v, %v", resting, err)
+	}
+}
+
+// The children of a distributed Map rest and are resumed with the execution that started them.
+func TestResumeOfMapChildren(t *testing.T) {
+	fs := vfs.NewMem()
+	started := make(chan struct{}, 8)
+	e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+		started <- struct{}{}
+		<-ctx.Done()
+		return task.Result{}
+	})
+	arn := start(t, e, "first", distributed(""), `[1,2,3]`).ARN
+	for range 3 {
+		<-started
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, fs, func(_ context.Context, req *task.Request) task.Result {
+		return task.Result{Output: req.Input}
+	}, paused)
+	if resting, err := e.Resting(); err != nil || len(resting) != 4 {
+		t.Errorf("resting: %v, %v", resting, err)
+	}
+	if err := e.Resume(t.Context(), arn); err != nil {
+		t.Fatal(err)
+	}
+	if x := end(t, e, arn); x.Status != engine.Succeeded {
+		t.Errorf("it ended %s: %s", x.Status, x.Cause)
 	}
 }

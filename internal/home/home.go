@@ -162,6 +162,19 @@ func Announce(dir string, a Address) (remove func(), err error) {
 
 // Find is the address of the directory's owner. ErrNobody when there is none, or when it no longer answers.
 func Find(ctx context.Context, dir string) (Address, error) {
+	a, err := Announced(dir)
+	if err != nil {
+		return Address{}, err
+	}
+	conn, err := a.dial(ctx)
+	if err != nil {
+		return Address{}, ErrNobody
+	}
+	return a, conn.Close()
+}
+
+// Announced is the address in the directory, whether its owner still answers or not. ErrNobody when there is none.
+func Announced(dir string) (Address, error) {
 	text, err := os.ReadFile(filepath.Join(dir, addressFile))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return Address{}, ErrNobody // whoever makes the directory says what is in its way
@@ -173,11 +186,7 @@ func Find(ctx context.Context, dir string) (Address, error) {
 	if err := json.Unmarshal(text, &a); err != nil {
 		return Address{}, fmt.Errorf("read %s: %w", addressFile, err)
 	}
-	conn, err := a.dial(ctx)
-	if err != nil {
-		return Address{}, ErrNobody
-	}
-	return a, conn.Close()
+	return a, nil
 }
 
 func (a Address) dial(ctx context.Context) (net.Conn, error) {

@@ -183,7 +183,7 @@ func (r *Run) startMapRun(f *frame) *failure {
 		return fail
 	}
 	r.emit(f, history.Event{Type: history.MapStateStarted, Length: length})
-	if fail = r.mapRunFields(f, m, in); fail != nil {
+	if fail := r.mapRunFields(f, m, in); fail != nil {
 		return fail
 	}
 	f.group = r.add(&frame{kind: mapRunKind, parent: f.id, mapRun: m}).id
@@ -240,10 +240,10 @@ func (r *Run) mapRunFields(f *frame, m *MapRun, in *data) (fail *failure) {
 			return fail
 		}
 	}
-	if fail = r.tolerated(f, m, in); fail != nil {
+	if fail := r.tolerated(f, m, in); fail != nil {
 		return fail
 	}
-	if fail = r.batcher(f, m, in); fail != nil {
+	if fail := r.batcher(f, m, in); fail != nil {
 		return fail
 	}
 	if fields.Writer != nil {

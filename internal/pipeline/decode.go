@@ -38,7 +38,7 @@ func Decode(name string, data []byte) (*Pipeline, error) {
 	return p, nil
 }
 
-// parse is the root of the file's one document, or nil when it has a mistake that nothing can be read beyond. kind is what the
+// parse is the root of the file's one document, or nil when it has an error after which nothing can be read. kind is what the
 // file holds, and empty the problem of a file that holds nothing; without one such a file is fine.
 func parse(s *source, data []byte, kind, empty string) *yaml.Node {
 	switch {

@@ -57,7 +57,7 @@ func packWheel(name string) (*Package, error) {
 	hash := sha256.New()
 	size, err := io.Copy(hash, file)
 	if err == nil && size > PackageLimit {
-		err = fmt.Errorf("the wheel %s has %d MiB, over ray's upload limit of %d MiB: name its address (s3://, gs:// or https://)",
+		err = fmt.Errorf("the wheel %s has %d MiB, more than ray's upload limit of %d MiB: give its address instead (s3://, gs:// or https://)",
 			name, size>>20, PackageLimit>>20)
 	}
 	p := &Package{Size: size, Files: 1, file: file, wheel: true}
@@ -79,7 +79,7 @@ func wheelName(name, hash string) (string, error) {
 	case 6:
 		parts[2] += "x" + hash
 	default:
-		return "", fmt.Errorf("%s is not the name of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl is expected", name)
+		return "", fmt.Errorf("%s is not the name of a wheel: expected NAME-VERSION-PYTHON-ABI-PLATFORM.whl", name)
 	}
 	return strings.Join(parts, "-") + ".whl", nil
 }

@@ -39,10 +39,10 @@ func (r Resolver) keepUsed(found Found) error {
 	return writeFile(r.UsedFile, append(data, '\n'))
 }
 
-// Forget ends the use of a Ray: the next one is looked for anew.
+// Forget ends the use of a Ray: the next resolve searches again.
 func (r Resolver) Forget() error { return remove(r.UsedFile) }
 
-// ForgetLost ends the use of a Ray that does not run any more.
+// ForgetLost ends the use of a Ray that no longer runs.
 func (r Resolver) ForgetLost(ctx context.Context) error {
 	u, ok := r.used()
 	if !ok {
@@ -51,7 +51,7 @@ func (r Resolver) ForgetLost(ctx context.Context) error {
 	if _, running := r.ownState(ctx); u.Own && running {
 		return nil
 	}
-	if _, err := r.sameByHand(ctx, u); !u.Own && err == nil {
+	if _, err := r.sameByHand(ctx, u); !u.Own && !errors.Is(err, ErrNoRay) { // an error of another kind says nothing
 		return nil
 	}
 	return r.Forget()

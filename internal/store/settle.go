@@ -29,7 +29,7 @@ func (u *unsynced) none() bool {
 	return u.commits.Load() == 0 && u.settled.Load() >= u.loose.Load()
 }
 
-// fullEvery is how often a wait for a sync looks whether the disk is full.
+// fullEvery is how often a wait for a sync checks whether the disk is full.
 const fullEvery = 100 * time.Millisecond
 
 // Settle returns when everything that reads have seen is on disk: at once where nobody writes, else with the next sync,

@@ -362,11 +362,12 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.space.close()
-	if !s.space.full() {
+	full := s.space.full() // once: commits that were not waited for may be at work
+	if !full {
 		s.using.Wait()
 	}
 	var err error
-	if s.db != nil && !s.space.full() {
+	if s.db != nil && !full {
 		err = s.db.Close()
 	}
 	return errors.Join(err, s.lock.Close())

@@ -31,7 +31,7 @@ type Log struct {
 	// Hide is applied to everything that leaves.
 	Hide Redactor
 	// Own gives what of a line is the job's own, and whether anything is. Defaults to all.
-	Own func(line string) (own string, any bool)
+	Own func(line string) (own string, some bool)
 
 	w      Appender
 	lines  []byte // that the current call passes on
@@ -91,8 +91,8 @@ func (l *Log) pass() {
 // line reports whether it holds the line back until the next one comes.
 func (l *Log) line(text string) (held bool) {
 	if l.Own != nil {
-		own, any := l.Own(text)
-		if !any {
+		own, some := l.Own(text)
+		if !some {
 			return false
 		}
 		text = own

@@ -36,7 +36,7 @@ func (l *hidingLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// put leaves out what cannot be written, and says so as soon as it can.
+// put drops what cannot be written, and says so in the log as soon as it can.
 func (l *hidingLog) put(text []byte) {
 	if len(text) == 0 || !l.tellLost() {
 		l.lost += int64(len(text))
@@ -48,7 +48,7 @@ func (l *hidingLog) put(text []byte) {
 	}
 }
 
-// tellLost reports whether the log can be written.
+// tellLost writes a note of the lost bytes and reports whether the log can be written.
 func (l *hidingLog) tellLost() bool {
 	if l.lost == 0 {
 		return true
@@ -56,7 +56,7 @@ func (l *hidingLog) tellLost() bool {
 	// What was cut off has no line end.
 	note := fmt.Sprintf("\nrayorch: %d bytes of output are lost: %v\n", l.lost, l.why)
 	if n, err := io.WriteString(l.file, note); err != nil {
-		l.lost += int64(n) // a piece of the note stands in the log
+		l.lost, l.why = l.lost+int64(n), err // a piece of the note stands in the log
 		return false
 	}
 	l.lost = 0
@@ -70,15 +70,15 @@ func (l *hidingLog) close() bool {
 	return l.tellLost()
 }
 
-// isFull reports whether an error came of a full disk, or of a user's share of it.
+// isFull reports whether an error is caused by a full disk or by the user's quota.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// fullEvery is how often what found no room on the disk is tried again.
+// fullEvery is how often a write to a full disk is retried.
 const fullEvery = 200 * time.Millisecond
 
-// whenRoom does something again until there is room for it on the disk.
+// whenRoom retries a write until the disk has space for it.
 func whenRoom(do func() error) error {
 	for {
 		if err := do(); !isFull(err) {

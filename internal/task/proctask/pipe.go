@@ -47,6 +47,9 @@ func (p *outputPipe) copy() {
 	}
 }
 
+// pipeBytes is the most that a pipe holds: what comes after that was printed after the job's end, by what it left behind.
+const pipeBytes = 1 << 20
+
 // rest takes what is in the pipe without waiting for more.
 func (p *outputPipe) rest(buf []byte) {
 	if p.read.SetReadDeadline(time.Time{}) != nil {
@@ -57,16 +60,18 @@ func (p *outputPipe) rest(buf []byte) {
 		return
 	}
 	_ = raw.Read(func(fd uintptr) bool {
-		for {
+		for left := pipeBytes; left > 0; {
 			n, err := syscall.Read(int(fd), buf) //nolint:gosec // a descriptor
 			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
 			if err != nil || n <= 0 {
-				return true
+				break
 			}
 			_, _ = p.log.Write(buf[:n])
+			left -= n
 		}
+		return true
 	})
 }
 

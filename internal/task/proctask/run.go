@@ -95,7 +95,7 @@ func (a *attempt) begin(ctx context.Context) error {
 			}
 			return err
 		}
-		a.report("the disk under the state directory is full: the process waits for room")
+		a.report("the disk of the state directory is full: the process waits for space")
 		select {
 		case <-ctx.Done():
 			return err
@@ -149,7 +149,7 @@ func (a *attempt) same() error {
 	return a.place.write("command", a.args.argv())
 }
 
-// writeFiles puts what Linux does not take as a variable or as an argument into files. argv is the command that reads them.
+// writeFiles writes values that are too long for a variable or an argument to files. argv is the command that reads them.
 func (a *attempt) writeFiles() (argv []string, err error) {
 	argv, dir := a.args.argv(), a.place.path("files")
 	if a.args.Shell != "" && len(a.args.Shell) >= jobenv.MaxVariable {

@@ -94,7 +94,7 @@ func run(p place, o order) (exit, *outputPipe) {
 	passOn(cmd.Process.Pid)
 	_ = cmd.Wait() // the state below says it all
 	output.drain()
-	for !output.log.close() {
+	for !output.log.close() && isFull(output.log.why) { // another error of the log must not keep the job's end from being told
 		time.Sleep(fullEvery)
 	}
 	noted.Wait()

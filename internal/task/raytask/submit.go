@@ -58,10 +58,16 @@ type attempt struct {
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
-	if err := a.prepare(ctx); err != nil && ctx.Err() == nil { // a stopped one waited for a secret: its job is stopped without
+	err := a.prepare(ctx)
+	if err != nil && (ctx.Err() == nil || a.args == nil) {
 		return task.Fail(task.RaySubmitFailed, err.Error())
 	}
-	result := a.drive(ctx)
+	var result task.Result
+	if err != nil { // it waited for a secret, and is stopped: a job that a former process began is stopped without
+		a.recorded(keyIntent, &a.intent)
+	} else {
+		result = a.drive(ctx)
+	}
 	if ctx.Err() != nil {
 		result = task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
 		result.Stopped = a.interrupted(ctx)
