@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -122,11 +123,12 @@ func (s *session) handOver(ctx context.Context) error {
 	}
 	log := filepath.Join(s.dir, "detached.log")
 	gone, err := s.startDriver(log)
+	s.opts.Run = false // from here on this command only looks
 	if err == nil && s.owner != nil {
 		err = errors.Join(s.close(), s.rejoin(ctx, gone))
 	}
 	if err == nil {
-		err = s.stillDriven(ctx)
+		err = s.driven(ctx, gone)
 	}
 	if err != nil {
 		return fail(exitError, "resume the run with: rayorch resume "+nameOf(s.arns[0]),
@@ -135,15 +137,30 @@ func (s *session) handOver(ctx context.Context) error {
 	return nil
 }
 
-// stillDriven reports that the process that took the runs over has exited before they ended.
-func (s *session) stillDriven(ctx context.Context) error {
-	resting, _, err := s.resting(ctx)
-	for _, arn := range s.arns {
-		if resting[arn] {
+// driven waits until the process that takes the runs over drives them. It owns the directory a moment before it resumes them.
+func (s *session) driven(ctx context.Context, gone <-chan struct{}) error {
+	for late, ended := time.After(joinTime), false; ; {
+		var resting map[string]bool
+		err := s.over(ctx, func() (err error) {
+			resting, _, err = s.resting(ctx)
+			return err
+		})
+		switch {
+		case err != nil || !slices.ContainsFunc(s.arns, func(arn string) bool { return resting[arn] }):
+			return err
+		case ended:
 			return errors.New("the process exited before the run ended")
 		}
+		select {
+		case <-gone:
+			ended = true // it may have driven them to their end since they were looked at
+		case <-late:
+			return fmt.Errorf("no process drives the run after %s", joinTime)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(joinPoll):
+		}
 	}
-	return err
 }
 
 // startDriver starts the process and waits until it watches the run. gone is closed when the process has ended.
@@ -215,7 +232,6 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 		}
 		select {
 		case <-gone:
-			s.opts.Run = false
 			return s.join(ctx)
 		case <-late:
 			return fmt.Errorf("no process owns the state directory after %s", joinTime)
