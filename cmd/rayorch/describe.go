@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/progress"
@@ -84,14 +85,20 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	if err := s.catchUp(ctx, arn, v); err != nil {
 		return nil, err
 	}
-	driven, err := s.driver(ctx)
-	if err != nil {
-		return nil, err
+	var driven *bool
+	if x.Status == types.ExecutionStatusRunning {
+		resting, known, err := s.resting(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			driven = aws.Bool(!resting[arn])
+		}
 	}
 	return &summary{
 		ARN: arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven(arn, string(x.Status)),
+		Driven: driven,
 		Input:  raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
 	}, nil

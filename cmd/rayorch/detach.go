@@ -45,7 +45,7 @@ func (a *app) driveCmd() *cobra.Command {
 	return c
 }
 
-// drive leaves the run open when the process is told to end: its jobs continue, and resume finds them.
+// drive drives runs until they end. When the process is stopped before that, their jobs continue, and resume finds them.
 func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 	w := a.newWatcher(false)
 	defer w.screen.Close()
@@ -60,7 +60,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 		if err != nil {
 			return err
 		}
-		// Whoever started this process may be gone by now, which is no reason not to drive the runs.
+		// The process that started this one may have exited: that does not keep the runs from being driven.
 		ready := os.NewFile(readyFile, "ready")
 		_, _ = ready.WriteString("\n")
 		_ = ready.Close()

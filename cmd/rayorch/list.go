@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -72,17 +73,7 @@ func shownStatus(status string, driven *bool) string {
 	return status
 }
 
-// driver returns a function that reports whether a process drives an open execution.
-func (s *session) driver(ctx context.Context) (func(arn, status string) *bool, error) {
-	resting, known, err := s.resting(ctx)
-	return func(arn, status string) *bool {
-		if !known || status != string(types.ExecutionStatusRunning) {
-			return nil
-		}
-		driven := !resting[arn]
-		return &driven
-	}, err
-}
+func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }
 
 func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
 	var rows []listed
@@ -129,9 +120,14 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	if err != nil {
 		return rows, err
 	}
-	driven, err := s.driver(ctx)
+	if !slices.ContainsFunc(rows, func(r listed) bool { return isOpen(r.Status) }) {
+		return rows, nil
+	}
+	resting, known, err := s.resting(ctx)
 	for i := range rows {
-		rows[i].Driven = driven(rows[i].ARN, rows[i].Status)
+		if known && isOpen(rows[i].Status) {
+			rows[i].Driven = aws.Bool(!resting[rows[i].ARN])
+		}
 	}
 	return rows, err
 }

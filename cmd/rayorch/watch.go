@@ -140,7 +140,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.text }
 
-// unknown says that a server has no such extension.
+// unknown says that a server does not have what was asked for: the extension, or the thing.
 func unknown(err error) bool {
 	var status *statusError
 	return errors.As(err, &status) && status.code == http.StatusNotFound

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -56,7 +55,7 @@ func (a *app) newWatcher(follow bool) *watcher {
 	}
 }
 
-// takeSignals takes Ctrl-C from here to the end of the process, which must not end while it starts or stops a Ray.
+// takeSignals takes Ctrl-C, and the end of the terminal, from here to the end of the process, which must not end while it starts or stops a Ray.
 func (w *watcher) takeSignals() {
 	signal.Notify(w.signals, os.Interrupt, syscall.SIGTERM)
 	if !signal.Ignored(syscall.SIGHUP) { // as with nohup
@@ -355,8 +354,7 @@ func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (i
 	resp, err := s.extension(ctx, "log", url.Values{
 		"execution": {arn}, "task": {q.Task}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
 	})
-	var answer *statusError
-	if errors.As(err, &answer) && answer.code == http.StatusNotFound {
+	if unknown(err) {
 		return nil, engine.ErrNoLog
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,9 @@ func (e *Engine) recover() error {
 // Resume takes up executions that rest since a paused Open, with their clean-ups; with none named, all of them. It is
 // no error to name one that does not rest.
 func (e *Engine) Resume(_ context.Context, arns ...string) error {
+	if !e.c.Paused {
+		return nil // nothing rests
+	}
 	wanted := map[store.ID]bool{}
 	if len(arns) == 0 {
 		return e.takeUpWhere(func(id store.ID) bool {
@@ -63,10 +67,8 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 			return wanted[id]
 		})
 	}
-	if !e.c.Paused {
-		return nil
-	}
 	var all []store.ID
+	arns = slices.Clip(arns) // it grows by children, in a copy
 	for i := 0; i < len(arns); i++ {
 		ids, err := e.withCleanup(arns[i])
 		if errors.Is(err, ErrExpress) {
@@ -115,6 +117,9 @@ func (e *Engine) mapChildren(arn string) (children []string, err error) {
 
 // Resting lists the open executions that rest since a paused Open.
 func (e *Engine) Resting() ([]string, error) {
+	if !e.c.Paused {
+		return []string{}, nil
+	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
 		if e.resting.holds(id) {

@@ -305,7 +305,8 @@ func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	return nil
 }
 
-// lowest lets a path's value below the field's least through, to be refused in other words than what is no integer.
+// lowest is the lower bound of a field. A value that a path found may be below it: its error is not that of a value that is
+// not an integer.
 func lowest(s *asl.Scalar, least int64) int64 {
 	if s.Query != nil {
 		return math.MinInt64

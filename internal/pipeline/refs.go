@@ -17,7 +17,7 @@ func (c *checker) number(n *Number, path string, in scope) {
 	}
 }
 
-// numeric reports a value whose declared type is no number where one is needed.
+// numeric reports a value whose declared type is not a number where a number is needed.
 func (c *checker) numeric(r *Ref, path string, in scope) {
 	if p := c.declared(r, in); p != nil && p.Type != "integer" && p.Type != "number" {
 		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)

@@ -306,7 +306,7 @@ func (readOnlyFS) MkdirAll(name string, _ os.FileMode) error { return refused("m
 func (readOnlyFS) Remove(name string) error                  { return refused("remove", name) }
 func (readOnlyFS) Rename(name, _ string) error               { return refused("rename", name) }
 
-// What a read-only file system holds can be read. Who wants to write learns why not, and is told of no other owner.
+// A store on a read-only file system can be read. Opening it to write fails with the reason, which is not another owner.
 func TestReadOnlyFileSystem(t *testing.T) {
 	disk := vfs.NewMem()
 	s := open(t, disk)
