@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
@@ -28,6 +29,10 @@ type liveTask struct {
 	task   interp.Task
 	kept   bool // its execution is: an Express one's is not
 	cancel context.CancelCauseFunc
+	ended  chan struct{} // closed when its work has ended, or when the engine closes
+	// gaveUp says that the attempt failed before its work ended: the next one waits for that. Of a stop that a former engine did
+	// not confirm nobody knows whether it was one.
+	gaveUp atomic.Bool
 }
 
 // taskTable are the tasks that runners work on.
@@ -36,6 +41,8 @@ type taskTable struct {
 	live map[taskKey]*liveTask
 	// reports are what runners said last of their work, by task, for the runs that have any.
 	reports map[store.ID]map[string]string
+	// pending are the tasks whose work does not run yet, likewise.
+	pending map[store.ID]map[string]Pending
 }
 
 // report keeps what a runner says of its work until the task is dropped.
@@ -91,10 +98,14 @@ func (t *taskTable) stop(k taskKey) bool {
 func (t *taskTable) drop(k taskKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if live := t.live[k]; live != nil {
+		close(live.ended)
+	}
 	delete(t.live, k)
 	if delete(t.reports[k.run], k.task); len(t.reports[k.run]) == 0 {
 		delete(t.reports, k.run)
 	}
+	t.forgetPending(k)
 }
 
 const callbackSuffix = ".waitForTaskToken"
@@ -137,19 +148,35 @@ func (e *Engine) runnerOf(resource string) task.Runner {
 // the task is stopped.
 func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop bool) {
 	ctx, cancel := context.WithCancelCause(e.ctx)
-	live := &liveTask{key: taskKey{r.id, t.ID}, task: t, kept: r.mem == nil, cancel: cancel}
+	live := &liveTask{key: taskKey{r.id, t.ID}, task: t, kept: r.mem == nil, cancel: cancel, ended: make(chan struct{})}
 	if stop {
+		live.gaveUp.Store(true)
 		cancel(task.ErrStop)
 	}
 	req := e.request(r, t, resumed)
+	former := e.tasks.get(taskKey{r.id, t.Former()})
 	e.tasks.put(live)
 	ok := e.background(func(context.Context) {
 		defer cancel(nil)
+		e.awaitFormer(ctx, former, live)
 		e.run(ctx, runner, req, live)
 	})
 	if !ok { // closing: the next engine resumes it
 		e.tasks.drop(live.key)
 		cancel(nil)
+	}
+}
+
+// awaitFormer waits for the work of the attempt before, which may have failed before its work ended.
+func (e *Engine) awaitFormer(ctx context.Context, former, live *liveTask) {
+	if former == nil || !former.gaveUp.Load() {
+		return
+	}
+	e.tasks.setPending(live, "the work of the attempt before is being stopped", e.c.Now())
+	defer e.tasks.setPending(live, "", time.Time{})
+	select {
+	case <-former.ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -197,6 +224,11 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	}()
 	req.Log = log
 	req.Report = func(text string) { e.tasks.report(live.key, text) }
+	req.Pending = func(reason string, since time.Time) { e.tasks.setPending(live, reason, since) }
+	req.GiveUp = func(name, cause string) error {
+		live.gaveUp.Store(true) // before the failure starts the next attempt
+		return e.deliver(id, interp.TaskEnded{Task: req.ID, Error: name, Cause: cause, Stop: true})
+	}
 	req.HoldLog = func() func() {
 		held = true
 		return func() { _ = log.Close() }

@@ -37,6 +37,8 @@ type (
 		Task         string
 		Output       []byte
 		Error, Cause string
+		// Stop says that the task failed before its work ended: the work is to be stopped.
+		Stop bool
 	}
 	// TaskHeartbeat says that a task is alive.
 	TaskHeartbeat struct{ Task string }
@@ -94,7 +96,8 @@ type Task struct {
 	ID        string
 	Frame     FrameID
 	State     string
-	Attempt   int // from 1
+	Attempt   int   // from 1
+	Event     int64 // the last event of its line of control
 	Resource  string
 	Input     []byte    // evaluated Parameters or Arguments
 	Timeout   time.Time // when the run will end it with States.Timeout; zero when never

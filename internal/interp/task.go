@@ -45,6 +45,15 @@ func (r *Run) taskID(f *frame) string {
 	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
 }
 
+// Former is the id of the attempt before this one; empty of the first.
+func (t *Task) Former() string {
+	var frame, entry int64
+	if _, err := fmt.Sscanf(t.ID, "%d-%d-", &frame, &entry); err != nil || t.Attempt <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d-%d", frame, entry-1, t.Attempt-1)
+}
+
 // checkResource asks before anything is scheduled: an activity that does not exist was recorded without
 // ActivityScheduled.
 func (r *Run) checkResource(f *frame) *failure {
@@ -95,7 +104,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 // task is the frame's task as the engine gets it.
 func (r *Run) task(f *frame) Task {
 	t := f.task
-	return Task{ID: t.id, Frame: f.id, State: f.state.Name, Attempt: t.attempt, Resource: f.state.Resource, Input: t.input,
+	return Task{ID: t.id, Frame: f.id, State: f.state.Name, Attempt: t.attempt, Event: f.last, Resource: f.state.Resource, Input: t.input,
 		Timeout: t.timeout, Heartbeat: t.heartbeat, Token: t.token, Credentials: t.credentials, Submitted: t.submitted}
 }
 
@@ -231,6 +240,9 @@ func (r *Run) taskEnded(t TaskEnded) {
 		return
 	}
 	r.touch(f)
+	if t.Stop {
+		r.decision.Stops = append(r.decision.Stops, t.Task)
+	}
 	if t.Error != "" || t.Output == nil {
 		r.taskFailed(f, t)
 		return

@@ -1,11 +1,14 @@
 package ray_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -220,6 +223,39 @@ func TestStop(t *testing.T) {
 			t.Errorf("stop of an unknown job: %v", err)
 		}
 	})
+}
+
+// TestStopOfAPendingJob is about the job that kills the pending one: it may take longer than anybody waits for it.
+func TestStopOfAPendingJob(t *testing.T) {
+	defer ray.SetKillWait(time.Second)()
+	fake := raytest.NewFake("")
+	t.Cleanup(fake.Close)
+	id := newID()
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || r.URL.Path != "/api/jobs/" {
+			return false
+		}
+		var s ray.Submission
+		body, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(body, &s); err != nil {
+			t.Error(err)
+		}
+		if s.SubmissionID == id+"-kill" { // it is slow, and kills nobody
+			s.Entrypoint, s.RuntimeEnv = "sleep 3600", nil
+			body, _ = json.Marshal(s)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return false
+	}
+	c := fake.Client(t)
+	if _, _, err := c.Submit(t.Context(), ray.Submission{SubmissionID: id, Entrypoint: "true", NumCPUs: 64}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Stop(t.Context(), id)
+	want := "ray keeps job " + id + " pending: job " + id + "-kill, which kills its supervisor, has not ended within 1s"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }
 
 func TestPackages(t *testing.T) {

@@ -1,5 +1,7 @@
 package ray
 
+import "time"
+
 // CutLines cuts chunks of a log into lines and leaves out the first skip ones, as a Log does.
 func CutLines(skip int, chunks ...string) []string {
 	var lines []string
@@ -23,3 +25,10 @@ func Ignored(texts map[string]string, order []string, name string, isDir bool) b
 
 // PackUpTo is Pack with another limit: to compress 101 MiB takes minutes with the race detector.
 var PackUpTo = packUpTo
+
+// SetKillWait sets killWait until the function that it returns is called.
+func SetKillWait(d time.Duration) (restore func()) {
+	before := killWait
+	killWait = d
+	return func() { killWait = before }
+}

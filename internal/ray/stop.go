@@ -10,8 +10,10 @@ import (
 const (
 	stopAgain   = 5 * time.Second
 	pendingWait = 2 * time.Second
-	killWait    = time.Minute // it starts a Python with Ray
 )
+
+// killWait is how long the job may take that kills a supervisor: it starts a Python with Ray.
+var killWait = time.Minute
 
 // Stop stops a job and returns its record once it has ended, however it ended.
 //
@@ -93,5 +95,8 @@ func (c *Client) killPending(ctx context.Context, id string) error {
 	if err != nil || victim.Status.Terminal() {
 		return err
 	}
-	return fmt.Errorf("ray keeps job %s pending: killing its supervisor ended as %s: %s", id, job.Status, lastLine(job.Message))
+	if !job.Status.Terminal() {
+		return fmt.Errorf("ray keeps job %s pending: job %s, which kills its supervisor, has not ended within %s", id, helper, killWait)
+	}
+	return fmt.Errorf("ray keeps job %s pending: job %s, which kills its supervisor, ended as %s: %s", id, helper, job.Status, lastLine(job.Message))
 }

@@ -305,7 +305,7 @@ func (w *Watcher) update(id string, job Job, err error) {
 	if i := slices.Index(w.turn, id); i >= 0 {
 		w.turn = append(slices.Delete(w.turn, i, i+1), id)
 	}
-	if err == nil && one.job.Status == job.Status && one.job.DriverNodeID == job.DriverNodeID {
+	if err == nil && one.job.Status == job.Status && one.job.Message == job.Message && one.job.DriverNodeID == job.DriverNodeID {
 		return
 	}
 	one.job, one.err = job, err

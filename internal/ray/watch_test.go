@@ -189,6 +189,35 @@ func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
 	}
 }
 
+// said is a Ray that says something else of a pending job with each second.
+type said struct{ begin time.Time }
+
+func (s said) Get(_ context.Context, id string) (ray.Job, error) {
+	job := ray.Job{SubmissionID: id, Status: ray.Pending, Message: time.Since(s.begin).Truncate(time.Second).String()}
+	if job.Message == "3s" {
+		job.Status = ray.Running
+	}
+	return job, nil
+}
+
+func (s said) List(context.Context) ([]ray.Job, error)      { return nil, errors.New("not asked") }
+func (s said) Version(context.Context) (ray.Version, error) { return ray.Version{}, nil }
+
+func TestWatcherPassesOnMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := ray.NewWatcher(said{time.Now()}, time.Minute)
+		defer w.Close()
+		var got []string
+		_, err := w.Wait(t.Context(), "a", "", func(job ray.Job) bool {
+			got = append(got, job.Message)
+			return job.Started()
+		})
+		if err != nil || !slices.Equal(got, []string{"0s", "1s", "2s", "3s"}) {
+			t.Errorf("saw %v, %v", got, err)
+		}
+	})
+}
+
 func TestWatcherLetsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &clockwork{jobs: map[string]time.Time{"a": time.Now().Add(time.Hour)}, getCost: time.Millisecond}

@@ -6,7 +6,9 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -36,6 +38,13 @@ type Request struct {
 	// Report says how the work stands, for people, each time in place of what was said before: when the attempt times out,
 	// it is the cause that the history shows. nil where nobody listens.
 	Report func(text string)
+	// Pending says that the work was accepted and does not run yet: why, in the words of whoever is to run it, and since when.
+	// An empty reason says that it runs. nil where nobody listens.
+	Pending func(reason string, since time.Time)
+	// GiveUp ends the attempt with a failure before its work runs. The failure is on disk when GiveUp returns nil, and ctx has
+	// ended with ErrStop: Run then stops the work as after any other stop. The next attempt starts when that is confirmed. nil
+	// where nobody listens.
+	GiveUp func(name, cause string) error
 	// Log takes what the work prints, for `rayorch logs`. It is bounded by the engine.
 	Log Log
 	// HoldLog keeps Log open when Run has returned, until release is called: for work that goes on printing. It is called
@@ -74,6 +83,16 @@ type Result struct {
 
 // Fail makes a failed result.
 func Fail(name, cause string) Result { return Result{Error: name, Cause: cause} }
+
+// TimedOut is the cause of an attempt that ran longer than its limit.
+func TimedOut(what string, after, limit time.Duration) string {
+	return fmt.Sprintf("%s timed out after %s (limit %s)", what, Seconds(after), Seconds(limit))
+}
+
+// Seconds is a duration in seconds, to a tenth: "4 s".
+func Seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Round(time.Second/10).Seconds(), 'f', -1, 64) + " s"
+}
 
 // Runner acts for the Tasks of the resources that it is registered for.
 type Runner interface {

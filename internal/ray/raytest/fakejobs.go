@@ -33,11 +33,23 @@ func (f *Fake) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	job := &fakeJob{ended: make(chan struct{}), Job: ray.Job{
 		Type: "SUBMISSION", SubmissionID: s.SubmissionID, Status: ray.Pending, Entrypoint: s.Entrypoint,
-		Message: "Job has not started yet.", StartTime: ray.Millis(time.Now().UnixMilli()), Metadata: s.Metadata, RuntimeEnv: s.RuntimeEnv,
+		Message: pendingMessage(s), StartTime: ray.Millis(time.Now().UnixMilli()), Metadata: s.Metadata, RuntimeEnv: s.RuntimeEnv,
 	}}
 	f.jobs[s.SubmissionID] = job
 	answer(w, map[string]string{"job_id": s.SubmissionID, "submission_id": s.SubmissionID})
 	f.begin(job, s)
+}
+
+// pendingMessage is what Ray says of a job that does not run yet, whatever it waits for.
+func pendingMessage(s ray.Submission) string {
+	message := "Job has not started yet."
+	if s.NumCPUs > 0 || s.NumGPUs > 0 || s.Memory > 0 || len(s.Resources) > 0 {
+		message += " It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
+	}
+	if len(s.RuntimeEnv) > 0 {
+		message += " It may be waiting for the runtime environment to be set up."
+	}
+	return message
 }
 
 // begin starts a job that has room. f.mu is held.

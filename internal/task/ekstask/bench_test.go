@@ -32,6 +32,7 @@ type bench struct {
 	records   map[string][]byte
 	submitted [][]byte
 	reported  string
+	pending   string
 	log       lockedBuffer
 }
 
@@ -113,6 +114,13 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.reported = text
+		},
+		Pending: func(reason string, since time.Time) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.pending = reason; reason != "" && since.IsZero() {
+				b.t.Error("pending since when?")
+			}
 		},
 		Submitted: func(output []byte) error {
 			b.mu.Lock()

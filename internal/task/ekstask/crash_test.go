@@ -284,6 +284,9 @@ func TestStopWhilePending(t *testing.T) {
 	if !strings.Contains(b.reported, "cannot be scheduled") || !strings.HasSuffix(b.reported, want) {
 		t.Errorf("it reported %q", b.reported)
 	}
+	if !strings.Contains(b.pending, "cannot be scheduled") {
+		t.Errorf("it was pending because %q", b.pending)
+	}
 }
 
 // TestStopAgain is asked by an engine whose predecessor was killed before the stop was confirmed.

@@ -265,6 +265,7 @@ func (t *tailer) runs() {
 	if t.reason.Why != "" {
 		t.reason = kube.Reason{}
 		t.a.report("")
+		t.a.pending("", t.job)
 	}
 }
 
@@ -279,6 +280,7 @@ func (t *tailer) explain(ctx context.Context) {
 	t.reason = why
 	t.a.log.note("waiting: " + why.Why)
 	t.a.report(why.Why)
+	t.a.pending(why.Why, t.job)
 }
 
 // stream is the log of one container, of one of its runs.

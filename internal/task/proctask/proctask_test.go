@@ -132,7 +132,7 @@ func TestRun(t *testing.T) {
 		{"is killed", map[string]any{"Shell": "kill -9 $$"}, proctask.JobFailed, "signal killed", "", ""},
 		{"no such program", map[string]any{"Command": []string{"/no/such/program"}}, proctask.JobStartFailed, "no such file", "", ""},
 		{"no such directory", map[string]any{"Shell": "true", "Dir": "/no/such/dir"}, proctask.JobStartFailed, "no such file", "", ""},
-		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "300ms", "", ""},
+		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "(limit 0.3 s)", "", ""},
 		{"nothing to run", map[string]any{}, proctask.JobStartFailed, "Command", "", ""},
 		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, proctask.JobStartFailed, `"Comand"`, "", ""},
 		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, proctask.JobStartFailed, "NOT_SET", "", ""},

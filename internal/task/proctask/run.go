@@ -276,7 +276,7 @@ func (a *attempt) overdue() bool {
 }
 
 func (a *attempt) timedOut() task.Result {
-	cause := fmt.Sprintf("the process ran longer than %s", a.args.timeout())
+	cause := task.TimedOut("the process", time.Since(time.UnixMilli(a.process.StartTime)), a.args.timeout())
 	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
 		cause += "; " + err.Error()
 	}

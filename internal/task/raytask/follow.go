@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -26,7 +25,7 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	}
 	job, err := a.awaitStart(ctx)
 	if err != nil {
-		return a.overrun(ctx, err)
+		return a.neverStarted(ctx, job, err)
 	}
 	stopTail := a.tail(ctx)
 	if !job.Status.Terminal() {
@@ -58,11 +57,47 @@ func (a *attempt) since(key string) time.Duration {
 	return max(a.r.cfg.Now().Sub(m.At), 0) // a clock that was put back starts the time anew
 }
 
+// awaitStart waits until the driver runs, and passes on why it does not.
 func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
-	limit := seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit-a.since(keySubmitted), errPending)
+	waited := a.since(keySubmitted)
+	ctx, cancel := context.WithTimeoutCause(ctx, a.pendingLimit()-waited, errPending)
 	defer cancel()
-	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ray.Job.Started)
+	began := a.r.cfg.Now().Add(-waited)
+	defer a.pending("", began)
+	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, func(job ray.Job) bool {
+		a.pending(job.Message, began)
+		return job.Started()
+	})
+}
+
+func (a *attempt) pendingLimit() time.Duration {
+	return seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
+}
+
+func (a *attempt) pending(reason string, since time.Time) {
+	if a.req.Pending != nil {
+		a.req.Pending(reason, since)
+	}
+}
+
+// neverStarted ends an attempt whose job was not seen to run. One that is still pending fails at once: it has done nothing
+// that a clean-up or another step could meet, and Ray may take long to stop it.
+func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task.Result {
+	switch {
+	case ctx.Err() != nil:
+		return task.Result{}
+	case !errors.Is(err, errPending):
+		return a.failed(ctx, err, task.RayUnreachable)
+	}
+	cause := "ray did not start the job within " + task.Seconds(a.pendingLimit())
+	if job.Message != "" {
+		cause += ": " + job.Message
+	}
+	cause = a.log.Hide.Text(cause)
+	if a.req.GiveUp != nil && a.req.GiveUp(task.RayPendingTimeout, cause) == nil {
+		return task.Result{} // ctx has ended
+	}
+	return a.timedOut(ctx, task.RayPendingTimeout, cause)
 }
 
 func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
@@ -71,26 +106,25 @@ func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
 			return ray.Job{}, err
 		}
 	}
+	ran := a.since(keyRunning)
+	a.ran = a.r.cfg.Now().Add(-ran)
 	if limit := seconds(a.args.TimeoutSeconds, 0); limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit-a.since(keyRunning), errTimeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, limit-ran, errTimeout)
 		defer cancel()
 	}
 	ended := func(job ray.Job) bool { return job.Status.Terminal() }
 	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ended)
 }
 
-// overrun ends an attempt whose wait failed: for time, then the job is stopped, or because Ray is not there.
+// overrun ends an attempt whose job ran for too long, or whose Ray is not there.
 func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 	switch {
 	case ctx.Err() != nil:
 		return task.Result{}
-	case errors.Is(err, errPending):
-		limit := seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
-		return a.timedOut(ctx, task.RayPendingTimeout, fmt.Sprintf("ray did not start the job within %s", limit))
 	case errors.Is(err, errTimeout):
-		limit := seconds(a.args.TimeoutSeconds, 0)
-		return a.timedOut(ctx, "States.Timeout", fmt.Sprintf("the job ran longer than %s", limit))
+		ran, limit := a.r.cfg.Now().Sub(a.ran), seconds(a.args.TimeoutSeconds, 0)
+		return a.timedOut(ctx, "States.Timeout", task.TimedOut("the job", ran, limit))
 	}
 	return a.failed(ctx, err, task.RayUnreachable)
 }

@@ -256,7 +256,7 @@ func TestTimesOut(t *testing.T) {
 		b := newBench(t, r)
 		id := newID()
 		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600", "TimeoutSeconds": 0.5})
-		wantError(t, got, "States.Timeout", "500ms")
+		wantError(t, got, "States.Timeout", "the job timed out after ", " s (limit 0.5 s)")
 		b.await(id, ray.Stopped)
 	})
 }
@@ -268,7 +268,7 @@ func TestNeverLeavesPending(t *testing.T) {
 		got := b.submit(t.Context(), map[string]any{
 			"SubmissionId": id, "Entrypoint": "echo ran", "NumCpus": 64, "PendingTimeoutSeconds": 1,
 		})
-		wantError(t, got, task.RayPendingTimeout, "within 1s")
+		wantError(t, got, task.RayPendingTimeout, "ray did not start the job within 1 s: Job has not started yet. It may be waiting for resources (")
 		if strings.Contains(got.Cause, "failed") {
 			t.Errorf("the stop failed: %s", got.Cause)
 		}
@@ -278,6 +278,41 @@ func TestNeverLeavesPending(t *testing.T) {
 		if _, err := b.client.Get(t.Context(), id+"-kill"); ray.KindOf(err) != ray.NotFound {
 			t.Errorf("the helper's record is left: %v", err)
 		}
+	})
+}
+
+// TestGivesUp fails a job that stays pending before it stops the job, which may take Ray long, and still confirms the stop.
+func TestGivesUp(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id := newID()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		req := b.request(raytask.SubmitJob, map[string]any{"SubmissionId": id, "Entrypoint": "true", "NumCpus": 64, "PendingTimeoutSeconds": 2})
+		var reasons []string
+		var since time.Time
+		req.Pending = func(reason string, at time.Time) { reasons, since = append(reasons, reason), at }
+		var gaveUp task.Result
+		req.GiveUp = func(name, cause string) error {
+			gaveUp = task.Fail(name, cause)
+			if waited := time.Since(since); waited < 2*time.Second {
+				t.Errorf("gave up after %s", waited)
+			}
+			if job, err := b.client.Get(t.Context(), id); err != nil || job.Status != ray.Pending {
+				t.Errorf("when it gives up the job is %s, %v", job.Status, err)
+			}
+			cancel(task.ErrStop)
+			return nil
+		}
+		got := b.runner.Run(ctx, req)
+		const reason = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
+		wantError(t, gaveUp, task.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
+		if !strings.HasSuffix(got.Stopped, "does not run any more") {
+			t.Errorf("the stop: %q", got.Stopped)
+		}
+		if !slices.Equal(reasons, []string{"Ray has accepted the job", reason, ""}) {
+			t.Errorf("the reasons are %q", reasons)
+		}
+		b.await(id, ray.FailedJob, ray.Stopped)
 	})
 }
 

@@ -51,6 +51,7 @@ type attempt struct {
 	lines   *ray.Log // where the log's lines come from
 	// resumedLog says that a former process passed on lines of the log.
 	resumedLog bool
+	ran        time.Time // when the driver was first seen to run
 
 	entrypoint string // the one to submit
 	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
@@ -348,6 +349,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 }
 
 func (a *attempt) accepted() error {
+	a.pending("Ray has accepted the job", a.r.cfg.Now()) // not seen as running until it does
 	if err := a.keep(keySubmitted, moment{a.r.cfg.Now()}); err != nil {
 		return err
 	}

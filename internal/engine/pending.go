@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// Pending is a task whose work does not run yet. It is known to the engine that drives the execution, and kept nowhere.
+type Pending struct {
+	Event   int64 // an event of the task in the history
+	State   string
+	Attempt int // from 1
+	Since   time.Time
+	Reason  string // why, in the words of whoever is to run it
+}
+
+// setPending keeps why the work of a task does not run, until it does or the task is dropped.
+func (t *taskTable) setPending(l *liveTask, reason string, since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if reason == "" || t.live[l.key] != l {
+		t.forgetPending(l.key)
+		return
+	}
+	if t.pending == nil {
+		t.pending = map[store.ID]map[string]Pending{}
+	}
+	if t.pending[l.key.run] == nil {
+		t.pending[l.key.run] = map[string]Pending{}
+	}
+	t.pending[l.key.run][l.key.task] = Pending{l.task.Event, l.task.State, l.task.Attempt, since, reason}
+}
+
+// forgetPending is for those who hold t.mu.
+func (t *taskTable) forgetPending(k taskKey) {
+	if delete(t.pending[k.run], k.task); len(t.pending[k.run]) == 0 {
+		delete(t.pending, k.run)
+	}
+}
+
+// Pending lists the tasks of an execution whose work does not run yet, in the order of their events.
+func (e *Engine) Pending(arn string) ([]Pending, error) {
+	id, err := e.findAny(arn)
+	if err != nil {
+		return nil, err
+	}
+	t := &e.tasks
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]Pending, 0, len(t.pending[id]))
+	for _, p := range t.pending[id] {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b Pending) int { return cmp.Compare(a.Event, b.Event) })
+	return all, nil
+}
