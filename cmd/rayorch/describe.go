@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -69,6 +70,7 @@ type stepSummary struct {
 	Started      time.Time       `json:"started"`
 	Stopped      *time.Time      `json:"stopped,omitempty"`
 	Seconds      float64         `json:"seconds"`
+	Pending      *pendingSummary `json:"pending,omitempty"`
 	Output       json.RawMessage `json:"output,omitempty"`
 	Error        string          `json:"error,omitempty"`
 	Cause        string          `json:"cause,omitempty"`
@@ -82,7 +84,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		return nil, apiError("describe the execution", err)
 	}
 	v := progress.New()
-	if err := s.catchUp(ctx, arn, v); err != nil {
+	if err := errors.Join(s.catchUp(ctx, arn, v), s.showWaiting(ctx, arn, v)); err != nil {
 		return nil, err
 	}
 	var driven *bool
@@ -116,7 +118,7 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 	for _, st := range v.Steps {
 		sum := stepSummary{
 			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
-			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause,
+			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause, Pending: pendingOf(st, now),
 			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(),
 		}
 		if !st.Ended.IsZero() {
@@ -162,6 +164,9 @@ func (a *app) ending(s *summary) error {
 }
 
 func outcome(st stepSummary) string {
+	if st.Pending != nil {
+		return terminal.FirstLine(st.Pending.Reason)
+	}
 	if st.Error != "" {
 		return st.Error + ": " + terminal.FirstLine(st.Cause)
 	}

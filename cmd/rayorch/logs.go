@@ -89,6 +89,11 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 	if attempt == 0 {
 		attempt = st.Attempt
 	}
+	if attempt == st.Attempt {
+		if err := s.sayPending(ctx, arn, v, st); err != nil {
+			return q, err
+		}
+	}
 	logs, err := s.logsOf(ctx, arn)
 	if err != nil {
 		return q, err

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
 
 func TestMain(m *testing.M) {
@@ -28,8 +30,15 @@ func TestScripts(t *testing.T) {
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true") // nor are there credentials of the machine's own
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "fakeray": fakeRay},
 	})
+}
+
+// fakeRay starts a Ray for the rest of the script, whose address is $RAY.
+func fakeRay(ts *testscript.TestScript, _ bool, _ []string) {
+	fake := raytest.NewFake("")
+	ts.Defer(fake.Close)
+	ts.Setenv("RAY", fake.URL)
 }
 
 // exitsWith runs a command and wants an exit code: code 2 rayorch list --bogus.

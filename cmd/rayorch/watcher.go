@@ -32,6 +32,9 @@ type watcher struct {
 	follow bool
 	view   *progress.View
 
+	asked   time.Time // when what is pending was asked for last, and after which event
+	askedAt int64
+
 	logs    map[string]bool // attempts whose logs are followed
 	readers sync.WaitGroup
 	asking  sync.WaitGroup // for news
@@ -155,7 +158,7 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 		if err := s.keepUp(ctx, arn, w); err != nil {
 			return err
 		}
-		w.screen.Show(w.view)
+		w.show(ctx, s, arn)
 		w.followLogs(ctx, s, arn)
 		if w.view.Status != types.ExecutionStatusRunning {
 			w.readOut(signals)
@@ -168,8 +171,10 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			case <-news:
 				break idle
 			case <-ticks:
-				w.followLogs(ctx, s, arn)
-				w.screen.Show(w.view)
+				if w.live || w.follow {
+					w.followLogs(ctx, s, arn)
+				}
+				w.show(ctx, s, arn)
 			case <-over:
 				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
 				return silent(exitRunning)
@@ -181,6 +186,17 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			}
 		}
 	}
+}
+
+// show draws the view with what is pending, which is asked for at most once a second: nothing is sent when it changes.
+func (w *watcher) show(ctx context.Context, s *session, arn string) {
+	if now := time.Now(); w.view.Last != w.askedAt || now.Sub(w.asked) >= time.Second {
+		w.askedAt, w.asked = w.view.Last, now
+		bounded, cancel := context.WithTimeout(ctx, time.Second)
+		_ = s.showWaiting(bounded, arn, w.view) // asked again soon; whether the owner is gone is for keepUp to find out
+		cancel()
+	}
+	w.screen.Show(w.view)
 }
 
 // readOut waits until the logs have been printed to their ends, which they have once the jobs have ended. Who interrupts it
@@ -205,9 +221,6 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 const readOutTime = time.Minute
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
-	if !w.live && !w.follow {
-		return nil, func() {}
-	}
 	t := time.NewTicker(frameTime)
 	return t.C, t.Stop
 }

@@ -31,6 +31,7 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
 	closed.HandleFunc("GET /rayorch/v1/left", s.left)
 	closed.HandleFunc("GET /rayorch/v1/aftermath", s.aftermath)
+	closed.HandleFunc("GET /rayorch/v1/pending", s.pending)
 	closed.HandleFunc("GET /rayorch/v1/executions", s.search)
 	closed.HandleFunc("GET /rayorch/v1/counts", s.counts)
 	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
@@ -94,7 +95,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
-		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "resting", "resume", "watch"},
+		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "pending", "resting", "resume", "watch"},
 	})
 }
 

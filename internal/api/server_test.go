@@ -183,6 +183,7 @@ func TestExtras(t *testing.T) {
 		{"/healthz", 200, "ok"},
 		{"/readyz", 200, "ok"},
 		{"/rayorch/v1/info", 200, `"version":"test"`},
+		{"/rayorch/v1/pending?execution=none", 404, ""},
 		{"/rayorch/v1/watch?execution=" + run + "&after=1", 200, `{"closed":true,"lastEventId":4,"status":"SUCCEEDED"}`},
 		{"/rayorch/v1/watch?execution=" + run + "x", 404, "does not exist"},
 		{"/rayorch/v1/watch?after=x", 400, "must be numbers"},

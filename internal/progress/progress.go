@@ -18,6 +18,7 @@ type Status string
 
 // The statuses.
 const (
+	Pending   Status = "pending"
 	Running   Status = "running"
 	Retrying  Status = "retrying"
 	Succeeded Status = "succeeded"
@@ -27,7 +28,7 @@ const (
 )
 
 // Ended says that the status will not change again.
-func (s Status) Ended() bool { return s != Running && s != Retrying }
+func (s Status) Ended() bool { return s != Pending && s != Running && s != Retrying }
 
 // Step is one entry of a Task or Wait state, or of a Parallel that stands for a step: what a pipeline calls a step. A state that is entered twice (a loop, a Map
 // iteration) makes two.
@@ -45,6 +46,7 @@ type Step struct {
 	Cause   string    //
 	Job     Job       // the newest attempt's
 	Logs    []LogAt   // of a step with states inside: which of them may have the log, in order
+	Waiting *Waiting  // why it is pending, where the engine says so
 }
 
 // LogAt is a task inside a step that may have the log of an attempt of the step.

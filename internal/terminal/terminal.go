@@ -120,6 +120,9 @@ func (s *Screen) block(v *progress.View) []string {
 	var out []string
 	for _, st := range v.Steps {
 		out = append(out, s.stepLine(st, width))
+		if st.Status == progress.Pending && st.Waiting != nil {
+			out = append(out, s.paint(dim, Cut("    │ "+FirstLine(st.Waiting.Reason), width)))
+		}
 		if st.Status == progress.Running && !s.cfg.Follow {
 			for _, l := range s.tails[st.Name] {
 				out = append(out, s.paint(dim, Cut("    │ "+l, width)))
@@ -161,11 +164,20 @@ func (s *Screen) glyph(st progress.Status) string {
 	return spinner[s.frame%len(spinner)]
 }
 
+// briefly is how long a step may be pending before plain mode says so: every job of Ray is for a moment.
+const briefly = 2 * time.Second
+
 // changes prints a plain line for each step that is not as it was when it was printed last.
 func (s *Screen) changes(v *progress.View) {
 	for i, st := range v.Steps {
 		state := fmt.Sprintf("%s attempt %d", st.Status, st.Attempt)
 		key := fmt.Sprintf("%d", i)
+		if st.Status == progress.Pending && st.Waiting != nil {
+			if st.Waiting.Duration(s.cfg.Now()) < briefly {
+				continue
+			}
+			state += " " + st.Waiting.Reason
+		}
 		if s.said[key] == state || st.Attempt == 0 && !st.Wait && !st.Status.Ended() {
 			continue
 		}
@@ -177,7 +189,9 @@ func (s *Screen) changes(v *progress.View) {
 		if st.Status.Ended() {
 			line += "  after " + Duration(st.Duration(s.cfg.Now()))
 		}
-		if st.Error != "" && st.Status != progress.Running {
+		if st.Status == progress.Pending && st.Waiting != nil {
+			line += fmt.Sprintf("  for %s: %s", Duration(st.Waiting.Duration(s.cfg.Now())), FirstLine(st.Waiting.Reason))
+		} else if st.Error != "" && st.Status != progress.Running {
 			line += "  " + st.Error + ": " + FirstLine(st.Cause)
 		}
 		fmt.Fprintln(s.cfg.Out, line)

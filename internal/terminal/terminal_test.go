@@ -71,6 +71,31 @@ func TestPlainLinesSayEachChangeOnce(t *testing.T) {
 	}
 }
 
+func TestPendingSaysWhy(t *testing.T) {
+	v := view()
+	v.Steps = v.Steps[1:]
+	v.Steps[0].Status = progress.Pending
+	v.Steps[0].Waiting = &progress.Waiting{Since: now.Add(-29 * time.Second), Reason: "no room for\x1b[2J it\nin the cluster at this time"}
+	var b strings.Builder
+	screen(&b, true).Show(v)
+	want := "\r⠙ infer                pending       30.0s\x1b[K\n\r    │ no room for[2J it\x1b[K\n\x1b[J"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+	b.Reset()
+	s := screen(&b, false)
+	for _, since := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} { // every job is pending for a moment
+		v.Steps[0].Waiting.Since = now.Add(-since)
+		s.Show(v)
+	}
+	v.Steps[0].Status = progress.Running
+	s.Show(v)
+	want = "03:04:05  infer                pending  for 3.0s: no room for[2J it\n03:04:05  infer                running\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestJobsCannotRepaintTheTerminal(t *testing.T) {
 	got := terminal.Clean("a\x1b[2Jb\x07c\td\u009b31me\xff")
 	if got != "a[2Jbc d31me" {

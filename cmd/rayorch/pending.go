@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/terminal"
+)
+
+// waiting lists the tasks of an execution whose work does not run yet. AWS does not tell, nor does a server of an earlier
+// release.
+func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, error) {
+	var out struct{ Pending []progress.Waiting }
+	switch {
+	case s.owner != nil:
+		all, err := s.owner.eng.Pending(arn)
+		for _, p := range all {
+			out.Pending = append(out.Pending, progress.Waiting{Event: p.Event, Since: p.Since, Reason: p.Reason})
+		}
+		return out.Pending, err
+	case s.http == nil:
+		return nil, nil
+	}
+	resp, err := s.extension(ctx, "pending", url.Values{"execution": {arn}})
+	if unknown(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return nil, fmt.Errorf("read what is pending: %w", err)
+	}
+	return out.Pending, nil
+}
+
+// showWaiting brings the view up to date with what waits, if anything may.
+func (s *session) showWaiting(ctx context.Context, arn string, v *progress.View) error {
+	for _, st := range v.Steps {
+		if st.Wait || st.Status.Ended() || st.Status == progress.Retrying {
+			continue
+		}
+		now, err := s.waiting(ctx, arn)
+		if err == nil {
+			v.ShowWaiting(now)
+		}
+		return err
+	}
+	return nil
+}
+
+// pendingSummary is why a step is pending, in the JSON of run, resume and describe.
+type pendingSummary struct {
+	Seconds float64 `json:"seconds"`
+	Reason  string  `json:"reason"`
+}
+
+func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
+	if st.Waiting == nil || st.Status != progress.Pending {
+		return nil
+	}
+	return &pendingSummary{st.Waiting.Duration(now).Seconds(), st.Waiting.Reason}
+}
+
+// sayPending tells why a step prints nothing yet.
+func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Step) error {
+	err := s.showWaiting(ctx, arn, v)
+	if p := pendingOf(st, time.Now()); p != nil {
+		took := terminal.Duration(time.Duration(p.Seconds * float64(time.Second)))
+		s.app.say(fmt.Sprintf("the step %s has been pending for %s: %s", st.Name, took, terminal.FirstLine(p.Reason)))
+	}
+	return err
+}

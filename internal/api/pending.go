@@ -1,0 +1,28 @@
+package api
+
+import (
+	"net/http"
+	"time"
+)
+
+// pending lists the tasks of an execution whose work does not run yet: ?execution=ARN. event is an event of the task in the
+// history.
+func (s *Server) pending(w http.ResponseWriter, r *http.Request) {
+	all, err := s.eng.Pending(r.URL.Query().Get("execution"))
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	type entry struct {
+		Event   int64     `json:"event"`
+		State   string    `json:"state"`
+		Attempt int       `json:"attempt"`
+		Since   time.Time `json:"since"`
+		Reason  string    `json:"reason"`
+	}
+	out := make([]entry, len(all))
+	for i, p := range all {
+		out[i] = entry{p.Event, p.State, p.Attempt, p.Since.UTC(), p.Reason}
+	}
+	writeJSON(w, map[string]any{"pending": out})
+}

@@ -1,0 +1,52 @@
+package progress_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/progress"
+)
+
+func TestShowWaiting(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(types.HistoryEventTypeTaskStateEntered, "train", -1)
+	event := s.add(scheduled, -1, nil)
+	v := s.view()
+	since := time.Now()
+	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}, {Event: 99, Reason: "of another view"}})
+	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting == nil || got.Waiting.Reason != "no room" {
+		t.Errorf("while it waits: %+v", got)
+	}
+	if got := v.Steps[0].Waiting.Duration(since.Add(time.Minute)); got != time.Minute {
+		t.Errorf("it has waited for %s", got)
+	}
+	v.ShowWaiting(nil)
+	if got := v.Steps[0]; got.Status != progress.Running || got.Waiting != nil {
+		t.Errorf("then: %+v", got)
+	}
+	s.add(types.HistoryEventTypeExecutionAborted, -1, nil)
+	v = s.view()
+	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}})
+	if got := v.Steps[0]; got.Status != progress.Cancelled || got.Waiting != nil {
+		t.Errorf("of an execution that ended: %+v", got)
+	}
+}
+
+// TestShowWaitingInACluster finds the step that a task inside it works for.
+func TestShowWaitingInACluster(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(types.HistoryEventTypeParallelStateEntered, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(passIn, "Attempt train", -1)
+	s.enter(types.HistoryEventTypeTaskStateEntered, "Run train", -1)
+	event := s.add(scheduled, -1, nil)
+	v := s.view()
+	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "no node has room"}})
+	if got := v.Steps[0]; len(v.Steps) != 1 || got.Name != "train" || got.Status != progress.Pending || got.Waiting == nil {
+		t.Errorf("%+v", got)
+	}
+}
