@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -57,10 +58,11 @@ type summary struct {
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
-	Output   json.RawMessage `json:"output,omitempty"`
-	Error    string          `json:"error,omitempty"`
-	Cause    string          `json:"cause,omitempty"`
-	Steps    []stepSummary   `json:"steps"`
+	begunSummary
+	Output json.RawMessage `json:"output,omitempty"`
+	Error  string          `json:"error,omitempty"`
+	Cause  string          `json:"cause,omitempty"`
+	Steps  []stepSummary   `json:"steps"`
 }
 
 type stepSummary struct {
@@ -97,13 +99,18 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 			driven = aws.Bool(!resting[arn])
 		}
 	}
-	return &summary{
+	sum := &summary{
 		ARN: arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven,
-		Input:  raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
+		Driven: driven, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
+		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
-	}, nil
+	}
+	if x.Status == types.ExecutionStatusTimedOut && sum.Cause == "" {
+		sum.Cause = s.timedOutCause(ctx, x)
+	}
+	s.linkDashboards(ctx, sum, v)
+	return sum, nil
 }
 
 func raw(text string) json.RawMessage {
@@ -119,7 +126,7 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 		sum := stepSummary{
 			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
 			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause, Pending: pendingOf(st, now),
-			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(),
+			SubmissionID: st.Job.SubmissionID,
 		}
 		if !st.Ended.IsZero() {
 			sum.Stopped = &st.Ended
@@ -138,7 +145,9 @@ func (a *app) describeText(s *summary) error {
 	if s.Stopped != nil {
 		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
 	}
-	fmt.Fprintf(a.out, "\ninput   %s\n\n", s.Input)
+	fmt.Fprintf(a.out, "\ninput   %s\n", s.Input)
+	s.text(a.out)
+	fmt.Fprintln(a.out)
 	return a.ending(s)
 }
 
@@ -154,8 +163,11 @@ func (a *app) ending(s *summary) error {
 	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
 		return err
 	}
-	if s.Error != "" {
+	switch {
+	case s.Error != "":
 		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))
+	case s.Cause != "": // of an abort or a timeout
+		fmt.Fprintf(a.out, "\ncause   %s\n", strings.TrimSpace(indent(s.Cause)))
 	}
 	if len(s.Output) > 0 {
 		fmt.Fprintf(a.out, "\noutput\n%s\n", indent(pretty(s.Output)))

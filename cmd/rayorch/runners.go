@@ -134,12 +134,10 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 		return none, err
 	}
 	w.screen.Say("using %s", describeRay(found))
-	return func() error {
-		if o.keepRay {
-			return keepRay(f.resolver.Own)
-		}
-		return s.releaseRay(f)
-	}, nil
+	if o.keepRay { // the mark is made again when this Ray is lost and another one started
+		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)
+	}
+	return func() error { return s.releaseRay(f) }, nil
 }
 
 // releaseRay stops a Ray that was started for runs, unless a run still needs it: then resume will find it.

@@ -23,6 +23,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("RAYORCH_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("NO_COLOR", "1")
+			env.Values[fakeRayKey{}] = new(*raytest.Fake)
 			// The Python of these tests has no Ray: what needs one is tested against the real one elsewhere.
 			env.Setenv("RAYORCH_PYTHON", "")
 			env.Setenv("AWS_CONFIG_FILE", filepath.Join(env.WorkDir, "none"))
@@ -34,12 +35,26 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// fakeRay starts a Ray for the rest of the script, whose address is $RAY.
-func fakeRay(ts *testscript.TestScript, _ bool, _ []string) {
-	fake := raytest.NewFake("")
-	ts.Defer(fake.Close)
-	ts.Setenv("RAY", fake.URL)
+// fakeRay starts a Ray, whose address is $RAY, until the script ends or says "fakeray stop". "fakeray renew" puts another one
+// in its place.
+func fakeRay(ts *testscript.TestScript, _ bool, args []string) {
+	current := ts.Value(fakeRayKey{}).(**raytest.Fake)
+	switch {
+	case len(args) == 0:
+		fake := raytest.NewFake("")
+		ts.Defer(fake.Close)
+		ts.Setenv("RAY", fake.URL)
+		*current = fake
+	case args[0] == "stop":
+		(*current).Close()
+	case args[0] == "renew":
+		(*current).NewSession()
+	default:
+		ts.Fatalf("usage: fakeray [stop|renew]")
+	}
 }
+
+type fakeRayKey struct{}
 
 // exitsWith runs a command and wants an exit code: code 2 rayorch list --bogus.
 func exitsWith(ts *testscript.TestScript, neg bool, args []string) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -23,10 +24,10 @@ func (a *app) stopCommand() *cobra.Command {
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.stop(c.Context(), first(args), cause)
+			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped by rayorch stop, by "+byWhom()))
 		},
 	}
-	c.Flags().StringVar(&cause, "cause", "stopped by rayorch stop", "why, as the history will show it")
+	c.Flags().StringVar(&cause, "cause", "", "why, as the history will show it (default: that rayorch stop stopped it, and who ran that)")
 	return c
 }
 

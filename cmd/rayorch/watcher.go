@@ -302,7 +302,7 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 	// The stop itself is quick and not left out by the second: the run's jobs would go on.
 	told, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal")})
+	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal, by " + byWhom())})
 	if err != nil {
 		return apiError("stop the run", err)
 	}

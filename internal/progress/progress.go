@@ -68,6 +68,7 @@ func (s *Step) Duration(now time.Time) time.Duration {
 type Job struct {
 	SubmissionID string `json:"SubmissionId"`
 	Address      string `json:"Address"`
+	SessionName  string `json:"SessionName"`
 	ID           string `json:"Id"`
 	Pid          int    `json:"Pid"`
 
@@ -93,6 +94,7 @@ type View struct {
 	Error   string
 	Cause   string
 	Last    int64 // id of the last event seen
+	Begun   Begun
 
 	at       map[int64]place
 	stood    map[*Step]place
@@ -146,6 +148,7 @@ func (v *View) Add(e *types.HistoryEvent) {
 		return
 	}
 	v.Last = e.Id
+	v.begin(e)
 	p := v.resumed(e, v.at[e.PreviousEventId])
 	when := aws.ToTime(e.Timestamp)
 	kind := string(e.Type)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// begunSummary is what a run began with, in the JSON of run, resume and describe.
+type begunSummary struct {
+	Params   json.RawMessage `json:"params,omitempty"`
+	Defaults []string        `json:"defaults,omitempty"`
+	Storage  string          `json:"storage,omitempty"`
+}
+
+func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
+	out := begunSummary{Params: b.Params, Storage: b.Storage}
+	params, _ := value.ParseObject(b.Params)
+	given, _ := value.ParseObject(input)
+	if params == nil {
+		return begunSummary{Storage: b.Storage}
+	}
+	for i := range params.Len() {
+		if name, _ := params.At(i); given == nil || !given.Has(name) {
+			out.Defaults = append(out.Defaults, name)
+		}
+	}
+	return out
+}
+
+// text prints a parameter a line, with its default marked as such.
+func (b *begunSummary) text(w io.Writer) {
+	params, _ := value.ParseObject(b.Params)
+	label := "params"
+	for i := 0; params != nil && i < params.Len(); i++ {
+		name, v := params.At(i)
+		line := fmt.Sprintf("%-7s %s = %s", label, name, terminal.Cut(terminal.Clean(value.Text(v)), 100))
+		for _, d := range b.Defaults {
+			if d == name {
+				line += " (default)"
+			}
+		}
+		fmt.Fprintln(w, line)
+		label = ""
+	}
+	if b.Storage != "" {
+		fmt.Fprintf(w, "storage %s\n", terminal.Clean(b.Storage))
+	}
+}
+
+// timedOutCause is the cause of an execution that exceeded its own timeout, of which the API says nothing.
+func (s *session) timedOutCause(ctx context.Context, x *sfn.DescribeExecutionOutput) string {
+	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
+		ExecutionArn: x.ExecutionArn, IncludedData: types.IncludedDataAllData,
+	})
+	var definition struct{ TimeoutSeconds float64 }
+	if err != nil || json.Unmarshal([]byte(aws.ToString(m.Definition)), &definition) != nil || definition.TimeoutSeconds == 0 {
+		return ""
+	}
+	began := aws.ToTime(x.StartDate)
+	if x.RedriveDate != nil {
+		began = *x.RedriveDate
+	}
+	return task.TimedOut("the run", aws.ToTime(x.StopDate).Sub(began), time.Duration(definition.TimeoutSeconds*float64(time.Second)))
+}
+
+// byWhom names the person at the command, for the cause of a stop: a state directory or a server may have several users.
+func byWhom() string {
+	name := "uid " + fmt.Sprint(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += " on " + host
+	}
+	return name
+}
