@@ -82,7 +82,7 @@ func (w *shared) timeout(t *testing.T) {
 	w.eachWay(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "States.Timeout: the job ran longer than 3 s")
+		r.want(t, engine.Failed, "States.Timeout: the job timed out after ", " s (limit 3 s)")
 		r.quiet(t)
 	})
 }

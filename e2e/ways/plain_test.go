@@ -25,7 +25,7 @@ func (w *shared) plain(t *testing.T) {
 `, engine.Succeeded, `{"one":2}`},
 		"timeout": {`
 - {name: one, job: {shell: "sleep 3600"}, timeout: 3s}
-`, engine.Failed, "States.Timeout: the job ran longer than 3 s"},
+`, engine.Failed, "States.Timeout: the job timed out after 3 s (limit 3 s)"},
 		"unschedulable": {`
 - {name: one, job: {shell: "true", nodeSelector: {nobody: has}}, pendingTimeout: LIMITs}
 `, engine.Failed, "Job.StartFailed: no pod of the job started within LIMIT s: Unschedulable: 0/1 nodes are available"},

@@ -269,7 +269,7 @@ func (a *attempts) verdict() string {
 
 func (a *attempts) tooLong() string {
 	if a.t.timeout > 0 {
-		return str(fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))
+		return str(fmt.Sprintf("the job timed out after %[1]d s (limit %[1]d s)", a.t.timeout.Seconds())) // Kubernetes measures it
 	}
 	return str("the job ran past the deadline of the run")
 }

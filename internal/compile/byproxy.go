@@ -136,9 +136,14 @@ func (a *attempts) judgeJob() {
 	}
 	if a.t.timeout > 0 {
 		rules = append(rules, rule(fmt.Sprintf("$not(%s) and %s > 0 and "+entered+" - %s > %d", ending, a.v("ran"), a.v("ran"), 1000*a.t.timeout.Seconds()),
-			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))), "Stop"))
+			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", wrap(a.timedOut()))), "Stop"))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// timedOut is the expression of the cause of a job's timeout.
+func (a *attempts) timedOut() string {
+	return fmt.Sprintf("'the job timed out after ' & $round((%s - %s) / 1000) & ' s (limit %d s)'", entered, a.v("ran"), a.t.timeout.Seconds())
 }
 
 // runtimeEnvFailed is the expression that Ray could not set up the runtime environment of a job. Some of it Ray checks only as

@@ -182,7 +182,7 @@ func (a *attempts) judgeRayJob() {
 	}
 	if a.t.timeout > 0 {
 		rules = append(rules, ended(fmt.Sprintf("%s > 0 and %s - %s > %d", a.v("ran"), entered, a.v("ran"), 1000*a.t.timeout.Seconds()),
-			"States.Timeout", str(fmt.Sprintf("the job ran longer than %d s", a.t.timeout.Seconds()))))
+			"States.Timeout", a.timedOut()))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }

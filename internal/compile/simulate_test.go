@@ -189,7 +189,7 @@ func TestJobEnds(t *testing.T) {
 		"its own code":   {"failed", ended(43, "Error", "gone"), "Ray.HeadLost: gone", 0},
 		"no environment": {"failed", ended(49, "Error", "no wheel"), "Ray.RuntimeEnvFailed: no wheel", 0},
 		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter ended with exit code 137: OOMKilled x", 1},
-		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job ran longer than 3600 s", 1},
+		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job timed out after 3600 s (limit 3600 s)", 1},
 		"refused":        {"forbidden", noPods, "Ray.SubmitFailed: forbidden", 0},
 		"no right":       {`{"ResponseBody":{"kind":"Status","metadata":{},"message":"jobs.batch \"x\" is forbidden: no \\d","reason":"Forbidden"},"StatusCode":403}`, noPods, `Ray.SubmitFailed: jobs.batch "x" is forbidden: no \d`, 0},
 		"plain body":     {`{"ResponseBody":"a\nb","StatusCode":500}`, noPods, "Ray.SubmitFailed: a\nb", 0},

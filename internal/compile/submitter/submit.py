@@ -411,12 +411,13 @@ class Attempt:
                     tailing = True
                     threading.Thread(target=log.follow, daemon=True).start()
                 limit = self.request.get("timeout")
-                if limit and self.ran(began, job) > limit:
+                ran = self.ran(began, job)
+                if limit and ran > limit:
                     try:
                         log.rest(job)
                     except Failure:
                         pass  # the job is to be stopped all the same
-                    self.give_up("States.Timeout", "the job ran longer than %d s" % limit, job)
+                    self.give_up("States.Timeout", "the job timed out after %d s (limit %d s)" % (ran, limit), job)
             time.sleep(min(0.2 + (time.monotonic() - started) / 200, 2))
             job = self.look()
         log.rest(job)

@@ -198,7 +198,7 @@ func TestTooLong(t *testing.T) {
 		for seconds := 2.0; ; seconds *= 3 {
 			a := attempt{ID: unique("long"), Entrypoint: "echo on; sleep 3600", Timeout: seconds}
 			a.run(t, r)
-			a.want(t, 48, fmt.Sprintf("longer than %.0f s", seconds), "")
+			a.want(t, 48, fmt.Sprintf("s (limit %.0f s)", seconds), "")
 			if strings.Contains(a.logged, "on\n") {
 				return
 			}
