@@ -276,13 +276,21 @@ func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-
 		_, err := s.settle(ctx, arn)
 		done <- err
 	}()
-	select {
-	case err := <-done:
-		return err
-	case sig := <-signals:
-		return w.leave(arn, sig)
+	long := time.After(windUpQuiet)
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-long:
+			w.screen.Say("waiting for the stopped jobs and the cleanup to end; Ctrl-C leaves at once")
+		case sig := <-signals:
+			return w.leave(arn, sig)
+		}
 	}
 }
+
+// windUpQuiet is how long windUp takes without a word.
+const windUpQuiet = time.Second
 
 // leave ends the watch at a second signal. A closed terminal leaves the rest to another process.
 func (w *watcher) leave(arn string, sig os.Signal) error {

@@ -50,9 +50,9 @@ steps:
 	if res := p.Run(t.Context(), t, "ray", "stop"); res.Code != 0 || !strings.Contains(res.Stdout, "stopped the ray at ") {
 		t.Fatalf("the run had no ray of its own: %+v", res)
 	}
-	res := p.Run(t.Context(), t, "resume", "one")
-	if res.Code != 0 {
-		t.Errorf("%+v", res)
+	res := p.Run(t.Context(), t, "resume", "one", "-o", "json")
+	if sum := read(t, res); res.Code != 0 || sum.Steps[0].SubmissionID == "" || sum.Steps[0].Dashboard != "" {
+		t.Errorf("%+v; a ray that is stopped at the end is not linked to", res)
 	}
 	for what, found := range foreign {
 		jobs, err := raytest.Ray{Found: found}.Client(t).List(t.Context())

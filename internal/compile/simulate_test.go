@@ -317,6 +317,28 @@ func TestLongRuns(t *testing.T) {
 	}
 }
 
+// TestTimedOut says how long a job ran and how long it was allowed to.
+func TestTimedOut(t *testing.T) {
+	const step = head + "targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, timeout: 100s}]\n"
+	for _, way := range []string{"proxy", "rayjob"} {
+		t.Run(way, func(t *testing.T) {
+			stopped := false
+			s := simulate(t, definition(t, step, way), func(_ *simulation, call string, _ *value.Object) (answer, bool) {
+				stopped = stopped || strings.HasSuffix(call, "/stop") || strings.HasPrefix(call, "DELETE")
+				switch {
+				case strings.Contains(call, "/rayjobs/"):
+					return answer{body: `{"ResponseBody": {"metadata": {"annotations": {"rayorch.dev/execution": "arn:execution"}}, "status": {"jobStatus": "RUNNING", "jobDeploymentStatus": "Running"}}}`}, true
+				case stopped:
+					return answer{body: rayJob("STOPPED", "")}, true
+				}
+				return answer{body: rayJob("RUNNING", "")}, true
+			})
+			s.want(t, "FAILED", "States.Timeout: the job timed out after 1")
+			s.want(t, "FAILED", " s (limit 100 s)")
+		})
+	}
+}
+
 // TestLongPending holds the looks at a pod that does not start to what is counted beforehand.
 func TestLongPending(t *testing.T) {
 	r, err := inCluster(t, head+"targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, pendingTimeout: 2d}]\n",
