@@ -7,6 +7,8 @@ type Waiting struct {
 	Event  int64 // an event of the task
 	Since  time.Time
 	Reason string
+
+	laid bool // the events alone say that it runs
 }
 
 // Duration is how long the work has waited.
@@ -15,13 +17,14 @@ func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(
 // ShowWaiting lays over the view what waits now, in place of what did.
 func (v *View) ShowWaiting(now []Waiting) {
 	for _, s := range v.Steps {
-		if s.Waiting != nil && s.Status == Pending {
-			s.Status = Running
+		if s.Waiting != nil && s.Waiting.laid {
+			s.runs()
 		}
 		s.Waiting = nil
 	}
 	for i := range now {
 		if s := v.stepAt(now[i].Event); s != nil && (s.Status == Running || s.Status == Pending) {
+			now[i].laid = s.Status == Running
 			s.Status, s.Waiting = Pending, &now[i]
 		}
 	}
@@ -29,7 +32,7 @@ func (v *View) ShowWaiting(now []Waiting) {
 
 func (v *View) stepAt(event int64) *Step {
 	p := v.at[event]
-	if c := p.of.around(p.at); c != nil {
+	if c := p.in.around(p.at); c != nil {
 		return c.step
 	}
 	return p.step

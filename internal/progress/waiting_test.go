@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/rayorch/rayorch/internal/progress"
@@ -15,6 +16,15 @@ func TestShowWaiting(t *testing.T) {
 	s.enter(types.HistoryEventTypeTaskStateEntered, "train", -1)
 	event := s.add(scheduled, -1, nil)
 	v := s.view()
+	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "the attempt before is being stopped"}})
+	v.ShowWaiting(nil)
+	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting != nil {
+		t.Errorf("before it is submitted: %+v", got)
+	}
+	s.add(types.HistoryEventTypeTaskSubmitted, -1, func(e *types.HistoryEvent) {
+		e.TaskSubmittedEventDetails = &types.TaskSubmittedEventDetails{Output: aws.String(`{"SubmissionId":"one"}`)}
+	})
+	v = s.view()
 	since := time.Now()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}, {Event: 99, Reason: "of another view"}})
 	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting == nil || got.Waiting.Reason != "no room" {

@@ -78,14 +78,14 @@ func TestPendingSaysWhy(t *testing.T) {
 	v.Steps[0].Waiting = &progress.Waiting{Since: now.Add(-29 * time.Second), Reason: "no room for\x1b[2J it\nin the cluster at this time"}
 	var b strings.Builder
 	screen(&b, true).Show(v)
-	want := "\r⠙ infer                pending       30.0s\x1b[K\n\r    │ no room for[2J it\x1b[K\n\x1b[J"
+	want := "\r○ infer                pending       30.0s\x1b[K\n\r    │ no room for[2J it\x1b[K\n\x1b[J"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
 	b.Reset()
 	s := screen(&b, false)
 	for _, since := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} { // every job is pending for a moment
-		v.Steps[0].Waiting.Since = now.Add(-since)
+		v.Steps[0].Waiting.Since, v.Steps[0].Scheduled = now.Add(-since), now.Add(-since)
 		s.Show(v)
 	}
 	v.Steps[0].Status = progress.Running
@@ -93,6 +93,32 @@ func TestPendingSaysWhy(t *testing.T) {
 	want = "03:04:05  infer                pending  for 3.0s: no room for[2J it\n03:04:05  infer                running\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestPlainLinesOfStatuses prints a pending step when it has been that for a while, a skipped one with its reason, and that a
+// failure is tolerated.
+func TestPlainLinesOfStatuses(t *testing.T) {
+	var b strings.Builder
+	clock := now
+	s := terminal.New(terminal.Config{Out: &b, Now: func() time.Time { return clock }})
+	v := progress.New()
+	v.Steps = []*progress.Step{
+		{Name: "train", Status: progress.Pending, Attempt: 1, Entered: now, Scheduled: now},
+		{Name: "promote", Status: progress.Skipped, Entered: now, Ended: now, SkipReason: "a > 1 (a is 0)"},
+		{Name: "trial", Status: progress.Failed, Tolerated: true, Attempt: 1, Entered: now, Ended: now, Error: "Job.Failed", Cause: "boom"},
+	}
+	s.Show(v)
+	clock = now.Add(2 * time.Second)
+	s.Show(v)
+	v.Steps[0].Status = progress.Running
+	s.Show(v)
+	want := "03:04:05  promote              skipped: a > 1 (a is 0)\n" +
+		"03:04:05  trial                failed (tolerated)  after 0.0s  Job.Failed: boom\n" +
+		"03:04:07  train                pending\n" +
+		"03:04:07  train                running\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Fatal(diff)
 	}
 }
 
