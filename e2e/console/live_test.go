@@ -53,6 +53,28 @@ func TestReconnect(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
+// TestPending shows why a task does not run yet, as its runner says, until it does.
+func TestPending(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	g := s.gated("train")
+	arn := s.start(s.machine("pending", machine("train", object{"train": work("")})), "x", "{}")
+	p := open(t, s.URL)
+	p.to(execution(arn, ""))
+	req := g.next()
+	p.states(map[string]string{"train": "running"})
+	req.Pending("no room for <b>it</b>", time.Now().Add(-time.Hour))
+	p.states(map[string]string{"train": "pending"})
+	p.sees(".state-panel", "Pending for")
+	p.sees(".state-panel", "1 h 00 min")
+	p.sees(".state-panel", "no room for <b>it</b>")
+	req.Pending("", time.Time{})
+	p.states(map[string]string{"train": "running"})
+	p.sees(".state-panel", "Running for")
+	g.finish(task.Result{Output: []byte("1")})
+	p.sees(".status.big", "Succeeded")
+}
+
 // TestListIsLive shows executions as they are started and end, without a reload.
 func TestListIsLive(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,7 @@ export class Fold {
     this.redriven = new Set(); // ids of ExecutionRedriven events
     this.redrives = 0; // the newest of them
     this.waiting = []; // entries that the newest of them takes up again
+    this.pending = []; // entries that do not run yet, as the server says
     this.kept = this.dropped = 0;
   }
 
@@ -242,13 +243,31 @@ export class Fold {
     if (attempt) attempt.status = "running";
   }
 
+  // showWaiting lays over the entries what the server says of tasks that do not run yet, in place of what it said before.
+  showWaiting(now) {
+    for (const entry of this.pending) {
+      if (entry.waits?.laid) this.runs(entry);
+      entry.waits = null;
+    }
+    this.pending = [];
+    for (const { event, since, reason } of now) {
+      const task = this.at.get(event)?.entry;
+      for (const entry of [task, task?.within]) {
+        if (entry?.status !== "running" && entry?.status !== "pending") continue;
+        entry.waits = { since: Date.parse(since) / 1000, reason, laid: entry.status === "running" };
+        this.set(entry, "pending");
+        this.pending.push(entry);
+      }
+    }
+  }
+
   // step folds what happens inside a Task: the end of the type says what, whatever kind of task it is.
   step(entry, type, details, when) {
     const attempt = entry.attempts.at(-1);
     if (type.endsWith("Scheduled")) {
       if (entry.within) composite.scheduled(entry.within, entry.state, when, (status) => this.set(entry.within, status));
       entry.attempt++;
-      Object.assign(entry, { job: null, ended: 0 });
+      Object.assign(entry, { job: null, ended: 0, waits: null });
       entry.attempts.push({ n: entry.attempt, scheduled: when, started: 0, ended: 0, status: "pending", error: "", cause: "", job: null });
       this.set(entry, "pending");
     } else if (/(Failed|TimedOut)$/.test(type)) {

@@ -5,6 +5,7 @@ import { h, put, icon, text, problem, announce, copyButton } from "./dom.js";
 import { call, layout } from "./api.js";
 import { Fold } from "./fold.js";
 import { follow } from "./live.js";
+import { watchPending } from "./pending.js";
 import { Graph } from "./graph.js";
 import { Timeline } from "./timeline.js";
 import { Events } from "./events.js";
@@ -87,6 +88,8 @@ class ExecutionPage {
   follow() {
     this.live?.close();
     this.live = follow(this.arn, this.fold, (closed) => this.news(closed), (state) => this.shows(state));
+    this.pending?.close();
+    this.pending = watchPending(this.arn, this.fold, () => this.draw(true));
   }
 
   // news draws at most once a frame: a long history comes in at thousands of events a second.
@@ -265,6 +268,7 @@ class ExecutionPage {
     cancelAnimationFrame(this.frame);
     this.stop.abort();
     this.live?.close();
+    this.pending?.close();
     for (const part of [this.graph, this.timeline, this.events, this.logs, this.shownDefinition]) part?.close();
   }
 }

@@ -18,7 +18,7 @@ export class StatePanel {
   show(entry, fold, attempt) {
     if (!entry) return;
     const others = fold.states.get(entry.state).entries;
-    const signature = [entry.id, word(entry), entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.items && Object.values(entry.items).join()].join("|");
+    const signature = [entry.id, word(entry), entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.waits?.reason, entry.items && Object.values(entry.items).join()].join("|");
     if (signature !== this.signature) {
       this.signature = signature;
       this.draw(entry, others, attempt);
@@ -49,8 +49,10 @@ export class StatePanel {
 
   facts(entry) {
     if (entry.kind === "Skipped") return entry.skipReason ? h("dl.facts.tight", {}, h("div", {}, h("dt", {}, "Condition"), h("dd.mono", {}, entry.skipReason))) : null;
-    const took = h("dd"), link = dashboard(entry.job), facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : "Running for"), took)];
-    this.clocks.push([took, entry.entered, () => entry.ended]);
+    const took = h("dd"), link = dashboard(entry.job), waits = entry.status === "pending" ? entry.waits : null;
+    const facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : entry.status === "pending" ? "Pending for" : "Running for"), took)];
+    this.clocks.push([took, waits?.since ?? entry.entered, () => entry.ended]);
+    if (waits) facts.push(h("div", {}, h("dt", {}, "Reason"), h("dd", {}, waits.reason)));
     if (entry.items) facts.push(h("div", {}, h("dt", {}, "Items"), h("dd", {}, `${entry.items.succeeded} of ${entry.items.total} done${entry.items.failed ? `, ${entry.items.failed} failed` : ""}`)));
     if (entry.mapRun) facts.push(h("div", {}, h("dt", {}, "Map run"), h("dd.mono", {}, entry.mapRun)));
     if (entry.job?.submission) facts.push(h("div", {}, h("dt", {}, "Ray job"), h("dd.mono", {}, entry.job.submission)));
