@@ -183,7 +183,7 @@ func (a *app) ending(s *summary) error {
 func outcome(st stepSummary) string {
 	switch {
 	case st.Pending != nil:
-		return terminal.FirstLine(st.Pending.Reason)
+		return st.Pending.text()
 	case st.SkipReason != "":
 		return terminal.FirstLine(st.SkipReason)
 	}

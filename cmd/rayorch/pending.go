@@ -60,6 +60,10 @@ type pendingSummary struct {
 	Reason  string  `json:"reason"`
 }
 
+func (p *pendingSummary) text() string {
+	return "for " + terminal.Duration(time.Duration(p.Seconds*float64(time.Second))) + ": " + terminal.FirstLine(p.Reason)
+}
+
 func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
 	if st.Waiting == nil || st.Status != progress.Pending {
 		return nil
@@ -71,8 +75,7 @@ func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
 func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Step) error {
 	err := s.showWaiting(ctx, arn, v)
 	if p := pendingOf(st, time.Now()); p != nil {
-		took := terminal.Duration(time.Duration(p.Seconds * float64(time.Second)))
-		s.app.say(fmt.Sprintf("the step %s has been pending for %s: %s", st.Name, took, terminal.FirstLine(p.Reason)))
+		s.app.say(fmt.Sprintf("the step %s is pending %s", st.Name, p.text()))
 	}
 	return err
 }

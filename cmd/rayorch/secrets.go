@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/store"
@@ -120,21 +121,21 @@ func (v *vault) secret(ctx context.Context, req *task.Request, variable string) 
 	if !slices.Contains(names, variable) {
 		return os.Getenv(variable), nil
 	}
-	for waited := false; ; waited = true {
+	began, waits := time.Now(), func(string, time.Time) {}
+	if req.Pending != nil {
+		waits = req.Pending
+	}
+	for {
 		v.mu.Lock()
 		value, ok := v.values[req.Execution][variable]
 		changed := v.changed
 		v.mu.Unlock()
 		if ok {
-			if waited && req.Report != nil {
-				req.Report("")
-			}
+			waits("", began)
 			return value, nil
 		}
-		if req.Report != nil {
-			req.Report(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
-				"supply it again with rayorch resume %s", variable, nameOf(req.Execution)))
-		}
+		waits(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
+			"supply it again with rayorch resume %s", variable, nameOf(req.Execution)), began)
 		select {
 		case <-changed:
 		case <-ctx.Done():

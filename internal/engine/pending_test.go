@@ -90,6 +90,30 @@ func giveUpThenCrash(t *testing.T) {
 	}
 }
 
+// Why a task is pending is the cause of its timeout, unless the runner reports another one.
+func TestTimeoutWhilePending(t *testing.T) { synctest.Test(t, timeoutWhilePending) }
+
+func timeoutWhilePending(t *testing.T) {
+	const timed = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","TimeoutSeconds":1,"End":true}}}`
+	for _, report := range []string{"", "no room; the job is deleted"} {
+		e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
+			req.Pending("no room", time.Now())
+			if report != "" {
+				req.Report(report)
+			}
+			<-ctx.Done()
+			return task.Result{}
+		})
+		want := "no room"
+		if report != "" {
+			want = report
+		}
+		if x := end(t, e, start(t, e, "a", timed, `{}`).ARN); x.Error != "States.Timeout" || x.Cause != want {
+			t.Errorf("%s: %q, want %q", x.Error, x.Cause, want)
+		}
+	}
+}
+
 func TestPending(t *testing.T) { synctest.Test(t, pending) }
 
 func pending(t *testing.T) {

@@ -65,7 +65,12 @@ func (t *taskTable) report(k taskKey, text string) {
 func (t *taskTable) reportsOf(id store.ID) map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.reports[id])
+	all := map[string]string{}
+	for task, p := range t.pending[id] {
+		all[task] = p.Reason
+	}
+	maps.Copy(all, t.reports[id])
+	return all
 }
 
 func (t *taskTable) get(k taskKey) *liveTask {

@@ -87,26 +87,22 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 
 // begin starts the process, once there is room on the disk for what is kept of it.
 func (a *attempt) begin(ctx context.Context) error {
-	for waits := false; ; waits = true {
+	began, waits := time.Now(), func(string, time.Time) {}
+	if a.req.Pending != nil {
+		waits = a.req.Pending
+	}
+	defer waits("", began)
+	for {
 		err := a.start()
 		if !isFull(err) {
-			if waits {
-				a.report("")
-			}
 			return err
 		}
-		a.report("the disk of the state directory is full: the process waits for space")
+		waits("the disk of the state directory is full: the process waits for space", began)
 		select {
 		case <-ctx.Done():
 			return err
 		case <-time.After(fullEvery):
 		}
-	}
-}
-
-func (a *attempt) report(text string) {
-	if a.req.Report != nil {
-		a.req.Report(text)
 	}
 }
 

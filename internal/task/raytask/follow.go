@@ -94,8 +94,8 @@ func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task
 		cause += ": " + job.Message
 	}
 	cause = a.log.Hide.Text(cause)
-	if a.req.GiveUp != nil && a.req.GiveUp(task.RayPendingTimeout, cause) == nil {
-		return task.Result{} // ctx has ended
+	if a.req.GiveUp != nil && a.req.GiveUp(task.RayPendingTimeout, cause) == nil && ctx.Err() != nil {
+		return task.Result{}
 	}
 	return a.timedOut(ctx, task.RayPendingTimeout, cause)
 }
