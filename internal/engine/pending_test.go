@@ -52,7 +52,7 @@ func giveUp(t *testing.T) {
 		t.Errorf("before the stop is confirmed, attempts %v ran; the history: %s", began, diff)
 	}
 	waits, err := e.Pending(x.ARN)
-	if err != nil || len(waits) != 1 || waits[0].Attempt != 2 || waits[0].Event != 7 || waits[0].Reason != "the work of the attempt before is being stopped" {
+	if err != nil || len(waits) != 1 || waits[0].Attempt != 2 || waits[0].Event != 7 || waits[0].Reason != "the previous attempt is being stopped" {
 		t.Errorf("pending is %+v, %v", waits, err)
 	}
 	close(release)

@@ -177,7 +177,7 @@ func (e *Engine) awaitFormer(ctx context.Context, former, live *liveTask) {
 	if former == nil || !former.gaveUp.Load() {
 		return
 	}
-	e.tasks.setPending(live, "the work of the attempt before is being stopped", e.c.Now())
+	e.tasks.setPending(live, "the previous attempt is being stopped", e.c.Now())
 	defer e.tasks.setPending(live, "", time.Time{})
 	select {
 	case <-former.ended:

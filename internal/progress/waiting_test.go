@@ -16,7 +16,7 @@ func TestShowWaiting(t *testing.T) {
 	s.enter(types.HistoryEventTypeTaskStateEntered, "train", -1)
 	event := s.add(scheduled, -1, nil)
 	v := s.view()
-	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "the attempt before is being stopped"}})
+	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "the previous attempt is being stopped"}})
 	v.ShowWaiting(nil)
 	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting != nil {
 		t.Errorf("before it is submitted: %+v", got)

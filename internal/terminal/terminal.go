@@ -180,6 +180,9 @@ func (s *Screen) changes(v *progress.View) {
 		state := fmt.Sprintf("%s attempt %d", st.Word(), st.Attempt)
 		key := fmt.Sprintf("%d", i)
 		if st.Status == progress.Pending && st.Waiting != nil {
+			if st.Waiting.Duration(s.cfg.Now()) < shortPending { // not every reason that comes and goes
+				continue
+			}
 			state += " " + st.Waiting.Reason
 		}
 		if s.said[key] == state || st.Attempt == 0 && !st.Wait && !st.Status.Ended() {
