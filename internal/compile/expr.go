@@ -3,7 +3,6 @@ package compile
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -51,18 +50,11 @@ func field(name string) string {
 
 // ref is the expression of a reference.
 func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
-	root, path := c.root(r, in)
-	if len(path) == 0 {
+	root, keys := c.root(r, in)
+	if len(keys) == 0 {
 		return root
 	}
-	expr := root
-	for _, k := range path {
-		if k.Name == "" {
-			expr += "[" + strconv.Itoa(k.Index) + "]"
-		} else {
-			expr += field(k.Name)
-		}
-	}
+	expr := path(root, keys)
 	otherwise := "null"
 	if !missing { // strict
 		otherwise = "$error(" + str(r.Text+" has no value") + ")"

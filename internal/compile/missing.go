@@ -1,0 +1,125 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// What a job returns is known only after it has run, so a reference to an output, or to an item, may find nothing. The step
+// that asks is blamed for that, in a sentence that names what is missing and what was returned instead.
+
+// maxShown is how many characters of names or of a value a message shows.
+const maxShown = 200
+
+// path is the expression of a path from a value.
+func path(from string, keys []pipeline.Key) string {
+	for _, k := range keys {
+		if k.Name == "" {
+			from += "[" + strconv.Itoa(k.Index) + "]"
+		} else {
+			from += field(k.Name)
+		}
+	}
+	return from
+}
+
+// absence is the expression of what is said of a reference that finds nothing: the reference, who did not return it, and
+// what was returned.
+func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
+	root, keys := c.root(r, in)
+	who := ", which " + r.Root + " does not have (it has: "
+	if r.Root == "steps" {
+		who = ", which step " + r.Name(0) + " did not return (it returned: "
+	}
+	shown := "$string(" + root + ")"
+	if len(keys) == 1 && keys[0].Name != "" {
+		shown = fmt.Sprintf("$count($keys(%s)) > 0 ? $join([$keys(%[1]s)], ', ') : %s", root, shown)
+	}
+	return fmt.Sprintf("%s & (%s = null ? 'nothing' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, shown, maxShown)
+}
+
+// mayLack reports whether a run may find nothing at the reference: properties of parameters are declared.
+func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
+	_, keys := c.root(r, in)
+	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
+}
+
+// lacks is the expression that a reference finds nothing. The output of a step that was skipped is null, and nobody
+// expects keys of it.
+func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
+	root, keys := c.root(r, in)
+	expr := "$not($exists(" + path(root, keys) + "))"
+	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.When != nil {
+		expr = root + " != null and " + expr
+	}
+	return expr
+}
+
+// missing is the expression of a list with the absence of each reference of a condition that finds nothing; "" where none
+// can be missing. A comparison with null asks whether there is a value: such a reference may find none.
+func (c *compiler) missing(e pipeline.Expr, in *scope) string {
+	list := ""
+	for _, r := range conditionRefs(e, false) {
+		if c.mayLack(r, in) {
+			if list != "" {
+				list += ", "
+			}
+			list += c.lacks(r, in) + " ? " + c.absence(r, in)
+		}
+	}
+	if list == "" {
+		return ""
+	}
+	return "[" + list + "]"
+}
+
+// conditionRefs are the references of a condition, each once and in order; without those compared with null unless nullable.
+func conditionRefs(e pipeline.Expr, nullable bool) []*pipeline.Ref {
+	var refs []*pipeline.Ref
+	seen := map[string]bool{}
+	var walk func(e pipeline.Expr)
+	walk = func(e pipeline.Expr) {
+		if e.Ref != nil && !seen[e.Ref.Text] {
+			seen[e.Ref.Text] = true
+			refs = append(refs, e.Ref)
+		}
+		if nullable || !comparesNull(e) {
+			for _, arg := range e.Args {
+				walk(arg)
+			}
+		}
+	}
+	walk(e)
+	return refs
+}
+
+// comparesNull reports whether an operand of a comparison is null itself.
+func comparesNull(e pipeline.Expr) bool {
+	for _, arg := range e.Args {
+		if (e.Op == "==" || e.Op == "!=") && arg.Op == "literal" && arg.Value == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// asked is what the Choice state of a condition that does not hold puts out, for people and for what shows runs: the
+// condition, what its references found, and what was missing.
+func (c *compiler) asked(when *pipeline.Condition, in *scope) *value.Object {
+	values := &value.Object{}
+	for _, r := range conditionRefs(when.Expr, true) {
+		values.Set(r.Text, wrap(fmt.Sprintf("($x := %s; $length($string($x)) > %d ? $substring($string($x), 0, %[2]d) & '...' : $x)",
+			c.ref(r, in, lenient), maxShown)))
+	}
+	out := value.Obj("condition", plain(when.Text), "values", values)
+	if missing := c.missing(when.Expr, in); missing != "" {
+		out.Set("missing", wrap(missing))
+	} else {
+		out.Set("missing", []any{})
+	}
+	return out
+}
