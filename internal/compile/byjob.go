@@ -242,11 +242,11 @@ func (a *attempts) explain() string {
 	fail := a.v("fail")
 	foreign := fmt.Sprintf("$b.metadata.annotations.`rayorch.dev/execution` = $states.context.Execution.Id ? {'again': true} : "+
 		"{'Error': %s, 'Cause': 'another Job of the name ' & %s & ' is there: delete it', 'foreign': true}", a.lost(), a.v("id"))
-	return fmt.Sprintf("($b := $states.result.ResponseBody; $c := %s; "+
+	return a.raised(fail, fmt.Sprintf("($b := $states.result.ResponseBody; $c := %s; "+
 		"$s := $sort([$b.items], function($l, $r) { $l.metadata.creationTimestamp > $r.metadata.creationTimestamp })[-1].status; "+
 		"$t := ($s.containerStatuses.state.terminated)[0]; $code := $exists($t) ? $string($t.exitCode) : ''; "+
 		"%s.Error in ['Ray.PendingTimeout', 'Job.StartFailed'] ? %s : %s.Error = 'EKS.409' ? (%s) : %s)",
-		a.failCause(), fail, fail, fail, foreign, a.verdict())
+		a.failCause(), fail, fail, fail, foreign, a.verdict()))
 }
 
 // verdict is the expression for a Job that was there: $s is its last pod's status, $t how the container ended, $code its

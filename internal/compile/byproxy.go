@@ -77,9 +77,9 @@ func errorText(output string) string {
 // callFailed is the expression of the error and cause of a call that failed: otherwise names what a plain refusal is.
 // Kubernetes answers with an object of its own, Ray with text.
 func (a *attempts) callFailed(otherwise string) string {
-	return "($c := " + errorText("$states.errorOutput") + "; $e := $states.errorOutput.Error; {'Error': " +
-		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['States.QueryEvaluationError', 'EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or " +
-		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
+	return a.raised("$states.errorOutput", "($c := "+errorText("$states.errorOutput")+"; $e := $states.errorOutput.Error; {'Error': "+
+		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['States.QueryEvaluationError', 'EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or "+
+		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? "+str(otherwise)+" : 'Ray.Unreachable', 'Cause': $c})")
 }
 
 // lookAtJob adds the state that reads the job's record. Only Ray's own 404 says that the job is lost; where the submit was

@@ -55,9 +55,12 @@ func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
 		return root
 	}
 	expr := path(root, keys)
+	if !c.mayLack(r, in) {
+		return expr
+	}
 	otherwise := "null"
 	if !missing { // strict
-		otherwise = "$error(" + str(r.Text+" has no value") + ")"
+		otherwise = c.inputMissing(r, in)
 	}
 	return fmt.Sprintf("($v := %s; $exists($v) ? $v : %s)", expr, otherwise)
 }

@@ -31,15 +31,47 @@ func path(from string, keys []pipeline.Key) string {
 // what was returned.
 func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	root, keys := c.root(r, in)
-	who := ", which " + r.Root + " does not have (it has: "
-	if r.Root == "steps" {
+	who := ", which the item does not have (it has: "
+	switch r.Root {
+	case "steps":
 		who = ", which step " + r.Name(0) + " did not return (it returned: "
+	case "params":
+		who = ", which the parameter does not have (it has: "
 	}
 	shown := "$string(" + root + ")"
 	if len(keys) == 1 && keys[0].Name != "" {
 		shown = fmt.Sprintf("$count($keys(%s)) > 0 ? $join([$keys(%[1]s)], ', ') : %s", root, shown)
 	}
 	return fmt.Sprintf("%s & (%s = null ? 'nothing' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, shown, maxShown)
+}
+
+// The errors that an expression of a definition raises. It can only raise States.QueryEvaluationError: the name begins
+// the message.
+const (
+	errInputMissing  = "Step.InputMissing"
+	errOutputInvalid = "Step.OutputInvalid"
+)
+
+// inputMissing is the expression that fails the step which asks.
+func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) string {
+	asker := in.asker()
+	asker.mayFail = true
+	return "$error(" + str(errInputMissing+": step "+asker.name+" needs ") + " & " + c.absence(r, in) + ")"
+}
+
+// raised is the expression of the error and cause that an expression raised by $error, or of otherwise where output, a
+// state's error, is another. Its message stands at the end of the cause, after the whole expression.
+func raised(output, otherwise string) string {
+	return fmt.Sprintf("($c := $substringAfter(%s.Cause, 'D3137: '); $n := $substringBefore($c, ': '); "+
+		"$n in ['%s', '%s'] ? {'Error': $n, 'Cause': $substringAfter($c, ': ')} : %s)", output, errInputMissing, errOutputInvalid, otherwise)
+}
+
+// raised is the same where the step asks for what may be missing.
+func (a *attempts) raised(output, otherwise string) string {
+	if !a.t.in.asker().mayFail {
+		return otherwise
+	}
+	return raised(output, otherwise)
 }
 
 // mayLack reports whether a run may find nothing at the reference: properties of parameters are declared.

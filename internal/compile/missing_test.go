@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -45,6 +46,56 @@ func TestConditionsLeaveWhatTheyFound(t *testing.T) {
 			if !value.Equal(got, w) {
 				t.Errorf("the condition left %s\nwant %s", value.Text(got), value.Text(w))
 			}
+		})
+	}
+}
+
+// TestMissingInputs asks for what is not there: the step that asks fails, with a sentence.
+func TestMissingInputs(t *testing.T) {
+	for name, c := range map[string]struct{ steps, want string }{
+		"key": {step("a", `{"loss":1,"epochs":[2]}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.model }}'}}\n",
+			"step b needs steps.a.output.model, which step a did not return (it returned: loss, epochs)"},
+		"no output": {"- {name: a, job: {shell: 'true'}}\n- {name: b, job: {command: [echo, '${{ steps.a.output.model }}']}}\n",
+			"step b needs steps.a.output.model, which step a did not return (it returned: nothing)"},
+		"path": {step("a", `{"m":{"x":1}}`, "") + "- {name: b, ray: {entrypoint: x, env: {M: '${{ steps.a.output.m.y }}'}}}\n",
+			`step b needs steps.a.output.m.y, which step a did not return (it returned: {"m":{"x":1}})`},
+		"index": {step("a", `[1]`, "") + "- {name: b, ray: {entrypoint: x, cpus: '${{ steps.a.output[1] }}'}}\n",
+			`step b needs steps.a.output[1], which step a did not return (it returned: [1])`},
+		"skipped": {step("a", `{"m":1}`, ", when: false == true") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}\n",
+			"step b needs steps.a.output.m, which step a did not return (it returned: nothing)"},
+		"items": {step("a", `{"list":[1]}`, "") + "- {name: each, forEach: {items: '${{ steps.a.output.names }}', steps: [{name: b, job: {shell: 'true'}}]}}\n",
+			"step each needs steps.a.output.names, which step a did not return (it returned: list)"},
+		"item": {"- {name: each, forEach: {items: [{k: 1}], steps: [{name: b, job: {shell: 'echo ${{ item.lr }}'}}]}}\n",
+			"step b needs item.lr, which the item does not have (it has: k)"},
+		"beside": {step("a", `{}`, "") + "- {name: par, parallel: {steps: [{name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}, {name: c, job: {shell: 'true'}}]}}\n",
+			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
+		"retried": {step("a", `{}`, "") + "- {name: b, retry: {errors: [States.ALL], attempts: 2}, job: {shell: 'echo ${{ steps.a.output.m }}'}}\n",
+			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
+		"clean-up": {step("a", `{}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}, onFailure: {job: {shell: 'echo after $RAYORCH_ERROR: $RAYORCH_CAUSE'}}}\n",
+			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, head+"steps:\n"+c.steps, `{}`)
+			r.wantFailure(t, "Step.InputMissing", "")
+			if r.Cause != c.want {
+				t.Errorf("cause %q\nwant  %q", r.Cause, c.want)
+			}
+			if after := "after Step.InputMissing: " + c.want; name == "clean-up" && !strings.Contains(r.logs, after) {
+				t.Errorf("the clean-up printed %s\nwant %s", r.logs, after)
+			}
+		})
+	}
+}
+
+// TestMissingInputsEverywhere holds each way of submitting to the same sentence; no job is begun. A redrive asks again.
+func TestMissingInputsEverywhere(t *testing.T) {
+	const steps = "steps:\n- {name: first, ray: {entrypoint: x}}\n- {name: ask, retry: {}, ray: {entrypoint: 'x ${{ steps.first.output.model }}'}}\n"
+	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
+		t.Run(way, func(t *testing.T) {
+			f := &flaky{}
+			s := simulateRedriven(t, f.compile(t, way, steps), 1, f.play)
+			s.want(t, "FAILED", "Step.InputMissing: step ask needs steps.first.output.model, which step first did not return (it returned: 1)")
+			f.check(t, s, map[string]int{"first": 1, "ask": 0})
 		})
 	}
 }
