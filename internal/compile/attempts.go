@@ -49,6 +49,9 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 	default:
 		a.byRayJob()
 	}
+	if a.declares() {
+		a.checkOutput()
+	}
 	a.decide()
 	return value.Obj("Type", "Parallel", "Branches", []any{value.Obj("StartAt", a.name("Begin"), "States", a.states)},
 		"Retry", []any{value.Obj("ErrorEquals", []any{redriven}, "IntervalSeconds", value.Int(1), "MaxAttempts", value.Int(maxRedrives),

@@ -136,6 +136,9 @@ func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 // stepEvents are those of all attempts of a step, and of its clean-up.
 func (c *compiler) stepEvents(s *pipeline.Step) float64 {
 	n := c.attemptsEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, attemptsOf(s))
+	if s.Output.Len() > 0 {
+		n += float64(attemptsOf(s)) * 3 * quickEvents
+	}
 	if f := s.OnFailure; f != nil {
 		n += 2*groupEvents + c.attemptsEvents(f.Ray != nil, f.Timeout, s.PendingTimeout, 1)
 	}

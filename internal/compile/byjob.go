@@ -14,9 +14,9 @@ const tailLines = "6"
 // beside it a second branch watches whether the pod starts, for a Job that waits for ever tells nobody.
 func (a *attempts) byJob() {
 	run := value.Obj("StartAt", a.name("Submit"), "States", value.Obj(a.name("Submit"), a.submit()))
-	a.put("Run", value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
+	a.put("Run", a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", "{% $states.result[0] %}",
-		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")), "End", true))
+		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")))))
 	a.askWhy()
 	if a.t.ray != nil {
 		a.put("Sort out", value.Obj("Type", "Choice", "Choices", []any{

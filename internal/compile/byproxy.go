@@ -212,9 +212,8 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 			"Cause", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")), "Next", a.goTo("Decide on")),
 		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of")),
 	})
-	read.Set("End", true)
-	a.put(name, read)
-	a.put("Output unread of", value.Obj("Type", "Pass", "End", true))
+	a.put(name, a.succeed(read))
+	a.put("Output unread of", a.succeed(value.Obj("Type", "Pass")))
 }
 
 // stopByProxy stops the Ray jobs through the API server.

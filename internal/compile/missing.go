@@ -74,9 +74,13 @@ func (a *attempts) raised(output, otherwise string) string {
 	return raised(output, otherwise)
 }
 
-// mayLack reports whether a run may find nothing at the reference: properties of parameters are declared.
+// mayLack reports whether a run may find nothing at the reference: properties of parameters are declared, and
+// keys of an output may be.
 func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	_, keys := c.root(r, in)
+	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.Always(keys) {
+		return false
+	}
 	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
 }
 

@@ -66,24 +66,28 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 		context: s.Context, before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
 	state := c.tried(t, s)
-	if s.OnFailure != nil {
-		state.Set("Catch", catchFailure(s, in, "States.ALL", "Clean up after "+s.Name))
-	} else if in.asks.mayFail && c.at == nil {
+	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster the attempts see to it
+	switch failure := "$states.errorOutput"; {
+	case s.OnFailure != nil && raises:
+		state.Set("Catch", catchFailure(s, in, "States.ALL", raised(failure, failure), "Clean up after "+s.Name))
+	case s.OnFailure != nil:
+		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
+	case raises:
 		c.failBySentence(states, state, s, in)
 	}
-	result(state, s, in, c.jobOutput())
+	if s.Output.Len() > 0 && c.at == nil {
+		checkedResult(state, s, in, c.jobOutput())
+	} else {
+		result(state, s, in, c.jobOutput())
+	}
 	states.Set(s.Name, follow(state, next))
 	if s.OnFailure != nil {
 		c.onFailure(states, s, t)
 	}
 }
 
-// catchFailure is a Catch that keeps the failure and when it was new.
-func catchFailure(s *pipeline.Step, in *scope, name, next string) []any {
-	failure := "$states.errorOutput"
-	if in.asks.mayFail {
-		failure = raised(failure, failure)
-	}
+// catchFailure is a Catch that keeps the failure, an expression, and when it was new.
+func catchFailure(s *pipeline.Step, in *scope, name, failure, next string) []any {
 	return []any{value.Obj("ErrorEquals", []any{name}, "Assign", value.Obj(in.variable("failure", s.Name),
 		wrap("$merge(["+failure+", {'redrive': "+redriveCount+"}])")), "Next", next)}
 }
@@ -91,7 +95,7 @@ func catchFailure(s *pipeline.Step, in *scope, name, next string) []any {
 // failBySentence makes what an expression of a state raises the error of the step, in place of Step Functions' own, which quotes the whole
 // expression.
 func (c *compiler) failBySentence(states, state *value.Object, s *pipeline.Step, in *scope) {
-	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", "Fail "+s.Name))
+	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
 	c.giveOn(states, s, in)
 }
 
@@ -102,7 +106,7 @@ func (c *compiler) tried(t task, s *pipeline.Step) *value.Object {
 	}
 	state := c.task(t)
 	if r := s.Retry; r != nil && r.Attempts > 1 {
-		state.Set("Retry", []any{retry(r, s.Kind())})
+		state.Set("Retry", []any{retry(r, s)})
 	}
 	return state
 }
@@ -142,8 +146,8 @@ func cause(failure string) string {
 }
 
 // retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
-func retry(r *pipeline.Retry, kind string) *value.Object {
-	o := value.Obj("ErrorEquals", value.FromGo(r.Retried(kind)), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
+	o := value.Obj("ErrorEquals", value.FromGo(retriesOutput(s, r.Retried(s.Kind()))), "IntervalSeconds", value.Int(r.Interval.Seconds()),
 		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
 	if r.MaxInterval > 0 {
 		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))
