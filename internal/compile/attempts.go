@@ -202,8 +202,11 @@ func transient(attempts int64, answered ...string) []any {
 const patience = 11
 
 // caught is a Catch of everything.
-func caught(assign *value.Object, next string) []any {
-	o := value.Obj("ErrorEquals", []any{"States.ALL"})
+func caught(assign *value.Object, next string) []any { return caughtBy("States.ALL", assign, next) }
+
+// caughtBy is a Catch of one error.
+func caughtBy(name string, assign *value.Object, next string) []any {
+	o := value.Obj("ErrorEquals", []any{name})
 	if assign != nil {
 		o.Set("Assign", assign)
 	}

@@ -199,19 +199,20 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 	read.Set("Retry", transient(3))
 	out := value.Obj("Output", wrap("$type("+text+") = 'string' ? "+marked(text)+" : null"))
 	unread := value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput")))
+	notJSON := a.assign("end", value.Obj("Error", "Ray.JobFailed", "Cause", wrap(
+		str("the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")+
+			" & ($contains($states.errorOutput.Cause, 'D3137: ') ? ': ' & $substringAfter($states.errorOutput.Cause, 'D3137: ') : '')")))
 	if a.c.at.way == wayRayJob { // the RayJob is still to be deleted
 		read.Set("Assign", a.assign("end", value.Obj("done", out)))
-		read.Set("Catch", caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of")))
+		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
+			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(name, read)
 		return
 	}
 	read.Set("Output", out)
-	read.Set("Catch", []any{
-		value.Obj("ErrorEquals", []any{"States.QueryEvaluationError"}, "Assign", a.assign("end", value.Obj("Error", "Ray.JobFailed",
-			"Cause", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")), "Next", a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of")),
-	})
+	read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of"))))
 	a.put(name, a.succeed(read))
 	a.put("Output unread of", a.succeed(value.Obj("Type", "Pass")))
 }

@@ -122,3 +122,30 @@ func TestDeclaredKeysNeedNoCheck(t *testing.T) {
 		}
 	}
 }
+
+// TestNotFiniteInCluster has the key named whose value is no number in JSON, whichever state reads the output.
+func TestNotFiniteInCluster(t *testing.T) {
+	for _, way := range []string{"job", "proxy", "rayjob"} {
+		for output, want := range map[string]string{
+			`{\"a\":\"\\\"b\\\": NaN\",\"loss\": NaN}`: "JSON has no NaN and no Infinity, but loss is NaN",
+			`{\"loss\":-Infinity,\"acc\":1}`:           "but loss is -Infinity",
+			`{not`:                                     "",
+		} {
+			for kind, job := range map[string]string{"ray": "ray: {entrypoint: x}", "job": "job: {shell: x, image: i}"} {
+				if way == "job" && kind == "ray" { // submit.py looks at the output
+					continue
+				}
+				t.Run(way+" "+kind+" "+output, func(t *testing.T) {
+					f := &flaky{}
+					s := simulate(t, f.compile(t, way, "steps: [{name: first, "+job+"}]\n"), func(s *simulation, call string, in *value.Object) (answer, bool) {
+						a, ended := f.play(s, call, in)
+						a.body = strings.Replace(a.body, "rayorch-output::1", "rayorch-output::"+output, 1)
+						a.body = strings.Replace(a.body, `"exitCode": 41`, `"exitCode": 0`, 1)
+						return a, ended
+					})
+					s.want(t, "FAILED", want)
+				})
+			}
+		}
+	}
+}
