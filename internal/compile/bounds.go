@@ -105,7 +105,7 @@ func unknownLoops(steps []pipeline.Step) bool {
 
 // events are those of a whole run, with so many items in each loop of unknown length.
 func (c *compiler) events(items int) float64 {
-	n := 2.0 + 4*quickEvents + c.eventsOf(c.p.Steps, float64(items))
+	n := 2.0 + 5*quickEvents + c.eventsOf(c.p.Steps, float64(items))
 	if c.at.placing {
 		n += 3 * c.jobEvents(placeTimeout, true)
 	}

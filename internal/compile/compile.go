@@ -258,7 +258,12 @@ func (c *compiler) machine() *value.Object {
 	top := &scope{}
 	node := c.arrange(c.p.Steps, true)
 	c.paramStates(states, c.entry(node))
-	c.sequence(states, node, top, "Give outputs")
+	if c.outputsMayLack(top) {
+		c.sequence(states, node, top, "Check outputs")
+		states.Set("Check outputs", value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+	} else {
+		c.sequence(states, node, top, "Give outputs")
+	}
 	states.Set("Give outputs", value.Obj("Type", "Succeed", "Output", c.outputs(top)))
 	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
 	if t := c.p.Timeout; t > 0 {

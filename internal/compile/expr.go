@@ -147,6 +147,9 @@ func (c *compiler) dynamic(v any, in *scope, missing bool) any {
 		if r := v.Sole(); r != nil {
 			return wrap(c.ref(r, in, missing))
 		}
+		if there := c.there(v, in); missing && there != "" {
+			return wrap(there + " ? " + c.text(v, in) + " : null")
+		}
 		return wrap(c.text(v, in))
 	case []any:
 		out := make([]any, len(v))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
@@ -111,6 +112,64 @@ func (c *compiler) missing(e pipeline.Expr, in *scope) string {
 		return ""
 	}
 	return "[" + list + "]"
+}
+
+// there is the expression that all references of a text find something; "" where none can be missing.
+func (c *compiler) there(t pipeline.Template, in *scope) string {
+	var found []string
+	for _, p := range t.Parts {
+		if p.Ref != nil && c.mayLack(p.Ref, in) {
+			root, keys := c.root(p.Ref, in)
+			found = append(found, "$exists("+path(root, keys)+")")
+		}
+	}
+	return strings.Join(found, " and ")
+}
+
+// outputsMayLack reports whether a run may find nothing at a reference of the pipeline's outputs.
+func (c *compiler) outputsMayLack(top *scope) bool {
+	for _, e := range c.p.Outputs.Entries {
+		if slices.ContainsFunc(refsIn(e.Value.Value), func(r *pipeline.Ref) bool { return c.mayLack(r, top) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// missingOutputs is the expression of a list of what the pipeline's outputs refer to and do not find.
+func (c *compiler) missingOutputs(top *scope) string {
+	var list []string
+	for _, e := range c.p.Outputs.Entries {
+		for _, r := range refsIn(e.Value.Value) {
+			if c.mayLack(r, top) {
+				list = append(list, c.lacks(r, top)+" ? "+str("output "+e.Key+" refers to ")+" & "+c.absence(r, top))
+			}
+		}
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}
+
+// refsIn are the references anywhere in a JSON value.
+func refsIn(v any) []*pipeline.Ref {
+	var refs []*pipeline.Ref
+	switch v := v.(type) {
+	case pipeline.Template:
+		for _, p := range v.Parts {
+			if p.Ref != nil {
+				refs = append(refs, p.Ref)
+			}
+		}
+	case []any:
+		for _, item := range v {
+			refs = append(refs, refsIn(item)...)
+		}
+	case *value.Object:
+		for i := range v.Len() {
+			_, item := v.At(i)
+			refs = append(refs, refsIn(item)...)
+		}
+	}
+	return refs
 }
 
 // conditionRefs are the references of a condition, each once and in order; without those compared with null unless nullable.

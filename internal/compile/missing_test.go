@@ -99,3 +99,25 @@ func TestMissingInputsEverywhere(t *testing.T) {
 		})
 	}
 }
+
+// TestMissingOutputs gives null for outputs of the pipeline that refer to what was not returned, and says which.
+func TestMissingOutputs(t *testing.T) {
+	r := run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+step("skipped", `{}`, ", when: false == true")+`
+outputs:
+	loss: ${{ steps.a.output.loss }}
+	model: ${{ steps.a.output.model }}
+	both: ["${{ steps.a.output.model }}", {x: "${{ steps.skipped.output.x }}"}]
+	text: model ${{ steps.a.output.model }} of ${{ steps.a.output.loss }}
+	fine: loss ${{ steps.a.output.loss }}
+`, `{}`)
+	r.wantOutput(t, `{"loss":1,"model":null,"both":[null,{"x":null}],"text":null,"fine":"loss 1"}`)
+	got := value.Text(r.output(t, "Check outputs"))
+	const what = ` refers to steps.a.output.model, which step a did not return (it returned: loss)"`
+	if want := `{"missing":["output model` + what + `,"output both` + what + `,"output text` + what + `]}`; got != want {
+		t.Errorf("the history has %s\nwant            %s", got, want)
+	}
+	r = run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+"outputs: {all: '${{ steps.a.output }}'}\n", `{}`)
+	if r.output(t, "Check outputs") != nil {
+		t.Error("outputs that are always there are checked")
+	}
+}
