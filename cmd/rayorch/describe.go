@@ -60,6 +60,7 @@ type summary struct {
 	Error    string          `json:"error,omitempty"`
 	Cause    string          `json:"cause,omitempty"`
 	Steps    []stepSummary   `json:"steps"`
+	Warnings []string        `json:"warnings,omitempty"`
 }
 
 type stepSummary struct {
@@ -100,7 +101,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
 		Driven: driven,
 		Input:  raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
-		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
+		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}, nil
 }
 
@@ -151,6 +152,9 @@ func (a *app) ending(s *summary) error {
 	}
 	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
 		return err
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(a.out, "\nwarning  %s\n", terminal.Clean(w))
 	}
 	if s.Error != "" {
 		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))

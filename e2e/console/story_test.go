@@ -101,7 +101,11 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 	for _, step := range view.Steps {
 		want = append(want, told{step.Name, string(step.Status), step.Error, step.Cause, step.Job.SubmissionID, step.Attempt, !step.Ended.IsZero()})
 	}
-	got := eval[[]told](p, `(async () => {
+	type story struct {
+		Steps    []told
+		Warnings []string
+	}
+	got := eval[story](p, `(async () => {
 		const [{Fold}, {call}] = await Promise.all([import("/console/fold.js"), import("/console/api.js")]);
 		const fold = new Fold();
 		for (let nextToken, more = true; more; more = Boolean(nextToken)) {
@@ -109,9 +113,10 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 			page.events.forEach((e) => fold.add(e));
 			nextToken = page.nextToken;
 		}
-		return fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0}));
+		const steps = fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0}));
+		return {Steps: steps, Warnings: fold.warnings};
 	})()`)
-	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+	if diff := cmp.Diff(story{want, append([]string{}, view.Warnings...)}, got); diff != "" || len(want) == 0 {
 		t.Errorf("the terminal's fold (-) and the page's (+):\n%s", diff)
 	}
 }

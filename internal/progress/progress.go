@@ -92,6 +92,9 @@ type View struct {
 	Cause   string
 	Last    int64 // id of the last event seen
 
+	// Warnings are sentences about references that found nothing, where that failed no step.
+	Warnings []string
+
 	at       map[int64]place
 	stood    map[*Step]place
 	redriven int64   // the newest ExecutionRedriven
@@ -161,6 +164,7 @@ func (v *View) Add(e *types.HistoryEvent) {
 	case p.at != "" && e.Type == types.HistoryEventTypeTaskScheduled:
 		p.of.scheduled(p.at, when)
 	}
+	v.warn(e)
 	v.at[e.Id] = p
 }
 
@@ -280,8 +284,7 @@ func failure(e *types.HistoryEvent) (name, cause string) {
 		d := e.ActivityFailedEventDetails
 		return aws.ToString(d.Error), aws.ToString(d.Cause)
 	case e.EvaluationFailedEventDetails != nil:
-		d := e.EvaluationFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
+		return raised(e.EvaluationFailedEventDetails)
 	}
 	return string(e.Type), ""
 }

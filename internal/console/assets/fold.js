@@ -2,6 +2,7 @@
 // what the terminal tells of them: internal/progress is the same fold there, and a test compares the two.
 
 import * as composite from "./composite.js";
+import { raised, warningsOf } from "./warnings.js";
 
 // keepBytes bounds what is kept of the events' inputs and outputs: those of old events go first, and are fetched again
 // when somebody asks.
@@ -18,6 +19,7 @@ export class Fold {
     this.status = "RUNNING";
     this.started = this.stopped = 0;
     this.output = this.error = this.cause = "";
+    this.warnings = []; // sentences about references that found nothing, where that failed no step
     this.last = 0;
     this.redriven = new Set(); // ids of ExecutionRedriven events
     this.waiting = []; // entries that the newest of them takes up again
@@ -33,6 +35,7 @@ export class Fold {
     const details = detailsOf(event);
     const before = this.before(event, details);
     const place = this.fold(event, details, before);
+    if (event.type.endsWith("StateExited")) this.warn(details);
     this.at.set(event.id, place);
     this.keep(event, details, place);
     return true;
@@ -79,6 +82,13 @@ export class Fold {
     entry.within = composite.stepAround(before.stack, entry.state);
     if (entry.within) composite.entered(entry.within, entry.state, when, (status) => this.set(entry.within, status));
     return { entry, stack: before.stack };
+  }
+
+  // warn notes what a state says of references that found nothing; iterations of a Map say the same.
+  warn({ name, output }) {
+    for (const text of warningsOf(name, output)) {
+      if (!this.warnings.includes(text)) this.warnings.push(text);
+    }
   }
 
   set(entry, status) {
@@ -136,8 +146,7 @@ export class Fold {
   }
 
   fails(entry, details, type) {
-    entry.error = details?.error ?? type;
-    entry.cause = details?.cause ?? "";
+    Object.assign(entry, { error: details?.error ?? type, cause: details?.cause ?? "" }, type === "EvaluationFailed" ? raised(details) : {});
     this.set(entry, entry.kind === "Task" || entry.kind === "Wait" ? "retrying" : "failed");
   }
 
