@@ -66,6 +66,8 @@ type summary struct {
 type stepSummary struct {
 	Name         string          `json:"name"`
 	Status       progress.Status `json:"status"`
+	Tolerated    bool            `json:"tolerated,omitempty"`
+	SkipReason   string          `json:"skipReason,omitempty"`
 	Attempts     int             `json:"attempts"`
 	Started      time.Time       `json:"started"`
 	Stopped      *time.Time      `json:"stopped,omitempty"`
@@ -75,6 +77,8 @@ type stepSummary struct {
 	Cause        string          `json:"cause,omitempty"`
 	SubmissionID string          `json:"submissionId,omitempty"`
 	Dashboard    string          `json:"dashboard,omitempty"`
+
+	word string // the status for people
 }
 
 func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
@@ -118,7 +122,8 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 		sum := stepSummary{
 			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
 			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause,
-			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(),
+			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(), Tolerated: st.Tolerated, SkipReason: st.SkipReason,
+			word: st.Word(),
 		}
 		if !st.Ended.IsZero() {
 			sum.Stopped = &st.Ended
@@ -146,7 +151,7 @@ func (a *app) ending(s *summary) error {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, st := range s.Steps {
 		rows = append(rows, []string{
-			st.Name, string(st.Status), terminal.Duration(time.Duration(st.Seconds * float64(time.Second))),
+			st.Name, st.word, terminal.Duration(time.Duration(st.Seconds * float64(time.Second))),
 			fmt.Sprint(st.Attempts), orDash(st.Dashboard), terminal.Cut(orDash(outcome(st)), 100),
 		})
 	}
@@ -166,6 +171,9 @@ func (a *app) ending(s *summary) error {
 }
 
 func outcome(st stepSummary) string {
+	if st.SkipReason != "" {
+		return terminal.FirstLine(st.SkipReason)
+	}
 	if st.Error != "" {
 		return st.Error + ": " + terminal.FirstLine(st.Cause)
 	}
