@@ -32,10 +32,13 @@ func path(from string, keys []pipeline.Key) string {
 // what was returned.
 func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	root, keys := c.root(r, in)
-	who := ", which the item does not have (it has: "
+	who, nothing := ", which the item does not have (it has: ", "nothing"
 	switch r.Root {
 	case "steps":
 		who = ", which step " + r.Name(0) + " did not return (it returned: "
+		if s := c.steps[r.Name(0)]; s != nil && s.When != nil {
+			nothing = "nothing, or was skipped"
+		}
 	case "params":
 		who = ", which the parameter does not have (it has: "
 	}
@@ -43,7 +46,7 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	if len(keys) == 1 && keys[0].Name != "" {
 		shown = fmt.Sprintf("$count($keys(%s)) > 0 ? $join([$keys(%[1]s)], ', ') : %s", root, shown)
 	}
-	return fmt.Sprintf("%s & (%s = null ? 'nothing' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, shown, maxShown)
+	return fmt.Sprintf("%s & (%s = null ? '%s' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, nothing, shown, maxShown)
 }
 
 // The errors that an expression of a definition raises. It can only raise States.QueryEvaluationError: the name begins
@@ -85,15 +88,17 @@ func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
 }
 
-// lacks is the expression that a reference finds nothing. The output of a step that was skipped is null, and nobody
-// expects keys of it.
+// lacks is the expression that a reference finds nothing. The output of a step that was skipped, or may fail, is null, and
+// nobody expects keys of it.
 func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
 	root, keys := c.root(r, in)
-	expr := "$not($exists(" + path(root, keys) + "))"
-	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.When != nil {
-		expr = root + " != null and " + expr
+	expr := ""
+	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil {
+		for _, n := range s.Nullable(keys) {
+			expr += path(root, keys[:n]) + " != null and "
+		}
 	}
-	return expr
+	return expr + "$not($exists(" + path(root, keys) + "))"
 }
 
 // missing is the expression of a list with the absence of each reference of a condition that finds nothing; "" where none

@@ -62,7 +62,7 @@ func TestMissingInputs(t *testing.T) {
 		"index": {step("a", `[1]`, "") + "- {name: b, ray: {entrypoint: x, cpus: '${{ steps.a.output[1] }}'}}\n",
 			`step b needs steps.a.output[1], which step a did not return (it returned: [1])`},
 		"skipped": {step("a", `{"m":1}`, ", when: false == true") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}\n",
-			"step b needs steps.a.output.m, which step a did not return (it returned: nothing)"},
+			"step b needs steps.a.output.m, which step a did not return (it returned: nothing, or was skipped)"},
 		"items": {step("a", `{"list":[1]}`, "") + "- {name: each, forEach: {items: '${{ steps.a.output.names }}', steps: [{name: b, job: {shell: 'true'}}]}}\n",
 			"step each needs steps.a.output.names, which step a did not return (it returned: list)"},
 		"item": {"- {name: each, forEach: {items: [{k: 1}], steps: [{name: b, job: {shell: 'echo ${{ item.lr }}'}}]}}\n",
@@ -119,5 +119,28 @@ outputs:
 	r = run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+"outputs: {all: '${{ steps.a.output }}'}\n", `{}`)
 	if r.output(t, "Check outputs") != nil {
 		t.Error("outputs that are always there are checked")
+	}
+}
+
+// TestNullOutputsAreNoSurprise warns of no key of an output that is null because its step was skipped, or failed and was tolerated.
+func TestNullOutputsAreNoSurprise(t *testing.T) {
+	r := run(t, head+`
+steps:
+- name: par
+  parallel:
+    toleratedFailures: 1
+    steps: [{name: skipped, when: false == true, job: {shell: x}}, {name: failed, job: {shell: exit 1}}, {name: none, job: {shell: 'true'}}]
+- {name: other, when: false == true, parallel: {steps: [{name: inner, job: {shell: x}}]}}
+- name: b
+  when: >-
+    steps.par.output.skipped.x == 1 or steps.par.output.failed.x == 1 or steps.other.output.inner.x == 1
+  job: {shell: x}
+outputs: {a: "${{ steps.par.output.skipped.x }}", b: "${{ steps.par.output.failed.x.y }}", c: "${{ steps.other.output.inner.x }}"}
+`, `{}`)
+	r.wantOutput(t, `{"a":null,"b":null,"c":null}`)
+	for _, state := range []string{"When b", "Check outputs"} {
+		if missing := get(r.output(t, state), "missing"); !value.Equal(missing, []any{}) {
+			t.Errorf("%s warns of %s", state, value.Text(missing))
+		}
 	}
 }

@@ -20,7 +20,8 @@ func problemsOf(s *pipeline.Step, output string) string {
 		e := &s.Output.Entries[i]
 		keys[i], checks[i] = e.Key, check(&e.Value.Param, "$o"+field(e.Key), spot{text: e.Key, output: true})
 	}
-	return fmt.Sprintf("$o := %s; $got := function($x) { ', got ' & ($type($x) = 'string' ? '\"' & $substring($x, 0, %d) & '\"' : $substring($string($x), 0, %[2]d)) }; "+
+	return fmt.Sprintf("$o := %s; "+
+		"$got := function($x) { ', got ' & ($type($x) = 'string' ? '\"' & $substring($x, 0, %d) & '\"' : $substring($string($x), 0, %[2]d)) }; "+
 		"$p := $type($o) != 'object' ? %s & ($exists($o) and $o != null ? $got($o) : ', got nothing') : $join([%s], '; '); ",
 		output, maxShown, str("it must be an object with the keys "+strings.Join(keys, ", ")), strings.Join(checks, ", "))
 }

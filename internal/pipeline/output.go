@@ -73,11 +73,44 @@ func (s *Step) DeclaredOutput() *Param {
 
 // Always says that a run that asks for the path in a step's output finds a value there.
 func (s *Step) Always(path []Key) bool {
-	if s.Output.Len() == 0 || s.When != nil || slices.ContainsFunc(path, func(k Key) bool { return k.Name == "" }) {
+	switch inner := s.named(path); {
+	case s.When != nil || slices.ContainsFunc(path, func(k Key) bool { return k.Name == "" }):
+		return false
+	case inner != nil:
+		return len(path) == 1 || s.Parallel.ToleratedFailures == 0 && inner.Always(path[1:])
+	case s.Output.Len() == 0:
 		return false
 	}
 	p, msg := s.DeclaredOutput().at(path)
 	return p != nil && msg == ""
+}
+
+// named is the step inside a parallel step that a path in its output begins with, or nil.
+func (s *Step) named(path []Key) *Step {
+	if s.Parallel == nil || len(path) == 0 {
+		return nil
+	}
+	for i := range s.Parallel.Steps {
+		if inner := &s.Parallel.Steps[i]; inner.Name == path[0].Name {
+			return inner
+		}
+	}
+	return nil
+}
+
+// Nullable are how many keys of a path in the step's output lead to outputs that are null on purpose: of a step with a condition, or of
+// one whose failure is tolerated.
+func (s *Step) Nullable(path []Key) []int {
+	var lengths []int
+	tolerated := false
+	for n := 0; s != nil && n < len(path); n++ {
+		if s.When != nil || tolerated {
+			lengths = append(lengths, n)
+		}
+		tolerated = s.Parallel != nil && s.Parallel.ToleratedFailures > 0
+		s = s.named(path[n:])
+	}
+	return lengths
 }
 
 // stepNamed finds a step at any depth.

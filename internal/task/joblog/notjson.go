@@ -13,7 +13,7 @@ func notJSON(text string) error {
 		return fmt.Errorf("%sJSON has no NaN and no Infinity, but %s", why, strings.Join(found, ", "))
 	}
 	const shown = 100
-	if len(text) > shown {
+	if text = strings.TrimSpace(text); len(text) > shown {
 		text = strings.ToValidUTF8(text[:shown], "") + "..."
 	}
 	return fmt.Errorf("%sit is %q", why, text)
@@ -69,9 +69,10 @@ type container struct {
 
 // enter is what is around the value after a token.
 func enter(around []container, t json.Token) []container {
-	if d, ok := t.(json.Delim); ok && (d == '{' || d == '[') {
-		return append(around, container{list: d == '['})
-	} else if ok {
+	switch t {
+	case json.Delim('{'), json.Delim('['):
+		return append(around, container{list: t == json.Delim('[')})
+	case json.Delim('}'), json.Delim(']'):
 		around = around[:len(around)-1]
 	}
 	if len(around) == 0 {
