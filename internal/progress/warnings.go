@@ -22,11 +22,12 @@ func (v *View) warn(e *types.HistoryEvent) {
 		return
 	}
 	var said struct {
-		Values  json.RawMessage // only where the condition did not hold
-		Missing []string
+		Condition string
+		Values    json.RawMessage // only where the condition did not hold
+		Missing   []string
 	}
-	if json.Unmarshal([]byte(aws.ToString(d.Output)), &said) != nil {
-		return
+	if json.Unmarshal([]byte(aws.ToString(d.Output)), &said) != nil || condition && said.Condition == "" {
+		return // an output of the step before
 	}
 	begin := ""
 	switch {

@@ -27,6 +27,7 @@ func TestWarnings(t *testing.T) {
 		"When b", `{"condition":"x","values":{"x":null},"missing":["x, which was not returned"]}`,
 		"When c", `{"condition":"x","missing":["z, which was not returned"]}`,
 		"When old", `{"before":null}`,
+		"When old", `{"missing":["an output of a step of that name"]}`,
 		"When text", `"text"`,
 		"When none", ``,
 		"Elsewhere", `{"missing":["not ours"]}`,

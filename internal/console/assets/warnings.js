@@ -10,7 +10,7 @@ export function warningsOf(state, output) {
   } catch {
     return [];
   }
-  if (!Array.isArray(said?.missing)) return [];
+  if (!Array.isArray(said?.missing) || condition && !said.condition) return []; // an output of the step before
   const step = state.slice("When ".length);
   const begin = !condition ? "" : said.values ? `step ${step} was skipped: its condition refers to ` : `step ${step} was not skipped, but its condition refers to `;
   return said.missing.map((missing) => begin + missing);
