@@ -172,7 +172,7 @@ type operand struct {
 	literal    any
 }
 
-var kinds = map[string]string{"string": "text", "integer": "a number", "number": "a number", "boolean": "true or false",
+var kinds = map[string]string{"string": "a string", "integer": "a number", "number": "a number", "boolean": "a boolean",
 	"list": "a list", "object": "an object"}
 
 func (c *checker) operand(e Expr, in scope) operand {
@@ -239,7 +239,7 @@ func outside(left, right operand) string {
 	return left.text + " is " + left.kind + ", and none of the list's values can be its value"
 }
 
-// unordered says why neither of two operands comes before the other: only numbers have an order, and texts.
+// unordered says why neither of two operands comes before the other: only numbers have an order, and strings.
 func unordered(left, right operand) string {
 	ordered := left.kind == kinds["number"] || left.kind == kinds["string"]
 	if left.kind == right.kind && ordered {
