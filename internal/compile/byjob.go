@@ -77,9 +77,10 @@ func (a *attempts) deadline() int64 {
 
 // marked is the expression of the output on the last marked line of a log, or of several. What Python writes for a number that
 // JSON does not have is named with its key: a quote inside a text has a backslash before it, so that none is taken for a key.
+// JSONata takes a bracket behind a backslash for none, which is why the class has the quote last.
 func marked(logs string) string {
 	return "($m := $filter($split($join([" + logs + "], '\\n'), '\\n'), function($l) { $contains($l, '" + OutputMark + "') })[-1]; " +
-		"$t := $substringAfter($m, '" + OutputMark + "'); $n := $match($t, /\"([^\"\\\\]*)\"\\s*:\\s*(NaN|-?Infinity)/)[0].groups; " +
+		"$t := $substringAfter($m, '" + OutputMark + "'); $n := $match($t, /\"([^\\\\\"]*)\"\\s*:\\s*(NaN|-?Infinity)/)[0].groups; " +
 		"$exists($n) ? $error('JSON has no NaN and no Infinity, but ' & $n[0] & ' is ' & $n[1]) : $exists($m) ? $parse($t) : null)"
 }
 
