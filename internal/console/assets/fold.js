@@ -113,12 +113,12 @@ export class Fold {
     this.set(entry, "skipped");
   }
 
-  // followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
-  // which the run fails all the same, or the end of a cleanup that failed itself.
+  // followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, or
+  // the state that gives its failure on: the run fails all the same.
   followed(entry, next) {
     if (entry?.status !== "caught") return;
-    const cleanup = "Clean up after ";
-    if (next === cleanup + entry.state || entry.state.startsWith(cleanup) && next === `Fail ${entry.state.slice(cleanup.length)}`) this.set(entry, "failed");
+    const cleanup = "Clean up after ", of = entry.state.startsWith(cleanup) ? entry.state.slice(cleanup.length) : entry.state;
+    if (next === cleanup + entry.state || next === `Fail ${of}`) this.set(entry, "failed");
   }
 
   // tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no
@@ -253,6 +253,7 @@ export class Fold {
       this.set(entry, "pending");
     } else if (/(Failed|TimedOut)$/.test(type)) {
       this.fails(entry, details, type, when);
+      entry.itself ||= holds(entry); // it failed before anything in it began
       if (attempt) Object.assign(attempt, { status: "failed", ended: when, error: entry.error, cause: entry.cause });
     } else if (type.endsWith("Started")) {
       if (attempt) attempt.started = when;
@@ -311,7 +312,7 @@ export class Fold {
   // stays as it is. A step in a cluster is open again when something happens inside it.
   reopen() {
     const taken = this.entries.filter((e) => undone(e) && !e.exited && !e.stack.some((c) => c.entry.exited));
-    this.waiting = taken.filter((e) => !holds(e));
+    this.waiting = taken.filter((e) => !holds(e) || e.itself);
     for (const entry of taken) if (entry.isStep) entry.takenUp = this.redrives;
     for (const { entry } of this.waiting.flatMap((e) => e.stack)) {
       if (entry.isStep) continue;
@@ -356,7 +357,7 @@ export class Fold {
   }
 
   // steps are the entries that a pipeline calls steps.
-  get steps() { return this.entries.filter((e) => e.isStep || !e.within && ["Task", "Wait", "Skipped"].includes(e.kind)); }
+  get steps() { return this.entries.filter((e) => e.isStep || !e.within && (e.itself || ["Task", "Wait", "Skipped"].includes(e.kind))); }
 }
 
 // isGroup says that an event is one of a Map or Parallel state itself.
