@@ -262,13 +262,14 @@ func (v *View) add(s *Step, in *scope, when time.Time) *Step {
 	return s
 }
 
-// followedBy folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, or
-// the state that gives its failure on: the run fails all the same.
+// followedBy folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
+// which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
 func (s *Step) followedBy(state string) {
 	if s == nil || s.Status != Caught {
 		return
 	}
-	if state == "Clean up after "+s.State || state == "Fail "+strings.TrimPrefix(s.State, "Clean up after ") {
+	const cleanup = "Clean up after "
+	if state == cleanup+s.State || state == "Fail "+strings.TrimPrefix(s.State, cleanup) {
 		s.Status = Failed
 	}
 }

@@ -113,12 +113,12 @@ export class Fold {
     this.set(entry, "skipped");
   }
 
-  // followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, or
-  // the state that gives its failure on: the run fails all the same.
+  // followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
+  // which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
   followed(entry, next) {
     if (entry?.status !== "caught") return;
-    const cleanup = "Clean up after ", of = entry.state.startsWith(cleanup) ? entry.state.slice(cleanup.length) : entry.state;
-    if (next === cleanup + entry.state || next === `Fail ${of}`) this.set(entry, "failed");
+    const cleanup = "Clean up after ";
+    if (next === cleanup + entry.state || next === `Fail ${entry.state.replace(cleanup, "")}`) this.set(entry, "failed");
   }
 
   // tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no
