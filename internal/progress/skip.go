@@ -1,7 +1,9 @@
 package progress
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -22,15 +24,17 @@ func skipReason(input string) string {
 		return ""
 	}
 	var values []string
-	d := json.NewDecoder(strings.NewReader(string(said.Values)))
-	for _, _ = d.Token(); d.More(); { // in order, which a map does not keep
-		name, err := d.Token()
+	d := json.NewDecoder(bytes.NewReader(said.Values)) // in order, which a map does not keep
+	_, err := d.Token()
+	for err == nil && d.More() {
+		var name json.Token
 		var v json.RawMessage
-		if text, ok := name.(string); err == nil && ok && d.Decode(&v) == nil {
-			values = append(values, text+" is "+string(v))
-			continue
+		if name, err = d.Token(); err == nil {
+			err = d.Decode(&v)
 		}
-		break
+		if err == nil {
+			values = append(values, fmt.Sprintf("%v is %s", name, v))
+		}
 	}
 	if len(values) == 0 {
 		return said.Condition
