@@ -20,7 +20,7 @@ func skipReason(input string) string {
 		Condition string
 		Values    json.RawMessage
 	}
-	if json.Unmarshal([]byte(input), &said) != nil || said.Condition == "" {
+	if json.Unmarshal([]byte(input), &said) != nil || said.Condition == "" || said.Values == nil {
 		return ""
 	}
 	var values []string

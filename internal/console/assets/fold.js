@@ -374,8 +374,8 @@ function skipReason(input) {
   } catch {
     return "";
   }
-  if (!said?.condition) return "";
-  const values = Object.entries(said.values ?? {}).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
+  if (typeof said?.condition !== "string" || !said.values) return "";
+  const values = Object.entries(said.values).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
   return said.condition + (values.length ? ` (${values.join(", ")})` : "");
 }
 
