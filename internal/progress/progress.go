@@ -33,8 +33,9 @@ type Step struct {
 	Tolerated  bool      // it failed, and the group around it tolerates that
 	SkipReason string    // the condition that did not hold, and its values; empty in definitions that do not say it
 
-	in   *scope
-	left bool // its state was left: a redrive does not do it again
+	in    *scope
+	group *scope // of a Parallel or Map that failed before anything in it began
+	left  bool   // its state was left: a redrive does not do it again
 }
 
 // LogAt is a task inside a step that may have the log of an attempt of the step.
@@ -154,6 +155,8 @@ func (p place) event(e *types.HistoryEvent, when time.Time) {
 		c.event(e, p.at, when)
 	} else if p.step != nil {
 		p.step.event(e, when)
+	} else if s := p.in.group(); s != nil && s.state == p.at && e.EvaluationFailedEventDetails != nil {
+		s.failure, s.cause = failure(e)
 	}
 }
 
@@ -223,9 +226,9 @@ func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	}
 	switch e.Type {
 	case types.HistoryEventTypeParallelStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, composite: &composite{entered: when}})
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when, parallel: true})
 	case types.HistoryEventTypeMapStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in})
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when})
 	default:
 		if c == nil {
 			p.step = v.add(newStep(e, after, when), p.in, when)

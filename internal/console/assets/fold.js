@@ -262,6 +262,7 @@ export class Fold {
       this.set(entry, "pending");
     } else if (/(Failed|TimedOut)$/.test(type)) {
       this.fails(entry, details, type, when);
+      entry.itself ||= holds(entry); // it failed before anything in it began
       if (attempt) Object.assign(attempt, { status: "failed", ended: when, error: entry.error, cause: entry.cause });
     } else if (type.endsWith("Started")) {
       if (attempt) attempt.started = when;
@@ -320,7 +321,7 @@ export class Fold {
   // stays as it is. A step in a cluster is open again when something happens inside it.
   reopen() {
     const taken = this.entries.filter((e) => undone(e) && !e.exited && !e.stack.some((c) => c.entry.exited));
-    this.waiting = taken.filter((e) => !holds(e));
+    this.waiting = taken.filter((e) => !holds(e) || e.itself);
     for (const entry of taken) if (entry.isStep) entry.takenUp = this.redrives;
     for (const { entry } of this.waiting.flatMap((e) => e.stack)) {
       if (entry.isStep) continue;
@@ -365,7 +366,7 @@ export class Fold {
   }
 
   // steps are the entries that a pipeline calls steps.
-  get steps() { return this.entries.filter((e) => e.isStep || !e.within && ["Task", "Wait", "Skipped"].includes(e.kind)); }
+  get steps() { return this.entries.filter((e) => e.isStep || !e.within && (e.itself || ["Task", "Wait", "Skipped"].includes(e.kind))); }
 }
 
 // isGroup says that an event is one of a Map or Parallel state itself.
@@ -382,8 +383,8 @@ function skipReason(input) {
   } catch {
     return "";
   }
-  if (!said?.condition) return "";
-  const values = Object.entries(said.values ?? {}).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
+  if (typeof said?.condition !== "string" || !said.values) return "";
+  const values = Object.entries(said.values).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
   return said.condition + (values.length ? ` (${values.join(", ")})` : "");
 }
 

@@ -204,6 +204,11 @@ var Stories = map[string]Story{
 		Steps: `{name: a` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}`,
 		Want:  []string{"a succeeded", "b failed"},
 	},
+	"a group asks for an output that is missing": {
+		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: d` + job + `}, {name: each, after: [d], forEach: {items: "${{ steps.a.output.x }}", steps: [{name: b` + job + `}]}}]}}`,
+		Jobs:  map[string]string{"c": "hangs"},
+		Want:  []string{"a succeeded", "c cancelled", "d succeeded", "each failed"},
+	},
 	"asks for an output that is missing beside another": {
 		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}]}}`,
 		Jobs:  map[string]string{"c": "hangs"},
