@@ -93,9 +93,9 @@ var Stories = map[string]Story{
 		Want:  []string{"a succeeded", "b failed"},
 	},
 	"refers to what was not returned, beside another": {
-		Steps: "{name: a" + job + "}, {name: both, parallel: {steps: [{name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}, {name: c" + job + "}]}}",
+		Steps: "{name: a" + job + "}, {name: both, parallel: {steps: [{name: c" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
 		Jobs:  map[string]string{"c": "hangs"},
-		Want:  []string{"a succeeded", "b failed", "c cancelled"},
+		Want:  []string{"a succeeded", "c cancelled", "b failed"},
 	},
 	"refers to what was not returned, in an iteration": {
 		Steps: "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
