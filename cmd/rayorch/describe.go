@@ -59,10 +59,11 @@ type summary struct {
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
 	begunSummary
-	Output json.RawMessage `json:"output,omitempty"`
-	Error  string          `json:"error,omitempty"`
-	Cause  string          `json:"cause,omitempty"`
-	Steps  []stepSummary   `json:"steps"`
+	Output   json.RawMessage `json:"output,omitempty"`
+	Error    string          `json:"error,omitempty"`
+	Cause    string          `json:"cause,omitempty"`
+	Steps    []stepSummary   `json:"steps"`
+	Warnings []string        `json:"warnings,omitempty"`
 }
 
 type stepSummary struct {
@@ -108,7 +109,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
 		Driven: driven, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
-		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
+		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}
 	if x.Status == types.ExecutionStatusTimedOut && sum.Cause == "" {
 		sum.Cause = s.timedOutCause(ctx, x)
@@ -167,6 +168,9 @@ func (a *app) ending(s *summary) error {
 	}
 	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
 		return err
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(a.out, "\nwarning  %s\n", terminal.Clean(w))
 	}
 	switch {
 	case s.Error != "":

@@ -22,6 +22,12 @@ type told struct {
 	Ended, Tolerated                      bool
 }
 
+// history is what is told of a whole history.
+type history struct {
+	Steps    []told
+	Warnings []string
+}
+
 // toldOf is a view as told.
 func toldOf(view *progress.View) []told {
 	var all []told
@@ -31,9 +37,14 @@ func toldOf(view *progress.View) []told {
 	return all
 }
 
+// historyOf is a view as told.
+func historyOf(view *progress.View) history {
+	return history{toldOf(view), append([]string{}, view.Warnings...)}
+}
+
 // tell is the page's fold as told.
-const tell = `fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Skip: s.skipReason ?? "",
-	Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0, Tolerated: s.tolerated}))`
+const tell = `({Warnings: [...fold.warnings], Steps: fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Skip: s.skipReason ?? "",
+	Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0, Tolerated: s.tolerated}))})`
 
 // TestSameStory folds histories in the page and in internal/progress: steps, attempts and statuses are the same.
 func TestSameStory(t *testing.T) {
@@ -113,8 +124,8 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 			view.Add(&page.Events[i])
 		}
 	}
-	want := toldOf(view)
-	got := eval[[]told](p, `(async () => {
+	want := historyOf(view)
+	got := eval[history](p, `(async () => {
 		const [{Fold}, {call}] = await Promise.all([import("/console/fold.js"), import("/console/api.js")]);
 		const fold = new Fold();
 		for (let nextToken, more = true; more; more = Boolean(nextToken)) {
@@ -124,7 +135,7 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 		}
 		return `+tell+`;
 	})()`)
-	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+	if diff := cmp.Diff(want, got); diff != "" || len(want.Steps) == 0 {
 		t.Errorf("the terminal's fold (-) and the page's (+):\n%s", diff)
 	}
 }
@@ -142,7 +153,7 @@ func TestSameStatuses(t *testing.T) {
 	for name, story := range stories {
 		for _, target := range progresstest.Targets {
 			view := progress.New()
-			var want [][]told
+			var want []history
 			var events [][]json.RawMessage
 			for _, part := range story.Play(t, target) {
 				raw := []json.RawMessage{}
@@ -150,9 +161,9 @@ func TestSameStatuses(t *testing.T) {
 					view.Add(&part[i].HistoryEvent)
 					raw = append(raw, part[i].JSON)
 				}
-				want, events = append(want, toldOf(view)), append(events, raw)
+				want, events = append(want, historyOf(view)), append(events, raw)
 			}
-			got := eval[[][]told](p, `(async () => {
+			got := eval[[]history](p, `(async () => {
 				const {Fold} = await import("/console/fold.js"), fold = new Fold();
 				return `+js(events)+`.map((part) => { part.forEach((e) => fold.add(e)); return `+tell+`; });
 			})()`)

@@ -11,16 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// composite is a Parallel state that may stand for one step of a pipeline in a cluster. The states inside it end with its name
-// then, as in "Submit train": that tells it from a group of steps, and a person sees it as one.
-type composite struct {
-	entered time.Time
-	step    *Step // nil until a state inside has shown that it is one
-	failed  bool  // it gave up, or a state inside failed and no catcher took that
-
-	failure, cause string // what failed last inside
-	redriven       int64  // the last redrive that took it up
-}
+// A Parallel state may stand for one step of a pipeline in a cluster. The states inside it end with its name then, as in
+// "Submit train": that tells it from a group of steps, and a person sees it as one.
 
 // of is what the names of the states inside end with.
 func (s *scope) of() string {
@@ -36,10 +28,10 @@ func (s *scope) of() string {
 // words are what a state inside does for the step.
 func (s *scope) words(state string) (string, bool) { return strings.CutSuffix(state, " "+s.of()) }
 
-// around is the nearest scope of a composite whose inside a state belongs to.
+// around is the nearest scope that stands for a step and whose inside a state belongs to.
 func (s *scope) around(state string) *scope {
 	for ; s != nil; s = s.outer {
-		if _, ok := s.words(state); ok && s.composite != nil {
+		if _, ok := s.words(state); ok && s.parallel {
 			return s
 		}
 	}
@@ -88,16 +80,15 @@ func (s *scope) event(e *types.HistoryEvent, state string, when time.Time) {
 	}
 }
 
-// fails folds that the Parallel or Map failed, and returns the step that it stands for.
-func (s *scope) fails() *Step {
-	if s.composite == nil || s.step == nil {
-		return nil
+// fails folds that the Parallel or Map failed.
+func (s *scope) fails() {
+	if s.step == nil {
+		return
 	}
 	if !s.failed {
 		s.failed, s.step.Error, s.step.Cause = true, s.failure, s.cause
 	}
 	s.step.fails()
-	return s.step
 }
 
 // scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
@@ -132,7 +123,7 @@ func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 
 // leave folds the end of the state itself and returns the step that it stands for, if any.
 func (s *scope) leave(output string, when time.Time) *Step {
-	if s.composite == nil || s.step == nil {
+	if s.step == nil {
 		return nil
 	}
 	if !s.failed {

@@ -34,8 +34,9 @@ type Step struct {
 	Tolerated  bool      // it failed, and the group around it tolerates that
 	SkipReason string    // the condition that did not hold, and its values; empty in definitions that do not say it
 
-	in   *scope
-	left bool // its state was left: a redrive does not do it again
+	in    *scope
+	group *scope // of a Parallel or Map that failed before anything in it began
+	left  bool   // its state was left: a redrive does not do it again
 }
 
 // LogAt is a task inside a step that may have the log of an attempt of the step.
@@ -85,6 +86,9 @@ type View struct {
 	Last    int64 // id of the last event seen
 	Begun   Begun
 
+	// Warnings are sentences about references that found nothing, where that failed no step.
+	Warnings []string
+
 	at       map[int64]place
 	entered  map[entry]place
 	redriven int64   // the newest ExecutionRedriven
@@ -126,6 +130,7 @@ func (v *View) Add(e *types.HistoryEvent) {
 		p = v.evaluating(e, p)
 		p.event(e, when)
 	}
+	v.warn(e)
 	v.at[e.Id] = p
 }
 
@@ -154,6 +159,8 @@ func (p place) event(e *types.HistoryEvent, when time.Time) {
 		c.event(e, p.at, when)
 	} else if p.step != nil {
 		p.step.event(e, when)
+	} else if s := p.in.group(); s != nil && s.state == p.at && e.EvaluationFailedEventDetails != nil {
+		s.failure, s.cause = failure(e)
 	}
 }
 
@@ -223,9 +230,9 @@ func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	}
 	switch e.Type {
 	case types.HistoryEventTypeParallelStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, composite: &composite{entered: when}})
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when, parallel: true})
 	case types.HistoryEventTypeMapStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in})
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when})
 	default:
 		if c == nil {
 			p.step = v.add(newStep(e, after, when), p.in, when)
@@ -264,12 +271,13 @@ func (v *View) add(s *Step, in *scope, when time.Time) *Step {
 }
 
 // followedBy folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
-// which the run fails all the same, or the end of a cleanup that failed itself.
+// which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
 func (s *Step) followedBy(state string) {
 	if s == nil || s.Status != Caught {
 		return
 	}
-	if cleaned, ok := strings.CutPrefix(s.State, "Clean up after "); state == "Clean up after "+s.State || ok && state == "Fail "+cleaned {
+	const cleanup = "Clean up after "
+	if state == cleanup+s.State || state == "Fail "+strings.TrimPrefix(s.State, cleanup) {
 		s.Status = Failed
 	}
 }
@@ -341,8 +349,7 @@ func failure(e *types.HistoryEvent) (name, cause string) {
 		d := e.ActivityFailedEventDetails
 		return aws.ToString(d.Error), aws.ToString(d.Cause)
 	case e.EvaluationFailedEventDetails != nil:
-		d := e.EvaluationFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
+		return raised(e.EvaluationFailedEventDetails)
 	}
 	return string(e.Type), ""
 }

@@ -13,11 +13,15 @@ func (v *View) redrive(e *types.HistoryEvent) {
 	v.redriven, v.undone = e.Id, nil
 	for _, s := range v.Steps {
 		if !s.Inside && s.taken() {
-			v.undone = append(v.undone, place{step: s, at: s.State, in: s.in})
+			in := s.in
+			if s.group != nil {
+				in, s.group.failed = s.group, false
+			}
+			v.undone = append(v.undone, place{step: s, at: s.State, in: in})
 		}
 	}
 	for _, s := range v.groups {
-		if s.composite != nil && s.step != nil && s.step.taken() {
+		if s.step != nil && s.step.Inside && s.step.taken() {
 			s.redriven = e.Id
 		}
 	}
@@ -67,10 +71,13 @@ func stateOf(e *types.HistoryEvent) string {
 // that alone might belong to any step that did not succeed: of the steps of one name in several iterations, those that had given
 // up begin anew.
 func (v *View) takenUp(state string) *scope {
+	if v.redriven == 0 {
+		return nil
+	}
 	var found *scope
 	for _, c := range v.groups {
 		words, inside := c.words(state)
-		if !inside || c.composite == nil || c.redriven != v.redriven || v.redriven == 0 || c.exited {
+		if !inside || c.redriven != v.redriven || c.exited {
 			continue
 		}
 		if c.step.Status.undone() && c.failed == (words == "Begin") {

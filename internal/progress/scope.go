@@ -8,11 +8,17 @@ import (
 
 // scope is what runs inside a Parallel or Map state, or inside one iteration of a Map.
 type scope struct {
-	state      string // the Parallel's or Map's name
-	iteration  int32  // its index; noIteration for the state itself
-	outer      *scope // nil at the top
-	exited     bool
-	*composite // of a Parallel
+	state     string // the Parallel's or Map's name
+	iteration int32  // its index; noIteration for the state itself
+	parallel  bool
+	outer     *scope // nil at the top
+	entered   time.Time
+	exited    bool
+
+	step           *Step  // that it stands for, if any
+	failed         bool   // the step gave up, or something failed and no catcher inside took that
+	failure, cause string // what failed last inside, or of the state's own expressions
+	redriven       int64  // the last redrive that took it up
 }
 
 const noIteration = -1
@@ -107,7 +113,11 @@ func (v *View) groupFails(p place, when time.Time) place {
 		return place{in: p.in}
 	}
 	v.settle(s, p.step, when)
-	return place{step: s.fails(), in: s.outer, left: s}
+	if s.step == nil && p.at == s.state && s.failure != "" { // nothing inside has begun
+		s.step = v.add(&Step{State: s.state, group: s}, s.outer, s.entered)
+	}
+	s.fails()
+	return place{step: s.step, in: s.outer, left: s}
 }
 
 // tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no longer.

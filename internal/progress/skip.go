@@ -1,7 +1,9 @@
 package progress
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -18,19 +20,21 @@ func skipReason(input string) string {
 		Condition string
 		Values    json.RawMessage
 	}
-	if json.Unmarshal([]byte(input), &said) != nil || said.Condition == "" {
+	if json.Unmarshal([]byte(input), &said) != nil || said.Condition == "" || said.Values == nil {
 		return ""
 	}
 	var values []string
-	d := json.NewDecoder(strings.NewReader(string(said.Values)))
-	for _, _ = d.Token(); d.More(); { // in order, which a map does not keep
-		name, err := d.Token()
+	d := json.NewDecoder(bytes.NewReader(said.Values)) // in order, which a map does not keep
+	_, err := d.Token()
+	for err == nil && d.More() {
+		var name json.Token
 		var v json.RawMessage
-		if text, ok := name.(string); err == nil && ok && d.Decode(&v) == nil {
-			values = append(values, text+" is "+string(v))
-			continue
+		if name, err = d.Token(); err == nil {
+			err = d.Decode(&v)
 		}
-		break
+		if err == nil {
+			values = append(values, fmt.Sprintf("%v is %s", name, v))
+		}
 	}
 	if len(values) == 0 {
 		return said.Condition

@@ -2,6 +2,7 @@
 // what the terminal tells of them: internal/progress is the same fold there, and a test compares the two.
 
 import * as composite from "./composite.js";
+import { raised, warningsOf } from "./warnings.js";
 
 // keepBytes bounds what is kept of the events' inputs and outputs: those of old events go first, and are fetched again
 // when somebody asks.
@@ -21,6 +22,7 @@ export class Fold {
     this.status = "RUNNING";
     this.started = this.stopped = 0;
     this.output = this.error = this.cause = "";
+    this.warnings = []; // sentences about references that found nothing, where that failed no step
     this.last = 0;
     this.redriven = new Set(); // ids of ExecutionRedriven events
     this.redrives = 0; // the newest of them
@@ -38,6 +40,7 @@ export class Fold {
     const details = detailsOf(event);
     const before = this.before(event, details);
     const place = this.fold(event, details, before);
+    if (event.type.endsWith("StateExited")) this.warn(details);
     this.at.set(event.id, place);
     this.keep(event, details, place);
     return true;
@@ -115,11 +118,11 @@ export class Fold {
   }
 
   // followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
-  // which the run fails all the same, or the end of a cleanup that failed itself.
+  // which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
   followed(entry, next) {
     if (entry?.status !== "caught") return;
     const cleanup = "Clean up after ";
-    if (next === cleanup + entry.state || entry.state.startsWith(cleanup) && next === `Fail ${entry.state.slice(cleanup.length)}`) this.set(entry, "failed");
+    if (next === cleanup + entry.state || next === `Fail ${entry.state.replace(cleanup, "")}`) this.set(entry, "failed");
   }
 
   // tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no
@@ -155,6 +158,13 @@ export class Fold {
   takenUp(state) {
     const found = this.redrives ? this.entries.filter((e) => e.isStep && e.takenUp === this.redrives && !e.exited && composite.isInside(e, state)) : [];
     return found.find((e) => undone(e) && Boolean(e.gaveUp) === composite.begins(e, state)) ?? found[0] ?? null;
+  }
+
+  // warn notes what a state says of references that found nothing; iterations of a Map say the same.
+  warn({ name, output }) {
+    for (const text of warningsOf(name, output)) {
+      if (!this.warnings.includes(text)) this.warnings.push(text);
+    }
   }
 
   set(entry, status) {
@@ -228,8 +238,7 @@ export class Fold {
   }
 
   fails(entry, details, type, when) {
-    entry.error = details?.error ?? type;
-    entry.cause = details?.cause ?? "";
+    Object.assign(entry, { error: details?.error ?? type, cause: details?.cause ?? "" }, type === "EvaluationFailed" ? raised(details) : {});
     const retries = entry.kind === "Task" || entry.kind === "Wait"; // unless what follows says otherwise
     this.set(entry, retries ? "retrying" : "failed");
     entry.ended = retries ? 0 : when;
@@ -272,6 +281,7 @@ export class Fold {
       this.set(entry, "pending");
     } else if (/(Failed|TimedOut)$/.test(type)) {
       this.fails(entry, details, type, when);
+      entry.itself ||= holds(entry); // it failed before anything in it began
       if (attempt) Object.assign(attempt, { status: "failed", ended: when, error: entry.error, cause: entry.cause });
     } else if (type.endsWith("Started")) {
       if (attempt) attempt.started = when;
@@ -330,7 +340,7 @@ export class Fold {
   // stays as it is. A step in a cluster is open again when something happens inside it.
   reopen() {
     const taken = this.entries.filter((e) => undone(e) && !e.exited && !e.stack.some((c) => c.entry.exited));
-    this.waiting = taken.filter((e) => !holds(e));
+    this.waiting = taken.filter((e) => !holds(e) || e.itself);
     for (const entry of taken) if (entry.isStep) entry.takenUp = this.redrives;
     for (const { entry } of this.waiting.flatMap((e) => e.stack)) {
       if (entry.isStep) continue;
@@ -375,7 +385,7 @@ export class Fold {
   }
 
   // steps are the entries that a pipeline calls steps.
-  get steps() { return this.entries.filter((e) => e.isStep || !e.within && ["Task", "Wait", "Skipped"].includes(e.kind)); }
+  get steps() { return this.entries.filter((e) => e.isStep || !e.within && (e.itself || ["Task", "Wait", "Skipped"].includes(e.kind))); }
 }
 
 // isGroup says that an event is one of a Map or Parallel state itself.
@@ -392,8 +402,8 @@ function skipReason(input) {
   } catch {
     return "";
   }
-  if (!said?.condition) return "";
-  const values = Object.entries(said.values ?? {}).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
+  if (typeof said?.condition !== "string" || !said.values) return "";
+  const values = Object.entries(said.values).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
   return said.condition + (values.length ? ` (${values.join(", ")})` : "");
 }
 

@@ -243,10 +243,13 @@ class ExecutionPage {
 
   showTrouble() {
     const error = this.fold.error || (this.fold.closed ? this.about?.error : ""), cause = this.fold.cause || (this.fold.closed ? this.about?.cause : "");
-    const signature = `${error}\n${cause}`;
+    const { warnings } = this.fold;
+    const signature = [error, cause, ...warnings].join("\n");
     if (signature === this.troubleShown || !this.fold.last) return;
     this.troubleShown = signature;
-    put(this.trouble, error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null);
+    put(this.trouble,
+      error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
+      ...warnings.map((text) => h("p.notice", {}, text)));
   }
 
   showData() {

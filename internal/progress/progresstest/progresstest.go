@@ -45,8 +45,11 @@ func (s Story) Redriven() Story {
 	return s
 }
 
-// Targets are the names of the targets that a story is played for.
-var Targets = []string{"local", "cluster"}
+// Targets are where a story is played: on this machine, or in a cluster by a submission mode. In modes proxy and rayjob the jobs
+// are Ray's.
+var Targets = []string{"local", "job", "proxy", "rayjob"}
+
+const execution = "arn:aws:states:us-east-1:123456789012:execution:p:one"
 
 // Event is an event of a history, also as the API shows it.
 type Event struct {
@@ -57,12 +60,19 @@ type Event struct {
 // Play drives a story to its end and returns its history, in parts between the looks.
 func (s *Story) Play(t testing.TB, target string) [][]Event {
 	t.Helper()
+	steps, o := s.Steps, compile.Options{Target: "local", BaseDir: t.TempDir(), StorageDir: "/storage"}
+	if target != "local" {
+		o.Target, o.Submit = "cluster", target
+	}
+	if target == "proxy" || target == "rayjob" {
+		steps = strings.ReplaceAll(steps, "job: {shell:", "ray: {entrypoint:")
+	}
 	p, err := pipeline.Decode("pipeline.yaml", []byte("version: 1\nname: p\ntimeout: 1d\nstorage: {claim: c}\n"+
-		"targets: {local: {kind: local}, cluster: {kind: kubernetes, image: i, jobImage: i}}\nsteps: ["+s.Steps+"]\n"))
+		"targets: {local: {kind: local}, cluster: {kind: kubernetes, image: i, jobImage: i}}\nsteps: ["+steps+"]\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := compile.Compile(p, compile.Options{Target: target, BaseDir: t.TempDir(), StorageDir: "/storage"})
+	r, err := compile.Compile(p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +81,9 @@ func (s *Story) Play(t testing.TB, target string) [][]Event {
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	d := &drive{t: t, target: target, now: start, jobs: map[string]string{}, tried: map[string]int{}, hang: map[string]string{}, parts: [][]Event{nil}}
-	d.run = interp.New(interp.Params{ExecutionARN: "arn:aws:states:us-east-1:123456789012:execution:p:one", Name: "one",
+	d := &drive{t: t, target: target, now: start, jobs: map[string]string{}, ids: map[string]string{}, tried: map[string]int{}, hang: map[string]string{},
+		parts: [][]Event{nil}}
+	d.run = interp.New(interp.Params{ExecutionARN: execution, Name: "one",
 		MachineARN: "arn:aws:states:us-east-1:123456789012:stateMachine:p", MachineName: "p", Input: []byte("{}"), StartTime: start, Seed: 1}, m)
 	for job, outcome := range s.Jobs {
 		d.jobs[job] = outcome
@@ -92,6 +103,7 @@ type drive struct {
 	run    *interp.Run
 	now    time.Time
 	jobs   map[string]string // outcomes
+	ids    map[string]string // jobs by the ids of their attempts
 	tried  map[string]int
 	hang   map[string]string // tasks by job
 	facts  []interp.Fact
@@ -127,7 +139,9 @@ func (d *drive) act(what string) {
 		d.jobs[job] = outcome // in a cluster a redrive tries once more what it found
 		if task := d.hang[job]; task != "" {
 			delete(d.hang, job)
-			d.to(d.outcome(task, job, outcome))
+			if fact := d.ends(task, job); fact != nil {
+				d.to(fact)
+			}
 		}
 	}
 }
@@ -179,41 +193,66 @@ func (d *drive) note(e *history.Event) {
 	d.parts[last] = append(d.parts[last], event)
 }
 
+// In mode job the environment is a list, and in mode rayjob it is JSON in a text.
 var (
-	stepOf  = regexp.MustCompile(`RAYORCH_STEP"(?:,"value")?:"([a-z]+)"`)
-	indexOf = regexp.MustCompile(`RAYORCH_INDEX"(?:,"value")?:"([0-9]+)"`)
+	stepOf  = regexp.MustCompile(`RAYORCH_STEP\\?"(?:,"value")?:\\?"([a-z]+)`)
+	indexOf = regexp.MustCompile(`RAYORCH_INDEX\\?"(?:,"value")?:\\?"([0-9]+)`)
+	idOf    = regexp.MustCompile(`r[0-9a-f]{12}-[a-z]+-[0-9a-f]{10}`)
 )
 
-// begin begins a task: a job of a step, or in a cluster a question about one.
+// begin begins a task: a job of a step, or in a cluster a call about one.
 func (d *drive) begin(task interp.Task) {
-	job := ""
-	if found := stepOf.FindSubmatch(task.Input); found != nil {
-		job = string(found[1])
-		if strings.Contains(strings.ToLower(task.State), "clean") {
-			job = "cleanup " + job
-		}
-		if i := indexOf.FindSubmatch(task.Input); i != nil {
-			job += "[" + string(i[1]) + "]"
-		}
-	}
-	switch {
-	case d.jobs[job] == "waits":
-		d.hang[job] = task.ID
-	case job != "":
-		d.facts = append(d.facts, interp.TaskSubmitted{Task: task.ID, Output: []byte(`{"Id":"x"}`)})
+	id := idOf.FindString(string(task.Input))
+	if job := jobOf(task); job != "" && d.ids[id] == "" {
+		d.ids[id] = job
 		d.tried[job]++
-		if fact := d.outcome(task.ID, job, d.jobs[job]); fact != nil {
-			d.facts = append(d.facts, fact)
-		} else {
-			d.hang[job] = task.ID
-		}
-	case strings.HasPrefix(task.State, "Look for pod of"):
+	}
+	job := d.ids[id]
+	status, output := d.outcome(job)
+	switch {
+	case task.State == job || strings.HasPrefix(task.State, "Submit ") || !strings.Contains(task.Resource, "eks:"):
+		d.work(task, job)
+	case strings.HasPrefix(task.State, "Look at "):
+		d.answer(task, `{"ResponseBody": {"status": `+rayStatus(task, status)+`, "driver_node_id": "n", "metadata": {"rayorch.execution": "`+execution+`", `+
+			`"annotations": {"rayorch.dev/execution": "`+execution+`"}}}}`)
+	case strings.HasPrefix(task.State, "Read output of "):
+		d.answer(task, `{"ResponseBody": "::rayorch-output::`+strings.ReplaceAll(output, `"`, `\"`)+`\n"}`)
+	case strings.HasPrefix(task.State, "Look for pod of "):
 		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}}]}}`)
-	case strings.HasPrefix(task.State, "Ask why failed"):
+	case strings.HasPrefix(task.State, "Ask why failed "):
 		d.answer(task, `{"ResponseBody": {"items": [{"metadata": {"creationTimestamp": "1"}, "status": {"phase": "Failed", `+
 			`"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": "it broke"}}}]}}]}}`)
 	default:
-		d.answer(task, `{}`)
+		d.answer(task, `{"ResponseBody": {}}`)
+	}
+}
+
+// jobOf is the job that a task submits, by its environment.
+func jobOf(task interp.Task) string {
+	found := stepOf.FindSubmatch(task.Input)
+	if found == nil {
+		return ""
+	}
+	job := string(found[1])
+	if strings.Contains(strings.ToLower(task.State), "clean") {
+		job = "cleanup " + job
+	}
+	if i := indexOf.FindSubmatch(task.Input); i != nil {
+		job += "[" + string(i[1]) + "]"
+	}
+	return job
+}
+
+// work begins a task that lasts as long as its job.
+func (d *drive) work(task interp.Task, job string) {
+	status, _ := d.outcome(job)
+	if status != "PENDING" {
+		d.facts = append(d.facts, interp.TaskSubmitted{Task: task.ID, Output: []byte(`{"Id":"x"}`)})
+	}
+	if fact := d.ends(task.ID, job); fact != nil {
+		d.facts = append(d.facts, fact)
+	} else {
+		d.hang[job] = task.ID
 	}
 }
 
@@ -221,18 +260,40 @@ func (d *drive) answer(task interp.Task, output string) {
 	d.facts = append(d.facts, interp.TaskEnded{Task: task.ID, Output: []byte(output)})
 }
 
-// outcome is how a job ends; nil while it hangs.
-func (d *drive) outcome(task, job, outcome string) interp.Fact {
-	times := 0
-	if n, _ := fmt.Sscanf(outcome, "fails %d times", &times); outcome == "fails" || n == 1 && d.tried[job] <= times {
-		return interp.TaskEnded{Task: task, Error: map[string]string{"local": "Job.Failed", "cluster": "States.TaskFailed"}[d.target], Cause: "it broke"}
+// outcome is the status of a job, in Ray's words, and its output.
+func (d *drive) outcome(job string) (status, output string) {
+	outcome, times := d.jobs[job], 0
+	n, _ := fmt.Sscanf(outcome, "fails %d times", &times)
+	switch {
+	case outcome == "hangs":
+		return "RUNNING", ""
+	case outcome == "waits":
+		return "PENDING", ""
+	case outcome == "fails", n == 1 && d.tried[job] <= times:
+		return "FAILED", ""
+	case outcome == "", n == 1:
+		return "SUCCEEDED", "null"
 	}
-	if outcome == "hangs" {
-		return nil
+	return "SUCCEEDED", outcome
+}
+
+// rayStatus is the status in what a look finds: a text in Ray's record, an object in a RayJob.
+func rayStatus(task interp.Task, status string) string {
+	if !strings.Contains(string(task.Input), "/rayjobs/") {
+		return `"` + status + `"`
 	}
-	if outcome == "" || times > 0 {
-		outcome = "null"
+	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"}`
+}
+
+// ends is how a task ends that lasts as long as its job; nil while that lasts.
+func (d *drive) ends(task, job string) interp.Fact {
+	status, output := d.outcome(job)
+	switch status {
+	case "FAILED":
+		return interp.TaskEnded{Task: task, Error: map[bool]string{true: "Job.Failed", false: "States.TaskFailed"}[d.target == "local"], Cause: "it broke"}
+	case "SUCCEEDED":
+		return interp.TaskEnded{Task: task, Output: []byte(`{"Output": ` + output + `, "logs": {"pods": {"p": {"containers": {"c": {"log": "` +
+			strings.ReplaceAll("::rayorch-output::"+output, `"`, `\"`) + `\n"}}}}}}`)}
 	}
-	return interp.TaskEnded{Task: task, Output: []byte(`{"Output": ` + outcome + `, "logs": {"pods": {"p": {"containers": {"c": {"log": "` +
-		strings.ReplaceAll("::rayorch-output::"+outcome, `"`, `\"`) + `\n"}}}}}}`)}
+	return nil
 }

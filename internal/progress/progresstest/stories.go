@@ -87,6 +87,60 @@ var Stories = map[string]Story{
 		Jobs:  map[string]string{"a": `{"x": 1}`},
 		Want:  []string{"a succeeded", "b skipped", "c succeeded"},
 	},
+	"refers to what was not returned": {
+		Steps: "{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}, {name: c" + job + "}",
+		Jobs:  map[string]string{"a": `{"x": 1}`},
+		Want:  []string{"a succeeded", "b failed"},
+	},
+	"refers to what was not returned, beside another": {
+		Steps: "{name: a" + job + "}, {name: both, parallel: {steps: [{name: c" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
+		Jobs:  map[string]string{"c": "hangs"},
+		Want:  []string{"a succeeded", "c cancelled", "b failed"},
+	},
+	"refers to what was not returned, in an iteration": {
+		Steps: "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
+		Jobs:  map[string]string{"a[0]": "hangs", "a[1]": "{}"},
+		Want:  []string{"a[0] cancelled", "a[1] succeeded", "b[1] failed"},
+	},
+	"refers to what was not returned, cleaned up": {
+		Steps: "{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}, onFailure: {job: {shell: x}}}",
+		Want:  []string{"a succeeded", "b failed", "Clean up after b succeeded"},
+	},
+	"refers to what was not returned, tolerated": {
+		Steps: "{name: a" + job + "}, {name: both, parallel: {toleratedFailures: 1, steps: [{name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}, {name: c" + job + "}]}}",
+		Want:  []string{"a succeeded", "b failed (tolerated)", "c succeeded"},
+	},
+	"an invalid output": {
+		Steps: "{name: a, output: {x: string}" + job + "}, {name: b" + job + "}",
+		Jobs:  map[string]string{"a": `{"x": 1}`},
+		Want:  []string{"a failed"},
+	},
+	"an invalid output, retried": {
+		Steps: "{name: a, output: {x: string}, retry: {attempts: 3, interval: 1m, errors: [Step.OutputInvalid]}" + job + "}, {name: b" + job + "}",
+		Jobs:  map[string]string{"a": `{"x": 1}`},
+		Then:  []string{"look", `a: {"x": "y"}`, "retry"},
+		Want:  []string{"a retrying", "then", "a succeeded", "b succeeded"},
+	},
+	"an invalid output beside another": {
+		Steps: "{name: both, parallel: {steps: [{name: a, output: {x: string}" + job + "}, {name: b" + job + "}]}}",
+		Jobs:  map[string]string{"a": "1", "b": "hangs"},
+		Want:  []string{"a failed", "b cancelled"},
+	},
+	"an invalid output, cleaned up": {
+		Steps: "{name: a, output: {x: string}, onFailure: {job: {shell: x}}" + job + "}",
+		Jobs:  map[string]string{"a": "1"},
+		Want:  []string{"a failed", "Clean up after a succeeded"},
+	},
+	"a valid output": {
+		Steps: "{name: a, output: {x: string, y: {type: integer, default: 1}}" + job + "}, {name: b" + job + "}",
+		Jobs:  map[string]string{"a": `{"x": "y"}`},
+		Want:  []string{"a succeeded", "b succeeded"},
+	},
+	"skipped for a key that is missing": {
+		Steps: "{name: a" + job + "}, {name: b, when: steps.a.output.y > 1" + job + "}, {name: c, when: not (steps.a.output.y > 1)" + job + "}",
+		Jobs:  map[string]string{"a": `{"x": 1}`},
+		Want:  []string{"a succeeded", "b skipped", "c succeeded"},
+	},
 	"skipped in iterations": {
 		Steps: "{name: each, forEach: {items: [1, 2], steps: [{name: a, when: item == 2" + job + "}]}}",
 		Want:  []string{"a[0] skipped", "a[1] succeeded"},
@@ -149,6 +203,11 @@ var Stories = map[string]Story{
 	"asks for an output that is missing": {
 		Steps: `{name: a` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}`,
 		Want:  []string{"a succeeded", "b failed"},
+	},
+	"a group asks for an output that is missing": {
+		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: d` + job + `}, {name: each, after: [d], forEach: {items: "${{ steps.a.output.x }}", steps: [{name: b` + job + `}]}}]}}`,
+		Jobs:  map[string]string{"c": "hangs"},
+		Want:  []string{"a succeeded", "c cancelled", "d succeeded", "each failed"},
 	},
 	"asks for an output that is missing beside another": {
 		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}]}}`,
