@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// waiting lists the tasks of an execution whose work does not run yet. AWS does not tell, nor does a server of an earlier
-// release.
+// waiting lists the tasks of an execution whose work does not run yet. AWS does not tell, nor does a server other than ours
+// or of an earlier release.
 func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, error) {
 	var out struct{ Pending []progress.Waiting }
 	switch {
@@ -26,10 +26,10 @@ func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, 
 		return nil, nil
 	}
 	resp, err := s.extension(ctx, "pending", url.Values{"execution": {arn}})
-	if unknown(err) {
+	switch {
+	case answered(err):
 		return nil, nil
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
