@@ -47,6 +47,7 @@ func giveUp(t *testing.T) {
 	e := open(t, vfs.NewMem(), givesUp(t, release, func(n int) { began = append(began, n) }))
 	x := start(t, e, "a", twice, `{}`)
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskFailed", "TaskScheduled", "TaskStarted"}
 	if diff := cmp.Diff(want, types(t, e, x.ARN)); diff != "" || !slices.Equal(began, []int{1}) {
 		t.Errorf("before the stop is confirmed, attempts %v ran; the history: %s", began, diff)
@@ -72,6 +73,7 @@ func giveUpThenCrash(t *testing.T) {
 	e := open(t, fs, givesUp(t, release, func(int) {}))
 	x := start(t, e, "a", twice, `{}`)
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 	if left, err := e.Left(x.ARN); err != nil || left != 2 {
 		t.Errorf("%d things are left to do, %v; want the stop and the next attempt", left, err)
@@ -81,6 +83,7 @@ func giveUpThenCrash(t *testing.T) {
 	var began []int
 	e = open(t, crashed, givesUp(t, release, func(n int) { began = append(began, n) }))
 	time.Sleep(time.Minute)
+	synctest.Wait()
 	if !slices.Equal(began, []int{1}) {
 		t.Errorf("the attempts %v were taken up before the stop was confirmed", began)
 	}
