@@ -60,6 +60,7 @@ func giveUp(t *testing.T) {
 	if x := end(t, e, x.ARN); x.Status != engine.Succeeded || !slices.Equal(began, []int{1, 2}) {
 		t.Errorf("%s after the attempts %v", x.Status, began)
 	}
+	settled(t, e, x.ARN)
 	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
 		t.Errorf("the aftermath is %+v, %v", got, err)
 	}
