@@ -17,9 +17,9 @@ import (
 
 // told is a step as both the page's fold and the terminal's tell of it.
 type told struct {
-	Name, Status, Error, Cause, Skip, Job string
-	Attempt                               int
-	Ended, Tolerated                      bool
+	Name, Status, Error, Cause, Skip, Waits, Job string
+	Attempt                                      int
+	Ended, Tolerated                             bool
 }
 
 // history is what is told of a whole history.
@@ -32,7 +32,11 @@ type history struct {
 func toldOf(view *progress.View) []told {
 	var all []told
 	for _, s := range view.Steps {
-		all = append(all, told{s.Name, string(s.Status), s.Error, s.Cause, s.SkipReason, s.Job.SubmissionID, s.Attempt, !s.Ended.IsZero(), s.Tolerated})
+		waits := ""
+		if s.Status == progress.Pending && s.Waiting != nil {
+			waits = s.Waiting.Reason
+		}
+		all = append(all, told{s.Name, string(s.Status), s.Error, s.Cause, s.SkipReason, waits, s.Job.SubmissionID, s.Attempt, !s.Ended.IsZero(), s.Tolerated})
 	}
 	return all
 }
@@ -44,7 +48,7 @@ func historyOf(view *progress.View) history {
 
 // tell is the page's fold as told.
 const tell = `({Warnings: [...fold.warnings], Steps: fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Skip: s.skipReason ?? "",
-	Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0, Tolerated: s.tolerated}))})`
+	Waits: s.status === "pending" ? s.waits?.reason ?? "" : "", Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0, Tolerated: s.tolerated}))})`
 
 // TestSameStory folds histories in the page and in internal/progress: steps, attempts and statuses are the same.
 func TestSameStory(t *testing.T) {

@@ -105,20 +105,44 @@ func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 	for _, name := range slices.Sorted(maps.Keys(d.AssignedVariables)) {
 		text := d.AssignedVariables[name]
 		var end struct{ Error, Cause string }
-		var job struct{ Status string }
+		var job rayJob
 		switch {
 		case strings.HasPrefix(name, "id"):
 			_ = json.Unmarshal([]byte(text), &s.step.Job.SubmissionID) // else it is another id
 		case strings.HasPrefix(name, "end") && json.Unmarshal([]byte(text), &end) == nil && end.Error != "":
 			s.step.Error, s.step.Cause = end.Error, end.Cause
-		case strings.HasPrefix(name, "job") && json.Unmarshal([]byte(text), &job) == nil && job.Status != "" && job.Status != "PENDING":
-			s.step.runs()
+		case strings.HasPrefix(name, "job") && json.Unmarshal([]byte(text), &job) == nil:
+			if job.runs() {
+				s.step.runs()
+			}
+			s.step.waits(job.pending())
 		}
 	}
 	var given map[string]json.RawMessage
 	if json.Unmarshal([]byte(aws.ToString(d.Output)), &given) == nil && len(given) == 1 && given["Output"] != nil {
 		s.step.Job.Output = given["Output"]
 	}
+	var pod struct{ Why string }
+	if words, _ := s.words(aws.ToString(d.Name)); words == "Look for pod of" {
+		_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &pod) // else nothing is known
+		s.step.waits(pod.Why)
+	}
+}
+
+// rayJob is what the definition keeps of a Ray job's record, or of a RayJob's status.
+type rayJob struct{ Status, Deployment, Reason, Message string }
+
+func (j *rayJob) runs() bool { return j.Status != "" && j.Status != "PENDING" }
+
+// pending is why the job does not run yet; empty where nothing is known of that.
+func (j *rayJob) pending() string {
+	switch {
+	case j.Status == "PENDING":
+		return j.Message
+	case j.Status == "" && j.Deployment != "":
+		return strings.Join(slices.DeleteFunc([]string{"RayJob " + j.Deployment, j.Reason, j.Message}, func(s string) bool { return s == "" }), ": ")
+	}
+	return ""
 }
 
 // leave folds the end of the state itself and returns the step that it stands for, if any.

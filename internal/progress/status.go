@@ -47,6 +47,13 @@ func (s *Step) end(status Status, when time.Time) {
 	}
 }
 
+// waits notes why the work of the newest attempt does not run yet.
+func (s *Step) waits(reason string) {
+	if s.Status == Pending && reason != "" {
+		s.Waiting = &Waiting{Since: s.Scheduled, Reason: reason}
+	}
+}
+
 // runs notes that the work of the newest attempt runs.
 func (s *Step) runs() {
 	if s.Status == Pending {

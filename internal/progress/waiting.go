@@ -2,9 +2,9 @@ package progress
 
 import "time"
 
-// Waiting is why the work of a task does not run yet. No event of the history tells: the engine's runners do.
+// Waiting is why the work of a task does not run yet. In a cluster the history says so, elsewhere only the engine's runners do.
 type Waiting struct {
-	Event  int64 // an event of the task
+	Event  int64 // an event of the task; 0 where the history says so
 	Since  time.Time
 	Reason string
 
@@ -17,7 +17,10 @@ func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(
 // ShowWaiting lays over the view what waits now, in place of what did.
 func (v *View) ShowWaiting(now []Waiting) {
 	for _, s := range v.Steps {
-		if s.Waiting != nil && s.Waiting.laid {
+		if s.Waiting == nil || s.Waiting.Event == 0 {
+			continue
+		}
+		if s.Waiting.laid {
 			s.runs()
 		}
 		s.Waiting = nil

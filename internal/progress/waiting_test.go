@@ -45,6 +45,41 @@ func TestShowWaiting(t *testing.T) {
 	}
 }
 
+// TestWaitingInACluster reads why a step waits from what the states inside have found out.
+func TestWaitingInACluster(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.enter(passIn, "Attempt train", -1)
+	for _, c := range []struct{ state, name, text, output, want string }{
+		{"Attempt train", "job1_train", `{}`, "{}", ""},
+		{"Look for pod of train", "", "", `{"started": false, "why": "Unschedulable: no node"}`, "Unschedulable: no node"},
+		{"Look at train", "job1_train", `{"status": "", "deployment": "Suspended", "reason": "", "message": ""}`, "{}", "RayJob Suspended"},
+		{"Look at train", "job1_train", `{"status": "PENDING", "message": "Job has not started yet."}`, "{}", "Job has not started yet."},
+		{"Look at train", "job1_train", `{"status": "RUNNING", "message": "Job is currently running."}`, "{}", ""},
+	} {
+		s.enter(taskIn, c.state, -1)
+		s.add(taskOut, -1, func(e *types.HistoryEvent) {
+			e.StateExitedEventDetails = &types.StateExitedEventDetails{Name: aws.String(c.state), Output: aws.String(c.output)}
+			if c.name != "" {
+				e.StateExitedEventDetails.AssignedVariables = map[string]string{c.name: c.text}
+			}
+		})
+		v := s.view()
+		v.ShowWaiting(nil) // the engine has nothing to add
+		got := ""
+		if st := v.Steps[0]; st.Status == progress.Pending && st.Waiting != nil {
+			if got = st.Waiting.Reason; st.Waiting.Since.IsZero() {
+				t.Error("waiting since when?")
+			}
+		}
+		if got != c.want {
+			t.Errorf("after %s %s%s: %q, want %q", c.state, c.text, c.output, got, c.want)
+		}
+	}
+}
+
 // TestShowWaitingInACluster finds the step that a task inside it works for.
 func TestShowWaitingInACluster(t *testing.T) {
 	var s script

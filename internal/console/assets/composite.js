@@ -39,7 +39,7 @@ export function entered(step, state, when, set) {
   switch (wordsOf(step, state)) {
     case "Attempt":
       close(step, when);
-      Object.assign(step, { attempt: step.attempt + 1, job: null, gaveUp: false });
+      Object.assign(step, { attempt: step.attempt + 1, job: null, gaveUp: false, waits: null });
       step.attempts.push({ n: step.attempt, scheduled: when, started: 0, ended: 0, status: "pending", error: "", cause: "", job: null });
       set("pending");
       break;
@@ -89,12 +89,21 @@ export function left(step, details, runs) {
     const value = read(text);
     if (name.startsWith("id") && typeof value === "string") step.job = { ...step.job, submission: value };
     if (name.startsWith("end") && value?.Error) Object.assign(step, { error: value.Error, cause: value.Cause ?? "" });
-    if (name.startsWith("job") && value?.status && value.status !== "PENDING") runs();
+    if (!name.startsWith("job")) continue;
+    if (value?.status && value.status !== "PENDING") runs();
+    waits(step, value?.status === "PENDING" ? value.message : !value?.status && value?.deployment ?
+      [`RayJob ${value.deployment}`, value.reason, value.message].filter(Boolean).join(": ") : "");
   }
+  if (wordsOf(step, details?.name ?? "") === "Look for pod of") waits(step, read(details?.output)?.why);
   const given = read(details?.output);
   if (given && typeof given === "object" && Object.keys(given).join() === "Output") step.job = { ...step.job, output: given.Output };
   const attempt = step.attempts.at(-1);
   if (attempt) attempt.job = step.job;
+}
+
+// waits notes why the newest attempt does not run yet.
+function waits(step, reason) {
+  if (step.status === "pending" && reason) step.waits = { since: step.attempts.at(-1)?.scheduled ?? step.entered, reason };
 }
 
 function read(text) {

@@ -217,6 +217,9 @@ func (d *drive) begin(task interp.Task) {
 			`"annotations": {"rayorch.dev/execution": "`+execution+`"}}}}`)
 	case strings.HasPrefix(task.State, "Read output of "):
 		d.answer(task, `{"ResponseBody": "::rayorch-output::`+strings.ReplaceAll(output, `"`, `\"`)+`\n"}`)
+	case strings.HasPrefix(task.State, "Look for pod of ") && status == "PENDING":
+		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", `+
+			`"reason": "Unschedulable", "message": "no node"}]}}]}}`)
 	case strings.HasPrefix(task.State, "Look for pod of "):
 		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}}]}}`)
 	case strings.HasPrefix(task.State, "Ask why failed "):
@@ -279,10 +282,14 @@ func (d *drive) outcome(job string) (status, output string) {
 
 // rayStatus is the status in what a look finds: a text in Ray's record, an object in a RayJob.
 func rayStatus(task interp.Task, status string) string {
-	if !strings.Contains(string(task.Input), "/rayjobs/") {
-		return `"` + status + `"`
+	message := ""
+	if status == "PENDING" {
+		message = `, "message": "Job has not started yet."`
 	}
-	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"}`
+	if !strings.Contains(string(task.Input), "/rayjobs/") {
+		return `"` + status + `"` + message
+	}
+	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"` + message + `}`
 }
 
 // ends is how a task ends that lasts as long as its job; nil while that lasts.

@@ -19,6 +19,12 @@ var Stories = map[string]Story{
 		Then:  []string{"look at once", "a: 1"},
 		Want:  []string{"a pending", "then", "a succeeded"},
 	},
+	"waits for long": {
+		Steps: "{name: a" + job + "}",
+		Jobs:  map[string]string{"a": "waits"},
+		Then:  []string{"look", "a: 1"},
+		Want:  []string{"a pending", "then", "a succeeded"},
+	},
 	"failed": {
 		Steps: "{name: a" + job + "}, {name: b" + job + "}",
 		Jobs:  map[string]string{"a": "fails"},
