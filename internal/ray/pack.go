@@ -275,7 +275,7 @@ func (f packFile) open() (io.ReadCloser, error) {
 // walker lists the files of a directory in a stable order.
 type walker struct {
 	root    string
-	skip    string
+	skip    fs.FileInfo // nil for none
 	files   []packFile
 	leftOut []string
 	// above holds the real paths of the directories being read: a link to one of them is not followed.
@@ -283,7 +283,10 @@ type walker struct {
 }
 
 func (s Source) walk() (*walker, error) {
-	w := &walker{root: s.Path, skip: s.Skip}
+	w := &walker{root: s.Path}
+	if s.Skip != "" {
+		w.skip, _ = os.Stat(s.Skip) // one that does not exist yet is not packed
+	}
 	return w, w.walk("", []ignoreRules{parseIgnore("", strings.Join(s.Excludes, "\n"))})
 }
 
@@ -324,7 +327,7 @@ func (w *walker) entry(rel, name string, rules []ignoreRules) error {
 	if err != nil {
 		return err
 	}
-	if source == w.skip {
+	if w.skip != nil && os.SameFile(info, w.skip) {
 		return nil
 	}
 	if skippedNames[name] && info.IsDir() || ignored(rules, rel, info.IsDir()) {

@@ -56,8 +56,11 @@ func keep(t *testing.T, s *snapshot.Store, of snapshot.Source) snapshot.Snapshot
 
 func TestKeep(t *testing.T) {
 	dir := t.TempDir()
-	state := filepath.Join(dir, "state") // below what is packed
-	s := snapshot.In(state)
+	linked := filepath.Join(t.TempDir(), "linked")
+	if err := os.Symlink(dir, linked); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot.In(filepath.Join(linked, "state")) // below what is packed
 	write(t, dir, map[string]string{"a.py": "1", "sub/b.py": "2", "data.bin": "3", ".gitignore": "*.bin\n"})
 	first := keep(t, s, snapshot.Source{Path: dir})
 	if again := keep(t, s, snapshot.Source{Path: dir}); again.Package != first.Package {
