@@ -52,7 +52,7 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 		}
 		kept, err := f.store.Keep(ctx, of)
 		if err != nil {
-			return fmt.Errorf("keep the code that the execution runs: %w", err)
+			return fmt.Errorf("snapshot the code: %w", err)
 		}
 		kept.Commit, kept.Dirty = snapshot.Commit(ctx, of)
 		all = append(all, kept)

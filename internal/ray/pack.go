@@ -170,6 +170,10 @@ func (s Source) files() ([]packFile, error) {
 		return nil, fmt.Errorf("the %s is a file", s.what())
 	}
 	w, err := s.walk()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read the %s: %w: exclude what cannot be read in a .rayignore file; a plain job with inPlace: true runs in the "+
+			"directory itself", s.what(), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
 	}
@@ -218,12 +222,23 @@ func tooLarge(what string, files []packFile, limit int64) error {
 	slices.SortStableFunc(files, func(a, b packFile) int { return cmp.Compare(b.size, a.size) })
 	var biggest []string
 	for _, f := range files[:min(3, len(files))] {
-		biggest = append(biggest, fmt.Sprintf("%s (%d MiB)", f.path, f.size>>20))
+		biggest = append(biggest, f.path+" ("+sizeText(f.size)+")")
 	}
 	return fmt.Errorf("the %s is larger than the limit of %d MiB, zipped; its largest files are %s: "+
 		"exclude data in a .rayignore file, or put it on storage that the job reads; a Ray job can also name a zip there in place of the "+
 		"directory (s3://, gs:// or https://), and a plain job with inPlace: true runs in the directory itself",
 		what, limit>>20, strings.Join(biggest, ", "))
+}
+
+// sizeText is a size in the unit that shows at least one digit of it.
+func sizeText(size int64) string {
+	switch {
+	case size >= 1<<20:
+		return fmt.Sprintf("%d MiB", size>>20)
+	case size >= 1<<10:
+		return fmt.Sprintf("%d KiB", size>>10)
+	}
+	return fmt.Sprintf("%d bytes", size)
 }
 
 var errOverLimit = errors.New("over the limit")
