@@ -1,5 +1,7 @@
 package ray
 
+import "context"
+
 // CutLines cuts chunks of a log into lines and leaves out the first skip ones, as a Log does.
 func CutLines(skip int, chunks ...string) []string {
 	var lines []string
@@ -22,4 +24,6 @@ func Ignored(texts map[string]string, order []string, name string, isDir bool) b
 }
 
 // PackUpTo is Pack with another limit: to compress 101 MiB takes minutes with the race detector.
-var PackUpTo = packUpTo
+func PackUpTo(ctx context.Context, dir string, limit int64) (*Package, error) {
+	return Source{Path: dir}.packUpTo(ctx, "", limit)
+}
