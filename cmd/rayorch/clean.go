@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
 )
 
 type cleanOptions struct {
@@ -29,10 +32,11 @@ func (a *app) cleanCommand() *cobra.Command {
 	var o cleanOptions
 	c := &cobra.Command{
 		Use:   "clean [EXECUTION]...",
-		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records",
+		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records, code",
 		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
-			"it: the run's directory on the storage (checkpoints), the files of plain jobs, and Ray's records of its jobs with\n" +
-			"their logs there. Histories and the logs that rayorch keeps stay. Runs that are open are never touched.",
+			"it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records of its jobs with their\n" +
+			"logs there, and the code that it started with unless another run uses it: redrive may need what is removed.\n" +
+			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched.",
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -48,11 +52,12 @@ func (a *app) cleanCommand() *cobra.Command {
 	return c
 }
 
-// leftover is what one run left.
+// leftover is what one run left. ARN is empty for code that no run uses.
 type leftover struct {
 	ARN   string   `json:"arn"`
 	Dirs  []string `json:"directories"`
 	Jobs  []rayJob `json:"rayJobs"`
+	Code  []string `json:"code,omitempty"` // packages
 	Bytes int64    `json:"bytes"`
 }
 
@@ -62,6 +67,7 @@ type rayJob struct {
 }
 
 func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
+	began := time.Now()
 	all, err := a.leftovers(ctx, names, o)
 	if err != nil {
 		return err
@@ -69,7 +75,7 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	if ok, err := a.confirm(all, o.yes); !ok || err != nil {
 		return err
 	}
-	return a.remove(ctx, all, o.ray)
+	return a.remove(ctx, all, began, o.ray)
 }
 
 // leftovers finds what there is to remove, and gives the state directory back: nobody has to wait for an answer.
@@ -86,17 +92,64 @@ func (s *session) leftoversOf(ctx context.Context, names []string, olderThan tim
 	if err != nil {
 		return nil, err
 	}
+	code, err := s.unusedCode(ctx, arns)
+	if err != nil {
+		return nil, err
+	}
 	var all []leftover
-	for _, arn := range arns {
-		l, err := s.leftoverOf(ctx, arn)
-		if err != nil {
-			return nil, err
+	for _, arn := range append(arns, "") {
+		l := leftover{}
+		if arn != "" {
+			if l, err = s.leftoverOf(ctx, arn); err != nil {
+				return nil, err
+			}
 		}
-		if len(l.Dirs)+len(l.Jobs) > 0 {
+		for _, name := range code[arn] {
+			if size, ok := snapshot.In(s.dir).Size(name); ok {
+				l.Code, l.Bytes = append(l.Code, name), l.Bytes+size
+			}
+		}
+		if len(l.Dirs)+len(l.Jobs)+len(l.Code) > 0 {
 			all = append(all, l)
 		}
 	}
 	return all, nil
+}
+
+// unusedFor is for how long a package has to be unused before clean takes it for one that no run uses: a run that is being started
+// may be about to use it.
+const unusedFor = time.Hour
+
+// unusedCode are the packages that no run uses but those that are cleaned, by the first one of those that does; by "" those that no
+// run uses at all.
+func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string][]string, error) {
+	if s.dir == "" {
+		return nil, nil
+	}
+	var users map[string][]string
+	if err := s.askCode(ctx, url.Values{}, &users); err != nil || users == nil {
+		return nil, err
+	}
+	released, err := snapshot.In(s.dir).Released()
+	if err != nil {
+		return nil, err
+	}
+	unused := map[string][]string{}
+	for name, arns := range users {
+		if slices.ContainsFunc(arns, func(arn string) bool { return !released[arn] && !slices.Contains(cleaned, arn) }) {
+			continue
+		}
+		if i := slices.IndexFunc(arns, func(arn string) bool { return slices.Contains(cleaned, arn) }); i >= 0 {
+			unused[arns[i]] = append(unused[arns[i]], name)
+		}
+	}
+	old, err := snapshot.In(s.dir).Names(time.Now().Add(-unusedFor))
+	for _, name := range old {
+		if users[name] == nil {
+			unused[""] = append(unused[""], name)
+		}
+	}
+	return unused, err
 }
 
 // finished are the executions to clean: an open one that was named is an error.
@@ -217,19 +270,30 @@ func (a *app) showLeftovers(all []leftover) {
 		fmt.Fprintln(a.out, "nothing to clean")
 	}
 	for _, l := range all {
-		fmt.Fprintf(a.out, "%s: %.1f MB\n", nameOf(l.ARN), float64(l.Bytes)/1e6)
+		of := nameOf(l.ARN)
+		if l.ARN == "" {
+			of = "of no run"
+		}
+		fmt.Fprintf(a.out, "%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
 		for _, d := range l.Dirs {
 			fmt.Fprintf(a.out, "  %s\n", d)
 		}
 		for _, j := range l.Jobs {
 			fmt.Fprintf(a.out, "  ray job %s at %s\n", j.SubmissionID, j.Address)
 		}
+		for _, name := range l.Code {
+			fmt.Fprintf(a.out, "  code %s\n", name)
+		}
 	}
 }
 
-func (a *app) remove(ctx context.Context, all []leftover, o rayOptions) error {
+func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o rayOptions) error {
 	var errs []error
 	resolver, err := a.resolver(o, false, a.say)
+	if err != nil {
+		return err
+	}
+	dir, err := a.stateDirectory()
 	if err != nil {
 		return err
 	}
@@ -240,6 +304,19 @@ func (a *app) remove(ctx context.Context, all []leftover, o rayOptions) error {
 		for _, j := range l.Jobs {
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
+		errs = append(errs, releaseCode(snapshot.In(dir), l, listed))
+	}
+	return errors.Join(errs...)
+}
+
+// releaseCode removes packages that no run uses any more.
+func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
+	var errs []error
+	if l.ARN != "" {
+		errs = append(errs, store.Release(l.ARN))
+	}
+	for _, name := range l.Code {
+		errs = append(errs, store.Remove(name, listed))
 	}
 	return errors.Join(errs...)
 }

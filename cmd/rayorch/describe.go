@@ -18,16 +18,23 @@ import (
 )
 
 func (a *app) describeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "describe [EXECUTION]",
-		Short:   "show an execution: its steps, input, output and error",
-		Long:    "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.",
+	codeDiff := false
+	c := &cobra.Command{
+		Use:   "describe [EXECUTION]",
+		Short: "show an execution: its steps, input, output and error",
+		Long: "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.\n" +
+			"--code-diff compares the code that the execution started with, which rayorch keeps, with the directories as they are now.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if codeDiff {
+				return a.describeCodeDiff(c.Context(), first(args))
+			}
 			return a.describe(c.Context(), first(args))
 		},
 	}
+	c.Flags().BoolVar(&codeDiff, "code-diff", false, "show what differs between the execution's code and the working tree")
+	return c
 }
 
 func (a *app) describe(ctx context.Context, text string) error {
@@ -62,6 +69,7 @@ type summary struct {
 	Output   json.RawMessage `json:"output,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Cause    string          `json:"cause,omitempty"`
+	Code     []codeSummary   `json:"code,omitempty"`
 	Steps    []stepSummary   `json:"steps"`
 	Warnings []string        `json:"warnings,omitempty"`
 }
@@ -104,8 +112,13 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 			driven = aws.Bool(!resting[arn])
 		}
 	}
+	code, err := s.code(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
 	sum := &summary{
-		ARN: arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
+		Code: codeSummaries(code),
+		ARN:  arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
 		Driven: driven, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
@@ -153,6 +166,9 @@ func (a *app) describeText(s *summary) error {
 	}
 	fmt.Fprintf(a.out, "\ninput   %s\n", s.Input)
 	s.text(a.out)
+	for _, c := range s.Code {
+		fmt.Fprintf(a.out, "code    %s\n", terminal.Clean(c.text()))
+	}
 	fmt.Fprintln(a.out)
 	return a.ending(s)
 }

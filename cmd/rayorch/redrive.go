@@ -17,8 +17,8 @@ func (a *app) redriveCommand() *cobra.Command {
 		Use:   "redrive [EXECUTION]",
 		Short: "take a failed, timed out or stopped execution up again from where it failed",
 		Long: "redrive restarts an execution from the steps that did not succeed; steps that succeeded do not run again. The\n" +
-			"execution keeps the definition that it started with: to use a changed pipeline file, start a new run. redrive\n" +
-			"watches the execution as run does.",
+			"execution keeps the definition and the code that it started with: to use a changed pipeline file or changed code,\n" +
+			"start a new run. redrive watches the execution as run does.",
 		Example: "  rayorch redrive",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -52,8 +52,8 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 			return err
 		}
 		w.screen.Say("resuming %s", nameOf(arn))
-		if s.changedSince(ctx, arn) {
-			w.screen.Say("the pipeline file has changed since the run started: redrive uses the old definition; rayorch run uses the new one")
+		for _, changed := range s.changedSince(ctx, arn) {
+			w.screen.Say("%s has changed since the run started: redrive uses the old one; to use the change, start a new run: rayorch run", changed)
 		}
 		err = a.watchToEnd(ctx, s, arn, w, o.wait)
 		if s.owner != nil {
@@ -71,9 +71,25 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 	return s.resume(ctx, arn)
 }
 
-// changedSince reports whether the pipeline file in this directory is the run's and compiles to another
+// changedSince names what is not as it was when the run started: the pipeline file, directories with code. What cannot be compared
+// does not keep a run from being redriven.
+func (s *session) changedSince(ctx context.Context, arn string) (changed []string) {
+	if s.changedDefinition(ctx, arn) {
+		changed = append(changed, "the pipeline file")
+	}
+	code, err := s.code(ctx, arn)
+	if err != nil {
+		return changed
+	}
+	for _, path := range s.changedCode(ctx, code) {
+		changed = append(changed, "the code in "+path)
+	}
+	return changed
+}
+
+// changedDefinition reports whether the pipeline file in this directory is the run's and compiles to another
 // definition than the run has.
-func (s *session) changedSince(ctx context.Context, arn string) bool {
+func (s *session) changedDefinition(ctx context.Context, arn string) bool {
 	src, err := s.app.load(sourceOptions{})
 	if err != nil || src.pipeline.Name != pipelineOf(arn) || len(src.pipeline.Targets.Entries) > 1 { // the run's target is not known
 		return false

@@ -152,6 +152,9 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err := s.giveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
+	if err := s.nameCode(ctx, executionARN(version, o.name), out.Dirs); err != nil {
+		return "", err
+	}
 	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: aws.String(version), Name: aws.String(o.name), Input: aws.String(string(input)),
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/proctask"
@@ -24,7 +25,7 @@ type runners struct {
 	find *finder
 }
 
-func (a *app) newRunners(dir string, o rayOptions, secrets *vault) (*runners, error) {
+func (a *app) newRunners(dir string, o rayOptions, secrets *vault, code *snapshot.Store) (*runners, error) {
 	resolver, err := a.resolver(o, true, a.say)
 	if err != nil {
 		return nil, err
@@ -41,9 +42,9 @@ func (a *app) newRunners(dir string, o rayOptions, secrets *vault) (*runners, er
 	return &runners{
 		find: f,
 		eks:  eks,
-		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Secret: secrets.secret}),
+		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Code: code, Secret: secrets.secret}),
 		proc: proctask.New(proctask.Config{
-			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Secret: secrets.secret,
+			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.secret,
 		}),
 	}, nil
 }

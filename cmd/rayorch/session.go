@@ -188,6 +188,7 @@ type owner struct {
 	cat     *catalog.Catalog
 	sdk     *api.SDKTasks
 	vault   *vault
+	code    *freezer
 	runners *runners
 	addr    home.Address
 	srv     *http.Server
@@ -197,10 +198,10 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault()}
+	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault(), code: newFreezer(dir)}
 	if opts.Run {
 		var err error
-		if o.runners, err = a.newRunners(dir, opts.Ray, o.vault); err != nil {
+		if o.runners, err = a.newRunners(dir, opts.Ray, o.vault, o.code.store); err != nil {
 			return nil, err
 		}
 	}
@@ -260,13 +261,14 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
 		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Logger: a.logger(), Objects: kept,
+		Prepare: o.code.prepare,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			o.vault.docs = st
 			return api.Machines(o.cat)
 		},
 	})
-	o.vault.eng = o.eng
+	o.vault.eng, o.code.eng = o.eng, o.eng
 	if err := errors.Join(err, catErr); err != nil || !opts.Run {
 		return err
 	}
@@ -278,7 +280,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 }
 
 func (o *owner) handler(c api.Config) http.Handler {
-	c.Engine, c.Catalog = o.eng, o.cat
+	c.Engine, c.Catalog, c.Code = o.eng, o.cat, o.code
 	return api.New(c)
 }
 

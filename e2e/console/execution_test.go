@@ -126,7 +126,8 @@ func TestSkippedAndTolerated(t *testing.T) {
 	s := serve(t, nil)
 	s.on("trial", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
 	arn := s.start(s.machine("choosy", machine("condition", object{
-		"condition":    object{"Type": "Pass", "Result": object{"condition": "steps.eval.output.acc > 0.9", "values": object{"steps.eval.output.acc": 0.5}}, "Next": "When promote"},
+		"condition": object{"Type": "Pass", "Result": object{"condition": "steps.eval.output.acc > 0.9", "values": object{"steps.eval.output.acc": 0.5},
+			"missing": []any{"steps.eval.output.lost, which step eval did not return"}}, "Next": "When promote"},
 		"When promote": object{"Type": "Choice", "Choices": []any{object{"Variable": "$.never", "IsPresent": true, "Next": "promote"}}, "Default": "Skip promote"},
 		"Skip promote": object{"Type": "Pass", "Next": "Try trial"},
 		"promote":      work("Try trial"),
@@ -139,6 +140,7 @@ func TestSkippedAndTolerated(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 	p.states(map[string]string{"promote": "skipped", "trial": "failed, tolerated"})
 	p.sees(".timeline-rows .row", "skipped")
+	p.sees(".notice", "step promote was skipped: its condition refers to steps.eval.output.lost, which step eval did not return")
 	p.clickState("promote")
 	p.sees(".state-panel .status", "skipped")
 	p.sees(".state-panel", "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)")

@@ -52,7 +52,14 @@ func TestObjectStore(t *testing.T) {
 		if uploads := strings.Count(res.Stderr, "uploaded the working directory"); uploads != map[bool]int{true: 1}[i == 0] {
 			t.Errorf("%s: %d uploads of what does not change:\n%s", way, uploads, res.Stderr)
 		}
+		if x := w.describe(t, way); len(x.Code) != 1 || x.Code[0].Path != filepath.Join(dir, "files") || x.Code[0].Hash == "" {
+			t.Errorf("%s: the code of the run is %+v", way, x.Code)
+		}
 		w.nothingRuns(t)
+	}
+	w.Write(t, "store/files/sub/text", "changed\n")
+	if res := w.must(t, "describe", "job", "--code-diff"); !strings.Contains(res.Stdout, "+changed\n") {
+		t.Errorf("describe --code-diff printed %s", res.Stdout)
 	}
 	if list := request(t, http.MethodGet, moto.URL+"/packages?list-type=2"); strings.Count(list, "<Key>dirs/store/") != 1 {
 		t.Errorf("the bucket holds %s", list)

@@ -84,6 +84,7 @@ func (w *world) pipeline(t *testing.T, name, steps string) string {
 type execution struct {
 	ARN, Name, Status, Error, Cause string
 	Output                          map[string]json.RawMessage
+	Code                            []struct{ Path, Hash string }
 	Steps                           []struct {
 		Name, Status, SubmissionID, Error, Cause string
 		Attempts                                 int

@@ -208,6 +208,7 @@ func engineFault(err error) *fault {
 	var stuck *engine.NotRedrivableError
 	var unknown *engine.UnknownMachineError
 	var late *engine.LateActivityError
+	var refused *engine.StartError
 	switch {
 	case errors.As(err, &exists):
 		return refusal("ExecutionAlreadyExists", "Execution Already Exists: '"+exists.ARN+"'")
@@ -225,6 +226,8 @@ func engineFault(err error) *fault {
 		return errBadToken
 	case errors.As(err, &late):
 		return refusal("TaskTimedOut", "Task Timed Out: '"+late.Activity+"'")
+	case errors.As(err, &refused):
+		return refusal("ValidationException", refused.Error())
 	case errors.Is(err, engine.ErrTaskTimedOut):
 		return refusal("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
 	case errors.Is(err, engine.ErrTaskDoesNotExist):

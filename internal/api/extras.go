@@ -37,6 +37,12 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
 	closed.HandleFunc("GET /rayorch/v1/resting", s.resting)
 	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
+	if s.cfg.Code != nil {
+		closed.HandleFunc("GET /rayorch/v1/code", s.code)
+	}
+	if s.cfg.Code != nil && s.cfg.Secrets != nil { // it reads directories
+		closed.HandleFunc("POST /rayorch/v1/code", s.nameCode)
+	}
 	if s.cfg.Secrets != nil {
 		closed.HandleFunc("GET /rayorch/v1/secrets", s.wantedSecrets)
 		closed.HandleFunc("POST /rayorch/v1/secrets", s.giveSecrets)

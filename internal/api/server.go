@@ -34,6 +34,8 @@ type Config struct {
 	// Secrets takes the values of secrets from those who start executions. Only a server that nobody but the user can reach may
 	// have it. Defaults to none.
 	Secrets Secrets
+	// Code has the snapshots of the code that executions run. Defaults to none.
+	Code Code
 	// Version is shown by /rayorch/v1/info.
 	Version string
 	// Pprof serves /debug/pprof/. Defaults to off.

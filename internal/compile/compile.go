@@ -63,6 +63,9 @@ type Result struct {
 
 	// What follows is set for targets of kind kubernetes and aws.
 
+	// Dirs are the working directories whose packages are in Files, in Uploads or in the definition itself.
+	Dirs []Dir
+
 	// Access is what the identity needs that runs the definition and its clean-up machine, as narrow as the way allows.
 	Access []Rule
 	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
@@ -83,6 +86,12 @@ type Result struct {
 	// Image is the submitter's.
 	Image  string
 	Bounds Bounds
+}
+
+// Dir is a working directory.
+type Dir struct {
+	Path     string   // absolute
+	Excludes []string // patterns of what is left out
 }
 
 // Compile compiles for one target. An error that lies in the file is pipeline.Problems.
@@ -136,6 +145,11 @@ func (c *compiler) check(target string, o Options) {
 func (c *compiler) inCluster(r *Result) {
 	at := c.at
 	r.Files, r.Uploads = c.files()
+	for _, key := range at.order {
+		if d := at.dirs[key]; d != nil {
+			r.Dirs = append(r.Dirs, d.Dir)
+		}
+	}
 	r.Access, r.Secrets = c.access(), c.secretKeys()
 	r.Namespace, r.ServiceAccount, r.Claim = at.namespace, at.account, at.claim
 	r.Cluster = at.context

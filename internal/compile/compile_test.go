@@ -2,8 +2,10 @@ package compile_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -52,6 +54,58 @@ func compiled(t *testing.T, data []byte) *compile.Result {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// TestStorageIsNoCode excludes a storage directory from the packages of directories that it lies in.
+func TestStorageIsNoCode(t *testing.T) {
+	p, err := pipeline.Decode("pipeline.yaml", []byte(`version: 1
+name: p
+steps:
+  - {name: a, job: {shell: "true"}}
+  - {name: b, ray: {entrypoint: "true", workingDir: ., runtimeEnv: {excludes: ["*.bin"]}}}
+  - {name: c, ray: {entrypoint: "true", workingDir: src}}
+  - {name: d, job: {shell: "true", inPlace: true}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type arguments struct {
+		Dir        string
+		Snapshot   *struct{ Excludes []string }
+		RuntimeEnv struct {
+			Excludes []string `json:"excludes"`
+		}
+	}
+	for storage, want := range map[string]string{
+		"/base/out [1]": `a [/out\ \[1\]/]|b [*.bin /out\ \[1\]/]|c []|d in place`,
+		"/elsewhere":    `a []|b [*.bin]|c []|d in place`,
+		"/base":         `a []|b [*.bin]|c []|d in place`,
+	} {
+		r, err := compile.Compile(p, compile.Options{BaseDir: "/base", StorageDir: storage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var def struct {
+			States map[string]struct{ Arguments arguments }
+		}
+		if err := json.Unmarshal(r.Definition, &def); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, name := range []string{"a", "b", "c", "d"} {
+			switch a := def.States[name].Arguments; {
+			case a.Snapshot != nil:
+				got = append(got, fmt.Sprint(name, " ", a.Snapshot.Excludes))
+			case a.Dir != "":
+				got = append(got, name+" in place")
+			default:
+				got = append(got, fmt.Sprint(name, " ", a.RuntimeEnv.Excludes))
+			}
+		}
+		if text := strings.Join(got, "|"); text != want {
+			t.Errorf("%s: got %s, want %s", storage, text, want)
+		}
+	}
 }
 
 func TestGolden(t *testing.T) {

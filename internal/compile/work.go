@@ -2,6 +2,9 @@ package compile
 
 import (
 	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -230,6 +233,13 @@ func (c *compiler) runtimeEnv(t task) *value.Object {
 		env = env.Without("excludes")
 	}
 	env.Set("env_vars", c.environment(t, t.ray.Env))
+	if r := t.ray; c.at == nil && r.WorkingDir != "" && !remote(r.WorkingDir) {
+		if pattern := c.storageIn(c.beside(r.WorkingDir)); pattern != "" {
+			given, _ := env.Get("excludes")
+			list, _ := given.([]any)
+			env.Set("excludes", append(slices.Clip(list), plain(pattern)))
+		}
+	}
 	return env
 }
 
@@ -245,6 +255,13 @@ func (c *compiler) processArguments(t task) *value.Object {
 	args := value.Obj("Id", wrap(t.id()), "Shell", wrap(wrapper(command)))
 	if dir := c.beside(j.WorkingDir); dir != "" {
 		args.Set("Dir", plain(dir))
+		if !j.InPlace {
+			snapshot := &value.Object{}
+			if pattern := c.storageIn(dir); pattern != "" {
+				snapshot.Set("Excludes", []any{plain(pattern)})
+			}
+			args.Set("Snapshot", snapshot)
+		}
 	}
 	args.Set("Environment", c.environment(t, j.Env))
 	if c.paramsOnce() {
@@ -257,6 +274,17 @@ func (c *compiler) processArguments(t task) *value.Object {
 	args.Set("Metadata", c.metadata(t, j.Metadata))
 	return args
 }
+
+// storageIn is the pattern that excludes the storage from the package of a directory above it; empty if it lies elsewhere.
+func (c *compiler) storageIn(dir string) string {
+	rel, err := filepath.Rel(dir, c.storage)
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return "/" + gitignoreSpecial.ReplaceAllString(filepath.ToSlash(rel), `\$0`) + "/"
+}
+
+var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 
 // secretEnv names the host's variables that hold secrets: the runner reads them when it starts the job.
 func (c *compiler) secretEnv(args *value.Object, names []string) {

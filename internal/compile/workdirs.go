@@ -31,6 +31,7 @@ const (
 
 // workingDir is one packed directory, or a module of py_modules.
 type workingDir struct {
+	Dir
 	module    string // what Ray knows the module by
 	via       string
 	zip       []byte
@@ -94,14 +95,14 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	problem := func(format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 	}
-	d := &workingDir{}
+	d := &workingDir{Dir: Dir{Path: c.beside(r.WorkingDir), Excludes: excludes(r)}}
 	c.at.dirs[c.dirKey(r)] = d
 	if c.at.pack == nil {
 		problem("is a directory, and nobody here can read it")
 		return
 	}
 	var err error
-	if d.zip, err = c.at.pack(c.beside(r.WorkingDir), excludes(r)); err != nil {
+	if d.zip, err = c.at.pack(d.Path, d.Excludes); err != nil {
 		problem("%v", err)
 		return
 	}

@@ -7,6 +7,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,9 @@ type Config struct {
 	// Machines finds the state machines that states:startExecution and clean-up machines name. Open calls it once,
 	// with the store that it opened. Defaults to none: such tasks fail.
 	Machines func(*store.Store) Machines
+	// Prepare looks at an execution that is about to be created, and may add labels to it. Its error is StartError. The children
+	// of a distributed Map have their parent's labels instead. Defaults to nothing.
+	Prepare func(ctx context.Context, arn string, r *StartRequest) error
 	// Objects are where distributed Maps read items from and write results to. Defaults to none: such Maps fail.
 	Objects Objects
 	// Region and Account stand in ARNs. Default to us-east-1 and 123456789012.
@@ -200,6 +204,12 @@ type AlreadyExistsError struct{ ARN string }
 func (e *AlreadyExistsError) Error() string {
 	return fmt.Sprintf("execution already exists: %s", e.ARN)
 }
+
+// StartError says why Config.Prepare does not let an execution start.
+type StartError struct{ Err error }
+
+func (e *StartError) Error() string { return e.Err.Error() }
+func (e *StartError) Unwrap() error { return e.Err }
 
 // LateActivityError is ErrTaskTimedOut for a worker's token.
 type LateActivityError struct{ Activity string }

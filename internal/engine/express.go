@@ -32,7 +32,7 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 	}
 	defer e.leave()
 	r.Type = Express
-	x, mem, err := e.startExpress(e.birthOf(r.withDefaults()))
+	x, mem, err := e.startExpress(ctx, e.birthOf(r.withDefaults()))
 	if err != nil {
 		return x, err
 	}
@@ -47,7 +47,10 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 }
 
 // startExpress begins a run in memory and keeps it there until it ends.
-func (e *Engine) startExpress(b birth) (Execution, *inMemory, error) {
+func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemory, error) {
+	if err := e.prepare(ctx, &b); err != nil {
+		return Execution{}, nil, err
+	}
 	m, hash, err := e.machines.of(b.Definition)
 	if err != nil {
 		return Execution{}, nil, err

@@ -120,7 +120,7 @@ func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	b := birth{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
-			Type: Standard,
+			Type: Standard, Labels: d.labels,
 		},
 		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
 		group:  d.spec.ARN,

@@ -26,6 +26,7 @@ type mapDriver struct {
 	spec                       interp.MapRun
 	execution                  string
 	machine, machineName, role string
+	labels                     map[string]string // the children have them, too
 	definition                 string
 	ctx                        context.Context
 	cancel                     context.CancelCauseFunc

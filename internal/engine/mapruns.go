@@ -132,7 +132,7 @@ func (e *Engine) startMapRun(r *run, spec interp.MapRun, resumed bool) {
 	p := r.state.Params()
 	d := &mapDriver{
 		e: e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
-		role: p.RoleARN, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
+		role: p.RoleARN, labels: r.meta.Labels, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
 		starts: make(chan struct{}, maxStarts), done: make(chan struct{}),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(e.ctx)

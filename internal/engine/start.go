@@ -39,12 +39,12 @@ func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
 	r = r.withDefaults()
 	switch {
 	case r.Type == Express:
-		x, _, err := e.startExpress(e.birthOf(r))
+		x, _, err := e.startExpress(ctx, e.birthOf(r))
 		return x, err
 	case named:
 		return e.start(ctx, e.birthOf(r))
 	}
-	return e.create(e.birthOf(r)) // a new UUID is nobody's name
+	return e.create(ctx, e.birthOf(r)) // a new UUID is nobody's name
 }
 
 func (r StartRequest) withDefaults() StartRequest {
@@ -86,12 +86,15 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 	if !errors.Is(err, store.ErrNoRun) {
 		return Execution{}, err
 	}
-	return e.create(b)
+	return e.create(ctx, b)
 }
 
 // create makes a run whose name is free.
-func (e *Engine) create(b birth) (Execution, error) {
+func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
+		return Execution{}, err
+	}
+	if err := e.prepare(ctx, &b); err != nil {
 		return Execution{}, err
 	}
 	e.naming.RLock()
@@ -101,6 +104,17 @@ func (e *Engine) create(b birth) (Execution, error) {
 		return Execution{}, err
 	}
 	return e.begin(b, m, hash)
+}
+
+// prepare lets Config.Prepare look at the request. No lock is held: it may take its time.
+func (e *Engine) prepare(ctx context.Context, b *birth) error {
+	if e.c.Prepare == nil || b.parent != nil {
+		return nil
+	}
+	if err := e.c.Prepare(ctx, b.arn, &b.StartRequest); err != nil {
+		return &StartError{err}
+	}
+	return nil
 }
 
 func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {

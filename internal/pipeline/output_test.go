@@ -63,7 +63,7 @@ func TestReferencesIntoOutputs(t *testing.T) {
 		"steps.par.output.in-b.y":         "",
 		"steps.each.output[0].in-c.x":     "",
 		"steps.each.output.in-c":          "",
-		"steps.train.output.modl":        `steps.train.output.modl: the output of step train has no key "modl"; did you mean model?`,
+		"steps.train.output.modl":         `steps.train.output.modl: the output of step train has no key "modl"; did you mean model?`,
 		"steps.train.output.nothing":      `the output of step train has no key "nothing"; expected one of model, loss, tags, stage, best, any, all, ok`,
 		"steps.train.output[0]":           "steps.train.output[0]: an object has no index",
 		"steps.train.output.loss.x":       "steps.train.output.loss.x: a value of type number has no fields",

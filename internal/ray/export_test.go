@@ -1,6 +1,9 @@
 package ray
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // CutLines cuts chunks of a log into lines and leaves out the first skip ones, as a Log does.
 func CutLines(skip int, chunks ...string) []string {
@@ -24,7 +27,9 @@ func Ignored(texts map[string]string, order []string, name string, isDir bool) b
 }
 
 // PackUpTo is Pack with another limit: to compress 101 MiB takes minutes with the race detector.
-var PackUpTo = packUpTo
+func PackUpTo(ctx context.Context, dir string, limit int64) (*Package, error) {
+	return Source{Path: dir}.packUpTo(ctx, "", limit)
+}
 
 // SetKillWait sets killWait until the function that it returns is called.
 func SetKillWait(d time.Duration) (restore func()) {

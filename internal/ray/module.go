@@ -22,35 +22,23 @@ func PackModule(ctx context.Context, name string, excludes []string) (*Package, 
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the module %s does not exist", name)
+	return Source{Path: name, Module: true, Excludes: excludes}.Pack(ctx, "")
+}
+
+// moduleFile is the content of a module that is one file.
+func moduleFile(name string, size int64) ([]packFile, error) {
+	if filepath.Ext(name) != ".py" {
+		return nil, fmt.Errorf("the module %s is neither a directory, nor a .py file, nor a .whl file", name)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the module: %w", err)
-	}
-	base := filepath.Base(name)
-	switch {
-	case info.IsDir():
-		files, err := walkDir(name, excludes)
-		if err != nil {
-			return nil, fmt.Errorf("read the module %s: %w", name, err)
-		}
-		for i := range files {
-			files[i].path = base + "/" + files[i].path
-		}
-		return packFiles(ctx, "module "+name, files, PackageLimit)
-	case filepath.Ext(name) == ".py":
-		return packFiles(ctx, "module "+name, []packFile{{path: base, source: name, mode: 0o644, size: info.Size()}}, PackageLimit)
-	case filepath.Ext(name) == ".whl":
-		return packWheel(name)
-	}
-	return nil, fmt.Errorf("the module %s is neither a directory, nor a .py file, nor a .whl file", name)
+	return []packFile{{path: filepath.Base(name), source: name, mode: 0o644, size: size}}, nil
 }
 
 // packWheel names a wheel by its content: Ray holds each name once, and pip installs what is named as a wheel is.
 func packWheel(name string) (*Package, error) {
 	file, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the module %s does not exist", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the module: %w", err)
 	}
@@ -60,7 +48,7 @@ func packWheel(name string) (*Package, error) {
 		err = fmt.Errorf("the wheel %s has %d MiB, more than ray's upload limit of %d MiB: give its address instead (s3://, gs:// or https://)",
 			name, size>>20, PackageLimit>>20)
 	}
-	p := &Package{Size: size, Files: 1, file: file, wheel: true}
+	p := &Package{Size: size, Files: 1, file: file, kept: true}
 	if err == nil {
 		p.Name, err = wheelName(filepath.Base(name), hex.EncodeToString(hash.Sum(nil))[:16])
 	}
@@ -90,5 +78,5 @@ func PackText(ctx context.Context, dir string, texts map[string]string) (*Packag
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		files = append(files, packFile{path: dir + "/" + name, mode: 0o644, size: int64(len(texts[name])), text: texts[name]})
 	}
-	return packFiles(ctx, "environment", files, PackageLimit)
+	return packFiles(ctx, "", "environment", files, PackageLimit)
 }

@@ -34,7 +34,32 @@ type Package struct {
 	Size  int64
 	Files int
 	file  *os.File
-	wheel bool // the file is the user's
+	kept  bool // the file is not ours to remove
+}
+
+// OpenPackage opens a package that was kept under its name.
+func OpenPackage(path string) (*Package, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &Package{Name: filepath.Base(path), Size: info.Size(), file: file, kept: true}, nil
+}
+
+// KeepAs moves the temporary file to a path, on the same file system, where Close leaves it.
+func (p *Package) KeepAs(path string) error {
+	if err := p.file.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(p.file.Name(), path); err != nil {
+		return err
+	}
+	p.kept = true
+	return nil
 }
 
 // URI is what a runtime environment's working_dir or py_modules names.
@@ -43,9 +68,12 @@ func (p *Package) URI() string { return "gcs://" + p.Name }
 // Bytes is the whole zip, for those who do not send it to Ray.
 func (p *Package) Bytes() ([]byte, error) { return os.ReadFile(p.file.Name()) }
 
-// Close removes the file.
+// Zip reads the package, which must not be a wheel.
+func (p *Package) Zip() (*zip.Reader, error) { return zip.NewReader(p.file, p.Size) }
+
+// Close removes the file, unless it is kept.
 func (p *Package) Close() error {
-	if p.wheel {
+	if p.kept {
 		return p.file.Close()
 	}
 	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
@@ -59,52 +87,116 @@ type packFile struct {
 	size         int64
 }
 
+// Source is what is packed: a working directory, or an entry of py_modules.
+type Source struct {
+	// Path is absolute. Of a module it is a directory, a .py file or a wheel.
+	Path   string `json:"path"`
+	Module bool   `json:"module,omitempty"`
+	// Excludes are patterns of what to leave out besides what .gitignore and .rayignore files name.
+	Excludes []string `json:"excludes,omitempty"`
+	// Skip is a directory that is never packed, wherever it lies below Path.
+	Skip string `json:"-"`
+}
+
 // Pack zips a directory, without what .gitignore and .rayignore files and excludes (patterns of the same kind) name. It
 // stops with an error that names the ways out when the zip grows over PackageLimit.
 func Pack(ctx context.Context, dir string, excludes []string) (*Package, error) {
-	return packUpTo(ctx, dir, excludes, PackageLimit)
+	return Source{Path: dir, Excludes: excludes}.Pack(ctx, "")
 }
 
-func packUpTo(ctx context.Context, dir string, excludes []string, limit int64) (*Package, error) {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the working directory %s does not exist", dir)
+// Pack makes the package in a temporary file in tempDir, "" for the system's directory.
+func (s Source) Pack(ctx context.Context, tempDir string) (*Package, error) {
+	return s.packUpTo(ctx, tempDir, PackageLimit)
+}
+
+func (s Source) packUpTo(ctx context.Context, tempDir string, limit int64) (*Package, error) {
+	if s.wheel() {
+		return packWheel(s.Path)
+	}
+	files, err := s.files()
+	if err != nil {
+		return nil, err
+	}
+	return packFiles(ctx, tempDir, s.what(), files, limit)
+}
+
+// Name is the name that the package has, which its content decides. It is empty for more than limit bytes of content: to compute it
+// takes as long as to pack then.
+func (s Source) Name(ctx context.Context, limit int64) (string, error) {
+	if s.wheel() {
+		p, err := packWheel(s.Path)
+		if err != nil {
+			return "", err
+		}
+		return p.Name, p.Close()
+	}
+	files, err := s.files()
+	if err != nil {
+		return "", err
+	}
+	name, err := zipFiles(ctx, &limited{io.Discard, limit}, files, zip.Store)
+	if errors.Is(err, errOverLimit) {
+		return "", nil
+	}
+	return name, err
+}
+
+// LeftOut are the paths below a working directory that its package does not have, and of a directory not what is in it.
+func (s Source) LeftOut() ([]string, error) {
+	w, err := s.walk()
+	return w.leftOut, err
+}
+
+func (s Source) what() string {
+	if s.Module {
+		return "module " + s.Path
+	}
+	return "working directory " + s.Path
+}
+
+func (s Source) wheel() bool { return s.Module && filepath.Ext(s.Path) == ".whl" }
+
+// files lists what the package of anything but a wheel has.
+func (s Source) files() ([]packFile, error) {
+	info, err := os.Stat(s.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the %s does not exist", s.what())
+	case err != nil:
+		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
+	case !info.IsDir() && s.Module:
+		return moduleFile(s.Path, info.Size())
+	case !info.IsDir():
+		return nil, fmt.Errorf("the %s is a file", s.what())
+	}
+	w, err := s.walk()
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read the %s: %w: exclude what cannot be read in a .rayignore file; a plain job with inPlace: true runs in the "+
+			"directory itself", s.what(), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the working directory: %w", err)
+		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
 	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("the working directory %s is a file", dir)
+	if s.Module { // so that it can be imported by its name
+		for i := range w.files {
+			w.files[i].path = filepath.Base(s.Path) + "/" + w.files[i].path
+		}
 	}
-	files, err := walkDir(dir, excludes)
-	if err != nil {
-		return nil, fmt.Errorf("read the working directory %s: %w", dir, err)
-	}
-	return packFiles(ctx, "working directory "+dir, files, limit)
+	return w.files, nil
 }
 
 // packFiles zips files; what names them in errors.
-func packFiles(ctx context.Context, what string, files []packFile, limit int64) (*Package, error) {
-	out, err := os.CreateTemp("", "rayorch-package-*.zip")
+func packFiles(ctx context.Context, tempDir, what string, files []packFile, limit int64) (*Package, error) {
+	out, err := os.CreateTemp(tempDir, "rayorch-package-*.zip")
 	if err != nil {
 		return nil, err
 	}
 	p := &Package{Files: len(files), file: out}
-	hash := sha256.New()
-	zipped := zip.NewWriter(&limited{out, limit})
-	for _, f := range files {
-		if err = addFile(ctx, zipped, hash, f); err != nil {
-			break
-		}
-	}
-	if err == nil {
-		err = zipped.Close()
-	}
+	p.Name, err = zipFiles(ctx, &limited{out, limit}, files, zip.Deflate)
 	if errors.Is(err, errOverLimit) {
 		err = tooLarge(what, files, limit)
 	}
 	if err == nil {
-		p.Name = "_ray_pkg_" + hex.EncodeToString(hash.Sum(nil))[:32] + ".zip"
 		p.Size, err = out.Seek(0, io.SeekCurrent)
 	}
 	if err != nil {
@@ -113,16 +205,40 @@ func packFiles(ctx context.Context, what string, files []packFile, limit int64) 
 	return p, nil
 }
 
+// zipFiles writes a zip. name has the hash of the content, whatever the method of compression.
+func zipFiles(ctx context.Context, out io.Writer, files []packFile, method uint16) (name string, err error) {
+	hash := sha256.New()
+	zipped := zip.NewWriter(out)
+	for _, f := range files {
+		if err := addFile(ctx, zipped, hash, f, method); err != nil {
+			return "", err
+		}
+	}
+	return "_ray_pkg_" + hex.EncodeToString(hash.Sum(nil))[:32] + ".zip", zipped.Close()
+}
+
 // tooLarge names the files that count most.
 func tooLarge(what string, files []packFile, limit int64) error {
 	slices.SortStableFunc(files, func(a, b packFile) int { return cmp.Compare(b.size, a.size) })
 	var biggest []string
 	for _, f := range files[:min(3, len(files))] {
-		biggest = append(biggest, fmt.Sprintf("%s (%d MiB)", f.path, f.size>>20))
+		biggest = append(biggest, f.path+" ("+sizeText(f.size)+")")
 	}
-	return fmt.Errorf("the %s is over ray's upload limit of %d MiB, zipped; its largest files are %s: "+
-		"leave out data by a .rayignore file, or put it on storage that the job reads, or name a zip there in its place (s3://, gs:// or https://)",
+	return fmt.Errorf("the %s is larger than the limit of %d MiB, zipped; its largest files are %s: "+
+		"exclude data in a .rayignore file, or put it on storage that the job reads; a Ray job can also name a zip there in place of the "+
+		"directory (s3://, gs:// or https://), and a plain job with inPlace: true runs in the directory itself",
 		what, limit>>20, strings.Join(biggest, ", "))
+}
+
+// sizeText is a size in the unit that shows at least one digit of it.
+func sizeText(size int64) string {
+	switch {
+	case size >= 1<<20:
+		return fmt.Sprintf("%d MiB", size>>20)
+	case size >= 1<<10:
+		return fmt.Sprintf("%d KiB", size>>10)
+	}
+	return fmt.Sprintf("%d bytes", size)
 }
 
 var errOverLimit = errors.New("over the limit")
@@ -142,11 +258,11 @@ func (l *limited) Write(p []byte) (int, error) {
 // zipTime is the earliest that zip knows: when a file was last written must not change the package.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile) error {
+func addFile(ctx context.Context, zipped *zip.Writer, hash io.Writer, f packFile, method uint16) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	header := &zip.FileHeader{Name: f.path, Method: zip.Deflate, Modified: zipTime}
+	header := &zip.FileHeader{Name: f.path, Method: method, Modified: zipTime}
 	header.SetMode(f.mode)
 	w, err := zipped.CreateHeader(header)
 	if err != nil || f.mode.IsDir() {
@@ -173,19 +289,20 @@ func (f packFile) open() (io.ReadCloser, error) {
 
 // walker lists the files of a directory in a stable order.
 type walker struct {
-	root  string
-	files []packFile
+	root    string
+	skip    fs.FileInfo // nil for none
+	files   []packFile
+	leftOut []string
 	// above holds the real paths of the directories being read: a link to one of them is not followed.
 	above []string
 }
 
-func walkDir(dir string, excludes []string) ([]packFile, error) {
-	w := &walker{root: dir}
-	base := []ignoreRules{parseIgnore("", strings.Join(excludes, "\n"))}
-	if err := w.walk("", base); err != nil {
-		return nil, err
+func (s Source) walk() (*walker, error) {
+	w := &walker{root: s.Path}
+	if s.Skip != "" {
+		w.skip, _ = os.Stat(s.Skip) // one that does not exist yet is not packed
 	}
-	return w.files, nil
+	return w, w.walk("", []ignoreRules{parseIgnore("", strings.Join(s.Excludes, "\n"))})
 }
 
 func (w *walker) walk(rel string, rules []ignoreRules) error {
@@ -225,7 +342,11 @@ func (w *walker) entry(rel, name string, rules []ignoreRules) error {
 	if err != nil {
 		return err
 	}
+	if w.skip != nil && os.SameFile(info, w.skip) {
+		return nil
+	}
 	if skippedNames[name] && info.IsDir() || ignored(rules, rel, info.IsDir()) {
+		w.leftOut = append(w.leftOut, rel)
 		return nil
 	}
 	if info.IsDir() {

@@ -128,7 +128,7 @@ func TestPackOverTheLimit(t *testing.T) {
 	}
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
-	_, err = ray.PackUpTo(t.Context(), dir, nil, 2<<20)
+	_, err = ray.PackUpTo(t.Context(), dir, 2<<20)
 	for _, want := range []string{"2 MiB", "weights.bin (3 MiB)", ".rayignore", "s3://"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error %v lacks %q", err, want)

@@ -19,6 +19,8 @@ type Request struct {
 	// Execution is the execution's ARN, State the Task state's name, Attempt counts from 1 (Retry's attempts).
 	Execution, State string
 	Attempt          int
+	// Labels are those of the execution.
+	Labels map[string]string
 	// Resource is the Task's Resource as written, Input the evaluated Parameters or Arguments: compact JSON.
 	Resource string
 	Input    []byte

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
@@ -24,11 +25,33 @@ type Arguments struct {
 	Command        []string             `json:"Command"`
 	Shell          string               `json:"Shell"`
 	Dir            string               `json:"Dir"`
+	Snapshot       *Snapshot            `json:"Snapshot"` // run in a fresh copy of Dir, as it was when the execution started
 	Environment    map[string]string    `json:"Environment"`
 	Params         json.RawMessage      `json:"Params"` // an object, where Environment does not hold the parameters as text
 	SecretEnv      map[string]SecretRef `json:"SecretEnv"`
 	TimeoutSeconds *float64             `json:"TimeoutSeconds"`
 	Metadata       map[string]string    `json:"Metadata"`
+}
+
+// Snapshot says how Dir is packed.
+type Snapshot struct {
+	Excludes []string `json:"Excludes"` // patterns of what to leave out besides what .gitignore and .rayignore files name
+}
+
+// Sources are the directories that the arguments of run.sync name as they stand in a definition, and that are packed. What is an
+// expression there is known only when the state is entered.
+func Sources(arguments json.RawMessage) []snapshot.Source {
+	var a struct {
+		Dir      any
+		Snapshot *Snapshot
+	}
+	if json.Unmarshal(arguments, &a) != nil {
+		return nil // the attempt will say what is wrong with it
+	}
+	if dir, ok := a.Dir.(string); ok && filepath.IsAbs(dir) && a.Snapshot != nil {
+		return []snapshot.Source{{Path: dir, Excludes: a.Snapshot.Excludes}}
+	}
+	return nil
 }
 
 // SecretRef says where a secret's value is found at the last moment.
@@ -69,6 +92,8 @@ func (a *Arguments) check() error {
 		return errors.New("either Command, a list, or Shell, a text, is expected")
 	case a.Dir != "" && !filepath.IsAbs(a.Dir):
 		return fmt.Errorf("the argument Dir %q must be an absolute path", a.Dir)
+	case a.Dir == "" && a.Snapshot != nil:
+		return errors.New("the argument Snapshot needs Dir")
 	case a.TimeoutSeconds != nil && (*a.TimeoutSeconds <= 0 || math.IsNaN(*a.TimeoutSeconds)):
 		return errors.New("TimeoutSeconds must be more than 0")
 	case slices.ContainsFunc(append([]string{a.Shell, a.Dir}, a.Command...), func(s string) bool { return strings.Contains(s, "\x00") }):

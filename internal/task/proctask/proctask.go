@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 	Dir string
 	// Supervisor is the command that ends in SuperviseMain; the process's directory is added to it.
 	Supervisor []string
+	// Code has the packages of directories as they were when the executions started.
+	Code *snapshot.Store
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
 	// StopGrace is what a process has between SIGTERM and SIGKILL. Defaults to 10 s.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
@@ -38,6 +39,8 @@ type bench struct {
 	records map[string][]byte
 	taken   int
 	log     keptLog
+	code    string            // the state directory with the snapshots
+	labels  map[string]string // of the execution
 }
 
 // keptLog is a task.Log.
@@ -72,7 +75,7 @@ func (b *bench) runner(getenv map[string]string) *proctask.Runner {
 		panic(err)
 	}
 	return proctask.New(proctask.Config{
-		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second,
+		Dir: b.dir, Supervisor: []string{self, "supervise"}, StopGrace: time.Second, Code: snapshot.In(b.code),
 		Secret: task.Environment(func(name string) string { return getenv[name] }),
 	})
 }
@@ -83,7 +86,7 @@ func (b *bench) request(resource string, input []byte) *task.Request {
 		records[k] = v
 	}
 	return &task.Request{
-		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log,
+		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log, Labels: b.labels,
 		Keep: func(key string, record []byte) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -60,6 +60,9 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 		}
 	}
 	result := a.follow(ctx)
+	if !errors.Is(context.Cause(ctx), task.ErrAbandon) {
+		a.removeCopy()
+	}
 	result.Cause = a.log.Hide.Text(result.Cause)
 	return result
 }
@@ -93,7 +96,7 @@ func (a *attempt) begin(ctx context.Context) error {
 	}
 	defer waits("", began)
 	for {
-		err := a.start()
+		err := a.start(ctx)
 		if !isFull(err) {
 			return err
 		}
@@ -107,7 +110,7 @@ func (a *attempt) begin(ctx context.Context) error {
 }
 
 // start starts a supervisor unless one has claimed the work; two of them cannot both run it.
-func (a *attempt) start() error {
+func (a *attempt) start(ctx context.Context) error {
 	if err := os.MkdirAll(string(a.place), 0o700); err != nil {
 		return err
 	}
@@ -117,6 +120,9 @@ func (a *attempt) start() error {
 	if !a.place.has("claimed") {
 		argv, err := a.writeFiles()
 		if err != nil {
+			return err
+		}
+		if err := a.copyDir(ctx); err != nil {
 			return err
 		}
 		if err := a.supervise(argv); err != nil {
@@ -168,7 +174,7 @@ func (a *attempt) writeFiles() (argv []string, err error) {
 
 // supervise starts the supervisor in a session of its own, so that no terminal and no end of ours reaches it.
 func (a *attempt) supervise(command []string) error {
-	data, err := json.Marshal(order{Argv: command, Env: a.env, Dir: a.args.Dir, Secrets: a.secrets})
+	data, err := json.Marshal(order{Argv: command, Env: a.env, Dir: a.dir(), Secrets: a.secrets})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package raytask
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // Arguments are what a definition gives to submitJob.sync.
@@ -146,6 +149,37 @@ func (a *Arguments) environment(valueOf func(string) (string, error)) (env map[s
 		env["env_vars"] = merged
 	}
 	return env, secrets, nil
+}
+
+// Sources are the directories and modules of this machine that the arguments of submitJob.sync name as they stand in a definition.
+// What is an expression there is known only when the state is entered.
+func Sources(arguments json.RawMessage) (all []ray.Source) {
+	var a struct {
+		WorkingDir any
+		RuntimeEnv struct {
+			WorkingDir any `json:"working_dir"`
+			PyModules  any `json:"py_modules"`
+			Excludes   any `json:"excludes"`
+		}
+	}
+	if json.Unmarshal(arguments, &a) != nil {
+		return nil // the attempt will say what is wrong with it
+	}
+	patterns, err := excludes(map[string]any{"excludes": a.RuntimeEnv.Excludes})
+	if err != nil && a.RuntimeEnv.Excludes != nil {
+		return nil
+	}
+	add := func(v any, module bool) {
+		if path, ok := v.(string); ok && filepath.IsAbs(path) {
+			all = append(all, ray.Source{Path: path, Module: module, Excludes: patterns})
+		}
+	}
+	add(cmp.Or(a.WorkingDir, a.RuntimeEnv.WorkingDir), false)
+	list, _ := a.RuntimeEnv.PyModules.([]any)
+	for _, v := range list {
+		add(v, true)
+	}
+	return all
 }
 
 // localDir takes the working directory out of the environment: what has a scheme stays there for Ray to fetch, a path of

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
@@ -93,6 +94,71 @@ func TestWorkingDir(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWorkingDirFrozen edits a working directory and a module after the execution started; Ray drops its packages in between.
+func TestWorkingDirFrozen(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		dir, module := t.TempDir(), filepath.Join(t.TempDir(), "helper.py")
+		write := func(text string) {
+			t.Helper()
+			for _, file := range []string{filepath.Join(dir, "main.sh"), module} {
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		write("echo old " + newID() + "\n")
+		arguments := map[string]any{"Entrypoint": "sh main.sh", "WorkingDir": dir, "RuntimeEnv": map[string]any{"py_modules": []string{module}}}
+		text, err := json.Marshal(arguments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var frozen []snapshot.Snapshot
+		for _, source := range raytask.Sources(text) {
+			kept, err := snapshot.In(b.code).Keep(t.Context(), source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			frozen = append(frozen, kept)
+		}
+		if len(frozen) != 2 {
+			t.Fatalf("the sources are %+v", frozen)
+		}
+		b.labels = map[string]string{snapshot.Label: snapshot.Encode(frozen)}
+		for range 2 { // an attempt and its retry
+			write("echo new\n")
+			if r.Fake != nil {
+				r.Fake.DropPackages()
+			}
+			arguments["SubmissionId"] = newID()
+			got := b.submit(t.Context(), arguments)
+			if got.Error != "" || !strings.Contains(b.log.String(), "old ") || strings.Contains(b.log.String(), "new") {
+				t.Errorf("got %+v, log %q", got, b.log.String())
+			}
+			b.records = map[string][]byte{}
+		}
+	})
+}
+
+func TestSources(t *testing.T) {
+	for arguments, want := range map[string]string{
+		`{"WorkingDir": "/a", "RuntimeEnv": {"excludes": ["*.bin"]}}`:                                `/a [*.bin]`,
+		`{"RuntimeEnv": {"working_dir": "/a", "py_modules": ["/b", "s3://b/m.zip", "{% $x %}", 1]}}`: `/a []|/b []`,
+		`{"WorkingDir": "gcs://_ray_pkg_1.zip"}`:                                                     ``,
+		`{"WorkingDir": "{% $x %}", "RuntimeEnv": "{% $y %}"}`:                                       ``,
+		`{"WorkingDir": "/a", "RuntimeEnv": {"excludes": "{% $x %}"}}`:                               ``,
+		`[]`: ``,
+	} {
+		var got []string
+		for _, s := range raytask.Sources([]byte(arguments)) {
+			got = append(got, fmt.Sprint(s.Path, " ", s.Excludes))
+		}
+		if text := strings.Join(got, "|"); text != want {
+			t.Errorf("%s: got %q, want %q", arguments, text, want)
+		}
+	}
 }
 
 func TestRuntimeEnvFails(t *testing.T) {

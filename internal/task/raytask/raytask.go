@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -28,6 +29,8 @@ const (
 type Config struct {
 	// Resolve finds the Ray that an address names, "" being the engine's own. It is asked anew after a Ray was lost.
 	Resolve func(ctx context.Context, address string) (ray.Found, error)
+	// Code has the packages of working directories and modules as they were when the executions started.
+	Code *snapshot.Store
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
 	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
@@ -40,6 +41,8 @@ type bench struct {
 	records map[string][]byte
 	taken   [][]byte
 	log     lockedBuffer
+	code    string            // the state directory with the snapshots
+	labels  map[string]string // of the execution
 }
 
 type lockedBuffer struct {
@@ -75,7 +78,7 @@ func (l *lockedBuffer) String() string {
 }
 
 func newBench(t *testing.T, r raytest.Ray) *bench {
-	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}, grace: raytest.Patience}
+	b := &bench{t: t, ray: r, client: r.Client(t), records: map[string][]byte{}, getenv: map[string]string{}, grace: raytest.Patience, code: t.TempDir()}
 	b.start()
 	return b
 }
@@ -83,6 +86,7 @@ func newBench(t *testing.T, r raytest.Ray) *bench {
 // start makes the runner of a new process.
 func (b *bench) start() {
 	b.runner = raytask.New(raytask.Config{
+		Code: snapshot.In(b.code),
 		Resolve: func(ctx context.Context, address string) (ray.Found, error) {
 			found := b.ray.Found
 			if now := b.where.Load(); now != nil && address == "" {
@@ -113,7 +117,7 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 		records[k] = v
 	}
 	return &task.Request{
-		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log,
+		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log, Labels: b.labels,
 		Keep: func(key string, record []byte) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
@@ -252,7 +253,7 @@ func (a *attempt) intend(ctx context.Context) error {
 	return a.keep(keyIntent, a.intent)
 }
 
-// upload packs what lies on this machine and gives it to Ray unless Ray has it: packages that nothing refers to vanish, so
+// upload gives Ray the packages of what lies on this machine unless Ray has them: packages that nothing refers to vanish, so
 // that this is looked at before each submit.
 func (a *attempt) upload(ctx context.Context) error {
 	dir, err := a.args.localDir(a.env)
@@ -269,11 +270,7 @@ func (a *attempt) upload(ctx context.Context) error {
 	if err := errors.Join(a.uploadModules(ctx, patterns), a.uploadSpill(ctx)); err != nil || dir == "" {
 		return err
 	}
-	pack, err := ray.Pack(ctx, dir, patterns)
-	if err != nil {
-		return err
-	}
-	a.env["working_dir"], err = a.put(ctx, pack)
+	a.env["working_dir"], err = a.putCode(ctx, ray.Source{Path: dir, Excludes: patterns})
 	return err
 }
 
@@ -287,13 +284,9 @@ func (a *attempt) uploadModules(ctx context.Context, patterns []string) error {
 		if path == "" {
 			continue
 		}
-		pack, err := ray.PackModule(ctx, path, patterns)
+		uri, err := a.putCode(ctx, ray.Source{Path: path, Module: true, Excludes: patterns})
 		if err != nil {
 			return fmt.Errorf("RuntimeEnv.py_modules[%d]: %w", i, err)
-		}
-		uri, err := a.put(ctx, pack)
-		if err != nil {
-			return err
 		}
 		a.env["py_modules"].([]any)[i] = uri
 	}
@@ -313,6 +306,15 @@ func (a *attempt) uploadSpill(ctx context.Context) error {
 	modules, _ := a.env["py_modules"].([]any)
 	a.env["py_modules"] = append(slices.Clip(modules), uri)
 	return err
+}
+
+// putCode gives Ray the package of a source as it was when the execution started.
+func (a *attempt) putCode(ctx context.Context, of ray.Source) (uri string, err error) {
+	pack, err := a.r.cfg.Code.Package(ctx, a.req.Labels[snapshot.Label], of)
+	if err != nil {
+		return "", err
+	}
+	return a.put(ctx, pack)
 }
 
 // put gives a package to Ray and closes it.

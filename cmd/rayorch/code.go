@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/task/raytask"
+)
+
+// freezer takes the snapshots of the code that executions run, when they start.
+type freezer struct {
+	store *snapshot.Store
+	eng   *engine.Engine
+
+	mu sync.Mutex
+	// named are directories whose packages the starter of an execution has put into a cluster: its definition does not name them.
+	named map[string][]ray.Source
+	// defined are the sources that definitions name, by the definition's hash.
+	defined map[[sha256.Size]byte][]ray.Source
+}
+
+func newFreezer(stateDir string) *freezer {
+	return &freezer{store: snapshot.In(stateDir), named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte][]ray.Source{}}
+}
+
+// prepare is the engine's Config.Prepare.
+func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
+	f.mu.Lock()
+	sources := append(f.named[arn], f.sources(r.Definition)...)
+	delete(f.named, arn)
+	f.mu.Unlock()
+	var all []snapshot.Snapshot
+	for _, of := range sources {
+		if _, ok := snapshot.Find(all, of); ok {
+			continue
+		}
+		kept, err := f.store.Keep(ctx, of)
+		if err != nil {
+			return fmt.Errorf("snapshot the code: %w", err)
+		}
+		kept.Commit, kept.Dirty = snapshot.Commit(ctx, of)
+		all = append(all, kept)
+	}
+	if len(all) > 0 {
+		r.Labels = maps.Clone(r.Labels)
+		if r.Labels == nil {
+			r.Labels = map[string]string{}
+		}
+		r.Labels[snapshot.Label] = snapshot.Encode(all)
+	}
+	return nil
+}
+
+// maxDefined bounds how many definitions' sources are kept in memory.
+const maxDefined = 256
+
+// sources are those that a definition names, in a stable order. f.mu is held.
+func (f *freezer) sources(definition []byte) []ray.Source {
+	hash := sha256.Sum256(definition)
+	if known, ok := f.defined[hash]; ok {
+		return known
+	}
+	var p program
+	_ = json.Unmarshal(definition, &p) // the engine parses it, too, and reports what is wrong
+	all := p.sources(nil)
+	slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
+	if len(f.defined) >= maxDefined {
+		clear(f.defined)
+	}
+	f.defined[hash] = all
+	return all
+}
+
+// program is what a definition says of its tasks.
+type program struct{ States map[string]programState }
+
+type programState struct {
+	Resource                string
+	Arguments, Parameters   json.RawMessage
+	Branches                []program
+	ItemProcessor, Iterator *program
+}
+
+func (p *program) sources(all []ray.Source) []ray.Source {
+	if p == nil {
+		return all
+	}
+	for _, s := range p.States {
+		arguments := s.Arguments
+		if arguments == nil {
+			arguments = s.Parameters
+		}
+		switch s.Resource {
+		case raytask.SubmitJob:
+			all = append(all, raytask.Sources(arguments)...)
+		case proctask.RunProcess:
+			all = append(all, proctask.Sources(arguments)...)
+		}
+		for i := range s.Branches {
+			all = s.Branches[i].sources(all)
+		}
+		all = s.Iterator.sources(s.ItemProcessor.sources(all))
+	}
+	return all
+}
+
+// Name takes directories that belong to the code of an execution which will be started.
+func (f *freezer) Name(execution string, sources []ray.Source) error {
+	for _, of := range sources {
+		if !filepath.IsAbs(of.Path) {
+			return fmt.Errorf("the path %q must be absolute", of.Path)
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.named[execution] = sources
+	return nil
+}
+
+// Code is the code of an execution.
+func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
+	x, err := f.eng.Describe(execution)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Decode(x.Labels[snapshot.Label])
+}
+
+// Users are the executions that use each package.
+func (f *freezer) Users() (map[string][]string, error) {
+	users := map[string][]string{}
+	for filter := (engine.ListFilter{Limit: 1000}); ; {
+		page, err := f.eng.List(filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range page.Executions {
+			all, err := f.Code(x.ARN)
+			if errors.Is(err, engine.ErrExecutionDoesNotExist) {
+				continue // deleted meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, kept := range all {
+				users[kept.Package] = append(users[kept.Package], x.ARN)
+			}
+		}
+		if filter.Token = page.Next; filter.Token == "" {
+			return users, nil
+		}
+	}
+}
+
+// code is the code of an execution; none where the server does not keep it.
+func (s *session) code(ctx context.Context, arn string) (all []snapshot.Snapshot, err error) {
+	if s.http == nil {
+		return nil, nil // on AWS
+	}
+	err = s.askCode(ctx, url.Values{"execution": {arn}}, &all)
+	return all, err
+}
+
+func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
+	resp, err := s.extension(ctx, "code", q)
+	if answered(err) { // by a server of an older release, or by another one than ours
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(json.NewDecoder(resp.Body).Decode(into), resp.Body.Close())
+}
+
+// nameCode tells the owner which directories belong to the code of a run in a cluster, before the run is started.
+func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) error {
+	if len(dirs) == 0 || s.dir == "" {
+		return nil
+	}
+	var sources []ray.Source
+	for _, d := range dirs {
+		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
+	}
+	if s.owner != nil {
+		return s.owner.code.Name(arn, sources)
+	}
+	body, err := json.Marshal(sources)
+	if err != nil {
+		return err
+	}
+	resp, err := s.extend(ctx, http.MethodPost, "code", url.Values{"execution": {arn}}, bytes.NewReader(body))
+	if unknown(err) {
+		return nil // an owner of an older release
+	}
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// changedCode are the sources of an execution that are not any more as the execution has them.
+func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (paths []string) {
+	store := snapshot.In(s.dir)
+	for _, kept := range all {
+		name, err := store.Name(ctx, kept.Source)
+		if s.dir != "" && (err != nil || name != kept.Package) {
+			paths = append(paths, kept.Path)
+		}
+	}
+	return paths
+}
+
+// codeDiff prints what differs between the code of an execution and the working tree.
+func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
+	all, err := s.code(ctx, arn)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return fail(exitError, "rayorch keeps the code of runs that rayorch run starts on this machine or in a Kubernetes cluster",
+			"no code is kept of the execution %s", nameOf(arn))
+	}
+	if s.dir == "" {
+		return fail(exitUsage, "run it there, with --state-dir", "--code-diff reads the state directory of the machine that runs the execution")
+	}
+	text, err := snapshot.In(s.dir).Diff(ctx, all)
+	if err != nil {
+		return err
+	}
+	if len(text) == 0 {
+		a.say("the code has not changed since the run started")
+	}
+	_, err = a.out.Write(text)
+	return err
+}
+
+func (a *app) describeCodeDiff(ctx context.Context, text string) error {
+	return a.look(ctx, func(s *session) error {
+		arn, err := s.findExecution(ctx, text)
+		if err != nil {
+			return err
+		}
+		return a.codeDiff(ctx, s, arn)
+	})
+}
+
+// codeSummary is a directory or a module of an execution's code as describe shows it.
+type codeSummary struct {
+	Path   string `json:"path"`
+	Hash   string `json:"hash"`
+	Bytes  int64  `json:"bytes"`
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+}
+
+func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
+	for _, c := range all {
+		out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+	}
+	return out
+}
+
+// shownHash is how much of a hash a terminal shows.
+const shownHash = 12
+
+func (c codeSummary) text() string {
+	text := fmt.Sprintf("%s  %s", c.Hash[:min(shownHash, len(c.Hash))], c.Path)
+	if c.Commit != "" {
+		text += ", commit " + c.Commit[:min(shownHash, len(c.Commit))]
+	}
+	if c.Dirty {
+		text += ", dirty"
+	}
+	return text
+}

@@ -1,0 +1,53 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/rayorch/rayorch/internal/snapshot"
+)
+
+// Code has the snapshots of the code that executions run.
+type Code interface {
+	// Code is the code of an execution.
+	Code(execution string) ([]snapshot.Snapshot, error)
+	// Users are the executions that use each package.
+	Users() (map[string][]string, error)
+	// Name takes directories that belong to the code of an execution which will be started.
+	Name(execution string, sources []snapshot.Source) error
+}
+
+// code lists the snapshots of an execution: ?execution=ARN. Without one it lists the executions that use each package.
+func (s *Server) code(w http.ResponseWriter, r *http.Request) {
+	var answer any
+	var err error
+	if execution := r.URL.Query().Get("execution"); execution == "" {
+		answer, err = s.cfg.Code.Users()
+	} else {
+		var all []snapshot.Snapshot
+		all, err = s.cfg.Code.Code(execution)
+		answer = append([]snapshot.Snapshot{}, all...)
+	}
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	writeJSON(w, answer)
+}
+
+// maxSources bounds a request that names directories, in bytes.
+const maxSources = 1 << 20
+
+// nameCode takes the directories that belong to the code of an execution which will be started: ?execution=ARN.
+func (s *Server) nameCode(w http.ResponseWriter, r *http.Request) {
+	var sources []snapshot.Source
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSources)).Decode(&sources); err != nil {
+		http.Error(w, "the body must be a JSON list of sources of at most 1 MiB", http.StatusBadRequest)
+		return
+	}
+	if err := s.cfg.Code.Name(r.URL.Query().Get("execution"), sources); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,140 @@
+package snapshot
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+)
+
+// Diff is a unified diff from what snapshots have to what their sources have now; empty where they are the same.
+func (s *Store) Diff(ctx context.Context, all []Snapshot) ([]byte, error) {
+	var out bytes.Buffer
+	seen := map[string]bool{} // a directory may lie in another one
+	for _, kept := range all {
+		text, err := s.diff(ctx, kept, seen)
+		if err != nil {
+			return nil, err
+		}
+		out.Write(text)
+	}
+	return out.Bytes(), nil
+}
+
+func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) ([]byte, error) {
+	if name, err := s.Name(ctx, kept.Source); err == nil && name == kept.Package {
+		return nil, nil
+	}
+	if strings.HasSuffix(kept.Package, ".whl") {
+		return fmt.Appendf(nil, "%s: another wheel than the run has (%s)\n", kept.Path, kept.Package), nil
+	}
+	then, err := s.contents(ctx, kept)
+	if err != nil {
+		return nil, err
+	}
+	source := kept.Source
+	source.Skip = s.state
+	p, err := source.Pack(ctx, "") // what is compared is what would be packed
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	r, err := p.Zip()
+	if err != nil {
+		return nil, err
+	}
+	now, err := texts(r)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	differ := false
+	for _, name := range slices.Sorted(maps.Keys(merged(then, now))) {
+		before, was := then[name]
+		after, is := now[name]
+		at := path.Join(path.Base(kept.Path), name)
+		if kept.Module {
+			at = name
+		}
+		text := difference(at, before, after, was, is)
+		differ = differ || len(text) > 0
+		if file := path.Join(kept.Path, name); !seen[file] {
+			seen[file] = true
+			out.Write(text)
+		}
+	}
+	if !differ { // the bits of a file that make it a program are content, too
+		fmt.Fprintf(&out, "%s: the modes of files differ\n", kept.Path)
+	}
+	return out.Bytes(), nil
+}
+
+func (s *Store) contents(ctx context.Context, kept Snapshot) (map[string][]byte, error) {
+	p, err := s.open(ctx, kept)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	r, err := p.Zip()
+	if err != nil {
+		return nil, fmt.Errorf("read the package of %s: %w", kept.Path, err)
+	}
+	return texts(r)
+}
+
+func texts(r *zip.Reader) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for _, f := range r.File {
+		if strings.HasSuffix(f.Name, "/") {
+			continue
+		}
+		in, err := f.Open()
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(in)
+		if err := errors.Join(err, in.Close()); err != nil {
+			return nil, err
+		}
+		all[f.Name] = data
+	}
+	return all, nil
+}
+
+func merged(a, b map[string][]byte) map[string][]byte {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+// maxDiff is up to how many bytes a file is compared line by line.
+const maxDiff = 1 << 20
+
+func difference(name string, before, after []byte, was, is bool) []byte {
+	from, to := "a/"+name, "b/"+name
+	if !was {
+		from = "/dev/null"
+	}
+	if !is {
+		to = "/dev/null"
+	}
+	switch {
+	case was && is && bytes.Equal(before, after):
+		return nil
+	case len(before) > maxDiff || len(after) > maxDiff || bytes.IndexByte(before, 0) >= 0 || bytes.IndexByte(after, 0) >= 0:
+		return fmt.Appendf(nil, "Binary files %s and %s differ\n", from, to)
+	case len(before)+len(after) == 0:
+		return fmt.Appendf(nil, "--- %s\n+++ %s\n", from, to)
+	}
+	text := diff.Diff(from, before, to, after)
+	_, text, _ = bytes.Cut(text, []byte("\n")) // its first line is for the program diff alone
+	return text
+}

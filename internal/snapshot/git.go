@@ -1,0 +1,38 @@
+package snapshot
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// gitTime bounds how long git may take: a start does not wait longer for what is only shown.
+const gitTime = 5 * time.Second
+
+// Commit is the git commit of a source, and whether its files differ from it. Outside of a repository, and without git, it is
+// empty.
+func Commit(ctx context.Context, of Source) (commit string, dirty bool) {
+	ctx, cancel := context.WithTimeout(ctx, gitTime)
+	defer cancel()
+	dir, file := of.Path, "."
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir, file = filepath.Split(dir)
+	}
+	commit, ok := git(ctx, dir, "rev-parse", "--verify", "HEAD")
+	if !ok {
+		return "", false
+	}
+	changes, ok := git(ctx, dir, "status", "--porcelain", "--", file)
+	return commit, changes != "" || !ok
+}
+
+// git runs git without taking its locks and without running programs that a repository's configuration names.
+func git(ctx context.Context, dir string, args ...string) (out string, ok bool) {
+	c := exec.CommandContext(ctx, "git", append([]string{"-C", dir, "-c", "core.fsmonitor=false"}, args...)...)
+	c.Env = append(os.Environ(), "GIT_OPTIONAL_LOCKS=0")
+	text, err := c.Output()
+	return strings.TrimSpace(string(text)), err == nil
+}

@@ -1,0 +1,301 @@
+// Package snapshot keeps the code that executions run as it was when they started: each working directory and each module of
+// py_modules is a package in the state directory, named by the hash of its content, however many executions use it. The engine
+// keeps with an execution which packages are its own; the task runners take them from here.
+package snapshot
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/ray"
+)
+
+// Label is the label of an execution that holds its snapshots.
+const Label = "rayorch.code"
+
+// Source is what a snapshot is taken of.
+type Source = ray.Source
+
+// Snapshot is what a source held when an execution started.
+type Snapshot struct {
+	Source
+	// Package is the name of the package: its hash is in it.
+	Package string `json:"package"`
+	Bytes   int64  `json:"bytes"` // of the package
+	// Commit is the git commit that was checked out, "" outside of a repository; Dirty says that the files differed from it.
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+}
+
+// Hash is the hash of the content.
+func (s Snapshot) Hash() string {
+	return strings.TrimSuffix(strings.TrimPrefix(s.Package, "_ray_pkg_"), ".zip")
+}
+
+// Encode makes the value of an execution's label.
+func Encode(all []Snapshot) string {
+	text, _ := json.Marshal(all) // plain fields: it cannot fail
+	return string(text)
+}
+
+// Decode reads the value of an execution's label: none where there is no label, as executions of older releases have none.
+func Decode(label string) (all []Snapshot, err error) {
+	if label == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(label), &all); err != nil {
+		return nil, fmt.Errorf("read which code the execution has: %w", err)
+	}
+	return all, nil
+}
+
+// Find is the snapshot of a source among those of an execution.
+func Find(all []Snapshot, of Source) (Snapshot, bool) {
+	i := slices.IndexFunc(all, func(s Snapshot) bool {
+		return s.Path == of.Path && s.Module == of.Module && slices.Equal(s.Excludes, of.Excludes)
+	})
+	if i < 0 {
+		return Snapshot{}, false
+	}
+	return all[i], true
+}
+
+// Store is where the packages are.
+type Store struct {
+	dir   string
+	state string
+}
+
+// In is the store of a state directory. Nothing is written before a package is kept.
+func In(stateDir string) *Store { return &Store{dir: filepath.Join(stateDir, "code"), state: stateDir} }
+
+// Keep packs a source unless its package is here.
+func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
+	of.Skip = s.state
+	name, err := of.Name(ctx, ray.PackageLimit)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if name != "" {
+		now := time.Now()
+		path := filepath.Join(s.dir, name)
+		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove spares what was just used
+			return Snapshot{Source: of, Package: name, Bytes: info.Size()}, nil
+		}
+	}
+	p, err := s.pack(ctx, of)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{Source: of, Package: p.Name, Bytes: p.Size}, p.Close()
+}
+
+// Name is the name that a source's package has now.
+func (s *Store) Name(ctx context.Context, of Source) (string, error) {
+	of.Skip = s.state
+	return of.Name(ctx, math.MaxInt64)
+}
+
+func (s *Store) pack(ctx context.Context, of Source) (*ray.Package, error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	p, err := of.Pack(ctx, s.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.KeepAs(filepath.Join(s.dir, p.Name)); err != nil {
+		return nil, errors.Join(fmt.Errorf("keep the package of %s: %w", of.Path, err), p.Close())
+	}
+	return p, nil
+}
+
+// Package opens the package of a source as the execution with this label has it. Without one it packs the source now: what
+// starts in memory, and executions of older releases, have no snapshots.
+func (s *Store) Package(ctx context.Context, label string, of Source) (*ray.Package, error) {
+	all, err := Decode(label)
+	if err != nil {
+		return nil, err
+	}
+	kept, ok := Find(all, of)
+	if !ok {
+		if kept, err = s.Keep(ctx, of); err != nil {
+			return nil, err
+		}
+	}
+	return s.open(ctx, kept)
+}
+
+// open opens a package. One that was removed is made again if the source has not changed.
+func (s *Store) open(ctx context.Context, kept Snapshot) (*ray.Package, error) {
+	p, err := ray.OpenPackage(s.path(kept))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return p, err
+	}
+	gone := fmt.Errorf("the code that the run started with is gone (%s of %s): start a new run", kept.Hash(), kept.Path)
+	again, err := s.Keep(ctx, kept.Source)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", gone, err)
+	}
+	if again.Package != kept.Package {
+		return nil, gone
+	}
+	return ray.OpenPackage(s.path(kept))
+}
+
+func (s *Store) path(kept Snapshot) string { return filepath.Join(s.dir, filepath.Base(kept.Package)) }
+
+// Size is what a snapshot's package takes on disk; ok is false when it is gone.
+func (s *Store) Size(name string) (bytes int64, ok bool) {
+	info, err := os.Stat(filepath.Join(s.dir, filepath.Base(name)))
+	if err != nil {
+		return 0, false
+	}
+	return info.Size(), true
+}
+
+// Names are those of the packages that are here and that were last used before a time.
+func (s *Store) Names(before time.Time) ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && e.Name() != releasedFile && info.ModTime().Before(before) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// Remove removes a package unless it was used since a time: then an execution that is being started has it.
+func (s *Store) Remove(name string, since time.Time) error {
+	path := filepath.Join(s.dir, filepath.Base(name))
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.ModTime().After(since) {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// releasedFile has a line for each execution that does not need its code any more.
+const releasedFile = "released"
+
+// Release notes that an execution does not need its code any more.
+func (s *Store) Release(execution string) error {
+	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	file, err := os.OpenFile(filepath.Join(s.dir, releasedFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(execution + "\n")
+	return errors.Join(err, file.Close())
+}
+
+// Released are the executions that do not need their code any more.
+func (s *Store) Released() (map[string]bool, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, releasedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	all := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		all[strings.TrimSpace(line)] = true
+	}
+	return all, err
+}
+
+// Extract unpacks a working directory's package into a directory that does not exist yet, and has more add to it before it appears
+// there. All files get the time: a later one tells a file that was written since.
+func (s *Store) Extract(ctx context.Context, label string, of Source, dir string, at time.Time, more func(dir string) error) error {
+	p, err := s.Package(ctx, label, of)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	r, err := p.Zip()
+	if err != nil {
+		return fmt.Errorf("read the package of %s: %w", of.Path, err)
+	}
+	temp := dir + ".new"
+	if err := os.RemoveAll(temp); err != nil { // of a process that was killed
+		return err
+	}
+	if err := os.MkdirAll(temp, 0o700); err != nil {
+		return err
+	}
+	for _, f := range r.File {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := extractFile(f, temp, at); err != nil {
+			return fmt.Errorf("unpack %s: %w", of.Path, err)
+		}
+	}
+	if err := more(temp); err != nil {
+		return err
+	}
+	return os.Rename(temp, dir)
+}
+
+func extractFile(f *zip.File, dir string, at time.Time) error {
+	if !filepath.IsLocal(f.Name) {
+		return fmt.Errorf("the package has a path outside of it: %q", f.Name)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(f.Name))
+	if strings.HasSuffix(f.Name, "/") {
+		return os.MkdirAll(path, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	in, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in) //nolint:gosec // of our own package, whose size was bounded when it was packed
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return os.Chtimes(path, at, at)
+}
+
+// Written are the files below an extracted directory that were made or changed since. Python's caches do not count.
+func Written(dir string, at time.Time) (paths []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && e.Name() == "__pycache__":
+			return fs.SkipDir
+		case !e.Type().IsRegular():
+			return nil
+		}
+		info, err := e.Info()
+		if err == nil && !info.ModTime().Equal(at) {
+			rel, _ := filepath.Rel(dir, path)
+			paths = append(paths, rel)
+		}
+		return err
+	})
+	return paths, err
+}

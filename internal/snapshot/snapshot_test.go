@@ -1,0 +1,199 @@
+package snapshot_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/snapshot"
+)
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// tree is what a directory holds.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[strings.TrimPrefix(path, dir+"/")] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func keep(t *testing.T, s *snapshot.Store, of snapshot.Source) snapshot.Snapshot {
+	t.Helper()
+	kept, err := s.Keep(t.Context(), of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func TestKeep(t *testing.T) {
+	dir := t.TempDir()
+	linked := filepath.Join(t.TempDir(), "linked")
+	if err := os.Symlink(dir, linked); err != nil {
+		t.Fatal(err)
+	}
+	s := snapshot.In(filepath.Join(linked, "state")) // below what is packed
+	write(t, dir, map[string]string{"a.py": "1", "sub/b.py": "2", "data.bin": "3", ".gitignore": "*.bin\n"})
+	first := keep(t, s, snapshot.Source{Path: dir})
+	if again := keep(t, s, snapshot.Source{Path: dir}); again.Package != first.Package {
+		t.Errorf("the same content is kept as %s and %s", first.Package, again.Package)
+	}
+	write(t, dir, map[string]string{"a.py": "changed"})
+	if changed := keep(t, s, snapshot.Source{Path: dir}); changed.Package == first.Package {
+		t.Error("a change does not change the package")
+	}
+	if names, err := s.Names(time.Now().Add(time.Hour)); len(names) != 2 || err != nil {
+		t.Errorf("the store holds %v, %v", names, err)
+	}
+	label := snapshot.Encode([]snapshot.Snapshot{first})
+	to, at := filepath.Join(t.TempDir(), "copy"), time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := s.Extract(t.Context(), label, snapshot.Source{Path: dir}, to, at, func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tree(t, to), map[string]string{"a.py": "1", "sub/b.py": "2", ".gitignore": "*.bin\n"}; !cmp.Equal(got, want) {
+		t.Errorf("the copy differs:\n%s", cmp.Diff(want, got))
+	}
+	if written, err := snapshot.Written(to, at); len(written) > 0 || err != nil {
+		t.Errorf("nothing was written, got %v, %v", written, err)
+	}
+	write(t, to, map[string]string{"sub/b.py": "3", "out/model": "x", "__pycache__/a.pyc": "x"})
+	if written, err := snapshot.Written(to, at); !cmp.Equal(written, []string{"out/model", "sub/b.py"}) || err != nil {
+		t.Errorf("written: %v, %v", written, err)
+	}
+}
+
+// TestGone removes packages: one whose source is as it was can be made again.
+func TestGone(t *testing.T) {
+	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	write(t, dir, map[string]string{"a.py": "1"})
+	kept := keep(t, s, snapshot.Source{Path: dir})
+	label := snapshot.Encode([]snapshot.Snapshot{kept})
+	if err := s.Remove(kept.Package, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Size(kept.Package); !ok {
+		t.Fatal("a package that was used since was removed")
+	}
+	remove := func() {
+		t.Helper()
+		if err := s.Remove(kept.Package, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove()
+	p, err := s.Package(t.Context(), label, snapshot.Source{Path: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remove()
+	write(t, dir, map[string]string{"a.py": "2"})
+	if _, err := s.Package(t.Context(), label, snapshot.Source{Path: dir}); err == nil || !strings.Contains(err.Error(), "start a new run") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	noise := make([]byte, 2048)
+	for i := range noise {
+		noise[i] = byte(rand.Uint32()) //nolint:gosec // any byte will do
+	}
+	write(t, dir, map[string]string{"code/a.py": "one\ntwo\n", "code/gone.py": "x\n", "code/same.py": "x\n", "code/bin": "\x00" + string(noise)})
+	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/code"}), keep(t, s, snapshot.Source{Path: dir})}
+	if text, err := s.Diff(t.Context(), all); len(text) > 0 || err != nil {
+		t.Fatalf("nothing has changed: %s, %v", text, err)
+	}
+	write(t, dir, map[string]string{"code/a.py": "one\n2\n", "code/new.py": "y\n", "code/bin": "\x00"})
+	if err := os.Remove(dir + "/code/gone.py"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := s.Diff(t.Context(), all)
+	want := `--- a/code/a.py
++++ b/code/a.py
+@@ -1,2 +1,2 @@
+ one
+-two
++2
+Binary files a/code/bin and b/code/bin differ
+--- a/code/gone.py
++++ /dev/null
+@@ -1,1 +0,0 @@
+-x
+--- /dev/null
++++ b/code/new.py
+@@ -0,0 +1,1 @@
++y
+`
+	if err != nil || string(text) != want {
+		t.Errorf("got %v\n%s", err, cmp.Diff(want, string(text)))
+	}
+	if err := os.Chmod(dir+"/code/same.py", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	alone := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/code"})}
+	if err := os.Chmod(dir+"/code/same.py", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := s.Diff(t.Context(), alone); !strings.Contains(string(text), "modes of files differ") || err != nil {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
+func TestCommit(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed: an execution then has no commit")
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"code/a.py": "1", "code/m.py": "1", "other/b.py": "1"})
+	if commit, dirty := snapshot.Commit(t.Context(), snapshot.Source{Path: dir}); commit != "" || dirty {
+		t.Errorf("outside of a repository: %q, %v", commit, dirty)
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "first"}} {
+		c := exec.CommandContext(t.Context(), "git", args...)
+		c.Dir = dir
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	commit, dirty := snapshot.Commit(t.Context(), snapshot.Source{Path: dir + "/code"})
+	if len(commit) != 40 || dirty {
+		t.Errorf("got %q, %v", commit, dirty)
+	}
+	write(t, dir, map[string]string{"other/b.py": "2", "code/m.py": "2"})
+	for source, want := range map[string]bool{"/code": true, "/code/a.py": false, "/code/m.py": true, "/other": true} {
+		if got, dirty := snapshot.Commit(t.Context(), snapshot.Source{Path: dir + source}); got != commit || dirty != want {
+			t.Errorf("%s: %q, dirty %v", source, got, dirty)
+		}
+	}
+}

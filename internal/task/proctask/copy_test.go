@@ -1,0 +1,83 @@
+package proctask_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/task/proctask"
+)
+
+// TestCopy runs processes in copies of a directory that is edited after the execution started.
+func TestCopy(t *testing.T) {
+	dir, state := t.TempDir(), t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	write("main.sh", "#!/bin/sh\necho old $(cat data/raw) $(ls)\n")
+	write(".gitignore", "data/\n")
+	write("data/raw", "raw")
+	text, err := json.Marshal(map[string]any{"Dir": dir, "Snapshot": map[string]any{"Excludes": []string{"*.log"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := proctask.Sources(text)
+	if len(sources) != 1 || sources[0].Path != dir {
+		t.Fatalf("the sources are %+v", sources)
+	}
+	kept, err := snapshot.In(state).Keep(t.Context(), sources[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("main.sh", "#!/bin/sh\necho new\n")
+	write("late.log", "")
+	run := func(script string, more map[string]any) (string, string, string) {
+		t.Helper()
+		b := newBench(t)
+		b.code, b.labels = state, map[string]string{snapshot.Label: snapshot.Encode([]snapshot.Snapshot{kept})}
+		id := newID()
+		args := map[string]any{"Id": id, "Shell": script, "Dir": dir, "Snapshot": map[string]any{"Excludes": []string{"*.log"}}}
+		for k, v := range more {
+			args[k] = v
+		}
+		got := b.run(t.Context(), t, proctask.RunProcess, args)
+		return got.Error, b.log.String(), filepath.Join(b.dir, id, "work")
+	}
+	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
+
+	fault, log, work := run("./main.sh; cat late.log", nil)
+	if fault != "" || log != "old raw data late.log main.sh\n" || exists(work) {
+		t.Errorf("got %q, log %q, the copy is still there: %v", fault, log, exists(work))
+	}
+	for range 2 { // each attempt has a copy of its own
+		fault, log, work = run("test ! -e out || exit 3; ./main.sh >out; echo x >>main.sh; exit 1", nil)
+		if fault != proctask.JobFailed || !strings.Contains(log, "the job wrote 2 files") || !strings.Contains(log, work) || !exists(work+"/out") {
+			t.Errorf("got %q, log %q", fault, log)
+		}
+	}
+	if fault, log, _ = run("echo more >>data/raw", nil); fault != "" || log != "" || !exists(dir+"/data/raw") {
+		t.Errorf("what the package leaves out is not the original: %q, %q", fault, log)
+	}
+	if fault, _, _ = run("echo here >in-place", map[string]any{"Snapshot": nil}); fault != "" || !exists(dir+"/in-place") {
+		t.Errorf("without a snapshot the process does not run in the directory: %q", fault)
+	}
+	if fault, _, _ = run("true", map[string]any{"Dir": ""}); fault != proctask.JobStartFailed {
+		t.Errorf("a snapshot of no directory: %q", fault)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if fault, log, _ = run("sh main.sh", nil); fault != "" || !strings.Contains(log, "old") {
+		t.Errorf("the directory is gone: %q, %q", fault, log)
+	}
+}
