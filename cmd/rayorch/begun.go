@@ -41,8 +41,8 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	return out
 }
 
-// text prints a parameter a line, with its default marked as such.
-func (b *begunSummary) text(w io.Writer) {
+// printBegun prints a parameter a line, with its default marked as such.
+func (b *begunSummary) printBegun(w io.Writer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"
 	for i := 0; params != nil && i < params.Len(); i++ {

@@ -165,7 +165,7 @@ func (a *app) describeText(s *summary) error {
 		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
 	}
 	fmt.Fprintf(a.out, "\ninput   %s\n", s.Input)
-	s.text(a.out)
+	s.printBegun(a.out)
 	for _, c := range s.Code {
 		fmt.Fprintf(a.out, "code    %s\n", terminal.Clean(c.text()))
 	}
