@@ -68,11 +68,14 @@ type summary struct {
 	Cause    string          `json:"cause,omitempty"`
 	Code     []codeSummary   `json:"code,omitempty"`
 	Steps    []stepSummary   `json:"steps"`
+	Warnings []string        `json:"warnings,omitempty"`
 }
 
 type stepSummary struct {
 	Name         string          `json:"name"`
 	Status       progress.Status `json:"status"`
+	Tolerated    bool            `json:"tolerated,omitempty"`
+	SkipReason   string          `json:"skipReason,omitempty"`
 	Attempts     int             `json:"attempts"`
 	Started      time.Time       `json:"started"`
 	Stopped      *time.Time      `json:"stopped,omitempty"`
@@ -82,6 +85,8 @@ type stepSummary struct {
 	Cause        string          `json:"cause,omitempty"`
 	SubmissionID string          `json:"submissionId,omitempty"`
 	Dashboard    string          `json:"dashboard,omitempty"`
+
+	word string // the status for people
 }
 
 func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
@@ -113,7 +118,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
 		Driven: driven,
 		Input:  raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
-		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()),
+		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}, nil
 }
 
@@ -130,7 +135,8 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 		sum := stepSummary{
 			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
 			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause,
-			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(),
+			SubmissionID: st.Job.SubmissionID, Dashboard: st.Job.Dashboard(), Tolerated: st.Tolerated, SkipReason: st.SkipReason,
+			word: st.Word(),
 		}
 		if !st.Ended.IsZero() {
 			sum.Stopped = &st.Ended
@@ -162,12 +168,15 @@ func (a *app) ending(s *summary) error {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, st := range s.Steps {
 		rows = append(rows, []string{
-			st.Name, string(st.Status), terminal.Duration(time.Duration(st.Seconds * float64(time.Second))),
+			st.Name, st.word, terminal.Duration(time.Duration(st.Seconds * float64(time.Second))),
 			fmt.Sprint(st.Attempts), orDash(st.Dashboard), terminal.Cut(orDash(outcome(st)), 100),
 		})
 	}
 	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
 		return err
+	}
+	for _, w := range s.Warnings {
+		fmt.Fprintf(a.out, "\nwarning  %s\n", terminal.Clean(w))
 	}
 	if s.Error != "" {
 		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))
@@ -179,6 +188,9 @@ func (a *app) ending(s *summary) error {
 }
 
 func outcome(st stepSummary) string {
+	if st.SkipReason != "" {
+		return terminal.FirstLine(st.SkipReason)
+	}
 	if st.Error != "" {
 		return st.Error + ": " + terminal.FirstLine(st.Cause)
 	}

@@ -81,6 +81,8 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 		return q, fail(exitError, "", "the execution %s has started no step", nameOf(arn))
 	case st == nil:
 		return q, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
+	case st.Status == progress.Skipped:
+		return q, fail(exitError, "", "the step %s was skipped, so that it has no log", st.Name)
 	}
 	attempt := q.Attempt
 	if attempt < 0 || attempt > st.Attempt {
@@ -103,7 +105,7 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 // stepNamed is the newest step of a name, or the newest of all.
 func stepNamed(steps []*progress.Step, name string) *progress.Step {
 	for _, st := range slices.Backward(steps) {
-		if !st.Wait && (name == "" || st.Name == name || st.State == name) {
+		if !st.Wait && (name == "" && st.Status != progress.Skipped || st.Name == name || st.State == name) {
 			return st
 		}
 	}

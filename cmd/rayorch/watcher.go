@@ -168,7 +168,9 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 			case <-news:
 				break idle
 			case <-ticks:
-				w.followLogs(ctx, s, arn)
+				if w.live || w.follow {
+					w.followLogs(ctx, s, arn)
+				}
 				w.screen.Show(w.view)
 			case <-over:
 				w.screen.Say("still running after %s: rayorch describe %s shows how it goes on", wait, nameOf(arn))
@@ -205,10 +207,11 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 const readOutTime = time.Minute
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
-	if !w.live && !w.follow {
-		return nil, func() {}
+	every := time.Second // for a step that stays pending
+	if w.live || w.follow {
+		every = frameTime
 	}
-	t := time.NewTicker(frameTime)
+	t := time.NewTicker(every)
 	return t.C, t.Stop
 }
 

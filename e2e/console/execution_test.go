@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -117,4 +118,33 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.sees(".state-panel h2", "item[2]")
 	p.fill("Which time the state was entered", "0")
 	p.sees(".state-panel h2", "item[0]")
+}
+
+// TestSkippedAndTolerated shows a step that was skipped, with its condition, and a failure that is tolerated.
+func TestSkippedAndTolerated(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	s.on("trial", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
+	arn := s.start(s.machine("choosy", machine("condition", object{
+		"condition": object{"Type": "Pass", "Result": object{"condition": "steps.eval.output.acc > 0.9", "values": object{"steps.eval.output.acc": 0.5},
+			"missing": []any{"steps.eval.output.lost, which step eval did not return"}}, "Next": "When promote"},
+		"When promote": object{"Type": "Choice", "Choices": []any{object{"Variable": "$.never", "IsPresent": true, "Next": "promote"}}, "Default": "Skip promote"},
+		"Skip promote": object{"Type": "Pass", "Next": "Try trial"},
+		"promote":      work("Try trial"),
+		"Try trial": object{"Type": "Parallel", "Next": "Failed trial", "Branches": []any{object{"StartAt": "trial", "States": object{"trial": work("")}}},
+			"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "Failed trial"}}},
+		"Failed trial": object{"Type": "Pass", "End": true},
+	})), "one", `{}`)
+	p := open(t, s.URL)
+	p.to(execution(arn, ""))
+	p.sees(".status.big", "Succeeded")
+	p.states(map[string]string{"promote": "skipped", "trial": "failed, tolerated"})
+	p.sees(".timeline-rows .row", "skipped")
+	p.sees(".notice", "step promote was skipped: its condition refers to steps.eval.output.lost, which step eval did not return")
+	p.clickState("promote")
+	p.sees(".state-panel .status", "skipped")
+	p.sees(".state-panel", "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)")
+	p.clickState("trial")
+	p.sees(".state-panel .status", "failed (tolerated)")
+	p.sees(".state-panel", "for good")
 }

@@ -2,6 +2,8 @@ package console_test
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -9,15 +11,40 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/progress/progresstest"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
 // told is a step as both the page's fold and the terminal's tell of it.
 type told struct {
-	Name, Status, Error, Cause, Job string
-	Attempt                         int
-	Ended                           bool
+	Name, Status, Error, Cause, Skip, Job string
+	Attempt                               int
+	Ended, Tolerated                      bool
 }
+
+// history is what is told of a whole history.
+type history struct {
+	Steps    []told
+	Warnings []string
+}
+
+// toldOf is a view as told.
+func toldOf(view *progress.View) []told {
+	var all []told
+	for _, s := range view.Steps {
+		all = append(all, told{s.Name, string(s.Status), s.Error, s.Cause, s.SkipReason, s.Job.SubmissionID, s.Attempt, !s.Ended.IsZero(), s.Tolerated})
+	}
+	return all
+}
+
+// historyOf is a view as told.
+func historyOf(view *progress.View) history {
+	return history{toldOf(view), append([]string{}, view.Warnings...)}
+}
+
+// tell is the page's fold as told.
+const tell = `({Warnings: [...fold.warnings], Steps: fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Skip: s.skipReason ?? "",
+	Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0, Tolerated: s.tolerated}))})`
 
 // TestSameStory folds histories in the page and in internal/progress: steps, attempts and statuses are the same.
 func TestSameStory(t *testing.T) {
@@ -97,11 +124,8 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 			view.Add(&page.Events[i])
 		}
 	}
-	var want []told
-	for _, step := range view.Steps {
-		want = append(want, told{step.Name, string(step.Status), step.Error, step.Cause, step.Job.SubmissionID, step.Attempt, !step.Ended.IsZero()})
-	}
-	got := eval[[]told](p, `(async () => {
+	want := historyOf(view)
+	got := eval[history](p, `(async () => {
 		const [{Fold}, {call}] = await Promise.all([import("/console/fold.js"), import("/console/api.js")]);
 		const fold = new Fold();
 		for (let nextToken, more = true; more; more = Boolean(nextToken)) {
@@ -109,9 +133,43 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 			page.events.forEach((e) => fold.add(e));
 			nextToken = page.nextToken;
 		}
-		return fold.steps.map((s) => ({Name: s.name, Status: s.status, Error: s.error, Cause: s.cause, Job: s.job?.submission ?? "", Attempt: s.attempt, Ended: s.ended > 0}));
+		return `+tell+`;
 	})()`)
-	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+	if diff := cmp.Diff(want, got); diff != "" || len(want.Steps) == 0 {
 		t.Errorf("the terminal's fold (-) and the page's (+):\n%s", diff)
+	}
+}
+
+// TestSameStatuses folds the histories of compiled pipelines by both: failures, retries, skipped steps, aborts, redrives.
+func TestSameStatuses(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	p := open(t, s.URL)
+	p.to("#/executions")
+	stories := maps.Clone(progresstest.Stories)
+	for name, story := range progresstest.Stories {
+		stories[name+", redriven"] = story.Redriven()
+	}
+	for name, story := range stories {
+		for _, target := range progresstest.Targets {
+			view := progress.New()
+			var want []history
+			var events [][]json.RawMessage
+			for _, part := range story.Play(t, target) {
+				raw := []json.RawMessage{}
+				for i := range part {
+					view.Add(&part[i].HistoryEvent)
+					raw = append(raw, part[i].JSON)
+				}
+				want, events = append(want, historyOf(view)), append(events, raw)
+			}
+			got := eval[[]history](p, `(async () => {
+				const {Fold} = await import("/console/fold.js"), fold = new Fold();
+				return `+js(events)+`.map((part) => { part.forEach((e) => fold.add(e)); return `+tell+`; });
+			})()`)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s in %s: the terminal's fold (-) and the page's (+):\n%s", name, target, diff)
+			}
+		}
 	}
 }

@@ -49,6 +49,9 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 	default:
 		a.byRayJob()
 	}
+	if a.declares() {
+		a.checkOutput()
+	}
 	a.decide()
 	return value.Obj("Type", "Parallel", "Branches", []any{value.Obj("StartAt", a.name("Begin"), "States", a.states)},
 		"Retry", []any{value.Obj("ErrorEquals", []any{redriven}, "IntervalSeconds", value.Int(1), "MaxAttempts", value.Int(maxRedrives),
@@ -199,8 +202,11 @@ func transient(attempts int64, answered ...string) []any {
 const patience = 11
 
 // caught is a Catch of everything.
-func caught(assign *value.Object, next string) []any {
-	o := value.Obj("ErrorEquals", []any{"States.ALL"})
+func caught(assign *value.Object, next string) []any { return caughtBy("States.ALL", assign, next) }
+
+// caughtBy is a Catch of one error.
+func caughtBy(name string, assign *value.Object, next string) []any {
+	o := value.Obj("ErrorEquals", []any{name})
 	if assign != nil {
 		o.Set("Assign", assign)
 	}

@@ -105,7 +105,7 @@ func unknownLoops(steps []pipeline.Step) bool {
 
 // events are those of a whole run, with so many items in each loop of unknown length.
 func (c *compiler) events(items int) float64 {
-	n := 2.0 + 4*quickEvents + c.eventsOf(c.p.Steps, float64(items))
+	n := 2.0 + 5*quickEvents + c.eventsOf(c.p.Steps, float64(items))
 	if c.at.placing {
 		n += 3 * c.jobEvents(placeTimeout, true)
 	}
@@ -136,6 +136,9 @@ func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 // stepEvents are those of all attempts of a step, and of its clean-up.
 func (c *compiler) stepEvents(s *pipeline.Step) float64 {
 	n := c.attemptsEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, attemptsOf(s))
+	if s.Output.Len() > 0 {
+		n += float64(attemptsOf(s)) * 3 * quickEvents
+	}
 	if f := s.OnFailure; f != nil {
 		n += 2*groupEvents + c.attemptsEvents(f.Ray != nil, f.Timeout, s.PendingTimeout, 1)
 	}

@@ -14,9 +14,9 @@ const tailLines = "6"
 // beside it a second branch watches whether the pod starts, for a Job that waits for ever tells nobody.
 func (a *attempts) byJob() {
 	run := value.Obj("StartAt", a.name("Submit"), "States", value.Obj(a.name("Submit"), a.submit()))
-	a.put("Run", value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
+	a.put("Run", a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", "{% $states.result[0] %}",
-		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")), "End", true))
+		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")))))
 	a.askWhy()
 	if a.t.ray != nil {
 		a.put("Sort out", value.Obj("Type", "Choice", "Choices", []any{
@@ -75,10 +75,13 @@ func (a *attempts) deadline() int64 {
 	return longestRun
 }
 
-// marked is the expression of the output on the last marked line of a log, or of several.
+// marked is the expression of the output on the last marked line of a log, or of several. What Python writes for a number that
+// JSON does not have is named with its key: a quote inside a text has a backslash before it, so that none is taken for a key.
+// JSONata takes a bracket behind a backslash for none, which is why the class has the quote last.
 func marked(logs string) string {
 	return "($m := $filter($split($join([" + logs + "], '\\n'), '\\n'), function($l) { $contains($l, '" + OutputMark + "') })[-1]; " +
-		"$exists($m) ? $parse($substringAfter($m, '" + OutputMark + "')) : null)"
+		"$t := $substringAfter($m, '" + OutputMark + "'); $n := $match($t, /\"([^\\\\\"]*)\"\\s*:\\s*(NaN|-?Infinity)/)[0].groups; " +
+		"$exists($n) ? $error('JSON has no NaN and no Infinity, but ' & $n[0] & ' is ' & $n[1]) : $exists($m) ? $parse($t) : null)"
 }
 
 func (a *attempts) manifest() *value.Object {
@@ -242,11 +245,11 @@ func (a *attempts) explain() string {
 	fail := a.v("fail")
 	foreign := fmt.Sprintf("$b.metadata.annotations.`rayorch.dev/execution` = $states.context.Execution.Id ? {'again': true} : "+
 		"{'Error': %s, 'Cause': 'another Job of the name ' & %s & ' is there: delete it', 'foreign': true}", a.lost(), a.v("id"))
-	return fmt.Sprintf("($b := $states.result.ResponseBody; $c := %s; "+
+	return a.raised(fail, fmt.Sprintf("($b := $states.result.ResponseBody; $c := %s; "+
 		"$s := $sort([$b.items], function($l, $r) { $l.metadata.creationTimestamp > $r.metadata.creationTimestamp })[-1].status; "+
 		"$t := ($s.containerStatuses.state.terminated)[0]; $code := $exists($t) ? $string($t.exitCode) : ''; "+
 		"%s.Error in ['Ray.PendingTimeout', 'Job.StartFailed'] ? %s : %s.Error = 'EKS.409' ? (%s) : %s)",
-		a.failCause(), fail, fail, fail, foreign, a.verdict())
+		a.failCause(), fail, fail, fail, foreign, a.verdict()))
 }
 
 // verdict is the expression for a Job that was there: $s is its last pod's status, $t how the container ended, $code its

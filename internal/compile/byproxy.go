@@ -77,9 +77,9 @@ func errorText(output string) string {
 // callFailed is the expression of the error and cause of a call that failed: otherwise names what a plain refusal is.
 // Kubernetes answers with an object of its own, Ray with text.
 func (a *attempts) callFailed(otherwise string) string {
-	return "($c := " + errorText("$states.errorOutput") + "; $e := $states.errorOutput.Error; {'Error': " +
-		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['States.QueryEvaluationError', 'EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or " +
-		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? " + str(otherwise) + " : 'Ray.Unreachable', 'Cause': $c})"
+	return a.raised("$states.errorOutput", "($c := "+errorText("$states.errorOutput")+"; $e := $states.errorOutput.Error; {'Error': "+
+		"$e in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : $e in ['States.QueryEvaluationError', 'EKS.400', 'EKS.405', 'EKS.409', 'EKS.422', 'EKS.500'] or "+
+		"($e = 'EKS.404' and $not($contains($c, '\"Status\"'))) ? "+str(otherwise)+" : 'Ray.Unreachable', 'Cause': $c})")
 }
 
 // lookAtJob adds the state that reads the job's record. Only Ray's own 404 says that the job is lost; where the submit was
@@ -199,22 +199,22 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 	read.Set("Retry", transient(3))
 	out := value.Obj("Output", wrap("$type("+text+") = 'string' ? "+marked(text)+" : null"))
 	unread := value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput")))
+	notJSON := a.assign("end", value.Obj("Error", "Ray.JobFailed", "Cause", wrap(
+		str("the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")+
+			" & ($contains($states.errorOutput.Cause, 'D3137: ') ? ': ' & $substringAfter($states.errorOutput.Cause, 'D3137: ') : '')")))
 	if a.c.at.way == wayRayJob { // the RayJob is still to be deleted
 		read.Set("Assign", a.assign("end", value.Obj("done", out)))
-		read.Set("Catch", caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of")))
+		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
+			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(name, read)
 		return
 	}
 	read.Set("Output", out)
-	read.Set("Catch", []any{
-		value.Obj("ErrorEquals", []any{"States.QueryEvaluationError"}, "Assign", a.assign("end", value.Obj("Error", "Ray.JobFailed",
-			"Cause", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")), "Next", a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of")),
-	})
-	read.Set("End", true)
-	a.put(name, read)
-	a.put("Output unread of", value.Obj("Type", "Pass", "End", true))
+	read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of"))))
+	a.put(name, a.succeed(read))
+	a.put("Output unread of", a.succeed(value.Obj("Type", "Pass")))
 }
 
 // stopByProxy stops the Ray jobs through the API server.

@@ -40,7 +40,7 @@ func (a *attempts) byRayJob() {
 	a.put("Check", value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", wrap("$exists("+a.v("end")+".done)"), "Next", a.goTo("Hand over output of"))},
 		"Default", a.goTo("Decide on")))
-	a.put("Hand over output of", value.Obj("Type", "Pass", "Output", wrap(a.v("end")+".done"), "End", true))
+	a.put("Hand over output of", a.succeed(value.Obj("Type", "Pass", "Output", wrap(a.v("end")+".done"))))
 }
 
 func (a *attempts) rayJobs() string {

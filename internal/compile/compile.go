@@ -195,6 +195,7 @@ type compiler struct {
 	groups   int  // Parallel states that stand for no step, so far
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool
+	steps    map[string]*pipeline.Step // by name, at any depth
 
 	localFiles Files
 	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with what the files hold that they name
@@ -203,7 +204,7 @@ type compiler struct {
 // newCompiler settles what options, target and file say of the same thing, in this order.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
-		secrets: map[string]bool{}, envs: map[*pipeline.RayJob]*value.Object{}}
+		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, envs: map[*pipeline.RayJob]*value.Object{}}
 	if t.Kind != "local" {
 		c.at, c.storage = newPlace(p, t, o), p.Storage.Path
 		return c
@@ -246,10 +247,11 @@ func (c *compiler) checkSecrets() {
 	}
 }
 
-// survey notes which kinds of work the steps do and which secrets they use, at any depth.
+// survey notes the steps, which kinds of work they do and which secrets they use, at any depth.
 func (c *compiler) survey(steps []pipeline.Step) {
 	for i := range steps {
 		s := &steps[i]
+		c.steps[s.Name] = s
 		bodies := []body{{s.Ray, s.Job}}
 		if s.OnFailure != nil {
 			bodies = append(bodies, body{s.OnFailure.Ray, s.OnFailure.Job})
@@ -270,7 +272,12 @@ func (c *compiler) machine() *value.Object {
 	top := &scope{}
 	node := c.arrange(c.p.Steps, true)
 	c.paramStates(states, c.entry(node))
-	c.sequence(states, node, top, "Give outputs")
+	if c.outputsMayLack(top) {
+		c.sequence(states, node, top, "Check outputs")
+		states.Set("Check outputs", value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+	} else {
+		c.sequence(states, node, top, "Give outputs")
+	}
 	states.Set("Give outputs", value.Obj("Type", "Succeed", "Output", c.outputs(top)))
 	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
 	if t := c.p.Timeout; t > 0 {

@@ -3,7 +3,6 @@ package compile
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
@@ -51,21 +50,17 @@ func field(name string) string {
 
 // ref is the expression of a reference.
 func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
-	root, path := c.root(r, in)
-	if len(path) == 0 {
+	root, keys := c.root(r, in)
+	if len(keys) == 0 {
 		return root
 	}
-	expr := root
-	for _, k := range path {
-		if k.Name == "" {
-			expr += "[" + strconv.Itoa(k.Index) + "]"
-		} else {
-			expr += field(k.Name)
-		}
+	expr := path(root, keys)
+	if !c.mayLack(r, in) {
+		return expr
 	}
 	otherwise := "null"
 	if !missing { // strict
-		otherwise = "$error(" + str(r.Text+" has no value") + ")"
+		otherwise = c.inputMissing(r, in)
 	}
 	return fmt.Sprintf("($v := %s; $exists($v) ? $v : %s)", expr, otherwise)
 }
@@ -151,6 +146,9 @@ func (c *compiler) dynamic(v any, in *scope, missing bool) any {
 	case pipeline.Template:
 		if r := v.Sole(); r != nil {
 			return wrap(c.ref(r, in, missing))
+		}
+		if there := c.there(v, in); missing && there != "" {
+			return wrap(there + " ? " + c.text(v, in) + " : null")
 		}
 		return wrap(c.text(v, in))
 	case []any:

@@ -113,7 +113,10 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	if s.When != nil {
 		rule := value.Obj("Condition", wrap(c.condition(s.When.Expr, in)), "Next", s.Name)
-		states.Set("When "+s.Name, value.Obj("Type", "Choice", "Choices", []any{rule}, "Default", "Skip "+s.Name))
+		if missing := c.missing(s.When.Expr, in); missing != "" {
+			rule.Set("Output", value.Obj("condition", plain(s.When.Text), "missing", wrap(missing)))
+		}
+		states.Set("When "+s.Name, value.Obj("Type", "Choice", "Choices", []any{rule}, "Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
 		skip := value.Obj("Type", "Pass", "Assign", value.Obj(in.variable("step", s.Name), nil),
 			"Output", value.Obj(s.Name, nil))
 		states.Set("Skip "+s.Name, follow(skip, next))

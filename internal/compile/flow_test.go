@@ -226,8 +226,3 @@ steps:
 		t.Errorf("the second attempt has id %v after %v", second, first)
 	}
 }
-
-func TestMissingOutputFailsWithItsName(t *testing.T) {
-	r := run(t, head+"steps:\n"+step("a", `{}`, "")+"- {name: b, job: {shell: 'echo ${{ steps.a.output.path }}'}}\n", `{}`)
-	r.wantFailure(t, "States.QueryEvaluationError", "steps.a.output.path has no value")
-}

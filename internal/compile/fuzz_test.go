@@ -16,6 +16,7 @@ func FuzzCompile(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, text := range []string{string(cluster), paramsText, integersText, treeText, head + "steps:\n" + step("a", `{"v":[1]}`, "") + step("b", "1", `, when: "not steps.a.output.v[0] in [1]"`),
+		head + "steps:\n- {name: a, job: {shell: x}, " + declared + "}\n- {name: b, when: steps.a.output.loss > steps.a.output.best.at, job: {shell: 'x ${{ steps.a.output.any[0] }}'}}\n",
 		head + `
 steps:
 - {name: a, forEach: {items: [1, "${{ run.id }}"], toleratedFailures: 1, steps: [{name: b, after: [], job: {command: ["${{ item }}"]}}]}}

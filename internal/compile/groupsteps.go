@@ -154,7 +154,11 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 		rest, _ := branch.Get("States")
 		merge(body, rest.(*value.Object))
 	}
-	state := value.Obj("Type", "Map", "Items", c.loopItems(f, in))
+	asking := in.askedBy(s.Name)
+	state := value.Obj("Type", "Map", "Items", c.loopItems(f, asking))
+	if asking.asks.mayFail {
+		c.failBySentence(states, state, s, asking)
+	}
 	if f.MaxConcurrency > 0 {
 		state.Set("MaxConcurrency", value.Int(int64(f.MaxConcurrency)))
 	}

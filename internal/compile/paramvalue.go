@@ -72,7 +72,16 @@ func normalizedList(items *pipeline.Param, x string, depth int) string {
 type spot struct {
 	before string // ends with &, or is empty
 	text   string
-	depth  int // of lists around it
+	depth  int  // of lists around it
+	output bool // of an output: messages end with what it is, and it may have keys that are not declared
+}
+
+// got is the expression of what x is, behind a message.
+func (at spot) got(x string) string {
+	if at.output {
+		return " & $got(" + x + ")"
+	}
+	return ""
 }
 
 // says is the expression of a message that begins with the place.
@@ -82,7 +91,11 @@ func (at spot) says(msg string) string { return at.before + str(at.text+msg) }
 func check(p *pipeline.Param, x string, at spot) string {
 	expr := "$exists(" + x + ") ? (" + checkValue(p, x, at) + ")"
 	if p.Default == nil {
-		expr += " : " + at.says(" is missing")
+		missing := " is missing"
+		if at.output {
+			missing += ", and " + pipeline.TypeWords[p.Type]
+		}
+		expr += " : " + at.says(missing)
 	}
 	return expr
 }
@@ -92,9 +105,13 @@ func checkValue(p *pipeline.Param, x string, at spot) string {
 	parts := checkScalar(p, x, at)
 	switch p.Type {
 	case "list":
-		parts = append(parts, checkItems(p, x, at))
+		if p.Items != nil {
+			parts = append(parts, checkItems(p, x, at))
+		}
 	case "object":
-		parts = append(parts, checkProperties(p, x, at))
+		if p.Properties.Len() > 0 {
+			parts = append(parts, checkProperties(p, x, at))
+		}
 	}
 	return strings.Join(parts, " : ")
 }
@@ -102,7 +119,7 @@ func checkValue(p *pipeline.Param, x string, at spot) string {
 // checkScalar are the rules of a parameter itself, each as CONDITION ? MESSAGE.
 func checkScalar(p *pipeline.Param, x string, at spot) []string {
 	var rules []string
-	add := func(broken, message string) { rules = append(rules, broken+" ? "+at.says(" "+message)) }
+	add := func(broken, message string) { rules = append(rules, broken+" ? "+at.says(" "+message)+at.got(x)) }
 	add(brokenType(p.Type, x), pipeline.TypeWords[p.Type])
 	if p.Min != nil {
 		add(fmt.Sprintf("%s < %s", x, value.Float(*p.Min)), "must be at least "+string(value.Float(*p.Min)))
@@ -128,15 +145,18 @@ func checkScalar(p *pipeline.Param, x string, at spot) []string {
 func checkItems(p *pipeline.Param, x string, at spot) string {
 	depth := at.depth + 1
 	item, index := fmt.Sprintf("$v%d", depth), fmt.Sprintf("$i%d", depth)
-	inner := spot{at.says("[") + " & $string(" + index + ") & ", "]", depth}
+	inner := spot{at.says("[") + " & $string(" + index + ") & ", "]", depth, at.output}
 	return joined(at, fmt.Sprintf("$map(%s, function(%s, %s) { %s })", x, item, index, checkValue(p.Items, item, inner)))
 }
 
 func checkProperties(p *pipeline.Param, x string, at spot) string {
-	checks := []string{undeclared(x, p.Properties.Keys(), at.says(".")+" & $k & ' is not declared'")}
+	var checks []string
+	if !at.output {
+		checks = append(checks, undeclared(x, p.Properties.Keys(), at.says(".")+" & $k & ' is not declared'"))
+	}
 	for i := range p.Properties.Entries {
 		e := &p.Properties.Entries[i]
-		checks = append(checks, check(&e.Value, x+field(e.Key), spot{at.before, at.text + "." + e.Key, at.depth}))
+		checks = append(checks, check(&e.Value, x+field(e.Key), spot{at.before, at.text + "." + e.Key, at.depth, at.output}))
 	}
 	return joined(at, checks...)
 }

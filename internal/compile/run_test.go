@@ -13,6 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
@@ -21,8 +22,9 @@ import (
 // ran is what one run of a definition came to.
 type ran struct {
 	interp.Head
-	calls []*value.Object // the tasks' inputs, in order, with State and Resource
-	logs  string
+	calls  []*value.Object // the tasks' inputs, in order, with State and Resource
+	logs   string
+	events []history.Event
 }
 
 // decode reads a pipeline of a test; its lines may be indented by tabs.
@@ -82,6 +84,7 @@ func execute(t *testing.T, definition []byte, input string) ran {
 		if err != nil {
 			t.Fatal(err)
 		}
+		out.events = append(out.events, d.Events...)
 		for _, task := range d.Tasks {
 			facts = append(facts, out.act(t, task))
 		}
@@ -167,6 +170,22 @@ func get(v any, path ...string) any {
 		v, _ = o.Get(k)
 	}
 	return v
+}
+
+// output is what a state put out, the last time that it was left; nil where it never was.
+func (r *ran) output(t *testing.T, state string) any {
+	t.Helper()
+	var out any
+	for _, e := range r.events {
+		if strings.HasSuffix(string(e.Type), "StateExited") && e.Name == state {
+			v, err := value.Parse(e.Output)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = v
+		}
+	}
+	return out
 }
 
 // wantOutput fails the test unless the run succeeded with this JSON.

@@ -16,6 +16,30 @@ type scope struct {
 	names []string     // steps that have ended here, in order
 	seen  []string     // steps outside of it that have ended before it begins
 	in    *loopContext // the for-each that this scope is an iteration of
+	asks  *asker       // the step whose fields are compiled, if any
+}
+
+// asker is a step that asks for outputs. mayFail says that some of them may be missing, which fails the step.
+type asker struct {
+	name    string
+	mayFail bool
+}
+
+// askedBy is the scope as the fields of one of its steps see it.
+func (s *scope) askedBy(step string) *scope {
+	seen := *s
+	seen.asks = &asker{name: step}
+	return &seen
+}
+
+// asker is the step whose fields are compiled.
+func (s *scope) asker() *asker {
+	for at := s; at != nil; at = at.outer {
+		if at.asks != nil {
+			return at.asks
+		}
+	}
+	return &asker{}
 }
 
 // loopContext is a for-each seen from inside: name is its step's, as part of variables' names, as its item's.

@@ -64,20 +64,42 @@ func (t task) attempt() string {
 // work adds the states of a ray or job step.
 func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
+	in = in.askedBy(s.Name)
 	t := task{body: body{s.Ray, s.Job}, step: s.Name, state: s.Name, timeout: s.Timeout, pending: s.PendingTimeout,
 		context: s.Context, before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
 	state := c.tried(t, s)
-	if s.OnFailure != nil {
-		state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"},
-			"Assign", value.Obj(in.variable("failure", s.Name), wrap("$merge([$states.errorOutput, {'redrive': "+redriveCount+"}])")),
-			"Next", "Clean up after "+s.Name)})
+	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster the attempts see to it
+	switch failure := "$states.errorOutput"; {
+	case s.OnFailure != nil && raises:
+		state.Set("Catch", catchFailure(s, in, "States.ALL", raised(failure, failure), "Clean up after "+s.Name))
+	case s.OnFailure != nil:
+		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
+	case raises:
+		c.failBySentence(states, state, s, in)
 	}
-	result(state, s, in, c.jobOutput())
+	if s.Output.Len() > 0 && c.at == nil {
+		checkedResult(state, s, in, c.jobOutput())
+	} else {
+		result(state, s, in, c.jobOutput())
+	}
 	states.Set(s.Name, follow(state, next))
 	if s.OnFailure != nil {
 		c.onFailure(states, s, t)
 	}
+}
+
+// catchFailure is a Catch that keeps the failure, an expression, and when it was new.
+func catchFailure(s *pipeline.Step, in *scope, name, failure, next string) []any {
+	return []any{value.Obj("ErrorEquals", []any{name}, "Assign", value.Obj(in.variable("failure", s.Name),
+		wrap("$merge(["+failure+", {'redrive': "+redriveCount+"}])")), "Next", next)}
+}
+
+// failBySentence makes what an expression of a state raises the error of the step, in place of Step Functions' own, which quotes the whole
+// expression.
+func (c *compiler) failBySentence(states, state *value.Object, s *pipeline.Step, in *scope) {
+	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
+	c.giveOn(states, s, in)
 }
 
 // tried is the state of a step's job with its retries.
@@ -87,7 +109,7 @@ func (c *compiler) tried(t task, s *pipeline.Step) *value.Object {
 	}
 	state := c.task(t)
 	if r := s.Retry; r != nil && r.Attempts > 1 {
-		state.Set("Retry", []any{retry(r, s.Kind())})
+		state.Set("Retry", []any{retry(r, s)})
 	}
 	return state
 }
@@ -100,8 +122,7 @@ func (c *compiler) jobOutput() string {
 	return "$states.result.Output"
 }
 
-// onFailure adds the clean-up of a step and the state that gives its failure on, whatever the clean-up did. A redrive leads
-// from there to the step again.
+// onFailure adds the clean-up of a step and the state that gives its failure on, whatever the clean-up did.
 func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	fail := "Fail " + s.Name
 	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
@@ -109,9 +130,15 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	state := c.tried(t, &pipeline.Step{})
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
 	states.Set(t.state, follow(state, fail))
-	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(t.failure+".redrive", t.failure+".Error")),
-		"Cause", wrap(cause(t.failure)))
-	states.Set(fail, value.Obj("Type", "Parallel",
+	c.giveOn(states, s, t.in)
+}
+
+// giveOn adds the state that fails with the failure that was kept. A redrive leads from there to the step again.
+func (c *compiler) giveOn(states *value.Object, s *pipeline.Step, in *scope) {
+	failure := "$" + in.variable("failure", s.Name)
+	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(failure+".redrive", failure+".Error")),
+		"Cause", wrap(cause(failure)))
+	states.Set("Fail "+s.Name, value.Obj("Type", "Parallel",
 		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", value.Obj("Give on failure of "+s.Name, raise))},
 		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
@@ -122,8 +149,8 @@ func cause(failure string) string {
 }
 
 // retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
-func retry(r *pipeline.Retry, kind string) *value.Object {
-	o := value.Obj("ErrorEquals", value.FromGo(r.Retried(kind)), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
+	o := value.Obj("ErrorEquals", value.FromGo(retriesOutput(s, r.Retried(s.Kind()))), "IntervalSeconds", value.Int(r.Interval.Seconds()),
 		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
 	if r.MaxInterval > 0 {
 		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))

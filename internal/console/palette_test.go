@@ -61,7 +61,7 @@ func TestContrast(t *testing.T) {
 		}
 		pairs = append(pairs, pair{"strong-line", ground, 3})
 	}
-	for _, word := range []string{"running", "succeeded", "failed", "caught", "retrying", "cancelled", "waiting"} {
+	for _, word := range []string{"running", "succeeded", "failed", "caught", "retrying", "skipped", "cancelled", "pending"} {
 		pairs = append(pairs, pair{word, word + "-ground", 4.5}, pair{"text", word + "-ground", 4.5}, pair{"muted", word + "-ground", 4.5}, pair{word, "surface", 3})
 	}
 	for _, kind := range []string{"key", "string", "number", "literal", "expr"} {

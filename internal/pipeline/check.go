@@ -144,6 +144,7 @@ func (c *checker) step(s *Step, path string, in scope) {
 	if s.When != nil {
 		c.condition(s.When.Expr, join(path, "when"), in)
 	}
+	c.output(s, join(path, "output"))
 	c.ray(s.Ray, join(path, "ray"), in)
 	c.job(s.Job, join(path, "job"), in)
 	c.stepOptions(s, path, in)
@@ -175,7 +176,7 @@ func allAlone(errors []string) bool {
 }
 
 // groupOptions are a step's fields that only a job has.
-var groupOptions = []string{"context", "timeout", "pendingTimeout", "retry", "onFailure"}
+var groupOptions = []string{"context", "timeout", "pendingTimeout", "retry", "output", "onFailure"}
 
 func (c *checker) stepOptions(s *Step, path string, in scope) {
 	if s.Parallel != nil || s.ForEach != nil {

@@ -17,12 +17,13 @@ func (c *checker) params() {
 			c.report(path, "differs from %s only in case, but becomes an environment variable in capitals", other)
 		}
 		seen[strings.ToUpper(e.Key)] = e.Key
-		c.param(&e.Value, path)
+		c.param(&e.Value, path, false)
 	}
 }
 
 // param holds choices and default to the rules of the parameter itself: a default that a run would refuse is no default.
-func (c *checker) param(p *Param, path string) {
+// Of an output it may be left open what a list or an object holds, and only a key of the output itself is filled in.
+func (c *checker) param(p *Param, path string, output bool) {
 	c.bounds(p, path)
 	if p.Pattern != "" {
 		if err := checkPattern(p.Pattern); err != "" {
@@ -30,7 +31,7 @@ func (c *checker) param(p *Param, path string) {
 			return
 		}
 	}
-	c.inside(p, path)
+	c.inside(p, path, output)
 	report := func(path, msg string) { c.report(path, "%s", msg) }
 	for i := range p.Choices {
 		p.problems(element(join(path, "choices"), i), p.Choices[i].Value, report)
@@ -41,16 +42,17 @@ func (c *checker) param(p *Param, path string) {
 }
 
 // inside checks what a list's items and an object's properties are.
-func (c *checker) inside(p *Param, path string) {
+func (c *checker) inside(p *Param, path string, output bool) {
 	items, properties := join(path, "items"), join(path, "properties")
 	switch {
+	case output:
 	case p.Type == "list" && p.Items == nil && !c.written(items):
 		c.report(path, "a list needs items, which say what each item must be")
 	case p.Type == "object" && p.Properties.Len() == 0:
 		c.report(properties, "an object needs at least one property")
 	}
 	if p.Items != nil {
-		c.param(p.Items, items)
+		c.param(p.Items, items, output)
 		if c.written(join(items, "default")) {
 			c.report(join(items, "default"), "an item has no default; give the list one")
 		}
@@ -60,7 +62,10 @@ func (c *checker) inside(p *Param, path string) {
 		if !propertyPattern.MatchString(e.Key) {
 			c.report(at, "a property's name must be letters, digits, dashes and underscores, and start with a letter or an underscore")
 		}
-		c.param(&e.Value, at)
+		c.param(&e.Value, at, output)
+		if output && c.written(join(at, "default")) {
+			c.report(join(at, "default"), "only a key of the output itself can have a default")
+		}
 	}
 }
 

@@ -118,12 +118,12 @@ func TestReferencesIntoParams(t *testing.T) {
 		"params.trials.rate":      "f:9:25: steps[0].job.shell: params.trials.rate: a list has no property rate; expected an index such as [0]",
 		"params.trials[0].rat":    `params.trials[0].rat: unknown property "rat"; did you mean rate?`,
 		"params.trials[0].tags.x": "a list has no property x",
-		"params.trials[0].rate.x": "a parameter of type number has no fields",
+		"params.trials[0].rate.x": "a value of type number has no fields",
 		"params.opts.x":           `unknown property "x"; expected one of text, deep`,
 		"params.opts.deep.m.n":    `unknown property "m"`,
 		"params.opts[0]":          "an object has no index; expected a property: ",
-		"params.plain[0]":         "a parameter of type string has no fields",
-		"params.names[0].x":       "a parameter of type string has no fields",
+		"params.plain[0]":         "a value of type string has no fields",
+		"params.names[0].x":       "a value of type string has no fields",
 	} {
 		t.Run(text, func(t *testing.T) {
 			got := one(t, start+tree+"steps: [{name: s, job: {shell: \"echo ${{ "+text+" }}\"}}]\n")
@@ -144,14 +144,14 @@ func TestItemsOfParams(t *testing.T) {
 	for text, want := range map[string]string{
 		loop("params.trials", "t.rate", ", gpus: '${{ t.rate }}'"):                       "",
 		loop("params.trials[0].tags", "t", ""):                                           "",
-		loop("params.names", "t", ", gpus: '${{ t }}'"):                                  "t: must be a number, but the parameter is of type string",
+		loop("params.names", "t", ", gpus: '${{ t }}'"):                                  "t: must be a number, but it is of type string",
 		loop("params.trials", "t.rat", ""):                                               `t.rat: unknown property "rat"; did you mean rate?`,
 		loop("params.trials", "t[0]", ""):                                                "t[0]: an object has no index",
-		loop("params.names", "t.x", ""):                                                  "a parameter of type string has no fields",
+		loop("params.names", "t.x", ""):                                                  "a value of type string has no fields",
 		loop("params.plain", "t", ""):                                                    "must be a list, or one reference to a list",
 		loop("params.opts", "t", ""):                                                     "must be a list, or one reference to a list",
 		loop("params.opts.deep.n", "t", ""):                                              "must be a list, or one reference to a list",
-		loop("params.trials", "params.opts.text", ", gpus: '${{ params.opts.text }}'"):   "must be a number, but the parameter is of type string",
+		loop("params.trials", "params.opts.text", ", gpus: '${{ params.opts.text }}'"):   "must be a number, but it is of type string",
 		loop("params.trials", "params.opts.text", ", gpus: '${{ params.opts.deep.n }}'"): "",
 	} {
 		if got := one(t, text); want == "" && got != "" || !strings.Contains(got, want) {

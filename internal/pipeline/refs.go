@@ -20,22 +20,30 @@ func (c *checker) number(n *Number, path string, in scope) {
 // numeric reports a value whose declared type is not a number where a number is needed.
 func (c *checker) numeric(r *Ref, path string, in scope) {
 	if p := c.declared(r, in); p != nil && p.Type != "integer" && p.Type != "number" {
-		c.report(path, "%s: must be a number, but the parameter is of type %s", r.Text, p.Type)
+		c.report(path, "%s: must be a number, but it is of type %s", r.Text, p.Type)
 	}
 }
 
-// declared is what a reference leads to where the file declares that: in a parameter, or in an item of one. Else it is nil.
+// declared is what a reference leads to where the file declares that: in a parameter, in the output of a step, or in an item of
+// one. Else it is nil.
 func (c *checker) declared(r *Ref, in scope) *Param {
 	if r == nil {
 		return nil
 	}
 	at, path := in.items[r.Root], r.Path
-	if r.Root == "params" {
+	switch r.Root {
+	case "params":
 		p, ok := c.p.Params.Get(r.Name(0))
 		if !ok {
 			return nil
 		}
 		at, path = &p, path[1:]
+	case "steps":
+		s := stepNamed(c.p.Steps, r.Name(0))
+		if s == nil || r.Name(1) != "output" {
+			return nil
+		}
+		at, path = s.DeclaredOutput(), path[2:]
 	}
 	at, _ = at.at(path)
 	return at
@@ -45,7 +53,7 @@ func (c *checker) declared(r *Ref, in scope) *Param {
 func (p *Param) at(path []Key) (*Param, string) {
 	for _, k := range path {
 		switch {
-		case p == nil:
+		case p == nil || p.Type == "", p.Type == "object" && p.Properties.Len() == 0 && k.Name != "":
 			return nil, ""
 		case p.Type == "list" && k.Name == "":
 			p = p.Items
@@ -54,7 +62,7 @@ func (p *Param) at(path []Key) (*Param, string) {
 		case p.Type == "object" && k.Name == "":
 			return nil, "an object has no index; expected a property: " + strings.Join(p.Properties.Keys(), ", ")
 		case p.Type != "object":
-			return nil, "a parameter of type " + p.Type + " has no fields"
+			return nil, "a value of type " + p.Type + " has no fields"
 		default:
 			inner, ok := p.Properties.Get(k.Name)
 			if !ok {
@@ -62,6 +70,9 @@ func (p *Param) at(path []Key) (*Param, string) {
 			}
 			p = &inner
 		}
+	}
+	if p != nil && p.Type == "" {
+		return nil, ""
 	}
 	return p, ""
 }
@@ -89,10 +100,11 @@ func (c *checker) template(t Template, path string, in scope) {
 	}
 }
 
-// condition checks the references of a condition. Types are not checked: what a step puts out is only known when it has
-// run, and a comparison of two kinds is false then.
+// condition checks the references of a condition. Types are checked as far as steps declare their outputs; else what a step
+// puts out is only known when it has run, and a comparison of two kinds is false then.
 func (c *checker) condition(e Expr, path string, in scope) {
 	c.ref(e.Ref, path, in)
+	c.impossible(e, path, in)
 	for _, arg := range e.Args {
 		c.condition(arg, path, in)
 	}
@@ -174,5 +186,5 @@ func (c *checker) stepRef(r *Ref, in scope) string {
 	case r.Name(1) != "output":
 		return "expected steps." + name + ".output"
 	}
-	return ""
+	return c.outputRef(r)
 }

@@ -6,8 +6,8 @@ import "slices"
 // of step; what a step retries by default leaves out what another attempt cannot mend or somebody did on purpose.
 var (
 	rayErrors = []string{"Ray.JobFailed", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.RuntimeEnvFailed", "Ray.PendingTimeout",
-		"Ray.Unreachable", "States.Timeout", "Ray.JobStopped", "Ray.Unauthorized", "States.TaskFailed", "States.ALL"}
-	jobErrors = []string{"Job.Failed", "Job.StartFailed", "States.Timeout", "Job.Stopped", "States.TaskFailed", "States.ALL"}
+		"Ray.Unreachable", "States.Timeout", "Ray.JobStopped", "Ray.Unauthorized", "Step.OutputInvalid", "States.TaskFailed", "States.ALL"}
+	jobErrors = []string{"Job.Failed", "Job.StartFailed", "States.Timeout", "Job.Stopped", "Step.OutputInvalid", "States.TaskFailed", "States.ALL"}
 )
 
 // RetryableErrors are the names that retry.errors of a step of this kind may hold.

@@ -57,6 +57,9 @@ func (g *schemaMaker) of(t reflect.Type, tag reflect.StructTag) *value.Object {
 	switch own := reflect.New(t).Interface().(type) {
 	case schemed:
 		return own.schema()
+	case *Output:
+		kind, _ := reflect.TypeFor[Param]().FieldByName("Type")
+		return value.Obj("oneOf", []any{text(kind.Tag), g.of(reflect.TypeFor[Param](), "")})
 	case mapped:
 		return value.Obj("type", "object", "additionalProperties", g.of(own.elem(), ""))
 	}

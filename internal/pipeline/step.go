@@ -2,19 +2,20 @@ package pipeline
 
 // Step is one step: exactly one of Ray, Job, Parallel and ForEach is set.
 type Step struct {
-	Name           string     `yaml:"name" need:"1" kind:"name" doc:"The step's name: letters, digits and dashes, at most 40, once in the file."`
-	Description    string     `yaml:"description" doc:"What the step does."`
-	After          *[]string  `yaml:"after" doc:"The steps beside it that must end first. By default the step before it; [] starts it at once."`
-	When           *Condition `yaml:"when" doc:"A condition; where it does not hold, the step is skipped and its output is null."`
-	Ray            *RayJob    `yaml:"ray" doc:"A job on Ray."`
-	Job            *Job       `yaml:"job" doc:"A plain job: a process here, a Kubernetes Job elsewhere."`
-	Parallel       *Parallel  `yaml:"parallel" doc:"Steps that run at the same time."`
-	ForEach        *ForEach   `yaml:"forEach" doc:"Steps that run once for each item of a list."`
-	Context        string     `yaml:"context" doc:"The kubeconfig context of another cluster that this step runs in (ray, job; kubernetes)."`
-	Timeout        Duration   `yaml:"timeout" doc:"The longest that one attempt may run (ray, job)."`
-	PendingTimeout Duration   `yaml:"pendingTimeout" def:"15m" doc:"The longest that an attempt may wait before it runs (ray; job in a cluster)."`
-	Retry          *Retry     `yaml:"retry" doc:"Whether and how a failed attempt is repeated (ray, job)."`
-	OnFailure      *Cleanup   `yaml:"onFailure" doc:"A job that cleans up when the step has finally failed (ray, job)."`
+	Name           string      `yaml:"name" need:"1" kind:"name" doc:"The step's name: letters, digits and dashes, at most 40, once in the file."`
+	Description    string      `yaml:"description" doc:"What the step does."`
+	After          *[]string   `yaml:"after" doc:"The steps beside it that must end first. By default the step before it; [] starts it at once."`
+	When           *Condition  `yaml:"when" doc:"A condition; where it does not hold, the step is skipped and its output is null."`
+	Ray            *RayJob     `yaml:"ray" doc:"A job on Ray."`
+	Job            *Job        `yaml:"job" doc:"A plain job: a process here, a Kubernetes Job elsewhere."`
+	Parallel       *Parallel   `yaml:"parallel" doc:"Steps that run at the same time."`
+	ForEach        *ForEach    `yaml:"forEach" doc:"Steps that run once for each item of a list."`
+	Context        string      `yaml:"context" doc:"The kubeconfig context of another cluster that this step runs in (ray, job; kubernetes)."`
+	Timeout        Duration    `yaml:"timeout" doc:"The longest that one attempt may run (ray, job)."`
+	PendingTimeout Duration    `yaml:"pendingTimeout" def:"15m" doc:"The longest that an attempt may wait before it runs (ray; job in a cluster)."`
+	Retry          *Retry      `yaml:"retry" doc:"Whether and how a failed attempt is repeated (ray, job)."`
+	Output         Map[Output] `yaml:"output" doc:"The keys of the step's output, each with a type or rules (ray, job). A job that returns something else fails with Step.OutputInvalid."`
+	OnFailure      *Cleanup    `yaml:"onFailure" doc:"A job that cleans up when the step has finally failed (ray, job)."`
 }
 
 // RayJob is a job on a Ray cluster: its entry point is run by the shell where the driver runs.

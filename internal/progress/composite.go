@@ -11,103 +11,124 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// composite is a Parallel state that stands for one step of a pipeline in a cluster. The states inside it end with its
-// name, as in "Submit train": that tells it from a group of steps, and a person sees it as one.
-type composite struct {
-	name    string
-	in      []iteration
-	entered time.Time
-	outer   *composite
-	step    *Step // nil until a state inside has shown that it is one
-	gaveUp  bool
-}
+// A Parallel state may stand for one step of a pipeline in a cluster. The states inside it end with its name then, as in
+// "Submit train": that tells it from a group of steps, and a person sees it as one.
 
 // of is what the names of the states inside end with.
-func (c *composite) of() string {
-	if step, ok := strings.CutPrefix(c.name, "Clean up after "); ok {
+func (s *scope) of() string {
+	if step, ok := strings.CutPrefix(s.state, "Clean up after "); ok {
 		return "cleaning up after " + step
 	}
-	if c.name == "Place files" {
+	if s.state == "Place files" {
 		return "placing of files"
 	}
-	return c.name
+	return s.state
 }
 
 // words are what a state inside does for the step.
-func (c *composite) words(state string) (string, bool) { return strings.CutSuffix(state, " "+c.of()) }
+func (s *scope) words(state string) (string, bool) { return strings.CutSuffix(state, " "+s.of()) }
 
-// around is the nearest composite whose inside a state belongs to.
-func (c *composite) around(state string) *composite {
-	for ; c != nil; c = c.outer {
-		if _, ok := c.words(state); ok {
-			return c
+// around is the nearest scope that stands for a step and whose inside a state belongs to.
+func (s *scope) around(state string) *scope {
+	for ; s != nil; s = s.outer {
+		if _, ok := s.words(state); ok && s.parallel {
+			return s
 		}
 	}
 	return nil
 }
 
-// named is the nearest composite of a name.
-func (c *composite) named(name string) *composite {
-	for c != nil && c.name != name {
-		c = c.outer
-	}
-	return c
-}
-
 // enterInside folds that a state inside is entered.
-func (v *View) enterInside(c *composite, state string) {
+func (v *View) enterInside(c *scope, state string, when time.Time) {
 	if c.step == nil {
-		c.step = &Step{Name: c.name + suffix(c.in), State: c.name, Status: Running, Entered: c.entered, Inside: true}
-		v.Steps = append(v.Steps, c.step)
+		c.step = &Step{State: c.state, Status: Pending, Inside: true}
+		v.add(c.step, c.outer, c.entered)
 	}
-	if c.step.Status == Failed || c.step.Status == Cancelled { // a redrive took it up
-		c.step.Status, c.step.Ended = Running, time.Time{}
-	}
+	c.reopen()
 	switch words, _ := c.words(state); words {
 	case "Attempt":
-		c.step.Status, c.step.Job, c.gaveUp = Running, Job{}, false
-		c.step.Attempt++
+		c.step.begin(when)
+		c.failed = false
+	case "Leave alone": // its pod has started
+		c.step.runs()
 	case "Wait to retry":
-		c.step.Status = Retrying
+		c.step.fails()
 	case "Give up":
-		c.step.Status, c.gaveUp = Retrying, true // unless the step's exit says that somebody caught it
+		c.step.fails()
+		c.failed = true // unless the step's exit says that somebody caught it
 	}
+}
+
+// reopen folds that a redrive took the step up.
+func (s *scope) reopen() {
+	if s.step.Status.undone() {
+		s.step.Status, s.step.Ended, s.failed = Running, time.Time{}, false
+	}
+}
+
+// event folds what happens to a state inside that is no Map or Parallel.
+func (s *scope) event(e *types.HistoryEvent, state string, when time.Time) {
+	kind := string(e.Type)
+	switch {
+	case e.StateExitedEventDetails != nil:
+		s.exitInside(e.StateExitedEventDetails)
+	case e.Type == types.HistoryEventTypeTaskScheduled:
+		s.reopen()
+		s.scheduled(state, when)
+	case strings.HasSuffix(kind, "Failed"), strings.HasSuffix(kind, "TimedOut"):
+		s.failure, s.cause = failure(e)
+	}
+}
+
+// fails folds that the Parallel or Map failed.
+func (s *scope) fails() {
+	if s.step == nil {
+		return
+	}
+	if !s.failed {
+		s.failed, s.step.Error, s.step.Cause = true, s.failure, s.cause
+	}
+	s.step.fails()
 }
 
 // scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
-func (c *composite) scheduled(state string, when time.Time) {
-	switch words, _ := c.words(state); words {
+func (s *scope) scheduled(state string, when time.Time) {
+	switch words, _ := s.words(state); words {
 	case "Submit", "Run", "Look at":
-		c.step.Logs = append(c.step.Logs, LogAt{state, c.step.Attempt, when})
+		s.step.Logs = append(s.step.Logs, LogAt{state, s.step.Attempt, when})
 	}
 }
 
 // exitInside folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end
-// how an attempt failed.
-func (c *composite) exitInside(d *types.StateExitedEventDetails) {
+// how an attempt failed, job what Ray says of the job.
+func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 	for _, name := range slices.Sorted(maps.Keys(d.AssignedVariables)) {
 		text := d.AssignedVariables[name]
 		var end struct{ Error, Cause string }
+		var job struct{ Status string }
 		switch {
 		case strings.HasPrefix(name, "id"):
-			_ = json.Unmarshal([]byte(text), &c.step.Job.SubmissionID) // else it is another id
+			_ = json.Unmarshal([]byte(text), &s.step.Job.SubmissionID) // else it is another id
 		case strings.HasPrefix(name, "end") && json.Unmarshal([]byte(text), &end) == nil && end.Error != "":
-			c.step.Error, c.step.Cause = end.Error, end.Cause
+			s.step.Error, s.step.Cause = end.Error, end.Cause
+		case strings.HasPrefix(name, "job") && json.Unmarshal([]byte(text), &job) == nil && job.Status != "" && job.Status != "PENDING":
+			s.step.runs()
 		}
 	}
 	var given map[string]json.RawMessage
 	if json.Unmarshal([]byte(aws.ToString(d.Output)), &given) == nil && len(given) == 1 && given["Output"] != nil {
-		c.step.Job.Output = given["Output"]
+		s.step.Job.Output = given["Output"]
 	}
 }
 
-// leave folds the end of the step itself.
-func (c *composite) leave(output string, when time.Time) {
-	if c.step == nil {
-		return
+// leave folds the end of the state itself and returns the step that it stands for, if any.
+func (s *scope) leave(output string, when time.Time) *Step {
+	if s.step == nil {
+		return nil
 	}
-	if !c.gaveUp {
-		c.step.Error, c.step.Cause = "", ""
+	if !s.failed {
+		s.step.Error, s.step.Cause = "", ""
 	}
-	c.step.exit(output, when)
+	s.step.exit(output, s.failed, when)
+	return s.step
 }

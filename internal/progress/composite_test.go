@@ -6,6 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/progress"
 )
 
 const (
@@ -87,7 +89,7 @@ func TestGroupOfSteps(t *testing.T) {
 	}
 }
 
-// TestGivenUpAndCaught keeps the failure of a step that a clean-up follows.
+// TestGivenUpAndCaught keeps the failure of a step that a cleanup follows.
 func TestGivenUpAndCaught(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -102,10 +104,10 @@ func TestGivenUpAndCaught(t *testing.T) {
 	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
 	s.enter(passIn, "Begin cleaning up after train", -1)
 	v := s.view()
-	if got := v.Steps[0]; got.Status != "caught" || got.Error != "Ray.HeadLost" {
+	if got := v.Steps[0]; got.Status != "failed" || got.Error != "Ray.HeadLost" {
 		t.Errorf("%+v", got)
 	}
-	if got := v.Steps[1]; got.Name != "Clean up after train" || got.Status != "running" {
+	if got := v.Steps[1]; got.Name != "Clean up after train" || got.Status != "pending" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -124,6 +126,8 @@ func TestRedriveInACluster(t *testing.T) {
 	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
 	s.attempt("train", "first")
 	s.enter(types.HistoryEventTypeFailStateEntered, "Give up train", -1)
+	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
+	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
 	s.add(types.HistoryEventTypeExecutionFailed, -1, nil)
 	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
 	s.add(scheduled, again, nil)
@@ -137,7 +141,26 @@ func TestRedriveInACluster(t *testing.T) {
 	for _, step := range v.Steps {
 		got = append(got, step.Name+" "+string(step.Status)+" "+step.Job.SubmissionID)
 	}
-	if diff := cmp.Diff([]string{"calm running one", "train running second"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"calm running one", "train pending second"}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestPendingInACluster reads what Ray says of a job from the variable that holds it.
+func TestPendingInACluster(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("train", "first")
+	for _, c := range []struct {
+		job  string
+		want progress.Status
+	}{{`{}`, progress.Pending}, {`{"status":"PENDING"}`, progress.Pending}, {`{"status":""}`, progress.Pending}, {`{"status":"RUNNING"}`, progress.Running}} {
+		s.enter(taskIn, "Look at train", -1)
+		s.assigned(taskOut, "Look at train", "job1_train", c.job)
+		if got := s.view().Steps[0].Status; got != c.want {
+			t.Errorf("%s: %s, want %s", c.job, got, c.want)
+		}
 	}
 }

@@ -5,7 +5,6 @@ package progress
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -13,30 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// Status of a step, in the words of the console's legend.
-type Status string
-
-// The statuses.
-const (
-	Running   Status = "running"
-	Retrying  Status = "retrying"
-	Succeeded Status = "succeeded"
-	Failed    Status = "failed"
-	Caught    Status = "caught"
-	Cancelled Status = "cancelled"
-)
-
-// Ended says that the status will not change again.
-func (s Status) Ended() bool { return s != Running && s != Retrying }
-
-// Step is one entry of a Task or Wait state, or of a Parallel that stands for a step: what a pipeline calls a step. A state that is entered twice (a loop, a Map
-// iteration) makes two.
+// Step is what a pipeline calls a step: one entry of a Task or Wait state, or of a Parallel that stands for a step, or one that
+// was skipped. A state that is entered twice (a loop, a Map iteration) makes two.
 type Step struct {
-	Name    string    // the state's name, with [index] inside a Map
-	State   string    // the state's name alone
-	Wait    bool      // a Wait state, not a Task
-	Inside  bool      // a Parallel whose states inside do the step's work
-	Status  Status    //
+	Name    string // the state's name, with [index] inside a Map
+	State   string // the state's name alone
+	Wait    bool   // a Wait state, not a Task
+	Inside  bool   // a Parallel whose states inside do the step's work
+	Status  Status
 	Attempt int       // from 1; 0 before the first
 	Entered time.Time //
 	Ended   time.Time // zero while it runs
@@ -45,6 +28,14 @@ type Step struct {
 	Cause   string    //
 	Job     Job       // the newest attempt's
 	Logs    []LogAt   // of a step with states inside: which of them may have the log, in order
+
+	Scheduled  time.Time // the newest attempt
+	Tolerated  bool      // it failed, and the group around it tolerates that
+	SkipReason string    // the condition that did not hold, and its values; empty in definitions that do not say it
+
+	in    *scope
+	group *scope // of a Parallel or Map that failed before anything in it began
+	left  bool   // its state was left: a redrive does not do it again
 }
 
 // LogAt is a task inside a step that may have the log of an attempt of the step.
@@ -92,50 +83,26 @@ type View struct {
 	Cause   string
 	Last    int64 // id of the last event seen
 
+	// Warnings are sentences about references that found nothing, where that failed no step.
+	Warnings []string
+
 	at       map[int64]place
-	stood    map[*Step]place
+	entered  map[entry]place
 	redriven int64   // the newest ExecutionRedriven
 	undone   []place // steps that it takes up again
 
-	composites []*composite // all that were entered, in order
+	groups []*scope // Parallel and Map states that were entered, in order
 }
 
-// place is where an event stands: the step that it belongs to, if any, and the Map iterations around it, the outermost
-// first.
-type place struct {
-	step *Step
-	in   []iteration
-	of   *composite // the innermost Parallel around, which may stand for a step
-	at   string     // the state inside that composite
-}
-
-type iteration struct {
-	of    string // the Map state's name
-	index int32
-}
-
-// outside is the place without the iterations of a Map and of all that is inside it. An iteration may follow upon
-// another one's end, or a later state upon an iteration's, so that events do not say by their order what they are in.
-func (p place) outside(name string) []iteration {
-	for i, it := range p.in {
-		if it.of == name {
-			return p.in[:i:i]
-		}
-	}
-	return p.in
-}
-
-func suffix(in []iteration) string {
-	var b strings.Builder
-	for _, it := range in {
-		fmt.Fprintf(&b, "[%d]", it.index)
-	}
-	return b.String()
+// entry names a state's entry by the event that it follows, which it shares with the first states of other branches only.
+type entry struct {
+	previous int64
+	state    string
 }
 
 // New makes an empty view of a running execution.
 func New() *View {
-	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}, stood: map[*Step]place{}}
+	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}, entered: map[entry]place{}}
 }
 
 // Add folds one event.
@@ -149,79 +116,166 @@ func (v *View) Add(e *types.HistoryEvent) {
 	kind := string(e.Type)
 	switch {
 	case strings.HasPrefix(kind, "Execution"):
-		v.execution(e, when)
+		v.execution(e, p.of(), when)
 	case e.StateEnteredEventDetails != nil:
 		p = v.enter(e, p, when)
+		v.entered[entry{e.PreviousEventId, p.at}] = p
 	case strings.HasPrefix(kind, "Map"), strings.HasPrefix(kind, "Parallel"):
-		p = group(e, p, when)
-	case e.StateExitedEventDetails != nil && p.of.around(aws.ToString(e.StateExitedEventDetails.Name)) != nil:
-		p.of.around(aws.ToString(e.StateExitedEventDetails.Name)).exitInside(e.StateExitedEventDetails)
-	case p.step != nil:
-		p.step.event(e, when)
-	case p.at != "" && e.Type == types.HistoryEventTypeTaskScheduled:
-		p.of.scheduled(p.at, when)
+		p = v.group(e, p, when)
+	default:
+		p = v.evaluating(e, p)
+		p.event(e, when)
 	}
+	v.warn(e)
 	v.at[e.Id] = p
 }
 
-// group folds an event of a Map or Parallel state itself: it belongs to no step, and moves in or out of an iteration.
-func group(e *types.HistoryEvent, p place, when time.Time) place {
+// evaluating is the place of an event, or of the state that an expression's failure names: as Step Functions numbers it, that
+// follows what was before the state.
+func (v *View) evaluating(e *types.HistoryEvent, p place) place {
+	if d := e.EvaluationFailedEventDetails; d != nil {
+		if named, ok := v.entered[entry{e.PreviousEventId, aws.ToString(d.State)}]; ok {
+			return named
+		}
+	}
+	return p
+}
+
+// of is the step that a place belongs to, if any.
+func (p place) of() *Step {
+	if c := p.in.around(p.at); c != nil {
+		return c.step
+	}
+	return p.step
+}
+
+// event folds what happens inside a state that is no Map or Parallel.
+func (p place) event(e *types.HistoryEvent, when time.Time) {
+	if c := p.in.around(p.at); c != nil {
+		c.event(e, p.at, when)
+	} else if p.step != nil {
+		p.step.event(e, when)
+	} else if s := p.in.group(); s != nil && s.state == p.at && e.EvaluationFailedEventDetails != nil {
+		s.failure, s.cause = failure(e)
+	}
+}
+
+// group folds an event of a Map or Parallel state itself, which moves in or out of it.
+func (v *View) group(e *types.HistoryEvent, p place, when time.Time) place {
 	if d := e.MapIterationStartedEventDetails; d != nil {
 		name := aws.ToString(d.Name)
-		return place{in: append(p.outside(name), iteration{name, d.Index}), of: p.of}
+		return place{in: &scope{state: name, iteration: d.Index, outer: v.find(p.in, name)}}
 	}
 	for _, d := range []*types.MapIterationEventDetails{
 		e.MapIterationSucceededEventDetails, e.MapIterationFailedEventDetails, e.MapIterationAbortedEventDetails,
 	} {
 		if d != nil {
-			return place{in: p.outside(aws.ToString(d.Name)), of: p.of}
+			return place{in: v.find(p.in, aws.ToString(d.Name)), step: p.step}
 		}
 	}
 	if d := e.StateExitedEventDetails; d != nil {
-		return place{in: p.outside(aws.ToString(d.Name)), of: p.of.exit(d, when)}
+		return v.exitGroup(d, p, when)
 	}
-	return place{in: p.in, of: p.of}
+	switch e.Type {
+	case types.HistoryEventTypeParallelStateStarted, types.HistoryEventTypeMapStateStarted:
+		s := p.in.group()
+		if s != nil && p.at != s.state && e.PreviousEventId != v.redriven { // a retrier starts it anew
+			v.settle(s, p.step, when)
+		}
+		return place{in: s}
+	case types.HistoryEventTypeParallelStateFailed, types.HistoryEventTypeMapStateFailed:
+		if e.PreviousEventId != v.redriven {
+			return v.groupFails(p, when)
+		}
+	}
+	return p
 }
 
-// exit folds the end of a Map or Parallel and returns what is around it.
-func (c *composite) exit(d *types.StateExitedEventDetails, when time.Time) *composite {
+// exitGroup folds the end of a Map or Parallel: of one that succeeded, or failed just now and was caught.
+func (v *View) exitGroup(d *types.StateExitedEventDetails, p place, when time.Time) place {
 	name := aws.ToString(d.Name)
-	if inside := c.around(name); inside != nil {
-		inside.exitInside(d)
-		return inside
+	s := p.left
+	if s == nil || s.state != name || s.exited {
+		s = v.find(p.in, name)
 	}
-	if ended := c.named(name); ended != nil {
-		ended.leave(aws.ToString(d.Output), when)
-		return ended.outer
+	if s == nil {
+		return p
 	}
-	return c
+	s.exited = true
+	p = place{step: s.leave(aws.ToString(d.Output), when), at: name, in: s.outer, left: s}
+	if c := p.in.around(name); c != nil {
+		c.exitInside(d)
+	}
+	return p
 }
 
 func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
-	p.step, p.at = nil, ""
 	name := aws.ToString(e.StateEnteredEventDetails.Name)
-	c := p.of.around(name)
+	p.step.followedBy(name)
+	v.tolerate(name, p.left)
+	c := p.in.around(name)
 	if c == nil {
-		c = v.takenUp(name)
+		if c = v.takenUp(name); c != nil {
+			p.in = c
+		}
 	}
+	after := p.at
+	p.step, p.at = nil, name
 	if c != nil {
-		v.enterInside(c, name)
-		p.of, p.at = c, name
-		return p
+		v.enterInside(c, name, when)
 	}
-	if e.Type == types.HistoryEventTypeParallelStateEntered {
-		p.of = &composite{name: name, in: p.in, entered: when, outer: p.of}
-		v.composites = append(v.composites, p.of)
-		return p
+	switch e.Type {
+	case types.HistoryEventTypeParallelStateEntered:
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when, parallel: true})
+	case types.HistoryEventTypeMapStateEntered:
+		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when})
+	default:
+		if c == nil {
+			p.step = v.add(newStep(e, after, when), p.in, when)
+		}
 	}
-	task := e.Type == types.HistoryEventTypeTaskStateEntered
-	if !task && e.Type != types.HistoryEventTypeWaitStateEntered {
-		return p
-	}
-	p.step = &Step{Name: name + suffix(p.in), State: name, Wait: !task, Status: Running, Entered: when}
-	v.Steps = append(v.Steps, p.step)
-	v.stood[p.step] = p
 	return p
+}
+
+func (v *View) enterGroup(s *scope) *scope {
+	v.groups = append(v.groups, s)
+	return s
+}
+
+// newStep is the step of a state that has been entered after another one; nil when it is none.
+func newStep(e *types.HistoryEvent, after string, when time.Time) *Step {
+	name := aws.ToString(e.StateEnteredEventDetails.Name)
+	switch e.Type {
+	case types.HistoryEventTypeTaskStateEntered:
+		return &Step{State: name, Status: Pending}
+	case types.HistoryEventTypeWaitStateEntered:
+		return &Step{State: name, Status: Running, Wait: true}
+	}
+	if step, ok := strings.CutPrefix(name, "Skip "); ok && after == "When "+step {
+		return skipped(step, aws.ToString(e.StateEnteredEventDetails.Input), when)
+	}
+	return nil
+}
+
+// add adds a step that was entered in a scope, unless it is nil.
+func (v *View) add(s *Step, in *scope, when time.Time) *Step {
+	if s != nil {
+		s.Name, s.Entered, s.in = s.State+in.suffix(), when, in
+		v.Steps = append(v.Steps, s)
+	}
+	return s
+}
+
+// followedBy folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
+// which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
+func (s *Step) followedBy(state string) {
+	if s == nil || s.Status != Caught {
+		return
+	}
+	const cleanup = "Clean up after "
+	if state == cleanup+s.State || state == "Fail "+strings.TrimPrefix(s.State, cleanup) {
+		s.Status = Failed
+	}
 }
 
 // event folds what happens inside a Task: the suffix of the type says what, whatever kind of task it is.
@@ -229,28 +283,39 @@ func (s *Step) event(e *types.HistoryEvent, when time.Time) {
 	kind := string(e.Type)
 	switch {
 	case e.StateExitedEventDetails != nil:
-		s.exit(aws.ToString(e.StateExitedEventDetails.Output), when)
+		s.exit(aws.ToString(e.StateExitedEventDetails.Output), s.Error != "", when)
 	case strings.HasSuffix(kind, "Scheduled"):
-		s.Status, s.Attempt, s.Job, s.Ended = Running, s.Attempt+1, Job{}, time.Time{}
+		s.begin(when)
+	case e.TaskStartedEventDetails != nil && !submits(aws.ToString(e.TaskStartedEventDetails.Resource)),
+		kind == "ActivityStarted", kind == "LambdaFunctionStarted":
+		s.runs()
 	case e.TaskSubmittedEventDetails != nil:
+		s.runs()
 		s.job(aws.ToString(e.TaskSubmittedEventDetails.Output))
 	case e.TaskSucceededEventDetails != nil:
 		s.job(aws.ToString(e.TaskSucceededEventDetails.Output))
 		s.Error, s.Cause = "", ""
 	case strings.HasSuffix(kind, "Failed"), strings.HasSuffix(kind, "TimedOut"):
-		s.Status = Retrying // unless an exit or the execution's end says otherwise
+		s.fails()
 		s.Error, s.Cause = failure(e)
-	case strings.HasSuffix(kind, "Aborted"):
-		s.Status, s.Ended = Cancelled, when
 	}
 }
 
-func (s *Step) exit(output string, when time.Time) {
+// submits says that a task goes on when the service has taken it: until then its work waits.
+func submits(resource string) bool {
+	return strings.Contains(resource, ".sync") || strings.HasSuffix(resource, ".waitForTaskToken")
+}
+
+func (s *Step) exit(output string, failed bool, when time.Time) {
+	s.left = true
+	if s.Status == Skipped {
+		return
+	}
 	s.Ended, s.Output, s.Status = when, output, Succeeded
 	if len(s.Job.Output) > 0 {
 		s.Output = string(s.Job.Output)
 	}
-	if s.Error != "" {
+	if failed {
 		s.Status = Caught
 	}
 }
@@ -280,52 +345,56 @@ func failure(e *types.HistoryEvent) (name, cause string) {
 		d := e.ActivityFailedEventDetails
 		return aws.ToString(d.Error), aws.ToString(d.Cause)
 	case e.EvaluationFailedEventDetails != nil:
-		d := e.EvaluationFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
+		return raised(e.EvaluationFailedEventDetails)
 	}
 	return string(e.Type), ""
 }
 
-func (v *View) execution(e *types.HistoryEvent, when time.Time) {
+// execution folds an event of the execution; at is the step that it follows, if any.
+func (v *View) execution(e *types.HistoryEvent, at *Step, when time.Time) {
 	switch e.Type {
 	case types.HistoryEventTypeExecutionStarted:
 		v.Started = when
 	case types.HistoryEventTypeExecutionRedriven:
 		v.reopen(e)
 	case types.HistoryEventTypeExecutionSucceeded:
-		v.close(types.ExecutionStatusSucceeded, when)
 		v.Output = aws.ToString(e.ExecutionSucceededEventDetails.Output)
+		v.close(types.ExecutionStatusSucceeded, when)
 	case types.HistoryEventTypeExecutionFailed:
-		v.close(types.ExecutionStatusFailed, when)
 		if d := e.ExecutionFailedEventDetails; d != nil {
 			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
 		}
+		v.failed(at, when)
+		v.close(types.ExecutionStatusFailed, when)
 	case types.HistoryEventTypeExecutionTimedOut:
-		v.close(types.ExecutionStatusTimedOut, when)
 		if d := e.ExecutionTimedOutEventDetails; d != nil {
 			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
 		}
+		v.close(types.ExecutionStatusTimedOut, when)
 	case types.HistoryEventTypeExecutionAborted:
-		v.close(types.ExecutionStatusAborted, when)
 		if d := e.ExecutionAbortedEventDetails; d != nil {
 			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
 		}
+		v.close(types.ExecutionStatusAborted, when)
 	}
 }
 
-// close ends the steps that were open: the ones whose last attempt failed have failed, the others were cut off.
+// failed ends the step that failed the execution. Its own events may not say why.
+func (v *View) failed(s *Step, when time.Time) {
+	if s == nil || s.Status.Ended() {
+		return
+	}
+	if s.Error == "" {
+		s.Error, s.Cause = v.Error, v.Cause
+	}
+	s.end(Failed, when)
+}
+
+// close ends the steps that were cut off.
 func (v *View) close(status types.ExecutionStatus, when time.Time) {
 	v.Status, v.Stopped = status, when
 	for _, s := range v.Steps {
-		if s.Status.Ended() {
-			continue
-		}
-		s.Ended = when
-		if s.Status == Retrying {
-			s.Status = Failed
-		} else {
-			s.Status = Cancelled
-		}
+		s.end(Cancelled, when)
 	}
 }
 

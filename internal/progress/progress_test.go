@@ -2,6 +2,8 @@ package progress_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,15 +208,14 @@ func TestAParallelsFailureIsNotItsBranchs(t *testing.T) {
 	s.add(started, 0, nil)
 	s.enter(types.HistoryEventTypeParallelStateEntered, "both", 0)
 	p := s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
-	a := s.enter(taskIn, "good", p)
+	s.enter(taskIn, "good", p)
 	s.enter(taskIn, "bad", p)
 	s.add(scheduled, -1, nil)
 	s.failed("Ray.JobFailed", "boom")
 	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
 	s.exit(types.HistoryEventTypeParallelStateExited, "both", "{}", -1)
-	s.add(scheduled, a, nil)
 	s.add(types.HistoryEventTypeExecutionFailed, -1, nil)
-	want := []string{"good cancelled attempt=1 took=7s error= output=", "bad failed attempt=1 took=6s error=Ray.JobFailed output="}
+	want := []string{"good cancelled attempt=0 took=4s error= output=", "bad failed attempt=1 took=3s error=Ray.JobFailed output="}
 	if diff := cmp.Diff(want, lines(s.view())); diff != "" {
 		t.Fatal(diff)
 	}
@@ -261,6 +262,95 @@ func redriveAfterAbort(t *testing.T, told bool) {
 		got := v.Steps[i]
 		if got.Status != want || got.Attempt != 2 || got.Job.ID != fmt.Sprintf("again-%d", i) || got.Ended.IsZero() != (want == progress.Running) {
 			t.Errorf("step %d: %+v", i, got)
+		}
+	}
+}
+
+// TestSkipped tells the condition of a step that was skipped, with its values in the order in which it names them.
+func TestSkipped(t *testing.T) {
+	all := `{"condition": "steps.eval.output.acc > params.least", "values": {"steps.eval.output.acc": 0.5, "params.least": null}, "missing": []}`
+	for input, want := range map[string]string{
+		all:                                    "steps.eval.output.acc > params.least (steps.eval.output.acc is 0.5, params.least is null)",
+		`{"condition": "false", "values": {}}`: "false",
+		`{"condition": "params.x"}`:            "", // the output of a step of that name
+		`{"eval": {"acc": 0.5}}`:               "", // of a definition that does not say it
+		`[1]`:                                  "",
+	} {
+		var s script
+		s.add(started, 0, nil)
+		s.enter(types.HistoryEventTypeChoiceStateEntered, "When promote", -1)
+		s.exit(types.HistoryEventTypeChoiceStateExited, "When promote", input, -1)
+		s.add(passIn, -1, func(e *types.HistoryEvent) {
+			e.StateEnteredEventDetails = &types.StateEnteredEventDetails{Name: aws.String("Skip promote"), Input: aws.String(input)}
+		})
+		s.exit(passOut, "Skip promote", `{"promote":null}`, -1)
+		v := s.view()
+		if len(v.Steps) != 1 {
+			t.Fatalf("there are %d steps", len(v.Steps))
+		}
+		got := v.Steps[0]
+		if got.Name != "promote" || got.Status != progress.Skipped || got.SkipReason != want || got.Ended != got.Entered || got.Attempt != 0 {
+			t.Errorf("%s: %+v", input, got)
+		}
+	}
+}
+
+// TestPendingUntilTheWorkRuns tells tasks that a service takes from those that run when they have started.
+func TestPendingUntilTheWorkRuns(t *testing.T) {
+	for resource, want := range map[string]progress.Status{
+		"submitJob.sync": progress.Pending, "sendMessage.waitForTaskToken": progress.Pending, "stopJobs": progress.Running,
+	} {
+		var s script
+		s.add(started, 0, nil)
+		s.enter(taskIn, "train", -1)
+		s.add(scheduled, -1, nil)
+		s.add(types.HistoryEventTypeTaskStarted, -1, func(e *types.HistoryEvent) {
+			e.TaskStartedEventDetails = &types.TaskStartedEventDetails{Resource: aws.String(resource)}
+		})
+		if got := s.view().Steps[0]; got.Status != want || got.Scheduled != start.Add(3*time.Second) {
+			t.Errorf("%s: %+v", resource, got)
+		}
+		s.submitted(`{"Id":"x"}`)
+		if got := s.view().Steps[0].Status; got != progress.Running {
+			t.Errorf("%s, submitted: %s", resource, got)
+		}
+	}
+}
+
+// TestAnyHistory folds events in orders that no execution has: it must not panic, and what has ended has an end.
+func TestAnyHistory(t *testing.T) {
+	kinds := types.HistoryEventType("").Values()
+	names := []string{"a", "b", "Try a", "Failed a", "Clean up after a", "Fail a", "When a", "Skip a", "Attempt a", "Give up a", "Run a", "Submit b",
+		"Refuse failures of a", "cleaning up after a", "Attempt cleaning up after a"}
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		name := func() *string { return aws.String(names[r.IntN(len(names))]) }
+		v := progress.New()
+		for id := int64(1); id < 60; id++ {
+			e := types.HistoryEvent{Id: id, PreviousEventId: r.Int64N(id), Type: kinds[r.IntN(len(kinds))], Timestamp: aws.Time(start)}
+			if r.IntN(2) == 0 {
+				e.PreviousEventId = id - 1
+			}
+			switch kind := string(e.Type); {
+			case strings.HasSuffix(kind, "StateEntered"):
+				e.StateEnteredEventDetails = &types.StateEnteredEventDetails{Name: name()}
+			case strings.HasSuffix(kind, "StateExited"):
+				e.StateExitedEventDetails = &types.StateExitedEventDetails{Name: name(), AssignedVariables: map[string]string{"job": `{"status":"RUNNING"}`, "end": `{"Error":"x"}`}}
+			case kind == "MapIterationStarted":
+				e.MapIterationStartedEventDetails = &types.MapIterationEventDetails{Name: name(), Index: r.Int32N(3)}
+			case kind == "MapIterationFailed":
+				e.MapIterationFailedEventDetails = &types.MapIterationEventDetails{Name: name(), Index: r.Int32N(3)}
+			case kind == "EvaluationFailed":
+				e.EvaluationFailedEventDetails = &types.EvaluationFailedEventDetails{State: name()}
+			case kind == "ExecutionSucceeded":
+				e.ExecutionSucceededEventDetails = &types.ExecutionSucceededEventDetails{}
+			}
+			v.Add(&e)
+			for _, s := range v.Steps {
+				if s.Status.Ended() == s.Ended.IsZero() {
+					t.Fatalf("seed %d, after %s: %+v", seed, e.Type, s)
+				}
+			}
 		}
 	}
 }

@@ -12,10 +12,29 @@ import (
 func (v *View) redrive(e *types.HistoryEvent) {
 	v.redriven, v.undone = e.Id, nil
 	for _, s := range v.Steps {
-		if at, ok := v.stood[s]; ok && (s.Status == Failed || s.Status == Cancelled) {
-			v.undone = append(v.undone, at)
+		if !s.Inside && s.taken() {
+			in := s.in
+			if s.group != nil {
+				in, s.group.failed = s.group, false
+			}
+			v.undone = append(v.undone, place{step: s, at: s.State, in: in})
 		}
 	}
+	for _, s := range v.groups {
+		if s.step != nil && s.step.Inside && s.step.taken() {
+			s.redriven = e.Id
+		}
+	}
+}
+
+// taken says that a redrive takes the step up again: it did not succeed, and nothing has gone on from it since.
+func (s *Step) taken() bool {
+	for in := s.in; in != nil; in = in.outer {
+		if in.exited {
+			return false
+		}
+	}
+	return s.Status.undone() && !s.left
 }
 
 // resumed is where an event right after a redrive belongs. A task's follows its old entry. Of other states the history
@@ -24,25 +43,49 @@ func (v *View) resumed(e *types.HistoryEvent, p place) place {
 	if p.step != nil && e.PreviousEventId != v.redriven {
 		v.undone = slices.DeleteFunc(v.undone, func(u place) bool { return u.step == p.step })
 	}
-	if e.PreviousEventId != v.redriven || v.redriven == 0 || p.of != nil || len(v.undone) == 0 || strings.HasPrefix(string(e.Type), "Execution") {
+	if e.PreviousEventId != v.redriven || v.redriven == 0 || p.in.around(p.at) != nil || len(v.undone) == 0 {
 		return p
 	}
-	i := 0
-	if d := e.StateExitedEventDetails; d != nil {
-		i = max(0, slices.IndexFunc(v.undone, func(u place) bool { return u.step.State == aws.ToString(d.Name) }))
+	state, kind := stateOf(e), string(e.Type)
+	if state == "" && (strings.HasPrefix(kind, "Execution") || strings.HasPrefix(kind, "Map") || strings.HasPrefix(kind, "Parallel")) {
+		return p
 	}
+	i := max(0, slices.IndexFunc(v.undone, func(u place) bool { return u.step.State == state }))
 	p = v.undone[i]
 	v.undone = slices.Delete(v.undone, i, i+1)
 	return p
 }
 
+// stateOf is the state that an event names, if it does.
+func stateOf(e *types.HistoryEvent) string {
+	switch {
+	case e.StateExitedEventDetails != nil:
+		return aws.ToString(e.StateExitedEventDetails.Name)
+	case e.EvaluationFailedEventDetails != nil:
+		return aws.ToString(e.EvaluationFailedEventDetails.State)
+	}
+	return ""
+}
+
 // takenUp is the step in a cluster that goes on with a state inside it after a redrive. Its events follow the redrive, and by
-// that alone might belong to any step that did not succeed.
-func (v *View) takenUp(state string) *composite {
-	for _, c := range v.composites {
-		if _, inside := c.words(state); inside && v.redriven != 0 && c.step != nil && (c.step.Status == Failed || c.step.Status == Cancelled) {
+// that alone might belong to any step that did not succeed: of the steps of one name in several iterations, those that had given
+// up begin anew.
+func (v *View) takenUp(state string) *scope {
+	if v.redriven == 0 {
+		return nil
+	}
+	var found *scope
+	for _, c := range v.groups {
+		words, inside := c.words(state)
+		if !inside || c.redriven != v.redriven || c.exited {
+			continue
+		}
+		if c.step.Status.undone() && c.failed == (words == "Begin") {
 			return c
 		}
+		if found == nil {
+			found = c
+		}
 	}
-	return nil
+	return found
 }

@@ -130,7 +130,7 @@ func (s *Screen) block(v *progress.View) []string {
 }
 
 func (s *Screen) stepLine(st *progress.Step, width int) string {
-	text := fmt.Sprintf("%-20s %-10s %8s", st.Name, st.Status, Duration(st.Duration(s.cfg.Now())))
+	text := fmt.Sprintf("%-20s %-10s %8s", st.Name, st.Word(), Duration(st.Duration(s.cfg.Now())))
 	if st.Attempt > 1 {
 		text += fmt.Sprintf("  attempt %d", st.Attempt)
 	}
@@ -139,6 +139,9 @@ func (s *Screen) stepLine(st *progress.Step, width int) string {
 		if st.Cause != "" {
 			text += ": " + FirstLine(st.Cause)
 		}
+	}
+	if st.SkipReason != "" {
+		text += "  " + FirstLine(st.SkipReason)
 	}
 	return s.paint(colorOf(st.Status), s.glyph(st.Status)) + " " + Cut(text, width-2)
 }
@@ -157,24 +160,37 @@ func (s *Screen) glyph(st progress.Status) string {
 		return "⊘"
 	case progress.Retrying:
 		return "↻"
+	case progress.Pending:
+		return "○"
+	case progress.Skipped:
+		return "–"
 	}
 	return spinner[s.frame%len(spinner)]
 }
 
+// shortPending is how long a step is pending before a plain line says so. A plain job starts in less.
+const shortPending = 2 * time.Second
+
 // changes prints a plain line for each step that is not as it was when it was printed last.
 func (s *Screen) changes(v *progress.View) {
 	for i, st := range v.Steps {
-		state := fmt.Sprintf("%s attempt %d", st.Status, st.Attempt)
+		state := fmt.Sprintf("%s attempt %d", st.Word(), st.Attempt)
 		key := fmt.Sprintf("%d", i)
 		if s.said[key] == state || st.Attempt == 0 && !st.Wait && !st.Status.Ended() {
 			continue
 		}
+		if st.Status == progress.Pending && s.cfg.Now().Sub(st.Scheduled) < shortPending {
+			continue
+		}
 		s.said[key] = state
-		line := fmt.Sprintf("%s  %-20s %s", s.cfg.Now().UTC().Format("15:04:05"), st.Name, st.Status)
+		line := fmt.Sprintf("%s  %-20s %s", s.cfg.Now().UTC().Format("15:04:05"), st.Name, st.Word())
+		if st.SkipReason != "" {
+			line += ": " + FirstLine(st.SkipReason)
+		}
 		if st.Attempt > 1 {
 			line += fmt.Sprintf("  attempt %d", st.Attempt)
 		}
-		if st.Status.Ended() {
+		if st.Status.Ended() && st.Status != progress.Skipped {
 			line += "  after " + Duration(st.Duration(s.cfg.Now()))
 		}
 		if st.Error != "" && st.Status != progress.Running {
@@ -244,7 +260,7 @@ func colorOf(st progress.Status) ansi {
 		return red
 	case progress.Running:
 		return cyan
-	case progress.Cancelled:
+	case progress.Cancelled, progress.Skipped, progress.Pending:
 		return dim
 	}
 	return yellow

@@ -71,6 +71,32 @@ func TestPlainLinesSayEachChangeOnce(t *testing.T) {
 	}
 }
 
+// TestPlainLinesOfStatuses prints a pending step when it has been that for a while, a skipped one with its reason, and that a
+// failure is tolerated.
+func TestPlainLinesOfStatuses(t *testing.T) {
+	var b strings.Builder
+	clock := now
+	s := terminal.New(terminal.Config{Out: &b, Now: func() time.Time { return clock }})
+	v := progress.New()
+	v.Steps = []*progress.Step{
+		{Name: "train", Status: progress.Pending, Attempt: 1, Entered: now, Scheduled: now},
+		{Name: "promote", Status: progress.Skipped, Entered: now, Ended: now, SkipReason: "a > 1 (a is 0)"},
+		{Name: "trial", Status: progress.Failed, Tolerated: true, Attempt: 1, Entered: now, Ended: now, Error: "Job.Failed", Cause: "boom"},
+	}
+	s.Show(v)
+	clock = now.Add(2 * time.Second)
+	s.Show(v)
+	v.Steps[0].Status = progress.Running
+	s.Show(v)
+	want := "03:04:05  promote              skipped: a > 1 (a is 0)\n" +
+		"03:04:05  trial                failed (tolerated)  after 0.0s  Job.Failed: boom\n" +
+		"03:04:07  train                pending\n" +
+		"03:04:07  train                running\n"
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
 func TestJobsCannotRepaintTheTerminal(t *testing.T) {
 	got := terminal.Clean("a\x1b[2Jb\x07c\td\u009b31me\xff")
 	if got != "a[2Jbc d31me" {

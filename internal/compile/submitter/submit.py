@@ -453,12 +453,37 @@ class Attempt:
         if len(output.encode()) > MAX_OUTPUT:
             raise Failure("Ray.JobFailed", "the job's output has more than %d bytes: write large results to the storage and "
                           "name them in the output" % MAX_OUTPUT)
-        try:
-            json.loads(output)
-        except ValueError as e:
+        wrong = not_json(output)
+        if wrong:
             raise Failure("Ray.JobFailed", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not "
-                          "JSON") from e
+                          "JSON: " + wrong)
         print(MARK + output, flush=True)
+
+
+class Constant(str):
+    """What json writes for a float that is no number in JSON: NaN, Infinity, -Infinity."""
+
+
+def not_json(text):
+    """Why a text is not JSON, or None."""
+    try:
+        value = json.loads(text, parse_constant=Constant)
+    except ValueError:
+        return "it is " + json.dumps(text[:100] + ("..." if len(text) > 100 else ""), ensure_ascii=False)
+    found = ["%s is %s" % (path or "it", name) for path, name in constants(value, "")][:5]
+    return "JSON has no NaN and no Infinity, but " + ", ".join(found) if found else None
+
+
+def constants(value, path):
+    """The constants in a value, each with where it is."""
+    if isinstance(value, Constant):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from constants(item, path + "." + key if path else key)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from constants(item, "%s[%d]" % (path, i))
 
 
 def runtime_env_failed(job):

@@ -162,7 +162,8 @@ func TestEnds(t *testing.T) {
 	}{
 		"success":        {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
 		"output":         {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
-		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, "is not JSON", ""},
+		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, `is not JSON: it is "{\"a\""`, ""},
+		"not finite":     {attempt{Entrypoint: `echo '` + mark + `{"a": {"b": [1, NaN]}, "loss": -Infinity, "big": 1e400}'`}, 41, "JSON has no NaN and no Infinity, but a.b[1] is NaN, loss is -Infinity", ""},
 		"failure":        {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
 		"pending":        {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
 		"no environment": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"working_dir": "gcs://_ray_pkg_" + unique("missing") + ".zip"}}, 49, "runtime_env setup failed", ""},

@@ -22,16 +22,30 @@ export function stepAround(stack, state) {
   return null;
 }
 
+// isInside says that a state does the work of a step.
+export const isInside = (step, state) => wordsOf(step, state) !== null;
+
+// begins says that a state is the first one inside a step.
+export const begins = (step, state) => wordsOf(step, state) === "Begin";
+
 // entered folds that a state inside is entered; set changes the step's status.
 export function entered(step, state, when, set) {
-  step.isStep = true;
-  step.logs ??= [];
+  if (!step.isStep) {
+    Object.assign(step, { isStep: true, logs: [] });
+    set("pending");
+  }
+  reopen(step, set);
+  const attempt = step.attempts.at(-1);
   switch (wordsOf(step, state)) {
     case "Attempt":
       close(step, when);
       Object.assign(step, { attempt: step.attempt + 1, job: null, gaveUp: false });
-      step.attempts.push({ n: step.attempt, scheduled: when, started: 0, ended: 0, status: "running", error: "", cause: "", job: null });
-      set("running");
+      step.attempts.push({ n: step.attempt, scheduled: when, started: 0, ended: 0, status: "pending", error: "", cause: "", job: null });
+      set("pending");
+      break;
+    case "Leave alone": // its pod has started
+      if (step.status === "pending") set("running");
+      if (attempt && !attempt.ended) attempt.status = "running";
       break;
     case "Wait to retry":
       close(step, when);
@@ -44,23 +58,38 @@ export function entered(step, state, when, set) {
   }
 }
 
+// reopen folds that a redrive took the step up.
+function reopen(step, set) {
+  if (step.status !== "failed" && step.status !== "cancelled") return;
+  Object.assign(step, { ended: 0, gaveUp: false });
+  set("running");
+}
+
+// fails folds that the Parallel failed: it gave up, or a state inside failed and no catcher took that.
+export function fails(step, error, cause, when) {
+  if (!step.gaveUp) Object.assign(step, { gaveUp: true, error: error ?? "", cause: cause ?? "" });
+  close(step, when);
+}
+
 function close(step, when) {
   const attempt = step.attempts.at(-1);
   if (attempt && !attempt.ended) Object.assign(attempt, { ended: when, status: "failed", error: step.error, cause: step.cause });
 }
 
 // scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
-export function scheduled(step, state, when) {
+export function scheduled(step, state, when, set) {
+  reopen(step, set);
   if (["Submit", "Run", "Look at"].includes(wordsOf(step, state))) step.logs.push({ state, attempt: step.attempt, at: when });
 }
 
 // left folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end how
-// an attempt failed.
-export function left(step, details) {
+// an attempt failed, job what Ray says of the job.
+export function left(step, details, runs) {
   for (const [name, text] of Object.entries(details?.assignedVariables ?? {})) {
     const value = read(text);
     if (name.startsWith("id") && typeof value === "string") step.job = { ...step.job, submission: value };
     if (name.startsWith("end") && value?.Error) Object.assign(step, { error: value.Error, cause: value.Cause ?? "" });
+    if (name.startsWith("job") && value?.status && value.status !== "PENDING") runs();
   }
   const given = read(details?.output);
   if (given && typeof given === "object" && Object.keys(given).join() === "Output") step.job = { ...step.job, output: given.Output };

@@ -51,7 +51,8 @@ const shapes = {
   failed: ["path", { d: "m4 4 8 8M12 4l-8 8" }],
   caught: ["path", { d: "M8 1.8 13 4v4c0 3-2 5.2-5 6.4C5 13.2 3 11 3 8V4zM8 5v3.4M8 10.8v.2" }],
   cancelled: ["path", { d: "M3.2 8h9.6" }],
-  waiting: ["path", { d: "M8 3.5V8l3 2M8 1.8a6.2 6.2 0 1 0 .01 0" }],
+  skipped: ["path", { d: "M3 4.5 6.5 8 3 11.5M9.5 4.5 13 8 9.5 11.5" }],
+  pending: ["path", { d: "M8 3.5V8l3 2M8 1.8a6.2 6.2 0 1 0 .01 0" }],
   sun: ["path", { d: "M8 5a3 3 0 1 0 .01 0M8 1v1.4M8 13.6V15M1 8h1.4M13.6 8H15M3 3l1 1M12 12l1 1M13 3l-1 1M4 12l-1 1" }],
   moon: ["path", { d: "M13.4 9.6A5.8 5.8 0 0 1 6.4 2.6 5.8 5.8 0 1 0 13.4 9.6z" }],
   copy: ["path", { d: "M5.5 5.5v-3h8v8h-3M2.5 5.5h8v8h-8z" }],
@@ -60,7 +61,7 @@ const shapes = {
 
 // icon is a picture beside a word that says the same.
 export function icon(name) {
-  const [tag, props] = shapes[name] ?? shapes.waiting;
+  const [tag, props] = shapes[name] ?? shapes.pending;
   return s(`svg.icon.icon-${name}`, { viewBox: "0 0 16 16", "aria-hidden": "true" }, s(tag, props));
 }
 

@@ -41,7 +41,7 @@ export const now = () => Date.now() / 1000;
 // statusWords are the API's words for an execution's status as those of a state, for colour and picture.
 export const statusWords = {
   RUNNING: "running", SUCCEEDED: "succeeded", FAILED: "failed", TIMED_OUT: "failed", ABORTED: "cancelled",
-  PENDING_REDRIVE: "waiting",
+  PENDING_REDRIVE: "pending",
 };
 
 export const statusNames = {

@@ -138,9 +138,10 @@ function note(state, status) {
   const { last, entries } = state, words = [];
   if (last.items) words.push(`${last.items.succeeded} of ${last.items.total} done${last.items.failed ? `, ${last.items.failed} failed` : ""}`);
   else if (entries.length > 1) words.push(`${entries.length} times`);
+  if (last.tolerated) words.push("tolerated");
   if (last.attempt > 1 && entries.length === 1) words.push(`attempt ${last.attempt}`);
-  if (last.kind === "Choice" || last.kind === "Pass") return words.join(" · ") || last.kind;
-  const until = last.ended || (status === "running" || status === "retrying" ? Date.now() / 1000 : 0);
+  if (["Choice", "Pass", "Skipped"].includes(last.kind)) return words.join(" · ") || last.kind;
+  const until = last.ended || (["pending", "running", "retrying"].includes(status) ? Date.now() / 1000 : 0);
   if (until && entries.length === 1) words.push(duration(until - last.entered));
   return words.join(" · ") || last.kind;
 }

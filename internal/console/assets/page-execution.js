@@ -112,7 +112,7 @@ class ExecutionPage {
     const { fold, about } = this;
     const status = fold.last && !(about?.status !== "RUNNING" && !fold.closed) ? fold.status : about?.status;
     if (!status) return;
-    const word = statusWords[status] ?? "waiting";
+    const word = statusWords[status] ?? "pending";
     if (this.shownStatus !== status) {
       this.shownStatus = status;
       this.badge.className = `status big ${word}`;
@@ -137,8 +137,9 @@ class ExecutionPage {
       if (this.picked) this.graph.select(this.picked.state);
     }
     if (!this.byHand && !this.query.state) {
-      const best = fold.steps.find((e) => e.status === "failed") ?? fold.entries.findLast((e) => e.status === "failed") ??
-        fold.steps.findLast((e) => e.status === "running" || e.status === "retrying") ?? fold.steps.at(-1) ?? fold.entries.at(-1) ?? null;
+      const failed = (e) => e.status === "failed" && !e.tolerated;
+      const best = fold.steps.find(failed) ?? fold.entries.findLast(failed) ??
+        fold.steps.findLast((e) => ["running", "retrying", "pending"].includes(e.status)) ?? fold.steps.at(-1) ?? fold.entries.at(-1) ?? null;
       if (best !== this.picked) {
         this.picked = best;
         this.graph.select(best?.state);
@@ -239,10 +240,13 @@ class ExecutionPage {
 
   showTrouble() {
     const error = this.fold.error || (this.fold.closed ? this.about?.error : ""), cause = this.fold.cause || (this.fold.closed ? this.about?.cause : "");
-    const signature = `${error}\n${cause}`;
+    const { warnings } = this.fold;
+    const signature = [error, cause, ...warnings].join("\n");
     if (signature === this.troubleShown || !this.fold.last) return;
     this.troubleShown = signature;
-    put(this.trouble, error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null);
+    put(this.trouble,
+      error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
+      ...warnings.map((text) => h("p.notice", {}, text)));
   }
 
   showData() {

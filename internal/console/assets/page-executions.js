@@ -174,7 +174,7 @@ export function executionsPage(root, route, go) {
 
   function render(index, row) {
     const x = rows.all[index];
-    const word = statusWords[x.status] ?? "waiting";
+    const word = statusWords[x.status] ?? "pending";
     const took = (x.stopDate ?? now()) - x.startDate;
     row.classList.add("row-grid");
     put(row,

@@ -1,7 +1,7 @@
 // The panel of one state: what it came to, its attempts, its job, and what went in and out.
 
 import { h, put, icon, text } from "./dom.js";
-import { dashboard } from "./fold.js";
+import { dashboard, word } from "./fold.js";
 import { jsonView } from "./json.js";
 import { clock, duration, now } from "./format.js";
 
@@ -18,7 +18,7 @@ export class StatePanel {
   show(entry, fold, attempt) {
     if (!entry) return;
     const others = fold.states.get(entry.state).entries;
-    const signature = [entry.id, entry.status, entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.items && Object.values(entry.items).join()].join("|");
+    const signature = [entry.id, word(entry), entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.items && Object.values(entry.items).join()].join("|");
     if (signature !== this.signature) {
       this.signature = signature;
       this.draw(entry, others, attempt);
@@ -33,7 +33,7 @@ export class StatePanel {
 
   draw(entry, others, attempt) {
     this.clocks = [];
-    put(this.node, h("div.panel-head", {}, h("h2", {}, entry.name), h(`span.status.${entry.status}`, {}, icon(entry.status), h("span", {}, entry.status))),
+    put(this.node, h("div.panel-head", {}, h("h2", {}, entry.name), h(`span.status.${entry.status}`, {}, icon(entry.status), h("span", {}, word(entry)))),
       h("div.state-body", {}, this.choice(entry, others), this.facts(entry), this.attempts(entry, attempt), this.failure(entry),
         this.part("Output", entry.job?.output !== undefined ? JSON.stringify(entry.job.output) : entry.output), this.part("Input", entry.input)));
   }
@@ -43,11 +43,12 @@ export class StatePanel {
     const near = others.slice(-longestChoice);
     if (!near.includes(entry)) near.unshift(entry);
     const select = h("select", { "aria-label": "Which time the state was entered", onchange: () => this.onpick(near[Number(select.value)], 0) },
-      near.map((e, i) => h("option", { value: String(i), selected: e === entry }, `${e.name}, ${clock(e.entered)}, ${e.status}`)));
+      near.map((e, i) => h("option", { value: String(i), selected: e === entry }, `${e.name}, ${clock(e.entered)}, ${word(e)}`)));
     return h("label.field", {}, h("span.field-name", {}, `Entered ${others.length} times`), select);
   }
 
   facts(entry) {
+    if (entry.kind === "Skipped") return entry.skipReason ? h("dl.facts.tight", {}, h("div", {}, h("dt", {}, "Condition"), h("dd.mono", {}, entry.skipReason))) : null;
     const took = h("dd"), link = dashboard(entry.job), facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : "Running for"), took)];
     this.clocks.push([took, entry.entered, () => entry.ended]);
     if (entry.items) facts.push(h("div", {}, h("dt", {}, "Items"), h("dd", {}, `${entry.items.succeeded} of ${entry.items.total} done${entry.items.failed ? `, ${entry.items.failed} failed` : ""}`)));
@@ -73,7 +74,7 @@ export class StatePanel {
   }
 
   failure(entry) {
-    if (!entry.error || entry.status === "running") return null; // the attempts tell of those before
+    if (!entry.error || entry.status === "running" || entry.status === "pending") return null; // the attempts tell of those before
     return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
   }
 

@@ -2,6 +2,7 @@
 
 import { h, put, icon } from "./dom.js";
 import { List } from "./list.js";
+import { word } from "./fold.js";
 import { clock, duration, now } from "./format.js";
 
 export class Timeline {
@@ -32,15 +33,16 @@ export class Timeline {
     const until = (attempt ? attempt.ended : 0) || entry.ended || this.to;
     const end = attempt && attempt === entry.attempts.at(-1) && entry.ended ? entry.ended : until;
     const status = attempt && attempt !== entry.attempts.at(-1) ? attempt.status : entry.status;
+    const said = status === entry.status ? word(entry) : status;
     const span = this.to - this.from, percent = (t) => `${(100 * Math.max(0, t)) / span}%`;
     const label = entry.name + (entry.attempts.length > 1 ? ` · attempt ${attempt.n}` : "");
-    const took = duration(end - begin);
+    const took = entry.kind === "Skipped" ? "skipped" : duration(end - begin);
     const bar = h(`span.bar-fill.${status}`, { style: { left: percent(begin - this.from), width: percent(end - begin) } });
     // The length stands beside the bar where there is room: right of it, or left of a bar that ends late.
     const late = (end - this.from) / span > 0.8;
     const words = h(`span.bar-words${late ? ".before" : ""}`, { style: late ? { right: `calc(100% - ${percent(begin - this.from)})` } : { left: percent(end - this.from) } }, took);
     put(row, h("span.bar-name", { title: label, style: { paddingLeft: `${Math.min(entry.depth, 6) * 14}px` } }, icon(status), h("span.bar-label", {}, label)),
-      h("span.bar-track", { title: `${label}: ${status}, ${took}, from ${clock(begin)}` }, bar, words, h("span.unseen", {}, `${status}, from ${clock(begin)}`)));
+      h("span.bar-track", { title: `${label}: ${said}, ${took}, from ${clock(begin)}` }, bar, words, h("span.unseen", {}, `${said}, from ${clock(begin)}`)));
   }
 }
 
@@ -48,7 +50,7 @@ function rowsOf(fold, everything) {
   const rows = [];
   for (const entry of fold.entries) {
     if (!everything && entry.within) continue; // its step's bar stands for it
-    if (!everything && !["Task", "Wait", "Map", "Parallel"].includes(entry.kind) && entry.status !== "failed") continue;
+    if (!everything && !["Task", "Wait", "Map", "Parallel", "Skipped"].includes(entry.kind) && entry.status !== "failed") continue;
     if (entry.attempts.length < 2) rows.push({ entry, attempt: entry.attempts[0], first: true });
     else entry.attempts.forEach((attempt, i) => rows.push({ entry, attempt, first: i === 0 }));
   }

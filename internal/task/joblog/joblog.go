@@ -5,7 +5,6 @@ package joblog
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,7 +149,7 @@ func (l *Log) Check(text string) (json.RawMessage, error) {
 	}
 	output := json.RawMessage(l.Hide.Text(text))
 	if !json.Valid(output) {
-		return nil, errors.New("the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")
+		return nil, notJSON(string(output))
 	}
 	return output, nil
 }

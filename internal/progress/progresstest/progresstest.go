@@ -1,0 +1,299 @@
+// Package progresstest makes histories of compiled pipelines for tests of what is folded from them: internal/progress and its twin
+// in the console. The interpreter decides, by a clock of the test's; no job runs. Tests call it.
+package progresstest
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Story is a pipeline with what becomes of its jobs, and the statuses that its steps come to, on this machine and in a cluster.
+type Story struct {
+	Steps string
+	// Jobs says what becomes of a job by its step, with [i] inside a for-each and "cleanup STEP" for one of onFailure: "fails",
+	// "fails 2 times", "hangs", "waits" (it is never submitted), or its output. Others succeed with the output null.
+	Jobs map[string]string
+	// Then is what happens each time that nothing has gone on by itself for ten seconds: "abort", "redrive", "retry" (the time of
+	// the next attempt), "timeout" and "end" (of the run), "look" (at the statuses; "look at once" does not wait), and as
+	// "JOB: OUTCOME" what a job does from then on.
+	Then []string
+	// Want are the steps with their statuses, in order, for each look, and after a "then" for the end.
+	Want []string
+}
+
+// Redriven is the story with a redrive behind its end, after which every job succeeds.
+func (s Story) Redriven() Story {
+	s.Then = append(slices.Clone(s.Then), "end", "look")
+	for job := range s.Jobs {
+		s.Then = append(s.Then, job+": 1")
+	}
+	s.Then, s.Want = append(s.Then, "redrive"), nil
+	return s
+}
+
+// Targets are where a story is played: on this machine, or in a cluster by a submission mode. In modes proxy and rayjob the jobs
+// are Ray's.
+var Targets = []string{"local", "job", "proxy", "rayjob"}
+
+const execution = "arn:aws:states:us-east-1:123456789012:execution:p:one"
+
+// Event is an event of a history, also as the API shows it.
+type Event struct {
+	types.HistoryEvent
+	JSON json.RawMessage
+}
+
+// Play drives a story to its end and returns its history, in parts between the looks.
+func (s *Story) Play(t testing.TB, target string) [][]Event {
+	t.Helper()
+	steps, o := s.Steps, compile.Options{Target: "local", BaseDir: t.TempDir(), StorageDir: "/storage"}
+	if target != "local" {
+		o.Target, o.Submit = "cluster", target
+	}
+	if target == "proxy" || target == "rayjob" {
+		steps = strings.ReplaceAll(steps, "job: {shell:", "ray: {entrypoint:")
+	}
+	p, err := pipeline.Decode("pipeline.yaml", []byte("version: 1\nname: p\ntimeout: 1d\nstorage: {claim: c}\n"+
+		"targets: {local: {kind: local}, cluster: {kind: kubernetes, image: i, jobImage: i}}\nsteps: ["+steps+"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := compile.Compile(p, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := asl.Parse(r.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	d := &drive{t: t, target: target, now: start, jobs: map[string]string{}, ids: map[string]string{}, tried: map[string]int{}, hang: map[string]string{},
+		parts: [][]Event{nil}}
+	d.run = interp.New(interp.Params{ExecutionARN: execution, Name: "one",
+		MachineARN: "arn:aws:states:us-east-1:123456789012:stateMachine:p", MachineName: "p", Input: []byte("{}"), StartTime: start, Seed: 1}, m)
+	for job, outcome := range s.Jobs {
+		d.jobs[job] = outcome
+	}
+	d.to(interp.Start{})
+	for _, what := range s.Then {
+		d.act(what)
+	}
+	d.act("end")
+	return d.parts
+}
+
+// drive is one run of a story.
+type drive struct {
+	t      testing.TB
+	target string
+	run    *interp.Run
+	now    time.Time
+	jobs   map[string]string // outcomes
+	ids    map[string]string // jobs by the ids of their attempts
+	tried  map[string]int
+	hang   map[string]string // tasks by job
+	facts  []interp.Fact
+	parts  [][]Event
+}
+
+func (d *drive) act(what string) {
+	d.t.Helper()
+	for i := 0; i < 5 && what != "look at once"; i++ { // in a cluster a step asks whether its pod runs
+		d.now = d.now.Add(2 * time.Second)
+		d.to(interp.Wake{})
+	}
+	switch what {
+	case "look", "look at once":
+		d.parts = append(d.parts, nil)
+	case "abort":
+		d.to(interp.Abort{})
+	case "redrive":
+		if d.run.Head().Status != interp.Succeeded {
+			d.to(interp.Redrive{})
+		}
+	case "end":
+		for d.run.Head().Status == interp.Running {
+			d.wake()
+		}
+	case "retry":
+		d.wake()
+	case "timeout":
+		d.now = d.now.Add(25 * time.Hour)
+		d.to(interp.Wake{})
+	default:
+		job, outcome, _ := strings.Cut(what, ": ")
+		d.jobs[job] = outcome // in a cluster a redrive tries once more what it found
+		if task := d.hang[job]; task != "" {
+			delete(d.hang, job)
+			if fact := d.ends(task, job); fact != nil {
+				d.to(fact)
+			}
+		}
+	}
+}
+
+// to applies a fact, and those that follow until nothing goes on by itself.
+func (d *drive) to(f interp.Fact) {
+	d.t.Helper()
+	for d.facts = []interp.Fact{f}; len(d.facts) > 0; {
+		f, d.facts = d.facts[0], d.facts[1:]
+		decision, err := d.run.Apply(f, d.now)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if decision.More {
+			d.facts = append([]interp.Fact{interp.Continue{}}, d.facts...)
+		}
+		for i := range decision.Events {
+			d.note(&decision.Events[i])
+		}
+		for _, task := range decision.Tasks {
+			d.begin(task)
+		}
+	}
+}
+
+// wake goes to the time of the next timer.
+func (d *drive) wake() {
+	d.t.Helper()
+	before := d.run.Head().LastEvent
+	for range 100 {
+		d.now = d.now.Add(time.Minute)
+		d.to(interp.Wake{})
+		if d.run.Head().LastEvent != before {
+			return
+		}
+	}
+	d.t.Fatalf("the run does not go on: these hang: %v", d.hang)
+}
+
+// note keeps an event as the API's clients get it.
+func (d *drive) note(e *history.Event) {
+	d.t.Helper()
+	o := history.ToAPI(e, true)
+	event := Event{JSON: value.Bytes(o)}
+	if err := json.Unmarshal(value.Bytes(o.With("timestamp", e.Time.Format(time.RFC3339Nano))), &event.HistoryEvent); err != nil {
+		d.t.Fatal(err)
+	}
+	last := len(d.parts) - 1
+	d.parts[last] = append(d.parts[last], event)
+}
+
+// In mode job the environment is a list, and in mode rayjob it is JSON in a text.
+var (
+	stepOf  = regexp.MustCompile(`RAYORCH_STEP\\?"(?:,"value")?:\\?"([a-z]+)`)
+	indexOf = regexp.MustCompile(`RAYORCH_INDEX\\?"(?:,"value")?:\\?"([0-9]+)`)
+	idOf    = regexp.MustCompile(`r[0-9a-f]{12}-[a-z]+-[0-9a-f]{10}`)
+)
+
+// begin begins a task: a job of a step, or in a cluster a call about one.
+func (d *drive) begin(task interp.Task) {
+	id := idOf.FindString(string(task.Input))
+	if job := jobOf(task); job != "" && d.ids[id] == "" {
+		d.ids[id] = job
+		d.tried[job]++
+	}
+	job := d.ids[id]
+	status, output := d.outcome(job)
+	switch {
+	case task.State == job || strings.HasPrefix(task.State, "Submit ") || !strings.Contains(task.Resource, "eks:"):
+		d.work(task, job)
+	case strings.HasPrefix(task.State, "Look at "):
+		d.answer(task, `{"ResponseBody": {"status": `+rayStatus(task, status)+`, "driver_node_id": "n", "metadata": {"rayorch.execution": "`+execution+`", `+
+			`"annotations": {"rayorch.dev/execution": "`+execution+`"}}}}`)
+	case strings.HasPrefix(task.State, "Read output of "):
+		d.answer(task, `{"ResponseBody": "::rayorch-output::`+strings.ReplaceAll(output, `"`, `\"`)+`\n"}`)
+	case strings.HasPrefix(task.State, "Look for pod of "):
+		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}}]}}`)
+	case strings.HasPrefix(task.State, "Ask why failed "):
+		d.answer(task, `{"ResponseBody": {"items": [{"metadata": {"creationTimestamp": "1"}, "status": {"phase": "Failed", `+
+			`"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": "it broke"}}}]}}]}}`)
+	default:
+		d.answer(task, `{"ResponseBody": {}}`)
+	}
+}
+
+// jobOf is the job that a task submits, by its environment.
+func jobOf(task interp.Task) string {
+	found := stepOf.FindSubmatch(task.Input)
+	if found == nil {
+		return ""
+	}
+	job := string(found[1])
+	if strings.Contains(strings.ToLower(task.State), "clean") {
+		job = "cleanup " + job
+	}
+	if i := indexOf.FindSubmatch(task.Input); i != nil {
+		job += "[" + string(i[1]) + "]"
+	}
+	return job
+}
+
+// work begins a task that lasts as long as its job.
+func (d *drive) work(task interp.Task, job string) {
+	status, _ := d.outcome(job)
+	if status != "PENDING" {
+		d.facts = append(d.facts, interp.TaskSubmitted{Task: task.ID, Output: []byte(`{"Id":"x"}`)})
+	}
+	if fact := d.ends(task.ID, job); fact != nil {
+		d.facts = append(d.facts, fact)
+	} else {
+		d.hang[job] = task.ID
+	}
+}
+
+func (d *drive) answer(task interp.Task, output string) {
+	d.facts = append(d.facts, interp.TaskEnded{Task: task.ID, Output: []byte(output)})
+}
+
+// outcome is the status of a job, in Ray's words, and its output.
+func (d *drive) outcome(job string) (status, output string) {
+	outcome, times := d.jobs[job], 0
+	n, _ := fmt.Sscanf(outcome, "fails %d times", &times)
+	switch {
+	case outcome == "hangs":
+		return "RUNNING", ""
+	case outcome == "waits":
+		return "PENDING", ""
+	case outcome == "fails", n == 1 && d.tried[job] <= times:
+		return "FAILED", ""
+	case outcome == "", n == 1:
+		return "SUCCEEDED", "null"
+	}
+	return "SUCCEEDED", outcome
+}
+
+// rayStatus is the status in what a look finds: a text in Ray's record, an object in a RayJob.
+func rayStatus(task interp.Task, status string) string {
+	if !strings.Contains(string(task.Input), "/rayjobs/") {
+		return `"` + status + `"`
+	}
+	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"}`
+}
+
+// ends is how a task ends that lasts as long as its job; nil while that lasts.
+func (d *drive) ends(task, job string) interp.Fact {
+	status, output := d.outcome(job)
+	switch status {
+	case "FAILED":
+		return interp.TaskEnded{Task: task, Error: map[bool]string{true: "Job.Failed", false: "States.TaskFailed"}[d.target == "local"], Cause: "it broke"}
+	case "SUCCEEDED":
+		return interp.TaskEnded{Task: task, Output: []byte(`{"Output": ` + output + `, "logs": {"pods": {"p": {"containers": {"c": {"log": "` +
+			strings.ReplaceAll("::rayorch-output::"+output, `"`, `\"`) + `\n"}}}}}}`)}
+	}
+	return nil
+}

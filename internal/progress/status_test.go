@@ -1,0 +1,77 @@
+package progress_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/progress/progresstest"
+)
+
+// TestStatuses folds histories that the interpreter makes of compiled pipelines, each for this machine and for a cluster.
+func TestStatuses(t *testing.T) {
+	for name, story := range progresstest.Stories {
+		for _, target := range progresstest.Targets {
+			t.Run(name+"/"+target, func(t *testing.T) {
+				v := progress.New()
+				var got []string
+				for i, part := range story.Play(t, target) {
+					if i > 0 {
+						got = append(got, "then")
+					}
+					for j := range part {
+						v.Add(&part[j].HistoryEvent)
+					}
+					got = append(got, shown(v)...)
+				}
+				if diff := cmp.Diff(story.Want, got); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
+	}
+}
+
+// TestRedrivenStatuses redrives the run of every story: when it then succeeds, what had failed or was cut off has succeeded, in a
+// line of its own where its cleanup had run. What was tolerated is not done again.
+func TestRedrivenStatuses(t *testing.T) {
+	for name, story := range progresstest.Stories {
+		for _, target := range progresstest.Targets {
+			t.Run(name+"/"+target, func(t *testing.T) {
+				v, redriven := progress.New(), story.Redriven()
+				for _, part := range redriven.Play(t, target) {
+					for j := range part {
+						v.Add(&part[j].HistoryEvent)
+					}
+				}
+				newest := map[string]*progress.Step{}
+				for _, s := range v.Steps {
+					newest[s.Name] = s
+				}
+				for _, s := range newest {
+					done := s.Status == progress.Succeeded || s.Status == progress.Skipped || s.Tolerated || strings.HasPrefix(s.Name, "Clean up")
+					if !done && v.Status == types.ExecutionStatusSucceeded && name != "tolerated, a whole group" {
+						t.Errorf("the run has %s: %v", v.Status, shown(v))
+						break
+					}
+				}
+			})
+		}
+	}
+}
+
+// shown are the steps with their statuses.
+func shown(v *progress.View) []string {
+	var out []string
+	for _, s := range v.Steps {
+		line := s.Name + " " + s.Word()
+		if s.Status.Ended() == s.Ended.IsZero() {
+			line += ", but its end says otherwise"
+		}
+		out = append(out, line)
+	}
+	return out
+}
