@@ -42,7 +42,7 @@ func newFreezer(stateDir string) *freezer {
 // prepare is the engine's Config.Prepare.
 func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
 	f.mu.Lock()
-	sources := append(f.named[arn], f.sources(r.Definition)...)
+	sources := slices.Concat(f.named[arn], f.sources(r.Definition))
 	delete(f.named, arn)
 	f.mu.Unlock()
 	var all []snapshot.Snapshot

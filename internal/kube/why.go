@@ -124,6 +124,10 @@ func explainAbsence(j Job, said []Notice) string {
 			return "its pods cannot be created: " + advise(n.Message)
 		}
 	}
+	// A pod that cannot start stays pending: it does not use up the limit. What was said of it may be a difficulty that passed.
+	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
+		return "its pods are gone: somebody deleted them, or their namespace"
+	}
 	// The pods of a Job whose time was up are gone; what was said of them stays for a while.
 	for _, n := range slices.Backward(said) {
 		if n.Involved.Kind != "Pod" || !strings.HasPrefix(n.Involved.Name, j.Metadata.Name+"-") {
@@ -132,9 +136,6 @@ func explainAbsence(j Job, said []Notice) string {
 		if text := explainNotice(n); text != "" {
 			return fmt.Sprintf("the pod %s %s", n.Involved.Name, text)
 		}
-	}
-	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
-		return "its pods are gone: somebody deleted them, or their namespace"
 	}
 	return ""
 }

@@ -50,8 +50,12 @@ func OpenPackage(path string) (*Package, error) {
 	return &Package{Name: filepath.Base(path), Size: info.Size(), file: file, kept: true}, nil
 }
 
-// KeepAs moves the temporary file to a path, on the same file system, where Close leaves it.
+// KeepAs moves the temporary file to a path, on the same file system, where Close leaves it. A wheel, which is the user's, is
+// copied.
 func (p *Package) KeepAs(path string) error {
+	if p.kept {
+		return p.copyTo(path)
+	}
 	if err := p.file.Sync(); err != nil {
 		return err
 	}
@@ -59,6 +63,22 @@ func (p *Package) KeepAs(path string) error {
 		return err
 	}
 	p.kept = true
+	return nil
+}
+
+func (p *Package) copyTo(path string) error {
+	out, err := os.CreateTemp(filepath.Dir(path), "rayorch-package-*")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, io.NewSectionReader(p.file, 0, p.Size))
+	err = errors.Join(err, out.Sync(), out.Close())
+	if err == nil {
+		err = os.Rename(out.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out.Name()))
+	}
 	return nil
 }
 

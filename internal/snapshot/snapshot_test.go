@@ -90,6 +90,32 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// TestWheel keeps a copy of a wheel, which is the user's.
+func TestWheel(t *testing.T) {
+	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	write(t, dir, map[string]string{"a-1.0-py3-none-any.whl": "a wheel"})
+	source := snapshot.Source{Path: dir + "/a-1.0-py3-none-any.whl", Module: true}
+	kept := keep(t, s, source)
+	if again := keep(t, s, source); again.Package != kept.Package || kept.Bytes != 7 {
+		t.Errorf("got %+v, then %+v", kept, again)
+	}
+	if got := tree(t, dir); got["a-1.0-py3-none-any.whl"] != "a wheel" {
+		t.Errorf("the user's directory holds %v", got)
+	}
+	write(t, dir, map[string]string{"a-1.0-py3-none-any.whl": "another"})
+	p, err := s.Package(t.Context(), snapshot.Encode([]snapshot.Snapshot{kept}), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if data, err := p.Bytes(); string(data) != "a wheel" || err != nil {
+		t.Errorf("the package holds %s, %v", data, err)
+	}
+	if text, err := s.Diff(t.Context(), []snapshot.Snapshot{kept}); !strings.Contains(string(text), "another wheel") || err != nil {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
 // TestGone removes packages: one whose source is as it was can be made again.
 func TestGone(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())

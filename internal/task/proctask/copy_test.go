@@ -2,6 +2,7 @@ package proctask_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,5 +80,28 @@ func TestCopy(t *testing.T) {
 	}
 	if fault, log, _ = run("sh main.sh", nil); fault != "" || !strings.Contains(log, "old") {
 		t.Errorf("the directory is gone: %q, %q", fault, log)
+	}
+}
+
+// TestMarksAtTheSameTime has several write the same file, as two stops do.
+func TestMarksAtTheSameTime(t *testing.T) {
+	dir := t.TempDir()
+	errs := make(chan error)
+	for range 8 {
+		go func() {
+			var err error
+			for range 20 {
+				err = errors.Join(err, proctask.WriteMark(dir, "stop"))
+			}
+			errs <- err
+		}()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(dir); len(left) != 1 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -11,3 +11,6 @@ func NewOutput(file io.Writer, secrets []string) (log io.Writer, end func() bool
 	l := &hidingLog{file: file, hide: joblog.NewRedactor(secrets)}
 	return l, l.close
 }
+
+// WriteMark writes a file of a process's directory.
+func WriteMark(dir, name string) error { return place(dir).write(name, struct{}{}) }

@@ -73,16 +73,15 @@ func (p place) write(name string, v any) error {
 	if err != nil {
 		return err
 	}
-	temp := p.path(name + ".new")
-	file, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.CreateTemp(string(p), name+".new") // two stops at the same time write the same name
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(data)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
+		return errors.Join(err, os.Remove(file.Name()))
 	}
-	if err := os.Rename(temp, p.path(name)); err != nil {
+	if err := os.Rename(file.Name(), p.path(name)); err != nil {
 		return err
 	}
 	return p.sync()
