@@ -75,9 +75,9 @@ func (a *attempts) deadline() int64 {
 	return longestRun
 }
 
-// marked is the expression of the output on the last marked line of a log, or of several. What Python writes for a number that
-// JSON does not have is named with its key: a quote inside a text has a backslash before it, so that none is taken for a key.
-// JSONata takes a bracket behind a backslash for none, which is why the class has the quote last.
+// marked is the expression of the output on the last marked line of a log, or of several. It names the key of a NaN or Infinity, which
+// Python writes and JSON does not have: a quote inside a string follows a backslash, so that no string is mistaken for a key.
+// JSONata treats a bracket that follows a backslash as escaped, which is why the quote is last in the class.
 func marked(logs string) string {
 	return "($m := $filter($split($join([" + logs + "], '\\n'), '\\n'), function($l) { $contains($l, '" + OutputMark + "') })[-1]; " +
 		"$t := $substringAfter($m, '" + OutputMark + "'); $n := $match($t, /\"([^\\\\\"]*)\"\\s*:\\s*(NaN|-?Infinity)/)[0].groups; " +

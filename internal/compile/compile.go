@@ -91,7 +91,7 @@ type Result struct {
 // Dir is a working directory.
 type Dir struct {
 	Path     string   // absolute
-	Excludes []string // patterns of what is left out
+	Excludes []string // patterns of what is not packed
 }
 
 // Compile compiles for one target. An error that lies in the file is pipeline.Problems.

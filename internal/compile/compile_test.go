@@ -56,7 +56,7 @@ func compiled(t *testing.T, data []byte) *compile.Result {
 	return r
 }
 
-// TestStorageIsNoCode excludes a storage directory from the packages of directories that it lies in.
+// TestStorageIsNoCode excludes a storage directory from the packages of the directories that contain it.
 func TestStorageIsNoCode(t *testing.T) {
 	p, err := pipeline.Decode("pipeline.yaml", []byte(`version: 1
 name: p

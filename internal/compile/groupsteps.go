@@ -157,7 +157,7 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	asking := in.askedBy(s.Name)
 	state := value.Obj("Type", "Map", "Items", c.loopItems(f, asking))
 	if asking.asks.mayFail {
-		c.failBySentence(states, state, s, asking)
+		c.catchRaised(states, state, s, asking)
 	}
 	if f.MaxConcurrency > 0 {
 		state.Set("MaxConcurrency", value.Int(int64(f.MaxConcurrency)))

@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What a job returns is known only after it has run, so a reference to an output, or to an item, may find nothing. The step
-// that asks is blamed for that, in a sentence that names what is missing and what was returned instead.
+// What a job returns is known only after it has run, so a reference to an output, or to an item, may find nothing. That fails the
+// step with the reference, with a message that names what is missing and what was returned instead.
 
 // maxShown is how many characters of names or of a value a message shows.
 const maxShown = 200
@@ -28,8 +28,8 @@ func path(from string, keys []pipeline.Key) string {
 	return from
 }
 
-// absence is the expression of what is said of a reference that finds nothing: the reference, who did not return it, and
-// what was returned.
+// absence is the expression of the message about a reference that finds nothing: the reference, what did not return it, and what
+// was returned.
 func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	root, keys := c.root(r, in)
 	who, nothing := ", which the item does not have (it has: ", "nothing"
@@ -37,7 +37,7 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	case "steps":
 		who = ", which step " + r.Name(0) + " did not return (it returned: "
 		if s := c.steps[r.Name(0)]; s != nil && s.When != nil {
-			nothing = "nothing, or was skipped"
+			nothing = "nothing, or it was skipped"
 		}
 	case "params":
 		who = ", which the parameter does not have (it has: "
@@ -49,28 +49,28 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	return fmt.Sprintf("%s & (%s = null ? '%s' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, nothing, shown, maxShown)
 }
 
-// The errors that an expression of a definition raises. It can only raise States.QueryEvaluationError: the name begins
-// the message.
+// The errors that an expression of a definition raises. An expression can raise only States.QueryEvaluationError, so the message
+// begins with the name.
 const (
 	errInputMissing  = "Step.InputMissing"
 	errOutputInvalid = "Step.OutputInvalid"
 )
 
-// inputMissing is the expression that fails the step which asks.
+// inputMissing is the expression that fails the step with the reference.
 func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) string {
 	asker := in.asker()
 	asker.mayFail = true
 	return "$error(" + str(errInputMissing+": step "+asker.name+" needs ") + " & " + c.absence(r, in) + ")"
 }
 
-// raised is the expression of the error and cause that an expression raised by $error, or of otherwise where output, a
-// state's error, is another. Its message stands at the end of the cause, after the whole expression.
+// raised is the expression of the error and cause that an expression raised with $error, or otherwise if the error in output, a
+// state's error output, is another one. The message is at the end of the cause, after the whole expression.
 func raised(output, otherwise string) string {
 	return fmt.Sprintf("($c := $substringAfter(%s.Cause, 'D3137: '); $n := $substringBefore($c, ': '); "+
 		"$n in ['%s', '%s'] ? {'Error': $n, 'Cause': $substringAfter($c, ': ')} : %s)", output, errInputMissing, errOutputInvalid, otherwise)
 }
 
-// raised is the same where the step asks for what may be missing.
+// raised is the same for a step with a reference that may find nothing; for others it is otherwise.
 func (a *attempts) raised(output, otherwise string) string {
 	if !a.t.in.asker().mayFail {
 		return otherwise
@@ -78,8 +78,8 @@ func (a *attempts) raised(output, otherwise string) string {
 	return raised(output, otherwise)
 }
 
-// mayLack reports whether a run may find nothing at the reference: properties of parameters are declared, and
-// keys of an output may be.
+// mayLack reports whether the reference may find nothing in a run: properties of parameters are declared, and keys of an output may
+// be.
 func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	_, keys := c.root(r, in)
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.Always(keys) {
@@ -88,8 +88,8 @@ func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
 }
 
-// lacks is the expression that a reference finds nothing. The output of a step that was skipped, or may fail, is null, and
-// nobody expects keys of it.
+// lacks is the expression of whether a reference finds nothing. The output of a step that was skipped, or whose failure was
+// tolerated, is null and is not expected to have keys.
 func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
 	root, keys := c.root(r, in)
 	expr := ""
@@ -101,8 +101,8 @@ func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
 	return expr + "$not($exists(" + path(root, keys) + "))"
 }
 
-// missing is the expression of a list with the absence of each reference of a condition that finds nothing; "" where none
-// can be missing. A comparison with null asks whether there is a value: such a reference may find none.
+// missing is the expression of a list with the message about each reference of a condition that finds nothing; "" if none can be
+// missing. A comparison with null checks whether there is a value: such a reference may find none.
 func (c *compiler) missing(e pipeline.Expr, in *scope) string {
 	list := ""
 	for _, r := range conditionRefs(e, false) {
@@ -119,7 +119,7 @@ func (c *compiler) missing(e pipeline.Expr, in *scope) string {
 	return "[" + list + "]"
 }
 
-// there is the expression that all references of a text find something; "" where none can be missing.
+// there is the expression of whether all references of a text find something; "" if none can be missing.
 func (c *compiler) there(t pipeline.Template, in *scope) string {
 	var found []string
 	for _, p := range t.Parts {
@@ -154,7 +154,7 @@ func (c *compiler) missingOutputs(top *scope) string {
 	return "[" + strings.Join(list, ", ") + "]"
 }
 
-// refsIn are the references anywhere in a JSON value.
+// refsIn returns the references anywhere in a JSON value.
 func refsIn(v any) []*pipeline.Ref {
 	var refs []*pipeline.Ref
 	switch v := v.(type) {
@@ -177,7 +177,8 @@ func refsIn(v any) []*pipeline.Ref {
 	return refs
 }
 
-// conditionRefs are the references of a condition, each once and in order; without those compared with null unless nullable.
+// conditionRefs returns the references of a condition, each once and in order. It omits those that are compared with null, unless
+// nullable is set.
 func conditionRefs(e pipeline.Expr, nullable bool) []*pipeline.Ref {
 	var refs []*pipeline.Ref
 	seen := map[string]bool{}
@@ -207,8 +208,8 @@ func comparesNull(e pipeline.Expr) bool {
 	return false
 }
 
-// asked is what the Choice state of a condition that does not hold puts out, for people and for what shows runs: the
-// condition, what its references found, and what was missing.
+// asked is the output of the Choice state of a condition that does not hold, for users and for the views of a run: the condition,
+// the values of its references, and what was missing.
 func (c *compiler) asked(when *pipeline.Condition, in *scope) *value.Object {
 	values := &value.Object{}
 	for _, r := range conditionRefs(when.Expr, true) {

@@ -7,9 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestConditionsLeaveWhatTheyFound holds the history to what the views of a run read: why a step was skipped, and which
-// keys the condition did not find.
-func TestConditionsLeaveWhatTheyFound(t *testing.T) {
+// TestConditionsInTheHistory checks that the history contains what the views of a run read: why a step was skipped, and which keys
+// of its condition are missing.
+func TestConditionsInTheHistory(t *testing.T) {
 	const missing = `steps.a.output.lost, which step a did not return (it returned: v, list)`
 	for cond, want := range map[string]string{
 		"steps.a.output.v > params.n": `{"values":{"steps.a.output.v":1,"params.n":3},"missing":[]}`,
@@ -44,13 +44,13 @@ func TestConditionsLeaveWhatTheyFound(t *testing.T) {
 				w.Set("condition", cond)
 			}
 			if !value.Equal(got, w) {
-				t.Errorf("the condition left %s\nwant %s", value.Text(got), value.Text(w))
+				t.Errorf("the condition's output is %s\nwant %s", value.Text(got), value.Text(w))
 			}
 		})
 	}
 }
 
-// TestMissingInputs asks for what is not there: the step that asks fails, with a sentence.
+// TestMissingInputs refers to values that are missing: the step with the reference fails, with a message that names the value.
 func TestMissingInputs(t *testing.T) {
 	for name, c := range map[string]struct{ steps, want string }{
 		"key": {step("a", `{"loss":1,"epochs":[2]}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.model }}'}}\n",
@@ -62,16 +62,16 @@ func TestMissingInputs(t *testing.T) {
 		"index": {step("a", `[1]`, "") + "- {name: b, ray: {entrypoint: x, cpus: '${{ steps.a.output[1] }}'}}\n",
 			`step b needs steps.a.output[1], which step a did not return (it returned: [1])`},
 		"skipped": {step("a", `{"m":1}`, ", when: false == true") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}\n",
-			"step b needs steps.a.output.m, which step a did not return (it returned: nothing, or was skipped)"},
+			"step b needs steps.a.output.m, which step a did not return (it returned: nothing, or it was skipped)"},
 		"items": {step("a", `{"list":[1]}`, "") + "- {name: each, forEach: {items: '${{ steps.a.output.names }}', steps: [{name: b, job: {shell: 'true'}}]}}\n",
 			"step each needs steps.a.output.names, which step a did not return (it returned: list)"},
 		"item": {"- {name: each, forEach: {items: [{k: 1}], steps: [{name: b, job: {shell: 'echo ${{ item.lr }}'}}]}}\n",
 			"step b needs item.lr, which the item does not have (it has: k)"},
-		"beside": {step("a", `{}`, "") + "- {name: par, parallel: {steps: [{name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}, {name: c, job: {shell: 'true'}}]}}\n",
+		"in parallel": {step("a", `{}`, "") + "- {name: par, parallel: {steps: [{name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}}, {name: c, job: {shell: 'true'}}]}}\n",
 			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
 		"retried": {step("a", `{}`, "") + "- {name: b, retry: {errors: [States.ALL], attempts: 2}, job: {shell: 'echo ${{ steps.a.output.m }}'}}\n",
 			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
-		"clean-up": {step("a", `{}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}, onFailure: {job: {shell: 'echo after $RAYORCH_ERROR: $RAYORCH_CAUSE'}}}\n",
+		"cleanup": {step("a", `{}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.m }}'}, onFailure: {job: {shell: 'echo after $RAYORCH_ERROR: $RAYORCH_CAUSE'}}}\n",
 			"step b needs steps.a.output.m, which step a did not return (it returned: {})"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,14 +80,14 @@ func TestMissingInputs(t *testing.T) {
 			if r.Cause != c.want {
 				t.Errorf("cause %q\nwant  %q", r.Cause, c.want)
 			}
-			if after := "after Step.InputMissing: " + c.want; name == "clean-up" && !strings.Contains(r.logs, after) {
-				t.Errorf("the clean-up printed %s\nwant %s", r.logs, after)
+			if after := "after Step.InputMissing: " + c.want; name == "cleanup" && !strings.Contains(r.logs, after) {
+				t.Errorf("the cleanup printed %s\nwant %s", r.logs, after)
 			}
 		})
 	}
 }
 
-// TestMissingInputsEverywhere holds each way of submitting to the same sentence; no job is begun. A redrive asks again.
+// TestMissingInputsEverywhere expects the same message in each submission mode; no job starts. A redrive evaluates the reference again.
 func TestMissingInputsEverywhere(t *testing.T) {
 	const steps = "steps:\n- {name: first, ray: {entrypoint: x}}\n- {name: ask, retry: {}, ray: {entrypoint: 'x ${{ steps.first.output.model }}'}}\n"
 	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
@@ -100,7 +100,7 @@ func TestMissingInputsEverywhere(t *testing.T) {
 	}
 }
 
-// TestMissingOutputs gives null for outputs of the pipeline that refer to what was not returned, and says which.
+// TestMissingOutputs expects null for outputs of the pipeline that refer to missing values, and a message about each.
 func TestMissingOutputs(t *testing.T) {
 	r := run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+step("skipped", `{}`, ", when: false == true")+`
 outputs:
@@ -118,12 +118,13 @@ outputs:
 	}
 	r = run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+"outputs: {all: '${{ steps.a.output }}'}\n", `{}`)
 	if r.output(t, "Check outputs") != nil {
-		t.Error("outputs that are always there are checked")
+		t.Error("outputs that cannot be missing are checked")
 	}
 }
 
-// TestNullOutputsAreNoSurprise warns of no key of an output that is null because its step was skipped, or failed and was tolerated.
-func TestNullOutputsAreNoSurprise(t *testing.T) {
+// TestNoWarningsOfNullOutputs refers to keys of outputs that are null because their steps were skipped, or failed and were
+// tolerated: there are no warnings.
+func TestNoWarningsOfNullOutputs(t *testing.T) {
 	r := run(t, head+`
 steps:
 - name: par
@@ -140,7 +141,7 @@ outputs: {a: "${{ steps.par.output.skipped.x }}", b: "${{ steps.par.output.faile
 	r.wantOutput(t, `{"a":null,"b":null,"c":null}`)
 	for _, state := range []string{"When b", "Check outputs"} {
 		if missing := get(r.output(t, state), "missing"); !value.Equal(missing, []any{}) {
-			t.Errorf("%s warns of %s", state, value.Text(missing))
+			t.Errorf("%s warns: %s", state, value.Text(missing))
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// A step may declare its output. The definition checks it by the rules of parameters, and what a job returns besides is kept:
-// a job that ran for hours does not fail because it returned one key more.
+// A step may declare its output. The definition checks it by the rules of parameters, and keeps undeclared keys: a job that ran
+// for hours does not fail because of an extra key.
 
-// problemsOf are assignments for an expression: $o is the output, which an expression gives, and $p all that is wrong with it, empty
-// when nothing is.
+// problemsOf returns assignments for an expression: $o is the output, an expression itself, and $p the list of its problems as text,
+// empty if there are none.
 func problemsOf(s *pipeline.Step, output string) string {
 	keys, checks := make([]string, s.Output.Len()), make([]string, s.Output.Len())
 	for i := range s.Output.Entries {
@@ -43,15 +43,15 @@ func withDefaults(s *pipeline.Step, output string) string {
 	return fmt.Sprintf("($type(%s) = 'object' ? $merge([%s, %[1]s]) : %[1]s)", output, literal(defaults))
 }
 
-// checkedResult sets a step's variable and output where the state's own result holds the job's output: one that is invalid
-// fails the state.
+// checkedResult sets a step's variable and output if the state's own result contains the job's output. An invalid output fails
+// the state.
 func checkedResult(state *value.Object, s *pipeline.Step, in *scope, output string) {
 	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(fmt.Sprintf("(%s$p = '' ? %s : $error(%s & $p))",
 		problemsOf(s, output), withDefaults(s, "$o"), str(errOutputInvalid+": "+invalid(s))))))
 	state.Set("Output", value.Obj(s.Name, wrap(withDefaults(s, output))))
 }
 
-// retriesOutput are the names that a retrier needs for errors that retry a step: what an expression raises has another name.
+// retriesOutput returns the error names for a retrier: an error that an expression raises has another name there.
 func retriesOutput(s *pipeline.Step, errors []string) []string {
 	if s.Output.Len() == 0 || !slices.Contains(errors, errOutputInvalid) {
 		return errors
@@ -59,8 +59,8 @@ func retriesOutput(s *pipeline.Step, errors []string) []string {
 	return append(slices.Clone(errors), "States.QueryEvaluationError")
 }
 
-// checkOutput adds the states between a job that succeeded in a cluster, which gives {"Output": ...}, and the end of the step. An
-// invalid output ends the attempt as any other failure does.
+// checkOutput adds the states between a job that succeeded in a cluster, with the result {"Output": ...}, and the end of the step.
+// An invalid output ends the attempt like any other failure.
 func (a *attempts) checkOutput() {
 	s := a.c.steps[a.t.step]
 	end := fmt.Sprintf("(%s$p = '' ? {} : {'Error': '%s', 'Cause': %s & $p & "+
@@ -73,7 +73,7 @@ func (a *attempts) checkOutput() {
 	a.put("Return output of", value.Obj("Type", "Succeed"))
 }
 
-// succeed leads on from a state that ends an attempt with {"Output": ...}.
+// succeed sets what follows a state that ends an attempt with {"Output": ...}.
 func (a *attempts) succeed(state *value.Object) *value.Object {
 	if a.declares() {
 		return follow(state, a.goTo("Check output of"))
@@ -81,7 +81,7 @@ func (a *attempts) succeed(state *value.Object) *value.Object {
 	return follow(state, "")
 }
 
-// declares says that the job is one of a step with a declared output.
+// declares reports whether the job belongs to a step with a declared output.
 func (a *attempts) declares() bool {
 	s := a.c.steps[a.t.step]
 	return s != nil && s.Output.Len() > 0 && a.t.failure == "" && !a.t.placing

@@ -12,7 +12,7 @@ const declared = `output: {
   model: string, loss: {type: number, max: 10}, epochs: {type: integer, default: 3}, tags: {type: list, items: {type: string, minLength: 1}},
   best: {type: object, properties: {at: {type: integer, min: 0}, how: {choices: [fast, "it's"]}}}, "val/acc": {type: number, default: 0.5}, any: {type: list, default: []}}`
 
-// TestOutputsAreChecked holds a job's output to what its step declares.
+// TestOutputsAreChecked checks a job's output against the declaration of its step.
 func TestOutputsAreChecked(t *testing.T) {
 	const good = `"model":"m","loss":1,"tags":["x"],"best":{"at":1,"how":"fast"}`
 	for output, want := range map[string]string{
@@ -22,13 +22,13 @@ func TestOutputsAreChecked(t *testing.T) {
 		``:                                     "it must be an object with the keys model, loss, epochs, tags, best, val/acc, any, got nothing",
 		`[1]`:                                  "it must be an object with the keys model, loss, epochs, tags, best, val/acc, any, got [1]",
 		`"text"`:                               `any, got "text"`,
-		`{}`:                                   "model is missing, and must be text; loss is missing, and must be a number; tags is missing, and must be a list; best is missing, and must be an object",
+		`{}`:                                   "model is missing and must be a string; loss is missing and must be a number; tags is missing and must be a list; best is missing and must be an object",
 		`{` + good + `,"val/acc":"high"}`:      `val/acc must be a number, got "high"`,
-		`{` + good + `,"epochs":2.5}`:          "epochs must be a whole number, got 2.5",
-		`{` + good + `,"epochs":null}`:         "epochs must be a whole number, got null",
+		`{` + good + `,"epochs":2.5}`:          "epochs must be an integer, got 2.5",
+		`{` + good + `,"epochs":null}`:         "epochs must be an integer, got null",
 		strings.Replace(`{`+good+`}`, `1,`, `11,`, 1):               "loss must be at most 10, got 11",
 		strings.Replace(`{`+good+`}`, `"x"`, `"x",""`, 1):           `tags[1] must have at least 1 characters, got ""`,
-		strings.Replace(`{`+good+`}`, `{"at":1,`, `{`, 1):           "best.at is missing, and must be a whole number",
+		strings.Replace(`{`+good+`}`, `{"at":1,`, `{`, 1):           "best.at is missing and must be an integer",
 		strings.Replace(`{`+good+`}`, `"at":1`, `"at":-1,"x":2`, 1): "best.at must be at least 0, got -1",
 		strings.Replace(`{`+good+`}`, `fast`, `slow`, 1):            `best.how must be one of fast, it's, got "slow"`,
 	} {
@@ -50,7 +50,7 @@ func TestOutputsAreChecked(t *testing.T) {
 	}
 }
 
-// TestInvalidOutputsEverywhere holds each way of submitting to the same failure, which is retried only where retry names it.
+// TestInvalidOutputsEverywhere expects the same failure in each submission mode. It is retried only if retry.errors names it.
 func TestInvalidOutputsEverywhere(t *testing.T) {
 	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
 		for name, c := range map[string]struct {
@@ -79,7 +79,7 @@ func TestInvalidOutputsEverywhere(t *testing.T) {
 	}
 }
 
-// TestInvalidOutputRedriven redrives a run after an invalid output: the step is done again.
+// TestInvalidOutputRedriven redrives a run after an invalid output: the step runs again.
 func TestInvalidOutputRedriven(t *testing.T) {
 	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
 		t.Run(way, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestInvalidOutputRedriven(t *testing.T) {
 	}
 }
 
-// TestDeclaredOutputsInCluster has a valid output pass all ways, with its defaults.
+// TestDeclaredOutputsInCluster accepts a valid output, with its defaults, in each submission mode.
 func TestDeclaredOutputsInCluster(t *testing.T) {
 	for _, way := range []string{"job", "proxy", "rayjob"} {
 		t.Run(way, func(t *testing.T) {
@@ -107,23 +107,23 @@ func TestDeclaredOutputsInCluster(t *testing.T) {
 	}
 }
 
-// TestDeclaredKeysNeedNoCheck holds definitions to be smaller where outputs are declared.
+// TestDeclaredKeysNeedNoCheck expects no check of a reference to a key that is declared.
 func TestDeclaredKeysNeedNoCheck(t *testing.T) {
 	steps := "steps:\n- {name: a, OUTPUT, job: {shell: x}}\n- {name: b, when: steps.a.output.m.x == 1, job: {shell: 'y ${{ steps.a.output.m.x }}'}}\n"
 	text := func(output string) string {
 		return string(build(t, head+strings.Replace(steps, "OUTPUT", output, 1), compile.Options{}).Definition)
 	}
 	if got := text("output: {m: {type: object, properties: {x: {type: number}}}}"); strings.Contains(got, "Step.InputMissing: step b") {
-		t.Errorf("a key that is always there is looked for:\n%s", got)
+		t.Errorf("a key that cannot be missing is checked:\n%s", got)
 	}
 	for _, output := range []string{"output: {m: object}", "when: true == true, output: {m: {type: object, properties: {x: {type: number}}}}"} {
 		if got := text(output); !strings.Contains(got, "Step.InputMissing: step b") {
-			t.Errorf("%s: a key that may be missing is not looked for:\n%s", output, got)
+			t.Errorf("%s: a key that may be missing is not checked:\n%s", output, got)
 		}
 	}
 }
 
-// TestNotFiniteInCluster has the key named whose value is no number in JSON, whichever state reads the output.
+// TestNotFiniteInCluster expects the name of the key whose value is not a JSON number, whichever state reads the output.
 func TestNotFiniteInCluster(t *testing.T) {
 	for _, way := range []string{"job", "proxy", "rayjob"} {
 		for output, want := range map[string]string{

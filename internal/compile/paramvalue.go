@@ -73,10 +73,10 @@ type spot struct {
 	before string // ends with &, or is empty
 	text   string
 	depth  int  // of lists around it
-	output bool // of an output: messages end with what it is, and it may have keys that are not declared
+	output bool // of an output: messages end with its value, and undeclared keys are allowed
 }
 
-// got is the expression of what x is, behind a message.
+// got is the expression of the value of x, which follows a message.
 func (at spot) got(x string) string {
 	if at.output {
 		return " & $got(" + x + ")"
@@ -93,7 +93,7 @@ func check(p *pipeline.Param, x string, at spot) string {
 	if p.Default == nil {
 		missing := " is missing"
 		if at.output {
-			missing += ", and " + pipeline.TypeWords[p.Type]
+			missing += " and " + pipeline.TypeWords[p.Type]
 		}
 		expr += " : " + at.says(missing)
 	}

@@ -32,10 +32,10 @@ func TestIntegersAreWrittenWithoutFractionAndExponent(t *testing.T) {
 		})
 	}
 	for input, want := range map[string]string{
-		`{"n":1.5}`:              "n must be a whole number",
-		`{"n":9007199254740994}`: "n must be a whole number",
-		`{"n":1e300}`:            "n must be a whole number",
-		`{"l":[1,1.5]}`:          "l[1] must be a whole number",
+		`{"n":1.5}`:              "n must be an integer",
+		`{"n":9007199254740994}`: "n must be an integer",
+		`{"n":1e300}`:            "n must be an integer",
+		`{"l":[1,1.5]}`:          "l[1] must be an integer",
 	} {
 		t.Run(input, func(t *testing.T) {
 			r := run(t, integersText, input)
@@ -100,15 +100,15 @@ func TestProblemsInListsAndObjects(t *testing.T) {
 		`{"names":{}}`:                  "names must be a list",
 		`{"names":null}`:                "names must be a list",
 		`{"names":[""]}`:                "names[0] must have at least 1 characters",
-		`{"names":["a",1,null]}`:        "names[1] must be text; names[2] must be text",
-		`{"names":["a",["b"]]}`:         "names[1] must be text",
+		`{"names":["a",1,null]}`:        "names[1] must be a string; names[2] must be a string",
+		`{"names":["a",["b"]]}`:         "names[1] must be a string",
 		`{"grid":[1]}`:                  "grid[0] must be a list",
-		`{"grid":[[1],[2,"x"],[[3]]]}`:  "grid[1][1] must be a whole number; grid[2][0] must be a whole number",
+		`{"grid":[[1],[2,"x"],[[3]]]}`:  "grid[1][1] must be an integer; grid[2][0] must be an integer",
 		`{"trials":[{}]}`:               "trials[0].rate is missing",
 		`{"trials":[[]]}`:               "trials[0] must be an object",
 		`{"trials":[{"rate":2,"r":1}]}`: "trials[0].r is not declared; trials[0].rate must be at most 1",
 		`{"trials":[{"rate":1},5]}`:     "trials[1] must be an object",
-		`{"trials":[{"rate":1,"tags":["c"]},{"rate":1,"layers":0.5}]}`: "trials[0].tags[0] must be one of a, b; trials[1].layers must be a whole number",
+		`{"trials":[{"rate":1,"tags":["c"]},{"rate":1,"layers":0.5}]}`: "trials[0].tags[0] must be one of a, b; trials[1].layers must be an integer",
 		`{"model":[]}`:                   "model must be an object",
 		`{"model":{"in":{}}}`:            "model.in.and is missing",
 		`{"model":{"in":{"and":"yes"}}}`: "model.in.and must be true or false",

@@ -172,7 +172,7 @@ func get(v any, path ...string) any {
 	return v
 }
 
-// output is what a state put out, the last time that it was left; nil where it never was.
+// output is the output of a state when it last exited, or nil.
 func (r *ran) output(t *testing.T, state string) any {
 	t.Helper()
 	var out any

@@ -19,7 +19,7 @@ type scope struct {
 	asks  *asker       // the step whose fields are compiled, if any
 }
 
-// asker is a step that asks for outputs. mayFail says that some of them may be missing, which fails the step.
+// asker is a step whose fields refer to outputs. mayFail says that some of them may be missing, which fails the step.
 type asker struct {
 	name    string
 	mayFail bool

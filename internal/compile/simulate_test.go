@@ -317,7 +317,7 @@ func TestLongRuns(t *testing.T) {
 	}
 }
 
-// TestTimedOut says how long a job ran and how long it was allowed to.
+// TestTimedOut expects how long a job ran and its limit.
 func TestTimedOut(t *testing.T) {
 	const step = head + "targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, timeout: 100s}]\n"
 	for _, way := range []string{"proxy", "rayjob"} {

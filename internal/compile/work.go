@@ -69,14 +69,14 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 		context: s.Context, before: in.before(n.order, s.Name), in: in}
 	c.noteIgnored(s)
 	state := c.tried(t, s)
-	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster the attempts see to it
+	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
 	switch failure := "$states.errorOutput"; {
 	case s.OnFailure != nil && raises:
 		state.Set("Catch", catchFailure(s, in, "States.ALL", raised(failure, failure), "Clean up after "+s.Name))
 	case s.OnFailure != nil:
 		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
 	case raises:
-		c.failBySentence(states, state, s, in)
+		c.catchRaised(states, state, s, in)
 	}
 	if s.Output.Len() > 0 && c.at == nil {
 		checkedResult(state, s, in, c.jobOutput())
@@ -89,17 +89,17 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	}
 }
 
-// catchFailure is a Catch that keeps the failure, an expression, and when it was new.
+// catchFailure is a Catch that keeps the failure, an expression, with the redrive count at that time.
 func catchFailure(s *pipeline.Step, in *scope, name, failure, next string) []any {
 	return []any{value.Obj("ErrorEquals", []any{name}, "Assign", value.Obj(in.variable("failure", s.Name),
 		wrap("$merge(["+failure+", {'redrive': "+redriveCount+"}])")), "Next", next)}
 }
 
-// failBySentence makes what an expression of a state raises the error of the step, in place of Step Functions' own, which quotes the whole
+// catchRaised makes the error that an expression of a state raises the error of the step. Step Functions' own error quotes the whole
 // expression.
-func (c *compiler) failBySentence(states, state *value.Object, s *pipeline.Step, in *scope) {
+func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
 	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
-	c.giveOn(states, s, in)
+	c.rethrow(states, s, in)
 }
 
 // tried is the state of a step's job with its retries.
@@ -122,7 +122,7 @@ func (c *compiler) jobOutput() string {
 	return "$states.result.Output"
 }
 
-// onFailure adds the clean-up of a step and the state that gives its failure on, whatever the clean-up did.
+// onFailure adds the cleanup of a step and the state that fails with the step's failure, whatever the result of the cleanup.
 func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	fail := "Fail " + s.Name
 	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
@@ -130,11 +130,11 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	state := c.tried(t, &pipeline.Step{})
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
 	states.Set(t.state, follow(state, fail))
-	c.giveOn(states, s, t.in)
+	c.rethrow(states, s, t.in)
 }
 
-// giveOn adds the state that fails with the failure that was kept. A redrive leads from there to the step again.
-func (c *compiler) giveOn(states *value.Object, s *pipeline.Step, in *scope) {
+// rethrow adds the state that fails with the kept failure. A redrive leads from there to the step again.
+func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 	failure := "$" + in.variable("failure", s.Name)
 	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(failure+".redrive", failure+".Error")),
 		"Cause", wrap(cause(failure)))
@@ -275,7 +275,7 @@ func (c *compiler) processArguments(t task) *value.Object {
 	return args
 }
 
-// storageIn is the pattern that excludes the storage from the package of a directory above it; empty if it lies elsewhere.
+// storageIn is the pattern that excludes the storage from the package of a directory that contains it; empty if the directory does not.
 func (c *compiler) storageIn(dir string) string {
 	rel, err := filepath.Rel(dir, c.storage)
 	if err != nil || rel == "." || !filepath.IsLocal(rel) {

@@ -22,7 +22,7 @@ func (c *checker) params() {
 }
 
 // param holds choices and default to the rules of the parameter itself: a default that a run would refuse is no default.
-// Of an output it may be left open what a list or an object holds, and only a key of the output itself is filled in.
+// An output need not declare what a list or an object contains, and only its top-level keys can have defaults.
 func (c *checker) param(p *Param, path string, output bool) {
 	c.bounds(p, path)
 	if p.Pattern != "" {
@@ -64,7 +64,7 @@ func (c *checker) inside(p *Param, path string, output bool) {
 		}
 		c.param(&e.Value, at, output)
 		if output && c.written(join(at, "default")) {
-			c.report(join(at, "default"), "only a key of the output itself can have a default")
+			c.report(join(at, "default"), "only a top-level key of an output can have a default")
 		}
 	}
 }

@@ -29,10 +29,10 @@ func (o *Output) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (o *Output) expected() string { return "a type such as string or number, or fields" }
 
-// outputKeyPattern holds of what a reference can name in brackets.
+// outputKeyPattern matches the keys that a reference can name in brackets.
 var outputKeyPattern = regexp.MustCompile(`^[^'\\\x60\x00-\x1f]{1,64}$`)
 
-// output checks what a step declares of its output.
+// output checks the declaration of a step's output.
 func (c *checker) output(s *Step, path string) {
 	if s.Output.Len() == 0 && c.written(path) {
 		c.report(path, "needs at least one key")
@@ -41,13 +41,13 @@ func (c *checker) output(s *Step, path string) {
 		e := &s.Output.Entries[i]
 		at := join(path, e.Key)
 		if !outputKeyPattern.MatchString(e.Key) {
-			c.report(at, "a key must have at most 64 characters, without quotes, backslashes and control characters")
+			c.report(at, "a key must have at most 64 characters, without single quotes, backquotes, backslashes and control characters")
 		}
 		c.param(&e.Value.Param, at, true)
 	}
 }
 
-// DeclaredOutput is what the step's output is known to be before a run, or nil. The output of a parallel step has those of its
+// DeclaredOutput is what is known of the step's output before a run, or nil. The output of a parallel step contains those of its
 // steps by name.
 func (s *Step) DeclaredOutput() *Param {
 	p := &Param{Type: "object"}
@@ -71,7 +71,7 @@ func (s *Step) DeclaredOutput() *Param {
 	return p
 }
 
-// Always says that a run that asks for the path in a step's output finds a value there.
+// Always reports whether every run finds a value at the path in the step's output.
 func (s *Step) Always(path []Key) bool {
 	switch inner := s.named(path); {
 	case s.When != nil || slices.ContainsFunc(path, func(k Key) bool { return k.Name == "" }):
@@ -98,8 +98,8 @@ func (s *Step) named(path []Key) *Step {
 	return nil
 }
 
-// Nullable are how many keys of a path in the step's output lead to outputs that are null on purpose: of a step with a condition, or of
-// one whose failure is tolerated.
+// Nullable returns the lengths of the beginnings of a path in the step's output that lead to an output that is null on purpose: of a
+// step with a condition, or of one whose failure is tolerated.
 func (s *Step) Nullable(path []Key) []int {
 	var lengths []int
 	tolerated := false
@@ -126,7 +126,7 @@ func stepNamed(steps []Step, name string) *Step {
 	return nil
 }
 
-// outputRef says what is wrong with the path of a reference into the output of a step that declares it.
+// outputRef returns what is wrong with the path of a reference into the declared output of a step.
 func (c *checker) outputRef(r *Ref) string {
 	name, key := r.Name(0), r.Name(2)
 	p := stepNamed(c.p.Steps, name).DeclaredOutput()
@@ -140,8 +140,8 @@ func (c *checker) outputRef(r *Ref) string {
 	return msg
 }
 
-// impossible reports comparisons of a condition whose result the declared outputs decide before any run. Those of parameters are
-// left alone: a run may well be given the one value at which nothing else happens.
+// impossible reports comparisons of a condition whose result is known from the declared outputs before any run. It does not report
+// comparisons of parameters only: their values are an input of the run.
 func (c *checker) impossible(e Expr, path string, in scope) {
 	if len(e.Args) != 2 || e.Op == "and" || e.Op == "or" {
 		return
@@ -168,7 +168,7 @@ func (c *checker) impossible(e Expr, path string, in scope) {
 // operand is one side of a comparison: kind is the JSON type that it has in every run, or "".
 type operand struct {
 	text, kind string
-	output     *Param // what a step declares of it
+	output     *Param // what a step declares about it
 	literal    any
 }
 
@@ -189,7 +189,7 @@ func (c *checker) operand(e Expr, in scope) operand {
 	return operand{text: e.Ref.Text, kind: kinds[p.Type], output: p}
 }
 
-// literalKind is empty for null: a comparison with null asks whether there is a value.
+// literalKind is empty for null: a comparison with null checks whether there is a value.
 func literalKind(v any) string {
 	switch v.(type) {
 	case string:
@@ -204,7 +204,7 @@ func literalKind(v any) string {
 	return ""
 }
 
-// unequal says why two operands are different in every run.
+// unequal returns why two operands differ in every run.
 func unequal(left, right operand) string {
 	switch {
 	case left.kind != right.kind:
@@ -217,7 +217,7 @@ func unequal(left, right operand) string {
 	return ""
 }
 
-// refused says why an output never has a value.
+// refused returns why an output never has the value.
 func refused(o operand, v any) string {
 	if msg := o.output.Refuses(v); msg != "" {
 		return o.text + " " + msg
@@ -225,7 +225,7 @@ func refused(o operand, v any) string {
 	return ""
 }
 
-// outside says why a value is in no list of any run.
+// outside returns why a value is not in the list in any run.
 func outside(left, right operand) string {
 	list, ok := right.literal.([]any)
 	if left.output == nil || !ok {
@@ -236,10 +236,10 @@ func outside(left, right operand) string {
 			return ""
 		}
 	}
-	return left.text + " is " + left.kind + ", and none of the list's values can be its value"
+	return left.text + " is " + left.kind + ", and the list has no value that it can have"
 }
 
-// unordered says why neither of two operands comes before the other: only numbers have an order, and strings.
+// unordered returns why two operands cannot be ordered: only numbers and strings can.
 func unordered(left, right operand) string {
 	ordered := left.kind == kinds["number"] || left.kind == kinds["string"]
 	if left.kind == right.kind && ordered {
@@ -248,5 +248,5 @@ func unordered(left, right operand) string {
 	if left.kind != right.kind {
 		return left.text + " is " + left.kind + ", and " + right.text + " is " + right.kind
 	}
-	return left.kind + " has no order"
+	return left.text + " is " + left.kind + ", and only numbers and strings can be ordered"
 }

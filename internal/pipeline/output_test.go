@@ -18,10 +18,10 @@ func TestDeclaredOutputs(t *testing.T) {
 		"{model: [string]}":       "steps[0].output.model: expected a type such as string or number, or fields, not a list",
 		"{model: {typ: string}}":  "steps[0].output.model.typ: unknown field; did you mean type?",
 		"{model: {min: 3}}":       "steps[0].output.model.min: is for integer and number, not string",
-		"{model: {default: 3}}":   "steps[0].output.model.default: must be text",
+		"{model: {default: 3}}":   "steps[0].output.model.default: must be a string",
 		"{model: {pattern: '('}}": "steps[0].output.model.pattern: is no regular expression",
 		"{\"a'b\": string}":       "steps[0].output.a'b: a key must have at most 64 characters",
-		"{o: {type: object, properties: {x: {default: a}}}}": "steps[0].output.o.properties.x.default: only a key of the output itself can have a default",
+		"{o: {type: object, properties: {x: {default: a}}}}": "steps[0].output.o.properties.x.default: only a top-level key of an output can have a default",
 		"{o: {type: list, items: {default: a}}}":             "steps[0].output.o.items.default: an item has no default",
 	} {
 		t.Run(output, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestReferencesIntoOutputs(t *testing.T) {
 	}
 }
 
-// TestImpossibleConditions refuses comparisons that declared outputs decide before any run.
+// TestImpossibleConditions rejects comparisons whose result is known from the declared outputs.
 func TestImpossibleConditions(t *testing.T) {
 	for cond, want := range map[string]string{
 		"steps.train.output.loss < 3":                         "",
@@ -113,12 +113,12 @@ func TestImpossibleConditions(t *testing.T) {
 		"steps.train.output.ok and steps.train.output.any":    "",
 		"steps.train.output.loss < 'x'":                       `f:12:13: steps[4].when: steps.train.output.loss < "x": never holds, because steps.train.output.loss is a number, and "x" is a string`,
 		"not (3 >= steps.train.output.model)":                 `3 >= steps.train.output.model: never holds, because 3 is a number, and steps.train.output.model is a string`,
-		"steps.train.output.ok < true":                        "steps.train.output.ok < true: never holds, because a boolean has no order",
+		"steps.train.output.ok < true":                        "steps.train.output.ok < true: never holds, because steps.train.output.ok is a boolean, and only numbers and strings can be ordered",
 		"steps.train.output.ok == 'true'":                     `steps.train.output.ok == "true": never holds, because steps.train.output.ok is a boolean, and "true" is a string`,
 		"steps.train.output.ok != 1":                          "steps.train.output.ok != 1: always holds, because",
 		"steps.train.output.stage == 'older'":                 `steps.train.output.stage == "older": never holds, because steps.train.output.stage must be one of new, old`,
 		"steps.train.output.loss == 11":                       "steps.train.output.loss == 11: never holds, because steps.train.output.loss must be at most 10",
-		"steps.train.output.stage in ['x', 1]":                "never holds, because steps.train.output.stage is a string, and none of the list's values can be its value",
+		"steps.train.output.stage in ['x', 1]":                "never holds, because steps.train.output.stage is a string, and the list has no value that it can have",
 		"steps.train.output.loss == steps.train.output.model": "never holds, because steps.train.output.loss is a number, and steps.train.output.model is a string",
 		"params.n == 1 or steps.train.output.tags == 1":       "steps.train.output.tags == 1: never holds, because steps.train.output.tags is a list, and 1 is a number",
 		"steps.par.output.in-a.x == '1'":                      "never holds, because steps.par.output.in-a.x is a number",

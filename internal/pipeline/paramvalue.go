@@ -118,7 +118,7 @@ func (p *Param) refusesText(text string) string {
 
 // TypeWords are what a parameter of each type must be, in words.
 var TypeWords = map[string]string{
-	"string": "must be text", "integer": "must be a whole number", "number": "must be a number",
+	"string": "must be a string", "integer": "must be an integer", "number": "must be a number",
 	"boolean": "must be true or false", "list": "must be a list", "object": "must be an object",
 }
 

@@ -24,8 +24,8 @@ func (c *checker) numeric(r *Ref, path string, in scope) {
 	}
 }
 
-// declared is what a reference leads to where the file declares that: in a parameter, in the output of a step, or in an item of
-// one. Else it is nil.
+// declared is what the file declares about the value of a reference: of a parameter, of the output of a step, or of an item of
+// either. It is nil if the file declares nothing.
 func (c *checker) declared(r *Ref, in scope) *Param {
 	if r == nil {
 		return nil
@@ -100,8 +100,8 @@ func (c *checker) template(t Template, path string, in scope) {
 	}
 }
 
-// condition checks the references of a condition. Types are checked as far as steps declare their outputs; else what a step
-// puts out is only known when it has run, and a comparison of two kinds is false then.
+// condition checks the references of a condition, and its types as far as steps declare their outputs. Otherwise, a step's output
+// is known only after it has run, and a comparison of two types is then false.
 func (c *checker) condition(e Expr, path string, in scope) {
 	c.ref(e.Ref, path, in)
 	c.impossible(e, path, in)

@@ -37,7 +37,7 @@ type Job struct {
 	Image            Template      `yaml:"image" doc:"The container image (kubernetes, aws; ignored here)."`
 	Command          []Template    `yaml:"command" doc:"The program and its arguments."`
 	Shell            *Shell        `yaml:"shell" doc:"A command for sh, in place of command."`
-	WorkingDir       string        `yaml:"workingDir" doc:"The directory to run in: beside the pipeline file here (each attempt in a copy of it), in the image elsewhere."`
+	WorkingDir       string        `yaml:"workingDir" doc:"The directory to run in: here, beside the pipeline file (each attempt runs in a copy of it); elsewhere, in the image."`
 	InPlace          bool          `yaml:"inPlace" doc:"Run in the directory itself instead of a copy (local; ignored elsewhere)."`
 	CPUs             *Number       `yaml:"cpus" doc:"CPUs that the pod asks for (kubernetes, aws)."`
 	GPUs             *Number       `yaml:"gpus" doc:"GPUs that the pod asks for (kubernetes, aws)."`

@@ -454,15 +454,15 @@ class Attempt:
         if len(output.encode()) > MAX_OUTPUT:
             raise Failure("Ray.JobFailed", "the job's output has more than %d bytes: write large results to the storage and "
                           "name them in the output" % MAX_OUTPUT)
-        wrong = not_json(output)
-        if wrong:
+        reason = not_json(output)
+        if reason:
             raise Failure("Ray.JobFailed", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not "
-                          "JSON: " + wrong)
+                          "JSON: " + reason)
         print(MARK + output, flush=True)
 
 
 class Constant(str):
-    """What json writes for a float that is no number in JSON: NaN, Infinity, -Infinity."""
+    """A float that Python's json writes and JSON does not have: NaN, Infinity or -Infinity."""
 
 
 def not_json(text):
@@ -476,7 +476,7 @@ def not_json(text):
 
 
 def constants(value, path):
-    """The constants in a value, each with where it is."""
+    """The constants in a value, each with its path."""
     if isinstance(value, Constant):
         yield path, value
     elif isinstance(value, dict):
