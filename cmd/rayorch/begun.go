@@ -19,7 +19,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// begunSummary is what a run began with, in the JSON of run, resume and describe.
+// begunSummary is what a run started with, in the JSON of run, resume and describe.
 type begunSummary struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Defaults []string        `json:"defaults,omitempty"`
@@ -41,7 +41,7 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	return out
 }
 
-// printBegun prints a parameter a line, with its default marked as such.
+// printBegun prints one parameter per line and marks defaults.
 func (b *begunSummary) printBegun(w io.Writer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"
@@ -61,7 +61,7 @@ func (b *begunSummary) printBegun(w io.Writer) {
 	}
 }
 
-// timedOutCause is the cause of an execution that exceeded its own timeout, of which the API says nothing.
+// timedOutCause is the cause of an execution that exceeded its own timeout: the API does not have one.
 func (s *session) timedOutCause(ctx context.Context, x *sfn.DescribeExecutionOutput) string {
 	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
 		ExecutionArn: x.ExecutionArn, IncludedData: types.IncludedDataAllData,
@@ -77,8 +77,8 @@ func (s *session) timedOutCause(ctx context.Context, x *sfn.DescribeExecutionOut
 	return task.TimedOut("the run", aws.ToTime(x.StopDate).Sub(began), time.Duration(definition.TimeoutSeconds*float64(time.Second)))
 }
 
-// byWhom names the person at the command, for the cause of a stop: a state directory or a server may have several users.
-func byWhom() string {
+// invoker names the user who runs the command, for the cause of a stop: a state directory or a server may have several users.
+func invoker() string {
 	name := "uid " + fmt.Sprint(os.Getuid())
 	if u, err := user.Current(); err == nil {
 		name = u.Username

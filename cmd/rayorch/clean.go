@@ -35,7 +35,7 @@ func (a *app) cleanCommand() *cobra.Command {
 		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records, code",
 		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
 			"it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records of its jobs with their\n" +
-			"logs there, and the code that it started with unless another run uses it: redrive may need what is removed.\n" +
+			"logs there, and the code that the run started with, unless another run uses it. redrive may need what clean removes.\n" +
 			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched.",
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
@@ -116,12 +116,12 @@ func (s *session) leftoversOf(ctx context.Context, names []string, olderThan tim
 	return all, nil
 }
 
-// unusedFor is for how long a package has to be unused before clean takes it for one that no run uses: a run that is being started
-// may be about to use it.
+// unusedFor is how long ago a package must have been used before clean removes it as one that no run uses: a run that is being
+// started may be about to use it.
 const unusedFor = time.Hour
 
-// unusedCode are the packages that no run uses but those that are cleaned, by the first one of those that does; by "" those that no
-// run uses at all.
+// unusedCode returns the packages that only cleaned runs use, by the first of these runs that uses each; under "", those that no run
+// uses.
 func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string][]string, error) {
 	if s.dir == "" {
 		return nil, nil
@@ -272,7 +272,7 @@ func (a *app) showLeftovers(all []leftover) {
 	for _, l := range all {
 		of := nameOf(l.ARN)
 		if l.ARN == "" {
-			of = "of no run"
+			of = "code that no run uses"
 		}
 		fmt.Fprintf(a.out, "%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
 		for _, d := range l.Dirs {
@@ -309,7 +309,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 	return errors.Join(errs...)
 }
 
-// releaseCode removes packages that no run uses any more.
+// releaseCode removes packages that no run uses any longer.
 func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	var errs []error
 	if l.ARN != "" {

@@ -23,13 +23,13 @@ import (
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// freezer takes the snapshots of the code that executions run, when they start.
+// freezer takes snapshots of the code of executions when they start.
 type freezer struct {
 	store *snapshot.Store
 	eng   *engine.Engine
 
 	mu sync.Mutex
-	// named are directories whose packages the starter of an execution has put into a cluster: its definition does not name them.
+	// named are the directories whose packages are in a cluster, by the execution that will start: its definition does not name them.
 	named map[string][]ray.Source
 	// defined are the sources that definitions name, by the definition's hash.
 	defined map[[sha256.Size]byte][]ray.Source
@@ -77,7 +77,7 @@ func (f *freezer) sources(definition []byte) []ray.Source {
 		return known
 	}
 	var p program
-	_ = json.Unmarshal(definition, &p) // the engine parses it, too, and reports what is wrong
+	_ = json.Unmarshal(definition, &p) // the engine also parses it, and reports errors
 	all := p.sources(nil)
 	slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
 	if len(f.defined) >= maxDefined {
@@ -87,7 +87,7 @@ func (f *freezer) sources(definition []byte) []ray.Source {
 	return all
 }
 
-// program is what a definition says of its tasks.
+// program is the part of a definition that describes its tasks.
 type program struct{ States map[string]programState }
 
 type programState struct {
@@ -120,7 +120,7 @@ func (p *program) sources(all []ray.Source) []ray.Source {
 	return all
 }
 
-// Name takes directories that belong to the code of an execution which will be started.
+// Name records directories that belong to the code of an execution that is about to start.
 func (f *freezer) Name(execution string, sources []ray.Source) error {
 	for _, of := range sources {
 		if !filepath.IsAbs(of.Path) {
@@ -168,7 +168,7 @@ func (f *freezer) Users() (map[string][]string, error) {
 	}
 }
 
-// code is the code of an execution; none where the server does not keep it.
+// code returns the code of an execution, or none if the server does not keep it.
 func (s *session) code(ctx context.Context, arn string) (all []snapshot.Snapshot, err error) {
 	if s.http == nil {
 		return nil, nil // on AWS
@@ -179,7 +179,7 @@ func (s *session) code(ctx context.Context, arn string) (all []snapshot.Snapshot
 
 func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
 	resp, err := s.extension(ctx, "code", q)
-	if answered(err) { // by a server of an older release, or by another one than ours
+	if answered(err) { // by a server of an older release, or one that is not rayorch's
 		return nil
 	}
 	if err != nil {
@@ -214,7 +214,7 @@ func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) 
 	return resp.Body.Close()
 }
 
-// changedCode are the sources of an execution that are not any more as the execution has them.
+// changedCode returns the paths of the sources that have changed since an execution started.
 func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (paths []string) {
 	store := snapshot.In(s.dir)
 	for _, kept := range all {
@@ -234,10 +234,10 @@ func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
 	}
 	if len(all) == 0 {
 		return fail(exitError, "rayorch keeps the code of runs that rayorch run starts on this machine or in a Kubernetes cluster",
-			"no code is kept of the execution %s", nameOf(arn))
+			"no code is kept for the execution %s", nameOf(arn))
 	}
 	if s.dir == "" {
-		return fail(exitUsage, "run it there, with --state-dir", "--code-diff reads the state directory of the machine that runs the execution")
+		return fail(exitUsage, "run rayorch describe --code-diff on that machine", "--code-diff reads the state directory of the machine that runs the execution")
 	}
 	text, err := snapshot.In(s.dir).Diff(ctx, all)
 	if err != nil {

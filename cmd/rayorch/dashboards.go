@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/progress"
 )
 
-// dashboardWait is how long a dashboard may take to answer. Those of a run are asked at the same time.
+// dashboardWait is how long a dashboard may take to answer. The dashboards of a run are queried concurrently.
 const dashboardWait = time.Second
 
 // linkDashboards gives the steps links to Ray's dashboard, where the Ray that ran the job still answers.
@@ -49,8 +49,8 @@ func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.
 
 func rayOf(j progress.Job) string { return j.Address + " " + j.SessionName }
 
-// answers reports whether the Ray that ran a job serves its dashboard. A server that demands a token, or whose certificate
-// only the browser knows, is taken for that Ray.
+// answers reports whether the Ray that ran a job serves its dashboard. A server that requires a token, or whose certificate
+// only the browser trusts, counts as that Ray.
 func answers(ctx context.Context, j progress.Job) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(j.Address, "/")+"/api/version", nil)
 	if err != nil {
@@ -67,7 +67,7 @@ func answers(ctx context.Context, j progress.Job) bool {
 		Session string `json:"session_name"`
 	}
 	if resp.StatusCode == http.StatusOK {
-		_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&version) // what is no Ray's has no session
+		_ = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&version) // an answer that is not Ray's has no session
 		return version.Session != "" && (j.SessionName == "" || version.Session == j.SessionName)
 	}
 	return resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden

@@ -23,7 +23,7 @@ func (a *app) describeCommand() *cobra.Command {
 		Use:   "describe [EXECUTION]",
 		Short: "show an execution: its steps, input, output and error",
 		Long: "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.\n" +
-			"--code-diff compares the code that the execution started with, which rayorch keeps, with the directories as they are now.",
+			"--code-diff compares the code that the execution started with, which rayorch keeps, with the current directories.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -33,7 +33,7 @@ func (a *app) describeCommand() *cobra.Command {
 			return a.describe(c.Context(), first(args))
 		},
 	}
-	c.Flags().BoolVar(&codeDiff, "code-diff", false, "show what differs between the execution's code and the working tree")
+	c.Flags().BoolVar(&codeDiff, "code-diff", false, "show the differences between the code that the execution started with and the current directories")
 	return c
 }
 

@@ -82,7 +82,7 @@ func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (
 	case st == nil:
 		return q, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
 	case st.Status == progress.Skipped:
-		return q, fail(exitError, "", "the step %s was skipped, so that it has no log", st.Name)
+		return q, fail(exitError, "", "the step %s was skipped and has no log", st.Name)
 	}
 	attempt := q.Attempt
 	if attempt < 0 || attempt > st.Attempt {

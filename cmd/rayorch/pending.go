@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// waiting lists the tasks of an execution whose work does not run yet. AWS does not tell, nor does a server other than ours
-// or of an earlier release.
+// waiting lists the tasks of an execution whose work does not run yet. It lists none on AWS, on a server that is not rayorch's,
+// and on a server of an earlier release.
 func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, error) {
 	var out struct{ Pending []progress.Waiting }
 	switch {
@@ -34,12 +34,12 @@ func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("read what is pending: %w", err)
+		return nil, fmt.Errorf("read the pending tasks: %w", err)
 	}
 	return out.Pending, nil
 }
 
-// showWaiting brings the view up to date with what waits, if anything may.
+// showWaiting adds the waiting tasks to the view, if any step may wait.
 func (s *session) showWaiting(ctx context.Context, arn string, v *progress.View) error {
 	for _, st := range v.Steps {
 		if st.Wait || st.Status.Ended() || st.Status == progress.Retrying {
@@ -71,7 +71,7 @@ func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
 	return &pendingSummary{st.Waiting.Duration(now).Seconds(), st.Waiting.Reason}
 }
 
-// sayPending tells why a step prints nothing yet.
+// sayPending prints why a step has no output yet.
 func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Step) error {
 	err := s.showWaiting(ctx, arn, v)
 	if p := pendingOf(st, time.Now()); p != nil {

@@ -53,7 +53,7 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		}
 		w.screen.Say("resuming %s", nameOf(arn))
 		for _, changed := range s.changedSince(ctx, arn) {
-			w.screen.Say("%s has changed since the run started: redrive uses the old one; to use the change, start a new run: rayorch run", changed)
+			w.screen.Say("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
 		}
 		err = a.watchToEnd(ctx, s, arn, w, o.wait)
 		if s.owner != nil {
@@ -71,8 +71,8 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 	return s.resume(ctx, arn)
 }
 
-// changedSince names what is not as it was when the run started: the pipeline file, directories with code. What cannot be compared
-// does not keep a run from being redriven.
+// changedSince names what has changed since the run started: the pipeline file, directories with code. It ignores what it cannot
+// compare, so that the run can still be redriven.
 func (s *session) changedSince(ctx context.Context, arn string) (changed []string) {
 	if s.changedDefinition(ctx, arn) {
 		changed = append(changed, "the pipeline file")

@@ -135,7 +135,7 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 		return none, err
 	}
 	w.screen.Say("using %s", describeRay(found))
-	if o.keepRay { // the mark is made again when this Ray is lost and another one started
+	if o.keepRay { // the mark is made again if this Ray is lost and another one started
 		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)
 	}
 	return func() error { return s.releaseRay(f) }, nil

@@ -35,8 +35,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// fakeRay starts a Ray, whose address is $RAY, until the script ends or says "fakeray stop". "fakeray renew" puts another one
-// in its place.
+// fakeRay starts a fake Ray, whose address is $RAY. It runs until the script ends or runs "fakeray stop"; "fakeray renew" replaces it
+// with a new session at the same address.
 func fakeRay(ts *testscript.TestScript, _ bool, args []string) {
 	current := ts.Value(fakeRayKey{}).(**raytest.Fake)
 	switch {

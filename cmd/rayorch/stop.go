@@ -24,10 +24,10 @@ func (a *app) stopCommand() *cobra.Command {
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped by rayorch stop, by "+byWhom()))
+			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped with rayorch stop by "+invoker()))
 		},
 	}
-	c.Flags().StringVar(&cause, "cause", "", "why, as the history will show it (default: that rayorch stop stopped it, and who ran that)")
+	c.Flags().StringVar(&cause, "cause", "", "the cause in the history (default: stopped with rayorch stop by USER on HOST)")
 	return c
 }
 

@@ -32,7 +32,7 @@ type watcher struct {
 	follow bool
 	view   *progress.View
 
-	asked   time.Time // when what is pending was asked for last, and after which event
+	asked   time.Time // when the pending tasks were last queried, and after which event
 	askedAt int64
 
 	logs    map[string]bool // attempts whose logs are followed
@@ -188,12 +188,12 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 	}
 }
 
-// show draws the view with what is pending, which is asked for at most once a second: nothing is sent when it changes.
+// show draws the view with the pending tasks. It queries them at most once a second: the owner does not report changes of them.
 func (w *watcher) show(ctx context.Context, s *session, arn string) {
 	if now := time.Now(); w.view.Last != w.askedAt || now.Sub(w.asked) >= time.Second {
 		w.askedAt, w.asked = w.view.Last, now
 		bounded, cancel := context.WithTimeout(ctx, time.Second)
-		_ = s.showWaiting(bounded, arn, w.view) // asked again soon; whether the owner is gone is for keepUp to find out
+		_ = s.showWaiting(bounded, arn, w.view) // the next query follows soon, and keepUp detects that the owner is gone
 		cancel()
 	}
 	w.screen.Show(w.view)
@@ -282,14 +282,14 @@ func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-
 		case err := <-done:
 			return err
 		case <-long:
-			w.screen.Say("waiting for the stopped jobs and the cleanup to end; Ctrl-C leaves at once")
+			w.screen.Say("waiting until the stopped jobs and the cleanup have ended; Ctrl-C exits immediately")
 		case sig := <-signals:
 			return w.leave(arn, sig)
 		}
 	}
 }
 
-// windUpQuiet is how long windUp takes without a word.
+// windUpQuiet is how long windUp waits before it prints that it waits.
 const windUpQuiet = time.Second
 
 // leave ends the watch at a second signal. A closed terminal leaves the rest to another process.
@@ -310,7 +310,7 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 	// The stop itself is quick and not left out by the second: the run's jobs would go on.
 	told, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal, by " + byWhom())})
+	_, err := s.sfn.StopExecution(told, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String("interrupted at the terminal by " + invoker())})
 	if err != nil {
 		return apiError("stop the run", err)
 	}
