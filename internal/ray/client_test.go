@@ -225,7 +225,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestStopOfAPendingJob is about the job that kills the pending one: it may take longer than anybody waits for it.
+// TestStopOfAPendingJob expects an error when the job that kills the supervisor of the pending one takes too long.
 func TestStopOfAPendingJob(t *testing.T) {
 	defer ray.SetKillWait(time.Second)()
 	fake := raytest.NewFake("")
@@ -240,7 +240,7 @@ func TestStopOfAPendingJob(t *testing.T) {
 		if err := json.Unmarshal(body, &s); err != nil {
 			t.Error(err)
 		}
-		if s.SubmissionID == id+"-kill" { // it is slow, and kills nobody
+		if s.SubmissionID == id+"-kill" { // it is slow, and kills nothing
 			s.Entrypoint, s.RuntimeEnv = "sleep 3600", nil
 			body, _ = json.Marshal(s)
 		}

@@ -34,10 +34,10 @@ type Package struct {
 	Size  int64
 	Files int
 	file  *os.File
-	kept  bool // the file is not ours to remove
+	kept  bool // Close does not remove the file
 }
 
-// OpenPackage opens a package that was kept under its name.
+// OpenPackage opens a package that was stored under its name.
 func OpenPackage(path string) (*Package, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -50,8 +50,8 @@ func OpenPackage(path string) (*Package, error) {
 	return &Package{Name: filepath.Base(path), Size: info.Size(), file: file, kept: true}, nil
 }
 
-// KeepAs moves the temporary file to a path, on the same file system, where Close leaves it. A wheel, which is the user's, is
-// copied.
+// KeepAs moves the temporary file to a path on the same file system; Close does not remove it there. A wheel is the user's file, and
+// is copied.
 func (p *Package) KeepAs(path string) error {
 	if p.kept {
 		return p.copyTo(path)
@@ -112,9 +112,9 @@ type Source struct {
 	// Path is absolute. Of a module it is a directory, a .py file or a wheel.
 	Path   string `json:"path"`
 	Module bool   `json:"module,omitempty"`
-	// Excludes are patterns of what to leave out besides what .gitignore and .rayignore files name.
+	// Excludes are patterns of files not to pack, in addition to those in .gitignore and .rayignore files.
 	Excludes []string `json:"excludes,omitempty"`
-	// Skip is a directory that is never packed, wherever it lies below Path.
+	// Skip is a directory that is never packed, wherever it is below Path.
 	Skip string `json:"-"`
 }
 
@@ -140,8 +140,8 @@ func (s Source) packUpTo(ctx context.Context, tempDir string, limit int64) (*Pac
 	return packFiles(ctx, tempDir, s.what(), files, limit)
 }
 
-// Name is the name that the package has, which its content decides. It is empty for more than limit bytes of content: to compute it
-// takes as long as to pack then.
+// Name is the name of the package, which depends only on its content. It is empty for more than limit bytes of content: computing it
+// then takes as long as packing.
 func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	if s.wheel() {
 		p, err := packWheel(s.Path)
@@ -161,7 +161,7 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	return name, err
 }
 
-// LeftOut are the paths below a working directory that its package does not have, and of a directory not what is in it.
+// LeftOut returns the paths below a working directory that its package does not contain; for such a directory, only its own path.
 func (s Source) LeftOut() ([]string, error) {
 	w, err := s.walk()
 	return w.leftOut, err
@@ -176,7 +176,7 @@ func (s Source) what() string {
 
 func (s Source) wheel() bool { return s.Module && filepath.Ext(s.Path) == ".whl" }
 
-// files lists what the package of anything but a wheel has.
+// files lists the files of a package that is not a wheel.
 func (s Source) files() ([]packFile, error) {
 	info, err := os.Stat(s.Path)
 	switch {
@@ -191,7 +191,7 @@ func (s Source) files() ([]packFile, error) {
 	}
 	w, err := s.walk()
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("read the %s: %w: exclude what cannot be read in a .rayignore file; a plain job with inPlace: true runs in the "+
+		return nil, fmt.Errorf("read the %s: %w: exclude that path in a .rayignore file; a plain job with inPlace: true runs in the "+
 			"directory itself", s.what(), err)
 	}
 	if err != nil {
@@ -225,7 +225,7 @@ func packFiles(ctx context.Context, tempDir, what string, files []packFile, limi
 	return p, nil
 }
 
-// zipFiles writes a zip. name has the hash of the content, whatever the method of compression.
+// zipFiles writes a zip. name contains the hash of the content, which does not depend on the compression method.
 func zipFiles(ctx context.Context, out io.Writer, files []packFile, method uint16) (name string, err error) {
 	hash := sha256.New()
 	zipped := zip.NewWriter(out)
@@ -245,12 +245,12 @@ func tooLarge(what string, files []packFile, limit int64) error {
 		biggest = append(biggest, f.path+" ("+sizeText(f.size)+")")
 	}
 	return fmt.Errorf("the %s is larger than the limit of %d MiB, zipped; its largest files are %s: "+
-		"exclude data in a .rayignore file, or put it on storage that the job reads; a Ray job can also name a zip there in place of the "+
+		"exclude data in a .rayignore file, or put it on storage that the job reads; a Ray job can also name a zip there instead of the "+
 		"directory (s3://, gs:// or https://), and a plain job with inPlace: true runs in the directory itself",
 		what, limit>>20, strings.Join(biggest, ", "))
 }
 
-// sizeText is a size in the unit that shows at least one digit of it.
+// sizeText formats a size in the largest unit of which it has at least one.
 func sizeText(size int64) string {
 	switch {
 	case size >= 1<<20:

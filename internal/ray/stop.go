@@ -12,7 +12,7 @@ const (
 	pendingWait = 2 * time.Second
 )
 
-// killWait is how long the job may take that kills a supervisor: it starts a Python with Ray.
+// killWait is how long the job that kills a supervisor may take: it starts a Python with Ray.
 var killWait = time.Minute
 
 // Stop stops a job and returns its record once it has ended, however it ended.

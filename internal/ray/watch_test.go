@@ -189,7 +189,7 @@ func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
 	}
 }
 
-// said is a Ray that says something else of a pending job with each second.
+// said is a Ray whose message about a pending job changes every second.
 type said struct{ begin time.Time }
 
 func (s said) Get(_ context.Context, id string) (ray.Job, error) {

@@ -15,10 +15,10 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// Diff is a unified diff from what snapshots have to what their sources have now; empty where they are the same.
+// Diff is a unified diff from snapshots to the current content of their sources; empty if they are the same.
 func (s *Store) Diff(ctx context.Context, all []Snapshot) ([]byte, error) {
 	var out bytes.Buffer
-	seen := map[string]bool{} // a directory may lie in another one
+	seen := map[string]bool{} // a directory may be inside another one
 	for _, kept := range all {
 		text, err := s.diff(ctx, kept, seen)
 		if err != nil {
@@ -34,7 +34,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 		return nil, nil
 	}
 	if strings.HasSuffix(kept.Package, ".whl") {
-		return fmt.Appendf(nil, "%s: another wheel than the run has (%s)\n", kept.Path, kept.Package), nil
+		return fmt.Appendf(nil, "%s: the wheel differs from the run's (%s)\n", kept.Path, kept.Package), nil
 	}
 	then, err := s.contents(ctx, kept)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	}
 	source := kept.Source
 	source.Skip = s.state
-	p, err := source.Pack(ctx, "") // what is compared is what would be packed
+	p, err := source.Pack(ctx, "") // compare only what would be packed
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,8 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 			out.Write(text)
 		}
 	}
-	if !differ { // the bits of a file that make it a program are content, too
-		fmt.Fprintf(&out, "%s: the modes of files differ\n", kept.Path)
+	if !differ { // the hash includes the executable bits of files
+		fmt.Fprintf(&out, "%s: file modes differ\n", kept.Path)
 	}
 	return out.Bytes(), nil
 }
@@ -115,7 +115,7 @@ func merged(a, b map[string][]byte) map[string][]byte {
 	return all
 }
 
-// maxDiff is up to how many bytes a file is compared line by line.
+// maxDiff is the size up to which a file is compared line by line, in bytes.
 const maxDiff = 1 << 20
 
 func difference(name string, before, after []byte, was, is bool) []byte {
@@ -135,6 +135,6 @@ func difference(name string, before, after []byte, was, is bool) []byte {
 		return fmt.Appendf(nil, "--- %s\n+++ %s\n", from, to)
 	}
 	text := diff.Diff(from, before, to, after)
-	_, text, _ = bytes.Cut(text, []byte("\n")) // its first line is for the program diff alone
+	_, text, _ = bytes.Cut(text, []byte("\n")) // its first line is a diff command
 	return text
 }

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// gitTime bounds how long git may take: a start does not wait longer for what is only shown.
+// gitTime bounds how long git may take: a start does not wait longer for information that is only displayed.
 const gitTime = 5 * time.Second
 
-// Commit is the git commit of a source, and whether its files differ from it. Outside of a repository, and without git, it is
-// empty.
+// Commit is the git commit of a source, and whether its files differ from that commit. It is empty outside of a repository, and
+// without git.
 func Commit(ctx context.Context, of Source) (commit string, dirty bool) {
 	ctx, cancel := context.WithTimeout(ctx, gitTime)
 	defer cancel()

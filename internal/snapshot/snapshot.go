@@ -1,6 +1,6 @@
 // Package snapshot keeps the code that executions run as it was when they started: each working directory and each module of
-// py_modules is a package in the state directory, named by the hash of its content, however many executions use it. The engine
-// keeps with an execution which packages are its own; the task runners take them from here.
+// py_modules is a package in the state directory, named by the hash of its content and shared by the executions that use it. The
+// engine stores the names of its packages with each execution; the task runners take the packages from here.
 package snapshot
 
 import (
@@ -30,10 +30,10 @@ type Source = ray.Source
 // Snapshot is what a source held when an execution started.
 type Snapshot struct {
 	Source
-	// Package is the name of the package: its hash is in it.
+	// Package is the name of the package, which contains its hash.
 	Package string `json:"package"`
 	Bytes   int64  `json:"bytes"` // of the package
-	// Commit is the git commit that was checked out, "" outside of a repository; Dirty says that the files differed from it.
+	// Commit is the git commit that was checked out, "" outside of a repository; Dirty says that the files differed from the commit.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
 }
@@ -49,7 +49,7 @@ func Encode(all []Snapshot) string {
 	return string(text)
 }
 
-// Decode reads the value of an execution's label: none where there is no label, as executions of older releases have none.
+// Decode reads the value of an execution's label. Without a label, as in executions of older releases, there are no snapshots.
 func Decode(label string) (all []Snapshot, err error) {
 	if label == "" {
 		return nil, nil
@@ -80,7 +80,7 @@ type Store struct {
 // In is the store of a state directory. Nothing is written before a package is kept.
 func In(stateDir string) *Store { return &Store{dir: filepath.Join(stateDir, "code"), state: stateDir} }
 
-// Keep packs a source unless its package is here.
+// Keep packs a source unless the store has its package.
 func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	of.Skip = s.state
 	name, err := of.Name(ctx, ray.PackageLimit)
@@ -90,7 +90,7 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	if name != "" {
 		now := time.Now()
 		path := filepath.Join(s.dir, name)
-		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove spares what was just used
+		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove keeps what was just used
 			return Snapshot{Source: of, Package: name, Bytes: info.Size()}, nil
 		}
 	}
@@ -116,13 +116,13 @@ func (s *Store) pack(ctx context.Context, of Source) (*ray.Package, error) {
 		return nil, err
 	}
 	if err := p.KeepAs(filepath.Join(s.dir, p.Name)); err != nil {
-		return nil, errors.Join(fmt.Errorf("keep the package of %s: %w", of.Path, err), p.Close())
+		return nil, errors.Join(fmt.Errorf("store the package of %s: %w", of.Path, err), p.Close())
 	}
 	return p, nil
 }
 
-// Package opens the package of a source as the execution with this label has it. Without one it packs the source now: what
-// starts in memory, and executions of older releases, have no snapshots.
+// Package opens the package of a source that the execution with this label has. If it has none, as for a path that is an expression, or
+// in an execution of an older release, Package packs the source now.
 func (s *Store) Package(ctx context.Context, label string, of Source) (*ray.Package, error) {
 	all, err := Decode(label)
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *Store) Package(ctx context.Context, label string, of Source) (*ray.Pack
 	return s.open(ctx, kept)
 }
 
-// open opens a package. One that was removed is made again if the source has not changed.
+// open opens a package. It recreates one that was removed if the source has not changed.
 func (s *Store) open(ctx context.Context, kept Snapshot) (*ray.Package, error) {
 	p, err := ray.OpenPackage(s.path(kept))
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -156,7 +156,7 @@ func (s *Store) open(ctx context.Context, kept Snapshot) (*ray.Package, error) {
 
 func (s *Store) path(kept Snapshot) string { return filepath.Join(s.dir, filepath.Base(kept.Package)) }
 
-// Size is what a snapshot's package takes on disk; ok is false when it is gone.
+// Size is the size of a package on disk; ok is false if there is no such package.
 func (s *Store) Size(name string) (bytes int64, ok bool) {
 	info, err := os.Stat(filepath.Join(s.dir, filepath.Base(name)))
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *Store) Size(name string) (bytes int64, ok bool) {
 	return info.Size(), true
 }
 
-// Names are those of the packages that are here and that were last used before a time.
+// Names returns the names of the packages that were last used before a time.
 func (s *Store) Names(before time.Time) ([]string, error) {
 	entries, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,7 +180,7 @@ func (s *Store) Names(before time.Time) ([]string, error) {
 	return names, err
 }
 
-// Remove removes a package unless it was used since a time: then an execution that is being started has it.
+// Remove removes a package unless it was used since a time: an execution that is being started may use it.
 func (s *Store) Remove(name string, since time.Time) error {
 	path := filepath.Join(s.dir, filepath.Base(name))
 	info, err := os.Stat(path)
@@ -190,10 +190,10 @@ func (s *Store) Remove(name string, since time.Time) error {
 	return os.Remove(path)
 }
 
-// releasedFile has a line for each execution that does not need its code any more.
+// releasedFile has a line for each execution that no longer needs its code.
 const releasedFile = "released"
 
-// Release notes that an execution does not need its code any more.
+// Release records that an execution no longer needs its code.
 func (s *Store) Release(execution string) error {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -206,7 +206,7 @@ func (s *Store) Release(execution string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Released are the executions that do not need their code any more.
+// Released returns the executions that no longer need their code.
 func (s *Store) Released() (map[string]bool, error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, releasedFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -219,8 +219,8 @@ func (s *Store) Released() (map[string]bool, error) {
 	return all, err
 }
 
-// Extract unpacks a working directory's package into a directory that does not exist yet, and has more add to it before it appears
-// there. All files get the time: a later one tells a file that was written since.
+// Extract unpacks a working directory's package into a directory that does not exist yet, and calls more to add to it before it
+// appears there. All files get the time at, so that a file with another time was written since.
 func (s *Store) Extract(ctx context.Context, label string, of Source, dir string, at time.Time, more func(dir string) error) error {
 	p, err := s.Package(ctx, label, of)
 	if err != nil {
@@ -232,7 +232,7 @@ func (s *Store) Extract(ctx context.Context, label string, of Source, dir string
 		return fmt.Errorf("read the package of %s: %w", of.Path, err)
 	}
 	temp := dir + ".new"
-	if err := os.RemoveAll(temp); err != nil { // of a process that was killed
+	if err := os.RemoveAll(temp); err != nil { // left by a process that was killed
 		return err
 	}
 	if err := os.MkdirAll(temp, 0o700); err != nil {
@@ -279,7 +279,7 @@ func extractFile(f *zip.File, dir string, at time.Time) error {
 	return os.Chtimes(path, at, at)
 }
 
-// Written are the files below an extracted directory that were made or changed since. Python's caches do not count.
+// Written returns the files below an extracted directory that were created or changed since, except Python's caches.
 func Written(dir string, at time.Time) (paths []string, err error) {
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		switch {

@@ -40,9 +40,9 @@ type Request struct {
 	// Report says how the work stands, for people, each time in place of what was said before: when the attempt times out,
 	// it is the cause that the history shows. nil where nobody listens.
 	Report func(text string)
-	// Pending says that the work does not run yet: why, in the words of whoever is to run it, and since when. An empty reason
-	// says that it runs. Without a report, the reason is the cause that the history shows when the attempt times out. nil where
-	// nobody listens.
+	// Pending says that the work does not run yet: why, as the service that runs it says, and since when. An empty reason says
+	// that it runs. Without a report, the reason is the cause that the history shows when the attempt times out. nil where nobody
+	// listens.
 	Pending func(reason string, since time.Time)
 	// GiveUp ends the attempt with a failure before its work runs. The failure is on disk when GiveUp returns nil, and ctx has
 	// ended with ErrStop: Run then stops the work as after any other stop. The next attempt starts when that is confirmed. nil

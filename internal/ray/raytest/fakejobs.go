@@ -40,7 +40,7 @@ func (f *Fake) submit(w http.ResponseWriter, r *http.Request) {
 	f.begin(job, s)
 }
 
-// pendingMessage is what Ray says of a job that does not run yet, whatever it waits for.
+// pendingMessage is Ray's message about a job that does not run yet, whatever the job waits for.
 func pendingMessage(s ray.Submission) string {
 	message := "Job has not started yet."
 	if s.NumCPUs > 0 || s.NumGPUs > 0 || s.Memory > 0 || len(s.Resources) > 0 {

@@ -193,7 +193,7 @@ func (a *attempt) report(why string) {
 	a.req.Report(text)
 }
 
-// pending says why no pod of the Job runs.
+// pending reports why no pod of the Job runs.
 func (a *attempt) pending(why string, job kube.Job) {
 	if a.req.Pending != nil {
 		a.req.Pending(why, job.Metadata.CreationTimestamp)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// notJSON says why an output is not JSON. Python's json writes NaN and infinities, which JSON does not have: their keys are named.
+// notJSON is the error about an output that is not JSON. Python's json writes NaN and Infinity, which JSON does not have: the error
+// names their keys.
 func notJSON(text string) error {
 	const why = "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON: "
 	if found := notFinite(text); len(found) > 0 {
@@ -19,13 +20,13 @@ func notJSON(text string) error {
 	return fmt.Errorf("%sit is %q", why, text)
 }
 
-// constants are what is no number in JSON, but in Python's.
+// constants are the floats that Python's json writes and JSON does not have.
 var constants = []string{"NaN", "Infinity", "-Infinity"}
 
 // maxFound bounds how many values a message names.
 const maxFound = 5
 
-// notFinite are the places of an otherwise valid text that hold a constant, each with it.
+// notFinite returns the paths of the constants in an otherwise valid text, each with its constant.
 func notFinite(text string) []string {
 	var found []string
 	for len(found) < maxFound && !json.Valid([]byte(text)) {
@@ -45,7 +46,7 @@ func notFinite(text string) []string {
 	return found
 }
 
-// firstError is where a text ceases to be JSON: in which value, and at which byte.
+// firstError is where a text stops being JSON: the path of the value, and the offset in bytes.
 func firstError(text string) (path string, at int) {
 	d := json.NewDecoder(strings.NewReader(text))
 	var around []container
@@ -67,7 +68,7 @@ type container struct {
 	index int
 }
 
-// enter is what is around the value after a token.
+// enter returns the containers around the value after a token.
 func enter(around []container, t json.Token) []container {
 	switch t {
 	case json.Delim('{'), json.Delim('['):
@@ -91,7 +92,7 @@ func enter(around []container, t json.Token) []container {
 	return around
 }
 
-// where is the path of a value in all that is around it.
+// where is the path of a value, from the containers around it.
 func where(around []container) string {
 	path := ""
 	for i, in := range around {

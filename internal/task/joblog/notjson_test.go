@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 
-// TestNotJSON has what is not JSON named by its key: a metric that became NaN is the usual reason.
+// TestNotJSON expects the keys of values that are not JSON: most often, a metric became NaN.
 func TestNotJSON(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"loss": NaN, "acc": Infinity}`:                  "JSON has no NaN and no Infinity, but loss is NaN, acc is Infinity",

@@ -35,18 +35,18 @@ type Arguments struct {
 
 // Snapshot says how Dir is packed.
 type Snapshot struct {
-	Excludes []string `json:"Excludes"` // patterns of what to leave out besides what .gitignore and .rayignore files name
+	Excludes []string `json:"Excludes"` // patterns of files not to pack, in addition to those in .gitignore and .rayignore files
 }
 
-// Sources are the directories that the arguments of run.sync name as they stand in a definition, and that are packed. What is an
-// expression there is known only when the state is entered.
+// Sources returns the directories to pack that the arguments of run.sync name in a definition. A directory that is an expression is
+// known only when the state is entered.
 func Sources(arguments json.RawMessage) []snapshot.Source {
 	var a struct {
 		Dir      any
 		Snapshot *Snapshot
 	}
 	if json.Unmarshal(arguments, &a) != nil {
-		return nil // the attempt will say what is wrong with it
+		return nil // the attempt will report the error
 	}
 	if dir, ok := a.Dir.(string); ok && filepath.IsAbs(dir) && a.Snapshot != nil {
 		return []snapshot.Source{{Path: dir, Excludes: a.Snapshot.Excludes}}

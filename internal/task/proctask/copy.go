@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/snapshot"
 )
 
-// workCopy says of a copy of the working directory when it was made: what is newer is the job's.
+// workCopy records when a copy of the working directory was made: newer files are the job's.
 type workCopy struct{ At time.Time }
 
 // dir is the directory that the process runs in.
@@ -24,8 +24,8 @@ func (a *attempt) dir() string {
 	return a.place.path("work")
 }
 
-// copyDir makes a copy of the working directory as it was when the execution started. What its package leaves out, such as data
-// and virtual environments, is linked.
+// copyDir makes a copy of the working directory as it was when the execution started, with links to what its package does not
+// contain, such as data and virtual environments.
 func (a *attempt) copyDir(ctx context.Context) error {
 	if a.args.Snapshot == nil || a.place.has("work") {
 		return nil
@@ -39,7 +39,7 @@ func (a *attempt) copyDir(ctx context.Context) error {
 	return a.r.cfg.Code.Extract(ctx, a.req.Labels[snapshot.Label], source, a.dir(), made.At, links)
 }
 
-// linkLeftOut links what the package of a directory leaves out into a copy.
+// linkLeftOut adds links to a copy of a directory, to what the directory's package does not contain.
 func linkLeftOut(source snapshot.Source, dir string) error {
 	paths, err := source.LeftOut()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func linkLeftOut(source snapshot.Source, dir string) error {
 		return err
 	}
 	for _, path := range paths {
-		if name := filepath.Base(path); name == ".git" || name == "__pycache__" { // they belong to the original
+		if name := filepath.Base(path); name == ".git" || name == "__pycache__" { // they belong to the original directory
 			continue
 		}
 		link := filepath.Join(dir, path)
@@ -63,7 +63,7 @@ func linkLeftOut(source snapshot.Source, dir string) error {
 	return nil
 }
 
-// removeCopy removes the copy once the process has ended, unless the job wrote files into it: nothing that a job made is lost.
+// removeCopy removes the copy once the process has ended, unless the job wrote files into it: no file of a job is lost.
 func (a *attempt) removeCopy() {
 	var made workCopy
 	if !a.place.ended() || !a.place.has("work") || !a.place.read("copy", &made) {
@@ -78,10 +78,10 @@ func (a *attempt) removeCopy() {
 	if len(written) > 0 {
 		shown := strings.Join(written[:min(3, len(written))], ", ")
 		if len(written) > 3 {
-			shown += " ..."
+			shown += fmt.Sprintf(" and %d more", len(written)-3)
 		}
-		fmt.Fprintf(a.req.Log, "rayorch: the job wrote %d files into its copy of the working directory (%s). They stay in %s until "+
+		fmt.Fprintf(a.req.Log, "rayorch: the job wrote files into its copy of the working directory: %s. They stay in %s until "+
 			"rayorch clean removes them. Write results to $RAYORCH_STORAGE, or set job.inPlace: true to run in the directory itself.\n",
-			len(written), a.log.Hide.Text(shown), dir)
+			a.log.Hide.Text(shown), dir)
 	}
 }

@@ -60,14 +60,14 @@ func TestCopy(t *testing.T) {
 	if fault != "" || log != "old raw data late.log main.sh\n" || exists(work) {
 		t.Errorf("got %q, log %q, the copy is still there: %v", fault, log, exists(work))
 	}
-	for range 2 { // each attempt has a copy of its own
+	for range 2 { // each attempt has its own copy
 		fault, log, work = run("test ! -e out || exit 3; ./main.sh >out; echo x >>main.sh; exit 1", nil)
-		if fault != proctask.JobFailed || !strings.Contains(log, "the job wrote 2 files") || !strings.Contains(log, work) || !exists(work+"/out") {
+		if fault != proctask.JobFailed || !strings.Contains(log, "the job wrote files into its copy of the working directory: main.sh, out. They stay") || !strings.Contains(log, work) || !exists(work+"/out") {
 			t.Errorf("got %q, log %q", fault, log)
 		}
 	}
 	if fault, log, _ = run("echo more >>data/raw", nil); fault != "" || log != "" || !exists(dir+"/data/raw") {
-		t.Errorf("what the package leaves out is not the original: %q, %q", fault, log)
+		t.Errorf("an excluded file is not a link to the original: %q, %q", fault, log)
 	}
 	if fault, _, _ = run("echo here >in-place", map[string]any{"Snapshot": nil}); fault != "" || !exists(dir+"/in-place") {
 		t.Errorf("without a snapshot the process does not run in the directory: %q", fault)
@@ -83,7 +83,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// TestMarksAtTheSameTime has several write the same file, as two stops do.
+// TestMarksAtTheSameTime writes the same file concurrently, as two stops do.
 func TestMarksAtTheSameTime(t *testing.T) {
 	dir := t.TempDir()
 	errs := make(chan error)

@@ -17,7 +17,7 @@ import (
 //	command   what is to run, without its environment, to tell another command of the same id
 //	claimed   a supervisor has taken the work: no other one starts it, ever
 //	process   pid and start time
-//	work      a copy of the directory that the process runs in
+//	work      a copy of the working directory, in which the process runs
 //	copy      when it was made
 //	files     what is too long for a variable or an argument
 //	log       what the process prints

@@ -151,8 +151,8 @@ func (a *Arguments) environment(valueOf func(string) (string, error)) (env map[s
 	return env, secrets, nil
 }
 
-// Sources are the directories and modules of this machine that the arguments of submitJob.sync name as they stand in a definition.
-// What is an expression there is known only when the state is entered.
+// Sources returns the directories and modules of this machine that the arguments of submitJob.sync name in a definition. A path that
+// is an expression is known only when the state is entered.
 func Sources(arguments json.RawMessage) (all []ray.Source) {
 	var a struct {
 		WorkingDir any
@@ -163,7 +163,7 @@ func Sources(arguments json.RawMessage) (all []ray.Source) {
 		}
 	}
 	if json.Unmarshal(arguments, &a) != nil {
-		return nil // the attempt will say what is wrong with it
+		return nil // the attempt will report the error
 	}
 	patterns, err := excludes(map[string]any{"excludes": a.RuntimeEnv.Excludes})
 	if err != nil && a.RuntimeEnv.Excludes != nil {

@@ -96,7 +96,7 @@ func TestWorkingDir(t *testing.T) {
 	})
 }
 
-// TestWorkingDirFrozen edits a working directory and a module after the execution started; Ray drops its packages in between.
+// TestWorkingDirFrozen edits a working directory and a module after the execution started; meanwhile, Ray drops its packages.
 func TestWorkingDirFrozen(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)

@@ -57,7 +57,7 @@ func (a *attempt) since(key string) time.Duration {
 	return max(a.r.cfg.Now().Sub(m.At), 0) // a clock that was put back starts the time anew
 }
 
-// awaitStart waits until the driver runs, and passes on why it does not.
+// awaitStart waits until the driver runs, and reports why it does not run yet.
 func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
 	waited := a.since(keySubmitted)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.pendingLimit()-waited, errPending)
@@ -80,8 +80,8 @@ func (a *attempt) pending(reason string, since time.Time) {
 	}
 }
 
-// neverStarted ends an attempt whose job was not seen to run. One that is still pending fails at once: it has done nothing
-// that a clean-up or another step could meet, and Ray may take long to stop it.
+// neverStarted ends an attempt whose job was not seen to run. If the job is still pending, the attempt fails immediately: the job has
+// done nothing that a cleanup or another step could conflict with, and Ray may take long to stop it.
 func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task.Result {
 	switch {
 	case ctx.Err() != nil:
@@ -117,7 +117,7 @@ func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
 	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, ended)
 }
 
-// overrun ends an attempt whose job ran for too long, or whose Ray is not there.
+// overrun ends an attempt whose job ran too long, or whose Ray cannot be reached.
 func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 	switch {
 	case ctx.Err() != nil:

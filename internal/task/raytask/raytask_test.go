@@ -285,7 +285,8 @@ func TestNeverLeavesPending(t *testing.T) {
 	})
 }
 
-// TestGivesUp fails a job that stays pending before it stops the job, which may take Ray long, and still confirms the stop.
+// TestGivesUp fails the attempt of a job that stays pending before it stops the job, which may take Ray long. It still confirms the
+// stop.
 func TestGivesUp(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)

@@ -253,8 +253,8 @@ func (a *attempt) intend(ctx context.Context) error {
 	return a.keep(keyIntent, a.intent)
 }
 
-// upload gives Ray the packages of what lies on this machine unless Ray has them: packages that nothing refers to vanish, so
-// that this is looked at before each submit.
+// upload gives Ray the packages of what is on this machine unless Ray has them. It checks that before each submission, because Ray
+// drops packages that nothing refers to.
 func (a *attempt) upload(ctx context.Context) error {
 	dir, err := a.args.localDir(a.env)
 	if err != nil {
@@ -351,7 +351,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 }
 
 func (a *attempt) accepted() error {
-	a.pending("Ray has accepted the job", a.r.cfg.Now()) // not seen as running until it does
+	a.pending("Ray has accepted the job", a.r.cfg.Now()) // otherwise, the step would be shown as running
 	if err := a.keep(keySubmitted, moment{a.r.cfg.Now()}); err != nil {
 		return err
 	}
