@@ -120,7 +120,7 @@ func TestExecutionToItsEnd(t *testing.T) {
 	p.sees(".state-panel h2", "item[0]")
 }
 
-// TestSkippedAndTolerated shows a step that was skipped, with its condition, and a failure that is tolerated.
+// TestSkippedAndTolerated shows a skipped step, with its condition, and a tolerated failure.
 func TestSkippedAndTolerated(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)

@@ -53,7 +53,7 @@ func TestReconnect(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestPending shows why a task does not run yet, as its runner says, until it does.
+// TestPending shows the runner's reason why a task does not run yet, until it runs.
 func TestPending(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)

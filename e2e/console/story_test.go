@@ -22,13 +22,13 @@ type told struct {
 	Ended, Tolerated                             bool
 }
 
-// history is what is told of a whole history.
+// history is a whole history as both folds show it.
 type history struct {
 	Steps    []told
 	Warnings []string
 }
 
-// toldOf is a view as told.
+// toldOf is the steps of a view as told.
 func toldOf(view *progress.View) []told {
 	var all []told
 	for _, s := range view.Steps {
@@ -41,7 +41,7 @@ func toldOf(view *progress.View) []told {
 	return all
 }
 
-// historyOf is a view as told.
+// historyOf is a view as a history.
 func historyOf(view *progress.View) history {
 	return history{toldOf(view), append([]string{}, view.Warnings...)}
 }
@@ -144,7 +144,7 @@ func (s *site) compare(t *testing.T, p *page, arn string) {
 	}
 }
 
-// TestSameStatuses folds the histories of compiled pipelines by both: failures, retries, skipped steps, aborts, redrives.
+// TestSameStatuses folds the histories of compiled pipelines with both: failures, retries, skipped steps, aborts, redrives.
 func TestSameStatuses(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)

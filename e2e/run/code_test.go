@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestCodeIsFrozen edits the code of a later step, and of a retry, while a run is on.
+// TestCodeIsFrozen edits the code of a later step, and of a retry, during a run.
 func TestCodeIsFrozen(t *testing.T) {
 	p, _ := place(t)
 	p.Write(t, "src/infer.py", "import helper\nprint('old', helper.WHAT)\nimport os, sys\nsys.exit(int(os.environ['RAYORCH_ATTEMPT']) < 2)\n")

@@ -52,7 +52,7 @@ steps:
 	}
 	res := p.Run(t.Context(), t, "resume", "one", "-o", "json")
 	if sum := read(t, res); res.Code != 0 || sum.Steps[0].SubmissionID == "" || sum.Steps[0].Dashboard != "" {
-		t.Errorf("%+v; a ray that is stopped at the end is not linked to", res)
+		t.Errorf("%+v; want no link to a ray that is stopped at the end", res)
 	}
 	for what, found := range foreign {
 		jobs, err := raytest.Ray{Found: found}.Client(t).List(t.Context())

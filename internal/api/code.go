@@ -13,7 +13,7 @@ type Code interface {
 	Code(execution string) ([]snapshot.Snapshot, error)
 	// Users are the executions that use each package.
 	Users() (map[string][]string, error)
-	// Name takes directories that belong to the code of an execution which will be started.
+	// Name records directories that belong to the code of an execution that is about to start.
 	Name(execution string, sources []snapshot.Source) error
 }
 
@@ -38,7 +38,7 @@ func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 // maxSources bounds a request that names directories, in bytes.
 const maxSources = 1 << 20
 
-// nameCode takes the directories that belong to the code of an execution which will be started: ?execution=ARN.
+// nameCode records the directories that belong to the code of an execution that is about to start: ?execution=ARN.
 func (s *Server) nameCode(w http.ResponseWriter, r *http.Request) {
 	var sources []snapshot.Source
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSources)).Decode(&sources); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/snapshot"
 )
 
-// keptCode is an api.Code, and api.Secrets that keep nothing.
+// keptCode is an api.Code, and an api.Secrets that keeps nothing.
 type keptCode struct{ named map[string][]snapshot.Source }
 
 func (k keptCode) Code(execution string) ([]snapshot.Snapshot, error) {
@@ -69,9 +69,9 @@ func TestCode(t *testing.T) {
 	if status := post(base, `{"path": 1}`); status != http.StatusBadRequest {
 		t.Errorf("not a list: %d", status)
 	}
-	// A server that others reach reads no directories for them.
+	// A server that others can reach does not read directories for them.
 	open := newServer(t, "123456789012", func(c *api.Config) { c.Code = kept }).URL
 	if status := post(open, `[]`); status == http.StatusNoContent {
-		t.Error("a server that anybody may reach takes directories")
+		t.Error("a server that anybody can reach accepts directories")
 	}
 }

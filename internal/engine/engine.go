@@ -33,8 +33,8 @@ type Config struct {
 	// Machines finds the state machines that states:startExecution and clean-up machines name. Open calls it once,
 	// with the store that it opened. Defaults to none: such tasks fail.
 	Machines func(*store.Store) Machines
-	// Prepare looks at an execution that is about to be created, and may add labels to it. Its error is StartError. The children
-	// of a distributed Map have their parent's labels instead. Defaults to nothing.
+	// Prepare is called for each execution that is about to be created, and may add labels to it. Its error becomes a StartError. The
+	// children of a distributed Map have their parent's labels instead. Defaults to nothing.
 	Prepare func(ctx context.Context, arn string, r *StartRequest) error
 	// Objects are where distributed Maps read items from and write results to. Defaults to none: such Maps fail.
 	Objects Objects
@@ -205,7 +205,7 @@ func (e *AlreadyExistsError) Error() string {
 	return fmt.Sprintf("execution already exists: %s", e.ARN)
 }
 
-// StartError says why Config.Prepare does not let an execution start.
+// StartError says why Config.Prepare did not let an execution start.
 type StartError struct{ Err error }
 
 func (e *StartError) Error() string { return e.Err.Error() }

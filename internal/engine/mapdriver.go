@@ -26,7 +26,7 @@ type mapDriver struct {
 	spec                       interp.MapRun
 	execution                  string
 	machine, machineName, role string
-	labels                     map[string]string // the children have them, too
+	labels                     map[string]string // the children have the same
 	definition                 string
 	ctx                        context.Context
 	cancel                     context.CancelCauseFunc

@@ -8,16 +8,16 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// Pending is a task whose work does not run yet. It is known to the engine that drives the execution, and kept nowhere.
+// Pending is a task whose work does not run yet. Only the engine that drives the execution knows it; it is not stored.
 type Pending struct {
 	Event   int64 // an event of the task in the history
 	State   string
 	Attempt int // from 1
 	Since   time.Time
-	Reason  string // why, in the words of whoever is to run it
+	Reason  string // why, as the service that runs it says
 }
 
-// setPending keeps why the work of a task does not run, until it does or the task is dropped.
+// setPending keeps the reason why the work of a task does not run, until it runs or the task is dropped.
 func (t *taskTable) setPending(l *liveTask, reason string, since time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -34,7 +34,7 @@ func (t *taskTable) setPending(l *liveTask, reason string, since time.Time) {
 	t.pending[l.key.run][l.key.task] = Pending{l.task.Event, l.task.State, l.task.Attempt, since, reason}
 }
 
-// forgetPending is for those who hold t.mu.
+// forgetPending removes the reason. t.mu is held.
 func (t *taskTable) forgetPending(k taskKey) {
 	if delete(t.pending[k.run], k.task); len(t.pending[k.run]) == 0 {
 		delete(t.pending, k.run)

@@ -18,7 +18,7 @@ import (
 const twice = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true,
 	"Retry":[{"ErrorEquals":["Late"],"IntervalSeconds":1,"MaxAttempts":1}]}}}`
 
-// givesUp is a runner whose first attempt gives up and is stopped when release says so; further ones succeed.
+// givesUp is a runner whose first attempt gives up and stops when release is closed; further attempts succeed.
 func givesUp(t *testing.T, release <-chan struct{}, began func(attempt int)) fake {
 	return func(ctx context.Context, req *task.Request) task.Result {
 		began(req.Attempt)
@@ -77,7 +77,7 @@ func giveUpThenCrash(t *testing.T) {
 	synctest.Wait()
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 	if left, err := e.Left(x.ARN); err != nil || left != 2 {
-		t.Errorf("%d things are left to do, %v; want the stop and the next attempt", left, err)
+		t.Errorf("%d effects are pending, %v; want the stop and the next attempt", left, err)
 	}
 	close(release)
 	release = make(chan struct{})
@@ -86,7 +86,7 @@ func giveUpThenCrash(t *testing.T) {
 	time.Sleep(time.Minute)
 	synctest.Wait()
 	if !slices.Equal(began, []int{1}) {
-		t.Errorf("the attempts %v were taken up before the stop was confirmed", began)
+		t.Errorf("the attempts %v started before the stop was confirmed", began)
 	}
 	close(release)
 	if x := end(t, e, x.ARN); x.Status != engine.Succeeded {

@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// TestPrepare adds labels before executions are created: tasks get them, also those of a distributed Map's children and of the next
-// engine. An error lets nothing start.
+// TestPrepare adds labels before executions are created. Tasks get them, also in the children of a distributed Map and in the next
+// engine. After an error, no execution exists.
 func TestPrepare(t *testing.T) {
 	fs := vfs.NewMem()
 	var refused error

@@ -106,7 +106,7 @@ func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 	return e.begin(b, m, hash)
 }
 
-// prepare lets Config.Prepare look at the request. No lock is held: it may take its time.
+// prepare calls Config.Prepare. No lock is held, because it may take long.
 func (e *Engine) prepare(ctx context.Context, b *birth) error {
 	if e.c.Prepare == nil || b.parent != nil {
 		return nil

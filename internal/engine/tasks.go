@@ -30,8 +30,8 @@ type liveTask struct {
 	kept   bool // its execution is: an Express one's is not
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when its work has ended, or when the engine closes
-	// gaveUp says that the attempt failed before its work ended: the next one waits for that. Of a stop that a former engine did
-	// not confirm nobody knows whether it was one.
+	// gaveUp says that the attempt failed before its work ended: the next one waits for that end. It is also set for a stop that a
+	// former engine did not confirm, because the attempt may have given up.
 	gaveUp atomic.Bool
 }
 
@@ -41,7 +41,7 @@ type taskTable struct {
 	live map[taskKey]*liveTask
 	// reports are what runners said last of their work, by task, for the runs that have any.
 	reports map[store.ID]map[string]string
-	// pending are the tasks whose work does not run yet, likewise.
+	// pending are the tasks whose work does not run yet, by run and task.
 	pending map[store.ID]map[string]Pending
 }
 
@@ -172,7 +172,7 @@ func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop
 	}
 }
 
-// awaitFormer waits for the work of the attempt before, which may have failed before its work ended.
+// awaitFormer waits for the end of the previous attempt's work, if that attempt failed before its work ended.
 func (e *Engine) awaitFormer(ctx context.Context, former, live *liveTask) {
 	if former == nil || !former.gaveUp.Load() {
 		return

@@ -37,7 +37,7 @@ type (
 		Task         string
 		Output       []byte
 		Error, Cause string
-		// Stop says that the task failed before its work ended: the work is to be stopped.
+		// Stop says that the task failed before its work ended: the work must be stopped.
 		Stop bool
 	}
 	// TaskHeartbeat says that a task is alive.

@@ -355,7 +355,7 @@ func TestExplain(t *testing.T) {
 			"", "the pod p was deleted while it ran, by somebody or with its namespace", true},
 		{"deleted, and gone", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded","message":"m"}]}}`, "", "",
 			"its pods are gone: somebody deleted them, or their namespace", false},
-		{"deleted, and gone, after a difficulty", `{"metadata":{"name":"j"},"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`, "",
+		{"deleted, and gone, after a problem that passed", `{"metadata":{"name":"j"},"status":{"conditions":[{"type":"Failed","status":"True","reason":"BackoffLimitExceeded"}]}}`, "",
 			`{"involvedObject":{"kind":"Pod","name":"j-1","uid":"u"},"reason":"FailedMount","message":"failed to sync configmap cache: timed out"}`,
 			"its pods are gone: somebody deleted them, or their namespace", false},
 		{"policy", `{"status":{"conditions":[{"type":"Failed","status":"True","reason":"PodFailurePolicy","message":"rule"}]}}`, "", "",

@@ -124,7 +124,7 @@ func explainAbsence(j Job, said []Notice) string {
 			return "its pods cannot be created: " + advise(n.Message)
 		}
 	}
-	// A pod that cannot start stays pending: it does not use up the limit. What was said of it may be a difficulty that passed.
+	// A pod that cannot start stays pending and does not count towards the limit, so its events may report a problem that has passed.
 	if end := j.Ended(); end != nil && end.Reason == "BackoffLimitExceeded" {
 		return "its pods are gone: somebody deleted them, or their namespace"
 	}

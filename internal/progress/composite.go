@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// A Parallel state may stand for one step of a pipeline in a cluster. The states inside it end with its name then, as in
-// "Submit train": that tells it from a group of steps, and a person sees it as one.
+// A Parallel state may stand for one step of a pipeline in a cluster. The names of the states inside it then end with its name, as in
+// "Submit train". This distinguishes it from a group of steps: users see it as one step.
 
 // of is what the names of the states inside end with.
 func (s *scope) of() string {
@@ -28,7 +28,7 @@ func (s *scope) of() string {
 // words are what a state inside does for the step.
 func (s *scope) words(state string) (string, bool) { return strings.CutSuffix(state, " "+s.of()) }
 
-// around is the nearest scope that stands for a step and whose inside a state belongs to.
+// around is the nearest scope that stands for a step and contains a state.
 func (s *scope) around(state string) *scope {
 	for ; s != nil; s = s.outer {
 		if _, ok := s.words(state); ok && s.parallel {
@@ -55,11 +55,11 @@ func (v *View) enterInside(c *scope, state string, when time.Time) {
 		c.step.fails()
 	case "Give up":
 		c.step.fails()
-		c.failed = true // unless the step's exit says that somebody caught it
+		c.failed = true // unless the step's exit shows that it was caught
 	}
 }
 
-// reopen folds that a redrive took the step up.
+// reopen folds that a redrive resumed the step.
 func (s *scope) reopen() {
 	if s.step.Status.undone() {
 		s.step.Status, s.step.Ended, s.failed = Running, time.Time{}, false
@@ -134,7 +134,7 @@ type rayJob struct{ Status, Deployment, Reason, Message string }
 
 func (j *rayJob) runs() bool { return j.Status != "" && j.Status != "PENDING" }
 
-// pending is why the job does not run yet; empty where nothing is known of that.
+// pending is the reason why the job does not run yet; empty if it is not known.
 func (j *rayJob) pending() string {
 	switch {
 	case j.Status == "PENDING":

@@ -146,7 +146,7 @@ func TestRedriveInACluster(t *testing.T) {
 	}
 }
 
-// TestPendingInACluster reads what Ray says of a job from the variable that holds it.
+// TestPendingInACluster reads the status of a Ray job from the variable that holds its record.
 func TestPendingInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)

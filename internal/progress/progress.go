@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// Step is what a pipeline calls a step: one entry of a Task or Wait state, or of a Parallel that stands for a step, or one that
+// Step is what a pipeline calls a step: one entry of a Task or Wait state, or of a Parallel that stands for a step, or a step that
 // was skipped. A state that is entered twice (a loop, a Map iteration) makes two.
 type Step struct {
 	Name    string // the state's name, with [index] inside a Map
@@ -28,15 +28,15 @@ type Step struct {
 	Cause   string    //
 	Job     Job       // the newest attempt's
 	Logs    []LogAt   // of a step with states inside: which of them may have the log, in order
-	Waiting *Waiting  // why it is pending, where the engine says so
+	Waiting *Waiting  // why it is pending, if that is known
 
 	Scheduled  time.Time // the newest attempt
-	Tolerated  bool      // it failed, and the group around it tolerates that
-	SkipReason string    // the condition that did not hold, and its values; empty in definitions that do not say it
+	Tolerated  bool      // it failed, and its parallel or forEach tolerates that
+	SkipReason string    // the condition that did not hold, and its values; empty if the definition does not record it
 
 	in    *scope
-	group *scope // of a Parallel or Map that failed before anything in it began
-	left  bool   // its state was left: a redrive does not do it again
+	group *scope // of a Parallel or Map that failed before anything in it started
+	left  bool   // its state exited: a redrive does not run it again
 }
 
 // LogAt is a task inside a step that may have the log of an attempt of the step.
@@ -86,7 +86,7 @@ type View struct {
 	Last    int64 // id of the last event seen
 	Begun   Begun
 
-	// Warnings are sentences about references that found nothing, where that failed no step.
+	// Warnings are messages about references that found nothing, if that did not fail a step.
 	Warnings []string
 
 	at       map[int64]place
@@ -97,7 +97,7 @@ type View struct {
 	groups []*scope // Parallel and Map states that were entered, in order
 }
 
-// entry names a state's entry by the event that it follows, which it shares with the first states of other branches only.
+// entry identifies a state's entry by the event that it follows. Only the first states of other branches follow the same event.
 type entry struct {
 	previous int64
 	state    string
@@ -134,8 +134,8 @@ func (v *View) Add(e *types.HistoryEvent) {
 	v.at[e.Id] = p
 }
 
-// evaluating is the place of an event, or of the state that an expression's failure names: as Step Functions numbers it, that
-// follows what was before the state.
+// evaluating is the place of an event, or of the state that the failure of an expression names: in Step Functions' histories, that
+// failure follows the event before the state's entry.
 func (v *View) evaluating(e *types.HistoryEvent, p place) place {
 	if d := e.EvaluationFailedEventDetails; d != nil {
 		if named, ok := v.entered[entry{e.PreviousEventId, aws.ToString(d.State)}]; ok {
@@ -183,7 +183,7 @@ func (v *View) group(e *types.HistoryEvent, p place, when time.Time) place {
 	switch e.Type {
 	case types.HistoryEventTypeParallelStateStarted, types.HistoryEventTypeMapStateStarted:
 		s := p.in.group()
-		if s != nil && p.at != s.state && e.PreviousEventId != v.redriven { // a retrier starts it anew
+		if s != nil && p.at != s.state && e.PreviousEventId != v.redriven { // a retrier starts it again
 			v.settle(s, p.step, when)
 		}
 		return place{in: s}
@@ -195,7 +195,7 @@ func (v *View) group(e *types.HistoryEvent, p place, when time.Time) place {
 	return p
 }
 
-// exitGroup folds the end of a Map or Parallel: of one that succeeded, or failed just now and was caught.
+// exitGroup folds the end of a Map or Parallel that succeeded, or that has just failed and was caught.
 func (v *View) exitGroup(d *types.StateExitedEventDetails, p place, when time.Time) place {
 	name := aws.ToString(d.Name)
 	s := p.left
@@ -246,7 +246,7 @@ func (v *View) enterGroup(s *scope) *scope {
 	return s
 }
 
-// newStep is the step of a state that has been entered after another one; nil when it is none.
+// newStep is the step of a state that was entered after another one; nil if the state is not a step.
 func newStep(e *types.HistoryEvent, after string, when time.Time) *Step {
 	name := aws.ToString(e.StateEnteredEventDetails.Name)
 	switch e.Type {
@@ -305,7 +305,7 @@ func (s *Step) event(e *types.HistoryEvent, when time.Time) {
 	}
 }
 
-// submits says that a task goes on when the service has taken it: until then its work waits.
+// submits reports whether a task's work waits until the service has accepted it.
 func submits(resource string) bool {
 	return strings.Contains(resource, ".sync") || strings.HasSuffix(resource, ".waitForTaskToken")
 }
@@ -394,7 +394,7 @@ func (v *View) failed(s *Step, when time.Time) {
 	s.end(Failed, when)
 }
 
-// close ends the steps that were cut off.
+// close ends the steps that were still open.
 func (v *View) close(status types.ExecutionStatus, when time.Time) {
 	v.Status, v.Stopped = status, when
 	for _, s := range v.Steps {

@@ -266,14 +266,14 @@ func redriveAfterAbort(t *testing.T, told bool) {
 	}
 }
 
-// TestSkipped tells the condition of a step that was skipped, with its values in the order in which it names them.
+// TestSkipped expects the condition of a skipped step, with its values in the order in which the condition names them.
 func TestSkipped(t *testing.T) {
 	all := `{"condition": "steps.eval.output.acc > params.least", "values": {"steps.eval.output.acc": 0.5, "params.least": null}, "missing": []}`
 	for input, want := range map[string]string{
 		all:                                    "steps.eval.output.acc > params.least (steps.eval.output.acc is 0.5, params.least is null)",
 		`{"condition": "false", "values": {}}`: "false",
 		`{"condition": "params.x"}`:            "", // the output of a step of that name
-		`{"eval": {"acc": 0.5}}`:               "", // of a definition that does not say it
+		`{"eval": {"acc": 0.5}}`:               "", // of a definition that does not record it
 		`[1]`:                                  "",
 	} {
 		var s script
@@ -295,7 +295,7 @@ func TestSkipped(t *testing.T) {
 	}
 }
 
-// TestPendingUntilTheWorkRuns tells tasks that a service takes from those that run when they have started.
+// TestPendingUntilTheWorkRuns distinguishes tasks that a service accepts from tasks that run once they have started.
 func TestPendingUntilTheWorkRuns(t *testing.T) {
 	for resource, want := range map[string]progress.Status{
 		"submitJob.sync": progress.Pending, "sendMessage.waitForTaskToken": progress.Pending, "stopJobs": progress.Running,
@@ -317,7 +317,7 @@ func TestPendingUntilTheWorkRuns(t *testing.T) {
 	}
 }
 
-// TestAnyHistory folds events in orders that no execution has: it must not panic, and what has ended has an end.
+// TestAnyHistory folds events in orders that no execution has: there is no panic, and steps that have ended have an end time.
 func TestAnyHistory(t *testing.T) {
 	kinds := types.HistoryEventType("").Values()
 	names := []string{"a", "b", "Try a", "Failed a", "Clean up after a", "Fail a", "When a", "Skip a", "Attempt a", "Give up a", "Run a", "Submit b",

@@ -27,7 +27,7 @@ func (v *View) redrive(e *types.HistoryEvent) {
 	}
 }
 
-// taken says that a redrive takes the step up again: it did not succeed, and nothing has gone on from it since.
+// taken reports whether a redrive resumes the step: it did not succeed, and the run has not continued after it.
 func (s *Step) taken() bool {
 	for in := s.in; in != nil; in = in.outer {
 		if in.exited {
@@ -67,9 +67,9 @@ func stateOf(e *types.HistoryEvent) string {
 	return ""
 }
 
-// takenUp is the step in a cluster that goes on with a state inside it after a redrive. Its events follow the redrive, and by
-// that alone might belong to any step that did not succeed: of the steps of one name in several iterations, those that had given
-// up begin anew.
+// takenUp is the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive, and by that
+// alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that had given up
+// start again.
 func (v *View) takenUp(state string) *scope {
 	if v.redriven == 0 {
 		return nil

@@ -15,24 +15,24 @@ type scope struct {
 	entered   time.Time
 	exited    bool
 
-	step           *Step  // that it stands for, if any
-	failed         bool   // the step gave up, or something failed and no catcher inside took that
-	failure, cause string // what failed last inside, or of the state's own expressions
-	redriven       int64  // the last redrive that took it up
+	step           *Step  // the step that it stands for, if any
+	failed         bool   // the step gave up, or something inside failed and was not caught there
+	failure, cause string // of what failed last, inside or in the state's own expressions
+	redriven       int64  // the last redrive that resumed it
 }
 
 const noIteration = -1
 
 // place is where an event stands.
 type place struct {
-	step *Step  // that it belongs to, if any
+	step *Step  // the step that it belongs to, if any
 	at   string // the state entered last
 	in   *scope
-	left *scope // the Parallel or Map that this line left last
+	left *scope // the Parallel or Map that exited last on this path
 }
 
-// named is the nearest scope of a Parallel or Map state. An iteration may follow upon another one's end, or a later state
-// upon an iteration's, so that events do not say by their order what they are in.
+// named is the nearest scope of a Parallel or Map state. The event of an iteration may follow another iteration's end, and a later
+// state may follow an iteration's end, so the order of events does not show what they belong to.
 func (s *scope) named(state string) *scope {
 	for ; s != nil; s = s.outer {
 		if s.state == state && s.iteration == noIteration {
@@ -50,7 +50,7 @@ func (s *scope) group() *scope {
 	return s
 }
 
-// within says that a scope is another one, or inside it.
+// within reports whether a scope is another one, or inside it.
 func (s *scope) within(other *scope) bool {
 	for s != nil && s != other {
 		s = s.outer
@@ -58,7 +58,7 @@ func (s *scope) within(other *scope) bool {
 	return s != nil
 }
 
-// suffix tells the entries of one state apart: the indices of the iterations around it.
+// suffix distinguishes the entries of one state: it has the indices of the iterations around it.
 func (s *scope) suffix() string {
 	if s == nil {
 		return ""
@@ -80,8 +80,8 @@ func (v *View) inside(s *scope) []*Step {
 	return steps
 }
 
-// settle ends what a group's failure cut off. The events of what is aborted do not name it: they all follow the failing
-// line's last event.
+// settle ends the steps that a group's failure stopped. The events about aborted states do not name them: they all follow the last
+// event of the failing branch.
 func (v *View) settle(s *scope, failing *Step, when time.Time) {
 	for _, step := range v.inside(s) {
 		if step == failing {
@@ -92,8 +92,8 @@ func (v *View) settle(s *scope, failing *Step, when time.Time) {
 	}
 }
 
-// find is the scope of a Parallel or Map state around another one. An event right after a redrive does not say where it belongs:
-// of what has not ended the first is taken up first.
+// find is the scope of a Parallel or Map state around another one. An event right after a redrive does not show where it belongs: of
+// the states that have not ended, the first is resumed first.
 func (v *View) find(in *scope, state string) *scope {
 	if s := in.named(state); s != nil {
 		return s
@@ -113,15 +113,15 @@ func (v *View) groupFails(p place, when time.Time) place {
 		return place{in: p.in}
 	}
 	v.settle(s, p.step, when)
-	if s.step == nil && p.at == s.state && s.failure != "" { // nothing inside has begun
+	if s.step == nil && p.at == s.state && s.failure != "" { // nothing inside has started
 		s.step = v.add(&Step{State: s.state, group: s}, s.outer, s.entered)
 	}
 	s.fails()
 	return place{step: s.step, in: s.outer, left: s}
 }
 
-// tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no longer.
-// The compiled definition goes from "Try X" to "Failed X" then, and later perhaps to "Refuse failures of X".
+// tolerate marks the failures in a branch or an iteration whose failure is tolerated, and unmarks them if there are too many. The
+// compiled definition then goes from "Try X" to "Failed X", and if there are too many, to "Refuse failures of X".
 func (v *View) tolerate(state string, left *scope) {
 	if left == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// skipped is a step whose condition did not hold. What the condition was and found is in the input of the state that stands for
-// it then.
+// skipped is a step whose condition did not hold. The input of the state that replaces the step contains the condition and its
+// values.
 func skipped(step, input string, when time.Time) *Step {
 	return &Step{State: step, Status: Skipped, Ended: when, SkipReason: skipReason(input)}
 }

@@ -7,23 +7,23 @@ type Status string
 
 // The statuses.
 const (
-	Pending   Status = "pending"   // its work is scheduled and does not run yet
+	Pending   Status = "pending"   // it is scheduled, but does not run yet
 	Running   Status = "running"   //
-	Retrying  Status = "retrying"  // the last attempt failed, and another one is due
+	Retrying  Status = "retrying"  // the last attempt failed, and it waits for the next one
 	Succeeded Status = "succeeded" //
-	Failed    Status = "failed"    // the attempts are used up, whatever then became of the run
-	Caught    Status = "caught"    // the same where a catcher went on that is not rayorch's own
+	Failed    Status = "failed"    // the last attempt failed, whatever the result of the run
+	Caught    Status = "caught"    // the same, if a Catch handled it that rayorch did not compile
 	Skipped   Status = "skipped"   // the condition did not hold
-	Cancelled Status = "cancelled" // it was cut off by a stop, a timeout, or a failure beside it
+	Cancelled Status = "cancelled" // it was stopped: with the run, by the run's timeout, or by another step's failure
 )
 
-// Ended says that the status will not change again, except by a redrive.
+// Ended reports whether the status is final, except for a redrive.
 func (s Status) Ended() bool { return s != Pending && s != Running && s != Retrying }
 
-// undone says that a redrive does the step again.
+// undone reports whether a redrive runs the step again.
 func (s Status) undone() bool { return s == Failed || s == Cancelled }
 
-// Word is the status for people.
+// Word is the status as users see it.
 func (s *Step) Word() string {
 	if s.Tolerated {
 		return string(s.Status) + " (tolerated)"
@@ -31,7 +31,7 @@ func (s *Step) Word() string {
 	return string(s.Status)
 }
 
-// begin begins an attempt.
+// begin starts an attempt.
 func (s *Step) begin(when time.Time) {
 	s.Status, s.Attempt, s.Job, s.Ended, s.Scheduled = Pending, s.Attempt+1, Job{}, time.Time{}, when
 	s.Waiting = nil

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/progress/progresstest"
 )
 
-// TestStatuses folds histories that the interpreter makes of compiled pipelines, each for this machine and for a cluster.
+// TestStatuses folds histories of compiled pipelines from the interpreter, each for this machine and for a cluster.
 func TestStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
@@ -35,8 +35,8 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// TestRedrivenStatuses redrives the run of every story: when it then succeeds, what had failed or was cut off has succeeded, in a
-// line of its own where its cleanup had run. What was tolerated is not done again.
+// TestRedrivenStatuses redrives the run of every story. If the run then succeeds, the steps that had failed or were cancelled have
+// succeeded, listed a second time if their cleanup had run. Tolerated failures do not run again.
 func TestRedrivenStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
@@ -69,7 +69,7 @@ func shown(v *progress.View) []string {
 	for _, s := range v.Steps {
 		line := s.Name + " " + s.Word()
 		if s.Status.Ended() == s.Ended.IsZero() {
-			line += ", but its end says otherwise"
+			line += ", but its end time does not match"
 		}
 		out = append(out, line)
 	}

@@ -2,19 +2,19 @@ package progress
 
 import "time"
 
-// Waiting is why the work of a task does not run yet. In a cluster the history says so, elsewhere only the engine's runners do.
+// Waiting is why the work of a task does not run yet. In a cluster, the history shows it; elsewhere, only the engine's runners know.
 type Waiting struct {
-	Event  int64 // an event of the task; 0 where the history says so
+	Event  int64 // an event of the task; 0 if the reason is from the history
 	Since  time.Time
 	Reason string
 
-	laid bool // the events alone say that it runs
+	laid bool // by its events alone, the task runs
 }
 
 // Duration is how long the work has waited.
 func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(w.Since)) }
 
-// ShowWaiting lays over the view what waits now, in place of what did.
+// ShowWaiting replaces the waiting tasks that the view shows with those that wait now.
 func (v *View) ShowWaiting(now []Waiting) {
 	for _, s := range v.Steps {
 		if s.Waiting == nil || s.Waiting.Event == 0 {

@@ -45,7 +45,7 @@ func TestShowWaiting(t *testing.T) {
 	}
 }
 
-// TestWaitingInACluster reads why a step waits from what the states inside have found out.
+// TestWaitingInACluster reads why a step waits from the results of the states inside it.
 func TestWaitingInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -67,7 +67,7 @@ func TestWaitingInACluster(t *testing.T) {
 			}
 		})
 		v := s.view()
-		v.ShowWaiting(nil) // the engine has nothing to add
+		v.ShowWaiting(nil) // the engine reports nothing
 		got := ""
 		if st := v.Steps[0]; st.Status == progress.Pending && st.Waiting != nil {
 			if got = st.Waiting.Reason; st.Waiting.Since.IsZero() {

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// warn notes which outputs a condition, or the pipeline's outputs, referred to and did not find: most often a typo. A compiled
-// definition says so in what the state of the condition puts out.
+// warn notes which keys a condition, or the pipeline's outputs, refers to and no step returned: most often a typo. In a compiled
+// definition, the output of the condition's state contains them.
 func (v *View) warn(e *types.HistoryEvent) {
 	d := e.StateExitedEventDetails
 	if d == nil {
@@ -43,8 +43,8 @@ func (v *View) warn(e *types.HistoryEvent) {
 	}
 }
 
-// raised is the error of an expression. What a compiled definition raises itself has its own name, and a sentence after the
-// expression.
+// raised is the error of an expression. An error that a compiled definition raises itself has its own name and message, which follow
+// the expression.
 func raised(d *types.EvaluationFailedEventDetails) (name, cause string) {
 	name, cause = aws.ToString(d.Error), aws.ToString(d.Cause)
 	if _, text, ok := strings.Cut(cause, " threw an error during evaluation. D3137: "); ok && strings.HasPrefix(text, "Step.") {

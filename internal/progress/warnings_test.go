@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/progress"
 )
 
-// exits are the ends of Choice and Pass states, with what they put out.
+// exits is a view of Choice and Pass states that exited with outputs.
 func exits(namesAndOutputs ...string) *progress.View {
 	v := progress.New()
 	for i := 0; i < len(namesAndOutputs); i += 2 {
@@ -45,7 +45,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestRaisedErrors takes the error that a definition raises out of the one of the expression that raises it.
+// TestRaisedErrors extracts the error that a definition raises from the error of the expression.
 func TestRaisedErrors(t *testing.T) {
 	const expression = "An error occurred while executing the state 'a' (entered at the event id #2). The JSONata expression '$error('Step.X: no')' " +
 		"specified for the field 'Arguments' threw an error during evaluation. "

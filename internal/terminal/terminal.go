@@ -171,7 +171,7 @@ func (s *Screen) glyph(st progress.Status) string {
 	return spinner[s.frame%len(spinner)]
 }
 
-// shortPending is how long a step is pending before a plain line says so. A plain job starts in less.
+// shortPending is how long a step is pending before a plain line says so. A plain job starts faster.
 const shortPending = 2 * time.Second
 
 // changes prints a plain line for each step that is not as it was when it was printed last.
@@ -180,7 +180,7 @@ func (s *Screen) changes(v *progress.View) {
 		state := fmt.Sprintf("%s attempt %d", st.Word(), st.Attempt)
 		key := fmt.Sprintf("%d", i)
 		if st.Status == progress.Pending && st.Waiting != nil {
-			if st.Waiting.Duration(s.cfg.Now()) < shortPending { // not every reason that comes and goes
+			if st.Waiting.Duration(s.cfg.Now()) < shortPending { // do not print short-lived reasons
 				continue
 			}
 			state += " " + st.Waiting.Reason

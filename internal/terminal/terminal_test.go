@@ -96,7 +96,7 @@ func TestPendingSaysWhy(t *testing.T) {
 	}
 }
 
-// TestPlainLinesOfStatuses prints a pending step when it has been that for a while, a skipped one with its reason, and that a
+// TestPlainLinesOfStatuses prints a pending step once it has been pending for a while, a skipped step with its reason, and that a
 // failure is tolerated.
 func TestPlainLinesOfStatuses(t *testing.T) {
 	var b strings.Builder

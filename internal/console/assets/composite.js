@@ -22,10 +22,10 @@ export function stepAround(stack, state) {
   return null;
 }
 
-// isInside says that a state does the work of a step.
+// isInside reports whether a state does the work of a step.
 export const isInside = (step, state) => wordsOf(step, state) !== null;
 
-// begins says that a state is the first one inside a step.
+// begins reports whether a state is the first one inside a step.
 export const begins = (step, state) => wordsOf(step, state) === "Begin";
 
 // entered folds that a state inside is entered; set changes the step's status.
@@ -58,14 +58,14 @@ export function entered(step, state, when, set) {
   }
 }
 
-// reopen folds that a redrive took the step up.
+// reopen folds that a redrive resumed the step.
 function reopen(step, set) {
   if (step.status !== "failed" && step.status !== "cancelled") return;
   Object.assign(step, { ended: 0, gaveUp: false });
   set("running");
 }
 
-// fails folds that the Parallel failed: it gave up, or a state inside failed and no catcher took that.
+// fails folds that the Parallel failed: it gave up, or a state inside failed and was not caught.
 export function fails(step, error, cause, when) {
   if (!step.gaveUp) Object.assign(step, { gaveUp: true, error: error ?? "", cause: cause ?? "" });
   close(step, when);

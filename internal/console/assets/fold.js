@@ -22,12 +22,12 @@ export class Fold {
     this.status = "RUNNING";
     this.started = this.stopped = 0;
     this.output = this.error = this.cause = "";
-    this.warnings = []; // sentences about references that found nothing, where that failed no step
+    this.warnings = []; // messages about references that found nothing, if that did not fail a step
     this.last = 0;
     this.redriven = new Set(); // ids of ExecutionRedriven events
     this.redrives = 0; // the newest of them
     this.waiting = []; // entries that the newest of them takes up again
-    this.pending = []; // entries that do not run yet, as the server says
+    this.pending = []; // entries that do not run yet, according to the server
     this.kept = this.dropped = 0;
   }
 
@@ -57,7 +57,7 @@ export class Fold {
       const [entry] = this.waiting.splice(i, 1);
       if (entry) return { entry, stack: entry.stack, left: null };
     }
-    if (event.type === "EvaluationFailed") { // it may follow what was before the state that it names
+    if (event.type === "EvaluationFailed") { // it may follow the event before the entry of the state that it names
       const named = this.entered.get(`${event.previousEventId} ${state}`);
       if (named) return named;
     }
@@ -125,8 +125,8 @@ export class Fold {
     if (next === cleanup + entry.state || next === `Fail ${entry.state.replace(cleanup, "")}`) this.set(entry, "failed");
   }
 
-  // tolerate marks what failed in a branch or an iteration whose failure is tolerated, or, once there are too many, no
-  // longer. The compiled definition goes from "Try X" to "Failed X" then, and later perhaps to "Refuse failures of X".
+  // tolerate marks the failures in a branch or an iteration whose failure is tolerated, and unmarks them if there are too many.
+  // The compiled definition then goes from "Try X" to "Failed X", and if there are too many, to "Refuse failures of X".
   tolerate(next, left) {
     if (!left) return;
     const tolerated = left.state.startsWith("Try ") && next === `Failed ${left.state.slice("Try ".length)}`;
@@ -137,8 +137,8 @@ export class Fold {
 
   inside(group) { return this.entries.filter((e) => e.stack.some((c) => c.entry === group)); }
 
-  // settle ends what a group's failure cut off. The events of what is aborted do not name it: they all follow the failing
-  // line's last event.
+  // settle ends the states that a group's failure stopped. The events about aborted states do not name them: they all follow the
+  // last event of the failing branch.
   settle(group, failing, when) {
     for (const entry of this.inside(group)) this.close(entry, entry === failing ? "failed" : "cancelled", when);
   }
@@ -152,15 +152,15 @@ export class Fold {
     entry.ended = when;
   }
 
-  // takenUp is the step in a cluster that goes on with a state inside it after a redrive. Its events follow the redrive, and by
-  // that alone might belong to any step that did not succeed: of the steps of one name in several iterations, those that had
-  // given up begin anew.
+  // takenUp is the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive, and by
+  // that alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that had
+  // given up start again.
   takenUp(state) {
     const found = this.redrives ? this.entries.filter((e) => e.isStep && e.takenUp === this.redrives && !e.exited && composite.isInside(e, state)) : [];
     return found.find((e) => undone(e) && Boolean(e.gaveUp) === composite.begins(e, state)) ?? found[0] ?? null;
   }
 
-  // warn notes what a state says of references that found nothing; iterations of a Map say the same.
+  // warn notes a state's messages about references that found nothing. Iterations of a Map have the same messages.
   warn({ name, output }) {
     for (const text of warningsOf(name, output)) {
       if (!this.warnings.includes(text)) this.warnings.push(text);
@@ -186,7 +186,7 @@ export class Fold {
       this.exit(entry, details, when);
       here.left = entry;
     } else if (type.endsWith("StateStarted")) {
-      if (!redriven && before.entry !== entry) this.settle(entry, before.entry, when); // a retrier starts it anew
+      if (!redriven && before.entry !== entry) this.settle(entry, before.entry, when); // a retrier starts it again
       if (kind === "Parallel") return { entry: null, stack: [...stack, { entry }], left: null };
       entry.items = { total: details?.length ?? 0, started: 0, succeeded: 0, failed: 0, aborted: 0 };
     } else if (type === "MapIterationStarted") {
@@ -252,7 +252,7 @@ export class Fold {
     if (attempt) attempt.status = "running";
   }
 
-  // showWaiting lays over the entries what the server says of tasks that do not run yet, in place of what it said before.
+  // showWaiting replaces the waiting tasks that the entries show with those that the server reports now.
   showWaiting(now) {
     for (const entry of this.pending) {
       if (entry.waits?.laid) this.runs(entry);
@@ -281,7 +281,7 @@ export class Fold {
       this.set(entry, "pending");
     } else if (/(Failed|TimedOut)$/.test(type)) {
       this.fails(entry, details, type, when);
-      entry.itself ||= holds(entry); // it failed before anything in it began
+      entry.itself ||= holds(entry); // it failed before anything in it started
       if (attempt) Object.assign(attempt, { status: "failed", ended: when, error: entry.error, cause: entry.cause });
     } else if (type.endsWith("Started")) {
       if (attempt) attempt.started = when;
@@ -349,7 +349,7 @@ export class Fold {
     }
   }
 
-  // end ends the states that were open: the one that failed the execution has failed, the others were cut off.
+  // end ends the states that were open: the one that failed the execution is failed, the others are cancelled.
   end(status, details, when, before) {
     Object.assign(this, { status, stopped: when, output: details?.output ?? "", error: details?.error ?? "", cause: details?.cause ?? "" });
     for (const entry of this.entries) {
@@ -388,10 +388,10 @@ export class Fold {
   get steps() { return this.entries.filter((e) => e.isStep || !e.within && (e.itself || ["Task", "Wait", "Skipped"].includes(e.kind))); }
 }
 
-// isGroup says that an event is one of a Map or Parallel state itself.
+// isGroup reports whether an event is about a Map or Parallel state itself.
 const isGroup = (type) => /^(Map|Parallel)/.test(type);
 
-// submits says that a task goes on when the service has taken it: until then its work waits.
+// submits reports whether a task's work waits until the service has accepted it.
 const submits = (resource) => resource.includes(".sync") || resource.endsWith(".waitForTaskToken");
 
 // skipReason is a condition with its values: "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)".
@@ -407,7 +407,7 @@ function skipReason(input) {
   return said.condition + (values.length ? ` (${values.join(", ")})` : "");
 }
 
-// word is an entry's status for people.
+// word is an entry's status as users see it.
 export const word = (entry) => entry.status + (entry.tolerated ? " (tolerated)" : "");
 
 // detailsOf is the one member of an event that holds its details.

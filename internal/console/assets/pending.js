@@ -1,11 +1,11 @@
-// Asks the server which tasks do not run yet, and why: no event of the history says so.
+// Asks the server which tasks do not run yet, and why: the history does not show it.
 
 import { extra, place } from "./api.js";
 import { Poll } from "./live.js";
 
 const every = 1000; // ms
 
-// watchPending lays over the fold what is pending, while a step may be. It returns null where the server does not tell.
+// watchPending updates the fold with the pending tasks while a step may be pending. It returns null if the server does not report them.
 export function watchPending(arn, fold, onnews) {
   if (!place.features.has("pending")) return null;
   const poll = new Poll({

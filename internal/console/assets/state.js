@@ -76,7 +76,7 @@ export class StatePanel {
   }
 
   failure(entry) {
-    if (!entry.error || entry.status === "running" || entry.status === "pending") return null; // the attempts tell of those before
+    if (!entry.error || entry.status === "running" || entry.status === "pending") return null; // the attempts show the errors of earlier attempts
     return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
   }
 

@@ -1,6 +1,6 @@
-// What a compiled definition says of references that found nothing. internal/progress tells the same.
+// Messages of a compiled definition about references that found nothing. internal/progress is the same fold for the terminal.
 
-// warningsOf are the warnings in what a state put out: the state of a condition, or the check of the pipeline's outputs.
+// warningsOf returns the warnings in a state's output: of a condition's state, or of the check of the pipeline's outputs.
 export function warningsOf(state, output) {
   const condition = state.startsWith("When ");
   if (!condition && state !== "Check outputs") return [];
@@ -16,8 +16,8 @@ export function warningsOf(state, output) {
   return said.missing.map((missing) => begin + missing);
 }
 
-// raised is the error of an expression. What a compiled definition raises itself has its own name, and a sentence after
-// the expression.
+// raised is the error of an expression. An error that a compiled definition raises itself has its own name and message, which
+// follow the expression.
 export function raised(details) {
   const [, text] = (details.cause ?? "").split(" threw an error during evaluation. D3137: ");
   const own = /^(Step\.[^:]*): ([^]*)$/.exec(text ?? "");

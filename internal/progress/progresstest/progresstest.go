@@ -1,5 +1,5 @@
-// Package progresstest makes histories of compiled pipelines for tests of what is folded from them: internal/progress and its twin
-// in the console. The interpreter decides, by a clock of the test's; no job runs. Tests call it.
+// Package progresstest makes histories of compiled pipelines for tests of the views that are folded from them: internal/progress and
+// its counterpart in the console. The interpreter runs with a simulated clock and without jobs. Tests call it.
 package progresstest
 
 import (
@@ -21,21 +21,21 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Story is a pipeline with what becomes of its jobs, and the statuses that its steps come to, on this machine and in a cluster.
+// Story is a pipeline with the outcomes of its jobs and the resulting statuses of its steps, on this machine and in a cluster.
 type Story struct {
 	Steps string
-	// Jobs says what becomes of a job by its step, with [i] inside a for-each and "cleanup STEP" for one of onFailure: "fails",
-	// "fails 2 times", "hangs", "waits" (it is never submitted), or its output. Others succeed with the output null.
+	// Jobs are the outcomes of jobs by step, with [i] inside a forEach and "cleanup STEP" for a job of onFailure: "fails", "fails 2
+	// times", "hangs", "waits" (it is never submitted), or the job's output. Other jobs succeed with the output null.
 	Jobs map[string]string
-	// Then is what happens each time that nothing has gone on by itself for ten seconds: "abort", "redrive", "retry" (the time of
-	// the next attempt), "timeout" and "end" (of the run), "look" (at the statuses; "look at once" does not wait), and as
-	// "JOB: OUTCOME" what a job does from then on.
+	// Then are the actions, each after ten seconds without progress: "abort", "redrive", "retry" (the time of the next attempt),
+	// "timeout" and "end" (of the run), "look" (at the statuses; "look at once" does not wait), and "JOB: OUTCOME", the outcome of a
+	// job from then on.
 	Then []string
-	// Want are the steps with their statuses, in order, for each look, and after a "then" for the end.
+	// Want are the steps with their statuses, in order, for each look and for the end, separated by "then".
 	Want []string
 }
 
-// Redriven is the story with a redrive behind its end, after which every job succeeds.
+// Redriven is the story with a redrive after its end, in which every job succeeds.
 func (s Story) Redriven() Story {
 	s.Then = append(slices.Clone(s.Then), "end", "look")
 	for job := range s.Jobs {
@@ -45,13 +45,13 @@ func (s Story) Redriven() Story {
 	return s
 }
 
-// Targets are where a story is played: on this machine, or in a cluster by a submission mode. In modes proxy and rayjob the jobs
-// are Ray's.
+// Targets are where a story is played: on this machine, or in a cluster with a submission mode. In modes proxy and rayjob, the jobs
+// are Ray jobs.
 var Targets = []string{"local", "job", "proxy", "rayjob"}
 
 const execution = "arn:aws:states:us-east-1:123456789012:execution:p:one"
 
-// Event is an event of a history, also as the API shows it.
+// Event is an event of a history, with its JSON in the API.
 type Event struct {
 	types.HistoryEvent
 	JSON json.RawMessage
@@ -112,7 +112,7 @@ type drive struct {
 
 func (d *drive) act(what string) {
 	d.t.Helper()
-	for i := 0; i < 5 && what != "look at once"; i++ { // in a cluster a step asks whether its pod runs
+	for i := 0; i < 5 && what != "look at once"; i++ { // in a cluster, a step polls whether its pod runs
 		d.now = d.now.Add(2 * time.Second)
 		d.to(interp.Wake{})
 	}
@@ -136,7 +136,7 @@ func (d *drive) act(what string) {
 		d.to(interp.Wake{})
 	default:
 		job, outcome, _ := strings.Cut(what, ": ")
-		d.jobs[job] = outcome // in a cluster a redrive tries once more what it found
+		d.jobs[job] = outcome // in a cluster, a redrive evaluates the last outcome again
 		if task := d.hang[job]; task != "" {
 			delete(d.hang, job)
 			if fact := d.ends(task, job); fact != nil {
@@ -146,7 +146,7 @@ func (d *drive) act(what string) {
 	}
 }
 
-// to applies a fact, and those that follow until nothing goes on by itself.
+// to applies a fact and the facts that follow from it, until nothing is left to do.
 func (d *drive) to(f interp.Fact) {
 	d.t.Helper()
 	for d.facts = []interp.Fact{f}; len(d.facts) > 0; {
@@ -167,7 +167,7 @@ func (d *drive) to(f interp.Fact) {
 	}
 }
 
-// wake goes to the time of the next timer.
+// wake advances the clock to the next timer.
 func (d *drive) wake() {
 	d.t.Helper()
 	before := d.run.Head().LastEvent
@@ -178,7 +178,7 @@ func (d *drive) wake() {
 			return
 		}
 	}
-	d.t.Fatalf("the run does not go on: these hang: %v", d.hang)
+	d.t.Fatalf("the run does not continue; these jobs hang: %v", d.hang)
 }
 
 // note keeps an event as the API's clients get it.
@@ -193,14 +193,14 @@ func (d *drive) note(e *history.Event) {
 	d.parts[last] = append(d.parts[last], event)
 }
 
-// In mode job the environment is a list, and in mode rayjob it is JSON in a text.
+// In mode job, the environment is a list; in mode rayjob, it is JSON in a string.
 var (
 	stepOf  = regexp.MustCompile(`RAYORCH_STEP\\?"(?:,"value")?:\\?"([a-z]+)`)
 	indexOf = regexp.MustCompile(`RAYORCH_INDEX\\?"(?:,"value")?:\\?"([0-9]+)`)
 	idOf    = regexp.MustCompile(`r[0-9a-f]{12}-[a-z]+-[0-9a-f]{10}`)
 )
 
-// begin begins a task: a job of a step, or in a cluster a call about one.
+// begin starts a task: a job of a step, or in a cluster, a call about a job.
 func (d *drive) begin(task interp.Task) {
 	id := idOf.FindString(string(task.Input))
 	if job := jobOf(task); job != "" && d.ids[id] == "" {
@@ -246,7 +246,7 @@ func jobOf(task interp.Task) string {
 	return job
 }
 
-// work begins a task that lasts as long as its job.
+// work starts a task that runs as long as its job.
 func (d *drive) work(task interp.Task, job string) {
 	status, _ := d.outcome(job)
 	if status != "PENDING" {
@@ -280,7 +280,7 @@ func (d *drive) outcome(job string) (status, output string) {
 	return "SUCCEEDED", outcome
 }
 
-// rayStatus is the status in what a look finds: a text in Ray's record, an object in a RayJob.
+// rayStatus is the status of a job as a string in Ray's record, or as an object in a RayJob.
 func rayStatus(task interp.Task, status string) string {
 	message := ""
 	if status == "PENDING" {
@@ -292,7 +292,7 @@ func rayStatus(task interp.Task, status string) string {
 	return `{"jobStatus": "` + status + `", "jobDeploymentStatus": "Running"` + message + `}`
 }
 
-// ends is how a task ends that lasts as long as its job; nil while that lasts.
+// ends is the end of a task that runs as long as its job; nil while the job runs.
 func (d *drive) ends(task, job string) interp.Fact {
 	status, output := d.outcome(job)
 	switch status {

@@ -3,11 +3,11 @@ package progresstest
 const (
 	job  = ", job: {shell: x}"
 	both = "{name: both, parallel: {steps: [{name: a" + job + "}, {name: b" + job + "}]}}"
-	// each is a for-each of two items with two steps.
+	// each is a forEach over two items with two steps.
 	each = "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b" + job + "}]}}"
 )
 
-// Stories are what may become of a pipeline's steps.
+// Stories are the ways in which steps of a pipeline can end.
 var Stories = map[string]Story{
 	"all is well": {
 		Steps: both + ", {name: end" + job + "}",
@@ -19,7 +19,7 @@ var Stories = map[string]Story{
 		Then:  []string{"look at once", "a: 1"},
 		Want:  []string{"a pending", "then", "a succeeded"},
 	},
-	"waits for long": {
+	"waits for a long time": {
 		Steps: "{name: a" + job + "}",
 		Jobs:  map[string]string{"a": "waits"},
 		Then:  []string{"look", "a: 1"},
@@ -30,7 +30,7 @@ var Stories = map[string]Story{
 		Jobs:  map[string]string{"a": "fails"},
 		Want:  []string{"a failed"},
 	},
-	"failed beside another": {
+	"failed while another runs": {
 		Steps: both,
 		Jobs:  map[string]string{"a": "fails", "b": "hangs"},
 		Want:  []string{"a failed", "b cancelled"},
@@ -45,7 +45,7 @@ var Stories = map[string]Story{
 		Jobs:  map[string]string{"a[0]": "hangs", "b[0]": "hangs", "a[1]": "hangs", "b[1]": "fails"},
 		Want:  []string{"a[0] cancelled", "b[0] cancelled", "a[1] cancelled", "b[1] failed"},
 	},
-	"failed beside one that waits to retry": {
+	"failed while another waits to retry": {
 		Steps: "{name: both, parallel: {steps: [{name: a, retry: {attempts: 3, interval: 1h}" + job + "}, {name: b" + job + "}]}}",
 		Jobs:  map[string]string{"a": "fails", "b": "hangs"},
 		Then:  []string{"look", "b: fails"},
@@ -69,7 +69,7 @@ var Stories = map[string]Story{
 		Then:  []string{"abort"},
 		Want:  []string{"a cancelled", "b cancelled", "c succeeded"},
 	},
-	"timed out as a run": {
+	"the run timed out": {
 		Steps: both,
 		Jobs:  map[string]string{"a": "hangs"},
 		Then:  []string{"timeout"},
@@ -82,7 +82,7 @@ var Stories = map[string]Story{
 		Want: []string{"a failed", "b cancelled", "then", "a succeeded", "b running", "then",
 			"a succeeded", "b succeeded", "end succeeded"},
 	},
-	"redriven after an abort, and failed then": {
+	"redriven after an abort, then failed": {
 		Steps: each,
 		Jobs:  map[string]string{"a[0]": "hangs", "a[1]": "hangs"},
 		Then:  []string{"abort", "look", "redrive", "a[0]: 1", "look", "a[1]: fails"},
@@ -93,26 +93,26 @@ var Stories = map[string]Story{
 		Jobs:  map[string]string{"a": `{"x": 1}`},
 		Want:  []string{"a succeeded", "b skipped", "c succeeded"},
 	},
-	"refers to what was not returned": {
+	"refers to a missing output": {
 		Steps: "{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}, {name: c" + job + "}",
 		Jobs:  map[string]string{"a": `{"x": 1}`},
 		Want:  []string{"a succeeded", "b failed"},
 	},
-	"refers to what was not returned, beside another": {
+	"refers to a missing output while another runs": {
 		Steps: "{name: a" + job + "}, {name: both, parallel: {steps: [{name: c" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
 		Jobs:  map[string]string{"c": "hangs"},
 		Want:  []string{"a succeeded", "c cancelled", "b failed"},
 	},
-	"refers to what was not returned, in an iteration": {
+	"refers to a missing output, in an iteration": {
 		Steps: "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}]}}",
 		Jobs:  map[string]string{"a[0]": "hangs", "a[1]": "{}"},
 		Want:  []string{"a[0] cancelled", "a[1] succeeded", "b[1] failed"},
 	},
-	"refers to what was not returned, cleaned up": {
+	"refers to a missing output, cleaned up": {
 		Steps: "{name: a" + job + "}, {name: b, job: {shell: 'x ${{ steps.a.output.y }}'}, onFailure: {job: {shell: x}}}",
 		Want:  []string{"a succeeded", "b failed", "Clean up after b succeeded"},
 	},
-	"refers to what was not returned, tolerated": {
+	"refers to a missing output, tolerated": {
 		Steps: "{name: a" + job + "}, {name: both, parallel: {toleratedFailures: 1, steps: [{name: b, job: {shell: 'x ${{ steps.a.output.y }}'}}, {name: c" + job + "}]}}",
 		Want:  []string{"a succeeded", "b failed (tolerated)", "c succeeded"},
 	},
@@ -127,7 +127,7 @@ var Stories = map[string]Story{
 		Then:  []string{"look", `a: {"x": "y"}`, "retry"},
 		Want:  []string{"a retrying", "then", "a succeeded", "b succeeded"},
 	},
-	"an invalid output beside another": {
+	"an invalid output while another runs": {
 		Steps: "{name: both, parallel: {steps: [{name: a, output: {x: string}" + job + "}, {name: b" + job + "}]}}",
 		Jobs:  map[string]string{"a": "1", "b": "hangs"},
 		Want:  []string{"a failed", "b cancelled"},
@@ -161,12 +161,12 @@ var Stories = map[string]Story{
 		Then:  []string{"look", "cleanup a: 1"},
 		Want:  []string{"a failed", "Clean up after a running", "then", "a failed", "Clean up after a succeeded"},
 	},
-	"cleaned up in vain": {
+	"the cleanup failed": {
 		Steps: "{name: both, parallel: {steps: [{name: a, onFailure: {job: {shell: x}}" + job + "}, {name: b" + job + "}]}}",
 		Jobs:  map[string]string{"a": "fails", "b": "hangs", "cleanup a": "fails"},
 		Want:  []string{"a failed", "b cancelled", "Clean up after a failed"},
 	},
-	"redriven after a clean-up": {
+	"redriven after a cleanup": {
 		Steps: "{name: both, parallel: {steps: [{name: a, onFailure: {job: {shell: x}}" + job + "}, {name: b" + job + "}]}}, {name: end" + job + "}",
 		Jobs:  map[string]string{"a": "fails", "b": "hangs"},
 		Then:  []string{"a: 1", "redrive", "look", "b: 1"},
@@ -179,7 +179,7 @@ var Stories = map[string]Story{
 		Then:  []string{"look", "a: 1"},
 		Want:  []string{"a running", "b failed (tolerated)", "then", "a succeeded", "b failed (tolerated)", "end succeeded"},
 	},
-	"tolerated, with a clean-up": {
+	"tolerated, with a cleanup": {
 		Steps: "{name: both, parallel: {toleratedFailures: 1, steps: [{name: a" + job + "}, {name: b, onFailure: {job: {shell: x}}" + job + "}]}}",
 		Jobs:  map[string]string{"b": "fails"},
 		Want:  []string{"a succeeded", "b failed (tolerated)", "Clean up after b succeeded"},
@@ -206,16 +206,16 @@ var Stories = map[string]Story{
 		Then:  []string{"look", "end: 1", "redrive"},
 		Want:  []string{"a failed (tolerated)", "b succeeded", "end failed", "then", "a failed (tolerated)", "b succeeded", "end succeeded"},
 	},
-	"asks for an output that is missing": {
+	"a missing output in the environment": {
 		Steps: `{name: a` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}`,
 		Want:  []string{"a succeeded", "b failed"},
 	},
-	"a group asks for an output that is missing": {
+	"a group refers to a missing output": {
 		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: d` + job + `}, {name: each, after: [d], forEach: {items: "${{ steps.a.output.x }}", steps: [{name: b` + job + `}]}}]}}`,
 		Jobs:  map[string]string{"c": "hangs"},
 		Want:  []string{"a succeeded", "c cancelled", "d succeeded", "each failed"},
 	},
-	"asks for an output that is missing beside another": {
+	"a missing output in the environment while another runs": {
 		Steps: `{name: a` + job + `}, {name: both, parallel: {steps: [{name: c` + job + `}, {name: b, job: {shell: x, env: {X: "${{ steps.a.output.x }}"}}}]}}`,
 		Jobs:  map[string]string{"c": "hangs"},
 		Want:  []string{"a succeeded", "c cancelled", "b failed"},
