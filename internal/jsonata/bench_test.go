@@ -1,13 +1,9 @@
 package jsonata_test
 
 import (
-	"context"
 	"testing"
 
-	"github.com/recolabs/gnata"
-
 	"github.com/rayorch/rayorch/internal/jsonata"
-	"github.com/rayorch/rayorch/internal/value"
 )
 
 var benchmarks = []struct{ name, src string }{
@@ -24,12 +20,8 @@ var benchmarks = []struct{ name, src string }{
 func BenchmarkEval(b *testing.B) {
 	datasets, _ := suite(b)
 	in, _ := datasets.Get("dataset5")
-	data, err := gnata.DecodeJSON(value.Bytes(in))
-	if err != nil {
-		b.Fatal(err)
-	}
 	for _, c := range benchmarks {
-		b.Run(c.name+"/ours", func(b *testing.B) {
+		b.Run(c.name, func(b *testing.B) {
 			x, err := jsonata.Compile(c.src)
 			if err != nil {
 				b.Fatal(err)
@@ -37,18 +29,6 @@ func BenchmarkEval(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, _, err := x.Eval(in, &jsonata.Env{}, likeStepFunctions); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run(c.name+"/gnata", func(b *testing.B) {
-			x, err := gnata.Compile(c.src)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := x.EvalWithVars(context.Background(), data, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

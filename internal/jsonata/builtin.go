@@ -43,7 +43,7 @@ func ifDefined(f func(c *Call, args []any) (any, error)) func(c *Call, args []an
 func onText(f func(c *Call, s string, args []any) (any, error)) func(c *Call, args []any) (any, error) {
 	return ifDefined(func(c *Call, args []any) (any, error) {
 		s := args[0].(string)
-		if err := c.charge(int64(len(s) / 8)); err != nil {
+		if err := c.step(len(s) >> 6); err != nil {
 			return nil, err
 		}
 		return f(c, s, args)

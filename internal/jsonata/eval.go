@@ -42,6 +42,9 @@ func (ev *evaluator) charge(bytes int64) error {
 	return ev.step(int(bytes >> 8))
 }
 
+// chargeText counts characters of texts before they are taken.
+func (ev *evaluator) chargeText(n int) error { return ev.charge(int64(n) * charBytes) }
+
 // enter goes one expression deeper.
 func (ev *evaluator) enter() error {
 	ev.depth++
@@ -431,14 +434,18 @@ func (ev *evaluator) concat(left, right any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ev.charge(int64(len(a) + len(b))); err != nil {
+	if err := ev.chargeText(len(a) + len(b)); err != nil {
 		return nil, err
 	}
 	return a + b, nil
 }
 
-// maxRange is the longest range of the reference implementation.
-const maxRange = 10_000_000
+// maxRange is the longest range of the reference implementation. rangeBytes are taken while a range is made, so that a limit
+// of 20 MiB ends where that of Step Functions does: at 873,782 numbers.
+const (
+	maxRange   = 10_000_000
+	rangeBytes = 752
+)
 
 func (ev *evaluator) rangeOf(n *node, left, right any) (any, error) {
 	a, isLeft := number(left)
@@ -455,9 +462,10 @@ func (ev *evaluator) rangeOf(n *node, left, right any) (any, error) {
 	if size > maxRange {
 		return nil, newError("D2014", n.pos).with("value", size)
 	}
-	if err := ev.charge(int64(size) * numberBytes); err != nil {
+	if err := ev.charge(int64(size)*numberBytes + rangeBytes); err != nil {
 		return nil, err
 	}
+	ev.used -= rangeBytes
 	out := make([]any, int(size))
 	for i := range out {
 		out[i] = a + float64(i)

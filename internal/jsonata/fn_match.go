@@ -145,7 +145,7 @@ func replaceFunc(c *Call, s string, args []any) (any, error) {
 			return err
 		}
 		before := s[min(from, m.start):m.start]
-		if err := c.charge(int64(len(before) + len(with))); err != nil {
+		if err := c.chargeText(len(before) + len(with)); err != nil {
 			return err
 		}
 		b.WriteString(before)
@@ -157,7 +157,7 @@ func replaceFunc(c *Call, s string, args []any) (any, error) {
 		return nil, err
 	}
 	b.WriteString(s[from:])
-	return b.String(), c.charge(int64(len(s) - from))
+	return b.String(), c.chargeText(len(s) - from)
 }
 
 // replaceText replaces a text; the replacement is taken as it is.
@@ -170,7 +170,7 @@ func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) 
 	if limit >= 0 && limit < float64(n) {
 		n = int(limit)
 	}
-	if err := c.charge(int64(len(s)) + int64(n)*int64(len(text)-len(old))); err != nil {
+	if err := c.charge(charBytes * (int64(len(s)) + int64(n)*int64(len(text)-len(old)))); err != nil {
 		return nil, err
 	}
 	return strings.Replace(s, old, text, n), nil
@@ -207,7 +207,7 @@ func (c *Call) expand(with string, m *match) (string, error) {
 			return b.String(), c.step(b.Len() >> 6)
 		}
 		text, size := m.reference(rest, digits)
-		if err := c.charge(int64(len(text))); err != nil {
+		if err := c.chargeText(len(text)); err != nil {
 			return "", err
 		}
 		b.WriteString(text)

@@ -2,6 +2,7 @@ package jsonata
 
 import (
 	"encoding/base64"
+	"fmt"
 	"math"
 	"net/url"
 	"strings"
@@ -113,7 +114,7 @@ func substringAfterFunc(_ *Call, s string, args []any) (any, error) {
 
 func mapText(f func(string) string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
-		if err := c.charge(int64(len(s))); err != nil {
+		if err := c.chargeText(len(s)); err != nil {
 			return nil, err
 		}
 		return f(s), nil
@@ -124,6 +125,9 @@ func mapText(f func(string) string) func(*Call, string, []any) (any, error) {
 func trim(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }), " ")
 }
+
+// maxPad is how many characters $pad adds: Step Functions refuses one more, whatever the text holds already.
+const maxPad = 262_144
 
 // padFunc fills a text up to a width, on the left where it is negative.
 func padFunc(c *Call, s string, args []any) (any, error) {
@@ -138,10 +142,10 @@ func padFunc(c *Call, s string, args []any) (any, error) {
 	}
 	runes := utf8.RuneCountInString(unit)
 	size := missing / float64(runes) * float64(len(unit))
-	if size > math.MaxInt32 {
+	if missing > maxPad || size > math.MaxInt32 {
 		return nil, &LimitError{Limit: LimitMemory}
 	}
-	if err := c.charge(int64(size) + int64(len(unit)+len(s))); err != nil {
+	if err := c.chargeText(int(size) + len(unit) + len(s)); err != nil {
 		return nil, err
 	}
 	n := int(missing)
@@ -160,14 +164,14 @@ func joinFunc(c *Call, list, args []any) (any, error) {
 		texts[i], _ = item.(string)
 		size += len(texts[i]) + len(separator)
 	}
-	if err := c.charge(int64(size) + int64(len(list))*itemBytes); err != nil {
+	if err := c.chargeText(size + 8*len(list)); err != nil {
 		return nil, err
 	}
 	return strings.Join(texts, separator), nil
 }
 
 func base64encodeFunc(c *Call, s string, _ []any) (any, error) {
-	if err := c.charge(int64(base64.StdEncoding.EncodedLen(len(s)))); err != nil {
+	if err := c.chargeText(base64.StdEncoding.EncodedLen(len(s))); err != nil {
 		return nil, err
 	}
 	return base64.StdEncoding.EncodeToString([]byte(s)), nil
@@ -175,12 +179,12 @@ func base64encodeFunc(c *Call, s string, _ []any) (any, error) {
 
 // base64decodeFunc takes texts with and without padding.
 func base64decodeFunc(c *Call, s string, _ []any) (any, error) {
-	if err := c.charge(int64(len(s))); err != nil {
+	if err := c.chargeText(len(s)); err != nil {
 		return nil, err
 	}
 	data, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {
-		return nil, NewError("D3137", "The argument of the base64decode function is not valid base64")
+		return nil, fmt.Errorf("base64decode: %w", err) // the reference implementation takes what Step Functions does not
 	}
 	return strings.ToValidUTF8(string(data), "\uFFFD"), nil
 }
@@ -197,7 +201,7 @@ func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 		if strings.ContainsRune(s, utf8.RuneError) {
 			return nil, newError("D3140", -1).with("value", s).with("functionName", c.Name)
 		}
-		if err := c.charge(3 * int64(len(s))); err != nil {
+		if err := c.chargeText(3 * len(s)); err != nil {
 			return nil, err
 		}
 		var b strings.Builder
@@ -218,7 +222,7 @@ func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 // decodeFunc leaves marks encoded that would change what a whole URL means.
 func decodeFunc(keep string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
-		if err := c.charge(2 * int64(len(s))); err != nil {
+		if err := c.chargeText(2 * len(s)); err != nil {
 			return nil, err
 		}
 		encoded := s

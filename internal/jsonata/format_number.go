@@ -74,19 +74,18 @@ type subPicture struct {
 func (f *decimalFormat) subPicture(text string) (*subPicture, error) {
 	runes := []rune(text)
 	starts := func(r rune) bool { return f.active(r) && r != f.exponent }
-	from := slices.IndexFunc(runes, starts)
-	to := len(runes)
-	if from < 0 {
-		from, to = len(runes), len(runes)
-	}
-	for to > from && !starts(runes[to-1]) {
-		to--
+	from, to := max(0, slices.IndexFunc(runes, starts)), len(runes)
+	if slices.ContainsFunc(runes, starts) {
+		for !starts(runes[to-1]) {
+			to--
+		}
 	}
 	p := &subPicture{text: text, prefix: string(runes[:from]), suffix: string(runes[to:])}
 	active := runes[from:to]
 	p.mantissa = active
-	if i := slices.Index(active, f.exponent); i >= 0 {
-		p.mantissa, p.exponent, p.hasExponent = active[:i], active[i+1:], true
+	if i := slices.Index(runes[from:min(to+1, len(runes))], f.exponent); i >= 0 { // one at the start of the suffix counts
+		p.mantissa, p.hasExponent = active[:i], true
+		p.exponent = active[min(i+1, len(active)):]
 	}
 	p.whole = p.mantissa
 	if i := slices.Index(p.mantissa, f.decimal); i >= 0 {
@@ -99,43 +98,40 @@ func (f *decimalFormat) subPicture(text string) (*subPicture, error) {
 	return p, nil
 }
 
-// check gives the code of what is wrong with a picture.
+// check gives the code of what is wrong with a picture. Of several things the last one counts.
 func (f *decimalFormat) check(p *subPicture, active []rune) string {
 	percents, perMilles := f.count(p.text, f.percent, f.percentText), f.count(p.text, f.perMille, f.perMilleText)
-	switch {
-	case strings.Count(p.text, string(f.decimal)) > 1:
-		return "D3081"
-	case percents > 1:
-		return "D3082"
-	case perMilles > 1:
-		return "D3083"
-	case percents > 0 && perMilles > 0:
-		return "D3084"
-	case !slices.ContainsFunc(p.mantissa, func(r rune) bool { return f.isDigit(r) || r == f.digit }):
-		return "D3085"
-	case slices.ContainsFunc(active, func(r rune) bool { return !f.active(r) }):
-		return "D3086"
-	}
 	grouping, decimal := string(f.grouping), string(f.decimal)
+	anyDigit := func(r rune) bool { return f.isDigit(r) || r == f.digit }
+	noDigit := func(r rune) bool { return !f.isDigit(r) }
+	whole, fraction := slices.Index(p.whole, f.digit), slices.Index(p.fraction, f.digit)
 	switch {
-	case strings.Contains(p.text, grouping+decimal) || strings.Contains(p.text, decimal+grouping):
-		return "D3087"
-	case !strings.Contains(p.text, decimal) && strings.HasSuffix(string(p.whole), grouping):
-		return "D3088"
-	case strings.Contains(p.text, grouping+grouping):
-		return "D3089"
-	}
-	if i := slices.Index(p.whole, f.digit); i >= 0 && slices.ContainsFunc(p.whole[:i], f.isDigit) {
-		return "D3090"
-	}
-	if i := slices.Index(p.fraction, f.digit); i >= 0 && slices.ContainsFunc(p.fraction[i:], f.isDigit) {
-		return "D3091"
-	}
-	switch {
+	case p.hasExponent && (len(p.exponent) == 0 || slices.ContainsFunc(p.exponent, noDigit)):
+		return "D3093"
 	case p.hasExponent && percents+perMilles > 0:
 		return "D3092"
-	case p.hasExponent && (len(p.exponent) == 0 || slices.ContainsFunc(p.exponent, func(r rune) bool { return !f.isDigit(r) })):
-		return "D3093"
+	case fraction >= 0 && slices.ContainsFunc(p.fraction[fraction:], f.isDigit):
+		return "D3091"
+	case whole >= 0 && slices.ContainsFunc(p.whole[:whole], f.isDigit):
+		return "D3090"
+	case strings.Contains(p.text, grouping+grouping):
+		return "D3089"
+	case !strings.Contains(p.text, decimal) && strings.HasSuffix(string(p.whole), grouping):
+		return "D3088"
+	case strings.Contains(p.text, grouping+decimal) || strings.Contains(p.text, decimal+grouping):
+		return "D3087"
+	case slices.ContainsFunc(active, func(r rune) bool { return !f.active(r) }):
+		return "D3086"
+	case !slices.ContainsFunc(p.mantissa, anyDigit):
+		return "D3085"
+	case percents > 0 && perMilles > 0:
+		return "D3084"
+	case perMilles > 1:
+		return "D3083"
+	case percents > 1:
+		return "D3082"
+	case strings.Count(p.text, decimal) > 1:
+		return "D3081"
 	}
 	return ""
 }

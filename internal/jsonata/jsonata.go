@@ -15,8 +15,8 @@ import (
 
 // Expr is a compiled expression.
 type Expr struct {
-	src  string
-	root *node
+	root  *node
+	plain bool // a path that begins at a variable, and no more
 }
 
 // Compile reads an expression. The error is an *Error or a *CompileError.
@@ -31,7 +31,7 @@ func Compile(src string) (*Expr, error) {
 	if n, err = link(n); err != nil {
 		return nil, err
 	}
-	return &Expr{src, n}, nil
+	return &Expr{n, n.isPlain()}, nil
 }
 
 // Limits bound one evaluation. The zero value sets none.
@@ -50,6 +50,8 @@ type Env struct {
 	Vars func(name string) (any, bool)
 	// Functions are looked up before the built-in ones. An empty *Function hides a built-in one.
 	Functions map[string]*Function
+	// Data is for the embedder's own functions.
+	Data any
 	// Now is the time of $now and $millis.
 	Now time.Time
 	// Float64 gives random numbers from 0 up to 1, for $random and $shuffle.
@@ -57,7 +59,7 @@ type Env struct {
 }
 
 // Eval evaluates the expression for an input, which may be Undefined. defined is false when it finds nothing. The error
-// is an *Error, a *LimitError, or what Limits.Check gave.
+// is an *Error, a *LimitError, what Limits.Check gave, or what went wrong inside a function without a code for it.
 func (x *Expr) Eval(input any, env *Env, limits Limits) (v any, defined bool, err error) {
 	ev := evaluator{env: env, limits: limits, root: input}
 	if list, ok := items(input); ok {
@@ -68,5 +70,35 @@ func (x *Expr) Eval(input any, env *Env, limits Limits) (v any, defined bool, er
 	if err != nil {
 		return nil, false, err
 	}
+	if x.plain {
+		return plainResult(out)
+	}
 	return ev.export(out, 0)
+}
+
+// plainResult is what a path that begins at a variable leads to: it is the embedder's, and stays as it is.
+func plainResult(v any) (any, bool, error) {
+	if list, ok := items(v); ok {
+		return list, true, nil
+	}
+	_, isFunction := v.(*Function)
+	return v, !isFunction && !IsUndefined(v), nil
+}
+
+// isPlain says whether an expression is a variable, or names that are followed from one.
+func (n *node) isPlain() bool {
+	for i, step := range n.pathItems() {
+		plain := step.kind == kindVariable && i == 0 || step.kind == kindName
+		if !plain || step.tuple || step.group != nil || len(step.stages)+len(step.predicates) > 0 {
+			return false
+		}
+	}
+	return n.group == nil && (n.kind == kindPath || n.kind == kindVariable)
+}
+
+func (n *node) pathItems() []*node {
+	if n.kind == kindPath {
+		return n.items
+	}
+	return []*node{n}
 }

@@ -389,6 +389,7 @@ type grouping struct {
 	node   *node
 	groups []*groupOf
 	byKey  map[string]*groupOf
+	used   int64 // for what is needed until the object is made
 }
 
 // add finds the group of a key, which no other pair may use.
@@ -397,6 +398,7 @@ func (g *grouping) add(key any, pair int) (*groupOf, error) {
 	if !ok {
 		return nil, newError("T1003", g.node.pos).with("value", key)
 	}
+	g.used += objectBytes
 	if err := g.ev.charge(objectBytes); err != nil {
 		return nil, err
 	}
@@ -562,6 +564,7 @@ func (g *grouping) object(eval func(*groupOf) (any, error)) (any, error) {
 			out.Set(group.key, v)
 		}
 	}
+	g.ev.used -= g.used
 	return out, nil
 }
 

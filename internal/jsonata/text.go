@@ -9,8 +9,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// numberText is a number as $string and & write it: JavaScript's way, rounded to 15 digits.
+// numberText is a number as $string and & write it: JavaScript's way. Fractions are rounded to 15 digits; that whole numbers are
+// not, as in the reference implementation they are, was seen on AWS.
 func numberText(f float64) string {
+	if f == math.Trunc(f) {
+		return exactText(f)
+	}
 	rounded, err := strconv.ParseFloat(strconv.FormatFloat(f, 'e', 14, 64), 64)
 	if err == nil {
 		f = rounded
@@ -63,7 +67,7 @@ func (ev *evaluator) text(v any) (string, error) {
 	if err := w.write(v, 0); err != nil {
 		return "", err
 	}
-	return string(w.out), ev.charge(int64(len(w.out)))
+	return string(w.out), ev.chargeText(len(w.out))
 }
 
 // jsonWriter writes a value as JSON. Functions are empty strings there.
@@ -89,7 +93,7 @@ func (w *jsonWriter) write(v any, depth int) error {
 	case []any, *sequence, *value.Object: // what is in it has been counted
 		return w.ev.charge(2)
 	}
-	return w.ev.charge(int64(len(w.out) - before))
+	return w.ev.chargeText(len(w.out) - before)
 }
 
 func (w *jsonWriter) value(v any, depth int) error {

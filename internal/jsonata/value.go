@@ -2,6 +2,7 @@ package jsonata
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -48,6 +49,12 @@ func listOf(v any) []any {
 	}
 	return []any{v}
 }
+
+// Items are the items of an array, for native functions.
+func Items(v any) ([]any, bool) { return items(v) }
+
+// Number is a value as a number, for native functions.
+func Number(v any) (float64, bool) { return number(v) }
 
 // results is the list of results that a value is, if it is one.
 func results(v any) (*sequence, bool) {
@@ -189,6 +196,7 @@ func less(a, b string) bool {
 
 // bytes that values take, roughly: what the budget of an evaluation counts.
 const (
+	charBytes   = 2 // as in Java
 	itemBytes   = 16
 	numberBytes = 24
 	objectBytes = 96
@@ -206,9 +214,9 @@ func (ev *evaluator) export(v any, depth int) (out any, defined bool, err error)
 	case nil, bool:
 		return v, true, ev.charge(8)
 	case string:
-		return v, true, ev.charge(int64(len(v)))
+		return v, true, ev.chargeText(len(v))
 	case value.Number:
-		return v, true, ev.charge(int64(len(v)))
+		return exportWritten(v), true, ev.charge(numberBytes)
 	case float64:
 		return exportNumber(v), true, ev.charge(numberBytes)
 	case *value.Object:
@@ -237,37 +245,90 @@ func exportNumber(f float64) any {
 	return value.Float(f)
 }
 
+// maxWritten is the longest text of a number that a float holds without loss.
+const maxWritten = 17
+
+// exportWritten is a number of the input. Whole ones keep their digits as far as they fit in 64 bits; what is longer
+// becomes a float, as in Step Functions.
+func exportWritten(n value.Number) any {
+	if len(n) <= maxWritten {
+		return n
+	}
+	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return n
+	}
+	return exportNumber(n.Float64())
+}
+
+// exportList copies a list only where something in it changes.
 func (ev *evaluator) exportList(list []any, depth int) (any, error) {
 	if err := ev.charge(int64(len(list)) * itemBytes); err != nil {
 		return nil, err
 	}
-	out := make([]any, 0, len(list))
-	for _, item := range list {
+	out, same := list[:len(list):len(list)], true
+	for i, item := range list {
 		v, defined, err := ev.export(item, depth+1)
 		if err != nil {
 			return nil, err
+		}
+		if same && defined && identical(v, item) {
+			continue
+		}
+		if same {
+			out, same = append(make([]any, 0, len(list)), list[:i]...), false
 		}
 		if defined {
 			out = append(out, v)
 		}
 	}
+	if out == nil {
+		out = []any{}
+	}
 	return out, nil
+}
+
+// identical says whether export gave back what it was given.
+func identical(a, b any) bool {
+	switch a := a.(type) {
+	case []any:
+		b, ok := b.([]any)
+		return ok && len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+	case *value.Object:
+		return any(a) == b
+	case value.Number:
+		_, ok := b.(value.Number)
+		return ok && any(a) == b
+	}
+	_, computed := b.(float64)
+	return !computed // texts, booleans and null stay what they are
 }
 
 func (ev *evaluator) exportObject(o *value.Object, depth int) (any, error) {
 	if err := ev.charge(objectBytes + int64(o.Len())*fieldBytes); err != nil {
 		return nil, err
 	}
-	out := value.NewObject(o.Len())
+	var out *value.Object
 	for i := range o.Len() {
 		k, item := o.At(i)
 		v, defined, err := ev.export(item, depth+1)
 		if err != nil {
 			return nil, err
 		}
+		if out == nil {
+			if defined && identical(v, item) {
+				continue
+			}
+			out = value.NewObject(o.Len())
+			for j := range i {
+				out.Set(o.At(j))
+			}
+		}
 		if defined {
 			out.Set(k, v)
 		}
+	}
+	if out == nil {
+		return o, nil
 	}
 	return out, nil
 }
@@ -281,7 +342,7 @@ type sizer struct {
 func (s *sizer) add(v any, depth int) bool {
 	switch v := v.(type) {
 	case string:
-		s.size += int64(len(v))
+		s.size += int64(len(v)) * charBytes
 	case float64:
 		s.size += numberBytes
 	case *value.Object:

@@ -10,8 +10,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/rayorch/rayorch/internal/value"
 )
 
 // The error names that evaluation raises, as the States Language spells them.
@@ -84,28 +82,6 @@ type Scope struct {
 	Random rand.Source
 	// Now is the time of $now and $millis.
 	Now time.Time
-
-	memo map[string]conversion // what the JSONata library was given already
-}
-
-// conversion is a value with what the JSONata library calls it: the expressions of one template share their input.
-type conversion struct{ from, to any }
-
-// converted is toLibrary for one field of $states. Values are immutable, so the same object gives the same.
-func (s *Scope) converted(field string, v any) any {
-	o, ok := v.(*value.Object)
-	if !ok {
-		return toLibrary(v)
-	}
-	if c, ok := s.memo[field]; ok && c.from == any(o) {
-		return c.to
-	}
-	if s.memo == nil {
-		s.memo = make(map[string]conversion, 1)
-	}
-	c := conversion{o, toLibrary(o)}
-	s.memo[field] = c
-	return c.to
 }
 
 // context makes the context object; false says that this scope has none.
