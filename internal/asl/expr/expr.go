@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/value"
 )
 
 // The error names that evaluation raises, as the States Language spells them.
@@ -20,7 +22,26 @@ const (
 	ErrResultPathMatch      = "States.ResultPathMatchFailure"
 	ErrIntrinsicFailure     = "States.IntrinsicFailure"
 	ErrQueryEvaluationError = "States.QueryEvaluationError"
+	ErrDataLimitExceeded    = "States.DataLimitExceeded"
 )
+
+// maxBuilt is how long a payload or the arguments of an intrinsic function may be as JSON while they are put together. It is
+// more than any state may give, for a payload's parts are often cut afterwards, and bounds what a definition can make of its
+// input: a part may stand in it any number of times.
+const maxBuilt = 4 << 20
+
+// budget is what is left of maxBuilt.
+type budget int
+
+// take counts a part.
+func (b *budget) take(v any) error {
+	if *b -= budget(value.Len(v, int(*b))); *b < 0 {
+		return errTooLong
+	}
+	return nil
+}
+
+var errTooLong = &Error{Name: ErrDataLimitExceeded, Cause: "The payload exceeds the maximum size"}
 
 // Error is a failure of an evaluation that the execution sees. Cause lacks the sentence that names the state
 // ("An error occurred while executing the state ..."): the interpreter puts it in front.

@@ -225,7 +225,13 @@ func (n *dataNode) isConstant() bool {
 }
 
 // Eval gives the value. Every error is an *Error with the location of the expression that failed.
-func (t *JSONataTemplate) Eval(s *Scope) (any, error) { return t.root.eval(s) }
+func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
+	if t.root.expr != nil {
+		return t.root.expr.Eval(s, t.root.location)
+	}
+	left := budget(maxBuilt)
+	return t.root.eval(s, &left)
+}
 
 // Constant gives the value of a template that holds no expressions.
 func (t *JSONataTemplate) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
@@ -256,14 +262,18 @@ func (n *dataNode) walk(visit func(string, *JSONata)) {
 }
 
 // eval stops at the first expression that fails, in the order of the text: one location is reported.
-func (n *dataNode) eval(s *Scope) (any, error) {
+func (n *dataNode) eval(s *Scope, left *budget) (any, error) {
 	switch {
 	case n.expr != nil:
-		return n.expr.Eval(s, n.location)
+		v, err := n.expr.Eval(s, n.location)
+		if err != nil {
+			return nil, err
+		}
+		return v, left.take(v)
 	case n.object != nil:
 		out := value.NewObject(len(n.object))
 		for i := range n.object {
-			v, err := n.object[i].eval(s)
+			v, err := n.object[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}
@@ -273,7 +283,7 @@ func (n *dataNode) eval(s *Scope) (any, error) {
 	case n.array != nil:
 		out := make([]any, len(n.array))
 		for i := range n.array {
-			v, err := n.array[i].eval(s)
+			v, err := n.array[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}
