@@ -5,6 +5,7 @@ type kind int
 
 const (
 	kindLiteral     kind = iota // value
+	kindEnd                     // the end of the text, where an operand should be
 	kindName                    // text: a field
 	kindVariable                // text; empty is the context item, "$" the root
 	kindWildcard                // *

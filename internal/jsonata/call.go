@@ -106,7 +106,7 @@ func (ev *evaluator) call(n *node, input any, env *frame, first []any) (any, err
 
 // located says where an error happened, and in which function, if nothing better is known.
 func located(err error, n *node) error {
-	if e, ok := err.(*Error); ok { //nolint:errorlint // evaluation does not wrap
+	if e, ok := err.(*Error); ok && n != nil { //nolint:errorlint // evaluation does not wrap
 		if e.Position < 0 {
 			e.Position = n.pos
 		}
@@ -133,10 +133,11 @@ func (ev *evaluator) arguments(n *node, input any, env *frame, first []any) ([]a
 // invoke calls a function, and then what it calls in tail position.
 func (ev *evaluator) invoke(fn any, args []any, input any, env *frame) (any, error) {
 	r := region{mark: ev.used}
+	var tail *node
 	for {
 		out, err := ev.invokeOnce(fn, args, input, env)
 		if err != nil {
-			return nil, err
+			return nil, located(err, tail)
 		}
 		t, ok := out.(*thunk)
 		if !ok {
@@ -150,7 +151,7 @@ func (ev *evaluator) invoke(fn any, args []any, input any, env *frame) (any, err
 		if args, err = ev.arguments(t.node, t.input, t.env, nil); err != nil {
 			return nil, err
 		}
-		input = t.input
+		input, tail = t.input, t.node
 		ev.release(&r, append(args[:len(args):len(args)], fn, input)...)
 	}
 }
@@ -186,7 +187,7 @@ func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any,
 	}
 	if f.signature != nil {
 		var err error
-		if args, err = f.signature.validate(f.name, args, input); err != nil {
+		if args, err = f.signature.validate(args, input); err != nil {
 			return nil, err
 		}
 	}
@@ -265,7 +266,11 @@ func (ev *evaluator) apply(n *node, input any, env *frame) (any, error) {
 	}
 	first, ok := left.(*Function)
 	if !ok {
-		return ev.invoke(second, []any{left}, nil, env)
+		out, err := ev.invoke(second, []any{left}, nil, env)
+		if e, ok := err.(*Error); ok && e.Token == "" { //nolint:errorlint // evaluation does not wrap
+			e.Token = second.name
+		}
+		return out, err
 	}
 	if err := ev.charge(frameBytes); err != nil {
 		return nil, err

@@ -42,6 +42,8 @@ func (e *Error) field(name string) string {
 	v, ok := e.fields[strings.TrimPrefix(name, "!")]
 	switch {
 	case ok:
+	case name == "token" && e.Token == "":
+		return "undefined" // a function without a name
 	case name == "token":
 		v = e.Token
 	case name == "value":
@@ -59,6 +61,9 @@ const maxShown = 1000
 
 // shown is a value as JSON, cut where it is long. What is no JSON value shows as the reference shows it: not at all.
 func shown(v any) string {
+	if IsUndefined(v) {
+		return "undefined"
+	}
 	j := jsonWriter{limit: maxShown}
 	if err := j.write(v, 0); err != nil {
 		return strings.ToValidUTF8(string(j.out[:min(len(j.out), maxShown)]), "") + "..."

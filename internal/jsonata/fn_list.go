@@ -1,6 +1,7 @@
 package jsonata
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -139,10 +140,7 @@ func sortFunc(c *Call, list, args []any) (any, error) {
 	if f, ok := args[1].(*Function); ok {
 		sorted, err := mergeSort(c.evaluator, in, func(a, b *any) (bool, error) {
 			v, err := c.invoke(f, []any{*a, *b}, nil, c.env)
-			if err != nil {
-				return false, err
-			}
-			return c.truth(v)
+			return err == nil && isSet(v), err
 		})
 		return sorted, err
 	}
@@ -152,6 +150,20 @@ func sortFunc(c *Call, list, args []any) (any, error) {
 	}
 	sorted, err := mergeSort(c.evaluator, in, after)
 	return sorted, err
+}
+
+// isSet says whether JavaScript takes a value for true: an empty array or object is.
+func isSet(v any) bool {
+	switch v := v.(type) {
+	case nil, undefinedType:
+		return false
+	case bool:
+		return v
+	case string:
+		return v != ""
+	}
+	f, isNumber := number(v)
+	return !isNumber || f != 0 && !math.IsNaN(f)
 }
 
 // plainOrder is the order of a list of numbers only, or of texts only.

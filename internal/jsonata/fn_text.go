@@ -56,7 +56,7 @@ func lengthFunc(_ *Call, s string, _ []any) (any, error) {
 func substringFunc(c *Call, s string, args []any) (any, error) {
 	runes := utf8.RuneCountInString(s)
 	n := float64(runes)
-	start := numberOr(args[1], 0)
+	start := numberOr(args[1], math.NaN())
 	if n+start < 0 {
 		start = 0
 	}

@@ -167,6 +167,7 @@ func (f *integerFormat) decimal(n float64) string {
 		b.WriteString(f.separator(len(digits)-i, i == 0))
 		b.WriteRune(rune(digits[i]-'0') + f.zero)
 	}
+	b.WriteString(f.separator(0, f.regular > 0))
 	if f.ordinal {
 		b.WriteString(ordinalSuffix(digits))
 	}
@@ -174,9 +175,9 @@ func (f *integerFormat) decimal(n float64) string {
 }
 
 // separator is what stands before so many digits.
-func (f *integerFormat) separator(digits int, first bool) string {
+func (f *integerFormat) separator(digits int, none bool) (text string) {
 	switch {
-	case first:
+	case none:
 		return ""
 	case f.regular > 0 && digits%f.regular == 0:
 		return f.separators[0].text
@@ -185,10 +186,10 @@ func (f *integerFormat) separator(digits int, first bool) string {
 	}
 	for _, s := range f.separators {
 		if s.position == digits {
-			return s.text
+			text = s.text + text
 		}
 	}
-	return ""
+	return text
 }
 
 // ordinalSuffix is the ending of 1st, 2nd, 3rd, 4th, 11th.

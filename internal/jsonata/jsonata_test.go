@@ -205,6 +205,11 @@ func TestValues(t *testing.T) {
 		{`$substring("héllo", 1, 3)`, `"éll"`},
 		{`$distinct([1, 1.0, "1", {"a": [1]}, {"a": [1]}])`, `[1,"1",{"a":[1]}]`},
 		{`[3, 1, 2]^($)`, `[1,2,3]`},
+		{`[1, 2, 3][[0, 0, -1]]`, `[1,1,3]`},
+		{`[{"a": 1}][0].a`, `1`},
+		{`$sort([1, 2], function() { {} })`, `[2,1]`},
+		{`$formatInteger(1234, "0-00'")`, `"12-34'"`},
+		{`$substring("abc", $nothing, 2)`, `""`},
 		{`$sort([{"a": 2}, {"a": 1}], function($l, $r) { $l.a > $r.a }).a`, `[1,2]`},
 	} {
 		got, err := evaluate(t, c.src, likeStepFunctions)
@@ -258,6 +263,15 @@ func TestErrors(t *testing.T) {
 		{`[1; 2]`, `S0202: Expected "]", got ";"`},
 		{`1 2`, `S0201: Syntax error: "2"`},
 		{`a ?? b`, `S0211: The symbol "?" cannot be used as a unary operator`},
+		{`$f(`, `S0203: Expected ")" before end of expression`},
+		{`a := ]`, `S0212: The left side of := must be a variable name (start with $)`},
+		{`a@`, `S0214: The right side of "@" must be a variable name (start with $)`},
+		{`function($a)<n{$a}(1)`, `S0202: Expected ">", got "{"`},
+		{`function($a)<n>{$a}("1")`, `T0410: Argument 1 of function undefined does not match function signature`},
+		{`($f := function($a)<n>{$a}; $f("1"))`, `T0410: Argument 1 of function "f" does not match function signature`},
+		{`1 ~> $uppercase`, `T0410: Argument 1 of function "uppercase" does not match function signature`},
+		{`$contains("a", function() { [] })`,
+			`T1010: The matcher function argument passed to function "contains" does not return the correct object structure`},
 		{`"\q"`, `S0103: Unsupported escape sequence: \"q"`},
 		{`/(?=a)/`, ``},
 	} {

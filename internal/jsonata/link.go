@@ -35,6 +35,8 @@ func (l *linker) finish(n *node) (*node, error) {
 
 func (l *linker) turn(n *node) (*node, error) {
 	switch n.kind {
+	case kindEnd:
+		return nil, newError("S0207", n.pos).with("token", "(end)")
 	case kindName:
 		step := *n
 		return &node{kind: kindPath, pos: n.pos, items: []*node{&step}, keepArray: n.keepArray}, nil

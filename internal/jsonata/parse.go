@@ -86,9 +86,6 @@ func (p *parser) expression(power int) (*node, error) {
 	}
 	defer func() { p.depth-- }()
 	t := p.tok
-	if t.kind == tokenEnd {
-		return nil, newError("S0207", t.pos).with("token", t.text)
-	}
 	if err := p.advance(true); err != nil {
 		return nil, err
 	}
@@ -106,6 +103,8 @@ func (p *parser) expression(power int) (*node, error) {
 // operand reads what begins with a word.
 func (p *parser) operand(t token) (*node, error) {
 	switch t.kind {
+	case tokenEnd: // an error, but what is around it may be another one
+		return &node{kind: kindEnd, pos: t.pos}, nil
 	case tokenName:
 		return p.name(t), nil
 	case tokenVariable:
@@ -171,15 +170,15 @@ func (p *parser) infix(t token, left *node) (*node, error) {
 	power := powers[t.text]
 	if t.text == ":=" {
 		power-- // binds from the right
+		if left.kind != kindVariable {
+			return nil, newError("S0212", left.pos).with("token", p.words(left))
+		}
 	}
 	var err error
 	if n.right, err = p.expression(power); err != nil {
 		return nil, err
 	}
-	switch {
-	case t.text == ":=" && left.kind != kindVariable:
-		return nil, newError("S0212", left.pos).with("token", p.words(left))
-	case (t.text == "@" || t.text == "#") && n.right.kind != kindVariable:
+	if (t.text == "@" || t.text == "#") && n.right.kind != kindVariable {
 		return nil, newError("S0214", n.right.pos).with("token", t.text)
 	}
 	return n, nil
@@ -378,8 +377,8 @@ func (p *parser) lambda(n *node) (*node, error) {
 
 // lambdaSignature reads <s-n:b>, whose words are put together again.
 func (p *parser) lambdaSignature(l *node) error {
-	text, pos := "", p.tok.pos
-	for depth := 0; p.tok.kind != tokenEnd && !p.is("{"); {
+	text, pos, depth := "", p.tok.pos, 0
+	for p.tok.kind != tokenEnd && !p.is("{") {
 		text += p.tok.text
 		switch {
 		case p.is("<"):
@@ -393,6 +392,9 @@ func (p *parser) lambdaSignature(l *node) error {
 		if depth == 0 {
 			break
 		}
+	}
+	if depth > 0 {
+		return p.expect(">", true)
 	}
 	var err error
 	l.signature, err = parseSignature(text)

@@ -28,8 +28,8 @@ func (ev *evaluator) path(n *node, input any, env *frame) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := listOf(v)
-	if _, isArray := items(v); isArray && done == 0 && n.items[0].kind == kindVariable {
+	list, isArray := items(v)
+	if !isArray || done == 0 && n.items[0].kind == kindVariable {
 		list = []any{v}
 	}
 	out = v
@@ -37,7 +37,7 @@ func (ev *evaluator) path(n *node, input any, env *frame) (any, error) {
 		tupled = tupled || step.tuple
 		switch {
 		case i == 0 && done == 0 && step.consArray:
-			if out, err = ev.eval(step, input, env); err == nil {
+			if out, err = ev.eval(step, &sequence{items: list}, env); err == nil {
 				list = listOf(out)
 			}
 		case tupled:
@@ -308,11 +308,11 @@ func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error)
 		return out, ev.charge(itemBytes)
 	}
 	for i, item := range list {
-		keep, err := ev.accepts(predicate, item, env, i, len(list))
+		times, err := ev.accepts(predicate, item, env, i, len(list))
 		if err != nil {
 			return nil, err
 		}
-		if keep {
+		for range times {
 			out.items = append(out.items, item)
 			if err := ev.charge(itemBytes); err != nil {
 				return nil, err
@@ -325,42 +325,51 @@ func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error)
 func (ev *evaluator) filterTuples(predicate *node, in tuples, env *frame) (tuples, error) {
 	out := tuples{}
 	for i := range in {
-		keep, err := ev.accepts(predicate, in[i].item, in[i].frame(env), i, len(in))
+		times, err := ev.accepts(predicate, in[i].item, in[i].frame(env), i, len(in))
 		if err != nil {
 			return nil, err
 		}
-		if keep {
+		for range times {
 			out = append(out, in[i])
+			if err := ev.charge(itemBytes); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
 }
 
-// accepts says whether a predicate holds for the item at a position.
-func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (bool, error) {
+// accepts says how many times a predicate takes the item at a position: a list of positions may name it more than once.
+func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (times int, err error) {
 	v, err := ev.eval(predicate, item, env)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	if f, ok := number(v); ok {
-		return place(f, n) == i, finite(predicate, f)
+	if f, isPosition := number(v); isPosition {
+		return count(place(f, n) == i), finite(predicate, f)
 	}
 	list, isArray := items(v)
-	if !isArray {
-		return ev.truth(v)
-	}
-	if err := ev.step(len(list)); err != nil {
-		return false, err
-	}
-	if positions, ok := allNumbers(v); ok {
-		for _, f := range positions {
-			if place(f, n) == i {
-				return true, nil
-			}
+	if isArray {
+		if err := ev.step(len(list)); err != nil {
+			return 0, err
 		}
-		return false, nil
+		if positions, ok := allNumbers(v); ok {
+			for _, f := range positions {
+				times += count(place(f, n) == i)
+			}
+			return times, nil
+		}
 	}
-	return ev.truth(v)
+	yes, err := ev.truth(v)
+	return count(yes), err
+}
+
+// count is 1 for true.
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // place is a position in a list of n items; negative ones count from the end.

@@ -273,8 +273,8 @@ func (c *Call) matcher(f *Function, s string) (*match, error) {
 func (c *Call) ownMatch(v any, s string) (*match, error) {
 	o, ok := v.(*value.Object)
 	if !ok {
-		if yes, err := c.truth(v); !yes || err != nil {
-			return nil, err
+		if !isSet(v) {
+			return nil, nil
 		}
 		return nil, newError("T1010", -1).with("token", c.Name)
 	}

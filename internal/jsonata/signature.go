@@ -39,7 +39,7 @@ func parseSignature(text string) (*signature, error) {
 		case '(':
 			end := i + strings.IndexByte(text[i:], ')')
 			if end < i {
-				return nil, newError("S0402", -1)
+				end = len(text)
 			}
 			choice := text[i+1 : end]
 			if strings.Contains(choice, "<") {
@@ -60,8 +60,11 @@ func parseSignature(text string) (*signature, error) {
 
 // modify applies what stands behind a parameter, and says where that ends.
 func (s *signature) modify(text string, i int) (int, error) {
-	if len(s.params) == 0 {
+	if len(s.params) == 0 && text[i] != '<' {
 		return i, nil
+	}
+	if len(s.params) == 0 {
+		return i, newError("S0401", -1).with("value", text)
 	}
 	p := &s.params[len(s.params)-1]
 	switch text[i] {
@@ -143,21 +146,21 @@ func (s *signature) match(types string, i, at, end int, prefix bool, takes []int
 
 // validate gives the arguments as the function takes them: the context item in place of what is left out, arrays around
 // single values.
-func (s *signature) validate(name string, args []any, context any) ([]any, error) {
+func (s *signature) validate(args []any, context any) ([]any, error) {
 	types := make([]byte, len(args))
 	for i, a := range args {
 		types[i] = letter(a)
 	}
 	takes := make([]int, len(s.params))
 	if !s.match(string(types), 0, 0, len(s.params), false, takes) {
-		return nil, s.mismatch(name, string(types), args)
+		return nil, s.mismatch(string(types), args)
 	}
 	out := make([]any, 0, len(s.params))
 	at := 0
 	for i := range s.params {
 		p := &s.params[i]
 		if takes[i] == 0 {
-			v, err := p.missing(name, at, context)
+			v, err := p.missing(at, context)
 			if err != nil {
 				return nil, err
 			}
@@ -169,7 +172,7 @@ func (s *signature) validate(name string, args []any, context any) ([]any, error
 			continue
 		}
 		for range takes[i] {
-			v, err := p.convert(name, at, argument(args, at))
+			v, err := p.convert(at, argument(args, at))
 			if err != nil {
 				return nil, err
 			}
@@ -187,12 +190,12 @@ func argument(args []any, i int) any {
 	return Undefined
 }
 
-func (p *param) missing(name string, at int, context any) (any, error) {
+func (p *param) missing(at int, context any) (any, error) {
 	if !p.context {
 		return Undefined, nil
 	}
 	if strings.IndexByte(p.letters, letter(context)) < 0 {
-		return nil, ArgumentError("T0411", at+1, context).with("token", name)
+		return nil, ArgumentError("T0411", at+1, context)
 	}
 	return context, nil
 }
@@ -202,7 +205,7 @@ var itemNames = map[string]string{
 }
 
 // convert checks the items of an array and makes an array of what is none.
-func (p *param) convert(name string, at int, arg any) (any, error) {
+func (p *param) convert(at int, arg any) (any, error) {
 	kind := letter(arg)
 	if !p.array || kind == 'm' {
 		return arg, nil
@@ -215,7 +218,7 @@ func (p *param) convert(name string, at int, arg any) (any, error) {
 		}
 	}
 	if !ok {
-		return nil, ArgumentError("T0412", at+1, arg).with("token", name).with("type", itemNames[p.item])
+		return nil, ArgumentError("T0412", at+1, arg).with("type", itemNames[p.item])
 	}
 	if !isArray {
 		return []any{arg}, nil
@@ -224,7 +227,7 @@ func (p *param) convert(name string, at int, arg any) (any, error) {
 }
 
 // mismatch finds the argument that does not fit: the first that no prefix of the parameters takes.
-func (s *signature) mismatch(name, types string, args []any) error {
+func (s *signature) mismatch(types string, args []any) error {
 	good := 0
 	takes := make([]int, len(s.params))
 	for n := 1; n <= len(s.params); n++ {
@@ -240,5 +243,5 @@ func (s *signature) mismatch(name, types string, args []any) error {
 	if good < len(args) {
 		v = args[good]
 	}
-	return ArgumentError("T0410", good+1, v).with("token", name)
+	return ArgumentError("T0410", good+1, v)
 }

@@ -108,6 +108,8 @@ func (w *jsonWriter) value(v any, depth int) error {
 		w.out = append(w.out, writtenText(v)...)
 	case float64:
 		switch {
+		case !math.IsInf(v, 0) && !math.IsNaN(v) && w.ev == nil:
+			w.out = append(w.out, exactText(v)...)
 		case !math.IsInf(v, 0) && !math.IsNaN(v):
 			w.out = append(w.out, numberText(v)...)
 		case w.ev != nil:
