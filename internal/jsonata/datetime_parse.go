@@ -29,6 +29,7 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 		return Undefined, nil
 	}
 	components := map[byte]float64{}
+	named := false
 	for i := range p.parts {
 		part := &p.parts[i]
 		if part.component == 0 {
@@ -38,9 +39,14 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		components[part.component] = v
+		named = true
+		if !math.IsNaN(v) { // what has no meaning is as good as missing
+			components[part.component] = v
+		} else {
+			delete(components, part.component)
+		}
 	}
-	if len(components) == 0 {
+	if !named {
 		return Undefined, nil
 	}
 	return timeOf(components, c.evaluator.env.Now)
@@ -207,7 +213,7 @@ func timeOf(there map[byte]float64, now time.Time) (any, error) {
 // millisOf computes a time. Components may be past their ends: the 31st of April is the 1st of May.
 func millisOf(there map[byte]float64, dayOfYear, twelve bool) any {
 	for _, v := range there {
-		if math.IsNaN(v) || math.Abs(v) > 1e9 {
+		if math.Abs(v) > 1e9 {
 			return math.NaN()
 		}
 	}

@@ -69,7 +69,7 @@ func matchFunc(c *Call, s string, args []any) (any, error) {
 		o.Set("index", float64(units))
 		o.Set("groups", m.groups)
 		out.items = append(out.items, o)
-		return c.charge(objectBytes + 3*fieldBytes + itemBytes)
+		return c.charge(m.bytes() + itemBytes)
 	})
 	return out, err
 }

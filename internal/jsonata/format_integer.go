@@ -121,7 +121,11 @@ func formatIntegerFunc(c *Call, n float64, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.format(math.Floor(n))
+	text, err := f.format(math.Floor(n))
+	if err != nil {
+		return nil, err
+	}
+	return text, c.chargeText(len(text))
 }
 
 func (f *integerFormat) format(n float64) (string, error) {
@@ -135,6 +139,9 @@ func (f *integerFormat) format(n float64) (string, error) {
 	case styleLetters:
 		text = f.cased(letters(n))
 	case styleRoman:
+		if n > maxRoman {
+			return "", &LimitError{Limit: LimitMemory}
+		}
 		text = f.cased(roman(n))
 	case styleWords:
 		text = f.cased(words(n, f.ordinal))
@@ -204,13 +211,16 @@ func ordinalSuffix(digits string) string {
 	return []string{"st", "nd", "rd"}[last-'1']
 }
 
-// maxSigns bounds what is written in Roman numbers.
-const maxSigns = 1000
+// maxRoman has a million signs in Roman numbers; maxSigns bounds the digits that a picture of a date asks for.
+const (
+	maxRoman = 1e9
+	maxSigns = 1000
+)
 
 // letters counts A, B, ... Z, AA, AB.
 func letters(n float64) string {
 	var out []byte
-	for n > 0 && len(out) < maxSigns {
+	for n > 0 {
 		out = append(out, 'A'+byte(math.Mod(n-1, 26)))
 		n = math.Floor((n - 1) / 26)
 	}
@@ -227,7 +237,7 @@ var romanSigns = []struct {
 func roman(n float64) string {
 	var b strings.Builder
 	for _, r := range romanSigns {
-		for n >= r.value && b.Len() < maxSigns {
+		for n >= r.value {
 			b.WriteString(r.text)
 			n -= r.value
 		}

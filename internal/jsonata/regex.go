@@ -14,6 +14,7 @@ import (
 type Regex struct {
 	source string
 	re     *regexp.Regexp
+	weight int            // what a character costs to match, in steps of 64
 	behind *regexp.Regexp // for what looks back (^, \b): passes over a rune and more, then matches as its first group
 }
 
@@ -32,7 +33,7 @@ func compileRegex(pattern, flags string) (*Regex, error) {
 	if err != nil {
 		return nil, errors.New("the regular expression /" + pattern + "/ is not supported: " + err.Error())
 	}
-	out := &Regex{source: pattern, re: re}
+	out := &Regex{source: pattern, re: re, weight: 1 + len(re.String())>>5}
 	if strings.Contains(translated, "^") || strings.Contains(translated, `\b`) || strings.Contains(translated, `\B`) {
 		out.behind, err = regexp.Compile(`\A(?s:.)(?s:.*?)(` + translated + `)`)
 	}
@@ -161,14 +162,12 @@ func (ev *evaluator) find(re *Regex, s string, from int) (*match, error) {
 	if from > len(s) {
 		return nil, nil
 	}
-	if err := ev.step(1 + (len(s)-from)>>6); err != nil {
-		return nil, err
-	}
 	loc := re.findFrom(s, from)
 	if loc == nil {
-		return nil, nil
+		return nil, ev.step(1 + (len(s)-from)>>6*re.weight)
 	}
-	if err := ev.charge(objectBytes + int64(len(loc))*itemBytes); err != nil {
+	// How far behind a match the engine has looked is not known.
+	if err := ev.step(1 + ((loc[1]-from)>>6+(len(s)-from)>>12)*re.weight); err != nil {
 		return nil, err
 	}
 	m := &match{text: s[loc[0]:loc[1]], start: loc[0], end: loc[1], groups: []any{}}
@@ -236,6 +235,9 @@ func (ev *evaluator) matchOnce(re *Regex, args []any) (any, error) {
 		return Undefined, nil
 	}
 	m, err := ev.find(re, s, 0)
+	if err == nil {
+		err = ev.charge(m.bytes())
+	}
 	return m.object(s), err
 }
 
@@ -250,11 +252,22 @@ func (m *match) object(s string) any {
 	o.Set("start", float64(before))
 	o.Set("end", float64(before+utf16Len(m.text)))
 	o.Set("groups", m.groups)
-	o.Set("next", &Function{name: "next", call: func(*Call, []any) (any, error) {
+	o.Set("next", &Function{name: "next", call: func(c *Call, _ []any) (any, error) {
 		next, err := m.next()
+		if err == nil {
+			err = c.charge(next.bytes())
+		}
 		return next.object(s), err
 	}})
 	return o
+}
+
+// bytes are what an object of a match takes. Matches that functions look at one after the other are not counted.
+func (m *match) bytes() int64 {
+	if m == nil {
+		return 0
+	}
+	return objectBytes + 5*fieldBytes + int64(len(m.groups))*itemBytes
 }
 
 // matcher gives the first match of a pattern, or of a function that stands in for one, in a text.
