@@ -43,6 +43,7 @@ func CompileJSONata(body string) (*JSONata, error) {
 	}
 	j := &JSONata{text: body, expr: x}
 	x.Refs(j.refer)
+	slices.SortStableFunc(j.unsupported, func(a, b *SyntaxError) int { return a.Offset - b.Offset })
 	return j, nil
 }
 
