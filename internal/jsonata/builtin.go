@@ -69,6 +69,18 @@ func onList(f func(c *Call, list []any, args []any) (any, error)) func(c *Call, 
 	})
 }
 
+// maxPicture is how long a picture may be: what it asks for grows with its square. No picture that is meant is longer.
+const maxPicture = 1000
+
+// picture is the argument that says how something is written.
+func picture(v any) (string, error) {
+	s := textOr(v, "")
+	if len(s) > maxPicture {
+		return "", &LimitError{Limit: LimitMemory}
+	}
+	return s, nil
+}
+
 // textOr and numberOr are arguments that may be left out.
 func textOr(v any, other string) string {
 	if s, ok := v.(string); ok {

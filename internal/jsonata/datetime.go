@@ -150,12 +150,12 @@ const maxMillis = 8.64e15
 
 func fromMillisFunc(c *Call, millis float64, args []any) (any, error) {
 	p := isoPicture
-	if picture, ok := args[1].(string); ok {
-		if err := c.charge(16 * int64(len(picture))); err != nil {
+	if !IsUndefined(args[1]) {
+		text, err := picture(args[1])
+		if err != nil {
 			return nil, err
 		}
-		var err error
-		if p, err = parseDatePicture(picture); err != nil {
+		if p, err = parseDatePicture(text); err != nil {
 			return nil, err
 		}
 	}
@@ -180,7 +180,7 @@ func fromMillisFunc(c *Call, millis float64, args []any) (any, error) {
 		}
 		b.WriteString(text)
 	}
-	return b.String(), nil
+	return b.String(), c.chargeText(b.Len())
 }
 
 // format writes one component of a time.
@@ -315,8 +315,12 @@ var isoLayouts = []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:
 	"2006-01-02T15:04:05.999999999", "2006-01-02", "2006-01", "2006", "2006-01-02Z07:00"}
 
 func toMillisFunc(c *Call, s string, args []any) (any, error) {
-	if picture, ok := args[1].(string); ok {
-		return c.parseTime(s, picture)
+	if !IsUndefined(args[1]) {
+		text, err := picture(args[1])
+		if err != nil {
+			return nil, err
+		}
+		return c.parseTime(s, text)
 	}
 	if !isoText.MatchString(s) {
 		return nil, newError("D3110", -1).with("value", s)

@@ -8,10 +8,17 @@ import (
 	"time"
 )
 
+// Bounds of what is parsed: a picture becomes a regular expression of Go, with all the words of numbers for each marker that asks
+// for words.
+const (
+	maxTimePicture = 256
+	maxTimeText    = 4096
+)
+
 // parseTime reads a time that a picture describes. A text of another form gives nothing.
 func (c *Call) parseTime(s, picture string) (any, error) {
-	if err := c.charge(64 * int64(len(picture))); err != nil {
-		return nil, err
+	if len(s) > maxTimeText || len(picture) > maxTimePicture {
+		return nil, &LimitError{Limit: LimitMemory}
 	}
 	p, err := parseDatePicture(picture)
 	if err != nil {
@@ -19,9 +26,6 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 	}
 	re, err := p.regexp()
 	if err != nil {
-		return nil, err
-	}
-	if err := c.step(1 + len(s)>>4); err != nil {
 		return nil, err
 	}
 	found := re.FindStringSubmatch(s)

@@ -123,7 +123,18 @@ func mapText(f func(string) string) func(*Call, string, []any) (any, error) {
 
 // trim makes one blank of white space, and none at the ends.
 func trim(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n\r", r) }), " ")
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			if b.Len() > 0 && strings.IndexByte(" \t\n\r", s[i-1]) >= 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // maxPad is how many characters $pad adds: Step Functions refuses one more, whatever the text holds already.

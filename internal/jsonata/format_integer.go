@@ -113,15 +113,15 @@ func zeroOf(r rune) (rune, bool) {
 }
 
 func formatIntegerFunc(c *Call, n float64, args []any) (any, error) {
-	picture := textOr(args[1], "")
-	if err := c.charge(8 * int64(len(picture))); err != nil {
-		return nil, err
-	}
-	f, err := parseIntegerPicture(picture)
+	text, err := picture(args[1])
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.format(math.Floor(n))
+	f, err := parseIntegerPicture(text)
+	if err != nil {
+		return nil, err
+	}
+	text, err = f.format(math.Floor(n))
 	if err != nil {
 		return nil, err
 	}
@@ -377,11 +377,20 @@ func romanToNumber(text string) float64 {
 	return n
 }
 
-func parseIntegerFunc(_ *Call, s string, args []any) (any, error) {
-	f, err := parseIntegerPicture(textOr(args[1], ""))
+func parseIntegerFunc(c *Call, s string, args []any) (any, error) {
+	text, err := picture(args[1])
 	if err != nil {
 		return nil, err
 	}
+	f, err := parseIntegerPicture(text)
+	if err != nil {
+		return nil, err
+	}
+	mark := c.used
+	if err := c.charge(64 * int64(len(s))); err != nil { // its words, in the worst case
+		return nil, err
+	}
+	c.used = mark
 	return f.parse(s)
 }
 

@@ -202,20 +202,19 @@ func regularGroups(positions []int) int {
 	return factor
 }
 
-func formatNumberFunc(c *Call, n float64, args []any) (any, error) {
+func formatNumberFunc(_ *Call, n float64, args []any) (any, error) {
 	options, _ := args[2].(*value.Object)
 	f := decimalFormatOf(options)
-	picture := textOr(args[1], "")
-	if err := c.charge(8 * int64(len(picture))); err != nil {
+	text, err := picture(args[1])
+	if err != nil {
 		return nil, err
 	}
-	parts := strings.Split(picture, string(f.separator))
+	parts := strings.Split(text, string(f.separator))
 	if len(parts) > 2 {
 		return nil, newError("D3080", -1)
 	}
 	pictures := make([]*subPicture, len(parts))
 	for i, part := range parts {
-		var err error
 		if pictures[i], err = f.subPicture(part); err != nil {
 			return nil, err
 		}

@@ -235,9 +235,12 @@ func (ev *evaluator) addTuples(out tuples, step *node, from tuple, v any) (tuple
 	}
 	if inner, ok := v.(tuples); ok {
 		for _, t := range inner {
+			if err := ev.charge((1 + t.vars.count()) * frameBytes); err != nil {
+				return nil, err
+			}
 			out = append(out, tuple{t.item, joinBindings(t.vars, from.vars)})
 		}
-		return out, ev.charge(int64(len(inner)) * (frameBytes + frameBytes))
+		return out, nil
 	}
 	list := listOf(v)
 	if err := ev.charge(int64(len(list)) * frameBytes); err != nil {
@@ -263,6 +266,13 @@ func (n *node) bindTuple(t *tuple, from tuple, position int) {
 	if n.ancestor != nil {
 		t.bind(n.ancestor.label, from.item)
 	}
+}
+
+func (b *binding) count() (n int64) {
+	for ; b != nil; b = b.next {
+		n++
+	}
+	return n
 }
 
 // joinBindings puts the first bindings before the others.
@@ -520,42 +530,50 @@ func (ev *evaluator) groupTuples(n *node, in tuples, env *frame) (any, error) {
 		}
 	}
 	return g.object(func(group *groupOf) (any, error) {
-		t := group.tuples.merge()
+		t, err := ev.merge(group.tuples)
+		if err != nil {
+			return nil, err
+		}
 		return ev.eval(n.pairs[group.pair].value, t.item, t.frame(env))
 	})
 }
 
-// merge makes one tuple of many.
-func (in tuples) merge() tuple {
+// merge makes one tuple of many: every variable has the values of all of them.
+func (ev *evaluator) merge(in tuples) (tuple, error) {
 	if len(in) == 1 {
-		return in[0]
+		return in[0], nil
 	}
-	var all []any
-	values := map[string][]any{}
+	all := &sequence{}
+	values := map[string]*sequence{}
 	var names []string
 	for i := range in {
-		all = append(all, listOf(in[i].item)...)
+		if err := ev.push(all, in[i].item); err != nil {
+			return tuple{}, err
+		}
 		seen := map[string]bool{}
 		for b := in[i].vars; b != nil; b = b.next {
 			if seen[b.name] {
 				continue // an older binding of the name
 			}
 			seen[b.name] = true
-			if _, ok := values[b.name]; !ok {
+			if values[b.name] == nil {
+				values[b.name] = &sequence{}
 				names = append(names, b.name)
 			}
-			values[b.name] = append(values[b.name], listOf(b.value)...)
+			if err := ev.push(values[b.name], b.value); err != nil {
+				return tuple{}, err
+			}
 		}
 	}
-	out := tuple{item: all}
+	out := tuple{item: all.items}
 	for _, name := range names {
-		var v any = values[name]
-		if len(values[name]) == 1 {
-			v = values[name][0]
+		var v any = values[name].items
+		if len(values[name].items) == 1 {
+			v = values[name].items[0]
 		}
 		out.bind(name, v)
 	}
-	return out
+	return out, nil
 }
 
 // object evaluates the groups' values and puts them under their keys.

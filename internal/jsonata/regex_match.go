@@ -135,6 +135,7 @@ func (m *machine) run(pc, pos int) (found bool, end int, err error) {
 // char takes one character.
 func (m *machine) char(i *instruction, pos int) (int, bool) {
 	r, size := m.next(i, pos)
+	m.work += i.set.cost
 	if size == 0 || !i.set.has(r) {
 		return pos, false
 	}

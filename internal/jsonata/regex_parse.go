@@ -9,7 +9,7 @@ import (
 
 // Bounds of a pattern: repetitions multiply its program, and the parser recurses.
 const (
-	maxProgram    = 20_000
+	maxProgram    = 10_000
 	maxRegexDepth = 200
 )
 
@@ -52,6 +52,7 @@ type runeSet struct {
 	inner  []*runeSet
 	not    bool
 	fold   bool // upper and lower case are the same
+	cost   int  // of a look, beyond that of an instruction
 }
 
 func (s *runeSet) has(r rune) bool {
@@ -422,6 +423,7 @@ func (p *regexParser) once(r *repetition) {
 func (p *regexParser) one(r rune) { p.set(&runeSet{ranges: []rune{r, r}}) }
 
 func (p *regexParser) set(s *runeSet) {
+	s.cost = (len(s.ranges) + 16*len(s.inner)) >> 3
 	if p.fold {
 		folded := *s
 		folded.fold = true
