@@ -38,8 +38,14 @@ func (d *data) bytes() []byte {
 	return d.text
 }
 
-// tooBig counts bytes of the compact text, as Step Functions counts what it stores.
-func (d *data) tooBig() bool { return len(d.bytes()) > maxPayload }
+// tooBig counts bytes of the compact text, as Step Functions counts what it stores. What is too big is not written out: it may
+// hold the same part many times.
+func (d *data) tooBig() bool {
+	if d.text == nil {
+		return value.Len(d.v, maxPayload) > maxPayload
+	}
+	return len(d.text) > maxPayload
+}
 
 // random is a source for one stage of a state's work, and for one of its items. Every entry of a state and every attempt
 // draws anew; a replay draws the same.

@@ -288,6 +288,9 @@ func (r *Run) evalFailure(f *frame, err error) *failure {
 	if errors.As(err, &e) {
 		fail.name, fail.cause, fail.location = e.Name, e.Cause, e.Location
 	}
+	if fail.name == dataLimitExceeded {
+		return dataLimit(f.state.Name)
+	}
 	fail.evaluation = fail.name == expr.ErrQueryEvaluationError
 	if fail.name != expr.ErrReferencePath { // which is shown without a word on the state
 		fail.cause = where(f) + fail.cause

@@ -3,6 +3,8 @@ package interp_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +272,28 @@ func TestTooMuchDataFailsTheState(t *testing.T) {
 	w := newWorld(t, oneTask, `{"n":1}`).start().done("A#1", big)
 	check(t, "end", "FAILED States.DataLimitExceeded The state/task 'ray' returned a result with a size exceeding the "+
 		"maximum number of bytes service limit.", w.head())
+}
+
+// TestPayloadOfManyLargeParts makes payloads of 5 GB, as texts, out of one string of 250 kB.
+func TestPayloadOfManyLargeParts(t *testing.T) {
+	in := `{"b":"` + strings.Repeat("x", 250_000) + `"}`
+	fields := func(field string) string {
+		return "{" + strings.TrimSuffix(strings.Repeat(field+",", 20_000), ",") + "}"
+	}
+	numbered := func(format string) string {
+		n := 0
+		return regexp.MustCompile("N").ReplaceAllStringFunc(fields(format), func(string) string { n++; return strconv.Itoa(n) })
+	}
+	for _, state := range []string{
+		`"Parameters":` + numbered(`"kN.$":"$.b"`),
+		`"QueryLanguage":"JSONata","Output":` + numbered(`"kN":"{% $states.input.b %}"`),
+		`"QueryLanguage":"JSONata","Output":"{% ($f := function($a, $n) { $n = 0 ? $a : $f([$a, $a], $n - 1) }; ` +
+			`{'a': $f($states.input.b, 5)}) %}"`,
+	} {
+		w := newWorld(t, `{"StartAt":"P","States":{"P":{"Type":"Pass",`+state+`,"End":true}}}`, in).start()
+		check(t, "end", "FAILED States.DataLimitExceeded The state/task 'P' returned a result with a size exceeding the "+
+			"maximum number of bytes service limit.", w.head())
+	}
 }
 
 func TestWhatIsStoppedAtOnceIsNotStarted(t *testing.T) {

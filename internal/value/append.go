@@ -83,6 +83,51 @@ func appendScientific(dst []byte, text string) []byte {
 	return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(power), 10)
 }
 
+// Len is how many bytes v has as compact JSON; past most it stops counting. A value may hold the same part many times, and be
+// far longer as a text than in memory.
+func Len(v any, most int) int {
+	left := most
+	within(v, &left)
+	return most - left
+}
+
+// within takes the length of v from left, as long as there is something left.
+func within(v any, left *int) {
+	switch v := v.(type) {
+	case string:
+		*left -= textLen(v)
+	case []any:
+		*left -= 1 + max(1, len(v))
+		for i := 0; i < len(v) && *left >= 0; i++ {
+			within(v[i], left)
+		}
+	case *Object:
+		*left -= 1 + max(1, v.Len())
+		for i := 0; i < v.Len() && *left >= 0; i++ {
+			k, item := v.At(i)
+			*left -= textLen(k) + 1
+			within(item, left)
+		}
+	default:
+		var scratch [32]byte
+		*left -= len(Append(scratch[:0], v))
+	}
+}
+
+// textLen is the length of a string as AppendString writes it.
+func textLen(s string) int {
+	n := len(s) + 2
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"', c == '\\', c == '\n', c == '\r', c == '\t', c == '\b', c == '\f':
+			n++
+		case c < 0x20:
+			n += 5
+		}
+	}
+	return n
+}
+
 // Bytes is v as compact JSON.
 func Bytes(v any) []byte { return Append(nil, v) }
 

@@ -176,6 +176,31 @@ func TestGoValues(t *testing.T) {
 	}
 }
 
+func TestLen(t *testing.T) {
+	for _, text := range []string{
+		`null`, `true`, `1e3`, `1.50`, `-0`, `""`, `"a\"\\\n\u0001é"`, `[]`, `[1]`, `[1,[2,"x"],{}]`, `{}`, `{"a":1,"b\t":[{"c":null}]}`,
+	} {
+		v, err := value.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(value.Bytes(v))
+		if got := value.Len(v, 1000); got != n {
+			t.Errorf("%s: got %d, want %d", text, got, n)
+		}
+		if got := value.Len(v, n-1); got <= n-1 {
+			t.Errorf("%s: got %d, which is not past %d", text, got, n-1)
+		}
+	}
+	var v any = "x"
+	for range 100 { // as a text it would fill every disk
+		v = []any{v, v}
+	}
+	if got := value.Len(v, 1000); got <= 1000 || got > 2000 {
+		t.Errorf("got %d", got)
+	}
+}
+
 // FuzzParse compares with encoding/json: what one takes the other takes, and they mean the same.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2.50,-0,1e5],"b":{"c":null}}`, `"\u00e9\ud83d\ude00\n"`, ` [ true , false ] `, `{"a":1,"a":2}`, `"\ud800"`, `01`, "\"\xff\""} {
@@ -203,6 +228,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if diff := cmp.Diff(value.Text(value.FromGo(want)), value.Text(sorted(v))); diff != "" {
 			t.Fatal(diff)
+		}
+		if n := len(value.Bytes(v)); value.Len(v, n) != n {
+			t.Fatalf("the length is %d, not %d", value.Len(v, n), n)
 		}
 		again, err := value.Parse(value.Bytes(v))
 		if err != nil || !value.Equal(v, again) {

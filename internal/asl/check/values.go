@@ -3,7 +3,6 @@ package check
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -176,7 +175,7 @@ func (c *checker) jsonata(loc, text string) {
 	e, err := expr.CompileJSONata(body)
 	if err != nil {
 		if s, bad := badSyntax(err); bad {
-			c.add(codeBadJSONata, loc, parserText(s.Msg))
+			c.add(codeBadJSONata, loc, s.Msg)
 		}
 		return
 	}
@@ -189,18 +188,6 @@ func (c *checker) jsonata(loc, text string) {
 			c.add(codeUnsupported, loc, "Field '$states."+field+"' does not exist.")
 		}
 	}
-}
-
-// libraryPrefix is what the JSONata library puts before what is wrong.
-var libraryPrefix = regexp.MustCompile(`^JSONata error \w+ at token "(?:[^"\\]|\\.)*": `)
-
-// parserText is a syntax error without the library's code, beginning as the reference implementation's sentences do.
-func parserText(message string) string {
-	text := libraryPrefix.ReplaceAllString(message, "")
-	if text == "" {
-		return message
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // timestamp wants RFC 3339 with an upper-case T and a zone.

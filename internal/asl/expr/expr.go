@@ -22,7 +22,26 @@ const (
 	ErrResultPathMatch      = "States.ResultPathMatchFailure"
 	ErrIntrinsicFailure     = "States.IntrinsicFailure"
 	ErrQueryEvaluationError = "States.QueryEvaluationError"
+	ErrDataLimitExceeded    = "States.DataLimitExceeded"
 )
+
+// maxBuilt is how long a payload or the arguments of an intrinsic function may be as JSON while they are put together. It is
+// more than any state may give, for a payload's parts are often cut afterwards, and bounds what a definition can make of its
+// input: a part may stand in it any number of times.
+const maxBuilt = 4 << 20
+
+// budget is what is left of maxBuilt.
+type budget int
+
+// take counts a part.
+func (b *budget) take(v any) error {
+	if *b -= budget(value.Len(v, int(*b))); *b < 0 {
+		return errTooLong
+	}
+	return nil
+}
+
+var errTooLong = &Error{Name: ErrDataLimitExceeded, Cause: "The payload exceeds the maximum size"}
 
 // Error is a failure of an evaluation that the execution sees. Cause lacks the sentence that names the state
 // ("An error occurred while executing the state ..."): the interpreter puts it in front.
@@ -84,28 +103,6 @@ type Scope struct {
 	Random rand.Source
 	// Now is the time of $now and $millis.
 	Now time.Time
-
-	memo map[string]conversion // what the JSONata library was given already
-}
-
-// conversion is a value with what the JSONata library calls it: the expressions of one template share their input.
-type conversion struct{ from, to any }
-
-// converted is toLibrary for one field of $states. Values are immutable, so the same object gives the same.
-func (s *Scope) converted(field string, v any) any {
-	o, ok := v.(*value.Object)
-	if !ok {
-		return toLibrary(v)
-	}
-	if c, ok := s.memo[field]; ok && c.from == any(o) {
-		return c.to
-	}
-	if s.memo == nil {
-		s.memo = make(map[string]conversion, 1)
-	}
-	c := conversion{o, toLibrary(o)}
-	s.memo[field] = c
-	return c.to
 }
 
 // context makes the context object; false says that this scope has none.

@@ -153,7 +153,7 @@ func (p *pathParser) intrinsicString() (string, error) {
 func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	v, err := f.eval(s)
 	var e *Error
-	if errors.As(err, &e) {
+	if errors.As(err, &e) && e.Name != ErrDataLimitExceeded {
 		words := "The function '" + f.text + "' had the following error: "
 		if strings.HasPrefix(e.Cause, "Invalid arguments") { // recorded
 			words = "There was an error while evaluating the intrinsic function: " + f.text + ". "
@@ -173,11 +173,30 @@ func (f *Intrinsic) eval(s *Scope) (any, error) {
 		}
 		args[i] = v
 	}
+	if err := f.fits(args); err != nil {
+		return nil, err
+	}
 	v, ok := f.fn(&call{f, s}, args)
 	if !ok {
 		return nil, &Error{Name: ErrRuntime, Cause: "Invalid arguments in " + f.name}
 	}
 	return v, nil
+}
+
+// fits refuses arguments that are too long together. A few paths cannot be: no input of a state is longer than a sixteenth of
+// what is allowed.
+func (f *Intrinsic) fits(args []any) error {
+	few := len(args) <= 8
+	for i := range f.args {
+		few = few && f.args[i].call == nil
+	}
+	left := budget(maxBuilt)
+	for i := 0; i < len(args) && !few; i++ {
+		if err := left.take(args[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // arg is the value of one argument. The template of States.Format keeps its backslashes: format itself reads them, for \{

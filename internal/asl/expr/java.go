@@ -168,3 +168,14 @@ func javaNumberHash(n value.Number) int32 {
 	}
 	return int32(i ^ int64(uint64(i)>>32)) //nolint:gosec // as Long.hashCode
 }
+
+// javaRandom is the first number of nextDouble of a java.util.Random with a seed.
+func javaRandom(seed int64) float64 {
+	const multiplier, increment, mask = 0x5DEECE66D, 0xB, 1<<48 - 1
+	state := (uint64(seed) ^ multiplier) & mask //nolint:gosec // the bits are what is wanted
+	next := func(bits int) uint64 {
+		state = (state*multiplier + increment) & mask
+		return state >> (48 - bits)
+	}
+	return float64(next(26)<<27+next(27)) / (1 << 53)
+}

@@ -3,22 +3,21 @@ package expr
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/recolabs/gnata"
-
+	"github.com/rayorch/rayorch/internal/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 // JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language, without
-// $eval, with $partition, $range, $hash, $random, $uuid and $parse. The library github.com/recolabs/gnata evaluates;
-// plain paths ($states.input.a.b) are followed here, which is quicker and keeps values as they are.
+// $eval, with $partition, $range, $hash, $random, $uuid and $parse.
 type JSONata struct {
-	text string
-	scan *scan
-	path *plainPath // set when the expression is nothing but a path
-	expr *gnata.Expression
+	text        string
+	expr        *jsonata.Expr
+	free        []string
+	states      []string
+	unsupported []*SyntaxError
 }
 
 // JSONataBody is the expression inside {% %}, when the string is of this form.
@@ -30,27 +29,45 @@ func JSONataBody(s string) (body string, ok bool) {
 }
 
 // CompileJSONata reads what stands between {% and %}. The error is a *SyntaxError.
-func CompileJSONata(body string) (j *JSONata, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			j, err = nil, &SyntaxError{body, 0, fmt.Sprintf("cannot be compiled: %v", r)}
-		}
-	}()
-	if !utf8.ValidString(body) {
-		return nil, &SyntaxError{body, 0, "invalid UTF-8"}
+func CompileJSONata(body string) (*JSONata, error) {
+	x, err := jsonata.Compile(body)
+	var coded *jsonata.Error
+	var refused *jsonata.CompileError
+	switch {
+	case errors.As(err, &coded):
+		return nil, &SyntaxError{body, coded.Position, coded.Message()}
+	case errors.As(err, &refused):
+		return nil, &SyntaxError{body, refused.Position, refused.Text}
+	case err != nil:
+		return nil, &SyntaxError{body, 0, err.Error()}
 	}
-	s, err := scanJSONata(body)
-	if err != nil {
-		return nil, err
+	j := &JSONata{text: body, expr: x}
+	x.Refs(j.refer)
+	slices.SortStableFunc(j.unsupported, func(a, b *SyntaxError) int { return a.Offset - b.Offset })
+	return j, nil
+}
+
+// refer notes what the expression takes from outside. There is no context item in an expression of a definition.
+func (j *JSONata) refer(r jsonata.Ref) {
+	switch {
+	case r.Kind == jsonata.RefRoot:
+		j.refuse(r, "Reference to '$$' is not supported.")
+	case r.Kind == jsonata.RefContext:
+		j.refuse(r, "Reference to '$' at the top level is not supported.")
+	case r.Kind == jsonata.RefField:
+		j.refuse(r, "Reference to '"+r.Name+"' at the top level is not supported.")
+	case r.Name == "states":
+		j.states = append(j.states, r.Field)
+	case !builtinFunctions[r.Name] && !slices.Contains(j.free, r.Name):
+		j.free = append(j.free, r.Name)
 	}
-	compiled, err := gnata.Compile(s.code)
-	if err != nil {
-		if _, own := gnata.Compile(body); own != nil {
-			err = own // its message shows no aliases
-		}
-		return nil, &SyntaxError{body, s.last, err.Error()}
+}
+
+// refuse reports each message once, as Step Functions does.
+func (j *JSONata) refuse(r jsonata.Ref, msg string) {
+	if !slices.ContainsFunc(j.unsupported, func(e *SyntaxError) bool { return e.Msg == msg }) {
+		j.unsupported = append(j.unsupported, &SyntaxError{j.text, r.Position, msg})
 	}
-	return &JSONata{text: body, scan: s, path: s.whole(), expr: compiled}, nil
 }
 
 // Text is the expression as written, without {% %}.
@@ -61,42 +78,27 @@ func (j *JSONata) Text() string { return j.text }
 func (j *JSONata) Variables() []string { return collect(j.variables) }
 
 func (j *JSONata) variables(add func(string)) {
-	for _, name := range j.scan.free {
+	for _, name := range j.free {
 		add(name)
 	}
 }
 
 // Unsupported lists what Step Functions refuses when a definition is made: $$, and names that would be looked up in a
 // context item, which no expression has there. Messages are Step Functions' own.
-func (j *JSONata) Unsupported() []*SyntaxError { return j.scan.unsupported }
+func (j *JSONata) Unsupported() []*SyntaxError { return j.unsupported }
 
 // States are the fields of $states that the expression names (input, result, errorOutput, context and what else is
 // written), in order; "" stands for $states as a whole.
-func (j *JSONata) States() []string { return j.scan.states }
+func (j *JSONata) States() []string { return j.states }
 
 // Eval evaluates the expression for the field at location, such as "Items". Every error is an *Error.
 func (j *JSONata) Eval(s *Scope, location string) (any, error) {
-	if j.path != nil {
-		if v, ok, known := j.path.follow(s); known {
-			if !ok {
-				return nil, j.undefined(location)
-			}
-			return v, nil
-		}
-	}
-	out, err := j.run(s)
-	if err != nil {
-		return nil, j.threw(location, err)
-	}
-	if out == nil {
+	v, defined, err := j.run(s)
+	switch {
+	case err != nil:
+		return nil, j.threw(s, location, err)
+	case !defined:
 		return nil, j.undefined(location)
-	}
-	v, err := fromLibrary(out, 0)
-	if errors.Is(err, errNoValue) {
-		return nil, j.undefined(location)
-	}
-	if err != nil {
-		return nil, j.threw(location, err)
 	}
 	return v, nil
 }
@@ -224,7 +226,13 @@ func (n *dataNode) isConstant() bool {
 }
 
 // Eval gives the value. Every error is an *Error with the location of the expression that failed.
-func (t *JSONataTemplate) Eval(s *Scope) (any, error) { return t.root.eval(s) }
+func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
+	if t.root.expr != nil {
+		return t.root.expr.Eval(s, t.root.location)
+	}
+	left := budget(maxBuilt)
+	return t.root.eval(s, &left)
+}
 
 // Constant gives the value of a template that holds no expressions.
 func (t *JSONataTemplate) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
@@ -255,14 +263,18 @@ func (n *dataNode) walk(visit func(string, *JSONata)) {
 }
 
 // eval stops at the first expression that fails, in the order of the text: one location is reported.
-func (n *dataNode) eval(s *Scope) (any, error) {
+func (n *dataNode) eval(s *Scope, left *budget) (any, error) {
 	switch {
 	case n.expr != nil:
-		return n.expr.Eval(s, n.location)
+		v, err := n.expr.Eval(s, n.location)
+		if err != nil {
+			return nil, err
+		}
+		return v, left.take(v)
 	case n.object != nil:
 		out := value.NewObject(len(n.object))
 		for i := range n.object {
-			v, err := n.object[i].eval(s)
+			v, err := n.object[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}
@@ -272,7 +284,7 @@ func (n *dataNode) eval(s *Scope) (any, error) {
 	case n.array != nil:
 		out := make([]any, len(n.array))
 		for i := range n.array {
-			v, err := n.array[i].eval(s)
+			v, err := n.array[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}

@@ -1,200 +1,65 @@
 package expr
 
 import (
-	"encoding/json"
-	"errors"
 	"math"
-	"math/rand/v2"
-	"reflect"
-	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// libraryFunc is a function as the library calls it: arguments, and the context item. A nil argument or result is
-// "undefined".
-type libraryFunc = func(args []any, focus any) (any, error)
-
-var merge libraryFunc
-
-func init() { merge = plain(root, "merge") } // not in the declaration: root's functions come here too
-
-// newOrderedMap makes an empty object of the library's type: $merge of nothing is one.
-func newOrderedMap() orderedMap {
-	v, err := merge([]any{[]any{}}, nil)
-	m, ok := v.(orderedMap)
-	if err != nil || !ok {
-		panic("expr: the JSONata library makes no objects")
-	}
-	return m
+// ownFunctions are the functions that Step Functions adds to JSONata, with the arguments that it was seen to take.
+var ownFunctions = map[string]*jsonata.Function{
+	"partition": jsonata.Native("partition", "<an?:a>", 2, partitionFunc),
+	"range":     jsonata.Native("range", "<nnn?:a>", 3, rangeFunc),
+	"hash":      jsonata.Native("hash", "<s-s?:s>", 2, hashFunc),
+	"parse":     jsonata.Native("parse", "<s-:x>", 1, parseFunc),
+	"random":    jsonata.Native("random", "<n?:n>", 1, randomFunc),
+	"uuid":      jsonata.Native("uuid", "<:s>", 0, uuidFunc),
 }
 
-// plain is a function of the library, to be called from here.
-func plain(env environment, name string) libraryFunc {
-	f, _ := env.Lookup(name)
-	return reflect.ValueOf(f).Convert(reflect.TypeFor[libraryFunc]()).Interface().(libraryFunc)
-}
-
-// withFunctions adds Step Functions' functions, takes $eval away, and makes those deterministic that are not.
-func withFunctions[E environment](env E) E {
-	bind := func(name string, f libraryFunc) {
-		env.Bind(name, reflect.ValueOf(f).Convert(kindOf(env, "merge")).Interface())
-	}
-	bind("partition", partitionFunc)
-	bind("range", rangeFunc)
-	bind("hash", hashFunc)
-	bind("parse", parseFunc)
-	bind("pad", padFunc(plain(env, "pad")))
-	scoped := func(name string, f func(s *Scope, args []any) (any, error)) {
-		aware := func(args []any, _ any, inside E) (any, error) {
-			e, ok := inside.Context().(*evaluation)
-			if !ok {
-				return nil, errors.New("no evaluation")
-			}
-			return f(e.scope, args)
-		}
-		env.Bind(name, reflect.ValueOf(aware).Convert(kindOf(env, "map")).Interface())
-	}
-	fromMillis := plain(env, "fromMillis")
-	scoped("now", func(s *Scope, args []any) (any, error) {
-		return fromMillis(append([]any{millis(s)}, args...), nil)
-	})
-	scoped("millis", func(s *Scope, _ []any) (any, error) { return millis(s), nil })
-	scoped("random", randomFunc)
-	scoped("uuid", func(s *Scope, _ []any) (any, error) { return newUUID(s.random()), nil })
-	scoped("shuffle", shuffleFunc)
-	for _, name := range []string{"eval", "flatten", "values"} { // not in Step Functions; the last two in no JSONata 2.0.6
-		env.Bind(name, nil)
-	}
-	bind("clone", func(args []any, _ any) (any, error) { return append(args, nil)[0], nil }) // values never change
-	mend(env)
-	return env
-}
-
-// mend corrects functions of the library that differ from the reference implementation 2.0.6.
-func mend[E environment](env E) {
-	type aware = func(args []any, focus any, inside E) (any, error)
-	wrap := func(name string, after func(out any) any) {
-		f, _ := env.Lookup(name)
-		inner := reflect.ValueOf(f).Convert(reflect.TypeFor[aware]()).Interface().(aware)
-		outer := func(args []any, focus any, inside E) (any, error) {
-			out, err := inner(args, focus, inside)
-			return after(out), err
-		}
-		env.Bind(name, reflect.ValueOf(outer).Convert(reflect.TypeOf(f)).Interface())
-	}
-	wrap("filter", func(out any) any { // a single result stands for itself
-		if a, ok := out.([]any); ok && len(a) == 1 {
-			return a[0]
-		}
-		return out
-	})
-	wrap("match", matches20)
-}
-
-// matches20 gives the results of $match the fields of 2.0.6: match, index, groups.
-func matches20(out any) any {
-	list, ok := sequence(out)
-	if !ok {
-		return match20(out)
-	}
-	for i := range list {
-		list[i] = match20(list[i])
-	}
-	return out
-}
-
-// match20 takes the fields start and end for index: the library follows a later version.
-func match20(v any) any {
-	old, ok := v.(map[string]any)
-	if !ok {
-		return v
-	}
-	m := newOrderedMap()
-	m.Set("match", old["match"])
-	m.Set("index", old["start"])
-	m.Set("groups", old["groups"])
-	return m
-}
-
-// sequence are the elements of an array, or of the library's list of results, whose type it does not export.
-func sequence(v any) ([]any, bool) {
-	if a, ok := v.([]any); ok {
-		return a, true
-	}
-	p := reflect.ValueOf(v)
-	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct {
-		return nil, false
-	}
-	field := p.Elem().FieldByName("Values")
-	if !field.IsValid() {
-		return nil, false
-	}
-	a, ok := field.Interface().([]any)
-	return a, ok
-}
-
-// builtinFunctions are the names that the library or Step Functions binds: no variables of the workflow.
+// builtinFunctions are the names that are no variables of the workflow. $eval is one of them, though Step Functions has none.
 var builtinFunctions = func() map[string]bool {
-	names := map[string]bool{"states": true}
-	for _, name := range []string{
-		"string", "length", "substring", "substringBefore", "substringAfter", "uppercase", "lowercase", "trim", "pad",
-		"contains", "split", "join", "match", "replace", "eval", "base64encode", "base64decode", "encodeUrlComponent",
-		"encodeUrl", "decodeUrlComponent", "decodeUrl", "number", "abs", "floor", "ceil", "round", "power", "sqrt",
-		"random", "formatNumber", "formatBase", "formatInteger", "parseInteger", "sum", "max", "min", "average",
-		"boolean", "not", "exists", "count", "append", "sort", "reverse", "shuffle", "distinct", "zip", "keys", "lookup",
-		"spread", "merge", "sift", "each", "error", "assert", "type", "now", "millis", "fromMillis", "toMillis", "map",
-		"filter", "single", "reduce", "clone", "partition", "range", "hash", "uuid", "parse",
-	} {
+	names := map[string]bool{"states": true, "eval": true}
+	for _, name := range jsonata.Builtins() {
+		names[name] = true
+	}
+	for name := range ownFunctions {
 		names[name] = true
 	}
 	return names
 }()
 
-// millis is the scope's time and not the clock's: a replay shows the same.
-func millis(s *Scope) any { return float64(s.Now.UnixMilli()) }
+// scopeOf is the scope that a function is called in.
+func scopeOf(c *jsonata.Call) *Scope { return c.Env().Data.(*Scope) }
 
-// libraryInt is a whole number among the arguments; a fraction is cut off. ok is false when there is none.
-func libraryInt(args []any, i int) (n int64, ok bool, err error) {
-	if i >= len(args) || args[i] == nil {
-		return 0, false, nil
+// wholeArgument is a number among the arguments, its fraction cut off.
+func wholeArgument(v any) (n int64, ok bool) {
+	f, ok := jsonata.Number(v)
+	if !ok || math.IsNaN(f) {
+		return 0, false
 	}
-	var f float64
-	switch v := args[i].(type) {
-	case float64:
-		f = v
-	case json.Number:
-		f, _ = v.Float64()
-	default:
-		return 0, false, typeError(i)
-	}
-	if math.IsNaN(f) || math.Abs(f) > 1<<53 {
-		return 0, false, typeError(i)
-	}
-	return int64(f), true, nil
+	return int64(max(-1<<62, min(1<<62, f))), true
 }
 
-// libraryError is an error with a code of JSONata's, which the message begins with.
-type libraryError struct{ code, msg string }
-
-func (e *libraryError) Error() string { return e.code + ": " + e.msg }
-
-// typeError is the error of a function that got an argument of a wrong type, the first one being number 1.
-func typeError(i int) error {
-	return &libraryError{"T0410", "Argument " + string(value.Int(int64(i+1))) + " of function does not match function signature"}
-}
-
-// partitionFunc is $partition: an array in parts of a size. No size, or an empty array, gives nothing.
-func partitionFunc(args []any, _ any) (any, error) {
-	if len(args) == 0 || args[0] == nil {
-		return nil, nil
+// partitionFunc is $partition: an array in parts of a size, or in one part.
+func partitionFunc(c *jsonata.Call, args []any) (any, error) {
+	a, ok := jsonata.Items(args[0])
+	if !ok || len(a) == 0 {
+		return jsonata.Undefined, nil
 	}
-	a, ok := args[0].([]any)
-	if !ok {
-		a = []any{args[0]}
+	if len(a) == 1 && a[0] == nil {
+		return nil, jsonata.ArgumentError("T0412", 1, nil)
 	}
-	size, ok, err := libraryInt(args, 1)
-	if err != nil || !ok || size < 1 || len(a) == 0 {
+	size, ok := wholeArgument(args[1])
+	switch {
+	case !ok:
+		size = int64(len(a))
+	case size < 0:
+		return nil, jsonata.NewError("D3137", "Second argument must be zero or greater")
+	case size == 0:
+		return jsonata.Undefined, nil
+	}
+	if err := c.Charge((len(a)/int(min(size, int64(len(a)))) + 1) * 48); err != nil {
 		return nil, err
 	}
 	return partition(a, size), nil
@@ -204,137 +69,109 @@ func partitionFunc(args []any, _ any) (any, error) {
 const maxRange = 360_145
 
 // rangeFunc is $range: the numbers from a first to a last one. One number alone is no array.
-func rangeFunc(args []any, _ any) (any, error) {
-	from, ok1, err1 := libraryInt(args, 0)
-	to, ok2, err2 := libraryInt(args, 1)
-	step, ok3, err3 := libraryInt(args, 2)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
-	}
+func rangeFunc(c *jsonata.Call, args []any) (any, error) {
+	from, ok1 := wholeArgument(args[0])
+	to, ok2 := wholeArgument(args[1])
+	step, ok3 := wholeArgument(args[2])
 	if !ok1 || !ok2 || !ok3 || step == 0 || step > 0 && from > to || step < 0 && from < to {
-		return nil, nil
+		return jsonata.Undefined, nil
 	}
-	n := (to-from)/step + 1
+	n := math.Floor((float64(to)-float64(from))/float64(step)) + 1
 	if n > maxRange {
-		return nil, errMemory
+		return nil, &jsonata.LimitError{Limit: jsonata.LimitMemory}
 	}
 	if n == 1 {
 		return float64(from), nil
 	}
-	out := make([]any, n)
+	if err := c.Charge(int(n) * 24); err != nil {
+		return nil, err
+	}
+	out := make([]any, int(n))
 	for i := range out {
 		out[i] = float64(from + int64(i)*step)
 	}
 	return out, nil
 }
 
-// maxPad is how many characters $pad adds: Step Functions refuses one more, whatever the string holds already.
-const maxPad = 262_144
-
-// padFunc is $pad. The library pads to 10,000 characters only, so what is longer is padded here; all else, with its
-// errors, stays the library's.
-func padFunc(library libraryFunc) libraryFunc {
-	return func(args []any, focus any) (any, error) {
-		if len(args) < 2 {
-			return library(args, focus)
-		}
-		s, isText := args[0].(string)
-		width, isNumber, err := libraryInt(args, 1)
-		if err != nil || !isText || !isNumber {
-			return library(args, focus)
-		}
-		with := " "
-		if len(args) > 2 && args[2] != nil {
-			if with, isText = args[2].(string); !isText {
-				return library(args, focus)
-			}
-		}
-		return pad(s, width, with)
-	}
-}
-
-// pad adds to the right, or to the left where the width is negative. An empty padding is a blank.
-func pad(s string, width int64, with string) (any, error) {
-	missing := max(width, -width) - int64(utf8.RuneCountInString(s))
-	if missing <= 0 {
-		return s, nil
-	}
-	if missing > maxPad {
-		return nil, errMemory
-	}
-	if with == "" {
-		with = " "
-	}
-	unit := []rune(with)
-	added := make([]rune, missing)
-	for i := range added {
-		added[i] = unit[i%len(unit)]
-	}
-	if width < 0 {
-		return string(added) + s, nil
-	}
-	return s + string(added), nil
-}
-
 // hashFunc is $hash: without an algorithm it gives nothing.
-func hashFunc(args []any, _ any) (any, error) {
-	if len(args) < 2 || args[0] == nil || args[1] == nil {
-		return nil, nil
-	}
+func hashFunc(c *jsonata.Call, args []any) (any, error) {
 	data, ok := args[0].(string)
-	if !ok {
-		return nil, typeError(0)
+	algorithm, named := args[1].(string)
+	if !ok || !named {
+		return jsonata.Undefined, nil
 	}
-	algorithm, ok := args[1].(string)
-	if !ok {
-		return nil, typeError(1)
+	if err := c.Step(len(data) >> 6); err != nil {
+		return nil, err
 	}
 	sum, ok := digest(data, algorithm)
 	if !ok {
-		return nil, &libraryError{"D3000", "there is no hash algorithm " + algorithm}
+		return nil, jsonata.NewError("D3137", "Unsupported hash algorithm: "+algorithm)
 	}
 	return sum, nil
 }
 
-// parseFunc is $parse, which replaces $eval for JSON texts.
-func parseFunc(args []any, _ any) (any, error) {
-	if len(args) == 0 || args[0] == nil {
-		return nil, nil
-	}
+// parseFunc is $parse, which replaces $eval for JSON texts. A key given twice makes a text no JSON, and so does a number
+// that no float holds.
+func parseFunc(c *jsonata.Call, args []any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {
-		return nil, typeError(0)
+		return jsonata.Undefined, nil
+	}
+	if err := c.Charge(16 * len(text)); err != nil { // [[],[],[]] takes the most
+		return nil, err
 	}
 	v, ok := parseJSON(text)
-	if !ok {
-		return nil, &libraryError{"D3120", "the text given to $parse is no JSON"}
+	keys := 0
+	if !ok || !countKeys(v, &keys) || keys != colons(text) {
+		return nil, jsonata.NewError("D3137", "Invalid JSON")
 	}
-	return toLibrary(v), nil
+	return v, nil
+}
+
+// countKeys counts the keys of all objects in a value. It gives up at a number that is too large.
+func countKeys(v any, keys *int) bool {
+	switch v := v.(type) {
+	case value.Number:
+		return !math.IsInf(v.Float64(), 0)
+	case []any:
+		for _, item := range v {
+			if !countKeys(item, keys) {
+				return false
+			}
+		}
+	case *value.Object:
+		*keys += v.Len()
+		for i := range v.Len() {
+			if _, item := v.At(i); !countKeys(item, keys) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// colons counts the keys that a JSON text has: the colons outside of its strings.
+func colons(text string) int {
+	n, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\':
+			i++
+		case c == ':' && !quoted:
+			n++
+		}
+	}
+	return n
 }
 
 // randomFunc is $random: a number from 0 up to 1; a seed makes it depend on the seed alone.
-func randomFunc(s *Scope, args []any) (any, error) {
-	seed, ok, err := libraryInt(args, 0)
-	if err != nil {
-		return nil, err
+func randomFunc(c *jsonata.Call, args []any) (any, error) {
+	if seed, ok := wholeArgument(args[0]); ok {
+		return javaRandom(seed), nil
 	}
-	source := s.random()
-	if ok {
-		source = rand.NewPCG(uint64(seed), 0) //nolint:gosec // any bits will do
-	}
-	return rand.New(source).Float64(), nil //nolint:gosec // no secret
+	return c.Env().Float64(), nil
 }
 
-// shuffleFunc is $shuffle, drawn from the scope so that a replay agrees.
-func shuffleFunc(s *Scope, args []any) (any, error) {
-	if len(args) == 0 || args[0] == nil {
-		return nil, nil
-	}
-	a, ok := args[0].([]any)
-	if !ok {
-		return []any{args[0]}, nil
-	}
-	out := append([]any{}, a...)
-	rand.New(s.random()).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] }) //nolint:gosec // no secret
-	return out, nil
-}
+func uuidFunc(c *jsonata.Call, _ []any) (any, error) { return newUUID(scopeOf(c).random()), nil }

@@ -241,6 +241,7 @@ func TestJSONataIsBounded(t *testing.T) {
 		"huge ranges":       `$map([1..1000], function($i) { [1..9999999] })`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if _, err := evalJSONata(t, src, scope(t, `{}`)); err == nil {
 				t.Error("no error")
 			}
@@ -335,24 +336,32 @@ func TestJSONataVariables(t *testing.T) {
 func TestJSONataUnsupported(t *testing.T) {
 	top := func(name string) string { return "Reference to '" + name + "' at the top level is not supported." }
 	for src, want := range map[string][]string{
-		`phone`:                                            {top("phone")},
-		`$$`:                                               {"Reference to '$$' is not supported."},
-		`a.b.c[d = e]`:                                     {top("a")},
-		`$states.input.items[value > 3]`:                   nil,
-		`$states.input.items^(price, >name)`:               nil,
-		`$states.input.items.(a + b)`:                      nil,
-		`$states.input.items.{"k": v, w: [x]}`:             nil,
-		`$states.input.items{type: $sum(n)}`:               nil,
+		`phone`:                                {top("phone")},
+		`$$`:                                   {"Reference to '$$' is not supported."},
+		`$[1].x`:                               {top("$")},
+		`$uppercase($)`:                        {top("$")},
+		`$filter($v, function($i) { $i > $ })`: {top("$")},
+		`$v.($ + 1)`:                           nil,
+		`bbb * bbb - $`:                        {top("bbb"), top("$")},
+		`$v{k: $count($)}`:                     nil,
+		`$v^(>$)`:                              nil,
+		`(a; $v.b; c.d; a)`:                    {top("a"), top("c")},
+		`a.b.c[d = e]`:                         {top("a")},
+		`$states.input.items[value > 3]`:       nil,
+		`$states.input.items^(price, >name)`:   nil,
+		`$states.input.items.(a + b)`:          nil,
+		`$states.input.items.{"k": v, w: [x]}`: nil,
+		`$states.input.items{type: $sum(n)}`:   nil,
 		`$map($states.input.a, function($x) { b })`:        {top("b")},
 		`$states.input.a.$map(b, function($x) { c + $x })`: nil,
-		`{"k": v}`:                                         {top("v")},
-		`[x, true, null, false]`:                           {top("x")},
-		`$a and $b or $c in [1]`:                           nil,
-		`$a.and.or`:                                        nil,
-		`and`:                                              {top("and")},
-		`$states.input ~> | items | {"a": b}, ["c"] |`:     nil,
-		"`quoted name`":                                    {top("quoted name")},
-		`$a ? b : $c`:                                      {top("b")},
+		`{"k": v}`:               {top("v")},
+		`[x, true, null, false]`: {top("x")},
+		`$a and $b or $c in [1]`: nil,
+		`$a.and.or`:              nil,
+		`and`:                    {top("and")},
+		`$states.input ~> | items | {"a": b}, ["c"] |`: nil,
+		"`quoted name`": {top("quoted name")},
+		`$a ? b : $c`:   {top("b")},
 	} {
 		j, err := expr.CompileJSONata(src)
 		if err != nil {
@@ -414,5 +423,82 @@ func TestJSONataTemplate(t *testing.T) {
 	_, errs := expr.CompileJSONataTemplateAll(parse(t, `{"a":"{% ( %}","b":["{% 1 2 %}"]}`), "Assign")
 	if len(errs) != 2 || errs[0].Pointer != "Assign/a" || errs[1].Pointer != "Assign/b[0]" {
 		t.Errorf("got %v", errs)
+	}
+}
+
+// TestJSONataLikeStepFunctions has siblings of what others measured (internal/api/testdata/published.jsonl).
+func TestJSONataLikeStepFunctions(t *testing.T) {
+	recursion := func(n string) string {
+		return `($f := function($n) { $n = 0 ? 0 : $n + $f($n - 1) }; $f(` + n + `))`
+	}
+	for _, c := range []struct{ src, want string }{
+		{strings.Repeat("2*", 99) + "1", `6.338253001141147E29`},
+		{"$v" + strings.Repeat(" & $v", 99), `"` + strings.Repeat("7", 100) + `"`},
+		{recursion("31"), `496`},
+		{`$power(10, 300) * $power(10, 300)`, `"Infinity"`},
+		{`{"all": [1e300 * -1e300, 1]}`, `{"all":["-Infinity",1]}`},
+		{`$states.input.z / 0`, `"Infinity"`},
+		{`$parseInteger("twelve", "I")`, `"NaN"`},
+		{`$random(1)`, `0.7308781907032909`},
+		{`$random(-1)`, `0.26894263088050496`},
+		{`$random(1.9) = $random(1)`, `true`},
+		{`$partition(["a", "b"])`, `[["a","b"]]`},
+		{`$parse("[1,{\"a:b\":\"\\\":\"}]")`, `[1,{"a:b":"\":"}]`},
+		{`[$states.input.big]`, `[12345678901234567000]`},
+		{`$string(12345678901234567890)`, `"12345678901234567000"`},
+	} {
+		if got, err := evalJSONata(t, c.src, scope(t, jsonataInput)); err != nil || value.Text(got) != c.want {
+			t.Errorf("%.60s: got %s, %v", c.src, value.Text(got), err)
+		}
+	}
+	const deep = ": Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"
+	for _, c := range []struct{ src, want string }{
+		{strings.Repeat("2*", 100) + "1", deep},
+		{"[" + strings.Repeat("(", 99) + "1" + strings.Repeat(")", 99) + "]", deep},
+		{"1" + strings.Repeat(" ~> $abs", 100), deep},
+		{recursion("32"), deep},
+		{`$partition([1], 2, 3)`, `. T0410: Argument 3 of function "partition" does not match function signature`},
+		{`$partition(1, -2)`, `. D3137: Second argument must be zero or greater`},
+		{`$uuid(1)`, `. T0410: Argument 1 of function "uuid" does not match function signature`},
+		{`$range()`, `. T0410: Argument 1 of function "range" does not match function signature`},
+		{`$hash('a', 'SHA1')`, `. D3137: Unsupported hash algorithm: SHA1`},
+		{`$parse('{"b":{"a":1,"a":1}}')`, `. D3137: Invalid JSON`},
+		{`$parse('[1e309]')`, `. D3137: Invalid JSON`},
+		{`$sqrt(-4)`, `. D3060: The sqrt function cannot be applied to a negative number: -4`},
+		{`$max(['b', 1])`, `. T0412: Argument 1 of function "max" must be an array of "numbers"`},
+		{`$sift(1, function($v) { $v })`, `. T0410: Argument 1 of function "sift" does not match function signature`},
+		{`$replace($pad('',262144,'x'),'x',$pad('',262144,'y'))`,
+			": Expression evaluation memory limit exceeded: Check for excessive memory usage"},
+	} {
+		_, err := evalJSONata(t, c.src, scope(t, jsonataInput))
+		want := "The JSONata expression '" + c.src + "' specified for the field 'Output' threw an error during evaluation" + c.want
+		var e *expr.Error
+		if !errors.As(err, &e) || e.Cause != want {
+			t.Errorf("%.60s: got %v", c.src, err)
+		}
+	}
+	var e *expr.Error
+	if _, err := evalJSONata(t, `$base64decode("?")`, scope(t, `{}`)); !errors.As(err, &e) ||
+		!strings.Contains(e.Cause, "threw an internal error during evaluation. ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestJSONataSyntaxErrorWords(t *testing.T) {
+	for src, want := range map[string]string{
+		`{"a": 1, }`:         `The symbol "}" cannot be used as a unary operator`,
+		`$v[0;1]`:            `Expected "]", got ";"`,
+		`'abc`:               `String literal must be terminated by a matching quote`,
+		`$contains($v, /a`:   `No terminating / in regular expression`,
+		`$v *`:               `Unexpected end of expression`,
+		`$v ?? 1`:            `The symbol "?" cannot be used as a unary operator`,
+		`/* open`:            `Comment has no closing tag`,
+		`$f($v, /(x)y*+/)`:   `the regular expression /(x)y*+/ has nothing to repeat`,
+		`function($a, 1){1}`: `Parameter 2 of function definition must be a variable name (start with $)`,
+	} {
+		var syntax *expr.SyntaxError
+		if _, err := expr.CompileJSONata(src); !errors.As(err, &syntax) || syntax.Msg != want {
+			t.Errorf("%s: got %v", src, err)
+		}
 	}
 }

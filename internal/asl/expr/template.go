@@ -171,7 +171,10 @@ func (c *templateCompiler) field(key string, v any, pointer string) node {
 func (n *node) isConstant() bool { return n.query == nil && n.object == nil && n.array == nil }
 
 // Eval gives the payload. Every error is an *Error.
-func (t *Template) Eval(s *Scope) (any, error) { return t.root.eval(s) }
+func (t *Template) Eval(s *Scope) (any, error) {
+	left := budget(maxBuilt)
+	return t.root.eval(s, &left)
+}
 
 // Constant gives the payload of a template that holds no queries.
 func (t *Template) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
@@ -192,14 +195,18 @@ func (n *node) variables(add func(string)) {
 }
 
 // eval keeps the order of keys; of a key given with and without .$ the later one stays.
-func (n *node) eval(s *Scope) (any, error) {
+func (n *node) eval(s *Scope, left *budget) (any, error) {
 	switch {
 	case n.query != nil:
-		return n.evalQuery(s)
+		v, err := n.evalQuery(s)
+		if err != nil {
+			return nil, err
+		}
+		return v, left.take(v)
 	case n.object != nil:
 		out := value.NewObject(len(n.object))
 		for i := range n.object {
-			v, err := n.object[i].eval(s)
+			v, err := n.object[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}
@@ -209,7 +216,7 @@ func (n *node) eval(s *Scope) (any, error) {
 	case n.array != nil:
 		out := make([]any, len(n.array))
 		for i := range n.array {
-			v, err := n.array[i].eval(s)
+			v, err := n.array[i].eval(s, left)
 			if err != nil {
 				return nil, err
 			}

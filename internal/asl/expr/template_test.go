@@ -2,6 +2,9 @@ package expr_test
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,4 +93,61 @@ func TestTemplateVariables(t *testing.T) {
 	if _, ok := tpl.Constant(); ok {
 		t.Error("said to be constant")
 	}
+}
+
+// TestTemplatesAreBounded has payloads that hold the same large part so often that as a text they would fill the memory.
+func TestTemplatesAreBounded(t *testing.T) {
+	in := `{"b":"` + strings.Repeat("x", 250_000) + `"}`
+	fields := func(format string) string {
+		var b strings.Builder
+		for i := range 20_000 {
+			fmt.Fprintf(&b, format, i)
+		}
+		return "{" + strings.TrimSuffix(b.String(), ",") + "}"
+	}
+	paths := func(n int) string { return strings.Repeat(", $.b", n) }
+	for name, eval := range map[string]func(s *expr.Scope) (any, error){
+		"fields":        evalTemplate(t, fields(`"k%d.$":"$.b",`)),
+		"JSONata":       evalJSONataTemplate(t, fields(`"k%d":"{%% $states.input.b %%}",`)),
+		"built":         evalJSONataTemplate(t, fields(`"k%d":"{%% $pad('', 250000) %%}",`)),
+		"States.Array":  evalTemplate(t, `{"a.$":"States.Array($.b`+paths(20_000)+`)"}`),
+		"States.Format": evalTemplate(t, `{"a.$":"States.Format('`+strings.Repeat("{}", 20_000)+`'`+paths(20_000)+`)"}`),
+		"nested": evalTemplate(t, `{"a.$":"States.JsonToString(States.Array(`+
+			strings.Repeat("States.Array($.b"+paths(8)+"), ", 100)+`$.b))"}`),
+	} {
+		s := scope(t, in)
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		_, err := eval(s)
+		runtime.ReadMemStats(&after)
+		var e *expr.Error
+		if !errors.As(err, &e) || e.Name != expr.ErrDataLimitExceeded {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {
+			t.Errorf("%s: the heap grew by %d MiB", name, grown>>20)
+		}
+	}
+	if _, err := evalTemplate(t, `{"a.$":"$.b","b.$":"$.b","c.$":"States.Format('{}{}', $.b, $.b)"}`)(scope(t, in)); err != nil {
+		t.Errorf("a payload that a ResultSelector may well make: %v", err)
+	}
+}
+
+func evalTemplate(t *testing.T, text string) func(s *expr.Scope) (any, error) {
+	t.Helper()
+	tpl, err := expr.CompileTemplate(parse(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tpl.Eval
+}
+
+func evalJSONataTemplate(t *testing.T, text string) func(s *expr.Scope) (any, error) {
+	t.Helper()
+	tpl, err := expr.CompileJSONataTemplate(parse(t, text), "Output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tpl.Eval
 }

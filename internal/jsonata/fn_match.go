@@ -1,0 +1,241 @@
+package jsonata
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+var matchFunctions = map[string]builtin{
+	"contains": {"s-(sf):b", 2, onText(containsFunc)},
+	"match":    {"s-f<s:o>n?:a<o>", 3, onText(matchFunc)},
+	"replace":  {"s-(sf)(sf)n?:s", 4, onText(replaceFunc)},
+	"split":    {"s-(sf)n?:a<s>", 3, onText(splitFunc)},
+}
+
+func containsFunc(c *Call, s string, args []any) (any, error) {
+	f, ok := args[1].(*Function)
+	if !ok {
+		return strings.Contains(s, textOr(args[1], "undefined")), nil
+	}
+	m, err := c.matcher(f, s)
+	return m != nil, err
+}
+
+// limitOf is how often a function acts; none is without end.
+func limitOf(v any, code string, index int) (limit float64, err error) {
+	limit = numberOr(v, -1)
+	if !IsUndefined(v) && limit < 0 {
+		return 0, ArgumentError(code, index, v)
+	}
+	return limit, nil
+}
+
+// eachMatch visits the matches in a text, at most limit of them. A negative limit is none.
+func (c *Call) eachMatch(f *Function, s string, limit float64, visit func(*match) error) error {
+	if limit == 0 {
+		return nil
+	}
+	m, err := c.matcher(f, s)
+	for n := 0.0; m != nil && err == nil && (limit < 0 || n < limit); n++ {
+		if err = visit(m); err == nil {
+			err = c.step(1)
+		}
+		if err == nil {
+			m, err = m.next()
+		}
+	}
+	return err
+}
+
+func matchFunc(c *Call, s string, args []any) (any, error) {
+	limit, err := limitOf(args[2], "D3040", 3)
+	if err != nil {
+		return nil, err
+	}
+	out := &sequence{}
+	at, units := 0, 0 // where the last match began, in bytes and as JavaScript counts
+	err = c.eachMatch(args[1].(*Function), s, limit, func(m *match) error {
+		if m.start < at {
+			at, units = 0, 0
+		}
+		units += utf16Len(s[at:m.start])
+		at = m.start
+		o := value.NewObject(3)
+		o.Set("match", m.text)
+		o.Set("index", float64(units))
+		o.Set("groups", m.groups)
+		out.items = append(out.items, o)
+		return c.charge(m.bytes() + itemBytes)
+	})
+	return out, err
+}
+
+func splitFunc(c *Call, s string, args []any) (any, error) {
+	limit, err := limitOf(args[2], "D3020", 3)
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	add := func(part string) error {
+		out = append(out, part)
+		return c.charge(2 * itemBytes)
+	}
+	f, ok := args[1].(*Function)
+	if !ok {
+		err := c.splitText(s, textOr(args[1], "undefined"), limit, &out)
+		return out, err
+	}
+	if limit == 0 {
+		return out, nil
+	}
+	from := 0
+	err = c.eachMatch(f, s, limit, func(m *match) error {
+		part := s[min(from, m.start):m.start]
+		from = m.end
+		return add(part)
+	})
+	if err == nil && (limit < 0 || float64(len(out)) < limit) {
+		err = add(s[from:])
+	}
+	return out, err
+}
+
+// splitText splits at a text, or between all characters where it is empty.
+func (c *Call) splitText(s, separator string, limit float64, out *[]any) error {
+	if s == "" && separator == "" {
+		return nil
+	}
+	limit = math.Trunc(limit)
+	for limit < 0 || float64(len(*out)) < limit {
+		part, rest, found := strings.Cut(s, separator)
+		if separator == "" {
+			_, size := utf8.DecodeRuneInString(s)
+			part, rest, found = s[:size], s[size:], size < len(s)
+		}
+		*out = append(*out, part)
+		if err := c.charge(2 * itemBytes); err != nil || !found {
+			return err
+		}
+		s = rest
+	}
+	return nil
+}
+
+func replaceFunc(c *Call, s string, args []any) (any, error) {
+	if args[1] == "" {
+		return nil, ArgumentError("D3010", 2, args[1])
+	}
+	limit, err := limitOf(args[3], "D3011", 4)
+	if err != nil {
+		return nil, err
+	}
+	pattern, ok := args[1].(*Function)
+	if !ok {
+		return c.replaceText(s, textOr(args[1], "undefined"), args[2], limit)
+	}
+	var b strings.Builder
+	from := 0
+	err = c.eachMatch(pattern, s, limit, func(m *match) error {
+		with, err := c.replacement(args[2], m, s)
+		if err != nil {
+			return err
+		}
+		before := s[min(from, m.start):m.start]
+		if err := c.chargeText(len(before) + len(with)); err != nil {
+			return err
+		}
+		b.WriteString(before)
+		b.WriteString(with)
+		from = min(len(s), m.start+len(m.text))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.WriteString(s[from:])
+	return b.String(), c.chargeText(len(s) - from)
+}
+
+// replaceText replaces a text; the replacement is taken as it is.
+func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) {
+	text, ok := with.(string)
+	if !ok {
+		return nil, newError("D3012", -1).with("value", with)
+	}
+	n := strings.Count(s, old)
+	if limit >= 0 && limit < float64(n) {
+		n = int(limit)
+	}
+	if err := c.charge(charBytes * (int64(len(s)) + int64(n)*int64(len(text)-len(old)))); err != nil {
+		return nil, err
+	}
+	return strings.Replace(s, old, text, n), nil
+}
+
+// replacement is what a match is replaced by: what a function says, or a text with $1 and the like.
+func (c *Call) replacement(with any, m *match, s string) (string, error) {
+	f, ok := with.(*Function)
+	if !ok {
+		return c.expand(textOr(with, ""), m)
+	}
+	v, err := c.invoke(f, []any{m.object(s)}, nil, c.env)
+	if err != nil {
+		return "", err
+	}
+	text, ok := v.(string)
+	if !ok {
+		return "", newError("D3012", -1).with("value", v)
+	}
+	return text, nil
+}
+
+// expand puts groups into a replacement: $0 is the match, $$ a dollar sign.
+func (c *Call) expand(with string, m *match) (string, error) {
+	if !strings.Contains(with, "$") {
+		return with, nil
+	}
+	var b strings.Builder
+	digits := len(strconv.Itoa(max(1, len(m.groups))))
+	for {
+		before, rest, found := strings.Cut(with, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String(), c.step(b.Len() >> 6)
+		}
+		text, size := m.reference(rest, digits)
+		if err := c.chargeText(len(text)); err != nil {
+			return "", err
+		}
+		b.WriteString(text)
+		with = rest[size:]
+	}
+}
+
+// reference is what stands for the text after a dollar sign, and how much of that it takes.
+func (m *match) reference(rest string, digits int) (text string, size int) {
+	switch {
+	case strings.HasPrefix(rest, "$"):
+		return "$", 1
+	case strings.HasPrefix(rest, "0"):
+		return m.text, 1
+	}
+	for size < len(rest) && size < digits && isDigit(rest[size]) {
+		size++
+	}
+	if size == 0 {
+		return "$", 0
+	}
+	n, _ := strconv.Atoi(rest[:size])
+	if size > 1 && n > len(m.groups) {
+		size--
+		n, _ = strconv.Atoi(rest[:size])
+	}
+	if n >= 1 && n <= len(m.groups) {
+		text = textOr(m.groups[n-1], "")
+	}
+	return text, size
+}

@@ -1,0 +1,204 @@
+package jsonata
+
+import "github.com/rayorch/rayorch/internal/value"
+
+// groupOf is what came under one key.
+type groupOf struct {
+	key    string
+	pair   int
+	items  []any
+	tuples tuples
+}
+
+// grouping collects groups in the order of their keys' first appearance.
+type grouping struct {
+	ev     *evaluator
+	node   *node
+	groups []*groupOf
+	byKey  map[string]*groupOf
+	used   int64 // for what is needed until the object is made
+}
+
+// add finds the group of a key, which no other pair may use.
+func (g *grouping) add(key any, pair int) (*groupOf, error) {
+	text, ok := key.(string)
+	if !ok {
+		return nil, newError("T1003", g.node.pos).with("value", key)
+	}
+	g.used += objectBytes
+	if err := g.ev.charge(objectBytes); err != nil {
+		return nil, err
+	}
+	found := g.find(text)
+	if found == nil {
+		found = &groupOf{key: text, pair: pair}
+		g.groups = append(g.groups, found)
+		if g.byKey != nil {
+			g.byKey[text] = found
+		}
+	}
+	if found.pair != pair {
+		return nil, newError("D1009", g.node.pos).with("value", text)
+	}
+	return found, nil
+}
+
+// manyGroups is from how many groups on a map finds them quicker.
+const manyGroups = 8
+
+func (g *grouping) find(key string) *groupOf {
+	if g.byKey == nil && len(g.groups) == manyGroups {
+		g.byKey = make(map[string]*groupOf, 2*manyGroups)
+		for _, group := range g.groups {
+			g.byKey[group.key] = group
+		}
+	}
+	if g.byKey != nil {
+		return g.byKey[key]
+	}
+	for _, group := range g.groups {
+		if group.key == key {
+			return group
+		}
+	}
+	return nil
+}
+
+// group makes an object: of a constructor, or of the results of a path that are grouped.
+func (ev *evaluator) group(n *node, input any, env *frame) (any, error) {
+	if in, ok := input.(tuples); ok {
+		return ev.groupTuples(n, in, env)
+	}
+	list := listOf(input)
+	if len(list) == 0 {
+		list = []any{Undefined} // a constructor needs no input
+	}
+	g := grouping{ev: ev, node: n}
+	for _, item := range list {
+		for i := range n.pairs {
+			key, err := ev.eval(n.pairs[i].key, item, env)
+			if err != nil {
+				return nil, err
+			}
+			if IsUndefined(key) {
+				continue
+			}
+			group, err := g.add(key, i)
+			if err != nil {
+				return nil, err
+			}
+			if !IsUndefined(item) {
+				group.items = append(group.items, item)
+			}
+		}
+	}
+	return g.object(func(group *groupOf) (any, error) {
+		context, err := group.context(ev)
+		if err != nil {
+			return nil, err
+		}
+		return ev.eval(n.pairs[group.pair].value, context, env)
+	})
+}
+
+// context is the item of a group, or all of them in an array.
+func (g *groupOf) context(ev *evaluator) (any, error) {
+	switch len(g.items) {
+	case 0:
+		return Undefined, nil
+	case 1:
+		return g.items[0], nil
+	}
+	all := &sequence{}
+	for _, item := range g.items {
+		if err := ev.push(all, item); err != nil {
+			return nil, err
+		}
+	}
+	return all.items, nil
+}
+
+// groupTuples groups results with bindings: inside a group every variable has the values of all its tuples.
+func (ev *evaluator) groupTuples(n *node, in tuples, env *frame) (any, error) {
+	g := grouping{ev: ev, node: n}
+	for t := range in {
+		for i := range n.pairs {
+			key, err := ev.eval(n.pairs[i].key, in[t].item, in[t].frame(env))
+			if err != nil {
+				return nil, err
+			}
+			if IsUndefined(key) {
+				continue
+			}
+			group, err := g.add(key, i)
+			if err != nil {
+				return nil, err
+			}
+			group.tuples = append(group.tuples, in[t])
+		}
+	}
+	return g.object(func(group *groupOf) (any, error) {
+		t, err := ev.merge(group.tuples)
+		if err != nil {
+			return nil, err
+		}
+		return ev.eval(n.pairs[group.pair].value, t.item, t.frame(env))
+	})
+}
+
+// merge makes one tuple of many: every variable has the values of all of them.
+func (ev *evaluator) merge(in tuples) (tuple, error) {
+	if len(in) == 1 {
+		return in[0], nil
+	}
+	all := &sequence{}
+	values := map[string]*sequence{}
+	var names []string
+	for i := range in {
+		if err := ev.push(all, in[i].item); err != nil {
+			return tuple{}, err
+		}
+		seen := map[string]bool{}
+		for b := in[i].vars; b != nil; b = b.next {
+			if seen[b.name] {
+				continue // an older binding of the name
+			}
+			seen[b.name] = true
+			if values[b.name] == nil {
+				values[b.name] = &sequence{}
+				names = append(names, b.name)
+			}
+			if err := ev.push(values[b.name], b.value); err != nil {
+				return tuple{}, err
+			}
+		}
+	}
+	out := tuple{item: all.items}
+	for _, name := range names {
+		var v any = values[name].items
+		if len(values[name].items) == 1 {
+			v = values[name].items[0]
+		}
+		out.bind(name, v)
+	}
+	return out, nil
+}
+
+// object evaluates the groups' values and puts them under their keys.
+func (g *grouping) object(eval func(*groupOf) (any, error)) (any, error) {
+	if err := g.ev.charge(objectBytes + int64(len(g.groups))*fieldBytes); err != nil {
+		return nil, err
+	}
+	out := value.NewObject(len(g.groups))
+	for _, group := range g.groups {
+		v, err := eval(group)
+		if err != nil {
+			return nil, err
+		}
+		if !IsUndefined(v) {
+			out.Set(group.key, v)
+		}
+	}
+	g.ev.used -= g.used
+	return out, nil
+}

@@ -1,0 +1,392 @@
+package jsonata
+
+import "strconv"
+
+// linker makes an executable tree of a parsed one: steps become paths, predicates and bindings go to their steps, each %
+// finds the step whose input it means, and calls in tail position are marked.
+type linker struct {
+	parents int // how many % there are
+}
+
+// link turns the tree of a whole expression.
+func link(n *node) (*node, error) {
+	var l linker
+	out, err := l.finish(n)
+	if err != nil {
+		return nil, err
+	}
+	if out.kind == kindParent || out.seeking != nil {
+		return nil, newError("S0217", out.pos).with("token", "parent")
+	}
+	return out, nil
+}
+
+// finish turns one node and all below it.
+func (l *linker) finish(n *node) (*node, error) {
+	out, err := l.turn(n)
+	if err != nil {
+		return nil, err
+	}
+	if n.keepArray {
+		out.keepArray = true
+	}
+	return out, nil
+}
+
+func (l *linker) turn(n *node) (*node, error) {
+	switch n.kind {
+	case kindEnd:
+		return nil, newError("S0207", n.pos).with("token", "(end)")
+	case kindName:
+		step := *n
+		return &node{kind: kindPath, pos: n.pos, items: []*node{&step}, keepArray: n.keepArray}, nil
+	case kindParent:
+		n.slot.label = "!" + strconv.Itoa(l.parents)
+		l.parents++
+		return n, nil
+	case kindBinary:
+		return l.binary(n)
+	case kindNegate:
+		return l.negate(n)
+	case kindCall, kindPartial:
+		return n, l.call(n)
+	case kindLambda:
+		var err error
+		if n.right, err = l.finish(n.right); err == nil {
+			n.right = tailCalls(n.right)
+		}
+		return n, err
+	case kindTransform:
+		return n, l.children(nil, &n.left, &n.right, &n.third)
+	case kindCondition:
+		return n, l.children(n, &n.left, &n.right, &n.third)
+	}
+	return n, l.lists(n)
+}
+
+// lists turns the items and pairs of blocks and constructors; other nodes have none.
+func (l *linker) lists(n *node) error {
+	for i := range n.items {
+		if err := l.children(n, &n.items[i]); err != nil {
+			return err
+		}
+		if n.kind == kindBlock && (n.items[i].consArray || n.items[i].firstStep().consArray) {
+			n.consArray = true
+		}
+	}
+	for i := range n.pairs {
+		if err := l.children(n, &n.pairs[i].key, &n.pairs[i].value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// children turns nodes in their places. What they seek of parents, their owner seeks.
+func (l *linker) children(owner *node, places ...**node) error {
+	for _, p := range places {
+		if *p == nil {
+			continue
+		}
+		child, err := l.finish(*p)
+		if err != nil {
+			return err
+		}
+		*p = child
+		if owner != nil {
+			owner.inherit(child)
+		}
+	}
+	return nil
+}
+
+// inherit makes a node seek the parents that a part of it seeks.
+func (n *node) inherit(part *node) {
+	n.seeking = append(n.seeking, part.seeking...)
+	if part.kind == kindParent {
+		n.seeking = append(n.seeking, part.slot)
+	}
+}
+
+func (l *linker) call(n *node) error {
+	for i := range n.items {
+		if err := l.children(n, &n.items[i]); err != nil {
+			return err
+		}
+	}
+	return l.children(nil, &n.left)
+}
+
+func (l *linker) negate(n *node) (*node, error) {
+	if err := l.children(n, &n.left); err != nil {
+		return nil, err
+	}
+	if f, ok := n.left.value.(float64); ok && n.left.kind == kindLiteral {
+		n.left.value = -f
+		return n.left, nil
+	}
+	return n, nil
+}
+
+func (l *linker) binary(n *node) (*node, error) {
+	switch n.text {
+	case ".":
+		return l.step(n)
+	case "[":
+		return l.predicate(n)
+	case "{":
+		return l.groupBy(n)
+	case "^":
+		return l.orderBy(n)
+	case "@":
+		return l.focus(n)
+	case "#":
+		return l.position(n)
+	case ":=":
+		n.kind, n.text = kindBind, n.left.text
+		return n, l.children(n, &n.right)
+	case "~>":
+		n.kind = kindApply
+		if err := l.children(nil, &n.left, &n.right); err != nil {
+			return nil, err
+		}
+		n.keepArray = n.left.keepArray || n.right.keepArray
+		return n, nil
+	}
+	return n, l.children(n, &n.left, &n.right)
+}
+
+// step joins a path and what follows its dot.
+func (l *linker) step(n *node) (*node, error) {
+	left, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	path := left
+	if left.kind != kindPath {
+		path = pathOf(left)
+		if left.kind == kindParent {
+			path.seeking = []*slot{left.slot}
+		}
+	}
+	right, err := l.finish(n.right)
+	if err != nil {
+		return nil, err
+	}
+	if right.kind == kindPath {
+		path.items = append(path.items, right.items...)
+	} else {
+		right.predicatesToStages()
+		path.items = append(path.items, right)
+	}
+	if err := path.checkSteps(); err != nil {
+		return nil, err
+	}
+	return path, path.findParents()
+}
+
+// predicatesToStages makes a step of a node: its predicates apply to what the step gives.
+func (n *node) predicatesToStages() {
+	for _, p := range n.predicates {
+		n.stages = append(n.stages, stage{filter: p})
+	}
+	n.predicates = nil
+}
+
+// checkSteps makes names of strings, refuses other literals, and marks what a path must keep together.
+func (n *node) checkSteps() error {
+	for _, step := range n.items {
+		if step.kind == kindLiteral {
+			s, ok := step.value.(string)
+			if !ok {
+				return newError("S0213", step.pos).with("value", step.value)
+			}
+			step.kind, step.text = kindName, s
+		}
+		if step.keepArray {
+			n.keepArray = true
+		}
+	}
+	for _, step := range []*node{n.firstStep(), n.lastStep()} {
+		if step.kind == kindArray {
+			step.consArray = true
+		}
+	}
+	return nil
+}
+
+func (l *linker) predicate(n *node) (*node, error) {
+	out, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	step := out.lastStep()
+	if step.group != nil {
+		return nil, newError("S0209", n.pos)
+	}
+	filter, err := l.finish(n.right)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range filter.seeking {
+		if s.level > 1 {
+			s.level--
+		} else if err := step.seek(s); err != nil {
+			return nil, err
+		}
+	}
+	step.seeking = append(step.seeking, filter.seeking...)
+	if out.kind == kindPath {
+		step.stages = append(step.stages, stage{filter: filter})
+	} else {
+		step.predicates = append(step.predicates, filter)
+	}
+	return out, nil
+}
+
+func (l *linker) groupBy(n *node) (*node, error) {
+	out, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	if out.group != nil {
+		return nil, newError("S0210", n.pos)
+	}
+	group := &node{kind: kindObject, pos: n.pos, pairs: n.pairs}
+	for i := range group.pairs {
+		if err := l.children(nil, &group.pairs[i].key, &group.pairs[i].value); err != nil {
+			return nil, err
+		}
+	}
+	out.group = group
+	return out, nil
+}
+
+func (l *linker) orderBy(n *node) (*node, error) {
+	left, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	path := pathOf(left)
+	sort := &node{kind: kindSort, pos: n.pos, terms: n.terms}
+	for i := range sort.terms {
+		if err := l.children(sort, &sort.terms[i].expr); err != nil {
+			return nil, err
+		}
+	}
+	path.items = append(path.items, sort)
+	return path, path.findParents()
+}
+
+// focus is a@$v.
+func (l *linker) focus(n *node) (*node, error) {
+	out, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	step := out.lastStep()
+	switch {
+	case len(step.stages) > 0 || len(step.predicates) > 0:
+		return nil, newError("S0215", n.pos)
+	case step.kind == kindSort:
+		return nil, newError("S0216", n.pos)
+	}
+	step.keepArray = step.keepArray || n.keepArray
+	step.focus, step.tuple = n.right.text, true
+	return out, nil
+}
+
+// position is a#$i.
+func (l *linker) position(n *node) (*node, error) {
+	left, err := l.finish(n.left)
+	if err != nil {
+		return nil, err
+	}
+	path := pathOf(left)
+	step := path.lastStep()
+	step.predicatesToStages()
+	if len(step.stages) == 0 {
+		step.index = n.right.text
+	} else {
+		step.stages = append(step.stages, stage{index: n.right.text})
+	}
+	step.tuple = true
+	return path, nil
+}
+
+// findParents settles what the last step of a path seeks among the steps before it; what is left the path seeks.
+func (n *node) findParents() error {
+	last := n.lastStep()
+	slots := last.seeking
+	if last.kind == kindParent {
+		slots = append(slots[:len(slots):len(slots)], last.slot)
+	}
+	for _, s := range slots {
+		for i := len(n.items) - 2; s.level > 0; {
+			if i < 0 {
+				n.seeking = append(n.seeking, s)
+				break
+			}
+			step := n.items[i]
+			i--
+			for i >= 0 && step.focus != "" && n.items[i].focus != "" { // steps that bind the focus stand side by side
+				step = n.items[i]
+				i--
+			}
+			if err := step.seek(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// seek goes one step up for a slot. The step that it was after keeps its input under the slot's label.
+func (n *node) seek(s *slot) error {
+	switch n.kind {
+	case kindName, kindWildcard:
+		s.level--
+		if s.level > 0 {
+			return nil
+		}
+		if n.ancestor == nil {
+			n.ancestor = s
+		} else {
+			s.label = n.ancestor.label
+		}
+		n.tuple = true
+	case kindParent:
+		s.level++
+	case kindBlock:
+		if len(n.items) > 0 {
+			n.tuple = true
+			return n.items[len(n.items)-1].seek(s)
+		}
+	case kindPath:
+		n.tuple = true
+		for i := len(n.items) - 1; i >= 0 && (s.level > 0 || i == len(n.items)-1); i-- {
+			if err := n.items[i].seek(s); err != nil {
+				return err
+			}
+		}
+	default:
+		return newError("S0217", n.pos).with("token", "parent")
+	}
+	return nil
+}
+
+// tailCalls marks the calls whose result is a function's result: they run after the function has returned.
+func tailCalls(n *node) *node {
+	switch {
+	case n.kind == kindCall && len(n.predicates) == 0:
+		return &node{kind: kindLambda, pos: n.pos, thunk: true, right: n}
+	case n.kind == kindCondition:
+		n.right = tailCalls(n.right)
+		if n.third != nil {
+			n.third = tailCalls(n.third)
+		}
+	case n.kind == kindBlock && len(n.items) > 0:
+		n.items[len(n.items)-1] = tailCalls(n.items[len(n.items)-1])
+	}
+	return n
+}

@@ -1,0 +1,98 @@
+package jsonata
+
+import "math"
+
+// filter applies a predicate: a position, positions, or a condition.
+func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error) {
+	if in, ok := input.(tuples); ok {
+		return ev.filterTuples(predicate, in, env)
+	}
+	list := listOf(input)
+	out := &sequence{}
+	if f, ok := predicate.value.(float64); ok && predicate.kind == kindLiteral && len(predicate.predicates) == 0 {
+		i := place(f, len(list))
+		if i < 0 || i >= len(list) || IsUndefined(list[i]) {
+			return out, nil
+		}
+		if _, isArray := items(list[i]); isArray {
+			return list[i], nil
+		}
+		out.items = append(out.items, list[i])
+		return out, ev.charge(itemBytes)
+	}
+	for i, item := range list {
+		times, err := ev.accepts(predicate, item, env, i, len(list))
+		if err != nil {
+			return nil, err
+		}
+		for range times {
+			out.items = append(out.items, item)
+			if err := ev.charge(itemBytes); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (ev *evaluator) filterTuples(predicate *node, in tuples, env *frame) (tuples, error) {
+	out := tuples{}
+	for i := range in {
+		times, err := ev.accepts(predicate, in[i].item, in[i].frame(env), i, len(in))
+		if err != nil {
+			return nil, err
+		}
+		for range times {
+			out = append(out, in[i])
+			if err := ev.charge(itemBytes); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// accepts says how many times a predicate takes the item at a position: a list of positions may name it more than once.
+func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (times int, err error) {
+	v, err := ev.eval(predicate, item, env)
+	if err != nil {
+		return 0, err
+	}
+	if f, isPosition := number(v); isPosition {
+		return count(place(f, n) == i), finite(predicate, f)
+	}
+	list, isArray := items(v)
+	if isArray {
+		if err := ev.step(len(list)); err != nil {
+			return 0, err
+		}
+		if positions, ok := allNumbers(v); ok {
+			for _, f := range positions {
+				times += count(place(f, n) == i)
+			}
+			return times, nil
+		}
+	}
+	yes, err := ev.truth(v)
+	return count(yes), err
+}
+
+// count is 1 for true.
+func count(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// place is a position in a list of n items; negative ones count from the end.
+func place(f float64, n int) int {
+	f = math.Floor(f)
+	if f < 0 {
+		f += float64(n)
+	}
+	if !(f >= 0 && f < float64(n)) {
+		return -1
+	}
+	return int(f)
+}

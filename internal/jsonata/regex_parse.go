@@ -1,0 +1,496 @@
+package jsonata
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// regexParser reads the syntax of JavaScript and writes a program.
+type regexParser struct {
+	src       string
+	pos       int
+	program   []instruction
+	groups    int // so far
+	allGroups int
+	names     map[string]int
+	marks     int
+	depth     int
+	fold      bool
+	multiline bool
+	backward  bool
+	err       string
+}
+
+func (p *regexParser) fail(text string) {
+	if p.err == "" {
+		p.err = text
+	}
+}
+
+func (p *regexParser) more() bool { return p.err == "" && p.pos < len(p.src) }
+
+func (p *regexParser) take(prefix string) bool {
+	if strings.HasPrefix(p.src[p.pos:], prefix) {
+		p.pos += len(prefix)
+		return true
+	}
+	return false
+}
+
+// emit writes an instruction that goes in the direction at hand.
+func (p *regexParser) emit(i instruction) int {
+	i.backward = p.backward
+	return p.add(i)
+}
+
+// add writes an instruction as it is.
+func (p *regexParser) add(i instruction) int {
+	if len(p.program) >= maxProgram {
+		p.fail("is too large")
+		return 0
+	}
+	p.program = append(p.program, i)
+	return len(p.program) - 1
+}
+
+// addMoved writes instructions that were written at another place.
+func (p *regexParser) addMoved(part []instruction, from int) {
+	by := len(p.program) - from
+	for _, i := range part {
+		i.move(by)
+		p.add(i)
+	}
+}
+
+// cut takes back the instructions since a place.
+func (p *regexParser) cut(from int) []instruction {
+	part := append([]instruction(nil), p.program[from:]...)
+	p.program = p.program[:from]
+	return part
+}
+
+// move shifts the targets of an instruction.
+func (i *instruction) move(by int) {
+	switch i.op {
+	case opSplit:
+		i.x += by
+		i.y += by
+	case opJump, opLook:
+		i.x += by
+	}
+}
+
+// count finds the groups before they are read: a reference may come first.
+func (p *regexParser) count() {
+	p.names = map[string]int{}
+	class := false
+	for i := 0; i < len(p.src); i++ {
+		switch c := p.src[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+		case c == '(' && !strings.HasPrefix(p.src[i:], "(?"):
+			p.allGroups++
+		case strings.HasPrefix(p.src[i:], "(?<") && !strings.HasPrefix(p.src[i:], "(?<=") && !strings.HasPrefix(p.src[i:], "(?<!"):
+			p.allGroups++
+			if name, _, ok := strings.Cut(p.src[i+3:], ">"); ok {
+				p.names[name] = p.allGroups
+			}
+		}
+	}
+}
+
+// alternatives reads a|b.
+func (p *regexParser) alternatives() {
+	if p.depth++; p.depth > maxRegexDepth {
+		p.fail("nests too deep")
+		return
+	}
+	defer func() { p.depth-- }()
+	start := len(p.program)
+	var parts [][]instruction
+	for {
+		p.sequence()
+		parts = append(parts, p.cut(start))
+		if !p.more() || !p.take("|") {
+			break
+		}
+	}
+	var jumps []int
+	for i, part := range parts {
+		if i < len(parts)-1 {
+			at := len(p.program)
+			p.emit(instruction{op: opSplit, x: at + 1, y: at + len(part) + 2})
+		}
+		p.addMoved(part, start)
+		if i < len(parts)-1 {
+			jumps = append(jumps, p.emit(instruction{op: opJump}))
+		}
+	}
+	for _, at := range jumps {
+		if p.err == "" {
+			p.program[at].x = len(p.program)
+		}
+	}
+}
+
+// sequence reads terms up to | or ). Backwards, the last one comes first.
+func (p *regexParser) sequence() {
+	start := len(p.program)
+	for p.more() && p.src[p.pos] != '|' && p.src[p.pos] != ')' {
+		before := len(p.program)
+		p.term()
+		if p.backward && p.err == "" {
+			last, first := p.cut(before), p.cut(start)
+			p.addMoved(last, before)
+			p.addMoved(first, start)
+		}
+	}
+}
+
+// term reads an atom with its quantifier.
+func (p *regexParser) term() {
+	start, group := len(p.program), p.groups
+	c := p.src[p.pos]
+	switch {
+	case p.take("^"):
+		p.emit(instruction{op: opBegin})
+		return
+	case p.take("$"):
+		p.emit(instruction{op: opEnd})
+		return
+	case p.take(`\b`), p.take(`\B`):
+		p.emit(instruction{op: opWord, not: p.src[p.pos-1] == 'B'})
+		return
+	case c == '(':
+		p.group()
+	case c == '*' || c == '+' || c == '?':
+		p.fail("has nothing to repeat")
+	default:
+		p.atom()
+	}
+	if p.more() {
+		p.quantifier(start, group)
+	}
+}
+
+// group reads what parentheses hold.
+func (p *regexParser) group() {
+	p.pos++
+	switch {
+	case p.take("?:"):
+		p.alternatives()
+	case p.take("?="), p.take("?!"):
+		p.look(false, p.src[p.pos-1] == '!')
+	case p.take("?<="), p.take("?<!"):
+		p.look(true, p.src[p.pos-1] == '!')
+	case p.take("?<"):
+		if end := strings.IndexByte(p.src[p.pos:], '>'); end > 0 {
+			p.pos += end + 1
+			p.capture()
+		} else {
+			p.fail("has a group without a name")
+		}
+	case p.take("?"):
+		p.fail("has an unknown kind of group")
+	default:
+		p.capture()
+	}
+	if p.err == "" && !p.take(")") {
+		p.fail("has an unclosed parenthesis")
+	}
+}
+
+func (p *regexParser) capture() {
+	p.groups++
+	open, end := 2*p.groups, 2*p.groups+1
+	if p.backward {
+		open, end = end, open
+	}
+	p.emit(instruction{op: opSave, x: open})
+	p.alternatives()
+	p.emit(instruction{op: opSave, x: end})
+}
+
+func (p *regexParser) look(backward, not bool) {
+	at := p.emit(instruction{op: opLook, not: not})
+	around := p.backward
+	p.backward = backward
+	p.alternatives()
+	p.backward = around
+	p.emit(instruction{op: opFound})
+	if p.err == "" {
+		p.program[at].x = len(p.program)
+	}
+}
+
+// quantifier repeats what was written since start.
+func (p *regexParser) quantifier(start, group int) {
+	least, most := 0, -1
+	switch {
+	case p.take("*"):
+	case p.take("+"):
+		least = 1
+	case p.take("?"):
+		most = 1
+	case p.src[p.pos] == '{':
+		var ok bool
+		if least, most, ok = p.braces(); !ok {
+			return
+		}
+	default:
+		return
+	}
+	lazy := p.take("?")
+	if most >= 0 && most < least {
+		p.fail("has a repetition out of order")
+	}
+	if p.err != "" {
+		return
+	}
+	part := p.cut(start)
+	if len(part) == 1 && part[0].op == opChar && !p.backward {
+		p.add(instruction{op: opLoop, set: part[0].set, min: least, max: most, lazy: lazy})
+		return
+	}
+	r := repetition{part, start, 2*group + 2, 2*p.groups + 2, lazy}
+	p.repeat(&r, least, most)
+}
+
+// repetition is a part of a program that is repeated, with the slots of its groups.
+type repetition struct {
+	part                []instruction
+	from                int
+	firstSlot, lastSlot int
+	lazy                bool
+}
+
+// braces reads {n}, {n,} or {n,m}; what is none stands for itself.
+func (p *regexParser) braces() (least, most int, ok bool) {
+	inside, _, found := strings.Cut(p.src[p.pos+1:], "}")
+	first, second, two := strings.Cut(inside, ",")
+	least, err := strconv.Atoi(first)
+	if !found || err != nil || !isDigit(inside[0]) {
+		return 0, 0, false
+	}
+	most = least
+	if two {
+		most = -1
+		if second != "" {
+			if most, err = strconv.Atoi(second); err != nil || !isDigit(second[0]) {
+				return 0, 0, false
+			}
+		}
+	}
+	p.pos += len(inside) + 2
+	return least, most, true
+}
+
+// repeat writes a part as often as it must match, and then as often as it may.
+func (p *regexParser) repeat(r *repetition, least, most int) {
+	for i := 0; i < least && p.err == ""; i++ {
+		p.once(r)
+	}
+	mark := p.marks
+	p.marks++
+	var splits []int
+	for i := least; (i < most || most < 0) && p.err == ""; i++ {
+		at := p.emit(instruction{op: opSplit})
+		splits = append(splits, at)
+		p.emit(instruction{op: opMark, x: mark})
+		p.once(r)
+		p.emit(instruction{op: opProgress, x: mark})
+		if most < 0 {
+			p.emit(instruction{op: opJump, x: at})
+			break
+		}
+	}
+	for _, at := range splits {
+		if p.err != "" {
+			return
+		}
+		s := &p.program[at]
+		s.x, s.y = at+1, len(p.program)
+		if r.lazy {
+			s.x, s.y = s.y, s.x
+		}
+	}
+}
+
+// once writes a part one time. Its groups begin anew.
+func (p *regexParser) once(r *repetition) {
+	if r.lastSlot > r.firstSlot {
+		p.emit(instruction{op: opReset, x: r.firstSlot, y: r.lastSlot})
+	}
+	p.addMoved(r.part, r.from)
+}
+
+func (p *regexParser) one(r rune) { p.set(&runeSet{ranges: []rune{r, r}}) }
+
+func (p *regexParser) set(s *runeSet) {
+	s.cost = (len(s.ranges) + 16*len(s.inner)) >> 3
+	if p.fold {
+		folded := *s
+		folded.fold = true
+		s = &folded
+	}
+	p.emit(instruction{op: opChar, set: s})
+}
+
+// atom reads one character, a class or a reference.
+func (p *regexParser) atom() {
+	switch c := p.src[p.pos]; c {
+	case '.':
+		p.pos++
+		p.set(&runeSet{ranges: lineEnds, not: true})
+	case '[':
+		p.class()
+	case '\\':
+		p.pos++
+		p.escape()
+	default:
+		r, size := utf8.DecodeRuneInString(p.src[p.pos:])
+		p.pos += size
+		p.one(r)
+	}
+}
+
+func (p *regexParser) escape() {
+	if !p.more() {
+		p.fail("ends in a backslash")
+		return
+	}
+	c := p.src[p.pos]
+	if c >= '1' && c <= '9' {
+		digits := 1
+		for p.pos+digits < len(p.src) && isDigit(p.src[p.pos+digits]) {
+			digits++
+		}
+		if n, err := strconv.Atoi(p.src[p.pos : p.pos+digits]); err == nil && n <= p.allGroups {
+			p.pos += digits
+			p.emit(instruction{op: opBack, x: n})
+			return
+		}
+	}
+	if name, _, ok := strings.Cut(p.src[p.pos+1:], ">"); c == 'k' && ok && strings.HasPrefix(name, "<") && p.names[name[1:]] > 0 {
+		p.pos += len(name) + 2
+		p.emit(instruction{op: opBack, x: p.names[name[1:]]})
+		return
+	}
+	if s := p.classEscape(); s != nil {
+		p.set(s)
+		return
+	}
+	p.one(p.charEscape())
+}
+
+// classEscape reads \d and its like, and \p{L}.
+func (p *regexParser) classEscape() *runeSet {
+	c := p.src[p.pos]
+	if s, ok := classSets[c|0x20]; ok {
+		p.pos++
+		return &runeSet{inner: []*runeSet{s}, not: c < 'a'}
+	}
+	if name, _, ok := strings.Cut(p.src[p.pos+1:], "}"); (c == 'p' || c == 'P') && ok && strings.HasPrefix(name, "{") {
+		table := unicode.Categories[name[1:]]
+		if table == nil {
+			table = unicode.Scripts[name[1:]]
+		}
+		if table != nil {
+			p.pos += len(name) + 2
+			return &runeSet{tables: []*unicode.RangeTable{table}, not: c == 'P'}
+		}
+	}
+	return nil
+}
+
+// charEscape reads an escape that is one character.
+func (p *regexParser) charEscape() rune {
+	rest := p.src[p.pos:]
+	c := rest[0]
+	p.pos++
+	if r, ok := controls[c]; ok {
+		return r
+	}
+	digits := map[byte]int{'x': 2, 'u': 4}[c]
+	switch {
+	case digits > 0 && len(rest) > digits:
+		if n, err := strconv.ParseUint(rest[1:1+digits], 16, 32); err == nil {
+			p.pos += digits
+			return rune(n) //nolint:gosec // at most four digits
+		}
+	case c >= '0' && c <= '7':
+		return p.octal(c)
+	case c == 'c' && len(rest) > 1 && unicode.IsLetter(rune(rest[1])):
+		p.pos++
+		return rune(rest[1] % 32)
+	}
+	r, size := utf8.DecodeRuneInString(rest)
+	p.pos += size - 1
+	return r
+}
+
+// octal reads the rest of \0 or \12, where no group has the number.
+func (p *regexParser) octal(first byte) rune {
+	r := rune(first - '0')
+	for n := 1; n < 3 && p.more() && p.src[p.pos] >= '0' && p.src[p.pos] <= '7' && r < 32; n++ {
+		r = r*8 + rune(p.src[p.pos]-'0')
+		p.pos++
+	}
+	return r
+}
+
+// class reads [a-z\d].
+func (p *regexParser) class() {
+	p.pos++
+	s := &runeSet{not: p.take("^")}
+	for p.more() && p.src[p.pos] != ']' {
+		from, inner := p.classAtom()
+		if inner != nil {
+			s.inner = append(s.inner, inner)
+			continue
+		}
+		to := from
+		if strings.HasPrefix(p.src[p.pos:], "-") && !strings.HasPrefix(p.src[p.pos:], "-]") {
+			p.pos++
+			if to, inner = p.classAtom(); inner != nil { // [a-\d] is a, - and digits
+				s.inner = append(s.inner, inner)
+				s.ranges = append(s.ranges, '-', '-')
+				to = from
+			}
+		}
+		if to < from {
+			p.fail("has a range out of order")
+		}
+		s.ranges = append(s.ranges, from, to)
+	}
+	if !p.take("]") {
+		p.fail("has an unclosed class")
+	}
+	p.set(s)
+}
+
+// classAtom reads one character of a class, or a class in it.
+func (p *regexParser) classAtom() (rune, *runeSet) {
+	if !p.take(`\`) {
+		r, size := utf8.DecodeRuneInString(p.src[p.pos:])
+		p.pos += size
+		return r, nil
+	}
+	if !p.more() {
+		p.fail("ends in a backslash")
+		return 0, nil
+	}
+	if p.take("b") {
+		return '\b', nil
+	}
+	if s := p.classEscape(); s != nil {
+		return 0, s
+	}
+	return p.charEscape(), nil
+}
