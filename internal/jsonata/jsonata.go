@@ -1,9 +1,9 @@
 // Package jsonata evaluates JSONata, the query language, in version 2.0.6, which Step Functions runs: parser, operators
-// and built-in functions but $eval. It is written from the language's documentation and held to the reference
-// implementation's tests (testdata). Every evaluation has limits of memory, depth and steps that hold inside each function
-// too, so that no expression can harm the process. Regular expressions are matched here as well, by backtracking: Go's cannot
-// look around, and nothing can stop them. The package knows nothing of states and of Step Functions' own functions: package
-// expr binds those.
+// and built-in functions but $eval. Its behavior and its messages are those of the reference implementation
+// (github.com/jsonata-js/jsonata), to whose tests it is held (testdata). Every evaluation has limits of memory, depth and
+// steps that hold inside each function too, so that no expression can harm the process. Regular expressions are matched
+// here as well, by backtracking: Go's cannot look around, and nothing can stop them. The package knows nothing of states
+// and of Step Functions' own functions: package expr binds those.
 //
 // Expressions are compiled once and are then safe for use by many goroutines. Evaluation is pure: time, randomness and
 // variables come in with the Env.

@@ -124,7 +124,7 @@ func TestLimitsHold(t *testing.T) {
 	for _, src := range greedy {
 		checks := 0
 		limits := jsonata.Limits{Bytes: 8 << 20, Depth: 100, Check: func() error {
-			if checks++; checks > 1000 {
+			if checks++; checks > 300 {
 				return errSteps
 			}
 			return nil

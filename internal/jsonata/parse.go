@@ -6,8 +6,8 @@ const (
 	maxNesting = 500
 )
 
-// powers are the binding powers of the operators that can follow an operand. The scale is the parser's own: what is
-// higher binds tighter, and what is 0 ends an expression.
+// powers are the binding powers of the operators that can follow an operand, as in the reference implementation: what is higher
+// binds tighter, and what is 0 ends an expression.
 var powers = map[string]int{
 	".": 75, "[": 80, "{": 70, "(": 80, "@": 80, "#": 80, "^": 40, "?": 20, ":=": 10, "~>": 40,
 	"+": 50, "-": 50, "*": 60, "/": 60, "%": 60, "&": 50,
