@@ -2,6 +2,7 @@ package expr
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/rayorch/rayorch/internal/jsonata"
 )
@@ -25,7 +26,8 @@ func (j *JSONata) threw(s *Scope, location string, err error) *Error {
 // limitText is what Step Functions says of a limit.
 func limitText(l *jsonata.LimitError) string {
 	if l.Limit == jsonata.LimitDepth {
-		return "Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"
+		return fmt.Sprintf("Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive. Depth=%d max=%d",
+			l.Depth, l.Max)
 	}
 	return "Expression evaluation memory limit exceeded: Check for excessive memory usage"
 }

@@ -451,7 +451,7 @@ func TestJSONataLikeStepFunctions(t *testing.T) {
 			t.Errorf("%.60s: got %s, %v", c.src, value.Text(got), err)
 		}
 	}
-	const deep = ": Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive"
+	const deep = ": Stack overflow error: Check for non-terminating recursive function. Consider rewriting as tail-recursive. Depth=101 max=100"
 	for _, c := range []struct{ src, want string }{
 		{strings.Repeat("2*", 100) + "1", deep},
 		{"[" + strings.Repeat("(", 99) + "1" + strings.Repeat(")", 99) + "]", deep},
