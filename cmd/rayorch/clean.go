@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -181,32 +182,39 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 	return arns, err
 }
 
-// leftoverOf finds what a run left by what its history says that it started.
+// leftoverOf finds what all attempts of a run left, by what its history says that they started.
 func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
 	l := leftover{ARN: arn}
-	v := progress.New()
 	dirs := map[string]bool{}
 	err := s.events(ctx, arn, func(e *types.HistoryEvent) error {
-		v.Add(e)
 		if d := e.TaskScheduledEventDetails; d != nil {
 			dirs[runStorage(aws.ToString(d.Parameters), arn)] = true
+			dirs[s.jobDir(d)] = true
+		}
+		if d := e.TaskSubmittedEventDetails; d != nil {
+			var j progress.Job
+			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // of other tasks it is anything
+			if j.SubmissionID != "" && j.Address != "" {           // a cluster's own ttl removes what is there
+				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
+			}
 		}
 		return nil
 	})
-	for _, st := range v.Steps {
-		if st.Job.SubmissionID != "" && st.Job.Address != "" { // a cluster's own ttl removes what is there
-			l.Jobs = append(l.Jobs, rayJob{st.Job.SubmissionID, st.Job.Address})
-		}
-		if st.Job.ID != "" && s.dir != "" {
-			dirs[filepath.Join(s.dir, "jobs", filepath.Base(st.Job.ID))] = true
-		}
-	}
-	for dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if size, ok := sizeOf(dir); ok {
 			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
 		}
 	}
 	return l, err
+}
+
+// jobDir is the directory in the state directory of a plain job's attempt; "" for other tasks.
+func (s *session) jobDir(d *types.TaskScheduledEventDetails) string {
+	var p struct{ Id string }
+	if s.dir == "" || aws.ToString(d.ResourceType) != "process" || json.Unmarshal([]byte(aws.ToString(d.Parameters)), &p) != nil || p.Id == "" {
+		return ""
+	}
+	return filepath.Join(s.dir, "jobs", filepath.Base(p.Id))
 }
 
 // runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
