@@ -131,17 +131,10 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if err := s.askCode(ctx, url.Values{}, &users); err != nil || users == nil {
 		return nil, err
 	}
-	released, err := snapshot.In(s.dir).Released()
-	if err != nil {
-		return nil, err
-	}
 	unused := map[string][]string{}
 	for name, arns := range users {
-		if slices.ContainsFunc(arns, func(arn string) bool { return !released[arn] && !slices.Contains(cleaned, arn) }) {
-			continue
-		}
-		if i := slices.IndexFunc(arns, func(arn string) bool { return slices.Contains(cleaned, arn) }); i >= 0 {
-			unused[arns[i]] = append(unused[arns[i]], name)
+		if !slices.ContainsFunc(arns, func(arn string) bool { return !slices.Contains(cleaned, arn) }) {
+			unused[arns[0]] = append(unused[arns[0]], name)
 		}
 	}
 	old, err := snapshot.In(s.dir).Names(time.Now().Add(-unusedFor))
@@ -321,7 +314,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	var errs []error
 	if l.ARN != "" {
-		errs = append(errs, store.Release(l.ARN))
+		errs = append(errs, store.Release(l.ARN, time.Now()))
 	}
 	for _, name := range l.Code {
 		errs = append(errs, store.Remove(name, listed))

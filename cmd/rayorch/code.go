@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
@@ -142,30 +143,45 @@ func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	return snapshot.Decode(x.Labels[snapshot.Label])
 }
 
-// Users are the executions that use each package.
+// Users are the executions that use each package, without those whose code clean has released since they were last started.
 func (f *freezer) Users() (map[string][]string, error) {
+	released, err := f.store.Released()
+	if err != nil {
+		return nil, err
+	}
 	users := map[string][]string{}
 	for filter := (engine.ListFilter{Limit: 1000}); ; {
 		page, err := f.eng.List(filter)
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range page.Executions {
-			all, err := f.Code(x.ARN)
-			if errors.Is(err, engine.ErrExecutionDoesNotExist) {
-				continue // deleted meanwhile
-			}
-			if err != nil {
+		for _, listed := range page.Executions {
+			if err := f.addUses(users, listed.ARN, released); err != nil {
 				return nil, err
-			}
-			for _, kept := range all {
-				users[kept.Package] = append(users[kept.Package], x.ARN)
 			}
 		}
 		if filter.Token = page.Next; filter.Token == "" {
 			return users, nil
 		}
 	}
+}
+
+func (f *freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
+	x, err := f.eng.Describe(arn)
+	if errors.Is(err, engine.ErrExecutionDoesNotExist) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if at, ok := released[arn]; ok && !x.Redriven.After(at) {
+		return nil
+	}
+	all, err := snapshot.Decode(x.Labels[snapshot.Label])
+	for _, kept := range all {
+		users[kept.Package] = append(users[kept.Package], arn)
+	}
+	return err
 }
 
 // code is the code of an execution; none where the server does not keep it.

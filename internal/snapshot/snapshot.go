@@ -190,11 +190,11 @@ func (s *Store) Remove(name string, since time.Time) error {
 	return os.Remove(path)
 }
 
-// releasedFile has a line for each execution that does not need its code any more.
+// releasedFile has a line for each execution that does not need its code any more, with the time.
 const releasedFile = "released"
 
-// Release notes that an execution does not need its code any more.
-func (s *Store) Release(execution string) error {
+// Release notes that an execution does not need its code any more. A redrive at a later time needs it again.
+func (s *Store) Release(execution string, at time.Time) error {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -202,19 +202,20 @@ func (s *Store) Release(execution string) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(execution + "\n")
+	_, err = file.WriteString(execution + " " + at.UTC().Format(time.RFC3339Nano) + "\n")
 	return errors.Join(err, file.Close())
 }
 
-// Released are the executions that do not need their code any more.
-func (s *Store) Released() (map[string]bool, error) {
+// Released are the executions that did not need their code any more at a time, the newest one of each.
+func (s *Store) Released() (map[string]time.Time, error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, releasedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	all := map[string]bool{}
+	all := map[string]time.Time{}
 	for line := range strings.Lines(string(text)) {
-		all[strings.TrimSpace(line)] = true
+		execution, at, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all[execution], _ = time.Parse(time.RFC3339Nano, at)
 	}
 	return all, err
 }
