@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -204,14 +205,18 @@ func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
 	return errors.Join(json.NewDecoder(resp.Body).Decode(into), resp.Body.Close())
 }
 
-// nameCode tells the owner which directories belong to the code of a run in a cluster, before the run is started.
-func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) error {
-	if len(dirs) == 0 || s.dir == "" {
-		return nil
-	}
+// nameCode tells the owner, before a run is started, what belongs to its code besides what its definition names: the pipeline file,
+// and the directories of a run in a cluster.
+func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
 	var sources []ray.Source
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
+		sources = append(sources, ray.Source{Path: file, File: true})
+	}
 	for _, d := range dirs {
 		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
+	}
+	if len(sources) == 0 || s.dir == "" {
+		return nil
 	}
 	if s.owner != nil {
 		return s.owner.code.Name(arn, sources)
@@ -230,16 +235,22 @@ func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) 
 	return resp.Body.Close()
 }
 
-// changedCode are the sources of an execution that are not any more as the execution has them.
-func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (paths []string) {
-	store := snapshot.In(s.dir)
+// changedCode names the sources of an execution that are not any more as the execution has them.
+func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
+	if s.dir == "" {
+		return nil
+	}
 	for _, kept := range all {
-		name, err := store.Name(ctx, kept.Source)
-		if s.dir != "" && (err != nil || name != kept.Package) {
-			paths = append(paths, kept.Path)
+		name, err := snapshot.In(s.dir).Name(ctx, kept.Source)
+		switch {
+		case err == nil && name == kept.Package:
+		case kept.File:
+			changed = append(changed, "the pipeline file "+kept.Path)
+		default:
+			changed = append(changed, "the code in "+kept.Path)
 		}
 	}
-	return paths
+	return changed
 }
 
 // codeDiff prints what differs between the code of an execution and the working tree.
@@ -287,7 +298,9 @@ type codeSummary struct {
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
-		out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+		if !c.File { // the pipeline file runs nowhere
+			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+		}
 	}
 	return out
 }

@@ -63,7 +63,7 @@ func Decode(label string) (all []Snapshot, err error) {
 // Find is the snapshot of a source among those of an execution.
 func Find(all []Snapshot, of Source) (Snapshot, bool) {
 	i := slices.IndexFunc(all, func(s Snapshot) bool {
-		return s.Path == of.Path && s.Module == of.Module && slices.Equal(s.Excludes, of.Excludes)
+		return s.Path == of.Path && s.Module == of.Module && s.File == of.File && slices.Equal(s.Excludes, of.Excludes)
 	})
 	if i < 0 {
 		return Snapshot{}, false
