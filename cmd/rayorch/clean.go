@@ -294,10 +294,6 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 	if err != nil {
 		return err
 	}
-	dir, err := a.stateDirectory()
-	if err != nil {
-		return err
-	}
 	for _, l := range all {
 		for _, d := range l.Dirs {
 			errs = append(errs, os.RemoveAll(d))
@@ -305,6 +301,15 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 		for _, j := range l.Jobs {
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
+	}
+	if a.aws || a.endpoint != "" { // the code is there
+		return errors.Join(errs...)
+	}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, l := range all {
 		errs = append(errs, releaseCode(snapshot.In(dir), l, listed))
 	}
 	return errors.Join(errs...)
