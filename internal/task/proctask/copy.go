@@ -80,7 +80,7 @@ func (a *attempt) removeCopy() {
 		if len(written) > 3 {
 			shown += " ..."
 		}
-		fmt.Fprintf(a.req.Log, "rayorch: the job wrote %d files into its copy of the working directory (%s). They stay in %s until "+
+		fmt.Fprintf(a.req.Log, "rayorch: files that the job wrote into its copy of the working directory: %d (%s). They stay in %s until "+
 			"rayorch clean removes them. Write results to $RAYORCH_STORAGE, or set job.inPlace: true to run in the directory itself.\n",
 			len(written), a.log.Hide.Text(shown), dir)
 	}

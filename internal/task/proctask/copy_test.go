@@ -62,7 +62,7 @@ func TestCopy(t *testing.T) {
 	}
 	for range 2 { // each attempt has a copy of its own
 		fault, log, work = run("test ! -e out || exit 3; ./main.sh >out; echo x >>main.sh; exit 1", nil)
-		if fault != proctask.JobFailed || !strings.Contains(log, "the job wrote 2 files") || !strings.Contains(log, work) || !exists(work+"/out") {
+		if fault != proctask.JobFailed || !strings.Contains(log, "files that the job wrote into its copy of the working directory: 2 (") || !strings.Contains(log, work) || !exists(work+"/out") {
 			t.Errorf("got %q, log %q", fault, log)
 		}
 	}
