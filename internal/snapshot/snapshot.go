@@ -236,21 +236,28 @@ func (s *Store) Extract(ctx context.Context, label string, of Source, dir string
 	if err := os.RemoveAll(temp); err != nil { // of a process that was killed
 		return err
 	}
-	if err := os.MkdirAll(temp, 0o700); err != nil {
+	if err := extract(ctx, r, of, temp, at); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	if err := more(temp); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	return os.Rename(temp, dir)
+}
+
+func extract(ctx context.Context, r *zip.Reader, of Source, dir string, at time.Time) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for _, f := range r.File {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := extractFile(f, temp, at); err != nil {
+		if err := extractFile(f, dir, at); err != nil {
 			return fmt.Errorf("unpack %s: %w", of.Path, err)
 		}
 	}
-	if err := more(temp); err != nil {
-		return err
-	}
-	return os.Rename(temp, dir)
+	return nil
 }
 
 func extractFile(f *zip.File, dir string, at time.Time) error {
