@@ -235,15 +235,18 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	return resp.Body.Close()
 }
 
-// changedCode names the sources of an execution that are not any more as the execution has them.
+// changedCode names the sources of an execution that are not any more as the execution has them. Of code that is gone, the step that
+// needs it says so.
 func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
 	if s.dir == "" {
 		return nil
 	}
+	store := snapshot.In(s.dir)
 	for _, kept := range all {
-		name, err := snapshot.In(s.dir).Name(ctx, kept.Source)
+		name, err := store.Name(ctx, kept.Source)
+		_, here := store.Size(kept.Package)
 		switch {
-		case err == nil && name == kept.Package:
+		case err == nil && name == kept.Package, !here && !kept.File:
 		case kept.File:
 			changed = append(changed, "the pipeline file "+kept.Path)
 		default:
