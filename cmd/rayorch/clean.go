@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -130,17 +131,10 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if err := s.askCode(ctx, url.Values{}, &users); err != nil || users == nil {
 		return nil, err
 	}
-	released, err := snapshot.In(s.dir).Released()
-	if err != nil {
-		return nil, err
-	}
 	unused := map[string][]string{}
 	for name, arns := range users {
-		if slices.ContainsFunc(arns, func(arn string) bool { return !released[arn] && !slices.Contains(cleaned, arn) }) {
-			continue
-		}
-		if i := slices.IndexFunc(arns, func(arn string) bool { return slices.Contains(cleaned, arn) }); i >= 0 {
-			unused[arns[i]] = append(unused[arns[i]], name)
+		if !slices.ContainsFunc(arns, func(arn string) bool { return !slices.Contains(cleaned, arn) }) {
+			unused[arns[0]] = append(unused[arns[0]], name)
 		}
 	}
 	old, err := snapshot.In(s.dir).Names(time.Now().Add(-unusedFor))
@@ -181,32 +175,39 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 	return arns, err
 }
 
-// leftoverOf finds what a run left by what its history says that it started.
+// leftoverOf finds what all attempts of a run left, by what its history says that they started.
 func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
 	l := leftover{ARN: arn}
-	v := progress.New()
 	dirs := map[string]bool{}
 	err := s.events(ctx, arn, func(e *types.HistoryEvent) error {
-		v.Add(e)
 		if d := e.TaskScheduledEventDetails; d != nil {
 			dirs[runStorage(aws.ToString(d.Parameters), arn)] = true
+			dirs[s.jobDir(d)] = true
+		}
+		if d := e.TaskSubmittedEventDetails; d != nil {
+			var j progress.Job
+			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // of other tasks it is anything
+			if j.SubmissionID != "" && j.Address != "" {           // a cluster's own ttl removes what is there
+				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
+			}
 		}
 		return nil
 	})
-	for _, st := range v.Steps {
-		if st.Job.SubmissionID != "" && st.Job.Address != "" { // a cluster's own ttl removes what is there
-			l.Jobs = append(l.Jobs, rayJob{st.Job.SubmissionID, st.Job.Address})
-		}
-		if st.Job.ID != "" && s.dir != "" {
-			dirs[filepath.Join(s.dir, "jobs", filepath.Base(st.Job.ID))] = true
-		}
-	}
-	for dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if size, ok := sizeOf(dir); ok {
 			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
 		}
 	}
 	return l, err
+}
+
+// jobDir is the directory in the state directory of a plain job's attempt; "" for other tasks.
+func (s *session) jobDir(d *types.TaskScheduledEventDetails) string {
+	var p struct{ Id string }
+	if s.dir == "" || aws.ToString(d.ResourceType) != "process" || json.Unmarshal([]byte(aws.ToString(d.Parameters)), &p) != nil || p.Id == "" {
+		return ""
+	}
+	return filepath.Join(s.dir, "jobs", filepath.Base(p.Id))
 }
 
 // runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
@@ -293,10 +294,6 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 	if err != nil {
 		return err
 	}
-	dir, err := a.stateDirectory()
-	if err != nil {
-		return err
-	}
 	for _, l := range all {
 		for _, d := range l.Dirs {
 			errs = append(errs, os.RemoveAll(d))
@@ -304,6 +301,15 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 		for _, j := range l.Jobs {
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
+	}
+	if a.aws || a.endpoint != "" { // the code is there
+		return errors.Join(errs...)
+	}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, l := range all {
 		errs = append(errs, releaseCode(snapshot.In(dir), l, listed))
 	}
 	return errors.Join(errs...)
@@ -313,7 +319,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	var errs []error
 	if l.ARN != "" {
-		errs = append(errs, store.Release(l.ARN))
+		errs = append(errs, store.Release(l.ARN, time.Now()))
 	}
 	for _, name := range l.Code {
 		errs = append(errs, store.Remove(name, listed))

@@ -10,10 +10,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
@@ -142,30 +144,45 @@ func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	return snapshot.Decode(x.Labels[snapshot.Label])
 }
 
-// Users are the executions that use each package.
+// Users are the executions that use each package, without those whose code clean has released since they were last started.
 func (f *freezer) Users() (map[string][]string, error) {
+	released, err := f.store.Released()
+	if err != nil {
+		return nil, err
+	}
 	users := map[string][]string{}
 	for filter := (engine.ListFilter{Limit: 1000}); ; {
 		page, err := f.eng.List(filter)
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range page.Executions {
-			all, err := f.Code(x.ARN)
-			if errors.Is(err, engine.ErrExecutionDoesNotExist) {
-				continue // deleted meanwhile
-			}
-			if err != nil {
+		for _, listed := range page.Executions {
+			if err := f.addUses(users, listed.ARN, released); err != nil {
 				return nil, err
-			}
-			for _, kept := range all {
-				users[kept.Package] = append(users[kept.Package], x.ARN)
 			}
 		}
 		if filter.Token = page.Next; filter.Token == "" {
 			return users, nil
 		}
 	}
+}
+
+func (f *freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
+	x, err := f.eng.Describe(arn)
+	if errors.Is(err, engine.ErrExecutionDoesNotExist) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if at, ok := released[arn]; ok && !x.Redriven.After(at) {
+		return nil
+	}
+	all, err := snapshot.Decode(x.Labels[snapshot.Label])
+	for _, kept := range all {
+		users[kept.Package] = append(users[kept.Package], arn)
+	}
+	return err
 }
 
 // code returns the code of an execution, or none if the server does not keep it.
@@ -188,14 +205,18 @@ func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
 	return errors.Join(json.NewDecoder(resp.Body).Decode(into), resp.Body.Close())
 }
 
-// nameCode tells the owner which directories belong to the code of a run in a cluster, before the run is started.
-func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) error {
-	if len(dirs) == 0 || s.dir == "" {
-		return nil
-	}
+// nameCode tells the owner, before a run is started, what belongs to its code besides what its definition names: the pipeline file,
+// and the directories of a run in a cluster.
+func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
 	var sources []ray.Source
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
+		sources = append(sources, ray.Source{Path: file, File: true})
+	}
 	for _, d := range dirs {
 		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
+	}
+	if len(sources) == 0 || s.dir == "" {
+		return nil
 	}
 	if s.owner != nil {
 		return s.owner.code.Name(arn, sources)
@@ -214,16 +235,24 @@ func (s *session) nameCode(ctx context.Context, arn string, dirs []compile.Dir) 
 	return resp.Body.Close()
 }
 
-// changedCode returns the paths of the sources that have changed since an execution started.
-func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (paths []string) {
+// changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.
+func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
+	if s.dir == "" {
+		return nil
+	}
 	store := snapshot.In(s.dir)
 	for _, kept := range all {
 		name, err := store.Name(ctx, kept.Source)
-		if s.dir != "" && (err != nil || name != kept.Package) {
-			paths = append(paths, kept.Path)
+		_, here := store.Size(kept.Package)
+		switch {
+		case err == nil && name == kept.Package, !here && !kept.File:
+		case kept.File:
+			changed = append(changed, "the pipeline file "+kept.Path)
+		default:
+			changed = append(changed, "the code in "+kept.Path)
 		}
 	}
-	return paths
+	return changed
 }
 
 // codeDiff prints what differs between the code of an execution and the working tree.
@@ -271,7 +300,9 @@ type codeSummary struct {
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
-		out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+		if !c.File { // the pipeline file runs nowhere
+			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+		}
 	}
 	return out
 }

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/snapshot"
 )
 
 func (a *app) redriveCommand() *cobra.Command {
@@ -73,22 +76,20 @@ func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 
 // changedSince names what has changed since the run started: the pipeline file, directories with code. It ignores what it cannot
 // compare, so that the run can still be redriven.
-func (s *session) changedSince(ctx context.Context, arn string) (changed []string) {
-	if s.changedDefinition(ctx, arn) {
-		changed = append(changed, "the pipeline file")
-	}
+func (s *session) changedSince(ctx context.Context, arn string) []string {
 	code, err := s.code(ctx, arn)
 	if err != nil {
-		return changed
+		return nil
 	}
-	for _, path := range s.changedCode(ctx, code) {
-		changed = append(changed, "the code in "+path)
+	changed := s.changedCode(ctx, code)
+	if kept := slices.ContainsFunc(code, func(c snapshot.Snapshot) bool { return c.File }); (s.dir == "" || !kept) && s.changedDefinition(ctx, arn) {
+		changed = append(changed, "what the pipeline file compiles to")
 	}
 	return changed
 }
 
 // changedDefinition reports whether the pipeline file in this directory is the run's and compiles to another
-// definition than the run has.
+// definition than the run has. That may have other reasons, such as options of the run, or another release of rayorch.
 func (s *session) changedDefinition(ctx context.Context, arn string) bool {
 	src, err := s.app.load(sourceOptions{})
 	if err != nil || src.pipeline.Name != pipelineOf(arn) || len(src.pipeline.Targets.Entries) > 1 { // the run's target is not known

@@ -152,7 +152,7 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err := s.giveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
-	if err := s.nameCode(ctx, executionARN(version, o.name), out.Dirs); err != nil {
+	if err := s.nameCode(ctx, executionARN(version, o.name), src.file, out.Dirs); err != nil {
 		return "", err
 	}
 	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{

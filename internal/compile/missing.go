@@ -102,11 +102,11 @@ func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
 }
 
 // missing is the expression of a list with the message about each reference of a condition that finds nothing; "" if none can be
-// missing. A comparison with null checks whether there is a value: such a reference may find none.
+// missing. A comparison with null checks whether there is a value: such a reference may find none, also elsewhere in the condition.
 func (c *compiler) missing(e pipeline.Expr, in *scope) string {
 	list := ""
-	for _, r := range conditionRefs(e, false) {
-		if c.mayLack(r, in) {
+	for _, r := range conditionRefs(e) {
+		if c.mayLack(r, in) && !guarded(e, r) {
 			if list != "" {
 				list += ", "
 			}
@@ -177,9 +177,8 @@ func refsIn(v any) []*pipeline.Ref {
 	return refs
 }
 
-// conditionRefs returns the references of a condition, each once and in order. It omits those that are compared with null, unless
-// nullable is set.
-func conditionRefs(e pipeline.Expr, nullable bool) []*pipeline.Ref {
+// conditionRefs returns the references of a condition, each once and in order.
+func conditionRefs(e pipeline.Expr) []*pipeline.Ref {
 	var refs []*pipeline.Ref
 	seen := map[string]bool{}
 	var walk func(e pipeline.Expr)
@@ -188,14 +187,23 @@ func conditionRefs(e pipeline.Expr, nullable bool) []*pipeline.Ref {
 			seen[e.Ref.Text] = true
 			refs = append(refs, e.Ref)
 		}
-		if nullable || !comparesNull(e) {
-			for _, arg := range e.Args {
-				walk(arg)
-			}
+		for _, arg := range e.Args {
+			walk(arg)
 		}
 	}
 	walk(e)
 	return refs
+}
+
+// guarded reports whether a condition compares a reference, or what it is a part of, with null.
+func guarded(e pipeline.Expr, r *pipeline.Ref) bool {
+	if comparesNull(e) {
+		return slices.ContainsFunc(e.Args, func(arg pipeline.Expr) bool {
+			g := arg.Ref
+			return g != nil && g.Root == r.Root && len(g.Path) <= len(r.Path) && slices.Equal(g.Path, r.Path[:len(g.Path)])
+		})
+	}
+	return slices.ContainsFunc(e.Args, func(arg pipeline.Expr) bool { return guarded(arg, r) })
 }
 
 // comparesNull reports whether an operand of a comparison is null itself.
@@ -212,7 +220,7 @@ func comparesNull(e pipeline.Expr) bool {
 // the values of its references, and what was missing.
 func (c *compiler) asked(when *pipeline.Condition, in *scope) *value.Object {
 	values := &value.Object{}
-	for _, r := range conditionRefs(when.Expr, true) {
+	for _, r := range conditionRefs(when.Expr) {
 		values.Set(r.Text, wrap(fmt.Sprintf("($x := %s; $length($string($x)) > %d ? $substring($string($x), 0, %[2]d) & '...' : $x)",
 			c.ref(r, in, lenient), maxShown)))
 	}

@@ -48,25 +48,33 @@ func (c *checker) output(s *Step, path string) {
 }
 
 // DeclaredOutput is what is known of the step's output before a run, or nil. The output of a parallel step contains those of its
-// steps by name.
+// steps by name, and that of a forEach step is a list of such objects.
 func (s *Step) DeclaredOutput() *Param {
 	p := &Param{Type: "object"}
 	switch {
 	case s.Parallel != nil:
-		for i := range s.Parallel.Steps {
-			inner := &s.Parallel.Steps[i]
-			e := Entry[Param]{Key: inner.Name}
-			if declared := inner.DeclaredOutput(); declared != nil {
-				e.Value = *declared
-			}
-			p.Properties.Entries = append(p.Properties.Entries, e)
-		}
-		return p
+		return byName(s.Parallel.Steps)
+	case s.ForEach != nil:
+		return &Param{Type: "list", Items: byName(s.ForEach.Steps)}
 	case s.Output.Len() == 0:
 		return nil
 	}
 	for _, e := range s.Output.Entries {
 		p.Properties.Entries = append(p.Properties.Entries, Entry[Param]{e.Key, e.Value.Param})
+	}
+	return p
+}
+
+// byName is an object of the outputs of steps by name. Nothing is known of a forEach step in it: a name after it stands for that of
+// each item.
+func byName(steps []Step) *Param {
+	p := &Param{Type: "object"}
+	for i := range steps {
+		e := Entry[Param]{Key: steps[i].Name}
+		if declared := steps[i].DeclaredOutput(); declared != nil && steps[i].ForEach == nil {
+			e.Value = *declared
+		}
+		p.Properties.Entries = append(p.Properties.Entries, e)
 	}
 	return p
 }
@@ -126,17 +134,26 @@ func stepNamed(steps []Step, name string) *Step {
 	return nil
 }
 
-// outputRef returns what is wrong with the path of a reference into the declared output of a step.
+// outputRef returns what is wrong with the path of a reference into the declared output of a step. A name after the output of a
+// forEach step stands for that of each item.
 func (c *checker) outputRef(r *Ref) string {
-	name, key := r.Name(0), r.Name(2)
-	p := stepNamed(c.p.Steps, name).DeclaredOutput()
-	if p == nil || len(r.Path) == 2 {
+	s := stepNamed(c.p.Steps, r.Name(0))
+	p, path := s.DeclaredOutput(), r.Path[2:]
+	if p == nil || len(path) == 0 {
 		return ""
 	}
-	if _, ok := p.Properties.Get(key); key != "" && !ok {
-		return fmt.Sprintf("the output of step %s has no key %q%s", name, key, orOneOf(key, p.Properties.Keys()))
+	if s.ForEach != nil {
+		if path[0].Name == "" {
+			path = path[1:]
+		}
+		p = p.Items
 	}
-	_, msg := p.at(r.Path[2:])
+	if len(path) > 0 && path[0].Name != "" {
+		if _, ok := p.Properties.Get(path[0].Name); !ok {
+			return fmt.Sprintf("the output of step %s has no key %q%s", r.Name(0), path[0].Name, orOneOf(path[0].Name, p.Properties.Keys()))
+		}
+	}
+	_, msg := p.at(path)
 	return msg
 }
 

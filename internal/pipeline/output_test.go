@@ -47,7 +47,8 @@ steps:
   job: {shell: x}
 - {name: free, job: {shell: x}}
 - {name: par, parallel: {steps: [{name: in-a, output: {x: integer}, job: {shell: x}}, {name: in-b, job: {shell: x}}]}}
-- {name: each, forEach: {items: [1], steps: [{name: in-c, output: {x: integer}, job: {shell: x}}]}}
+- {name: each, forEach: {items: [1], steps: [{name: in-c, output: {x: integer}, job: {shell: x}},
+    {name: in-e, forEach: {items: [1], steps: [{name: in-f, job: {shell: x}}]}}]}}
 `
 
 func TestReferencesIntoOutputs(t *testing.T) {
@@ -63,6 +64,13 @@ func TestReferencesIntoOutputs(t *testing.T) {
 		"steps.par.output.in-b.y":         "",
 		"steps.each.output[0].in-c.x":     "",
 		"steps.each.output.in-c":          "",
+		"steps.each.output[-1]":           "",
+		"steps.each.output[0].in-e.in-f":  "",
+		"steps.each.output[0].in-b":       `the output of step each has no key "in-b"; did you mean in-c?`,
+		"steps.each.output.in-b":          `the output of step each has no key "in-b"; did you mean in-c?`,
+		"steps.each.output[0].in-c.y":     `unknown property "y"; did you mean x?`,
+		"steps.each.output.in-c.y":        `unknown property "y"; did you mean x?`,
+		"steps.each.output[0][1]":         "an object has no index",
 		"steps.train.output.modl":         `steps.train.output.modl: the output of step train has no key "modl"; did you mean model?`,
 		"steps.train.output.nothing":      `the output of step train has no key "nothing"; expected one of model, loss, tags, stage, best, any, all, ok`,
 		"steps.train.output[0]":           "steps.train.output[0]: an object has no index",
@@ -111,7 +119,7 @@ func TestImpossibleConditions(t *testing.T) {
 		"'new' in steps.train.output.tags":                    "",
 		"steps.free.output.x == 'a' and params.n == 'a'":      "",
 		"steps.train.output.ok and steps.train.output.any":    "",
-		"steps.train.output.loss < 'x'":                       `f:12:13: steps[4].when: steps.train.output.loss < "x": never holds, because steps.train.output.loss is a number, and "x" is a string`,
+		"steps.train.output.loss < 'x'":                       `f:13:13: steps[4].when: steps.train.output.loss < "x": never holds, because steps.train.output.loss is a number, and "x" is a string`,
 		"not (3 >= steps.train.output.model)":                 `3 >= steps.train.output.model: never holds, because 3 is a number, and steps.train.output.model is a string`,
 		"steps.train.output.ok < true":                        "steps.train.output.ok < true: never holds, because steps.train.output.ok is a boolean, and only numbers and strings can be ordered",
 		"steps.train.output.ok == 'true'":                     `steps.train.output.ok == "true": never holds, because steps.train.output.ok is a boolean, and "true" is a string`,

@@ -107,11 +107,12 @@ type packFile struct {
 	size         int64
 }
 
-// Source is what is packed: a working directory, or an entry of py_modules.
+// Source is what is packed: a working directory, an entry of py_modules, or a file alone.
 type Source struct {
 	// Path is absolute. Of a module it is a directory, a .py file or a wheel.
 	Path   string `json:"path"`
 	Module bool   `json:"module,omitempty"`
+	File   bool   `json:"file,omitempty"`
 	// Excludes are patterns of files not to pack, in addition to those in .gitignore and .rayignore files.
 	Excludes []string `json:"excludes,omitempty"`
 	// Skip is a directory that is never packed, wherever it is below Path.
@@ -168,8 +169,11 @@ func (s Source) LeftOut() ([]string, error) {
 }
 
 func (s Source) what() string {
-	if s.Module {
+	switch {
+	case s.Module:
 		return "module " + s.Path
+	case s.File:
+		return "file " + s.Path
 	}
 	return "working directory " + s.Path
 }
@@ -184,6 +188,8 @@ func (s Source) files() ([]packFile, error) {
 		return nil, fmt.Errorf("the %s does not exist", s.what())
 	case err != nil:
 		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
+	case s.File:
+		return []packFile{{path: filepath.Base(s.Path), source: s.Path, mode: 0o644, size: info.Size()}}, nil
 	case !info.IsDir() && s.Module:
 		return moduleFile(s.Path, info.Size())
 	case !info.IsDir():

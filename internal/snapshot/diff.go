@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -40,18 +42,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	if err != nil {
 		return nil, err
 	}
-	source := kept.Source
-	source.Skip = s.state
-	p, err := source.Pack(ctx, "") // compare only what would be packed
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	r, err := p.Zip()
-	if err != nil {
-		return nil, err
-	}
-	now, err := texts(r)
+	now, err := s.now(ctx, kept.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +51,13 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	for _, name := range slices.Sorted(maps.Keys(merged(then, now))) {
 		before, was := then[name]
 		after, is := now[name]
-		at := path.Join(path.Base(kept.Path), name)
-		if kept.Module {
-			at = name
+		at, file := path.Join(path.Base(kept.Path), name), path.Join(kept.Path, name)
+		if kept.Module || kept.File {
+			at, file = name, path.Join(path.Dir(kept.Path), name)
 		}
 		text := difference(at, before, after, was, is)
 		differ = differ || len(text) > 0
-		if file := path.Join(kept.Path, name); !seen[file] {
+		if !seen[file] {
 			seen[file] = true
 			out.Write(text)
 		}
@@ -75,6 +66,24 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 		fmt.Fprintf(&out, "%s: file modes differ\n", kept.Path)
 	}
 	return out.Bytes(), nil
+}
+
+// now is what a source holds, as it would be packed; nothing when it was removed.
+func (s *Store) now(ctx context.Context, of Source) (map[string][]byte, error) {
+	if _, err := os.Stat(of.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	of.Skip = s.state
+	p, err := of.Pack(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	r, err := p.Zip()
+	if err != nil {
+		return nil, err
+	}
+	return texts(r)
 }
 
 func (s *Store) contents(ctx context.Context, kept Snapshot) (map[string][]byte, error) {

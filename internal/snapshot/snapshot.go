@@ -63,7 +63,7 @@ func Decode(label string) (all []Snapshot, err error) {
 // Find is the snapshot of a source among those of an execution.
 func Find(all []Snapshot, of Source) (Snapshot, bool) {
 	i := slices.IndexFunc(all, func(s Snapshot) bool {
-		return s.Path == of.Path && s.Module == of.Module && slices.Equal(s.Excludes, of.Excludes)
+		return s.Path == of.Path && s.Module == of.Module && s.File == of.File && slices.Equal(s.Excludes, of.Excludes)
 	})
 	if i < 0 {
 		return Snapshot{}, false
@@ -190,11 +190,11 @@ func (s *Store) Remove(name string, since time.Time) error {
 	return os.Remove(path)
 }
 
-// releasedFile has a line for each execution that no longer needs its code.
+// releasedFile has a line for each execution that no longer needs its code, with the time.
 const releasedFile = "released"
 
-// Release records that an execution no longer needs its code.
-func (s *Store) Release(execution string) error {
+// Release records that an execution no longer needs its code. A redrive at a later time needs it again.
+func (s *Store) Release(execution string, at time.Time) error {
 	if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -202,19 +202,20 @@ func (s *Store) Release(execution string) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(execution + "\n")
+	_, err = file.WriteString(execution + " " + at.UTC().Format(time.RFC3339Nano) + "\n")
 	return errors.Join(err, file.Close())
 }
 
-// Released returns the executions that no longer need their code.
-func (s *Store) Released() (map[string]bool, error) {
+// Released returns the executions that no longer need their code, each with the newest time at which that was recorded.
+func (s *Store) Released() (map[string]time.Time, error) {
 	text, err := os.ReadFile(filepath.Join(s.dir, releasedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	all := map[string]bool{}
+	all := map[string]time.Time{}
 	for line := range strings.Lines(string(text)) {
-		all[strings.TrimSpace(line)] = true
+		execution, at, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all[execution], _ = time.Parse(time.RFC3339Nano, at)
 	}
 	return all, err
 }
@@ -235,21 +236,28 @@ func (s *Store) Extract(ctx context.Context, label string, of Source, dir string
 	if err := os.RemoveAll(temp); err != nil { // left by a process that was killed
 		return err
 	}
-	if err := os.MkdirAll(temp, 0o700); err != nil {
+	if err := extract(ctx, r, of, temp, at); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	if err := more(temp); err != nil {
+		return errors.Join(err, os.RemoveAll(temp))
+	}
+	return os.Rename(temp, dir)
+}
+
+func extract(ctx context.Context, r *zip.Reader, of Source, dir string, at time.Time) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	for _, f := range r.File {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := extractFile(f, temp, at); err != nil {
+		if err := extractFile(f, dir, at); err != nil {
 			return fmt.Errorf("unpack %s: %w", of.Path, err)
 		}
 	}
-	if err := more(temp); err != nil {
-		return err
-	}
-	return os.Rename(temp, dir)
+	return nil
 }
 
 func extractFile(f *zip.File, dir string, at time.Time) error {

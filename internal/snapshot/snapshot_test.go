@@ -196,6 +196,37 @@ Binary files a/code/bin and b/code/bin differ
 	}
 }
 
+// TestDiffOfRemoved compares with a directory that was removed, beside one that was not.
+func TestDiffOfRemoved(t *testing.T) {
+	dir, s := t.TempDir(), snapshot.In(t.TempDir())
+	write(t, dir, map[string]string{"a/a.py": "one\n", "b/b.py": "one\n", "p.yaml": "one\n"})
+	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/a"}), keep(t, s, snapshot.Source{Path: dir + "/b"}),
+		keep(t, s, snapshot.Source{Path: dir + "/p.yaml", File: true})}
+	write(t, dir, map[string]string{"b/b.py": "two\n", "p.yaml": "two\n"})
+	if err := os.RemoveAll(dir + "/a"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := s.Diff(t.Context(), all)
+	want := `--- a/a/a.py
++++ /dev/null
+@@ -1,1 +0,0 @@
+-one
+--- a/b/b.py
++++ b/b/b.py
+@@ -1,1 +1,1 @@
+-one
++two
+--- a/p.yaml
++++ b/p.yaml
+@@ -1,1 +1,1 @@
+-one
++two
+`
+	if err != nil || string(text) != want {
+		t.Errorf("got %v\n%s", err, cmp.Diff(want, string(text)))
+	}
+}
+
 func TestCommit(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed: an execution then has no commit")

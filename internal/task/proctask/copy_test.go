@@ -1,12 +1,14 @@
 package proctask_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task/proctask"
@@ -42,21 +44,34 @@ func TestCopy(t *testing.T) {
 	}
 	write("main.sh", "#!/bin/sh\necho new\n")
 	write("late.log", "")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stopped, copying := false, 0
 	run := func(script string, more map[string]any) (string, string, string) {
 		t.Helper()
 		b := newBench(t)
 		b.code, b.labels = state, map[string]string{snapshot.Label: snapshot.Encode([]snapshot.Snapshot{kept})}
+		b.pending = func(reason string, _ time.Time) {
+			if reason == "the working directory is being copied" {
+				if copying++; stopped {
+					stop()
+				}
+			}
+		}
 		id := newID()
 		args := map[string]any{"Id": id, "Shell": script, "Dir": dir, "Snapshot": map[string]any{"Excludes": []string{"*.log"}}}
 		for k, v := range more {
 			args[k] = v
 		}
-		got := b.run(t.Context(), t, proctask.RunProcess, args)
+		got := b.run(ctx, t, proctask.RunProcess, args)
 		return got.Error, b.log.String(), filepath.Join(b.dir, id, "work")
 	}
 	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
 
 	fault, log, work := run("./main.sh; cat late.log", nil)
+	if copying != 1 {
+		t.Errorf("it was said %d times that the directory is being copied", copying)
+	}
 	if fault != "" || log != "old raw data late.log main.sh\n" || exists(work) {
 		t.Errorf("got %q, log %q, the copy is still there: %v", fault, log, exists(work))
 	}
@@ -80,6 +95,10 @@ func TestCopy(t *testing.T) {
 	}
 	if fault, log, _ = run("sh main.sh", nil); fault != "" || !strings.Contains(log, "old") {
 		t.Errorf("the directory is gone: %q, %q", fault, log)
+	}
+	stopped = true
+	if fault, _, work = run("sh main.sh", nil); fault == "" || exists(work) || exists(work+".new") {
+		t.Errorf("a stop while the directory is copied: %q, and part of the copy stays", fault)
 	}
 }
 

@@ -41,6 +41,7 @@ type bench struct {
 	log     keptLog
 	code    string            // the state directory with the snapshots
 	labels  map[string]string // of the execution
+	pending func(reason string, since time.Time)
 }
 
 // keptLog is a task.Log.
@@ -86,7 +87,7 @@ func (b *bench) request(resource string, input []byte) *task.Request {
 		records[k] = v
 	}
 	return &task.Request{
-		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log, Labels: b.labels,
+		Resource: resource, Input: input, Resumed: len(records) > 0, Records: records, Log: &b.log, Labels: b.labels, Pending: b.pending,
 		Keep: func(key string, record []byte) error {
 			b.mu.Lock()
 			defer b.mu.Unlock()

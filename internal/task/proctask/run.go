@@ -90,22 +90,26 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 
 // begin starts the process, once there is room on the disk for what is kept of it.
 func (a *attempt) begin(ctx context.Context) error {
-	began, waits := time.Now(), func(string, time.Time) {}
-	if a.req.Pending != nil {
-		waits = a.req.Pending
-	}
-	defer waits("", began)
+	began := time.Now()
+	defer a.waits("", began)
 	for {
 		err := a.start(ctx)
 		if !isFull(err) {
 			return err
 		}
-		waits("the disk of the state directory is full: the process waits for space", began)
+		a.waits("the disk of the state directory is full: the process waits for space", began)
 		select {
 		case <-ctx.Done():
 			return err
 		case <-time.After(fullEvery):
 		}
+	}
+}
+
+// waits says why the process does not run yet.
+func (a *attempt) waits(reason string, since time.Time) {
+	if a.req.Pending != nil {
+		a.req.Pending(reason, since)
 	}
 }
 
