@@ -227,7 +227,8 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	}
 	resp, err := s.extend(ctx, http.MethodPost, "code", url.Values{"execution": {arn}}, bytes.NewReader(body))
 	if unknown(err) {
-		return nil // an owner of an older release
+		return fail(exitError, "restart that process with this release, or use another directory with --state-dir",
+			"process %d (rayorch %s) owns the state directory and is of an older release, which cannot run this pipeline", s.addr.PID, s.addr.Version)
 	}
 	if err != nil {
 		return err
