@@ -1,13 +1,13 @@
 package jsonata
 
-// kind is what a node of the syntax tree is.
+// kind is the kind of a node of the syntax tree.
 type kind int
 
 const (
 	kindLiteral     kind = iota // value
-	kindEnd                     // the end of the text, where an operand should be
+	kindEnd                     // the end of the source, where an operand is expected
 	kindName                    // text: a field
-	kindVariable                // text; empty is the context item, "$" the root
+	kindVariable                // text: the name; "" is the context item, "$" the root
 	kindWildcard                // *
 	kindDescendant              // **
 	kindParent                  // %: slot
@@ -23,18 +23,18 @@ const (
 	kindCondition               // left ? right : third, which may be nil
 	kindBlock                   // items
 	kindCall                    // left: what is called; items: arguments
-	kindPartial                 // the same, some arguments are placeholders
-	kindPlaceholder             // ? among arguments
+	kindPartial                 // a call in which some arguments are placeholders
+	kindPlaceholder             // ? in place of an argument
 	kindLambda                  // params, signature, right: the body
-	kindTransform               // left: pattern, right: update, third: what to delete or nil
+	kindTransform               // left: pattern, right: update, third: delete, which may be nil
 )
 
-// node is a part of an expression. Which fields count depends on its kind.
+// node is a part of an expression. Its kind determines which fields are used.
 type node struct {
 	kind  kind
 	pos   int
 	text  string
-	value any // of a literal, in this package's form
+	value any // of a literal, as an evaluation represents it
 	regex *Regex
 
 	left, right, third *node
@@ -43,15 +43,15 @@ type node struct {
 	terms              []sortTerm
 	params             []string
 	signature          *signature
-	thunk              bool // a lambda that stands for a call in tail position: items are none, right is the call
+	thunk              bool // a lambda without parameters that stands for a call in tail position: right is the call
 
 	keepArray bool // followed by []: a single result stays an array
-	consArray bool // an array constructor at the start or the end of a path: stays together
+	consArray bool // an array constructor at the start or the end of a path: its array is not flattened
 	tuple     bool // a step whose results carry bindings
 	focus     string
 	index     string
 	ancestor  *slot // where a later % finds the parent
-	slot      *slot // of %
+	slot      *slot // of kindParent
 	seeking   []*slot
 	group     *node // kindObject
 
@@ -72,13 +72,13 @@ type stage struct {
 	index  string
 }
 
-// slot is a place for a parent: % asks for it, an earlier step fills it under its label.
+// slot connects a % with the earlier step whose input it refers to: that step binds its input under the label.
 type slot struct {
 	label string
 	level int
 }
 
-// firstStep is the step that a path begins with; other nodes begin with themselves.
+// firstStep returns the first step of a path, and any other node itself.
 func (n *node) firstStep() *node {
 	if n.kind == kindPath {
 		return n.items[0]
@@ -86,7 +86,7 @@ func (n *node) firstStep() *node {
 	return n
 }
 
-// lastStep is the step that a path ends with.
+// lastStep returns the last step of a path, and any other node itself.
 func (n *node) lastStep() *node {
 	if n.kind == kindPath {
 		return n.items[len(n.items)-1]
@@ -94,7 +94,7 @@ func (n *node) lastStep() *node {
 	return n
 }
 
-// pathOf makes a path of a node that is none.
+// pathOf returns a path as it is, and a path with one step for any other node.
 func pathOf(n *node) *node {
 	if n.kind == kindPath {
 		return n

@@ -1,9 +1,9 @@
 package jsonata
 
-// builtins are the language's functions by name. $eval is not among them: Step Functions has none.
+// builtins are the built-in functions by name, without $eval, which Step Functions does not have.
 var builtins map[string]*Function
 
-// Builtins are the names of the language's functions.
+// Builtins returns the names of the built-in functions, in no particular order.
 func Builtins() []string {
 	names := make([]string, 0, len(builtins))
 	for name := range builtins {
@@ -18,7 +18,7 @@ type builtin struct {
 	call      func(c *Call, args []any) (any, error)
 }
 
-func init() { // not in a declaration: functions call functions
+func init() { // in the declaration, this would be an initialization cycle: functions look up functions
 	all := []map[string]builtin{textFunctions, matchFunctions, numberFunctions, listFunctions, objectFunctions,
 		callbackFunctions, otherFunctions}
 	builtins = make(map[string]*Function, 80)
@@ -29,7 +29,7 @@ func init() { // not in a declaration: functions call functions
 	}
 }
 
-// ifDefined is a function that gives nothing for nothing.
+// ifDefined makes a function return Undefined if its first argument is Undefined.
 func ifDefined(f func(c *Call, args []any) (any, error)) func(c *Call, args []any) (any, error) {
 	return func(c *Call, args []any) (any, error) {
 		if IsUndefined(args[0]) {
@@ -39,7 +39,7 @@ func ifDefined(f func(c *Call, args []any) (any, error)) func(c *Call, args []an
 	}
 }
 
-// onText is a function of a text.
+// onText adapts a function whose first argument is a string.
 func onText(f func(c *Call, s string, args []any) (any, error)) func(c *Call, args []any) (any, error) {
 	return ifDefined(func(c *Call, args []any) (any, error) {
 		s := args[0].(string)
@@ -50,7 +50,7 @@ func onText(f func(c *Call, s string, args []any) (any, error)) func(c *Call, ar
 	})
 }
 
-// onNumber is a function of a number.
+// onNumber adapts a function whose first argument is a number.
 func onNumber(f func(c *Call, n float64, args []any) (any, error)) func(c *Call, args []any) (any, error) {
 	return ifDefined(func(c *Call, args []any) (any, error) {
 		n, _ := number(args[0])
@@ -58,7 +58,7 @@ func onNumber(f func(c *Call, n float64, args []any) (any, error)) func(c *Call,
 	})
 }
 
-// onList is a function of an array.
+// onList adapts a function whose first argument is an array.
 func onList(f func(c *Call, list []any, args []any) (any, error)) func(c *Call, args []any) (any, error) {
 	return ifDefined(func(c *Call, args []any) (any, error) {
 		list := listOf(args[0])
@@ -69,10 +69,11 @@ func onList(f func(c *Call, list []any, args []any) (any, error)) func(c *Call, 
 	})
 }
 
-// maxPicture is how long a picture may be: what it asks for grows with its square. No picture that is meant is longer.
+// maxPicture is the maximum length of a picture in bytes. The work that a picture causes grows with the square of its length, and
+// no picture in practical use is longer.
 const maxPicture = 1000
 
-// picture is the argument that says how something is written.
+// picture returns an argument that is a picture, and an error if it is too long.
 func picture(v any) (string, error) {
 	s := textOr(v, "")
 	if len(s) > maxPicture {
@@ -81,7 +82,7 @@ func picture(v any) (string, error) {
 	return s, nil
 }
 
-// textOr and numberOr are arguments that may be left out.
+// textOr and numberOr return an optional argument, or other if it is left out.
 func textOr(v any, other string) string {
 	if s, ok := v.(string); ok {
 		return s

@@ -1,22 +1,22 @@
 package jsonata
 
-// Function is a function as a value: one of the language's, one of the embedder's, or one that the expression defines.
+// Function is a function as a value: built in, supplied by the embedder, or defined by the expression.
 type Function struct {
 	name      string
 	signature *signature
-	arity     int // how many arguments functions like $map give it
+	arity     int // how many arguments functions such as $map pass to it
 	call      func(c *Call, args []any) (any, error)
 
-	lambda *node // one that the expression defines
+	lambda *node // the definition, if the expression defines the function
 	params []string
 	env    *frame
 	input  any
-	born   int64 // what the evaluation had used when it was made
+	born   int64 // the bytes that the evaluation had used when it created the function
 
-	regex *Regex // a pattern
+	regex *Regex // set if the function is a regular expression
 }
 
-// Call is what a native function sees of the evaluation that calls it.
+// Call gives a native function access to the evaluation that calls it.
 type Call struct {
 	*evaluator
 	Name  string
@@ -24,8 +24,8 @@ type Call struct {
 	env   *frame
 }
 
-// Native makes a function of Go. signature is JSONata's, such as "<s-n?:s>"; arguments that are left out are Undefined.
-// It panics on a signature that is none.
+// Native makes a function that is written in Go. signature is a JSONata signature, such as "<s-n?:s>". Arguments that are left out
+// are Undefined. Native panics if the signature is not valid.
 func Native(name, signature string, arity int, call func(c *Call, args []any) (any, error)) *Function {
 	s, err := parseSignature(signature)
 	if err != nil {
@@ -34,13 +34,13 @@ func Native(name, signature string, arity int, call func(c *Call, args []any) (a
 	return &Function{name: name, signature: s, arity: arity, call: call}
 }
 
-// Charge counts bytes that a native function is about to take.
+// Charge counts bytes that a native function is about to allocate.
 func (c *Call) Charge(bytes int) error { return c.charge(int64(bytes)) }
 
-// Step counts work that a native function is about to do.
+// Step counts steps of work that a native function is about to do.
 func (c *Call) Step(n int) error { return c.step(n) }
 
-// Env is what the evaluation sees.
+// Env returns the environment of the evaluation.
 func (c *Call) Env() *Env { return c.evaluator.env }
 
 // thunk is a call in tail position, to be made once the function around it has returned.
@@ -50,7 +50,7 @@ type thunk struct {
 	env   *frame
 }
 
-// arityOf is how many arguments a function is given by those that call it.
+// arityOf returns how many arguments functions such as $map pass to a function.
 func (f *Function) arityOf() int {
 	switch {
 	case f.regex != nil:
@@ -61,7 +61,7 @@ func (f *Function) arityOf() int {
 	return f.arity
 }
 
-// nameOf is what an error calls a callee.
+// nameOf returns the name of a callee for an error.
 func nameOf(n *node) string {
 	if n.kind == kindPath {
 		return n.items[0].text
@@ -69,7 +69,8 @@ func nameOf(n *node) string {
 	return n.text
 }
 
-// callee evaluates what is called. A name without its $ is found out.
+// callee evaluates the function of a call. If the callee is a name that lacks its $, the error has the code hint, whose message
+// suggests the $.
 func (ev *evaluator) callee(n *node, input any, env *frame, hint string) (any, error) {
 	if n.left.kind == kindVariable && len(n.left.predicates) == 0 && n.left.text != "" && n.left.text != "$" {
 		if err := ev.enter(); err != nil {
@@ -90,7 +91,7 @@ func (ev *evaluator) callee(n *node, input any, env *frame, hint string) (any, e
 	return fn, nil
 }
 
-// call evaluates a call. first, where there is one, is the argument that ~> brings.
+// call evaluates a call. first holds the argument that ~> passes, if any.
 func (ev *evaluator) call(n *node, input any, env *frame, first []any) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1005")
 	if err != nil {
@@ -104,7 +105,7 @@ func (ev *evaluator) call(n *node, input any, env *frame, first []any) (any, err
 	return out, located(err, n)
 }
 
-// located says where an error happened, and in which function, if nothing better is known.
+// located adds the position and the function's name to an error that lacks them.
 func located(err error, n *node) error {
 	if e, ok := err.(*Error); ok && n != nil { //nolint:errorlint // evaluation does not wrap
 		if e.Position < 0 {
@@ -130,7 +131,7 @@ func (ev *evaluator) arguments(n *node, input any, env *frame, first []any) ([]a
 	return args, nil
 }
 
-// invoke calls a function, and then what it calls in tail position.
+// invoke calls a function, and then the functions that it calls in tail position.
 func (ev *evaluator) invoke(fn any, args []any, input any, env *frame) (any, error) {
 	r := region{mark: ev.used}
 	var tail *node
@@ -156,14 +157,14 @@ func (ev *evaluator) invoke(fn any, args []any, input any, env *frame) (any, err
 	}
 }
 
-// region is a stretch of an evaluation after which only some of what it has built is still held by anybody.
+// region is a part of an evaluation, such as a call. After it, only some of the values that it built are still reachable.
 type region struct {
-	mark int64 // what the evaluation had used at its start
-	live int64 // what was held at the last look
+	mark int64 // bytes used at the start of the region
+	live int64 // bytes reachable at the last check
 }
 
-// release takes from the budget what a region has used and nobody holds any more: all but some values. It looks only when
-// there may be as much to release as there is to look at.
+// release returns the bytes that a region has used to the budget, except those of the values in kept. It measures these values
+// only if there may be as much to release as there is to measure.
 func (ev *evaluator) release(r *region, kept ...any) {
 	const worthwhile = 1 << 10
 	grown := ev.used - r.mark
@@ -213,7 +214,7 @@ func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any,
 	return ev.eval(f.lambda.right, f.input, &frame{parent: f.env, names: f.params, values: values})
 }
 
-// partial makes a function of the parameters that are left open.
+// partial makes a function of the parameters for which a call has placeholders.
 func (ev *evaluator) partial(n *node, input any, env *frame) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1007")
 	if err != nil {
@@ -247,7 +248,7 @@ func (ev *evaluator) partial(n *node, input any, env *frame) (any, error) {
 	}}, nil
 }
 
-// apply is ~>: a call with one more argument, or two functions that become one.
+// apply evaluates ~>: a call with one more argument, or the composition of two functions.
 func (ev *evaluator) apply(n *node, input any, env *frame) (any, error) {
 	left, err := ev.eval(n.left, input, env)
 	if err != nil {
@@ -284,7 +285,7 @@ func (ev *evaluator) apply(n *node, input any, env *frame) (any, error) {
 	}}, nil
 }
 
-// callback calls a function that another one was given, with as many arguments as it takes.
+// callback calls a function that was passed as an argument, with as many arguments as it takes.
 func (c *Call) callback(f *Function, args ...any) (any, error) {
 	n := max(1, min(f.arityOf(), len(args)))
 	return c.invoke(f, args[:n], nil, c.env)

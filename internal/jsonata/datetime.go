@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// datePicture is a picture of $fromMillis and $toMillis: literal texts, and markers such as [Y0001].
+// datePicture is a parsed picture of $fromMillis and $toMillis: literal strings, and markers such as [Y0001].
 type datePicture struct{ parts []datePart }
 
 type datePart struct {
@@ -16,8 +16,8 @@ type datePart struct {
 	component byte // 0 for a literal
 	names     nameStyle
 	integer   *integerFormat
-	years     int // digits of a year that show, 0 for all
-	maxWidth  int // of a name, 0 for no bound
+	years     int // number of digits of a year to write, 0 for all
+	maxWidth  int // of a name, 0 for no limit
 	zulu      bool
 }
 
@@ -30,13 +30,12 @@ const (
 	titleName
 )
 
-// defaultPresentation is how components show whose markers do not say.
+// defaultPresentation is the presentation of each component whose marker does not specify one.
 var defaultPresentation = map[byte]string{'Y': "1", 'M': "1", 'D': "1", 'd': "1", 'F': "n", 'W': "1", 'w': "1", 'X': "1",
 	'x': "1", 'H': "1", 'h': "1", 'P': "n", 'm': "01", 's': "01", 'f': "1", 'Z': "01:01", 'z': "01:01", 'C': "n", 'E': "n"}
 
 const numeric = "YMDdFWwXxHhmsf"
 
-// parseDatePicture reads a picture.
 func parseDatePicture(picture string) (*datePicture, error) {
 	p := &datePicture{}
 	for rest := picture; rest != ""; {
@@ -69,7 +68,7 @@ func (p *datePicture) literal(text string) {
 	}
 }
 
-// marker reads what is inside brackets: a component, how it is presented, and its width.
+// marker parses the content of brackets: a component, its presentation and its width.
 func (p *datePicture) marker(text string) error {
 	part := datePart{}
 	if text != "" {
@@ -110,7 +109,7 @@ func (p *datePicture) marker(text string) error {
 	return nil
 }
 
-// integer reads the picture of a component that is a number.
+// integer parses the presentation of a component that is a number.
 func (p *datePicture) integer(part *datePart, text, ordinal string, minWidth int) (err error) {
 	if part.component == 'Z' || part.component == 'z' {
 		part.integer, err = parseIntegerPicture(text)
@@ -122,16 +121,16 @@ func (p *datePicture) integer(part *datePart, text, ordinal string, minWidth int
 	if part.integer, err = parseIntegerPicture(text + ordinal); err != nil {
 		return err
 	}
-	part.integer.mandatory = max(part.integer.mandatory, min(minWidth, maxSigns))
+	part.integer.mandatory = max(part.integer.mandatory, min(minWidth, maxDigits))
 	if part.component == 'Y' {
 		if part.maxWidth > 0 {
 			part.years = part.maxWidth
-			part.integer.mandatory = min(part.maxWidth, maxSigns)
+			part.integer.mandatory = min(part.maxWidth, maxDigits)
 		} else if n := part.integer.mandatory + part.integer.optional; n >= 2 {
 			part.years = n
 		}
 	}
-	if n := len(p.parts); n > 0 && p.parts[n-1].integer != nil { // where one number follows another, its width ends it
+	if n := len(p.parts); n > 0 && p.parts[n-1].integer != nil { // without a separator, only the width of a number shows where it ends
 		p.parts[n-1].integer.parseWidth = p.parts[n-1].integer.mandatory
 	}
 	return nil
@@ -145,7 +144,7 @@ var isoPicture = func() *datePicture {
 	return p
 }()
 
-// maxMillis is the furthest time of JavaScript, from 1970 on in both directions.
+// maxMillis is the largest distance of a JavaScript date from 1970, in milliseconds.
 const maxMillis = 8.64e15
 
 func fromMillisFunc(c *Call, millis float64, args []any) (any, error) {
@@ -203,7 +202,7 @@ func (part *datePart) format(t time.Time, hours, minutes int) (string, error) {
 	return part.integer.format(float64(v))
 }
 
-// name is the name of a month or of a day.
+// name returns the name of a month or of a day of the week.
 func (part *datePart) name(v int) (string, error) {
 	var name string
 	switch part.component {
@@ -263,7 +262,7 @@ func (part *datePart) zone(hours, minutes int) (string, error) {
 	return text, err
 }
 
-// fragment is a component of a time as a number.
+// fragment returns a component of a time as a number.
 func fragment(t time.Time, component byte) int {
 	switch component {
 	case 'Y':
@@ -290,7 +289,7 @@ func fragment(t time.Time, component byte) int {
 	return weekFragment(t, component)
 }
 
-// weekFragment counts weeks, which begin on Monday and belong to the year and the month of their Thursday.
+// weekFragment is fragment for weeks. A week begins on Monday, and belongs to the year and the month of its Thursday.
 func weekFragment(t time.Time, component byte) int {
 	thursday := t.AddDate(0, 0, 4-fragment(t, 'F'))
 	switch component {
@@ -310,7 +309,7 @@ func weekFragment(t time.Time, component byte) int {
 
 var isoText = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
 
-// isoLayouts are the forms of ISO 8601 that $toMillis reads. What has no zone is UTC.
+// isoLayouts are the formats of ISO 8601 that $toMillis accepts. A time without a zone is in UTC.
 var isoLayouts = []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999Z0700",
 	"2006-01-02T15:04:05.999999999", "2006-01-02", "2006-01", "2006", "2006-01-02Z07:00"}
 

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Bounds of what is parsed: a picture becomes a regular expression of Go, with all the words of numbers for each marker that asks
-// for words.
+// Maximum lengths for parsing a time, in bytes. A picture becomes a Go regular expression, in which each marker that asks for words
+// contains all number words.
 const (
 	maxTimePicture = 256
 	maxTimeText    = 4096
 )
 
-// parseTime reads a time that a picture describes. A text of another form gives nothing.
+// parseTime parses a time in the format of a picture. The result is Undefined if the string has another format.
 func (c *Call) parseTime(s, picture string) (any, error) {
 	if len(s) > maxTimeText || len(picture) > maxTimePicture {
 		return nil, &LimitError{Limit: LimitMemory}
@@ -44,7 +44,7 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 			return nil, err
 		}
 		named = true
-		if !math.IsNaN(v) { // what has no meaning is as good as missing
+		if !math.IsNaN(v) { // a component that is not valid counts as missing
 			components[part.component] = v
 		} else {
 			delete(components, part.component)
@@ -56,7 +56,7 @@ func (c *Call) parseTime(s, picture string) (any, error) {
 	return timeOf(components, c.evaluator.env.Now)
 }
 
-// regexp has a group for each part of the picture.
+// regexp returns a regular expression that has a group for each part of the picture.
 func (p *datePicture) regexp() (*regexp.Regexp, error) {
 	var b strings.Builder
 	b.WriteString("(?i)^")
@@ -95,7 +95,7 @@ func (part *datePart) pattern() (string, error) {
 	return `[a-zA-Z]+`, nil
 }
 
-// zoneSeparator is what stands between the hours and the minutes of an offset.
+// zoneSeparator returns the separator between the hours and the minutes of an offset, if any.
 func (part *datePart) zoneSeparator() string {
 	if part.integer != nil && part.integer.regular > 0 {
 		return part.integer.separators[0].text
@@ -103,7 +103,7 @@ func (part *datePart) zoneSeparator() string {
 	return ""
 }
 
-// parse reads a component; what has no meaning is NaN.
+// parse parses a component. The result is NaN if the string is not valid.
 func (part *datePart) parse(s string) (float64, error) {
 	switch {
 	case part.component == 'Z' || part.component == 'z':
@@ -120,7 +120,7 @@ func (part *datePart) parse(s string) (float64, error) {
 	return part.parseName(s), nil
 }
 
-// parseName finds the name of a month or of a day.
+// parseName returns the number of a month or of a day of the week; NaN for an unknown name.
 func (part *datePart) parseName(s string) float64 {
 	n, name := 12, func(i int) string { return time.Month(i).String() }
 	if part.component == 'F' {
@@ -138,7 +138,7 @@ func (part *datePart) parseName(s string) float64 {
 	return math.NaN()
 }
 
-// parseZone gives an offset in minutes.
+// parseZone parses an offset from UTC. The result is in minutes.
 func (part *datePart) parseZone(s string) float64 {
 	hours, minutes := s, ""
 	if separator := part.zoneSeparator(); separator != "" {
@@ -151,11 +151,11 @@ func (part *datePart) parseZone(s string) float64 {
 	return h*60 + m
 }
 
-// only says whether of the components in order those that are there are all among some, and at least one is.
-func only(there map[byte]float64, order, some string) bool {
+// only reports whether at least one component in order is present, and some contains every one that is.
+func only(components map[byte]float64, order, some string) bool {
 	found := false
 	for i := range len(order) {
-		if there[order[i]] == 0 { // nothing, or a zero, which says as little
+		if components[order[i]] == 0 { // a zero counts as missing
 			continue
 		}
 		if strings.IndexByte(some, order[i]) < 0 {
@@ -166,18 +166,18 @@ func only(there map[byte]float64, order, some string) bool {
 	return found
 }
 
-// timeOf makes a time of its components. What is missing before the first of them is of today, what is missing after
-// the last is the least; between them nothing may be missing.
-func timeOf(there map[byte]float64, now time.Time) (any, error) {
+// timeOf makes a time from its components. Missing components before the first one that is present are those of the current
+// time, missing components after the last one have their smallest value. Between the two, no component may be missing.
+func timeOf(components map[byte]float64, now time.Time) (any, error) {
 	const dates, times = "YXMxWwdD", "PHhmsf"
-	dayOfYear := !only(there, dates, "YMD") && only(there, dates, "Yd")
-	weeks := only(there, dates, "Xxw") || only(there, dates, "XW")
-	twelve := !only(there, times, "Hmsf") && only(there, times, "Phmsf")
+	dayOfYear := !only(components, dates, "YMD") && only(components, dates, "Yd")
+	weeks := only(components, dates, "Xxw") || only(components, dates, "XW")
+	twelve := !only(components, times, "Hmsf") && only(components, times, "Phmsf")
 	order := "YMD"
 	switch {
 	case dayOfYear:
 		order = "YD"
-	case only(there, dates, "Xxw"):
+	case only(components, dates, "Xxw"):
 		order = "XxwF"
 	case weeks:
 		order = "XWF"
@@ -190,7 +190,7 @@ func timeOf(there map[byte]float64, now time.Time) (any, error) {
 	started, ended := false, false
 	for i := range len(order) {
 		c := order[i]
-		_, ok := there[c]
+		_, ok := components[c]
 		switch {
 		case ok && ended:
 			return nil, newError("D3136", -1)
@@ -198,30 +198,30 @@ func timeOf(there map[byte]float64, now time.Time) (any, error) {
 			started = true
 		case started:
 			ended = true
-			there[c] = 0
+			components[c] = 0
 			if strings.IndexByte("MDd", c) >= 0 {
-				there[c] = 1
+				components[c] = 1
 			}
 		case c == 'P':
-			there[c] = float64(now.UTC().Hour() / 12)
+			components[c] = float64(now.UTC().Hour() / 12)
 		default:
-			there[c] = float64(fragment(now.UTC(), c))
+			components[c] = float64(fragment(now.UTC(), c))
 		}
 	}
 	if weeks {
 		return nil, newError("D3136", -1)
 	}
-	return millisOf(there, dayOfYear, twelve), nil
+	return millisOf(components, dayOfYear, twelve), nil
 }
 
-// millisOf computes a time. Components may be past their ends: the 31st of April is the 1st of May.
-func millisOf(there map[byte]float64, dayOfYear, twelve bool) any {
-	for _, v := range there {
+// millisOf computes a time in milliseconds. A component may exceed its range: April 31 is May 1.
+func millisOf(components map[byte]float64, dayOfYear, twelve bool) any {
+	for _, v := range components {
 		if math.Abs(v) > 1e9 {
 			return math.NaN()
 		}
 	}
-	at := func(c byte) int { return int(there[c]) }
+	at := func(c byte) int { return int(components[c]) }
 	month, day := max(1, at('M')), at('D')
 	if dayOfYear {
 		month, day = 1, at('d')
@@ -231,7 +231,7 @@ func millisOf(there map[byte]float64, dayOfYear, twelve bool) any {
 		hour = at('h')%12 + 12*at('P')
 	}
 	t := time.Date(at('Y'), time.Month(month), day, hour, at('m'), at('s'), 0, time.UTC)
-	millis := float64(t.UnixMilli()) + there['f'] - (there['Z']+there['z'])*60_000
+	millis := float64(t.UnixMilli()) + components['f'] - (components['Z']+components['z'])*60_000
 	if math.Abs(millis) > maxMillis {
 		return math.NaN()
 	}

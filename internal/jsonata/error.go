@@ -6,21 +6,21 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Error is what is wrong with an expression or went wrong in its evaluation. Code and message are those of the reference
+// Error is an error in an expression or in its evaluation. Code and message are those of the reference
 // implementation 2.0.6, because Step Functions shows them.
 type Error struct {
 	Code     string
-	Position int    // the offset in bytes of the part at fault, -1 where none is known
-	Token    string // the operator, the function or the word at fault
-	Value    any    // the value at fault, where there is one
+	Position int    // the offset in bytes of the part that caused the error, -1 if unknown
+	Token    string // the operator, the function or the token that caused the error
+	Value    any    // the value that caused the error, if any
 
 	fields map[string]any
 }
 
-// Error is the code and the message: `T2001: The left side of the "+" operator must evaluate to a number`.
+// Error returns the code and the message: `T2001: The left side of the "+" operator must evaluate to a number`.
 func (e *Error) Error() string { return e.Code + ": " + e.Message() }
 
-// Message is the sentence without the code.
+// Message returns the message without the code.
 func (e *Error) Message() string {
 	text, ok := messages[e.Code]
 	if !ok {
@@ -36,7 +36,7 @@ func (e *Error) Message() string {
 	}
 }
 
-// field is what stands for a name in a message: quoted as JSON, or bare after an exclamation mark.
+// field returns the value of a placeholder in a message: as JSON, or without quotes if the name begins with an exclamation mark.
 func (e *Error) field(name string) string {
 	bare := strings.HasPrefix(name, "!")
 	v, ok := e.fields[strings.TrimPrefix(name, "!")]
@@ -56,10 +56,11 @@ func (e *Error) field(name string) string {
 	return strings.NewReplacer("{", "\x01", "}", "\x02").Replace(text)
 }
 
-// maxShown is how much of a value a message shows.
+// maxShown is the maximum length of a value in a message, in bytes.
 const maxShown = 1000
 
-// shown is a value as JSON, cut where it is long. What is no JSON value shows as the reference shows it: not at all.
+// shown returns a value as JSON, truncated to maxShown. A value that JSON does not have is shown as in the
+// reference implementation.
 func shown(v any) string {
 	if IsUndefined(v) {
 		return "undefined"
@@ -73,7 +74,7 @@ func shown(v any) string {
 
 func newError(code string, pos int) *Error { return &Error{Code: code, Position: pos} }
 
-// With gives the error one more field of its message.
+// with sets a field of the message.
 func (e *Error) with(name string, v any) *Error {
 	switch name {
 	case "token":
@@ -88,8 +89,8 @@ func (e *Error) with(name string, v any) *Error {
 	return e
 }
 
-// NewError makes an error for a native function: a code of the catalogue with the value at fault, or a message of its
-// own under the codes D3137 and D3141, whose text is the message.
+// NewError makes an error for a native function, from a code in messages and the value that caused the error. For the codes D3137
+// and D3141, v is the message.
 func NewError(code string, v any) *Error {
 	e := newError(code, -1).with("value", v)
 	if code == "D3137" || code == "D3141" {
@@ -98,13 +99,13 @@ func NewError(code string, v any) *Error {
 	return e
 }
 
-// ArgumentError is the error of a function's argument, the first one being number 1.
+// ArgumentError makes an error about an argument of a function. The index of the first argument is 1.
 func ArgumentError(code string, index int, v any) *Error {
 	return newError(code, -1).with("value", v).with("index", value.Int(int64(index)))
 }
 
-// messages is the catalogue of the reference implementation 2.0.6. {name} stands for a field as JSON, {!name} for its
-// bare text.
+// messages are the messages of the reference implementation 2.0.6. {name} is a field as JSON, {!name} the same without
+// quotes.
 var messages = map[string]string{
 	"S0101": "String literal must be terminated by a matching quote",
 	"S0102": "Number out of range: {token}",
@@ -213,8 +214,8 @@ var messages = map[string]string{
 	"D3141": "{!message}",
 }
 
-// CompileError says what this implementation refuses in an expression that may well be JSONata: a text that is too long
-// or nests too deep, a regular expression that needs backtracking.
+// CompileError reports an expression that this implementation rejects without a code of the reference implementation: it is not
+// valid UTF-8, is too long, nests too deep, or contains a regular expression that is not valid or too large.
 type CompileError struct {
 	Text     string
 	Position int // in bytes
@@ -222,11 +223,11 @@ type CompileError struct {
 
 func (e *CompileError) Error() string { return e.Text }
 
-// LimitError says which of its limits an evaluation reached.
+// LimitError reports which limit an evaluation exceeded.
 type LimitError struct {
 	Limit Limit
-	Depth int // of LimitDepth, the depth that was reached
-	Max   int // of LimitDepth, the deepest that is allowed
+	Depth int // for LimitDepth: the depth that was reached
+	Max   int // for LimitDepth: the maximum
 }
 
 // Limit is one of the limits of an evaluation.

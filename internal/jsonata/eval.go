@@ -2,7 +2,7 @@ package jsonata
 
 import "slices"
 
-// evaluator is one evaluation.
+// evaluator holds the state of one evaluation.
 type evaluator struct {
 	env    *Env
 	limits Limits
@@ -12,10 +12,10 @@ type evaluator struct {
 	depth  int
 }
 
-// stepsPerCheck is how many steps pass between two calls of Limits.Check.
+// stepsPerCheck is the number of steps between two calls of Limits.Check.
 const stepsPerCheck = 4096
 
-// step counts work that is done.
+// step counts n steps of work, and calls Limits.Check if due.
 func (ev *evaluator) step(n int) error {
 	ev.steps += n
 	if ev.steps < stepsPerCheck {
@@ -28,7 +28,7 @@ func (ev *evaluator) step(n int) error {
 	return nil
 }
 
-// charge counts bytes before they are taken.
+// charge counts bytes, before they are allocated.
 func (ev *evaluator) charge(bytes int64) error {
 	ev.used += bytes
 	if ev.limits.Bytes > 0 && ev.used > ev.limits.Bytes {
@@ -37,10 +37,10 @@ func (ev *evaluator) charge(bytes int64) error {
 	return ev.step(int(bytes >> 8))
 }
 
-// chargeText counts characters of texts before they are taken.
+// chargeText counts n characters of strings, before they are allocated.
 func (ev *evaluator) chargeText(n int) error { return ev.charge(int64(n) * charBytes) }
 
-// enter goes one expression deeper.
+// enter counts one more level of nested expressions.
 func (ev *evaluator) enter() error {
 	ev.depth++
 	if ev.limits.Depth > 0 && ev.depth > ev.limits.Depth || ev.depth > maxStack {
@@ -49,10 +49,10 @@ func (ev *evaluator) enter() error {
 	return ev.step(1)
 }
 
-// maxStack is the depth that is never exceeded, so that no stack runs out.
+// maxStack is the maximum depth whatever the limits are, so that the goroutine's stack does not overflow.
 const maxStack = 100_000
 
-// frame holds variables; what it lacks the frame around it may have.
+// frame holds the variables of a scope; parent is the enclosing scope.
 type frame struct {
 	parent *frame
 	names  []string
@@ -83,7 +83,7 @@ func (f *frame) lookup(name string) (any, bool) {
 	return nil, false
 }
 
-// lookup finds a variable. One of the embedder's is no function: where something is called, functions come first.
+// lookup finds a variable. Variables of the embedder are never functions: if the value is called, functions take precedence.
 func (ev *evaluator) lookup(name string, f *frame, called bool) any {
 	if v, ok := f.lookup(name); ok {
 		return v
@@ -116,11 +116,11 @@ func (f *frame) bind(name string, v any) {
 		f.values[i] = v
 		return
 	}
-	f.names = append(f.names[:len(f.names):len(f.names)], name) // names may be those of a function
+	f.names = append(f.names[:len(f.names):len(f.names)], name) // names may be shared with a function's parameters
 	f.values = append(f.values, v)
 }
 
-// eval evaluates a node. A list of results that holds one result gives it; an empty one gives nothing.
+// eval evaluates a node. A list of results with one result becomes that result, an empty list becomes Undefined.
 func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	if err := ev.enter(); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	return unwrap(n, out), nil
 }
 
-// unwrap opens a list of results that holds one result, or none.
+// unwrap turns a list of results with one result into that result, and an empty list into Undefined.
 func unwrap(n *node, v any) any {
 	s, ok := results(v)
 	if !ok {
@@ -280,7 +280,7 @@ func (ev *evaluator) array(n *node, input any, env *frame) (any, error) {
 			list = []any{v}
 		}
 		if len(n.items) == 1 && ok {
-			out = list[:len(list):len(list)] // nothing is added to it in place
+			out = list[:len(list):len(list)] // shared: an append must copy it
 			break
 		}
 		if err := ev.charge(int64(len(list)) * itemBytes); err != nil {

@@ -2,7 +2,7 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
-// lookupName takes a field of an object, or of all objects in an array.
+// lookupName returns a field of an object, or of all objects in an array.
 func (ev *evaluator) lookupName(v any, name string) (any, error) {
 	if o, ok := v.(*value.Object); ok {
 		if f, ok := o.Get(name); ok {
@@ -21,7 +21,7 @@ func (ev *evaluator) lookupName(v any, name string) (any, error) {
 	return out, nil
 }
 
-// collectName adds what the items of a list have under a name; arrays are opened.
+// collectName adds a field of all objects in a list and in nested lists.
 func (ev *evaluator) collectName(list []any, name string, out *sequence, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -51,7 +51,7 @@ func (ev *evaluator) collectName(list []any, name string, out *sequence, depth i
 	return nil
 }
 
-// push adds a value to a list of results; of an array, its items.
+// push adds a value to a list of results. If the value is an array, push adds its items.
 func (ev *evaluator) push(out *sequence, v any) error {
 	list, ok := items(v)
 	if !ok {
@@ -65,8 +65,8 @@ func (ev *evaluator) push(out *sequence, v any) error {
 	return nil
 }
 
-// wildcard gives the values of all fields. An array among them comes with all that is in it, and makes the whole an
-// array instead of a list of results.
+// wildcard returns the values of all fields. An array among them is flattened, and makes the result an array instead of a
+// list of results.
 func (ev *evaluator) wildcard(input any) (any, error) {
 	if s, ok := input.(*sequence); ok && s.outer {
 		input = s.items[0]
@@ -97,7 +97,7 @@ func (ev *evaluator) wildcard(input any) (any, error) {
 	return out, nil
 }
 
-// flatten adds all that is in an array and in the arrays in it.
+// flatten adds the items of an array and of nested arrays.
 func (ev *evaluator) flatten(list []any, out *sequence, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -126,7 +126,7 @@ func (ev *evaluator) descendants(input any) (any, error) {
 	return out, err
 }
 
-// descend adds a value and all below it, but no arrays.
+// descend adds a value and all values inside it, except arrays.
 func (ev *evaluator) descend(v any, out *sequence, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}

@@ -41,7 +41,7 @@ func appendFunc(c *Call, args []any) (any, error) {
 	return append(append(make([]any, 0, len(a)+len(b)), a...), b...), nil
 }
 
-// copied is a list that may be changed.
+// copied returns a copy of a list, which the caller may change.
 func (c *Call) copied(list []any) ([]any, error) {
 	if err := c.charge(int64(len(list)) * itemBytes); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func shuffleFunc(c *Call, list, args []any) (any, error) {
 	return out, nil
 }
 
-// distinctFunc leaves out what equals an earlier item.
+// distinctFunc leaves out items that equal an earlier one.
 func distinctFunc(c *Call, args []any) (any, error) {
 	list, ok := items(args[0])
 	if !ok || len(list) < 2 {
@@ -128,7 +128,7 @@ func zipFunc(c *Call, args []any) (any, error) {
 	return out, nil
 }
 
-// sortFunc orders texts, numbers, or what a function orders: it says whether its first argument comes later.
+// sortFunc sorts strings, numbers, or any items by a function that returns whether its first argument comes after its second.
 func sortFunc(c *Call, list, args []any) (any, error) {
 	if len(list) < 2 {
 		return args[0], nil
@@ -140,7 +140,7 @@ func sortFunc(c *Call, list, args []any) (any, error) {
 	if f, ok := args[1].(*Function); ok {
 		sorted, err := mergeSort(c.evaluator, in, func(a, b *any) (bool, error) {
 			v, err := c.invoke(f, []any{*a, *b}, nil, c.env)
-			return err == nil && isSet(v), err
+			return err == nil && isTruthy(v), err
 		})
 		return sorted, err
 	}
@@ -152,8 +152,8 @@ func sortFunc(c *Call, list, args []any) (any, error) {
 	return sorted, err
 }
 
-// isSet says whether JavaScript takes a value for true: an empty array or object is.
-func isSet(v any) bool {
+// isTruthy reports whether a value is truthy in JavaScript: unlike in JSONata, empty arrays and objects are.
+func isTruthy(v any) bool {
 	switch v := v.(type) {
 	case nil, undefinedType:
 		return false
@@ -166,7 +166,7 @@ func isSet(v any) bool {
 	return !isNumber || f != 0 && !math.IsNaN(f)
 }
 
-// plainOrder is the order of a list of numbers only, or of texts only.
+// plainOrder returns the order of a list that holds only numbers or only strings.
 func plainOrder(list []any) (after func(a, b *any) (bool, error), ok bool) {
 	numbers, texts := true, true
 	for _, item := range list {
@@ -179,7 +179,7 @@ func plainOrder(list []any) (after func(a, b *any) (bool, error), ok bool) {
 	return func(a, b *any) (bool, error) { return less(textOr(*b, ""), textOr(*a, "")), nil }, texts
 }
 
-// key writes a text that is the same for equal values only.
+// key writes the same string for two values only if they are equal.
 func (w *jsonWriter) key(v any, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}

@@ -25,7 +25,7 @@ func containsFunc(c *Call, s string, args []any) (any, error) {
 	return m != nil, err
 }
 
-// limitOf is how often a function acts; none is without end.
+// limitOf returns the maximum number of matches that a function handles; -1 for no limit.
 func limitOf(v any, code string, index int) (limit float64, err error) {
 	limit = numberOr(v, -1)
 	if !IsUndefined(v) && limit < 0 {
@@ -34,7 +34,7 @@ func limitOf(v any, code string, index int) (limit float64, err error) {
 	return limit, nil
 }
 
-// eachMatch visits the matches in a text, at most limit of them. A negative limit is none.
+// eachMatch visits the matches in a string, at most limit of them. A negative limit means no limit.
 func (c *Call) eachMatch(f *Function, s string, limit float64, visit func(*match) error) error {
 	if limit == 0 {
 		return nil
@@ -57,7 +57,7 @@ func matchFunc(c *Call, s string, args []any) (any, error) {
 		return nil, err
 	}
 	out := &sequence{}
-	at, units := 0, 0 // where the last match began, in bytes and as JavaScript counts
+	at, units := 0, 0 // the start of the last match, in bytes and in UTF-16 units
 	err = c.eachMatch(args[1].(*Function), s, limit, func(m *match) error {
 		if m.start < at {
 			at, units = 0, 0
@@ -104,7 +104,7 @@ func splitFunc(c *Call, s string, args []any) (any, error) {
 	return out, err
 }
 
-// splitText splits at a text, or between all characters where it is empty.
+// splitText splits at a separator, or between all characters if the separator is empty.
 func (c *Call) splitText(s, separator string, limit float64, out *[]any) error {
 	if s == "" && separator == "" {
 		return nil
@@ -160,7 +160,7 @@ func replaceFunc(c *Call, s string, args []any) (any, error) {
 	return b.String(), c.chargeText(len(s) - from)
 }
 
-// replaceText replaces a text; the replacement is taken as it is.
+// replaceText replaces a string. $ has no special meaning in the replacement.
 func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) {
 	text, ok := with.(string)
 	if !ok {
@@ -176,7 +176,7 @@ func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) 
 	return strings.Replace(s, old, text, n), nil
 }
 
-// replacement is what a match is replaced by: what a function says, or a text with $1 and the like.
+// replacement returns the replacement of a match: the result of a function, or a string in which $1 and others are expanded.
 func (c *Call) replacement(with any, m *match, s string) (string, error) {
 	f, ok := with.(*Function)
 	if !ok {
@@ -193,7 +193,7 @@ func (c *Call) replacement(with any, m *match, s string) (string, error) {
 	return text, nil
 }
 
-// expand puts groups into a replacement: $0 is the match, $$ a dollar sign.
+// expand inserts groups into a replacement: $0 is the match, $$ a dollar sign.
 func (c *Call) expand(with string, m *match) (string, error) {
 	if !strings.Contains(with, "$") {
 		return with, nil
@@ -215,7 +215,7 @@ func (c *Call) expand(with string, m *match) (string, error) {
 	}
 }
 
-// reference is what stands for the text after a dollar sign, and how much of that it takes.
+// reference returns what replaces a dollar sign and the characters after it, and how many bytes of rest it replaces.
 func (m *match) reference(rest string, digits int) (text string, size int) {
 	switch {
 	case strings.HasPrefix(rest, "$"):

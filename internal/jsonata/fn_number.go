@@ -72,7 +72,7 @@ func prefixedNumber(s string) (float64, bool) {
 	return f, true
 }
 
-// roundFunc rounds half to even, at a decimal place.
+// roundFunc rounds half to even, to a number of decimal places.
 func roundFunc(_ *Call, f float64, args []any) (any, error) {
 	digits := int(max(-400, min(400, numberOr(args[1], 0))))
 	if math.IsInf(f, 0) || math.IsNaN(f) {
@@ -89,7 +89,8 @@ func roundFunc(_ *Call, f float64, args []any) (any, error) {
 	return out, nil
 }
 
-// shift moves the decimal point in the number as it is written: 1.005 times 100 is 100.5.
+// shift moves the decimal point in the decimal notation of a number, because a multiplication is not exact: 1.005 shifted by 2
+// is 100.5.
 func shift(f float64, digits int) float64 {
 	if digits == 0 {
 		return f
@@ -117,7 +118,7 @@ func powerFunc(_ *Call, f float64, args []any) (any, error) {
 
 func randomFunc(c *Call, _ []any) (any, error) { return c.random(), nil }
 
-// random is a number from 0 up to 1, always the same where the embedder gives none.
+// random returns a number in [0, 1), always the same if the embedder does not supply any.
 func (c *Call) random() float64 {
 	if c.evaluator.env.Float64 == nil {
 		return 0.5
@@ -163,7 +164,7 @@ func extreme(f func(a, b float64) float64) func([]float64) any {
 	}
 }
 
-// formatBaseFunc writes a whole number to a base from 2 to 36.
+// formatBaseFunc writes an integer in a base from 2 to 36.
 func formatBaseFunc(_ *Call, f float64, args []any) (any, error) {
 	base := math.RoundToEven(numberOr(args[1], 10))
 	if base < 2 || base > 36 {

@@ -20,7 +20,7 @@ func sortedKeys(o *value.Object) []string {
 	return keys
 }
 
-// keysFunc gives the keys of an object, or of all objects in an array, each once.
+// keysFunc returns the keys of an object, or of all objects in an array, each key once.
 func keysFunc(c *Call, args []any) (any, error) {
 	seen := value.NewObject(0)
 	if err := c.collectKeys(args[0], seen, 0); err != nil {
@@ -59,7 +59,7 @@ func lookupFunc(c *Call, args []any) (any, error) {
 	return c.lookupName(args[0], textOr(args[1], "undefined"))
 }
 
-// spreadFunc makes an object of each field.
+// spreadFunc makes an object with one field for each field.
 func spreadFunc(c *Call, args []any) (any, error) {
 	out := &sequence{}
 	switch v := args[0].(type) {
@@ -123,10 +123,10 @@ func mergeFunc(c *Call, list, _ []any) (any, error) {
 	return out, c.charge(objectBytes)
 }
 
-// cloneFunc need not copy: values never change but in a transform, which makes copies of its own.
+// cloneFunc does not need to copy: only a transform changes values, and it makes its own copies.
 func cloneFunc(_ *Call, args []any) (any, error) { return args[0], nil }
 
-// transform is the function that |pattern|update, delete| stands for.
+// transform evaluates |pattern|update, delete| to a function.
 func (ev *evaluator) transform(n *node, env *frame) any {
 	s, _ := parseSignature("<(oa):o>")
 	return &Function{signature: s, arity: 1, born: ev.used, call: func(c *Call, args []any) (any, error) {
@@ -146,7 +146,8 @@ func (ev *evaluator) transform(n *node, env *frame) any {
 	}}
 }
 
-// transformation changes the objects of a copy that a pattern finds. What the pattern finds elsewhere stays as it is.
+// transformation copies a value and changes the objects that a pattern finds in the copy. Objects that the pattern finds elsewhere
+// do not change.
 type transformation struct {
 	*Call
 	node   *node
@@ -178,7 +179,7 @@ func (t *transformation) run(v any) (any, error) {
 	return out, nil
 }
 
-// copy copies a value to the bottom. Functions have no copy.
+// copy makes a deep copy of a value. Functions are not copied.
 func (t *transformation) copy(v any, depth int) (any, error) {
 	if depth > maxValueDepth {
 		return nil, &LimitError{Limit: LimitMemory}

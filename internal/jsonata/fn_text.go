@@ -74,7 +74,7 @@ func substringFunc(c *Call, s string, args []any) (any, error) {
 		c.step(len(s) >> 6)
 }
 
-// sliceIndex is an index as slices of JavaScript take it.
+// sliceIndex returns an index as JavaScript's slice interprets it.
 func sliceIndex(f, n float64) int {
 	f = math.Trunc(f)
 	if f < 0 {
@@ -86,9 +86,9 @@ func sliceIndex(f, n float64) int {
 	return int(max(0, min(f, n)))
 }
 
-// runeIndex is where a character begins in a text of so many.
+// runeIndex returns the byte offset of a character in a string, which has a number of characters (runes).
 func runeIndex(s string, index, runes int) int {
-	if runes == len(s) { // no character is longer than a byte
+	if runes == len(s) { // all characters are one byte long
 		return index
 	}
 	for i := range s {
@@ -121,7 +121,7 @@ func mapText(f func(string) string) func(*Call, string, []any) (any, error) {
 	}
 }
 
-// trim makes one blank of white space, and none at the ends.
+// trim replaces each run of white space by one space, and removes white space at the ends.
 func trim(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -137,10 +137,10 @@ func trim(s string) string {
 	return b.String()
 }
 
-// maxPad is how many characters $pad adds: Step Functions refuses one more, whatever the text holds already.
+// maxPad is the maximum number of characters that $pad adds. Step Functions refuses one more, whatever the length of the string.
 const maxPad = 262_144
 
-// padFunc fills a text up to a width, on the left where it is negative.
+// padFunc pads a string to a width, on the left if the width is negative.
 func padFunc(c *Call, s string, args []any) (any, error) {
 	width := math.Trunc(numberOr(args[1], 0))
 	missing := math.Abs(width) - float64(utf8.RuneCountInString(s))
@@ -188,19 +188,19 @@ func base64encodeFunc(c *Call, s string, _ []any) (any, error) {
 	return base64.StdEncoding.EncodeToString([]byte(s)), nil
 }
 
-// base64decodeFunc takes texts with and without padding.
+// base64decodeFunc accepts strings with and without padding.
 func base64decodeFunc(c *Call, s string, _ []any) (any, error) {
 	if err := c.chargeText(len(s)); err != nil {
 		return nil, err
 	}
 	data, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {
-		return nil, fmt.Errorf("base64decode: %w", err) // the reference implementation takes what Step Functions does not
+		return nil, fmt.Errorf("base64decode: %w", err) // the reference implementation accepts this, Step Functions does not
 	}
 	return strings.ToValidUTF8(string(data), "\uFFFD"), nil
 }
 
-// Marks that URL encoding leaves alone, beside letters and digits.
+// Characters that URL encoding does not change, besides letters and digits.
 const (
 	componentMarks = "-_.!~*'()"
 	reservedMarks  = ";/?:@&=+$,#"
@@ -230,7 +230,7 @@ func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 	}
 }
 
-// decodeFunc leaves marks encoded that would change what a whole URL means.
+// decodeFunc does not decode the characters in keep: in a whole URL, that would change its meaning.
 func decodeFunc(keep string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
 		if err := c.chargeText(2 * len(s)); err != nil {

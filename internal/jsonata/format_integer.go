@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// integerStyle is how whole numbers are written.
+// integerStyle is a numbering style.
 type integerStyle int
 
 const (
@@ -16,21 +16,21 @@ const (
 	styleLetters
 	styleRoman
 	styleWords
-	styleSequence // a numbering that is not supported
+	styleSequence // a numbering sequence that is not supported
 )
 
-// integerFormat is a picture of $formatInteger, or a part of a date's.
+// integerFormat is a parsed picture of $formatInteger, or of an integer in the picture of a date.
 type integerFormat struct {
 	style      integerStyle
 	letterCase letterCase
 	ordinal    bool
 	token      string // the picture
 
-	zero                rune // of its digits
-	mandatory, optional int  // digits
+	zero                rune // of the digit family
+	mandatory, optional int  // numbers of digits
 	separators          []separatorAt
-	regular             int // the distance of equal separators that repeat
-	parseWidth          int // of a number to be read that has no end of its own
+	regular             int // the distance of a separator that repeats, in digits; 0 if none does
+	parseWidth          int // of a number that is parsed and has no separator after it
 }
 
 type letterCase int
@@ -53,7 +53,7 @@ var integerStyles = map[string]integerFormat{
 	"W": {style: styleWords, letterCase: upperCase}, "w": {style: styleWords}, "Ww": {style: styleWords, letterCase: titleCase},
 }
 
-// zeros are the first digits of the groups of ten that pictures may use.
+// zeros are the zeros of the digit families that pictures may use.
 var zeros = []rune{0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66,
 	0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
 	0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10}
@@ -181,7 +181,7 @@ func (f *integerFormat) decimal(n float64) string {
 	return b.String()
 }
 
-// separator is what stands before so many digits.
+// separator returns the separator in front of the last digits, if any.
 func (f *integerFormat) separator(digits int, none bool) (text string) {
 	switch {
 	case none:
@@ -199,7 +199,7 @@ func (f *integerFormat) separator(digits int, none bool) (text string) {
 	return text
 }
 
-// ordinalSuffix is the ending of 1st, 2nd, 3rd, 4th, 11th.
+// ordinalSuffix returns the ending of 1st, 2nd, 3rd, 4th, 11th.
 func ordinalSuffix(digits string) string {
 	last, tens := digits[len(digits)-1], byte('0')
 	if len(digits) > 1 {
@@ -211,13 +211,14 @@ func ordinalSuffix(digits string) string {
 	return []string{"st", "nd", "rd"}[last-'1']
 }
 
-// maxRoman has a million signs in Roman numbers; maxSigns bounds the digits that a picture of a date asks for.
+// maxRoman is the largest number that is written in Roman numerals: it has a million of them. maxDigits is the maximum number of
+// digits in the picture of a date.
 const (
-	maxRoman = 1e9
-	maxSigns = 1000
+	maxRoman  = 1e9
+	maxDigits = 1000
 )
 
-// letters counts A, B, ... Z, AA, AB.
+// letters writes a number with letters: A, B, ... Z, AA, AB.
 func letters(n float64) string {
 	var out []byte
 	for n > 0 {
@@ -228,7 +229,7 @@ func letters(n float64) string {
 	return string(out)
 }
 
-var romanSigns = []struct {
+var romanNumerals = []struct {
 	value float64
 	text  string
 }{{1000, "M"}, {900, "CM"}, {500, "D"}, {400, "CD"}, {100, "C"}, {90, "XC"}, {50, "L"}, {40, "XL"}, {10, "X"}, {9, "IX"},
@@ -236,7 +237,7 @@ var romanSigns = []struct {
 
 func roman(n float64) string {
 	var b strings.Builder
-	for _, r := range romanSigns {
+	for _, r := range romanNumerals {
 		for n >= r.value {
 			b.WriteString(r.text)
 			n -= r.value
@@ -257,7 +258,7 @@ var (
 
 func words(n float64, ordinal bool) string { return wordsAfter(n, false, ordinal) }
 
-// wordsAfter is a number in words, with what joins it to those before.
+// wordsAfter returns a number in words, with what joins it to the words before it, if joined.
 func wordsAfter(n float64, joined, ordinal bool) string {
 	join := func(with string) string {
 		if joined {
@@ -301,7 +302,7 @@ func wordsAfter(n float64, joined, ordinal bool) string {
 	return rest(join(", ")+wordsAfter(count, false, false)+" "+magnitudes[magnitude], n-count*factor)
 }
 
-// wordValues are the words of numbers, in lower case.
+// wordValues are the values of number words, which are in lower case.
 var wordValues = func() map[string]float64 {
 	values := map[string]float64{"hundred": 100, "hundredth": 100}
 	for i := range fewWords {
@@ -321,7 +322,7 @@ var wordValues = func() map[string]float64 {
 
 var wordBreak = regexp.MustCompile(`,\s|\sand\s|[\s\-]`)
 
-// wordsToNumber reads a number in words. What has no meaning makes it NaN.
+// wordsToNumber parses a number in words. The result is NaN if a word is unknown.
 func wordsToNumber(text string) float64 {
 	sums := []float64{0}
 	for _, word := range wordBreak.Split(text, -1) {
@@ -358,7 +359,7 @@ func romanToNumber(text string) float64 {
 	n, most := 0.0, 0.0
 	text = strings.ToUpper(text)
 	for i := len(text) - 1; i >= 0; i-- {
-		at := slices.IndexFunc(romanSigns, func(r struct {
+		at := slices.IndexFunc(romanNumerals, func(r struct {
 			value float64
 			text  string
 		}) bool {
@@ -367,10 +368,10 @@ func romanToNumber(text string) float64 {
 		switch {
 		case at < 0:
 			return math.NaN()
-		case romanSigns[at].value < most:
-			n -= romanSigns[at].value
+		case romanNumerals[at].value < most:
+			n -= romanNumerals[at].value
 		default:
-			most = romanSigns[at].value
+			most = romanNumerals[at].value
 			n += most
 		}
 	}
@@ -387,7 +388,7 @@ func parseIntegerFunc(c *Call, s string, args []any) (any, error) {
 		return nil, err
 	}
 	mark := c.used
-	if err := c.charge(64 * int64(len(s))); err != nil { // its words, in the worst case
+	if err := c.charge(64 * int64(len(s))); err != nil { // for the words of s, in the worst case
 		return nil, err
 	}
 	c.used = mark
@@ -396,7 +397,7 @@ func parseIntegerFunc(c *Call, s string, args []any) (any, error) {
 
 var leadingDigits = regexp.MustCompile(`^\s*[-+]?[0-9]+`)
 
-// parse reads a number; what is none is NaN.
+// parse parses a number. The result is NaN if the string is not valid.
 func (f *integerFormat) parse(s string) (any, error) {
 	switch f.style {
 	case styleLetters:
@@ -432,7 +433,7 @@ func (f *integerFormat) parse(s string) (any, error) {
 	return n, nil
 }
 
-// pattern is a regular expression for what parse reads.
+// pattern returns a regular expression for the strings that parse accepts.
 func (f *integerFormat) pattern() (string, error) {
 	switch f.style {
 	case styleLetters:
@@ -460,6 +461,6 @@ var wordsPattern = func() string {
 		all = append(all, w)
 	}
 	slices.Sort(all)
-	slices.Reverse(all) // longer words before those that they begin with
+	slices.Reverse(all) // a word precedes its own prefixes: sixteen, six
 	return `(?:` + strings.Join(all, "|") + `)+`
 }()

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// decimalFormat are the characters of pictures and results of $formatNumber, as XPath's format-number has them.
+// decimalFormat holds the characters in the pictures and results of $formatNumber, as in XPath's format-number.
 type decimalFormat struct {
 	decimal, grouping, exponent, percent, perMille, zero, digit, separator rune
 	minus, infinity, nan                                                   string
@@ -43,7 +43,7 @@ func decimalFormatOf(options *value.Object) decimalFormat {
 	return f
 }
 
-// count counts percent or per-mille signs, which may have several characters.
+// count counts percent or per-mille signs, which can have more than one character.
 func (f *decimalFormat) count(picture string, sign rune, text string) int {
 	if text == "" {
 		text = string(sign)
@@ -57,20 +57,20 @@ func (f *decimalFormat) active(r rune) bool {
 	return f.isDigit(r) || r == f.decimal || r == f.exponent || r == f.grouping || r == f.digit || r == f.separator
 }
 
-// subPicture is a half of a picture, analysed.
+// subPicture is an analyzed sub-picture: a picture has one or two.
 type subPicture struct {
 	text, prefix, suffix        string
 	mantissa, exponent          []rune
 	hasExponent                 bool
 	whole, fraction             []rune
 	wholeGroups, fractionGroups []int
-	regular                     int // the size of groups where they repeat
+	regular                     int // the size of groups that repeat, else 0
 	minWhole, scaling           int
 	minFraction, maxFraction    int
 	minExponent                 int
 }
 
-// subPicture splits a picture in prefix, active part and suffix.
+// subPicture splits a sub-picture into prefix, active part and suffix, and analyzes it.
 func (f *decimalFormat) subPicture(text string) (*subPicture, error) {
 	runes := []rune(text)
 	starts := func(r rune) bool { return f.active(r) && r != f.exponent }
@@ -83,7 +83,7 @@ func (f *decimalFormat) subPicture(text string) (*subPicture, error) {
 	p := &subPicture{text: text, prefix: string(runes[:from]), suffix: string(runes[to:])}
 	active := runes[from:to]
 	p.mantissa = active
-	if i := slices.Index(runes[from:min(to+1, len(runes))], f.exponent); i >= 0 { // one at the start of the suffix counts
+	if i := slices.Index(runes[from:min(to+1, len(runes))], f.exponent); i >= 0 { // one at the start of the suffix also counts
 		p.mantissa, p.hasExponent = active[:i], true
 		p.exponent = active[min(i+1, len(active)):]
 	}
@@ -94,11 +94,12 @@ func (f *decimalFormat) subPicture(text string) (*subPicture, error) {
 	if code := f.check(p, active); code != "" {
 		return nil, newError(code, -1)
 	}
-	f.analyse(p)
+	f.analyze(p)
 	return p, nil
 }
 
-// check gives the code of what is wrong with a picture. Of several things the last one counts.
+// check returns the code of an error in a sub-picture, "" if it is valid. Of several errors, the one with the highest code
+// counts, as in the reference implementation.
 func (f *decimalFormat) check(p *subPicture, active []rune) string {
 	percents, perMilles := f.count(p.text, f.percent, f.percentText), f.count(p.text, f.perMille, f.perMilleText)
 	grouping, decimal := string(f.grouping), string(f.decimal)
@@ -136,7 +137,7 @@ func (f *decimalFormat) check(p *subPicture, active []rune) string {
 	return ""
 }
 
-// digits counts the digits of a part, mandatory ones and all.
+// digits counts the mandatory digits of a part, and all its digits.
 func (f *decimalFormat) digits(part []rune) (mandatory, all int) {
 	for _, r := range part {
 		if f.isDigit(r) {
@@ -149,8 +150,8 @@ func (f *decimalFormat) digits(part []rune) (mandatory, all int) {
 	return mandatory, all
 }
 
-// analyse counts digits and finds groups.
-func (f *decimalFormat) analyse(p *subPicture) {
+// analyze counts digits and finds groups.
+func (f *decimalFormat) analyze(p *subPicture) {
 	for i, r := range p.whole {
 		if r == f.grouping {
 			_, n := f.digits(p.whole[i:])
@@ -183,7 +184,7 @@ func (f *decimalFormat) analyse(p *subPicture) {
 	p.minExponent = len(p.exponent)
 }
 
-// regularGroups is the distance of separators that repeat at it, 0 where they do not.
+// regularGroups returns the distance at which separators repeat, 0 if they do not.
 func regularGroups(positions []int) int {
 	factor := 0
 	for _, p := range positions {
@@ -276,7 +277,7 @@ func (f *decimalFormat) format(p *subPicture, n float64) string {
 	return text
 }
 
-// family writes digits with those of the format.
+// family replaces digits by those of the format's digit family.
 func (f *decimalFormat) family(s string) string {
 	if f.zero == '0' {
 		return s
@@ -289,7 +290,7 @@ func (f *decimalFormat) family(s string) string {
 	}, s)
 }
 
-// group puts separators between the digits of a whole number.
+// group inserts separators into the digits of the integer part.
 func (p *subPicture) group(digits, separator string) string {
 	positions := p.wholeGroups
 	if p.regular > 0 {
@@ -301,7 +302,7 @@ func (p *subPicture) group(digits, separator string) string {
 	return insertFromRight(digits, positions, separator)
 }
 
-// insertFromRight puts separators at distances from the end.
+// insertFromRight inserts separators at positions that count from the end.
 func insertFromRight(digits string, positions []int, separator string) string {
 	var b strings.Builder
 	for i := range len(digits) {

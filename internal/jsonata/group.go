@@ -2,7 +2,7 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
-// groupOf is what came under one key.
+// groupOf holds the items or tuples that have the same key.
 type groupOf struct {
 	key    string
 	pair   int
@@ -10,16 +10,16 @@ type groupOf struct {
 	tuples tuples
 }
 
-// grouping collects groups in the order of their keys' first appearance.
+// grouping collects groups, in the order in which their keys first appear.
 type grouping struct {
 	ev     *evaluator
 	node   *node
 	groups []*groupOf
 	byKey  map[string]*groupOf
-	used   int64 // for what is needed until the object is made
+	used   int64 // bytes that are needed only until the object is built
 }
 
-// add finds the group of a key, which no other pair may use.
+// add returns the group of a key, a new one if needed. It is an error if another pair has the same key.
 func (g *grouping) add(key any, pair int) (*groupOf, error) {
 	text, ok := key.(string)
 	if !ok {
@@ -43,7 +43,7 @@ func (g *grouping) add(key any, pair int) (*groupOf, error) {
 	return found, nil
 }
 
-// manyGroups is from how many groups on a map finds them quicker.
+// manyGroups is the number of groups from which on a map is faster than a search.
 const manyGroups = 8
 
 func (g *grouping) find(key string) *groupOf {
@@ -64,7 +64,7 @@ func (g *grouping) find(key string) *groupOf {
 	return nil
 }
 
-// group makes an object: of a constructor, or of the results of a path that are grouped.
+// group evaluates an object constructor, or groups the results of a path into an object.
 func (ev *evaluator) group(n *node, input any, env *frame) (any, error) {
 	if in, ok := input.(tuples); ok {
 		return ev.groupTuples(n, in, env)
@@ -101,7 +101,7 @@ func (ev *evaluator) group(n *node, input any, env *frame) (any, error) {
 	})
 }
 
-// context is the item of a group, or all of them in an array.
+// context returns the item of a group, or an array of its items.
 func (g *groupOf) context(ev *evaluator) (any, error) {
 	switch len(g.items) {
 	case 0:
@@ -118,7 +118,7 @@ func (g *groupOf) context(ev *evaluator) (any, error) {
 	return all.items, nil
 }
 
-// groupTuples groups results with bindings: inside a group every variable has the values of all its tuples.
+// groupTuples groups results with bindings. In the value of a group, each variable has the values from all tuples of the group.
 func (ev *evaluator) groupTuples(n *node, in tuples, env *frame) (any, error) {
 	g := grouping{ev: ev, node: n}
 	for t := range in {
@@ -146,7 +146,7 @@ func (ev *evaluator) groupTuples(n *node, in tuples, env *frame) (any, error) {
 	})
 }
 
-// merge makes one tuple of many: every variable has the values of all of them.
+// merge merges tuples into one, in which each variable has the values from all tuples.
 func (ev *evaluator) merge(in tuples) (tuple, error) {
 	if len(in) == 1 {
 		return in[0], nil
@@ -161,7 +161,7 @@ func (ev *evaluator) merge(in tuples) (tuple, error) {
 		seen := map[string]bool{}
 		for b := in[i].vars; b != nil; b = b.next {
 			if seen[b.name] {
-				continue // an older binding of the name
+				continue // hidden by a newer binding
 			}
 			seen[b.name] = true
 			if values[b.name] == nil {
@@ -184,7 +184,7 @@ func (ev *evaluator) merge(in tuples) (tuple, error) {
 	return out, nil
 }
 
-// object evaluates the groups' values and puts them under their keys.
+// object evaluates the values of the groups and builds the object.
 func (g *grouping) object(eval func(*groupOf) (any, error)) (any, error) {
 	if err := g.ev.charge(objectBytes + int64(len(g.groups))*fieldBytes); err != nil {
 		return nil, err

@@ -1,12 +1,12 @@
 // Package jsonata evaluates JSONata, the query language, in version 2.0.6, which Step Functions runs: parser, operators
-// and built-in functions but $eval. Its behavior and its messages are those of the reference implementation
-// (github.com/jsonata-js/jsonata), to whose tests it is held (testdata). Every evaluation has limits of memory, depth and
-// steps that hold inside each function too, so that no expression can harm the process. Regular expressions are matched
-// here as well, by backtracking: Go's cannot look around, and nothing can stop them. The package knows nothing of states
-// and of Step Functions' own functions: package expr binds those.
+// and all built-in functions except $eval. Its behavior and its messages are those of the reference implementation
+// (github.com/jsonata-js/jsonata), whose test suite is in testdata. Every evaluation has limits of memory, depth and
+// steps, which also apply inside each function, so that no expression can harm the process. The package matches regular
+// expressions itself, by backtracking: Go's package has no lookaround, and its matches cannot be interrupted. States and
+// Step Functions' own functions are not part of this package: package expr adds them.
 //
-// Expressions are compiled once and are then safe for use by many goroutines. Evaluation is pure: time, randomness and
-// variables come in with the Env.
+// An expression is compiled once and is then safe for use by many goroutines. Evaluation is pure: time, randomness and
+// variables come from the Env.
 package jsonata
 
 import (
@@ -17,10 +17,10 @@ import (
 // Expr is a compiled expression.
 type Expr struct {
 	root  *node
-	plain bool // a path that begins at a variable, and no more
+	plain bool // a variable, or a path of names that begins at one
 }
 
-// Compile reads an expression. The error is an *Error or a *CompileError.
+// Compile compiles an expression. The error is an *Error or a *CompileError.
 func Compile(src string) (*Expr, error) {
 	if !utf8.ValidString(src) {
 		return nil, &CompileError{"invalid UTF-8", 0}
@@ -35,32 +35,32 @@ func Compile(src string) (*Expr, error) {
 	return &Expr{n, n.isPlain()}, nil
 }
 
-// Limits bound one evaluation. The zero value sets none.
+// Limits bound one evaluation. The zero value means no limits.
 type Limits struct {
-	Bytes int64 // of what the evaluation holds at a time: strings, arrays, objects, as the evaluator counts them
-	Depth int   // of expressions in each other; Step Functions allows 100
+	Bytes int64 // held by the evaluation at one time in strings, arrays and objects, as the evaluator counts them
+	Depth int   // of nested expressions; Step Functions allows 100
 	// Check is called every few thousand steps; its error ends the evaluation. A step is an expression that is
-	// evaluated, an item that a function looks at, or a stretch of text.
+	// evaluated, an item that a function visits, or a piece of a string.
 	Check func() error
 }
 
-// Env is what an evaluation can see beside its input.
+// Env is what an evaluation can access besides its input.
 type Env struct {
-	// Vars looks up a variable by its name without the $, before the built-in functions but not where it is called.
-	// Nil means that there are none.
+	// Vars looks up a variable by its name without the $. Variables take precedence over functions, unless the value is called.
+	// Nil means that there are no variables.
 	Vars func(name string) (any, bool)
-	// Functions are looked up before the built-in ones. An empty *Function hides a built-in one.
+	// Functions take precedence over built-in functions. An empty *Function hides a built-in function.
 	Functions map[string]*Function
-	// Data is for the embedder's own functions.
+	// Data is for the embedder's functions. The evaluator does not use it.
 	Data any
 	// Now is the time of $now and $millis.
 	Now time.Time
-	// Float64 gives random numbers from 0 up to 1, for $random and $shuffle.
+	// Float64 returns random numbers in [0, 1), for $random and $shuffle.
 	Float64 func() float64
 }
 
-// Eval evaluates the expression for an input, which may be Undefined. defined is false when it finds nothing. The error
-// is an *Error, a *LimitError, what Limits.Check gave, or what went wrong inside a function without a code for it.
+// Eval evaluates the expression for an input, which may be Undefined. defined is false if it finds nothing. The error
+// is an *Error, a *LimitError, the error of Limits.Check, or an error of a function that has no code.
 func (x *Expr) Eval(input any, env *Env, limits Limits) (v any, defined bool, err error) {
 	ev := evaluator{env: env, limits: limits, root: input}
 	if list, ok := items(input); ok {
@@ -77,7 +77,7 @@ func (x *Expr) Eval(input any, env *Env, limits Limits) (v any, defined bool, er
 	return ev.export(out, 0)
 }
 
-// plainResult is what a path that begins at a variable leads to: it is the embedder's, and stays as it is.
+// plainResult returns the result of a plain expression. The value belongs to the embedder, so it is not converted.
 func plainResult(v any) (any, bool, error) {
 	if list, ok := items(v); ok {
 		return list, true, nil
@@ -86,7 +86,7 @@ func plainResult(v any) (any, bool, error) {
 	return v, !isFunction && !IsUndefined(v), nil
 }
 
-// isPlain says whether an expression is a variable, or names that are followed from one.
+// isPlain reports whether an expression is a variable, or a path of names that begins at one.
 func (n *node) isPlain() bool {
 	for i, step := range n.pathItems() {
 		plain := step.kind == kindVariable && i == 0 || step.kind == kindName

@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// evaluate evaluates without an input, in the limits of Step Functions.
+// evaluate evaluates an expression without an input.
 func evaluate(t testing.TB, src string, limits jsonata.Limits) (string, error) {
 	t.Helper()
 	x, err := jsonata.Compile(src)
@@ -32,7 +32,7 @@ func evaluate(t testing.TB, src string, limits jsonata.Limits) (string, error) {
 
 var likeStepFunctions = jsonata.Limits{Bytes: 20 << 20, Depth: 100}
 
-// TestDepth has what Step Functions answers at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
+// TestDepth checks what Step Functions answers at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
 func TestDepth(t *testing.T) {
 	recursion := func(n string) string {
 		return `($f := function($n) { $n = 0 ? 0 : 1 + $f($n - 1) }; $f(` + n + `))`
@@ -61,12 +61,12 @@ func TestDepth(t *testing.T) {
 		`($f := function($n, $sum) {( $more := $sum + $n; $n = 0 ? $more : $f($n - 1, $more) )}; $f(9999, 0))`,
 	} {
 		if _, err := evaluate(t, src, likeStepFunctions); err != nil {
-			t.Errorf("a call in tail position is none: %s: %v", src, err)
+			t.Errorf("%s: calls in tail position add to the depth: %v", src, err)
 		}
 	}
 }
 
-// greedy are expressions that would take all memory, or all time, in every function that builds something.
+// greedy are expressions that would exhaust the memory or run forever without limits, for every function that builds something.
 var greedy = []string{
 	`$replace($pad('',262144,'x'),'x',$pad('',262144,'y'))`,
 	`$replace($pad('',262144,'x'),/x/,$pad('',262144,'y'))`,
@@ -119,7 +119,7 @@ var greedy = []string{
 	`$fromMillis(0, $join($map([1..100], function($i) { $pad('', 262144, '[Y]') })))`,
 }
 
-// TestLimitsHold evaluates what is greedy in a small budget: the heap grows by little, and soon there is an end.
+// TestLimitsHold evaluates greedy expressions with small limits: the heap grows only a little, and the evaluation ends soon.
 func TestLimitsHold(t *testing.T) {
 	for _, src := range greedy {
 		checks := 0
@@ -144,7 +144,7 @@ func TestLimitsHold(t *testing.T) {
 	}
 }
 
-// TestGarbageIsNotCounted has expressions that use much more than the budget in all, and little at a time.
+// TestGarbageIsNotCounted evaluates expressions that use much more than the limit in total, but little at a time.
 func TestGarbageIsNotCounted(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
 		{`$length($reduce([1..2000], function($s, $i) { $s & "0123456789" }, ""))`, `20000`},
@@ -322,7 +322,7 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-// FuzzEval evaluates whatever is an expression in a small budget: there is a result or an error, and the heap grows by
+// FuzzEval evaluates any valid expression with small limits: there is a result or an error, and the heap grows only a
 // little.
 func FuzzEval(f *testing.F) {
 	datasets, cases := suite(f)
@@ -341,7 +341,7 @@ func FuzzEval(f *testing.F) {
 			var coded *jsonata.Error
 			var refused *jsonata.CompileError
 			if !errors.As(err, &coded) && !errors.As(err, &refused) || err.Error() == "" {
-				t.Fatalf("refused with %v", err)
+				t.Fatalf("the expression is rejected with %v", err)
 			}
 			return
 		}
@@ -360,11 +360,11 @@ func FuzzEval(f *testing.F) {
 			t.Errorf("the heap grew by %d MiB", grown>>20)
 		}
 		if err != nil && err.Error() == "" {
-			t.Error("an error without a text")
+			t.Error("the error has no text")
 		}
 		if err == nil && defined {
 			if _, err := value.Parse(value.Bytes(v)); err != nil {
-				t.Errorf("the result is no JSON: %v", err)
+				t.Errorf("the result is not valid JSON: %v", err)
 			}
 		}
 		if value.Text(in) != before {

@@ -21,17 +21,18 @@ const (
 	tokenRegex
 )
 
-// token is one word of an expression.
+// token is a lexical token of an expression.
 type token struct {
 	kind  tokenKind
-	text  string // an operator, or a name, a variable or a string without its marks
+	text  string // an operator, or a name, a variable or a string without $ or quotes
 	num   float64
 	regex *Regex
 	pos   int // in bytes
 	end   int
 }
 
-// lexer cuts a text into words. Whether a slash divides or opens a pattern depends on the parser, which asks word by word.
+// lexer splits an expression into tokens. Only the parser knows whether a slash divides or begins a regular expression, so the
+// lexer returns one token at a time.
 type lexer struct {
 	src    string
 	pos    int
@@ -45,7 +46,7 @@ const (
 
 var longOperators = []string{"..", ":=", "!=", ">=", "<=", "**", "~>"}
 
-// next reads one word. After an operand a slash is an operator.
+// next reads one token. After an operand, a slash is an operator.
 func (l *lexer) next(afterOperand bool) (token, error) {
 	if err := l.skip(); err != nil {
 		return token{}, err
@@ -85,7 +86,7 @@ func (l *lexer) token(kind tokenKind, text string, start int) token {
 	return token{kind: kind, text: text, pos: start, end: l.pos}
 }
 
-// skip passes over white space and comments.
+// skip skips white space and comments.
 func (l *lexer) skip() error {
 	for l.pos < len(l.src) {
 		switch {
@@ -157,7 +158,7 @@ func (l *lexer) digits() {
 	}
 }
 
-// peek is a byte further on, 0 past the end.
+// peek returns the byte n bytes ahead, 0 beyond the end.
 func (l *lexer) peek(n int) byte {
 	if l.pos+n < len(l.src) {
 		return l.src[l.pos+n]
@@ -204,7 +205,7 @@ func (l *lexer) quoted(quote byte) (token, error) {
 	return token{}, newError("S0101", start)
 }
 
-// escape reads an escape sequence. Half a surrogate pair becomes U+FFFD.
+// escape reads an escape sequence. An unpaired surrogate becomes U+FFFD.
 func (l *lexer) escape() (string, error) {
 	l.pos++
 	c := l.peek(0)
@@ -238,7 +239,7 @@ func (l *lexer) hex(at int) (rune, bool) {
 	return rune(n), err == nil //nolint:gosec // four digits
 }
 
-// regex reads a pattern and its flags. A slash inside brackets does not end it.
+// regex reads a regular expression and its flags. A slash inside brackets does not end the expression.
 func (l *lexer) regex() (token, error) {
 	start, depth := l.pos, 0
 	for l.pos++; l.pos < len(l.src); l.pos++ {

@@ -2,13 +2,13 @@ package jsonata
 
 import "strconv"
 
-// linker makes an executable tree of a parsed one: steps become paths, predicates and bindings go to their steps, each %
-// finds the step whose input it means, and calls in tail position are marked.
+// linker turns a parsed tree into one that can be evaluated: it joins steps into paths, attaches predicates and bindings to their
+// steps, finds for each % the step whose input it refers to, and marks calls in tail position.
 type linker struct {
-	parents int // how many % there are
+	parents int // number of % so far
 }
 
-// link turns the tree of a whole expression.
+// link links the tree of a whole expression.
 func link(n *node) (*node, error) {
 	var l linker
 	out, err := l.finish(n)
@@ -21,9 +21,9 @@ func link(n *node) (*node, error) {
 	return out, nil
 }
 
-// finish turns one node and all below it.
+// finish links a node and all nodes below it.
 func (l *linker) finish(n *node) (*node, error) {
-	out, err := l.turn(n)
+	out, err := l.convert(n)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (l *linker) finish(n *node) (*node, error) {
 	return out, nil
 }
 
-func (l *linker) turn(n *node) (*node, error) {
+func (l *linker) convert(n *node) (*node, error) {
 	switch n.kind {
 	case kindEnd:
 		return nil, newError("S0207", n.pos).with("token", "(end)")
@@ -64,7 +64,7 @@ func (l *linker) turn(n *node) (*node, error) {
 	return n, l.lists(n)
 }
 
-// lists turns the items and pairs of blocks and constructors; other nodes have none.
+// lists links the items and pairs of blocks and constructors. Other nodes do not have any.
 func (l *linker) lists(n *node) error {
 	for i := range n.items {
 		if err := l.children(n, &n.items[i]); err != nil {
@@ -82,7 +82,7 @@ func (l *linker) lists(n *node) error {
 	return nil
 }
 
-// children turns nodes in their places. What they seek of parents, their owner seeks.
+// children links nodes in place. Their owner seeks the parents that they seek.
 func (l *linker) children(owner *node, places ...**node) error {
 	for _, p := range places {
 		if *p == nil {
@@ -156,7 +156,7 @@ func (l *linker) binary(n *node) (*node, error) {
 	return n, l.children(n, &n.left, &n.right)
 }
 
-// step joins a path and what follows its dot.
+// step joins a path and the step after its dot.
 func (l *linker) step(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {
@@ -185,7 +185,7 @@ func (l *linker) step(n *node) (*node, error) {
 	return path, path.findParents()
 }
 
-// predicatesToStages makes a step of a node: its predicates apply to what the step gives.
+// predicatesToStages makes a node a step of a path: its predicates apply to the results of the step.
 func (n *node) predicatesToStages() {
 	for _, p := range n.predicates {
 		n.stages = append(n.stages, stage{filter: p})
@@ -193,7 +193,7 @@ func (n *node) predicatesToStages() {
 	n.predicates = nil
 }
 
-// checkSteps makes names of strings, refuses other literals, and marks what a path must keep together.
+// checkSteps turns string literals into names, rejects other literals, and marks arrays that must not be flattened.
 func (n *node) checkSteps() error {
 	for _, step := range n.items {
 		if step.kind == kindLiteral {
@@ -278,7 +278,7 @@ func (l *linker) orderBy(n *node) (*node, error) {
 	return path, path.findParents()
 }
 
-// focus is a@$v.
+// focus links a@$v.
 func (l *linker) focus(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -296,7 +296,7 @@ func (l *linker) focus(n *node) (*node, error) {
 	return out, nil
 }
 
-// position is a#$i.
+// position links a#$i.
 func (l *linker) position(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {
@@ -314,7 +314,7 @@ func (l *linker) position(n *node) (*node, error) {
 	return path, nil
 }
 
-// findParents settles what the last step of a path seeks among the steps before it; what is left the path seeks.
+// findParents finds the parents that the last step of a path seeks, among the steps before it. The path seeks the others.
 func (n *node) findParents() error {
 	last := n.lastStep()
 	slots := last.seeking
@@ -329,7 +329,7 @@ func (n *node) findParents() error {
 			}
 			step := n.items[i]
 			i--
-			for i >= 0 && step.focus != "" && n.items[i].focus != "" { // steps that bind the focus stand side by side
+			for i >= 0 && step.focus != "" && n.items[i].focus != "" { // consecutive steps that bind a focus have the same parent
 				step = n.items[i]
 				i--
 			}
@@ -341,7 +341,7 @@ func (n *node) findParents() error {
 	return nil
 }
 
-// seek goes one step up for a slot. The step that it was after keeps its input under the slot's label.
+// seek goes one step up for a slot. The step that is found binds its input under the slot's label.
 func (n *node) seek(s *slot) error {
 	switch n.kind {
 	case kindName, kindWildcard:
@@ -375,7 +375,7 @@ func (n *node) seek(s *slot) error {
 	return nil
 }
 
-// tailCalls marks the calls whose result is a function's result: they run after the function has returned.
+// tailCalls marks the calls in tail position of a function: they run after the function has returned.
 func tailCalls(n *node) *node {
 	switch {
 	case n.kind == kindCall && len(n.predicates) == 0:

@@ -84,7 +84,7 @@ func arithmetic(n *node, left, right any) (any, error) {
 	return math.Mod(a, b), nil
 }
 
-// finite refuses to go on computing with what is too large.
+// finite returns an error for a number that is infinite.
 func finite(n *node, numbers ...float64) error {
 	for _, f := range numbers {
 		if math.IsInf(f, 0) {
@@ -94,7 +94,7 @@ func finite(n *node, numbers ...float64) error {
 	return nil
 }
 
-// compare is < and its like: of two numbers or two strings.
+// compare evaluates <, <=, > and >= for two numbers or two strings.
 func compare(n *node, left, right any) (any, error) {
 	for _, v := range []any{left, right} {
 		if _, isText := v.(string); !isText && !isNumber(v) && !IsUndefined(v) {
@@ -140,8 +140,8 @@ func (ev *evaluator) concat(left, right any) (any, error) {
 	return a + b, nil
 }
 
-// maxRange is the longest range of the reference implementation. rangeBytes are taken while a range is made, so that a limit
-// of 20 MiB ends where that of Step Functions does: at 873,782 numbers.
+// maxRange is the maximum length of a range in the reference implementation. rangeBytes are charged while a range is built, so that
+// a limit of 20 MiB allows the same range as Step Functions: 873,782 numbers.
 const (
 	maxRange   = 10_000_000
 	rangeBytes = 752
@@ -173,7 +173,7 @@ func (ev *evaluator) rangeOf(n *node, left, right any) (any, error) {
 	return &sequence{items: out}, nil
 }
 
-// contains is "in".
+// contains evaluates the operator in.
 func (ev *evaluator) contains(left, right any) (any, error) {
 	if IsUndefined(left) || IsUndefined(right) {
 		return false, nil

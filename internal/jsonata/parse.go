@@ -1,20 +1,20 @@
 package jsonata
 
-// Bounds on the text of an expression: the parser recurses.
+// Limits on the text of an expression, because the parser is recursive.
 const (
 	maxTokens  = 20_000
 	maxNesting = 500
 )
 
-// powers are the binding powers of the operators that can follow an operand, as in the reference implementation: what is higher
-// binds tighter, and what is 0 ends an expression.
+// powers are the binding powers of the operators that can follow an operand, as in the reference implementation: a higher power
+// binds tighter, and 0 ends an expression.
 var powers = map[string]int{
 	".": 75, "[": 80, "{": 70, "(": 80, "@": 80, "#": 80, "^": 40, "?": 20, ":=": 10, "~>": 40,
 	"+": 50, "-": 50, "*": 60, "/": 60, "%": 60, "&": 50,
 	"=": 40, "<": 40, ">": 40, "!=": 40, "<=": 40, ">=": 40, "in": 40, "and": 30, "or": 25,
 }
 
-// known are the operators that have a meaning somewhere; ! and others have none.
+// known reports whether an operator has a meaning in the language. The lexer also reads others, such as !.
 func known(op string) bool {
 	switch op {
 	case ":", ";", ",", ")", "]", "}", "..", "|", "**":
@@ -23,15 +23,15 @@ func known(op string) bool {
 	return powers[op] > 0
 }
 
-// parser reads an expression by the method of binding powers. The tree it makes is the text's; the linker then makes
-// paths, parents and tail calls of it.
+// parser parses an expression by operator precedence, as a Pratt parser. Its tree follows the text; the linker then finds
+// paths, parents and tail calls.
 type parser struct {
 	lexer
 	tok   token
 	depth int
 }
 
-// parse reads a whole text.
+// parse parses a whole expression.
 func parse(src string) (*node, error) {
 	p := parser{lexer: lexer{src: src}}
 	if err := p.advance(false); err != nil {
@@ -47,7 +47,7 @@ func parse(src string) (*node, error) {
 	return n, nil
 }
 
-// advance reads the next word.
+// advance reads the next token.
 func (p *parser) advance(afterOperand bool) (err error) {
 	p.tok, err = p.next(afterOperand)
 	if err == nil && p.tok.kind == tokenOperator && !known(p.tok.text) {
@@ -56,10 +56,10 @@ func (p *parser) advance(afterOperand bool) (err error) {
 	return err
 }
 
-// is says whether the word at hand is an operator.
+// is reports whether the current token is the operator op.
 func (p *parser) is(op string) bool { return p.tok.kind == tokenOperator && p.tok.text == op }
 
-// expect reads past an operator that must be there.
+// expect skips an operator. It is an error if the operator is missing.
 func (p *parser) expect(op string, afterOperand bool) error {
 	if p.is(op) {
 		return p.advance(afterOperand)
@@ -71,7 +71,7 @@ func (p *parser) expect(op string, afterOperand bool) error {
 	return newError(code, p.tok.pos).with("token", p.tok.text).with("value", op)
 }
 
-// power is how tightly the word at hand binds to the operand before it.
+// power returns the binding power of the current token.
 func (p *parser) power() int {
 	if p.tok.kind == tokenOperator {
 		return powers[p.tok.text]
@@ -79,7 +79,7 @@ func (p *parser) power() int {
 	return 0
 }
 
-// expression reads an operand and all operators after it that bind tighter than a power.
+// expression parses an operand and all operators after it that bind tighter than power.
 func (p *parser) expression(power int) (*node, error) {
 	if p.depth++; p.depth > maxNesting {
 		return nil, &CompileError{"the expression nests too deep", p.tok.pos}
@@ -100,10 +100,10 @@ func (p *parser) expression(power int) (*node, error) {
 	return n, err
 }
 
-// operand reads what begins with a word.
+// operand parses an operand that begins with a token.
 func (p *parser) operand(t token) (*node, error) {
 	switch t.kind {
-	case tokenEnd: // an error, but what is around it may be another one
+	case tokenEnd: // an error, but the parser may find another one, which takes precedence
 		return &node{kind: kindEnd, pos: t.pos}, nil
 	case tokenName:
 		return p.name(t), nil
@@ -125,7 +125,7 @@ var constants = map[string]any{"true": true, "false": false, "null": nil}
 
 func (p *parser) name(t token) *node { return &node{kind: kindName, pos: t.pos, text: t.text} }
 
-// prefix reads what begins with an operator.
+// prefix parses an operand that begins with an operator.
 func (p *parser) prefix(t token) (*node, error) {
 	switch t.text {
 	case "and", "or", "in":
@@ -152,7 +152,7 @@ func (p *parser) prefix(t token) (*node, error) {
 	return nil, newError("S0211", t.pos).with("token", t.text)
 }
 
-// infix reads on after an operator that follows an operand.
+// infix parses what follows an operand and an operator.
 func (p *parser) infix(t token, left *node) (*node, error) {
 	n := &node{kind: kindBinary, pos: t.pos, text: t.text, left: left}
 	switch t.text {
@@ -169,7 +169,7 @@ func (p *parser) infix(t token, left *node) (*node, error) {
 	}
 	power := powers[t.text]
 	if t.text == ":=" {
-		power-- // binds from the right
+		power-- // right-associative
 		if left.kind != kindVariable {
 			return nil, newError("S0212", left.pos).with("token", p.words(left))
 		}
@@ -184,7 +184,7 @@ func (p *parser) infix(t token, left *node) (*node, error) {
 	return n, nil
 }
 
-// words are what the text says at a node.
+// words returns the token at the position of a node.
 func (p *parser) words(n *node) string {
 	l := lexer{src: p.src, pos: n.pos}
 	t, err := l.next(true)
@@ -194,7 +194,7 @@ func (p *parser) words(n *node) string {
 	return t.text
 }
 
-// list reads expressions with a separator between them, up to the closing bracket.
+// list parses items with a separator between them, up to the closing bracket.
 func (p *parser) list(separator, end string, item func() error) error {
 	for !p.is(end) {
 		if err := item(); err != nil {
@@ -213,7 +213,7 @@ func (p *parser) list(separator, end string, item func() error) error {
 	return p.expect(end, true)
 }
 
-// items reads a list of expressions into a node.
+// items parses a list of expressions into a node.
 func (p *parser) items(n *node, separator, end string) (*node, error) {
 	return n, p.list(separator, end, func() error {
 		item, err := p.expression(0)
@@ -222,7 +222,7 @@ func (p *parser) items(n *node, separator, end string) (*node, error) {
 	})
 }
 
-// array reads [a, b, 1..3].
+// array parses [a, b, 1..3].
 func (p *parser) array(n *node) (*node, error) {
 	return n, p.list(",", "]", func() error {
 		item, err := p.expression(0)
@@ -237,7 +237,7 @@ func (p *parser) array(n *node) (*node, error) {
 	})
 }
 
-// object reads the pairs of {k: v}, of a constructor or of a grouping.
+// object parses the pairs of {k: v}, in a constructor or a grouping.
 func (p *parser) object(n *node) error {
 	return p.list(",", "}", func() error {
 		key, err := p.expression(0)
@@ -253,7 +253,7 @@ func (p *parser) object(n *node) error {
 	})
 }
 
-// predicate reads a[b], and a[], which marks the step that it follows.
+// predicate parses a[b], and a[], which marks the step before it.
 func (p *parser) predicate(n *node) (*node, error) {
 	if p.is("]") {
 		step := n.left
@@ -270,7 +270,7 @@ func (p *parser) predicate(n *node) (*node, error) {
 	return n, p.expect("]", true)
 }
 
-// orderBy reads a^(b, >c).
+// orderBy parses a^(b, >c).
 func (p *parser) orderBy(n *node) error {
 	if err := p.expect("(", false); err != nil {
 		return err
@@ -309,7 +309,7 @@ func (p *parser) condition(n *node) (*node, error) {
 	return n, err
 }
 
-// transform reads |pattern|update, delete|.
+// transform parses |pattern|update, delete|.
 func (p *parser) transform(n *node) (*node, error) {
 	var err error
 	if n.left, err = p.expression(0); err != nil {
@@ -332,7 +332,7 @@ func (p *parser) transform(n *node) (*node, error) {
 	return n, p.expect("|", false)
 }
 
-// call reads the arguments of a call, or the definition of a function.
+// call parses the arguments of a call, or the definition of a function.
 func (p *parser) call(t token, left *node) (*node, error) {
 	n := &node{kind: kindCall, pos: t.pos, left: left}
 	err := p.list(",", ")", func() error {
@@ -351,7 +351,7 @@ func (p *parser) call(t token, left *node) (*node, error) {
 	return n, err
 }
 
-// lambda reads a function's signature and body. What was read as arguments are its parameters.
+// lambda parses a function's signature and body. Its parameters were parsed as arguments of a call.
 func (p *parser) lambda(n *node) (*node, error) {
 	l := &node{kind: kindLambda, pos: n.left.pos}
 	for i, param := range n.items {
@@ -375,7 +375,7 @@ func (p *parser) lambda(n *node) (*node, error) {
 	return l, p.expect("}", true)
 }
 
-// lambdaSignature reads <s-n:b>, whose words are put together again.
+// lambdaSignature parses <s-n:b>, which it first joins from its tokens.
 func (p *parser) lambdaSignature(l *node) error {
 	text, pos, depth := "", p.tok.pos, 0
 	for p.tok.kind != tokenEnd && !p.is("{") {
@@ -398,7 +398,7 @@ func (p *parser) lambdaSignature(l *node) error {
 	}
 	var err error
 	l.signature, err = parseSignature(text)
-	if e, ok := err.(*Error); ok { //nolint:errorlint // as it comes from parseSignature
+	if e, ok := err.(*Error); ok { //nolint:errorlint // parseSignature does not wrap
 		e.Position = pos
 	}
 	return err

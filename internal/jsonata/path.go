@@ -2,7 +2,7 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
-// tuples are results with the variables that were bound on the way to them: by @ and #, and the parents that % finds.
+// tuples are results with the variables that a path has bound for them: by @ and #, and the parents to which % refers.
 type tuples []tuple
 
 type tuple struct {
@@ -10,12 +10,12 @@ type tuple struct {
 	vars *binding
 }
 
-// frameOf is the frame in which a tuple's variables are known.
+// frame returns a frame that holds the tuple's variables.
 func (t *tuple) frame(env *frame) *frame { return &frame{parent: env, tuple: t.vars} }
 
 func (t *tuple) bind(name string, v any) { t.vars = &binding{name, v, t.vars} }
 
-// path evaluates one step after the other, each for all results of the one before.
+// path evaluates the steps of a path in order, each for all results of the step before it.
 func (ev *evaluator) path(n *node, input any, env *frame) (any, error) {
 	var out any
 	var bound tuples
@@ -62,8 +62,8 @@ func (ev *evaluator) path(n *node, input any, env *frame) (any, error) {
 	return out, nil
 }
 
-// pathStart follows a path as long as there is one value and no list: done is how many steps that were. Most paths
-// consist of nothing else.
+// pathStart follows a path as long as the result is a single value. done is the number of steps that it evaluated: in most
+// paths, all of them.
 func (ev *evaluator) pathStart(n *node, input any, env *frame) (v any, done int, err error) {
 	v = input
 	for _, step := range n.items {
@@ -93,7 +93,7 @@ func (ev *evaluator) pathStart(n *node, input any, env *frame) (v any, done int,
 	return v, done, nil
 }
 
-// pathOfTuples is the result of a path that binds variables. A path in another one hands them on.
+// pathOfTuples returns the result of a path that binds variables. A path inside another one passes its tuples on.
 func (ev *evaluator) pathOfTuples(n *node, bound tuples, env *frame) (any, error) {
 	switch {
 	case n.group != nil:
@@ -108,7 +108,7 @@ func (ev *evaluator) pathOfTuples(n *node, bound tuples, env *frame) (any, error
 	return out, nil
 }
 
-// kept is a path's result as a list that keeps a single result.
+// kept returns the result of a path as a list that stays a list even with a single result.
 func kept(v any) any {
 	s, ok := v.(*sequence)
 	switch {
@@ -161,7 +161,7 @@ func (ev *evaluator) pathStep(step *node, list []any, env *frame, last bool) (an
 	return out, nil
 }
 
-// lastArray gives the array that a path ends at, when it ends at a single one: it is no list of results.
+// lastArray returns the array at which a path ends, if there is a single one: it is an array, not a list of results.
 func (ev *evaluator) lastArray(v any, out *sequence) (any, error) {
 	if _, isArray := items(v); !isArray {
 		return out, nil
@@ -178,7 +178,7 @@ func (ev *evaluator) lastArray(v any, out *sequence) (any, error) {
 // stepItem evaluates a step for one item, with its predicates.
 func (ev *evaluator) stepItem(step *node, item any, env *frame) (v any, err error) {
 	if step.kind == kindName {
-		if o, ok := item.(*value.Object); ok && len(step.stages) == 0 { // the plain case, without a call of eval
+		if o, ok := item.(*value.Object); ok && len(step.stages) == 0 { // the common case, without a call of eval
 			if ev.limits.Depth > 0 && ev.depth >= ev.limits.Depth {
 				return nil, ev.enter()
 			}
@@ -199,7 +199,7 @@ func (ev *evaluator) stepItem(step *node, item any, env *frame) (v any, err erro
 	return v, nil
 }
 
-// tupleStep evaluates a step that binds, or comes after one that does.
+// tupleStep evaluates a step that binds variables, or that follows such a step.
 func (ev *evaluator) tupleStep(step *node, list []any, in tuples, env *frame) (tuples, error) {
 	if step.kind == kindSort {
 		return ev.tupleSort(step, list, in, env)
@@ -224,7 +224,7 @@ func (ev *evaluator) tupleStep(step *node, list []any, in tuples, env *frame) (t
 	return ev.tupleStages(step, out, env)
 }
 
-// addTuples adds a step's results for one tuple, with what the step binds.
+// addTuples adds a step's results for one tuple, with the variables that the step binds.
 func (ev *evaluator) addTuples(out tuples, step *node, from tuple, v any) (tuples, error) {
 	if IsUndefined(v) {
 		return out, nil
@@ -250,7 +250,7 @@ func (ev *evaluator) addTuples(out tuples, step *node, from tuple, v any) (tuple
 	return out, nil
 }
 
-// bindTuple binds what a step says: its focus, its position, and its input for a later %.
+// bindTuple binds the variables of a step: its focus, its position, and its input for a later %.
 func (n *node) bindTuple(t *tuple, from tuple, position int) {
 	if n.focus != "" {
 		t.bind(n.focus, t.item)

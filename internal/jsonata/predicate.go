@@ -2,7 +2,7 @@ package jsonata
 
 import "math"
 
-// filter applies a predicate: a position, positions, or a condition.
+// filter applies a predicate: a position, a list of positions, or a condition.
 func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error) {
 	if in, ok := input.(tuples); ok {
 		return ev.filterTuples(predicate, in, env)
@@ -10,7 +10,7 @@ func (ev *evaluator) filter(predicate *node, input any, env *frame) (any, error)
 	list := listOf(input)
 	out := &sequence{}
 	if f, ok := predicate.value.(float64); ok && predicate.kind == kindLiteral && len(predicate.predicates) == 0 {
-		i := place(f, len(list))
+		i := listIndex(f, len(list))
 		if i < 0 || i >= len(list) || IsUndefined(list[i]) {
 			return out, nil
 		}
@@ -52,14 +52,14 @@ func (ev *evaluator) filterTuples(predicate *node, in tuples, env *frame) (tuple
 	return out, nil
 }
 
-// accepts says how many times a predicate takes the item at a position: a list of positions may name it more than once.
+// accepts returns how many times a predicate selects the item at index i: a list of positions may contain it more than once.
 func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (times int, err error) {
 	v, err := ev.eval(predicate, item, env)
 	if err != nil {
 		return 0, err
 	}
 	if f, isPosition := number(v); isPosition {
-		return count(place(f, n) == i), finite(predicate, f)
+		return count(listIndex(f, n) == i), finite(predicate, f)
 	}
 	list, isArray := items(v)
 	if isArray {
@@ -68,7 +68,7 @@ func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (t
 		}
 		if positions, ok := allNumbers(v); ok {
 			for _, f := range positions {
-				times += count(place(f, n) == i)
+				times += count(listIndex(f, n) == i)
 			}
 			return times, nil
 		}
@@ -77,7 +77,7 @@ func (ev *evaluator) accepts(predicate *node, item any, env *frame, i, n int) (t
 	return count(yes), err
 }
 
-// count is 1 for true.
+// count returns 1 for true and 0 for false.
 func count(yes bool) int {
 	if yes {
 		return 1
@@ -85,8 +85,8 @@ func count(yes bool) int {
 	return 0
 }
 
-// place is a position in a list of n items; negative ones count from the end.
-func place(f float64, n int) int {
+// listIndex returns the index of a position in a list of n items, -1 if out of range. Negative positions count from the end.
+func listIndex(f float64, n int) int {
 	f = math.Floor(f)
 	if f < 0 {
 		f += float64(n)

@@ -1,18 +1,18 @@
 package jsonata
 
-// Ref is something that an expression takes from outside.
+// Ref is a reference from an expression to something outside of it.
 type Ref struct {
 	Kind     RefKind
 	Name     string // of the variable or the field
-	Field    string // of a variable: the field that is taken of it, empty where it is taken as a whole
+	Field    string // of a variable: the field that the expression reads, "" if it reads the whole variable
 	Position int    // in bytes
 }
 
 // RefKind is what a Ref refers to.
 type RefKind int
 
-// What an expression can refer to: a variable that it does not bind itself, the root ($$), the context item ($) and a
-// field of it where there is no context but that of the whole expression.
+// The kinds of references: a variable that the expression does not bind itself, the root ($$), and the context item of the whole
+// expression ($) and its fields.
 const (
 	RefVariable RefKind = iota
 	RefRoot
@@ -20,7 +20,7 @@ const (
 	RefField
 )
 
-// Refs visits what an expression refers to, in the order of its text. Functions that are called are left out.
+// Refs visits the references of an expression in the order of its text, except the names of called functions.
 func (x *Expr) Refs(visit func(Ref)) {
 	w := refWalker{visit: visit, bound: map[string]bool{}}
 	w.bindings(x.root)
@@ -32,7 +32,7 @@ type refWalker struct {
 	bound map[string]bool // anywhere in the expression
 }
 
-// bindings notes the variables that an expression binds.
+// bindings records the variables that an expression binds.
 func (w *refWalker) bindings(n *node) {
 	for _, p := range n.params {
 		w.bound[p] = true
@@ -47,7 +47,8 @@ func (w *refWalker) bindings(n *node) {
 	n.children(func(child *node, _ bool) { w.bindings(child) })
 }
 
-// children visits the parts of a node in the order of the text. inner says that the part sees what an earlier part gave.
+// children visits the parts of a node in the order of the text. inner reports that the context of the part is the result of an
+// earlier part.
 func (n *node) children(visit func(child *node, inner bool)) {
 	each := func(inner bool, nodes ...*node) {
 		for _, c := range nodes {
@@ -92,13 +93,13 @@ func (w *refWalker) walk(n *node, inner bool) {
 	}
 	n.children(func(child *node, deeper bool) {
 		if n.kind == kindCall && child == n.left && child.kind == kindVariable && child.text != "" && child.text != "$" {
-			return // no variable from outside is a function
+			return // variables from outside are never functions
 		}
 		w.walk(child, inner || deeper)
 	})
 }
 
-// path visits a path: with a variable at its start goes the field that is taken of it.
+// path visits a path. A variable at its start is visited together with the field that the path reads from it.
 func (w *refWalker) path(n *node, inner bool) {
 	n.children(func(child *node, deeper bool) {
 		if child != n.items[0] || child.kind != kindVariable {

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Regex is a pattern of JavaScript.
+// Regex is a compiled JavaScript regular expression.
 type Regex struct {
 	source    string
 	program   []instruction
@@ -15,11 +15,11 @@ type Regex struct {
 	marks     int
 	fold      bool
 	multiline bool
-	anchored  bool   // matches at the start of a text or not at all
+	anchored  bool   // can match only at the start of a string
 	prefix    string // what every match begins with
 }
 
-// compileRegex reads a pattern with the flags i and m.
+// compileRegex compiles a pattern. flags are a combination of i and m.
 func compileRegex(pattern, flags string) (*Regex, error) {
 	p := regexParser{src: pattern}
 	for _, f := range flags {
@@ -40,7 +40,7 @@ func compileRegex(pattern, flags string) (*Regex, error) {
 	return re, nil
 }
 
-// match is one match of a pattern in a text, or of a function that stands in for a pattern.
+// match is one match in a string, found by a pattern or by a function that replaces a pattern.
 type match struct {
 	text       string
 	start, end int // in bytes
@@ -48,10 +48,10 @@ type match struct {
 	next       func() (*match, error)
 }
 
-// regexFunction is a pattern as a value: a function of a text.
+// regexFunction returns a pattern as a value: a function that takes a string.
 func regexFunction(re *Regex) *Function { return &Function{regex: re, arity: 2} }
 
-// find gives the first match at or after a position.
+// find returns the first match at or after a position, nil if there is none.
 func (ev *evaluator) find(re *Regex, s string, from int) (*match, error) {
 	if from > len(s) {
 		return nil, nil
@@ -82,7 +82,7 @@ func (ev *evaluator) find(re *Regex, s string, from int) (*match, error) {
 	return m, nil
 }
 
-// utf16Len is a length as JavaScript and Java count it.
+// utf16Len returns the length of a string in UTF-16 units, as in JavaScript and Java.
 func utf16Len(s string) int {
 	n := 0
 	for _, r := range s {
@@ -91,7 +91,7 @@ func utf16Len(s string) int {
 	return n
 }
 
-// matchOnce is a pattern that is called as a function of a text and a position.
+// matchOnce calls a pattern as a function of a string.
 func (ev *evaluator) matchOnce(re *Regex, args []any) (any, error) {
 	s, ok := append(args, Undefined)[0].(string)
 	if !ok {
@@ -104,7 +104,7 @@ func (ev *evaluator) matchOnce(re *Regex, args []any) (any, error) {
 	return m.object(s), err
 }
 
-// object is a match as functions of the expression see it.
+// object returns a match as functions of the expression receive it.
 func (m *match) object(s string) any {
 	if m == nil {
 		return Undefined
@@ -125,7 +125,7 @@ func (m *match) object(s string) any {
 	return o
 }
 
-// bytes are what an object of a match takes. Matches that functions look at one after the other are not counted.
+// bytes returns the size of a match's object. Matches that a function visits one after the other are not counted.
 func (m *match) bytes() int64 {
 	if m == nil {
 		return 0
@@ -133,7 +133,7 @@ func (m *match) bytes() int64 {
 	return objectBytes + 5*fieldBytes + int64(len(m.groups))*itemBytes
 }
 
-// matcher gives the first match of a pattern, or of a function that stands in for one, in a text.
+// matcher returns the first match in a string, found by a pattern or by a function that replaces a pattern.
 func (c *Call) matcher(f *Function, s string) (*match, error) {
 	if f.regex != nil {
 		return c.find(f.regex, s, 0)
@@ -145,11 +145,11 @@ func (c *Call) matcher(f *Function, s string) (*match, error) {
 	return c.ownMatch(v, s)
 }
 
-// ownMatch reads what a function gave in place of a match.
+// ownMatch converts the result of a function that replaces a pattern.
 func (c *Call) ownMatch(v any, s string) (*match, error) {
 	o, ok := v.(*value.Object)
 	if !ok {
-		if !isSet(v) {
+		if !isTruthy(v) {
 			return nil, nil
 		}
 		return nil, newError("T1010", -1).with("token", c.Name)
@@ -183,7 +183,7 @@ func (c *Call) ownMatch(v any, s string) (*match, error) {
 	return m, nil
 }
 
-// byteIndex is where in a text a number of UTF-16 units ends.
+// byteIndex converts an offset in UTF-16 units to one in bytes.
 func byteIndex(s string, units float64) int {
 	n := 0.0
 	for i, r := range s {

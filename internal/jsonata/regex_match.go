@@ -6,24 +6,25 @@ import (
 	"unicode/utf8"
 )
 
-// machine matches a program by backtracking, in the limits of an evaluation.
+// machine matches a program by backtracking, within the limits of an evaluation.
 type machine struct {
 	ev    *evaluator
 	re    *Regex
 	s     string
-	slots []int // of groups, -1 where nothing matched
+	slots []int // of groups, -1 if nothing matched
 	marks []int
 	stack []choice
 	work  int // instructions since the last count
-	held  int // choices that are charged
+	held  int // choices whose memory is charged
 }
 
-// choice is what to go back to: an instruction at a position, or how a slot was. Of a loop it is a stretch of positions.
+// choice is an entry of the stack for backtracking: an instruction and a position, or the previous value of a slot. For a loop, it
+// stands for a range of positions.
 type choice struct {
 	kind  choiceKind
 	at    int // the instruction, or the slot
-	pos   int // the position, or what was in the slot
-	limit int // of a loop: how far back, or how many more
+	pos   int // the position, or the previous value of the slot
+	limit int // of a loop: the lowest position, or the maximum number of further characters
 }
 
 type choiceKind uint8
@@ -36,10 +37,10 @@ const (
 	choiceMark
 )
 
-// workPerStep is how many instructions are one step of an evaluation.
+// workPerStep is the number of instructions that count as one step of an evaluation.
 const workPerStep = 8
 
-// count counts work and what the stack holds.
+// count counts the work and the memory of the stack.
 func (m *machine) count() error {
 	n := m.work / workPerStep
 	m.work = 0
@@ -52,7 +53,7 @@ func (m *machine) count() error {
 	return m.ev.step(n)
 }
 
-// find gives the first match that begins at or after a position: the slots of its groups.
+// find returns the slots of the first match that begins at or after a position, nil if there is none.
 func (m *machine) find(from int) ([]int, error) {
 	defer func() { m.ev.used -= int64(m.held) * 32 }()
 	m.slots = make([]int, 2*m.re.groups+2)
@@ -86,7 +87,7 @@ func (m *machine) find(from int) ([]int, error) {
 	return nil, m.count()
 }
 
-// run matches from an instruction on, up to opMatch or opFound. It leaves its choices on the stack.
+// run executes the program from an instruction up to opMatch or opFound. It leaves its choices on the stack.
 func (m *machine) run(pc, pos int) (found bool, end int, err error) {
 	base := len(m.stack)
 	for {
@@ -132,7 +133,7 @@ func (m *machine) run(pc, pos int) (found bool, end int, err error) {
 	}
 }
 
-// char takes one character.
+// char matches one character.
 func (m *machine) char(i *instruction, pos int) (int, bool) {
 	r, size := m.next(i, pos)
 	m.work += i.set.cost
@@ -152,7 +153,8 @@ func (m *machine) next(i *instruction, pos int) (r rune, size int) {
 	return utf8.DecodeRuneInString(m.s[pos:])
 }
 
-// loop takes as many characters as it may, and notes that fewer will do; a lazy one the other way round.
+// loop matches as many characters as it may, and adds a choice for fewer characters. A lazy loop matches as few as it may, and adds
+// a choice for more.
 func (m *machine) loop(i *instruction, pc, pos int) (int, bool) {
 	n := 0
 	for n < i.min {
@@ -185,7 +187,7 @@ func (m *machine) loop(i *instruction, pc, pos int) (int, bool) {
 	return pos, true
 }
 
-// simple are instructions that go on with the next one.
+// simple executes an instruction that continues with the next one.
 func (m *machine) simple(i *instruction, pos int) (int, bool) {
 	switch i.op {
 	case opSave:
@@ -213,7 +215,7 @@ func (m *machine) simple(i *instruction, pos int) (int, bool) {
 	return pos, true
 }
 
-// before and after are the characters beside a position, -1 at the ends.
+// before and after return the character before or after a position, -1 at the ends.
 func (m *machine) before(pos int) rune {
 	if pos == 0 {
 		return -1
@@ -237,7 +239,7 @@ func (m *machine) setSlot(slot, pos int) {
 	m.slots[slot] = pos
 }
 
-// reference takes what a group has matched; a group that has not matched takes nothing.
+// reference matches the text that a group has matched. For a group that has not matched, it matches the empty string.
 func (m *machine) reference(i *instruction, pos int) (int, bool) {
 	from, to := m.slots[2*i.x], m.slots[2*i.x+1]
 	if from < 0 || to < from {
@@ -259,7 +261,7 @@ func (m *machine) reference(i *instruction, pos int) (int, bool) {
 	return end, same
 }
 
-// look matches aside. What it found stays found, but no other way to it is tried.
+// look evaluates a lookahead or lookbehind. If it matches, its groups keep their values, but its other choices are not tried.
 func (m *machine) look(i *instruction, pc, pos int) (bool, error) {
 	base := len(m.stack)
 	found, _, err := m.run(pc+1, pos)
@@ -282,7 +284,7 @@ func (m *machine) look(i *instruction, pc, pos int) (bool, error) {
 	return found != i.not, nil
 }
 
-// undo takes the last choice off the stack; a slot gets what it had.
+// undo removes the last choice from the stack. If the choice is of a slot, undo restores the slot.
 func (m *machine) undo() choice {
 	c := m.stack[len(m.stack)-1]
 	m.stack = m.stack[:len(m.stack)-1]
@@ -295,7 +297,7 @@ func (m *machine) undo() choice {
 	return c
 }
 
-// back goes to the last choice above a height of the stack.
+// back returns to the last choice above base on the stack.
 func (m *machine) back(base int) (pc, pos int, ok bool) {
 	for len(m.stack) > base {
 		c := m.undo()
@@ -323,7 +325,7 @@ func (m *machine) back(base int) (pc, pos int, ok bool) {
 	return 0, 0, false
 }
 
-// firstText is the text that every match begins with, as far as that is easily seen.
+// firstText returns the string that every match begins with, as far as the first instructions show it.
 func (re *Regex) firstText() string {
 	var b strings.Builder
 	for i := range re.program {

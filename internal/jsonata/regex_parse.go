@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// regexParser reads the syntax of JavaScript and writes a program.
+// regexParser parses JavaScript's regular expression syntax and generates a program.
 type regexParser struct {
 	src       string
 	pos       int
@@ -39,13 +39,13 @@ func (p *regexParser) take(prefix string) bool {
 	return false
 }
 
-// emit writes an instruction that goes in the direction at hand.
+// emit adds an instruction that matches in the current direction.
 func (p *regexParser) emit(i instruction) int {
 	i.backward = p.backward
 	return p.add(i)
 }
 
-// add writes an instruction as it is.
+// add adds an instruction as it is.
 func (p *regexParser) add(i instruction) int {
 	if len(p.program) >= maxProgram {
 		p.fail("is too large")
@@ -55,7 +55,7 @@ func (p *regexParser) add(i instruction) int {
 	return len(p.program) - 1
 }
 
-// addMoved writes instructions that were written at another place.
+// addMoved adds instructions that were generated at another address.
 func (p *regexParser) addMoved(part []instruction, from int) {
 	by := len(p.program) - from
 	for _, i := range part {
@@ -64,14 +64,14 @@ func (p *regexParser) addMoved(part []instruction, from int) {
 	}
 }
 
-// cut takes back the instructions since a place.
+// cut removes the instructions from an address on, and returns them.
 func (p *regexParser) cut(from int) []instruction {
 	part := append([]instruction(nil), p.program[from:]...)
 	p.program = p.program[:from]
 	return part
 }
 
-// move shifts the targets of an instruction.
+// move shifts the jump targets of an instruction.
 func (i *instruction) move(by int) {
 	switch i.op {
 	case opSplit:
@@ -82,7 +82,7 @@ func (i *instruction) move(by int) {
 	}
 }
 
-// count finds the groups before they are read: a reference may come first.
+// count finds the groups before they are parsed, because a reference may precede its group.
 func (p *regexParser) count() {
 	p.names = map[string]int{}
 	class := false
@@ -105,7 +105,7 @@ func (p *regexParser) count() {
 	}
 }
 
-// alternatives reads a|b.
+// alternatives parses a|b.
 func (p *regexParser) alternatives() {
 	if p.depth++; p.depth > maxRegexDepth {
 		p.fail("nests too deep")
@@ -139,7 +139,7 @@ func (p *regexParser) alternatives() {
 	}
 }
 
-// sequence reads terms up to | or ). Backwards, the last one comes first.
+// sequence parses terms up to | or ). In a lookbehind, the last term comes first in the program.
 func (p *regexParser) sequence() {
 	start := len(p.program)
 	for p.more() && p.src[p.pos] != '|' && p.src[p.pos] != ')' {
@@ -153,7 +153,7 @@ func (p *regexParser) sequence() {
 	}
 }
 
-// term reads an atom with its quantifier.
+// term parses an atom with its quantifier.
 func (p *regexParser) term() {
 	start, group := len(p.program), p.groups
 	c := p.src[p.pos]
@@ -179,7 +179,7 @@ func (p *regexParser) term() {
 	}
 }
 
-// group reads what parentheses hold.
+// group parses an expression in parentheses.
 func (p *regexParser) group() {
 	p.pos++
 	switch {
@@ -229,7 +229,7 @@ func (p *regexParser) look(backward, not bool) {
 	}
 }
 
-// quantifier repeats what was written since start.
+// quantifier parses a quantifier, and repeats the instructions from start on.
 func (p *regexParser) quantifier(start, group int) {
 	least, most := 0, -1
 	switch {
@@ -270,7 +270,7 @@ type repetition struct {
 	lazy                bool
 }
 
-// braces reads {n}, {n,} or {n,m}; what is none stands for itself.
+// braces parses {n}, {n,} or {n,m}. Any other brace is a literal character.
 func (p *regexParser) braces() (least, most int, ok bool) {
 	inside, _, found := strings.Cut(p.src[p.pos+1:], "}")
 	first, second, two := strings.Cut(inside, ",")
@@ -291,7 +291,7 @@ func (p *regexParser) braces() (least, most int, ok bool) {
 	return least, most, true
 }
 
-// repeat writes a part as often as it must match, and then as often as it may.
+// repeat adds a part as often as it must match, and then as often as it may.
 func (p *regexParser) repeat(r *repetition, least, most int) {
 	for i := 0; i < least && p.err == ""; i++ {
 		p.once(r)
@@ -322,7 +322,7 @@ func (p *regexParser) repeat(r *repetition, least, most int) {
 	}
 }
 
-// once writes a part one time. Its groups begin anew.
+// once adds a part one time. Its groups are reset first.
 func (p *regexParser) once(r *repetition) {
 	if r.lastSlot > r.firstSlot {
 		p.emit(instruction{op: opReset, x: r.firstSlot, y: r.lastSlot})
@@ -342,7 +342,7 @@ func (p *regexParser) set(s *runeSet) {
 	p.emit(instruction{op: opChar, set: s})
 }
 
-// atom reads one character, a class or a reference.
+// atom parses one character, a class or a reference.
 func (p *regexParser) atom() {
 	switch c := p.src[p.pos]; c {
 	case '.':
@@ -389,7 +389,7 @@ func (p *regexParser) escape() {
 	p.one(p.charEscape())
 }
 
-// classEscape reads \d and its like, and \p{L}.
+// classEscape parses an escape for a class, such as \d or \p{L}.
 func (p *regexParser) classEscape() *runeSet {
 	c := p.src[p.pos]
 	if s, ok := classSets[c|0x20]; ok {
@@ -409,7 +409,7 @@ func (p *regexParser) classEscape() *runeSet {
 	return nil
 }
 
-// charEscape reads an escape that is one character.
+// charEscape parses an escape for one character.
 func (p *regexParser) charEscape() rune {
 	rest := p.src[p.pos:]
 	c := rest[0]
@@ -435,7 +435,7 @@ func (p *regexParser) charEscape() rune {
 	return r
 }
 
-// octal reads the rest of \0 or \12, where no group has the number.
+// octal parses the rest of \0, or of \12 if no group has this number.
 func (p *regexParser) octal(first byte) rune {
 	r := rune(first - '0')
 	for n := 1; n < 3 && p.more() && p.src[p.pos] >= '0' && p.src[p.pos] <= '7' && r < 32; n++ {
@@ -445,7 +445,7 @@ func (p *regexParser) octal(first byte) rune {
 	return r
 }
 
-// class reads [a-z\d].
+// class parses [a-z\d].
 func (p *regexParser) class() {
 	p.pos++
 	s := &runeSet{not: p.take("^")}
@@ -475,7 +475,7 @@ func (p *regexParser) class() {
 	p.set(s)
 }
 
-// classAtom reads one character of a class, or a class in it.
+// classAtom parses one character of a class, or a class inside it.
 func (p *regexParser) classAtom() (rune, *runeSet) {
 	if !p.take(`\`) {
 		r, size := utf8.DecodeRuneInString(p.src[p.pos:])

@@ -2,52 +2,52 @@ package jsonata
 
 import "unicode"
 
-// Bounds of a pattern: repetitions multiply its program, and the parser recurses.
+// Limits on a pattern: repetitions multiply its program, and the parser is recursive.
 const (
 	maxProgram    = 10_000
 	maxRegexDepth = 200
 )
 
-// opcode is what an instruction of a compiled pattern does.
+// opcode is the operation of an instruction.
 type opcode uint8
 
 const (
-	opChar     opcode = iota // set: one character
-	opLoop                   // set: as many characters as min and max allow, the most or the fewest first
-	opSplit                  // goes on at x, and at y if that fails
-	opJump                   // goes on at x
-	opSave                   // the position into slot x
-	opReset                  // forgets the groups from slot x to y
-	opMark                   // the position into mark x, at the start of a repetition
-	opProgress               // fails where nothing was matched since mark x
+	opChar     opcode = iota // matches one character of set
+	opLoop                   // matches min to max characters of set: as many as possible first, if lazy as few as possible
+	opSplit                  // continues at x, and at y if that fails
+	opJump                   // continues at x
+	opSave                   // stores the position in slot x
+	opReset                  // clears the slots from x up to y
+	opMark                   // stores the position in mark x, at the start of a repetition
+	opProgress               // fails if nothing was matched since mark x
 	opBegin                  // ^
 	opEnd                    // $
-	opWord                   // \b, or \B where not is set
-	opLook                   // what follows up to opFound must match, or must not; goes on at x
-	opFound                  // the end of what opLook looks for
-	opBack                   // what group x has matched
-	opMatch                  // the end
+	opWord                   // \b; \B if the field not is set
+	opLook                   // the instructions up to opFound must match, or with the field not, must not match; continues at x
+	opFound                  // the end of the instructions of opLook
+	opBack                   // matches the text that group x has matched
+	opMatch                  // the end of the program
 )
 
-// instruction is one step of a program. Inside a lookbehind all instructions go backwards.
+// instruction is one step of a program. Inside a lookbehind, instructions match backwards.
 type instruction struct {
 	op       opcode
 	set      *runeSet
 	x, y     int
-	min, max int // of opLoop; max is -1 for no bound
+	min, max int // of opLoop; max is -1 for no limit
 	lazy     bool
 	not      bool
 	backward bool
 }
 
-// runeSet are the characters that a part of a pattern takes.
+// runeSet is a set of characters that a part of a pattern matches.
 type runeSet struct {
-	ranges []rune // from and to in turn
+	ranges []rune // pairs of first and last
 	tables []*unicode.RangeTable
 	inner  []*runeSet
 	not    bool
-	fold   bool // upper and lower case are the same
-	cost   int  // of a look, beyond that of an instruction
+	fold   bool // ignores case
+	cost   int  // of a call of has, in addition to that of the instruction
 }
 
 func (s *runeSet) has(r rune) bool {

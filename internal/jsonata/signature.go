@@ -2,17 +2,17 @@ package jsonata
 
 import "strings"
 
-// signature says which arguments a function takes, as in <s-nn?:s>.
+// signature describes the arguments that a function takes, such as <s-nn?:s>.
 type signature struct{ params []param }
 
-// param is one parameter. letters are the types that it takes, as getSymbol names them.
+// param is one parameter. letters are the types that it takes, as the function letter returns them.
 type param struct {
 	letters  string
-	array    bool   // what is no array is wrapped in one
-	item     string // of an array: the letter of its items' type, where that matters
+	array    bool   // a value that is not an array is wrapped in one
+	item     string // of an array: the letter of its items' type, "" for any
 	optional bool
 	repeated bool
-	context  bool // left out, it is the context item
+	context  bool // defaults to the context item
 }
 
 const (
@@ -20,7 +20,7 @@ const (
 	valueLetter = "asnblom"
 )
 
-// parseSignature reads a signature with its brackets. The type of the result says nothing to us.
+// parseSignature reads a signature with its brackets. It ignores the type of the result.
 func parseSignature(text string) (*signature, error) {
 	s := &signature{}
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "<"), ">")
@@ -58,7 +58,7 @@ func parseSignature(text string) (*signature, error) {
 	return s, nil
 }
 
-// modify applies what stands behind a parameter, and says where that ends.
+// modify applies a modifier to the last parameter, and returns the index of the modifier's last character.
 func (s *signature) modify(text string, i int) (int, error) {
 	if len(s.params) == 0 && text[i] != '<' {
 		return i, nil
@@ -97,7 +97,7 @@ func (s *signature) modify(text string, i int) (int, error) {
 	return i, nil
 }
 
-// letter is the type of an argument, as signatures name it.
+// letter returns the type of an argument as signatures write it.
 func letter(v any) byte {
 	switch v.(type) {
 	case nil:
@@ -120,8 +120,8 @@ func letter(v any) byte {
 	return 'o'
 }
 
-// match gives how many arguments the parameters from i on take, each as many as it can; prefix lets arguments remain.
-// takes has the number for each parameter.
+// match stores in takes how many arguments each parameter from i on takes, each as many as possible. If prefix is set, arguments
+// may remain.
 func (s *signature) match(types string, i, at, end int, prefix bool, takes []int) bool {
 	if i == end {
 		return prefix || at == len(types)
@@ -144,8 +144,8 @@ func (s *signature) match(types string, i, at, end int, prefix bool, takes []int
 	return false
 }
 
-// validate gives the arguments as the function takes them: the context item in place of what is left out, arrays around
-// single values.
+// validate returns the arguments as the function takes them: with the context item for an argument that is left out, and with
+// single values wrapped in arrays.
 func (s *signature) validate(args []any, context any) ([]any, error) {
 	types := make([]byte, len(args))
 	for i, a := range args {
@@ -164,7 +164,7 @@ func (s *signature) validate(args []any, context any) ([]any, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !p.context { // the reference implementation gives the next argument here, and counts it
+			if !p.context { // the reference implementation passes the next argument here, and counts it
 				v = argument(args, at)
 				at++
 			}
@@ -204,7 +204,7 @@ var itemNames = map[string]string{
 	"a": "arrays", "b": "booleans", "f": "functions", "n": "numbers", "o": "objects", "s": "strings",
 }
 
-// convert checks the items of an array and makes an array of what is none.
+// convert checks the items of an array, and wraps any other value in an array.
 func (p *param) convert(at int, arg any) (any, error) {
 	kind := letter(arg)
 	if !p.array || kind == 'm' {
@@ -226,7 +226,7 @@ func (p *param) convert(at int, arg any) (any, error) {
 	return arg, nil
 }
 
-// mismatch finds the argument that does not fit: the first that no prefix of the parameters takes.
+// mismatch returns the error for the argument that does not match: the first one that no prefix of the parameters takes.
 func (s *signature) mismatch(types string, args []any) error {
 	good := 0
 	takes := make([]int, len(s.params))

@@ -1,6 +1,6 @@
 package jsonata
 
-// sortStep orders a list.
+// sortStep evaluates an order-by clause for a list.
 func (ev *evaluator) sortStep(step *node, list []any, env *frame) (any, error) {
 	in := make(tuples, len(list))
 	for i, item := range list {
@@ -23,7 +23,7 @@ func (ev *evaluator) sortStep(step *node, list []any, env *frame) (any, error) {
 	return out, nil
 }
 
-// tupleSort orders tuples, or makes tuples of a list that it has ordered.
+// tupleSort evaluates an order-by clause for tuples, or for a list, of which it makes tuples.
 func (ev *evaluator) tupleSort(step *node, list []any, in tuples, env *frame) (tuples, error) {
 	fresh := in == nil
 	if fresh {
@@ -44,11 +44,11 @@ func (ev *evaluator) tupleSort(step *node, list []any, in tuples, env *frame) (t
 	return ev.tupleStages(step, out, env)
 }
 
-// sortTuples orders by the terms of an order-by clause. A term is evaluated at most once for each tuple.
+// sortTuples sorts by the terms of an order-by clause. A term is evaluated at most once for each tuple.
 func (ev *evaluator) sortTuples(step *node, in tuples, env *frame) (tuples, error) {
 	type keyed struct {
 		tuple
-		keys []any // as far as they were needed
+		keys []any // evaluated on demand
 	}
 	if err := ev.charge(int64(len(in)) * frameBytes); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (ev *evaluator) sortTuples(step *node, in tuples, env *frame) (tuples, erro
 	return out, nil
 }
 
-// orderOf compares two values of an order-by term; nothing comes last.
+// orderOf compares two values of an order-by term; Undefined comes last.
 func orderOf(step *node, a, b any) (int, error) {
 	switch {
 	case IsUndefined(a) && IsUndefined(b):
@@ -132,8 +132,8 @@ func orderOf(step *node, a, b any) (int, error) {
 	return 0, nil
 }
 
-// mergeSort is stable; after says whether a must stand behind b, and is asked in the order of the reference
-// implementation, for functions may fail.
+// mergeSort is stable. after reports whether a comes after b. It is called in the order of the reference implementation,
+// because a function in the expression may fail.
 func mergeSort[T any](ev *evaluator, list []T, after func(a, b *T) (bool, error)) ([]T, error) {
 	if len(list) < 2 {
 		return list, nil

@@ -41,14 +41,14 @@ func suite(t testing.TB) (datasets *value.Object, cases []*value.Object) {
 	return d.(*value.Object), cases
 }
 
-// text is a field of a case that is a text.
+// text returns a string field of a case.
 func text(c *value.Object, name string) string {
 	v, _ := c.Get(name)
 	s, _ := v.(string)
 	return s
 }
 
-// input is what a case evaluates.
+// input returns the input of a case.
 func input(datasets, c *value.Object) any {
 	if name := text(c, "dataset"); name != "" {
 		v, _ := datasets.Get(name)
@@ -60,7 +60,7 @@ func input(datasets, c *value.Object) any {
 	return jsonata.Undefined
 }
 
-// differs are the cases that fail, and why.
+// differs are the cases that fail, with the reasons.
 var differs = func() map[string]string {
 	const later, laterMatch = "an operator of a later version", "$match has other fields in a later version"
 	out := map[string]string{
@@ -86,7 +86,7 @@ func TestSuite(t *testing.T) {
 		err := runCase(datasets, c)
 		switch {
 		case err == nil && expected:
-			t.Errorf("%s passes, but is listed: %s", name, why)
+			t.Errorf("%s passes, but differs lists it: %s", name, why)
 		case err != nil && !expected:
 			t.Errorf("%s: %s: %v", name, text(c, "expr"), err)
 		case err == nil:
@@ -156,7 +156,7 @@ func evalFunction(env *jsonata.Env, limits jsonata.Limits) *jsonata.Function {
 	})
 }
 
-// judge compares an answer with what a case expects.
+// judge compares a result with what a case expects.
 func judge(c *value.Object, got any, defined bool, err error) error {
 	code := text(c, "code")
 	if wrong, ok := c.Get("error"); ok {

@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// numberText is a number as $string and & write it: JavaScript's way. Fractions are rounded to 15 digits; that whole numbers are
-// not, as in the reference implementation they are, was seen on AWS.
+// numberText formats a number as $string and & do: like JavaScript, with fractions rounded to 15 digits. The reference
+// implementation also rounds integers; Step Functions does not, as observed on AWS.
 func numberText(f float64) string {
 	if f == math.Trunc(f) {
 		return exactText(f)
@@ -22,7 +22,7 @@ func numberText(f float64) string {
 	return exactText(f)
 }
 
-// exactText is a number as JavaScript writes it.
+// exactText formats a number as JavaScript does.
 func exactText(f float64) string {
 	switch abs := math.Abs(f); {
 	case f == 0:
@@ -40,7 +40,7 @@ func exactText(f float64) string {
 	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
-// writtenText is a number of the input as $string and & write it: whole ones keep their digits.
+// writtenText formats a number of the input as $string and & do: integers keep their digits.
 func writtenText(n value.Number) string {
 	if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
 		return strconv.FormatInt(i, 10)
@@ -48,7 +48,8 @@ func writtenText(n value.Number) string {
 	return numberText(n.Float64())
 }
 
-// text is a value as & and $string see it: nothing is an empty text, and what is no text becomes JSON.
+// text converts a value to a string as & and $string do: Undefined and functions become an empty string, and other values that are
+// not strings become JSON.
 func (ev *evaluator) text(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -70,11 +71,11 @@ func (ev *evaluator) text(v any) (string, error) {
 	return string(w.out), ev.chargeText(len(w.out))
 }
 
-// jsonWriter writes a value as JSON. Functions are empty strings there.
+// jsonWriter writes a value as JSON, and functions as empty strings.
 type jsonWriter struct {
 	out    []byte
-	ev     *evaluator // whose budget counts; nil is none
-	limit  int        // of the text; 0 is none
+	ev     *evaluator // whose limits apply; nil for no limits
+	limit  int        // of the output in bytes; 0 for no limit
 	indent bool
 }
 
@@ -90,7 +91,7 @@ func (w *jsonWriter) write(v any, depth int) error {
 		return nil
 	}
 	switch v.(type) {
-	case []any, *sequence, *value.Object: // what is in it has been counted
+	case []any, *sequence, *value.Object: // the values inside are already counted
 		return w.ev.charge(2)
 	}
 	return w.ev.chargeText(len(w.out) - before)

@@ -8,30 +8,30 @@ import (
 )
 
 // In an evaluation a value is one of: nil (null), undefinedType, bool, string, float64 or value.Number, []any or
-// *sequence, *value.Object, *Function. Numbers of the input stay as they are written until something is computed.
+// *sequence, *value.Object, *Function. A number of the input keeps its text until it is used in a computation.
 
 type undefinedType struct{}
 
-// Undefined is what an expression gives that finds nothing.
+// Undefined is the result of an expression that finds nothing.
 var Undefined any = undefinedType{}
 
-// IsUndefined says whether a value is nothing.
+// IsUndefined reports whether a value is Undefined.
 func IsUndefined(v any) bool {
 	_, ok := v.(undefinedType)
 	return ok
 }
 
-// sequence is a list of results, or an array that is marked. A list of one result stands for that result, unless keep
+// sequence is a list of results, or an array with marks. A list with one result is equivalent to that result, unless keep
 // is set.
 type sequence struct {
 	items []any
 	keep  bool // a single result stays in a list
-	array bool // no list of results, but an array that was constructed
-	cons  bool // stays together where lists are joined
-	outer bool // around the input of an evaluation that is an array itself
+	array bool // an array that was constructed, not a list of results
+	cons  bool // is not flattened when lists are joined
+	outer bool // wraps an input that is an array
 }
 
-// items are the items of an array or of a list of results.
+// items returns the items of an array or of a list of results.
 func items(v any) ([]any, bool) {
 	switch v := v.(type) {
 	case []any:
@@ -42,7 +42,7 @@ func items(v any) ([]any, bool) {
 	return nil, false
 }
 
-// listOf are the items of a list; what is none is a list of itself.
+// listOf returns the items of a list, and a list with one item for any other value.
 func listOf(v any) []any {
 	if list, ok := items(v); ok {
 		return list
@@ -50,19 +50,19 @@ func listOf(v any) []any {
 	return []any{v}
 }
 
-// Items are the items of an array, for native functions.
+// Items returns the items of an array, for native functions.
 func Items(v any) ([]any, bool) { return items(v) }
 
-// Number is a value as a number, for native functions.
+// Number returns a value as a number, for native functions.
 func Number(v any) (float64, bool) { return number(v) }
 
-// results is the list of results that a value is, if it is one.
+// results returns a value as a list of results, if it is one.
 func results(v any) (*sequence, bool) {
 	s, ok := v.(*sequence)
 	return s, ok && !s.array
 }
 
-// isNumber says whether a value is a number, written or computed.
+// isNumber reports whether a value is a number, from the input or computed.
 func isNumber(v any) bool {
 	switch v.(type) {
 	case float64, value.Number:
@@ -71,7 +71,7 @@ func isNumber(v any) bool {
 	return false
 }
 
-// number is a value as a number to compute with.
+// number returns a value as a number for computations.
 func number(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:
@@ -82,7 +82,7 @@ func number(v any) (float64, bool) {
 	return 0, false
 }
 
-// allNumbers are the numbers of a list that holds nothing else.
+// allNumbers returns the items of a list that holds only numbers.
 func allNumbers(v any) ([]float64, bool) {
 	list, ok := items(v)
 	if !ok {
@@ -97,7 +97,7 @@ func allNumbers(v any) ([]float64, bool) {
 	return out, true
 }
 
-// truth is a value as a condition. It is false for nothing, and for functions.
+// truth converts a value to a boolean, as a condition does. Undefined and functions are false.
 func (ev *evaluator) truth(v any) (bool, error) {
 	switch v := v.(type) {
 	case bool:
@@ -123,10 +123,10 @@ func (ev *evaluator) truth(v any) (bool, error) {
 	return false, nil
 }
 
-// maxValueDepth is how deep values may nest that functions recurse into.
+// maxValueDepth is the maximum nesting of values into which functions recurse.
 const maxValueDepth = 10_000
 
-// equal compares two values: numbers by what they are worth, objects whatever the order of their keys.
+// equal compares two values: numbers numerically, objects regardless of the order of their keys.
 func (ev *evaluator) equal(a, b any, depth int) (bool, error) {
 	if err := ev.step(1); err != nil {
 		return false, err
@@ -178,14 +178,14 @@ func (ev *evaluator) equalFields(x, y *value.Object, depth int) (bool, error) {
 	return true, nil
 }
 
-// less compares strings as JavaScript and Java do: by the units of UTF-16.
+// less compares strings as JavaScript and Java do: by UTF-16 units.
 func less(a, b string) bool {
 	for i := 0; i < len(a) && i < len(b); i++ {
 		x, y := a[i], b[i]
 		if x == y {
 			continue
 		}
-		// Bytes order as code points do, but for those beyond 16 bits (0xF0 and up), which come before U+E000.
+		// Bytes compare like UTF-16 units, except for code points beyond 16 bits (0xF0 and up), which come before U+E000.
 		if x >= 0xEE && y >= 0xEE && (x >= 0xF0) != (y >= 0xF0) {
 			return x >= 0xF0
 		}
@@ -194,7 +194,7 @@ func less(a, b string) bool {
 	return len(a) < len(b)
 }
 
-// bytes that values take, roughly: what the budget of an evaluation counts.
+// Approximate sizes of values in bytes, as the memory limit counts them.
 const (
 	charBytes   = 2 // as in Java
 	itemBytes   = 16
@@ -204,8 +204,8 @@ const (
 	frameBytes  = 64
 )
 
-// export makes a result a value of package value: without lists of results, functions and what is undefined; numbers
-// that JSON cannot hold are strings, as in Step Functions. defined is false when nothing is left.
+// export converts a result to a value of package value, without lists of results, functions and undefined values. Numbers
+// that JSON cannot represent become strings, as in Step Functions. defined is false if nothing remains.
 func (ev *evaluator) export(v any, depth int) (out any, defined bool, err error) {
 	if depth > value.MaxDepth {
 		return nil, false, &LimitError{Limit: LimitMemory}
@@ -245,11 +245,11 @@ func exportNumber(f float64) any {
 	return value.Float(f)
 }
 
-// maxWritten is the longest text of a number that a float holds without loss.
+// maxWritten is the maximum length of a number that a float holds without loss, in characters.
 const maxWritten = 17
 
-// exportWritten is a number of the input. Whole ones keep their digits as far as they fit in 64 bits; what is longer
-// becomes a float, as in Step Functions.
+// exportWritten converts a number of the input. Integers that fit in 64 bits keep their digits; longer numbers become
+// floats, as in Step Functions.
 func exportWritten(n value.Number) any {
 	if len(n) <= maxWritten {
 		return n
@@ -260,7 +260,7 @@ func exportWritten(n value.Number) any {
 	return exportNumber(n.Float64())
 }
 
-// exportList copies a list only where something in it changes.
+// exportList copies a list only if something in it changes.
 func (ev *evaluator) exportList(list []any, depth int) (any, error) {
 	if err := ev.charge(int64(len(list)) * itemBytes); err != nil {
 		return nil, err
@@ -287,7 +287,7 @@ func (ev *evaluator) exportList(list []any, depth int) (any, error) {
 	return out, nil
 }
 
-// identical says whether export gave back what it was given.
+// identical reports whether export returned its input unchanged.
 func identical(a, b any) bool {
 	switch a := a.(type) {
 	case []any:
@@ -300,7 +300,7 @@ func identical(a, b any) bool {
 		return ok && any(a) == b
 	}
 	_, computed := b.(float64)
-	return !computed // texts, booleans and null stay what they are
+	return !computed // strings, booleans and null do not change
 }
 
 func (ev *evaluator) exportObject(o *value.Object, depth int) (any, error) {
@@ -333,8 +333,8 @@ func (ev *evaluator) exportObject(o *value.Object, depth int) (any, error) {
 	return out, nil
 }
 
-// sizer adds up what values take. It gives up at a limit, and for a function that was made since a mark, which holds
-// what it can see.
+// sizer adds up the sizes of values. It stops at a limit, and at a function that was created since mark, because such a
+// function holds all values in its scope.
 type sizer struct {
 	mark, limit, size int64
 }
