@@ -175,7 +175,7 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 	return arns, err
 }
 
-// leftoverOf finds what all attempts of a run left, by what its history says that they started.
+// leftoverOf finds what all attempts of a run left, by the tasks in the run's history.
 func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
 	l := leftover{ARN: arn}
 	dirs := map[string]bool{}
@@ -186,8 +186,8 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 		}
 		if d := e.TaskSubmittedEventDetails; d != nil {
 			var j progress.Job
-			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // of other tasks it is anything
-			if j.SubmissionID != "" && j.Address != "" {           // a cluster's own ttl removes what is there
+			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // the output of other tasks may be anything
+			if j.SubmissionID != "" && j.Address != "" {           // the TTL of a cluster removes its own jobs
 				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
 			}
 		}
@@ -302,7 +302,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
 	}
-	if a.aws || a.endpoint != "" { // the code is there
+	if a.aws || a.endpoint != "" { // the code is not on this machine
 		return errors.Join(errs...)
 	}
 	dir, err := a.stateDirectory()

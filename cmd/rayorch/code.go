@@ -31,7 +31,7 @@ type freezer struct {
 	eng   *engine.Engine
 
 	mu sync.Mutex
-	// named are the directories whose packages are in a cluster, by the execution that will start: its definition does not name them.
+	// named are the sources that the definition of an execution does not name, until the execution starts: see nameCode.
 	named map[string][]ray.Source
 	// defined are the sources that definitions name, by the definition's hash.
 	defined map[[sha256.Size]byte][]ray.Source
@@ -72,7 +72,7 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 // maxDefined bounds how many definitions' sources are kept in memory.
 const maxDefined = 256
 
-// sources are those that a definition names, in a stable order. f.mu is held.
+// sources returns the sources that a definition names, in a stable order. The caller holds f.mu.
 func (f *freezer) sources(definition []byte) []ray.Source {
 	hash := sha256.Sum256(definition)
 	if known, ok := f.defined[hash]; ok {
@@ -122,7 +122,7 @@ func (p *program) sources(all []ray.Source) []ray.Source {
 	return all
 }
 
-// Name records directories that belong to the code of an execution that is about to start.
+// Name records sources that belong to the code of an execution that is about to start.
 func (f *freezer) Name(execution string, sources []ray.Source) error {
 	for _, of := range sources {
 		if !filepath.IsAbs(of.Path) {
@@ -135,7 +135,7 @@ func (f *freezer) Name(execution string, sources []ray.Source) error {
 	return nil
 }
 
-// Code is the code of an execution.
+// Code returns the code of an execution.
 func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	x, err := f.eng.Describe(execution)
 	if err != nil {
@@ -144,7 +144,7 @@ func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	return snapshot.Decode(x.Labels[snapshot.Label])
 }
 
-// Users are the executions that use each package, without those whose code clean has released since they were last started.
+// Users returns the executions that use each package, except those whose code clean has released since their last start.
 func (f *freezer) Users() (map[string][]string, error) {
 	released, err := f.store.Released()
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *session) code(ctx context.Context, arn string) (all []snapshot.Snapshot
 
 func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
 	resp, err := s.extension(ctx, "code", q)
-	if answered(err) { // by a server of an older release, or one that is not rayorch's
+	if answered(err) { // the server is of an older release, or is not rayorch
 		return nil
 	}
 	if err != nil {
@@ -205,8 +205,8 @@ func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
 	return errors.Join(json.NewDecoder(resp.Body).Decode(into), resp.Body.Close())
 }
 
-// nameCode tells the owner, before a run is started, what belongs to its code besides what its definition names: the pipeline file,
-// and the directories of a run in a cluster.
+// nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
+// pipeline file, and the directories of a run in a cluster.
 func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
 	var sources []ray.Source
 	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
@@ -301,14 +301,14 @@ type codeSummary struct {
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
-		if !c.File { // the pipeline file runs nowhere
+		if !c.File { // the pipeline file is not code that runs
 			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
 		}
 	}
 	return out
 }
 
-// shownHash is how much of a hash a terminal shows.
+// shownHash is the number of characters of a hash that a terminal shows.
 const shownHash = 12
 
 func (c codeSummary) text() string {

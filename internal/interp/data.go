@@ -38,7 +38,7 @@ func (d *data) bytes() []byte {
 	return d.text
 }
 
-// tooBig counts bytes of the compact text, as Step Functions counts what it stores. What is too big is not written out: it may
+// tooBig counts the bytes of the compact JSON, as Step Functions counts what it stores. It does not write the JSON: the value may
 // hold the same part many times.
 func (d *data) tooBig() bool {
 	if d.text == nil {

@@ -37,7 +37,7 @@ type (
 		Task         string
 		Output       []byte
 		Error, Cause string
-		// Stop says that the task failed before its work ended: the work must be stopped.
+		// Stop reports that the task failed before its work ended, so that the work must be stopped.
 		Stop bool
 	}
 	// TaskHeartbeat says that a task is alive.
@@ -97,7 +97,7 @@ type Task struct {
 	Frame     FrameID
 	State     string
 	Attempt   int   // from 1
-	Event     int64 // the last event of its line of control
+	Event     int64 // the last event of its frame
 	Resource  string
 	Input     []byte    // evaluated Parameters or Arguments
 	Timeout   time.Time // when the run will end it with States.Timeout; zero when never

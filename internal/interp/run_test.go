@@ -274,7 +274,7 @@ func TestTooMuchDataFailsTheState(t *testing.T) {
 		"maximum number of bytes service limit.", w.head())
 }
 
-// TestPayloadOfManyLargeParts makes payloads of 5 GB, as texts, out of one string of 250 kB.
+// TestPayloadOfManyLargeParts builds payloads whose JSON would have 5 GB, from one string of 250 kB.
 func TestPayloadOfManyLargeParts(t *testing.T) {
 	in := `{"b":"` + strings.Repeat("x", 250_000) + `"}`
 	fields := func(field string) string {

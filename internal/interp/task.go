@@ -45,7 +45,7 @@ func (r *Run) taskID(f *frame) string {
 	return fmt.Sprintf("%d-%d-%d", f.id, f.entries, f.retried+1)
 }
 
-// Former is the id of the previous attempt; empty for the first one.
+// Former returns the ID of the previous attempt, "" for the first one.
 func (t *Task) Former() string {
 	var frame, entry int64
 	if _, err := fmt.Sscanf(t.ID, "%d-%d-", &frame, &entry); err != nil || t.Attempt <= 1 {

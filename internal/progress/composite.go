@@ -14,7 +14,7 @@ import (
 // A Parallel state may stand for one step of a pipeline in a cluster. The names of the states inside it then end with its name, as in
 // "Submit train". This distinguishes it from a group of steps: users see it as one step.
 
-// of is what the names of the states inside end with.
+// of returns what the names of the states inside end with.
 func (s *scope) of() string {
 	if step, ok := strings.CutPrefix(s.state, "Clean up after "); ok {
 		return "cleaning up after " + step
@@ -25,10 +25,10 @@ func (s *scope) of() string {
 	return s.state
 }
 
-// words are what a state inside does for the step.
+// words returns what a state inside does for the step.
 func (s *scope) words(state string) (string, bool) { return strings.CutSuffix(state, " "+s.of()) }
 
-// around is the nearest scope that stands for a step and contains a state.
+// around returns the nearest scope that stands for a step and contains a state.
 func (s *scope) around(state string) *scope {
 	for ; s != nil; s = s.outer {
 		if _, ok := s.words(state); ok && s.parallel {
@@ -38,7 +38,7 @@ func (s *scope) around(state string) *scope {
 	return nil
 }
 
-// enterInside folds that a state inside is entered.
+// enterInside folds the entry of a state inside.
 func (v *View) enterInside(c *scope, state string, when time.Time) {
 	if c.step == nil {
 		c.step = &Step{State: c.state, Status: Pending, Inside: true}
@@ -59,14 +59,14 @@ func (v *View) enterInside(c *scope, state string, when time.Time) {
 	}
 }
 
-// reopen folds that a redrive resumed the step.
+// reopen folds the resumption of the step by a redrive.
 func (s *scope) reopen() {
 	if s.step.Status.undone() {
 		s.step.Status, s.step.Ended, s.failed = Running, time.Time{}, false
 	}
 }
 
-// event folds what happens to a state inside that is no Map or Parallel.
+// event folds an event of a state inside that is not a Map or Parallel.
 func (s *scope) event(e *types.HistoryEvent, state string, when time.Time) {
 	kind := string(e.Type)
 	switch {
@@ -80,7 +80,7 @@ func (s *scope) event(e *types.HistoryEvent, state string, when time.Time) {
 	}
 }
 
-// fails folds that the Parallel or Map failed.
+// fails folds the failure of the Parallel or Map.
 func (s *scope) fails() {
 	if s.step == nil {
 		return
@@ -91,7 +91,7 @@ func (s *scope) fails() {
 	s.step.fails()
 }
 
-// scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
+// scheduled records a task that may have the log of the job: the task that runs the job, or a call about the job.
 func (s *scope) scheduled(state string, when time.Time) {
 	switch words, _ := s.words(state); words {
 	case "Submit", "Run", "Look at":
@@ -99,8 +99,8 @@ func (s *scope) scheduled(state string, when time.Time) {
 	}
 }
 
-// exitInside folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end
-// how an attempt failed, job what Ray says of the job.
+// exitInside folds the result of a state inside. The prefix of a variable's name says what the variable holds: id the job's ID, end
+// how an attempt failed, job the status of the job in Ray.
 func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 	for _, name := range slices.Sorted(maps.Keys(d.AssignedVariables)) {
 		text := d.AssignedVariables[name]
@@ -108,7 +108,7 @@ func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 		var job rayJob
 		switch {
 		case strings.HasPrefix(name, "id"):
-			_ = json.Unmarshal([]byte(text), &s.step.Job.SubmissionID) // else it is another id
+			_ = json.Unmarshal([]byte(text), &s.step.Job.SubmissionID) // otherwise, it is another ID
 		case strings.HasPrefix(name, "end") && json.Unmarshal([]byte(text), &end) == nil && end.Error != "":
 			s.step.Error, s.step.Cause = end.Error, end.Cause
 		case strings.HasPrefix(name, "job") && json.Unmarshal([]byte(text), &job) == nil:
@@ -124,7 +124,7 @@ func (s *scope) exitInside(d *types.StateExitedEventDetails) {
 	}
 	var pod struct{ Why string }
 	if words, _ := s.words(aws.ToString(d.Name)); words == "Look for pod of" {
-		_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &pod) // else nothing is known
+		_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &pod) // otherwise, the reason is unknown
 		s.step.waits(pod.Why)
 	}
 }
@@ -134,7 +134,7 @@ type rayJob struct{ Status, Deployment, Reason, Message string }
 
 func (j *rayJob) runs() bool { return j.Status != "" && j.Status != "PENDING" }
 
-// pending is the reason why the job does not run yet; empty if it is not known.
+// pending returns the reason why the job does not run yet, "" if unknown.
 func (j *rayJob) pending() string {
 	switch {
 	case j.Status == "PENDING":

@@ -219,7 +219,7 @@ func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
 	v.tolerate(name, p.left)
 	c := p.in.around(name)
 	if c == nil {
-		if c = v.takenUp(name); c != nil {
+		if c = v.resumedStep(name); c != nil {
 			p.in = c
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// redrive notes which steps a redrive takes up again: every line that failed or was cut off does its state anew.
+// redrive records the steps that a redrive resumes: every branch that failed or was stopped runs its state again.
 func (v *View) redrive(e *types.HistoryEvent) {
 	v.redriven, v.undone = e.Id, nil
 	for _, s := range v.Steps {
@@ -37,8 +37,8 @@ func (s *Step) taken() bool {
 	return s.Status.undone() && !s.left
 }
 
-// resumed is where an event right after a redrive belongs. A task's follows its old entry. Of other states the history
-// does not say which line goes on, but lines are taken up in the order in which they stand.
+// resumed returns where an event right after a redrive belongs. An event of a task follows the task's old entry. For other states,
+// the history does not show which branch continues, but branches are resumed in the order in which they stand.
 func (v *View) resumed(e *types.HistoryEvent, p place) place {
 	if p.step != nil && e.PreviousEventId != v.redriven {
 		v.undone = slices.DeleteFunc(v.undone, func(u place) bool { return u.step == p.step })
@@ -56,7 +56,7 @@ func (v *View) resumed(e *types.HistoryEvent, p place) place {
 	return p
 }
 
-// stateOf is the state that an event names, if it does.
+// stateOf returns the state that an event names, if any.
 func stateOf(e *types.HistoryEvent) string {
 	switch {
 	case e.StateExitedEventDetails != nil:
@@ -67,10 +67,10 @@ func stateOf(e *types.HistoryEvent) string {
 	return ""
 }
 
-// takenUp is the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive, and by that
-// alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that had given up
-// start again.
-func (v *View) takenUp(state string) *scope {
+// resumedStep returns the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive,
+// and by that alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that
+// had given up start again.
+func (v *View) resumedStep(state string) *scope {
 	if v.redriven == 0 {
 		return nil
 	}

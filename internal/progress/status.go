@@ -7,14 +7,14 @@ type Status string
 
 // The statuses.
 const (
-	Pending   Status = "pending"   // it is scheduled, but does not run yet
+	Pending   Status = "pending"   // scheduled, but not running yet
 	Running   Status = "running"   //
-	Retrying  Status = "retrying"  // the last attempt failed, and it waits for the next one
+	Retrying  Status = "retrying"  // the last attempt failed, and the step waits for the next one
 	Succeeded Status = "succeeded" //
 	Failed    Status = "failed"    // the last attempt failed, whatever the result of the run
-	Caught    Status = "caught"    // the same, if a Catch handled it that rayorch did not compile
+	Caught    Status = "caught"    // the same, but handled by a Catch that rayorch did not compile
 	Skipped   Status = "skipped"   // the condition did not hold
-	Cancelled Status = "cancelled" // it was stopped: with the run, by the run's timeout, or by another step's failure
+	Cancelled Status = "cancelled" // stopped: with the run, by the run's timeout, or by another step's failure
 )
 
 // Ended reports whether the status is final, except for a redrive.
@@ -23,7 +23,7 @@ func (s Status) Ended() bool { return s != Pending && s != Running && s != Retry
 // undone reports whether a redrive runs the step again.
 func (s Status) undone() bool { return s == Failed || s == Cancelled }
 
-// Word is the status as users see it.
+// Word returns the status as users see it.
 func (s *Step) Word() string {
 	if s.Tolerated {
 		return string(s.Status) + " (tolerated)"
@@ -37,7 +37,7 @@ func (s *Step) begin(when time.Time) {
 	s.Waiting = nil
 }
 
-// fails notes that an attempt failed. What follows says whether another one is due.
+// fails records that an attempt failed. The next events show whether another attempt follows.
 func (s *Step) fails() { s.Status, s.Ended = Retrying, time.Time{} }
 
 // end ends a step that is open.
@@ -47,14 +47,14 @@ func (s *Step) end(status Status, when time.Time) {
 	}
 }
 
-// waits notes why the work of the newest attempt does not run yet.
+// waits records why the work of the newest attempt does not run yet.
 func (s *Step) waits(reason string) {
 	if s.Status == Pending && reason != "" {
 		s.Waiting = &Waiting{Since: s.Scheduled, Reason: reason}
 	}
 }
 
-// runs notes that the work of the newest attempt runs.
+// runs records that the work of the newest attempt runs.
 func (s *Step) runs() {
 	if s.Status == Pending {
 		s.Status = Running

@@ -8,10 +8,10 @@ type Waiting struct {
 	Since  time.Time
 	Reason string
 
-	laid bool // by its events alone, the task runs
+	wasRunning bool // according to the history, the task runs
 }
 
-// Duration is how long the work has waited.
+// Duration returns how long the work has waited.
 func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(w.Since)) }
 
 // ShowWaiting replaces the waiting tasks that the view shows with those that wait now.
@@ -20,14 +20,14 @@ func (v *View) ShowWaiting(now []Waiting) {
 		if s.Waiting == nil || s.Waiting.Event == 0 {
 			continue
 		}
-		if s.Waiting.laid {
+		if s.Waiting.wasRunning {
 			s.runs()
 		}
 		s.Waiting = nil
 	}
 	for i := range now {
 		if s := v.stepAt(now[i].Event); s != nil && (s.Status == Running || s.Status == Pending) {
-			now[i].laid = s.Status == Running
+			now[i].wasRunning = s.Status == Running
 			s.Status, s.Waiting = Pending, &now[i]
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// Diff is a unified diff from snapshots to the current content of their sources; empty if they are the same.
+// Diff returns a unified diff from snapshots to the current content of their sources, empty if they are the same.
 func (s *Store) Diff(ctx context.Context, all []Snapshot) ([]byte, error) {
 	var out bytes.Buffer
 	seen := map[string]bool{} // a directory may be inside another one
@@ -68,7 +68,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	return out.Bytes(), nil
 }
 
-// now is what a source holds, as it would be packed; nothing when it was removed.
+// now returns the current content of a source, as it would be packed. It is empty if the source was removed.
 func (s *Store) now(ctx context.Context, of Source) (map[string][]byte, error) {
 	if _, err := os.Stat(of.Path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -124,7 +124,7 @@ func merged(a, b map[string][]byte) map[string][]byte {
 	return all
 }
 
-// maxDiff is the size up to which a file is compared line by line, in bytes.
+// maxDiff is the maximum size of a file that is compared line by line, in bytes.
 const maxDiff = 1 << 20
 
 func difference(name string, before, after []byte, was, is bool) []byte {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// gitTime bounds how long git may take: a start does not wait longer for information that is only displayed.
+// gitTime is the maximum time that git may take. A start does not wait longer for information that is only displayed.
 const gitTime = 5 * time.Second
 
-// Commit is the git commit of a source, and whether its files differ from that commit. It is empty outside of a repository, and
-// without git.
+// Commit returns the git commit of a source, and whether the source's files differ from the commit. The commit is "" outside of a
+// repository, and without git.
 func Commit(ctx context.Context, of Source) (commit string, dirty bool) {
 	ctx, cancel := context.WithTimeout(ctx, gitTime)
 	defer cancel()

@@ -24,26 +24,26 @@ import (
 // Label is the label of an execution that holds its snapshots.
 const Label = "rayorch.code"
 
-// Source is what a snapshot is taken of.
+// Source is a directory or a file of which a snapshot is taken.
 type Source = ray.Source
 
-// Snapshot is what a source held when an execution started.
+// Snapshot describes the content of a source when an execution started.
 type Snapshot struct {
 	Source
 	// Package is the name of the package, which contains its hash.
 	Package string `json:"package"`
 	Bytes   int64  `json:"bytes"` // of the package
-	// Commit is the git commit that was checked out, "" outside of a repository; Dirty says that the files differed from the commit.
+	// Commit is the git commit that was checked out, "" outside of a repository; Dirty reports that the files differed from the commit.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
 }
 
-// Hash is the hash of the content.
+// Hash returns the hash of the content.
 func (s Snapshot) Hash() string {
 	return strings.TrimSuffix(strings.TrimPrefix(s.Package, "_ray_pkg_"), ".zip")
 }
 
-// Encode makes the value of an execution's label.
+// Encode returns the value of an execution's label.
 func Encode(all []Snapshot) string {
 	text, _ := json.Marshal(all) // plain fields: it cannot fail
 	return string(text)
@@ -55,12 +55,12 @@ func Decode(label string) (all []Snapshot, err error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal([]byte(label), &all); err != nil {
-		return nil, fmt.Errorf("read which code the execution has: %w", err)
+		return nil, fmt.Errorf("read the snapshots in the execution's label: %w", err)
 	}
 	return all, nil
 }
 
-// Find is the snapshot of a source among those of an execution.
+// Find returns the snapshot of a source among those of an execution.
 func Find(all []Snapshot, of Source) (Snapshot, bool) {
 	i := slices.IndexFunc(all, func(s Snapshot) bool {
 		return s.Path == of.Path && s.Module == of.Module && s.File == of.File && slices.Equal(s.Excludes, of.Excludes)
@@ -71,13 +71,13 @@ func Find(all []Snapshot, of Source) (Snapshot, bool) {
 	return all[i], true
 }
 
-// Store is where the packages are.
+// Store holds the packages.
 type Store struct {
 	dir   string
 	state string
 }
 
-// In is the store of a state directory. Nothing is written before a package is kept.
+// In returns the store in a state directory. It does not write anything: Keep creates the store's directory.
 func In(stateDir string) *Store { return &Store{dir: filepath.Join(stateDir, "code"), state: stateDir} }
 
 // Keep packs a source unless the store has its package.
@@ -90,7 +90,7 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	if name != "" {
 		now := time.Now()
 		path := filepath.Join(s.dir, name)
-		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove keeps what was just used
+		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove keeps a package that was just used
 			return Snapshot{Source: of, Package: name, Bytes: info.Size()}, nil
 		}
 	}
@@ -101,7 +101,7 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	return Snapshot{Source: of, Package: p.Name, Bytes: p.Size}, p.Close()
 }
 
-// Name is the name that a source's package has now.
+// Name returns the package name of a source's current content.
 func (s *Store) Name(ctx context.Context, of Source) (string, error) {
 	of.Skip = s.state
 	return of.Name(ctx, math.MaxInt64)
@@ -156,7 +156,7 @@ func (s *Store) open(ctx context.Context, kept Snapshot) (*ray.Package, error) {
 
 func (s *Store) path(kept Snapshot) string { return filepath.Join(s.dir, filepath.Base(kept.Package)) }
 
-// Size is the size of a package on disk; ok is false if there is no such package.
+// Size returns the size of a package on disk. ok is false if the package does not exist.
 func (s *Store) Size(name string) (bytes int64, ok bool) {
 	info, err := os.Stat(filepath.Join(s.dir, filepath.Base(name)))
 	if err != nil {

@@ -60,7 +60,7 @@ func TestKeep(t *testing.T) {
 	if err := os.Symlink(dir, linked); err != nil {
 		t.Fatal(err)
 	}
-	s := snapshot.In(filepath.Join(linked, "state")) // below what is packed
+	s := snapshot.In(filepath.Join(linked, "state")) // inside the packed directory
 	write(t, dir, map[string]string{"a.py": "1", "sub/b.py": "2", "data.bin": "3", ".gitignore": "*.bin\n"})
 	first := keep(t, s, snapshot.Source{Path: dir})
 	if again := keep(t, s, snapshot.Source{Path: dir}); again.Package != first.Package {
@@ -68,7 +68,7 @@ func TestKeep(t *testing.T) {
 	}
 	write(t, dir, map[string]string{"a.py": "changed"})
 	if changed := keep(t, s, snapshot.Source{Path: dir}); changed.Package == first.Package {
-		t.Error("a change does not change the package")
+		t.Error("a change of a file does not change the package")
 	}
 	if names, err := s.Names(time.Now().Add(time.Hour)); len(names) != 2 || err != nil {
 		t.Errorf("the store holds %v, %v", names, err)
@@ -82,7 +82,7 @@ func TestKeep(t *testing.T) {
 		t.Errorf("the copy differs:\n%s", cmp.Diff(want, got))
 	}
 	if written, err := snapshot.Written(to, at); len(written) > 0 || err != nil {
-		t.Errorf("nothing was written, got %v, %v", written, err)
+		t.Errorf("no file was written, but got %v, %v", written, err)
 	}
 	write(t, to, map[string]string{"sub/b.py": "3", "out/model": "x", "__pycache__/a.pyc": "x"})
 	if written, err := snapshot.Written(to, at); !cmp.Equal(written, []string{"out/model", "sub/b.py"}) || err != nil {
@@ -153,7 +153,7 @@ func TestDiff(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())
 	noise := make([]byte, 2048)
 	for i := range noise {
-		noise[i] = byte(rand.Uint32()) //nolint:gosec // any byte will do
+		noise[i] = byte(rand.Uint32()) //nolint:gosec // the bytes are arbitrary
 	}
 	write(t, dir, map[string]string{"code/a.py": "one\ntwo\n", "code/gone.py": "x\n", "code/same.py": "x\n", "code/bin": "\x00" + string(noise)})
 	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/code"}), keep(t, s, snapshot.Source{Path: dir})}

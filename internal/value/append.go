@@ -83,15 +83,15 @@ func appendScientific(dst []byte, text string) []byte {
 	return strconv.AppendInt(append(append(dst, mantissa...), 'E'), int64(power), 10)
 }
 
-// Len is how many bytes v has as compact JSON; past most it stops counting. A value may hold the same part many times, and be
-// far longer as a text than in memory.
+// Len returns the length of v as compact JSON, in bytes. Beyond most, it stops counting: a value may hold the same part many times,
+// and its JSON may be far larger than the value in memory.
 func Len(v any, most int) int {
 	left := most
 	within(v, &left)
 	return most - left
 }
 
-// within takes the length of v from left, as long as there is something left.
+// within subtracts the length of v from left, and stops when left is negative.
 func within(v any, left *int) {
 	switch v := v.(type) {
 	case string:
@@ -114,7 +114,7 @@ func within(v any, left *int) {
 	}
 }
 
-// textLen is the length of a string as AppendString writes it.
+// textLen returns the length of a string as AppendString writes it.
 func textLen(s string) int {
 	n := len(s) + 2
 	for i := range len(s) {

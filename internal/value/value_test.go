@@ -189,11 +189,11 @@ func TestLen(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", text, got, n)
 		}
 		if got := value.Len(v, n-1); got <= n-1 {
-			t.Errorf("%s: got %d, which is not past %d", text, got, n-1)
+			t.Errorf("%s: got %d, want more than %d", text, got, n-1)
 		}
 	}
 	var v any = "x"
-	for range 100 { // as a text it would fill every disk
+	for range 100 { // its JSON would fill any disk
 		v = []any{v, v}
 	}
 	if got := value.Len(v, 1000); got <= 1000 || got > 2000 {

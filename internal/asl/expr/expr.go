@@ -25,15 +25,15 @@ const (
 	ErrDataLimitExceeded    = "States.DataLimitExceeded"
 )
 
-// maxBuilt is how long a payload or the arguments of an intrinsic function may be as JSON while they are put together. It is
-// more than any state may give, for a payload's parts are often cut afterwards, and bounds what a definition can make of its
-// input: a part may stand in it any number of times.
+// maxBuilt is the maximum length of a payload, or of the arguments of an intrinsic function, as JSON, in bytes, while it is built.
+// It is more than the limit of a state's output, because parts of a payload are often removed later. It bounds what a definition can
+// build from its input, which it can repeat any number of times.
 const maxBuilt = 4 << 20
 
-// budget is what is left of maxBuilt.
+// budget is the rest of maxBuilt, in bytes.
 type budget int
 
-// take counts a part.
+// take subtracts the length of a part.
 func (b *budget) take(v any) error {
 	if *b -= budget(value.Len(v, int(*b))); *b < 0 {
 		return errTooLong

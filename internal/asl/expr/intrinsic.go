@@ -183,8 +183,8 @@ func (f *Intrinsic) eval(s *Scope) (any, error) {
 	return v, nil
 }
 
-// fits refuses arguments that are too long together. A few paths cannot be: no input of a state is longer than a sixteenth of
-// what is allowed.
+// fits returns an error if the arguments are too long in total. It does not measure a few paths, which cannot be too long: the input
+// of a state is at most a sixteenth of maxBuilt.
 func (f *Intrinsic) fits(args []any) error {
 	few := len(args) <= 8
 	for i := range f.args {

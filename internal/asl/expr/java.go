@@ -169,7 +169,7 @@ func javaNumberHash(n value.Number) int32 {
 	return int32(i ^ int64(uint64(i)>>32)) //nolint:gosec // as Long.hashCode
 }
 
-// javaRandom is the first number of nextDouble of a java.util.Random with a seed.
+// javaRandom returns the first result of nextDouble of a java.util.Random with a seed.
 func javaRandom(seed int64) float64 {
 	const multiplier, increment, mask = 0x5DEECE66D, 0xB, 1<<48 - 1
 	state := (uint64(seed) ^ multiplier) & mask //nolint:gosec // the bits are what is wanted

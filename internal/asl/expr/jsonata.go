@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language, without
-// $eval, with $partition, $range, $hash, $random, $uuid and $parse.
+// JSONata is a compiled JSONata expression in the dialect of Step Functions: version 2.0.6 of the language without $eval,
+// and with the functions $partition, $range, $hash, $random, $uuid and $parse.
 type JSONata struct {
 	text        string
 	expr        *jsonata.Expr
@@ -47,7 +47,7 @@ func CompileJSONata(body string) (*JSONata, error) {
 	return j, nil
 }
 
-// refer notes what the expression takes from outside. There is no context item in an expression of a definition.
+// refer records a reference of the expression. An expression in a definition does not have a context item.
 func (j *JSONata) refer(r jsonata.Ref) {
 	switch {
 	case r.Kind == jsonata.RefRoot:

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// ownFunctions are the functions that Step Functions adds to JSONata, with the arguments that it was seen to take.
+// ownFunctions are the functions that Step Functions adds to JSONata, with the arguments that it was observed to accept.
 var ownFunctions = map[string]*jsonata.Function{
 	"partition": jsonata.Native("partition", "<an?:a>", 2, partitionFunc),
 	"range":     jsonata.Native("range", "<nnn?:a>", 3, rangeFunc),
@@ -17,7 +17,8 @@ var ownFunctions = map[string]*jsonata.Function{
 	"uuid":      jsonata.Native("uuid", "<:s>", 0, uuidFunc),
 }
 
-// builtinFunctions are the names that are no variables of the workflow. $eval is one of them, though Step Functions has none.
+// builtinFunctions are the names that are not variables of the workflow. $eval is one of them, although Step Functions does not
+// have the function.
 var builtinFunctions = func() map[string]bool {
 	names := map[string]bool{"states": true, "eval": true}
 	for _, name := range jsonata.Builtins() {
@@ -29,11 +30,11 @@ var builtinFunctions = func() map[string]bool {
 	return names
 }()
 
-// scopeOf is the scope that a function is called in.
+// scopeOf returns the scope of a call.
 func scopeOf(c *jsonata.Call) *Scope { return c.Env().Data.(*Scope) }
 
-// wholeArgument is a number among the arguments, its fraction cut off.
-func wholeArgument(v any) (n int64, ok bool) {
+// integerArgument returns an argument that is a number, without its fraction.
+func integerArgument(v any) (n int64, ok bool) {
 	f, ok := jsonata.Number(v)
 	if !ok || math.IsNaN(f) {
 		return 0, false
@@ -41,7 +42,7 @@ func wholeArgument(v any) (n int64, ok bool) {
 	return int64(max(-1<<62, min(1<<62, f))), true
 }
 
-// partitionFunc is $partition: an array in parts of a size, or in one part.
+// partitionFunc is $partition: it splits an array into parts of a size, or returns it as one part.
 func partitionFunc(c *jsonata.Call, args []any) (any, error) {
 	a, ok := jsonata.Items(args[0])
 	if !ok || len(a) == 0 {
@@ -50,7 +51,7 @@ func partitionFunc(c *jsonata.Call, args []any) (any, error) {
 	if len(a) == 1 && a[0] == nil {
 		return nil, jsonata.ArgumentError("T0412", 1, nil)
 	}
-	size, ok := wholeArgument(args[1])
+	size, ok := integerArgument(args[1])
 	switch {
 	case !ok:
 		size = int64(len(a))
@@ -70,9 +71,9 @@ const maxRange = 360_145
 
 // rangeFunc is $range: the numbers from a first to a last one. One number alone is no array.
 func rangeFunc(c *jsonata.Call, args []any) (any, error) {
-	from, ok1 := wholeArgument(args[0])
-	to, ok2 := wholeArgument(args[1])
-	step, ok3 := wholeArgument(args[2])
+	from, ok1 := integerArgument(args[0])
+	to, ok2 := integerArgument(args[1])
+	step, ok3 := integerArgument(args[2])
 	if !ok1 || !ok2 || !ok3 || step == 0 || step > 0 && from > to || step < 0 && from < to {
 		return jsonata.Undefined, nil
 	}
@@ -110,14 +111,14 @@ func hashFunc(c *jsonata.Call, args []any) (any, error) {
 	return sum, nil
 }
 
-// parseFunc is $parse, which replaces $eval for JSON texts. A key given twice makes a text no JSON, and so does a number
-// that no float holds.
+// parseFunc is $parse, which replaces $eval for JSON. As in Step Functions, JSON is not valid if an object has a key twice, or
+// if a number is too large for a float.
 func parseFunc(c *jsonata.Call, args []any) (any, error) {
 	text, ok := args[0].(string)
 	if !ok {
 		return jsonata.Undefined, nil
 	}
-	if err := c.Charge(16 * len(text)); err != nil { // [[],[],[]] takes the most
+	if err := c.Charge(16 * len(text)); err != nil { // the worst case is [[],[],[]]
 		return nil, err
 	}
 	v, ok := parseJSON(text)
@@ -128,7 +129,7 @@ func parseFunc(c *jsonata.Call, args []any) (any, error) {
 	return v, nil
 }
 
-// countKeys counts the keys of all objects in a value. It gives up at a number that is too large.
+// countKeys counts the keys of all objects in a value. It returns false at a number that is too large for a float.
 func countKeys(v any, keys *int) bool {
 	switch v := v.(type) {
 	case value.Number:
@@ -150,7 +151,7 @@ func countKeys(v any, keys *int) bool {
 	return true
 }
 
-// colons counts the keys that a JSON text has: the colons outside of its strings.
+// colons counts the colons outside of strings in JSON: as many as it has keys, including duplicates.
 func colons(text string) int {
 	n, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -166,9 +167,9 @@ func colons(text string) int {
 	return n
 }
 
-// randomFunc is $random: a number from 0 up to 1; a seed makes it depend on the seed alone.
+// randomFunc is $random: a number in [0, 1). With a seed, the number depends only on the seed.
 func randomFunc(c *jsonata.Call, args []any) (any, error) {
-	if seed, ok := wholeArgument(args[0]); ok {
+	if seed, ok := integerArgument(args[0]); ok {
 		return javaRandom(seed), nil
 	}
 	return c.Env().Float64(), nil

@@ -9,14 +9,14 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Limits of one evaluation. Depth and memory are those of Step Functions; how long an expression may take there is documented
-// nowhere.
+// Limits of one evaluation. Depth and memory are those of Step Functions. AWS does not document how long an evaluation may
+// take.
 const (
 	maxDepth    = 100
 	maxBytes    = 20 << 20
-	maxChecks   = 10_000 // of the clock: about 40 million steps
+	maxChecks   = 10_000 // calls of the stopwatch: about 40 million steps
 	maxDuration = 10 * time.Second
-	maxGap      = time.Second // of a process that was stopped, or got no processor
+	maxGap      = time.Second // counted at most between two checks: the process may have been suspended
 )
 
 var (
@@ -24,8 +24,8 @@ var (
 	errTime  = errors.New("Expression evaluation timeout: the expression takes too long")
 )
 
-// stopwatch stops what runs away. It is asked every few thousand steps, which most expressions never take; no result
-// depends on the clock.
+// stopwatch stops an expression that takes too long. It is called every few thousand steps, which most expressions never
+// reach. The clock never affects a result.
 type stopwatch struct {
 	checks int
 	last   time.Time
@@ -47,7 +47,7 @@ func (w *stopwatch) check() error {
 	return nil
 }
 
-// run evaluates. defined is false when the expression finds nothing.
+// run evaluates the expression. defined is false if it finds nothing.
 func (j *JSONata) run(s *Scope) (v any, defined bool, err error) {
 	var watch stopwatch
 	var states *value.Object
@@ -67,7 +67,7 @@ func (j *JSONata) run(s *Scope) (v any, defined bool, err error) {
 	return j.expr.Eval(jsonata.Undefined, env, jsonata.Limits{Bytes: maxBytes, Depth: maxDepth, Check: watch.check})
 }
 
-// states is $states with the fields that an expression names; "" among the names means all of them.
+// states returns $states with the fields that an expression names. The name "" means all fields.
 func (s *Scope) states(names []string) *value.Object {
 	asked := func(name string) bool {
 		for _, n := range names {

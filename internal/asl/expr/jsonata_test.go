@@ -426,7 +426,7 @@ func TestJSONataTemplate(t *testing.T) {
 	}
 }
 
-// TestJSONataLikeStepFunctions has siblings of what others measured (internal/api/testdata/published.jsonl).
+// TestJSONataLikeStepFunctions evaluates variations of published recordings (internal/api/testdata/published.jsonl).
 func TestJSONataLikeStepFunctions(t *testing.T) {
 	recursion := func(n string) string {
 		return `($f := function($n) { $n = 0 ? 0 : $n + $f($n - 1) }; $f(` + n + `))`

@@ -95,7 +95,7 @@ func TestTemplateVariables(t *testing.T) {
 	}
 }
 
-// TestTemplatesAreBounded has payloads that hold the same large part so often that as a text they would fill the memory.
+// TestTemplatesAreBounded evaluates payloads that hold the same large part so often that their JSON would exhaust the memory.
 func TestTemplatesAreBounded(t *testing.T) {
 	in := `{"b":"` + strings.Repeat("x", 250_000) + `"}`
 	fields := func(format string) string {
@@ -130,7 +130,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		}
 	}
 	if _, err := evalTemplate(t, `{"a.$":"$.b","b.$":"$.b","c.$":"States.Format('{}{}', $.b, $.b)"}`)(scope(t, in)); err != nil {
-		t.Errorf("a payload that a ResultSelector may well make: %v", err)
+		t.Errorf("a payload that a ResultSelector may have: %v", err)
 	}
 }
 

@@ -1,19 +1,19 @@
 // Steps that are a Parallel state: in a cluster a step's work is done by states inside one, whose names end with the
-// step's, as in "Submit train". A person sees it as one step. internal/progress tells the same of it.
+// step's, as in "Submit train". A person sees it as one step. internal/progress does the same for the terminal.
 
-// endOf is what the names of the states inside end with.
+// endOf returns what the names of the states inside end with.
 function endOf(name) {
   if (name.startsWith("Clean up after ")) return `cleaning up after ${name.slice("Clean up after ".length)}`;
   return name === "Place files" ? "placing of files" : name;
 }
 
-// wordsOf is what a state inside does for the step around it; null when it is no such state.
+// wordsOf returns what a state inside does for the step around it; null if the state is not one of the step's.
 function wordsOf(step, state) {
   const end = ` ${endOf(step.state)}`;
   return state.endsWith(end) ? state.slice(0, -end.length) : null;
 }
 
-// stepAround is the nearest Parallel that a state does the work of, or null.
+// stepAround returns the nearest Parallel that stands for a step and contains a state, or null.
 export function stepAround(stack, state) {
   for (let i = stack.length - 1; i >= 0; i--) {
     const { entry } = stack[i];
@@ -28,7 +28,7 @@ export const isInside = (step, state) => wordsOf(step, state) !== null;
 // begins reports whether a state is the first one inside a step.
 export const begins = (step, state) => wordsOf(step, state) === "Begin";
 
-// entered folds that a state inside is entered; set changes the step's status.
+// entered folds the entry of a state inside; set changes the step's status.
 export function entered(step, state, when, set) {
   if (!step.isStep) {
     Object.assign(step, { isStep: true, logs: [] });
@@ -53,19 +53,19 @@ export function entered(step, state, when, set) {
       break;
     case "Give up":
       close(step, when);
-      step.gaveUp = true; // unless the step's exit says that somebody caught it
+      step.gaveUp = true; // unless the step's exit shows that it was caught
       set("retrying");
   }
 }
 
-// reopen folds that a redrive resumed the step.
+// reopen folds the resumption of the step by a redrive.
 function reopen(step, set) {
   if (step.status !== "failed" && step.status !== "cancelled") return;
   Object.assign(step, { ended: 0, gaveUp: false });
   set("running");
 }
 
-// fails folds that the Parallel failed: it gave up, or a state inside failed and was not caught.
+// fails folds the failure of the Parallel: it gave up, or a state inside failed and was not caught.
 export function fails(step, error, cause, when) {
   if (!step.gaveUp) Object.assign(step, { gaveUp: true, error: error ?? "", cause: cause ?? "" });
   close(step, when);
@@ -76,14 +76,14 @@ function close(step, when) {
   if (attempt && !attempt.ended) Object.assign(attempt, { ended: when, status: "failed", error: step.error, cause: step.cause });
 }
 
-// scheduled notes a task that may have the log of the job: the one that runs it, or calls that are about it.
+// scheduled records a task that may have the log of the job: the task that runs the job, or a call about the job.
 export function scheduled(step, state, when, set) {
   reopen(step, set);
   if (["Submit", "Run", "Look at"].includes(wordsOf(step, state))) step.logs.push({ state, attempt: step.attempt, at: when });
 }
 
-// left folds what a state inside has found out. The variables' names begin with what they hold: id the job's id, end how
-// an attempt failed, job what Ray says of the job.
+// left folds the result of a state inside. The prefix of a variable's name says what the variable holds: id the job's ID, end
+// how an attempt failed, job the status of the job in Ray.
 export function left(step, details, runs) {
   for (const [name, text] of Object.entries(details?.assignedVariables ?? {})) {
     const value = read(text);
@@ -101,7 +101,7 @@ export function left(step, details, runs) {
   if (attempt) attempt.job = step.job;
 }
 
-// waits notes why the newest attempt does not run yet.
+// waits records why the newest attempt does not run yet.
 function waits(step, reason) {
   if (step.status === "pending" && reason) step.waits = { since: step.attempts.at(-1)?.scheduled ?? step.entered, reason };
 }

@@ -18,14 +18,14 @@ export class Fold {
     this.states = new Map(); // state name -> {entries, counts by status, last}
     this.events = []; // each event, with what it belongs to
     this.at = new Map(); // event id -> where it stands
-    this.entered = new Map(); // the event before a state's entry, and the state -> where the entry stands
+    this.entered = new Map(); // the event before an entry and the entry's state -> where the entry is
     this.status = "RUNNING";
     this.started = this.stopped = 0;
     this.output = this.error = this.cause = "";
     this.warnings = []; // messages about references that found nothing, if that did not fail a step
     this.last = 0;
     this.redriven = new Set(); // ids of ExecutionRedriven events
-    this.redrives = 0; // the newest of them
+    this.redrives = 0; // the event of the newest redrive
     this.waiting = []; // entries that the newest of them takes up again
     this.pending = []; // entries that do not run yet, according to the server
     this.kept = this.dropped = 0;
@@ -86,7 +86,7 @@ export class Fold {
     this.tolerate(name, before.left);
     let { stack } = before;
     let within = composite.stepAround(stack, name);
-    if (!within && (within = this.takenUp(name))) stack = [...within.stack, { entry: within }];
+    if (!within && (within = this.resumedStep(name))) stack = [...within.stack, { entry: within }];
     const entry = this.entry({ state: name, kind, stack, input: details.input, within, entered: when });
     this.set(entry, kind === "Fail" ? "failed" : kind === "Task" ? "pending" : "running");
     if (within) composite.entered(within, name, when, (status) => this.set(within, status));
@@ -152,15 +152,15 @@ export class Fold {
     entry.ended = when;
   }
 
-  // takenUp is the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive, and by
-  // that alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that had
-  // given up start again.
-  takenUp(state) {
-    const found = this.redrives ? this.entries.filter((e) => e.isStep && e.takenUp === this.redrives && !e.exited && composite.isInside(e, state)) : [];
+  // resumedStep returns the step in a cluster that continues with a state inside it after a redrive. Its events follow the redrive,
+  // and by that alone could belong to any step that did not succeed. Of the steps with one name in several iterations, those that
+  // had given up start again.
+  resumedStep(state) {
+    const found = this.redrives ? this.entries.filter((e) => e.isStep && e.resumedBy === this.redrives && !e.exited && composite.isInside(e, state)) : [];
     return found.find((e) => undone(e) && Boolean(e.gaveUp) === composite.begins(e, state)) ?? found[0] ?? null;
   }
 
-  // warn notes a state's messages about references that found nothing. Iterations of a Map have the same messages.
+  // warn records a state's messages about references that found nothing. Iterations of a Map have the same messages.
   warn({ name, output }) {
     for (const text of warningsOf(name, output)) {
       if (!this.warnings.includes(text)) this.warnings.push(text);
@@ -218,7 +218,7 @@ export class Fold {
       return;
     }
     composite.fails(entry, error, cause, when);
-    this.set(entry, "retrying"); // unless what follows says otherwise
+    this.set(entry, "retrying"); // unless a later event shows otherwise
   }
 
   named(before, name) {
@@ -239,12 +239,12 @@ export class Fold {
 
   fails(entry, details, type, when) {
     Object.assign(entry, { error: details?.error ?? type, cause: details?.cause ?? "" }, type === "EvaluationFailed" ? raised(details) : {});
-    const retries = entry.kind === "Task" || entry.kind === "Wait"; // unless what follows says otherwise
+    const retries = entry.kind === "Task" || entry.kind === "Wait"; // unless a later event shows otherwise
     this.set(entry, retries ? "retrying" : "failed");
     entry.ended = retries ? 0 : when;
   }
 
-  // runs notes that the work of an entry's newest attempt runs.
+  // runs records that the work of an entry's newest attempt runs.
   runs(entry) {
     if (entry.status !== "pending") return;
     this.set(entry, "running");
@@ -255,7 +255,7 @@ export class Fold {
   // showWaiting replaces the waiting tasks that the entries show with those that the server reports now.
   showWaiting(now) {
     for (const entry of this.pending) {
-      if (entry.waits?.laid) this.runs(entry);
+      if (entry.waits?.wasRunning) this.runs(entry);
       entry.waits = null;
     }
     this.pending = [];
@@ -263,7 +263,7 @@ export class Fold {
       const task = this.at.get(event)?.entry;
       for (const entry of [task, task?.within]) {
         if (entry?.status !== "running" && entry?.status !== "pending") continue;
-        entry.waits = { since: Date.parse(since) / 1000, reason, laid: entry.status === "running" };
+        entry.waits = { since: Date.parse(since) / 1000, reason, wasRunning: entry.status === "running" };
         this.set(entry, "pending");
         this.pending.push(entry);
       }
@@ -336,12 +336,12 @@ export class Fold {
     return before;
   }
 
-  // reopen takes up the states that did not succeed, and opens again what they are in. One that a catcher went on from
-  // stays as it is. A step in a cluster is open again when something happens inside it.
+  // reopen resumes the states that did not succeed, and reopens the entries around them. It does not change a state after which a
+  // catcher continued. A step in a cluster is reopened when something happens inside it.
   reopen() {
     const taken = this.entries.filter((e) => undone(e) && !e.exited && !e.stack.some((c) => c.entry.exited));
     this.waiting = taken.filter((e) => !holds(e) || e.itself);
-    for (const entry of taken) if (entry.isStep) entry.takenUp = this.redrives;
+    for (const entry of taken) if (entry.isStep) entry.resumedBy = this.redrives;
     for (const { entry } of this.waiting.flatMap((e) => e.stack)) {
       if (entry.isStep) continue;
       if (undone(entry)) this.set(entry, "running");
@@ -394,7 +394,7 @@ const isGroup = (type) => /^(Map|Parallel)/.test(type);
 // submits reports whether a task's work waits until the service has accepted it.
 const submits = (resource) => resource.includes(".sync") || resource.endsWith(".waitForTaskToken");
 
-// skipReason is a condition with its values: "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)".
+// skipReason returns a condition with its values: "steps.eval.output.acc > 0.9 (steps.eval.output.acc is 0.5)".
 function skipReason(input) {
   let said;
   try {
@@ -407,7 +407,7 @@ function skipReason(input) {
   return said.condition + (values.length ? ` (${values.join(", ")})` : "");
 }
 
-// word is an entry's status as users see it.
+// word returns an entry's status as users see it.
 export const word = (entry) => entry.status + (entry.tolerated ? " (tolerated)" : "");
 
 // detailsOf is the one member of an event that holds its details.

@@ -1,4 +1,4 @@
-// Asks the server which tasks do not run yet, and why: the history does not show it.
+// Asks the server which tasks do not run yet, and why, which the history does not show.
 
 import { extra, place } from "./api.js";
 import { Poll } from "./live.js";

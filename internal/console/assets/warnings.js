@@ -16,7 +16,7 @@ export function warningsOf(state, output) {
   return said.missing.map((missing) => begin + missing);
 }
 
-// raised is the error of an expression. An error that a compiled definition raises itself has its own name and message, which
+// raised returns the error of an expression. An error that a compiled definition raises itself has its own name and message, which
 // follow the expression.
 export function raised(details) {
   const [, text] = (details.cause ?? "").split(" threw an error during evaluation. D3137: ");
