@@ -237,7 +237,6 @@ type Limit string
 const (
 	LimitDepth  Limit = "depth"
 	LimitMemory Limit = "memory"
-	LimitSteps  Limit = "steps"
 )
 
 func (e *LimitError) Error() string { return "the expression exceeds its limit of " + string(e.Limit) }

@@ -28,7 +28,6 @@ type token struct {
 	num   float64
 	regex *Regex
 	pos   int // in bytes
-	end   int
 }
 
 // lexer splits an expression into tokens. Only the parser knows whether a slash divides or begins a regular expression, so the
@@ -53,7 +52,7 @@ func (l *lexer) next(afterOperand bool) (token, error) {
 	}
 	start := l.pos
 	if start >= len(l.src) {
-		return token{kind: tokenEnd, pos: start, end: start, text: "(end)"}, nil
+		return token{kind: tokenEnd, pos: start, text: "(end)"}, nil
 	}
 	if l.tokens++; l.tokens > maxTokens {
 		return token{}, &CompileError{"the expression is too long", start}
@@ -83,7 +82,7 @@ func (l *lexer) next(afterOperand bool) (token, error) {
 }
 
 func (l *lexer) token(kind tokenKind, text string, start int) token {
-	return token{kind: kind, text: text, pos: start, end: l.pos}
+	return token{kind: kind, text: text, pos: start}
 }
 
 // skip skips white space and comments.
