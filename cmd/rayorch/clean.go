@@ -131,9 +131,13 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if err := s.askCode(ctx, url.Values{}, &users); err != nil || users == nil {
 		return nil, err
 	}
+	isCleaned := map[string]bool{}
+	for _, arn := range cleaned {
+		isCleaned[arn] = true
+	}
 	unused := map[string][]string{}
 	for name, arns := range users {
-		if !slices.ContainsFunc(arns, func(arn string) bool { return !slices.Contains(cleaned, arn) }) {
+		if !slices.ContainsFunc(arns, func(arn string) bool { return !isCleaned[arn] }) {
 			unused[arns[0]] = append(unused[arns[0]], name)
 		}
 	}

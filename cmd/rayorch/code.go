@@ -56,7 +56,9 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 		if err != nil {
 			return fmt.Errorf("snapshot the code: %w", err)
 		}
-		kept.Commit, kept.Dirty = snapshot.Commit(ctx, of)
+		if !of.File { // describe shows no commit of the pipeline file
+			kept.Commit, kept.Dirty = snapshot.Commit(ctx, of)
+		}
 		all = append(all, kept)
 	}
 	if len(all) > 0 {

@@ -121,20 +121,16 @@ func (v *vault) secret(ctx context.Context, req *task.Request, variable string) 
 	if !slices.Contains(names, variable) {
 		return os.Getenv(variable), nil
 	}
-	began, waits := time.Now(), func(string, time.Time) {}
-	if req.Pending != nil {
-		waits = req.Pending
-	}
-	for {
+	for began := time.Now(); ; {
 		v.mu.Lock()
 		value, ok := v.values[req.Execution][variable]
 		changed := v.changed
 		v.mu.Unlock()
 		if ok {
-			waits("", began)
+			req.Waits("", began)
 			return value, nil
 		}
-		waits(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
+		req.Waits(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
 			"supply it again with rayorch resume %s", variable, nameOf(req.Execution)), began)
 		select {
 		case <-changed:

@@ -221,7 +221,11 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 const readOutTime = time.Minute
 
 func (w *watcher) ticks() (<-chan time.Time, func()) {
-	t := time.NewTicker(frameTime)
+	every := frameTime
+	if !w.live && !w.follow { // lines are printed only when something changes
+		every = time.Second
+	}
+	t := time.NewTicker(every)
 	return t.C, t.Stop
 }
 

@@ -62,7 +62,7 @@ func giveUp(t *testing.T) {
 	}
 	settled(t, e, x.ARN)
 	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
-		t.Errorf("the aftermath is %+v, %v", got, err)
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

@@ -112,16 +112,20 @@ func zeroOf(r rune) (rune, bool) {
 	return 0, false
 }
 
+func integerPicture(v any) (*integerFormat, error) {
+	text, err := picture(v)
+	if err != nil {
+		return nil, err
+	}
+	return parseIntegerPicture(text)
+}
+
 func formatIntegerFunc(c *Call, n float64, args []any) (any, error) {
-	text, err := picture(args[1])
+	f, err := integerPicture(args[1])
 	if err != nil {
 		return nil, err
 	}
-	f, err := parseIntegerPicture(text)
-	if err != nil {
-		return nil, err
-	}
-	text, err = f.format(math.Floor(n))
+	text, err := f.format(math.Floor(n))
 	if err != nil {
 		return nil, err
 	}
@@ -379,11 +383,7 @@ func romanToNumber(text string) float64 {
 }
 
 func parseIntegerFunc(c *Call, s string, args []any) (any, error) {
-	text, err := picture(args[1])
-	if err != nil {
-		return nil, err
-	}
-	f, err := parseIntegerPicture(text)
+	f, err := integerPicture(args[1])
 	if err != nil {
 		return nil, err
 	}

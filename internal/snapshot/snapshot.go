@@ -89,7 +89,7 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	}
 	if name != "" {
 		now := time.Now()
-		path := filepath.Join(s.dir, name)
+		path := s.path(name)
 		if info, err := os.Stat(path); err == nil && os.Chtimes(path, now, now) == nil { // Remove keeps a package that was just used
 			return Snapshot{Source: of, Package: name, Bytes: info.Size()}, nil
 		}
@@ -115,7 +115,7 @@ func (s *Store) pack(ctx context.Context, of Source) (*ray.Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.KeepAs(filepath.Join(s.dir, p.Name)); err != nil {
+	if err := p.KeepAs(s.path(p.Name)); err != nil {
 		return nil, errors.Join(fmt.Errorf("store the package of %s: %w", of.Path, err), p.Close())
 	}
 	return p, nil
@@ -139,26 +139,28 @@ func (s *Store) Package(ctx context.Context, label string, of Source) (*ray.Pack
 
 // open opens a package. It recreates one that was removed if the source has not changed.
 func (s *Store) open(ctx context.Context, kept Snapshot) (*ray.Package, error) {
-	p, err := ray.OpenPackage(s.path(kept))
+	p, err := ray.OpenPackage(s.path(kept.Package))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
 	gone := fmt.Errorf("the code that the run started with is gone (%s of %s): start a new run", kept.Hash(), kept.Path)
-	again, err := s.Keep(ctx, kept.Source)
-	if err != nil {
+	switch name, err := s.Name(ctx, kept.Source); {
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", gone, err)
-	}
-	if again.Package != kept.Package {
+	case name != kept.Package:
 		return nil, gone
 	}
-	return ray.OpenPackage(s.path(kept))
+	if _, err := s.Keep(ctx, kept.Source); err != nil {
+		return nil, fmt.Errorf("%w: %w", gone, err)
+	}
+	return ray.OpenPackage(s.path(kept.Package))
 }
 
-func (s *Store) path(kept Snapshot) string { return filepath.Join(s.dir, filepath.Base(kept.Package)) }
+func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.Base(name)) }
 
 // Size returns the size of a package on disk. ok is false if the package does not exist.
 func (s *Store) Size(name string) (bytes int64, ok bool) {
-	info, err := os.Stat(filepath.Join(s.dir, filepath.Base(name)))
+	info, err := os.Stat(s.path(name))
 	if err != nil {
 		return 0, false
 	}
@@ -182,7 +184,7 @@ func (s *Store) Names(before time.Time) ([]string, error) {
 
 // Remove removes a package unless it was used since a time: an execution that is being started may use it.
 func (s *Store) Remove(name string, since time.Time) error {
-	path := filepath.Join(s.dir, filepath.Base(name))
+	path := s.path(name)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.ModTime().After(since) {
 		return nil

@@ -147,6 +147,9 @@ func TestGone(t *testing.T) {
 	if _, err := s.Package(t.Context(), label, snapshot.Source{Path: dir}); err == nil || !strings.Contains(err.Error(), "start a new run") {
 		t.Errorf("got %v", err)
 	}
+	if names, err := s.Names(time.Now().Add(time.Hour)); len(names) > 0 || err != nil {
+		t.Errorf("what the directory holds now was packed: %v, %v", names, err)
+	}
 }
 
 func TestDiff(t *testing.T) {

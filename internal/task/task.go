@@ -55,6 +55,13 @@ type Request struct {
 	HoldLog func() (release func())
 }
 
+// Waits calls Pending if it is set.
+func (r *Request) Waits(reason string, since time.Time) {
+	if r.Pending != nil {
+		r.Pending(reason, since)
+	}
+}
+
 // SecretSource gives the value of an environment variable that holds a secret; empty where it is not set. It may wait until
 // somebody supplies the value: before that, nothing of the task's output is read, as it could not be redacted.
 type SecretSource func(ctx context.Context, req *Request, variable string) (string, error)

@@ -193,13 +193,6 @@ func (a *attempt) report(why string) {
 	a.req.Report(text)
 }
 
-// pending reports why no pod of the Job runs.
-func (a *attempt) pending(why string, job kube.Job) {
-	if a.req.Pending != nil {
-		a.req.Pending(why, job.Metadata.CreationTimestamp)
-	}
-}
-
 // bear waits out an API server that is away, for as long as the attempt may last.
 func (a *attempt) bear(ctx context.Context, act func(context.Context) error) error {
 	told := false

@@ -265,7 +265,7 @@ func (t *tailer) runs() {
 	if t.reason.Why != "" {
 		t.reason = kube.Reason{}
 		t.a.report("")
-		t.a.pending("", t.job)
+		t.a.req.Waits("", t.job.Metadata.CreationTimestamp)
 	}
 }
 
@@ -280,7 +280,7 @@ func (t *tailer) explain(ctx context.Context) {
 	t.reason = why
 	t.a.log.note("waiting: " + why.Why)
 	t.a.report(why.Why)
-	t.a.pending(why.Why, t.job)
+	t.a.req.Waits(why.Why, t.job.Metadata.CreationTimestamp)
 }
 
 // stream is the log of one container, of one of its runs.

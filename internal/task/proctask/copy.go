@@ -31,7 +31,7 @@ func (a *attempt) copyDir(ctx context.Context) error {
 		return nil
 	}
 	source := snapshot.Source{Path: a.args.Dir, Excludes: a.args.Snapshot.Excludes}
-	a.waits("the working directory is being copied", time.Now())
+	a.req.Waits("the working directory is being copied", time.Now())
 	made := workCopy{time.Now().Truncate(time.Second)}
 	if err := a.place.write("copy", made); err != nil {
 		return err

@@ -91,25 +91,18 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 // begin starts the process, once there is room on the disk for what is kept of it.
 func (a *attempt) begin(ctx context.Context) error {
 	began := time.Now()
-	defer a.waits("", began)
+	defer a.req.Waits("", began)
 	for {
 		err := a.start(ctx)
 		if !isFull(err) {
 			return err
 		}
-		a.waits("the disk of the state directory is full: the process waits for space", began)
+		a.req.Waits("the disk of the state directory is full: the process waits for space", began)
 		select {
 		case <-ctx.Done():
 			return err
 		case <-time.After(fullEvery):
 		}
-	}
-}
-
-// waits says why the process does not run yet.
-func (a *attempt) waits(reason string, since time.Time) {
-	if a.req.Pending != nil {
-		a.req.Pending(reason, since)
 	}
 }
 

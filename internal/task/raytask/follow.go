@@ -63,21 +63,15 @@ func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, a.pendingLimit()-waited, errPending)
 	defer cancel()
 	began := a.r.cfg.Now().Add(-waited)
-	defer a.pending("", began)
+	defer a.req.Waits("", began)
 	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, func(job ray.Job) bool {
-		a.pending(job.Message, began)
+		a.req.Waits(job.Message, began)
 		return job.Started()
 	})
 }
 
 func (a *attempt) pendingLimit() time.Duration {
 	return seconds(a.args.PendingTimeoutSeconds, pendingTimeout)
-}
-
-func (a *attempt) pending(reason string, since time.Time) {
-	if a.req.Pending != nil {
-		a.req.Pending(reason, since)
-	}
 }
 
 // neverStarted ends an attempt whose job was not seen to run. If the job is still pending, the attempt fails immediately: the job has

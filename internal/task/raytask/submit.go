@@ -351,7 +351,7 @@ func (a *attempt) checkOurs(ctx context.Context) error {
 }
 
 func (a *attempt) accepted() error {
-	a.pending("Ray has accepted the job", a.r.cfg.Now()) // otherwise, the step would be shown as running
+	a.req.Waits("Ray has accepted the job", a.r.cfg.Now()) // otherwise, the step would be shown as running
 	if err := a.keep(keySubmitted, moment{a.r.cfg.Now()}); err != nil {
 		return err
 	}
