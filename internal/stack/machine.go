@@ -18,14 +18,15 @@ const (
 )
 
 // substituted writes a definition as the text of Fn::Sub: on one line, its own ${...} as JSON writes them without a $, for not
-// everything that reads templates knows Fn::Sub's escape, and its resources in whatever partition the stack is made. A Definition object would do without escapes, but CloudFormation keeps no order
-// of keys, and its linter takes no partition but aws there.
+// everything that reads templates knows Fn::Sub's escape, its dynamic references as literal has them, and its resources in whatever
+// partition the stack is made. A Definition object would do without escapes, but CloudFormation keeps no order of keys, and its linter
+// takes no partition but aws there.
 func (b *builder) substituted(definition []byte) (string, error) {
 	o, err := value.ParseObject(definition)
 	if err != nil {
 		return "", err
 	}
-	text := strings.ReplaceAll(value.Text(o), "${", `\u0024{`)
+	text := strings.ReplaceAll(literal(value.Text(o)), "${", `\u0024{`)
 	text = strings.ReplaceAll(text, `"Resource":"arn:aws:`, `"Resource":"arn:${AWS::Partition}:`)
 	return strings.ReplaceAll(text, `"`+b.p.CertificateAuthority+`"`, `"${`+paramCA+`}"`), nil
 }

@@ -87,7 +87,7 @@ func (b *builder) schedule() {
 		"State", "ENABLED",
 		"ScheduleExpression", b.p.Schedule,
 		"FlexibleTimeWindow", value.Obj("Mode", "OFF"),
-		"Target", value.Obj("Arn", ref(idMachine), "RoleArn", arnOf(idSchedRole), "Input", value.Text(input)),
+		"Target", value.Obj("Arn", ref(idMachine), "RoleArn", arnOf(idSchedRole), "Input", literal(value.Text(input))),
 	)
 	if zone := b.p.ScheduleZone; zone != "" {
 		p.Set("ScheduleExpressionTimezone", zone)

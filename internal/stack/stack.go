@@ -114,6 +114,9 @@ func (b *builder) template() ([]byte, error) {
 		"Resources", b.resources,
 		"Outputs", b.outputs,
 	)
+	if err := checkLiteral(t, "the template"); err != nil {
+		return nil, err
+	}
 	out := lines(t)
 	if len(out) > MaxBucket {
 		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", len(out), MaxBucket)
