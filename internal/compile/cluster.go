@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -97,8 +96,6 @@ func (at *place) ttl() int64 {
 // ownCluster tells whether each Ray step has a Ray cluster of its own.
 func (at *place) ownCluster() bool { return at.way == wayRayJob && at.target.Ray.ClusterSpec != nil }
 
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-
 // checkPlace reports what the way, the kind and the file rule out together.
 func (c *compiler) checkPlace(name string) {
 	at, path := c.at, "targets."+name
@@ -108,8 +105,11 @@ func (c *compiler) checkPlace(name string) {
 	if at.way != wayJob && at.way != wayProxy && at.way != wayRayJob {
 		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.way)
 	}
-	if !dnsLabel.MatchString(at.namespace) {
+	if !pipeline.IsDNSLabel(at.namespace) {
 		report(".namespace", "%q is no name of a namespace", at.namespace)
+	}
+	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
+		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
 	}
 	if at.way == wayProxy && at.target.Ray.Token != nil {
 		report(".submit", "proxy cannot send a token; use job or rayjob")

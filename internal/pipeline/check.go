@@ -78,6 +78,8 @@ func (c *checker) targets() {
 			c.report(path, "a target's name must be letters, digits and dashes")
 		}
 		c.onlyFields(path, e.Value)
+		c.rayNames(join(path, "ray"), e.Value.Ray)
+		c.pods(join(path, "pods"), e.Value.Pods)
 		spec, submit := e.Value.Ray.ClusterSpec, e.Value.Submit
 		if (spec != nil || e.Value.Queue != "") && submit != "rayjob" {
 			c.report(path, "clusterSpec and queue need submit: rayjob")
