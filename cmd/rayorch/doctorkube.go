@@ -100,10 +100,11 @@ func (d *clusterDoctor) reach(ctx context.Context, a *app) bool {
 }
 
 func (d *clusterDoctor) namespace(ctx context.Context) bool {
-	_, err := d.get(ctx, kube.CollectionPath("v1", "", "namespaces")+"/"+d.r.Namespace)
+	o, err := d.get(ctx, kube.CollectionPath("v1", "", "namespaces")+"/"+d.r.Namespace)
 	switch {
 	case err == nil, kube.Code(err) == http.StatusForbidden: // few may read namespaces
 		d.add("namespace", true, true, "", "%s", d.r.Namespace)
+		d.podSecurity(o)
 	case kube.NotFound(err):
 		d.add("namespace", true, false, d.src.command("apply")+" makes it", "there is no namespace %s", d.r.Namespace)
 		return false

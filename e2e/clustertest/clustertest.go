@@ -115,9 +115,20 @@ func Name(prefix string) string { return prefix + "-" + strings.ToLower(rand.Tex
 // Namespace makes a namespace for one test, waits for what Kubernetes puts into each, and deletes it at the test's end.
 func (c *Cluster) Namespace(t testing.TB) string {
 	t.Helper()
+	return c.namespace(t, map[string]any{})
+}
+
+// Restricted makes a namespace that enforces the Pod Security Standard "restricted", as one does that several teams share.
+func (c *Cluster) Restricted(t testing.TB) string {
+	t.Helper()
+	return c.namespace(t, map[string]any{"pod-security.kubernetes.io/enforce": "restricted"})
+}
+
+func (c *Cluster) namespace(t testing.TB, labels map[string]any) string {
+	t.Helper()
 	ctx := Context(t)
 	name := Name("test")
-	c.Apply(t, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name}})
+	c.Apply(t, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name, "labels": labels}})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

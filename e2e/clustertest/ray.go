@@ -181,7 +181,9 @@ func rayPod(image string, o RayOptions) map[string]any {
 	if !o.Token {
 		container["readinessProbe"], container["livenessProbe"] = probe(1, 120), probe(10, 120)
 	}
-	pod := map[string]any{"containers": []any{container}}
+	container["securityContext"] = map[string]any{"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}}}
+	pod := map[string]any{"containers": []any{container}, "securityContext": map[string]any{ // the image's user is no number
+		"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": map[string]any{"type": "RuntimeDefault"}}}
 	if o.Claim != "" {
 		container["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/data"}}
 		pod["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": o.Claim}}}

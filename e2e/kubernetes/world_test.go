@@ -49,7 +49,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	c := clustertest.Start(t)
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.claim = c.Claim(t, w.namespace)
 	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
 	w.use(c.Kubeconfig)

@@ -13,7 +13,7 @@ import (
 func TestToken(t *testing.T) {
 	full(t)
 	w := &shared{Cluster: clustertest.Start(t)}
-	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Token: true, NoWorker: true})
 	text := strings.NewReplacer("{cluster: ray}", "{cluster: ray, token: {name: ray, key: auth_token}}", ", claim: data", "").Replace(head) + `
 params: {text: {type: string, default: "$HOME ' \" $RAYORCH_PARAM_TEXT"}}
@@ -53,7 +53,7 @@ func (r *run) assigned(t *testing.T, step string) []byte {
 
 // clusterSpec is of a Ray cluster of one small head, for a step of its own.
 func (w *shared) clusterSpec() string {
-	return fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {containers: [{name: ray, image: %q, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 1000Gi}}}]}}}}`,
+	return fmt.Sprintf(`{rayVersion: %s, headGroupSpec: {rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "1", object-store-memory: "100000000"}, template: {spec: {securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}, containers: [{name: ray, image: %q, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}, resources: {requests: {cpu: 100m, memory: 512Mi}, limits: {memory: 1000Gi}}}]}}}}`,
 		clustertest.RayVersion, w.image)
 }
 
@@ -61,7 +61,7 @@ func (w *shared) clusterSpec() string {
 func TestOwnCluster(t *testing.T) {
 	full(t)
 	w := &shared{Cluster: clustertest.Start(t)}
-	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	spec := w.clusterSpec()
 	for name, c := range map[string]struct {
 		limit                    int

@@ -17,7 +17,7 @@ import (
 func TestQueue(t *testing.T) {
 	full(t)
 	w := &shared{Cluster: clustertest.Start(t)}
-	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	for name, test := range map[string]func(*testing.T){"admitted": w.admitted, "never admitted": w.neverAdmitted, "preempted": w.preempted} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -32,7 +32,7 @@ func TestQuota(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := &shared{Cluster: clustertest.Start(t)}
-			w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+			w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 			w.quota(t, c.hard)
 			p, begin := w.open(t), time.Now()
 			r := patiently(t, 8, func(seconds int) *run {

@@ -62,7 +62,7 @@ type shared struct {
 func world(t *testing.T) *shared {
 	t.Helper()
 	w := &shared{Cluster: clustertest.Start(t)}
-	w.namespace, w.image = w.Namespace(t), w.RayImage(t)
+	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	w.claim = w.Claim(t, w.namespace)
 	w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
 	return w

@@ -185,7 +185,7 @@ func (a *attempts) watch() *value.Object {
 	}
 	add("Refuse to wait for", value.Obj("Type", "Fail", "Error", failure,
 		"Cause", wrap(fmt.Sprintf("'no pod of the job started within %d s: ' & (%s = '' ? 'the cluster does not say why' : %s)",
-			a.t.pending.Seconds(), a.v("why"), a.v("why")))))
+			a.t.pending.Seconds(), a.v("why"), a.v("why")+" & "+refusedHint(a.v("why"))))))
 	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
 }
 
@@ -265,7 +265,7 @@ func (a *attempts) verdict() string {
 	}
 	return "(" + late + " ? {'Error': 'States.Timeout', 'Cause': " + a.tooLong() + "} : " +
 		"$code = '0' ? {'Error': 'Job.Failed', 'Cause': 'the output could not be read: ' & $c} : " +
-		"$exists($t) ? {'Error': 'Job.Failed', 'Cause': 'exit code ' & $code & ': ' & " + said + "} : " +
+		"$exists($t) ? {'Error': 'Job.Failed', 'Cause': 'exit code ' & $code & ': ' & " + said + " & " + a.deniedHint() + "} : " +
 		"$exists($s) ? {'Error': 'Job.Stopped', 'Cause': 'the pod is gone: ' & " + said + " & $c} : " +
 		"{'Error': 'Job.StartFailed', 'Cause': $c})"
 }
@@ -312,6 +312,10 @@ func (a *attempts) plainJob() *value.Object {
 		account = j.ServiceAccount
 	}
 	pod := c.podSpec(account)
+	secure(pod, container, c.securityOf(j))
+	if c.getsToken(j) {
+		pod.Set("automountServiceAccountToken", true)
+	}
 	if s := selector(c.at.pods.NodeSelector, j.NodeSelector); s.Len() > 0 {
 		pod.Set("nodeSelector", s)
 	}

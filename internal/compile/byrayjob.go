@@ -102,8 +102,10 @@ func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submissionMode", "K8sJobMode")
 	spec.Set("entrypoint", "sh -c "+shellWord(commandEntrypoint))
 	pod := a.c.podSpec(a.c.at.account)
-	pod.Set("containers", []any{value.Obj("name", "ray-job-submitter", "image", plain(a.c.at.image), "env", []any{
-		value.Obj("name", "RAY_AUTH_MODE", "value", "token"), secretVariable("RAY_AUTH_TOKEN", a.c.at.target.Ray.Token)})})
+	container := value.Obj("name", "ray-job-submitter", "image", plain(a.c.at.image), "env", []any{
+		value.Obj("name", "RAY_AUTH_MODE", "value", "token"), secretVariable("RAY_AUTH_TOKEN", a.c.at.target.Ray.Token)})
+	secure(pod, container, a.c.at.pods.SecurityContext)
+	pod.Set("containers", []any{container})
 	spec.Set("submitterPodTemplate", value.Obj("metadata", value.Obj("labels", "{% $labels %}"), "spec", pod))
 }
 

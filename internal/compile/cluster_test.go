@@ -233,6 +233,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestServiceOfAnOption rejects a name that would change the path that Ray is called by, wherever it comes from.
+func TestServiceOfAnOption(t *testing.T) {
+	text := head + "\ntargets: {c: {kind: kubernetes}}\nsteps: [{name: a, ray: {entrypoint: x}}]\n"
+	for _, service := range []string{"..", "a/../../secrets", "a:80/proxy/x?"} {
+		_, err := inCluster(t, text, compile.Options{Target: "c", Submit: "proxy", RayService: service})
+		if err == nil || !strings.Contains(err.Error(), "targets.c.ray.service: \""+service+"\" is not the name of a Service") {
+			t.Errorf("%s: the error is %v", service, err)
+		}
+	}
+}
+
 // TestBounds holds a run of a year, by the way that looks at it again and again, to Step Functions' history.
 func TestBounds(t *testing.T) {
 	const text = head + `

@@ -84,7 +84,9 @@ type Result struct {
 	// Way is how Ray steps are submitted: job, proxy or rayjob.
 	Way string
 	// Image is the submitter's.
-	Image  string
+	Image string
+	// Pods are the security contexts of the pods that a run creates.
+	Pods   []PodContext
 	Bounds Bounds
 }
 
@@ -150,7 +152,7 @@ func (c *compiler) inCluster(r *Result) {
 			r.Dirs = append(r.Dirs, d.Dir)
 		}
 	}
-	r.Access, r.Secrets = c.access(), c.secretKeys()
+	r.Access, r.Secrets, r.Pods = c.access(), c.secretKeys(), c.podContexts()
 	r.Namespace, r.ServiceAccount, r.Claim = at.namespace, at.account, at.claim
 	r.Cluster = at.context
 	if at.kind == "aws" {

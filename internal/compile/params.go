@@ -22,7 +22,7 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		"storage", wrap(str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/")+" & $replace("+execution+"Name, /^\\./, '_')"),
 		"prefix", wrap(prefix(execution+"Id")))
 	assign := value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
-		"wrapper", value.Obj("start", plain(wrapperStart), "end", plain(c.wrapperEnd())))
+		"wrapper", value.Obj("start", plain(c.wrapperStart()), "end", plain(c.wrapperEnd())))
 	if c.at != nil {
 		c.clusterVariables(assign)
 	}

@@ -35,20 +35,20 @@ func (c *compiler) submitter() *value.Object {
 			value.Obj("action", "Ignore", "onPodConditions", []any{value.Obj("type", "DisruptionTarget", "status", "True")}),
 		}))
 	pod := c.podSpec(c.at.account)
-	pod.Set("automountServiceAccountToken", false)
 	pod.Set("volumes", []any{c.filesVolume()})
 	container := value.Obj("name", "submit", "image", plain(c.at.image), "command", []any{"python3", filesPath + "/submit.py"},
 		"env", c.submitterEnv(),
 		"resources", value.Obj("requests", value.Obj("cpu", "50m", "memory", "64Mi"), "limits", value.Obj("memory", "512Mi")),
-		"securityContext", value.Obj("allowPrivilegeEscalation", false, "capabilities", value.Obj("drop", []any{"ALL"})),
 		"terminationMessagePolicy", "FallbackToLogsOnError",
 		"volumeMounts", []any{value.Obj("name", "files", "mountPath", filesPath, "readOnly", true)})
+	secure(pod, container, c.at.pods.SecurityContext)
 	return value.Obj("job", job, "pod", pod, "container", container)
 }
 
-// podSpec is what the target says of all pods. Nothing runs twice in one pod: a Job makes another.
+// podSpec is what the target says of all pods. Nothing runs twice in one pod: a Job makes another. Only plain jobs may want a token for
+// the API server.
 func (c *compiler) podSpec(account string) *value.Object {
-	o := value.Obj("restartPolicy", "Never")
+	o := value.Obj("restartPolicy", "Never", "automountServiceAccountToken", false)
 	if account != "" {
 		o.Set("serviceAccountName", account)
 	}

@@ -409,6 +409,7 @@ func (c *compiler) noteIgnored(s *pipeline.Step) {
 		{"image", len(j.Image.Parts) > 0}, {"cpus", j.CPUs != nil}, {"gpus", j.GPUs != nil}, {"memory", j.Memory != nil},
 		{"ephemeralStorage", j.EphemeralStorage != nil}, {"nodeSelector", len(j.NodeSelector.Entries) > 0},
 		{"tolerations", len(j.Tolerations) > 0}, {"mounts", len(j.Mounts) > 0}, {"serviceAccount", j.ServiceAccount != ""},
+		{"securityContext", j.SecurityContext != nil}, {"automountServiceAccountToken", j.AutomountServiceAccountToken != nil},
 	} {
 		if f.set {
 			ignored = append(ignored, f.name)

@@ -46,6 +46,18 @@ fi
 printf '\n\n\n\n\n\n\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 
+// wrapperHome gives pods a HOME that they can write to: an image has none for a user that it does not know.
+const wrapperHome = `[ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
+`
+
+// wrapperStart is the start of the wrapper for the target.
+func (c *compiler) wrapperStart() string {
+	if c.at != nil && c.job {
+		return wrapperHome + wrapperStart
+	}
+	return wrapperStart
+}
+
 // wrapperEnd is the end of the wrapper for the target.
 func (c *compiler) wrapperEnd() string {
 	if c.at != nil && c.at.way != wayJob && c.ray {

@@ -193,6 +193,11 @@ func (c *Client) url(r Request) (*url.URL, error) {
 	if err != nil || path.Host != "" || path.Scheme != "" || !strings.HasPrefix(path.Path, "/") {
 		return nil, fmt.Errorf("the path %q must start with one / and name no host", r.Path)
 	}
+	for part := range strings.SplitSeq(path.Path, "/") {
+		if part == "." || part == ".." { // also written as %2e: another object's path
+			return nil, fmt.Errorf("the path %q must not contain . or .. as a part", r.Path)
+		}
+	}
 	target := *c.base
 	if prefix := strings.TrimSuffix(c.base.Path, "/"); prefix != "" { // servers behind a gateway
 		path.Path, path.RawPath = prefix+path.Path, ""

@@ -122,6 +122,12 @@ func TestDo(t *testing.T) {
 			t.Errorf("%q: %v", path, err)
 		}
 	}
+	for _, path := range []string{"/api/../x", "/api/%2e%2e/x", "/api/%2E./x", "/./x", "/x/..",
+		kube.ObjectPath("v1", "n", "services", "..") + "/proxy/", kube.ObjectPath("v1", "..", "services", "a")} {
+		if _, err := c.Do(t.Context(), kube.Request{Path: path}); err == nil || !strings.Contains(err.Error(), "must not contain . or ..") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
 }
 
 // TestCredentialsStay keeps the credentials from a server that an answer points to.
@@ -315,6 +321,8 @@ func TestFollowRefused(t *testing.T) {
 	}
 }
 
+const setSecurityContext = "set securityContext of the step's job or of the target's pods"
+
 func TestExplain(t *testing.T) {
 	pod := func(status string) string { return `{"metadata":{"name":"p","uid":"u"},"status":` + status + `}` }
 	waiting := func(reason, message string) string {
@@ -343,6 +351,17 @@ func TestExplain(t *testing.T) {
 			"the pod p cannot start: the image i:1 cannot be pulled: couldn't parse: check its name and the pull secret", false},
 		{"secret", `{}`, waiting("CreateContainerConfigError", "secret 's' not found"), "",
 			"the pod p cannot start: container main: CreateContainerConfigError: secret 's' not found: create the secret", false},
+		{"root", `{}`, waiting("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), "",
+			"the pod p cannot start: container main: CreateContainerConfigError: container has runAsNonRoot and image will run as root: " + setSecurityContext, false},
+		{"user without a number", `{}`, waiting("CreateContainerConfigError", "container has runAsNonRoot and image has non-numeric user (ray), cannot verify user is non-root"), "",
+			"the pod p cannot start: container main: CreateContainerConfigError: container has runAsNonRoot and image has non-numeric user (ray), " +
+				"cannot verify user is non-root: " + setSecurityContext, false},
+		{"root by name", `{}`, waiting("CreateContainerConfigError", "container's runAsUser breaks non-root policy"), "",
+			"the pod p cannot start: container main: CreateContainerConfigError: container's runAsUser breaks non-root policy: " + setSecurityContext, false},
+		{"pod security", `{}`, "", `{"involvedObject":{"kind":"Job"},"reason":"FailedCreate","message":"Error creating: pods \"p\" is forbidden: ` +
+			`violates PodSecurity \"restricted:latest\": runAsNonRoot != true, restricted volume types (volume \"x\" uses type \"secret\")"}`,
+			`its pods cannot be created: Error creating: pods "p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true, ` +
+				`restricted volume types (volume "x" uses type "secret"): ` + setSecurityContext, false},
 		{"sandbox", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedCreatePodSandBox","message":"no network"}`,
 			"the pod p cannot start: no network", false},
 		{"mount, said again while the pod goes", `{}`, pod(`{"phase":"Pending"}`), `{"involvedObject":{"kind":"Pod","uid":"u"},"reason":"FailedMount",

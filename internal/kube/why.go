@@ -263,8 +263,13 @@ func explainNotice(n Notice) string {
 	return ""
 }
 
+const setSecurityContext = "set securityContext of the step's job or of the target's pods"
+
 // advice says what to do about what Kubernetes says, where that is known.
 var advice = []struct{ mark, do string }{
+	{"PodSecurity", setSecurityContext}, // its message may contain what others look for
+	{"runAsNonRoot", setSecurityContext},
+	{"non-root policy", setSecurityContext},
 	{"exceeded quota", "ask for less, wait for what runs to end, or have the quota raised"},
 	{"persistentvolumeclaim", "create the claim, or mend its name in the target"},
 	{"error looking up service account", "create the service account: rayorch apply does"},

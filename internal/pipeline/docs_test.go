@@ -131,6 +131,8 @@ func named(name string) string {
 		return "value"
 	case "Condition":
 		return "condition"
+	case "SecurityContext":
+		return "[fields](#security-contexts)"
 	}
 	return "[" + name + "](#" + strings.ToLower(name) + ")"
 }

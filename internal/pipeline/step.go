@@ -34,22 +34,24 @@ type RayJob struct {
 
 // Job is a plain job.
 type Job struct {
-	Image            Template      `yaml:"image" doc:"The container image (kubernetes, aws; ignored here)."`
-	Command          []Template    `yaml:"command" doc:"The program and its arguments."`
-	Shell            *Shell        `yaml:"shell" doc:"A command for sh, in place of command."`
-	WorkingDir       string        `yaml:"workingDir" doc:"The directory to run in: here, beside the pipeline file (each attempt runs in a copy of it); elsewhere, in the image."`
-	InPlace          bool          `yaml:"inPlace" doc:"Run in the directory itself instead of a copy (local; ignored elsewhere)."`
-	CPUs             *Number       `yaml:"cpus" doc:"CPUs that the pod asks for (kubernetes, aws)."`
-	GPUs             *Number       `yaml:"gpus" doc:"GPUs that the pod asks for (kubernetes, aws)."`
-	Memory           *Quantity     `yaml:"memory" doc:"Memory that the pod asks for (kubernetes, aws)."`
-	EphemeralStorage *Quantity     `yaml:"ephemeralStorage" doc:"Scratch space that the pod asks for (kubernetes, aws)."`
-	NodeSelector     Map[string]   `yaml:"nodeSelector" doc:"Labels of the nodes to run on (kubernetes, aws)."`
-	Tolerations      []Toleration  `yaml:"tolerations" doc:"Taints to bear (kubernetes, aws)."`
-	Mounts           []Mount       `yaml:"mounts" doc:"Claims to mount besides the pipeline's storage (kubernetes, aws)."`
-	ServiceAccount   string        `yaml:"serviceAccount" doc:"The pod's service account (kubernetes, aws); by default the target's."`
-	Env              Map[Template] `yaml:"env" doc:"Environment variables."`
-	Secrets          []string      `yaml:"secrets" doc:"Names of secrets that the job gets as environment variables."`
-	Metadata         Map[Template] `yaml:"metadata" doc:"Annotations of the job."`
+	Image                        Template         `yaml:"image" doc:"The container image (kubernetes, aws; ignored here)."`
+	Command                      []Template       `yaml:"command" doc:"The program and its arguments."`
+	Shell                        *Shell           `yaml:"shell" doc:"A command for sh, in place of command."`
+	WorkingDir                   string           `yaml:"workingDir" doc:"The directory to run in: here, beside the pipeline file (each attempt runs in a copy of it); elsewhere, in the image."`
+	InPlace                      bool             `yaml:"inPlace" doc:"Run in the directory itself instead of a copy (local; ignored elsewhere)."`
+	CPUs                         *Number          `yaml:"cpus" doc:"CPUs that the pod asks for (kubernetes, aws)."`
+	GPUs                         *Number          `yaml:"gpus" doc:"GPUs that the pod asks for (kubernetes, aws)."`
+	Memory                       *Quantity        `yaml:"memory" doc:"Memory that the pod asks for (kubernetes, aws)."`
+	EphemeralStorage             *Quantity        `yaml:"ephemeralStorage" doc:"Scratch space that the pod asks for (kubernetes, aws)."`
+	NodeSelector                 Map[string]      `yaml:"nodeSelector" doc:"Labels of the nodes to run on (kubernetes, aws)."`
+	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to bear (kubernetes, aws)."`
+	Mounts                       []Mount          `yaml:"mounts" doc:"Claims to mount besides the pipeline's storage (kubernetes, aws)."`
+	ServiceAccount               string           `yaml:"serviceAccount" doc:"The pod's service account (kubernetes, aws); by default the target's."`
+	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pod (kubernetes, aws), in place of the target's: a user that is not root, without privileges, unless the target says otherwise."`
+	AutomountServiceAccountToken *bool            `yaml:"automountServiceAccountToken" doc:"Mount the service account's token into the pod (kubernetes, aws); by default as the target says."`
+	Env                          Map[Template]    `yaml:"env" doc:"Environment variables."`
+	Secrets                      []string         `yaml:"secrets" doc:"Names of secrets that the job gets as environment variables."`
+	Metadata                     Map[Template]    `yaml:"metadata" doc:"Annotations of the job."`
 }
 
 // Toleration is a Kubernetes toleration.

@@ -40,14 +40,16 @@ type WorkingDirTarget struct {
 
 // PodsTarget is what all pods of a pipeline share.
 type PodsTarget struct {
-	ServiceAccount   string       `yaml:"serviceAccount" doc:"The service account."`
-	NodeSelector     Map[string]  `yaml:"nodeSelector" doc:"Labels of the nodes to run on."`
-	Tolerations      []Toleration `yaml:"tolerations" doc:"Taints to bear."`
-	Labels           Map[string]  `yaml:"labels" doc:"Labels on all objects."`
-	Annotations      Map[string]  `yaml:"annotations" doc:"Annotations on all objects."`
-	ImagePullSecrets []string     `yaml:"imagePullSecrets" doc:"Secrets for pulling images."`
-	SubPath          string       `yaml:"subPath" doc:"The directory of the storage's claim that is mounted in their place; Ray's pods must mount the same."`
-	TTL              Duration     `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay, with their logs."`
+	ServiceAccount               string           `yaml:"serviceAccount" doc:"The service account."`
+	NodeSelector                 Map[string]      `yaml:"nodeSelector" doc:"Labels of the nodes to run on."`
+	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to bear."`
+	Labels                       Map[string]      `yaml:"labels" doc:"Labels on all objects."`
+	Annotations                  Map[string]      `yaml:"annotations" doc:"Annotations on all objects."`
+	ImagePullSecrets             []string         `yaml:"imagePullSecrets" doc:"Secrets for pulling images."`
+	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pods, in place of the default: a user that is not root, without privileges; below."`
+	AutomountServiceAccountToken bool             `yaml:"automountServiceAccountToken" doc:"Mount the service account's token into the pods of plain jobs."`
+	SubPath                      string           `yaml:"subPath" doc:"The directory of the storage's claim that is mounted in their place; Ray's pods must mount the same."`
+	TTL                          Duration         `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay, with their logs."`
 }
 
 // AWSTarget is what only AWS needs. The published Seed-Farmer module's parameters have the same meanings.

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
+
+// TestPodSecurity has doctor name the pods that a namespace refuses.
+func TestPodSecurity(t *testing.T) {
+	p, err := pipeline.Decode("f", []byte(`
+version: 1
+name: p
+targets: {c: {kind: kubernetes, jobImage: x}}
+steps:
+- {name: a, job: {shell: x, securityContext: {privileged: true}}}
+- {name: b, job: {shell: x}, onFailure: {job: {shell: x, securityContext: {runAsNonRoot: true}}}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := compile.Compile(p, compile.Options{Target: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level, want := range map[string][]string{
+		"":           nil,
+		"privileged": {"the namespace enforces privileged, and admits the pods"},
+		"baseline":   {"the namespace enforces baseline, and refuses the pods of step a: privileged"},
+		"restricted": {
+			"the namespace enforces restricted, and refuses the pods of step a: privileged, allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile",
+			"the namespace enforces restricted, and refuses the pods of onFailure of step b: allowPrivilegeEscalation != false, unrestricted capabilities, seccompProfile",
+		},
+	} {
+		d := clusterDoctor{r: r}
+		d.podSecurity(kube.Object{"metadata": map[string]any{"labels": map[string]any{"pod-security.kubernetes.io/enforce": level}}})
+		var got []string
+		for _, c := range d.checks {
+			got = append(got, c.Found)
+			if c.OK != (level == "privileged") || c.OK != (c.Advice == "") {
+				t.Errorf("%s: %+v", level, c)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", level, diff)
+		}
+	}
+	(&clusterDoctor{r: r}).podSecurity(nil) // a namespace that may not be read
+}

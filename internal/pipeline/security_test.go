@@ -1,0 +1,31 @@
+package pipeline_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSecurityContext takes the fields of Kubernetes, for the pod and for a container, and nothing else.
+func TestSecurityContext(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}": "",
+		"{runAsUser: 0, runAsNonRoot: false, fsGroup: 100, capabilities: {add: [NET_ADMIN]}, supplementalGroups: [1, 2], seccompProfile: {type: Unconfined}}": "",
+		"{runAsUser: root}":       "targets.c.pods.securityContext.runAsUser: expected a whole number, at least 0",
+		"{runAsUser: -1}":         "expected a whole number, at least 0",
+		"{runAsNonRoot: 'no'}":    "expected true or false",
+		"{capabilities: [ALL]}":   "expected fields",
+		"{runasuser: 0}":          "targets.c.pods.securityContext.runasuser: unknown field; did you mean runAsUser?",
+		"none":                    "expected fields of a security context",
+		"{runAsUser: 1, fs: ''}":  "unknown field",
+		"{supplementalGroups: 1}": "expected a list",
+	} {
+		if got := one(t, inTarget("pods: {securityContext: "+text+"}")); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: the error is %q, want one with %q", text, got, want)
+		}
+		job := strings.Replace(inTarget("jobImage: x"), "image: y", "securityContext: "+text+", automountServiceAccountToken: true", 1)
+		want = strings.Replace(want, "targets.c.pods", "steps[0].job", 1)
+		if got := one(t, job); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: the error is %q, want one with %q", text, got, want)
+		}
+	}
+}
