@@ -188,6 +188,7 @@ type compiler struct {
 	baseDir  string
 	storage  string
 	address  string
+	inherit  any    // what jobs inherit of the environment here, as the definition has it
 	at       *place // a target in a cluster; nil for one on this machine
 	problems pipeline.Problems
 	notes    []string
@@ -219,6 +220,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	if c.address == "" {
 		c.address = t.Ray.Address
 	}
+	c.inherit = t.InheritEnv.Value()
 	if c.address == "auto" {
 		c.address = ""
 	}
