@@ -131,6 +131,7 @@ func (c *compiler) check(target string, o Options) {
 	c.checkClusterSecrets()
 	c.checkSteps(c.p.Steps, "steps")
 	c.notePlace(o)
+	c.noteRaySecrets()
 	if len(c.problems) == 0 {
 		c.limitItems()
 		c.readAll(c.p.Steps, "steps")
