@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
@@ -73,11 +74,13 @@ func (a *app) rayCommand() *cobra.Command {
 func (a *app) rayStartCommand() *cobra.Command {
 	var cpus int
 	var noToken bool
+	var inherit []string
 	c := &cobra.Command{
 		Use:   "start",
 		Short: "start a Ray of rayorch's own; gets Ray from PyPI when no Python here has it",
 		Long: "start runs a Ray head with ports, directories and processes of its own, so that it disturbs no other Ray. It\n" +
-			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself.",
+			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself. It gets few variables of the\n" +
+			"environment (docs/pipeline.md lists them), and so do its jobs.",
 		Example: "  rayorch ray start --cpus 4",
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := a.head(a.say)
@@ -85,6 +88,7 @@ func (a *app) rayStartCommand() *cobra.Command {
 				return err
 			}
 			h.CPUs, h.NoToken = cpus, noToken
+			h.Env = hostenv.Inherit{Names: inherit}.Of(os.Environ())
 			state, err := h.Start(c.Context())
 			if err != nil {
 				return err
@@ -96,6 +100,7 @@ func (a *app) rayStartCommand() *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&cpus, "cpus", 0, "CPUs that it offers to jobs (default: all)")
+	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "a variable of the environment that Ray and all its jobs inherit, or PREFIX_*; may be repeated")
 	c.Flags().BoolVar(&noToken, "no-token", false, "leave token authentication off: any user of this machine may then run code as you")
 	return c
 }

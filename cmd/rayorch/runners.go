@@ -42,7 +42,7 @@ func (a *app) newRunners(dir string, o rayOptions, secrets *vault, code *snapsho
 	return &runners{
 		find: f,
 		eks:  eks,
-		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Code: code, Secret: secrets.secret}),
+		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Code: code, Secret: secrets.secret, EnvDir: filepath.Join(dir, "ray", "env")}),
 		proc: proctask.New(proctask.Config{
 			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.secret,
 		}),
@@ -135,6 +135,9 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 		return none, err
 	}
 	w.screen.Say("using %s", describeRay(found))
+	if src.givesRaySecrets() && !ray.Here(ctx, found) {
+		w.screen.Say("note: this Ray keeps the secrets of its jobs in their records, which its API and dashboard show (docs/pipeline.md)")
+	}
 	if o.keepRay { // the mark is made again if this Ray is lost and another one started
 		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)
 	}

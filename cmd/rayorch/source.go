@@ -139,3 +139,16 @@ func anyRay(steps []pipeline.Step, wanted func(*pipeline.Step) bool) bool {
 	}
 	return false
 }
+
+// givesRaySecrets says whether any Ray job gets secrets, or variables of the environment.
+func (s *source) givesRaySecrets() bool {
+	target, _ := s.targetName() // known by now
+	t, _ := s.pipeline.Targets.Get(target)
+	return anyRay(s.pipeline.Steps, func(st *pipeline.Step) bool {
+		var onFailure *pipeline.RayJob
+		if st.OnFailure != nil {
+			onFailure = st.OnFailure.Ray
+		}
+		return len(t.InheritEnv.Names) > 0 || len(jobSecrets(st.Ray, nil))+len(jobSecrets(onFailure, nil)) > 0
+	})
+}

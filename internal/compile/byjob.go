@@ -89,7 +89,7 @@ func (a *attempts) manifest() *value.Object {
 		return a.placingJob()
 	}
 	if a.t.ray != nil {
-		return a.submitterJob(a.v("id"), chunks("$string("+a.request()+")", "'submit', "), a.deadline(), a.t.ray.Secrets)
+		return a.submitterJob(a.v("id"), chunks("$string("+a.request()+")", "'submit', "), a.deadline(), a.c.submitterSecrets(a.t.ray))
 	}
 	return a.plainJob()
 }
@@ -116,8 +116,12 @@ func (a *attempts) request() string {
 	if a.c.paramsOnce() {
 		request.Set("params", wrap(longParams))
 	}
-	if len(r.Secrets) > 0 {
-		request.Set("secrets", value.FromGo(r.Secrets))
+	passed, hidden := a.c.secretsOf(r)
+	if len(passed) > 0 {
+		request.Set("secrets", value.FromGo(passed))
+	}
+	if len(hidden) > 0 {
+		request.Set("hidden", value.FromGo(hidden))
 	}
 	return inline(request)
 }
@@ -150,7 +154,7 @@ func (a *attempts) submission() *value.Object {
 }
 
 func (a *attempts) entrypoint() string {
-	return wrapper(a.c.inWorkingDir(a.t.ray, a.c.shell(a.t.ray.Entrypoint, a.t.in)))
+	return wrapper(a.c.wantSecrets(a.t.ray, a.c.inWorkingDir(a.t.ray, a.c.shell(a.t.ray.Entrypoint, a.t.in))))
 }
 
 // watch is the branch that sees whether the pod starts. It looks more and more seldom, and ends with the pod's start; when
@@ -340,7 +344,7 @@ func (a *attempts) plainJob() *value.Object {
 func (a *attempts) plainEnv() string {
 	env := inline(a.c.environment(a.t, a.t.job.Env))
 	list := "$each(" + env + ", function($v, $k) { {'name': $k, 'value': " + dollars("$v") + "} })"
-	if secrets := a.c.secretVariables("", a.t.job.Secrets); len(secrets) > 0 {
+	if secrets := a.c.secretVariables(a.t.job.Secrets); len(secrets) > 0 {
 		return "[" + list + ", " + inlineItems(secrets) + "]"
 	}
 	return "[" + list + "]"

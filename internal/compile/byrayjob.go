@@ -67,7 +67,9 @@ func (a *attempts) rayJob() *value.Object {
 		spec.Set("entrypointResources", wrap("$string("+inline(all)+")"))
 	}
 	if at.ownCluster() {
-		spec.Set("rayClusterSpec", plainAll(at.target.Ray.ClusterSpec.Value))
+		cluster := plainAll(at.target.Ray.ClusterSpec.Value)
+		c.withSecrets(cluster, r.Secrets)
+		spec.Set("rayClusterSpec", cluster)
 		spec.Set("shutdownAfterJobFinishes", true)
 		// Long enough to read the output; then the RayJob is deleted, and the cluster with it.
 		spec.Set("ttlSecondsAfterFinished", value.Int(600))

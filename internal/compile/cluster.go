@@ -167,8 +167,8 @@ func (c *compiler) checkBody(b body, path string) {
 	case b.job != nil && len(b.job.Image.Parts) == 0 && c.at.jobImage == "":
 		report(".job", "needs image here, or the target jobImage")
 	case b.ray == nil || c.at.way == wayJob:
-	case len(b.ray.Secrets) > 0:
-		report(".ray.secrets", "need submit: job, whose pod reads them; "+c.at.way+" would show them")
+	case len(c.shownByRay(b.ray)) > 0:
+		report(".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; "+c.at.way+" would show them")
 	case b.ray.Memory != nil && c.at.way == wayRayJob:
 		report(".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
 	}

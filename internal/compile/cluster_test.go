@@ -210,10 +210,52 @@ func TestUpload(t *testing.T) {
 	}
 }
 
+// TestRaySecrets looks where the secret of a Ray step goes: to Ray's record, to the pods of its own cluster, or nowhere.
+func TestRaySecrets(t *testing.T) {
+	const own = "submit: rayjob, ray: {clusterSpec: {headGroupSpec: {template: {spec: {containers: [{name: head, env: [{name: OTHER, value: mine}]}]}}}, " +
+		"workerGroupSpecs: [{template: {spec: {containers: [{name: worker}, {name: sidecar}]}}}]}}"
+	for name, c := range map[string]struct {
+		target, secret, way string
+		want, not           []string
+		note                bool
+	}{
+		"passed on by a pod":   {"", "", "job", []string{"'secrets': ['S']", "'hidden': ['OTHER']", "'name': 'RAYORCH_SECRET_S'", "'optional': true"}, []string{"inRayPods promises"}, true},
+		"in Ray's pods, job":   {"", ", inRayPods: true", "job", []string{"'hidden': ['S', 'OTHER']", "inRayPods promises", "{S+x}"}, []string{"'secrets': "}, false},
+		"in Ray's pods, proxy": {"", ", inRayPods: true", "proxy", []string{"inRayPods promises"}, []string{"secretKeyRef"}, false},
+		"in its own cluster":   {own, "", "rayjob", []string{`"name": "S"`, `"secretKeyRef"`}, []string{"inRayPods promises"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := head + "\nsecrets: {S: {kubernetesSecret: {name: s, key: k}" + c.secret + "}, OTHER: {kubernetesSecret: {name: o, key: k}" + c.secret + "}}\n" +
+				"targets: {c: {kind: kubernetes, " + c.target + "}}\nsteps: [{name: a, ray: {entrypoint: x, secrets: [S]}}, {name: b, ray: {entrypoint: x, secrets: [OTHER]}}]\n"
+			r, err := inCluster(t, text, compile.Options{Target: "c", Submit: c.way})
+			if err != nil {
+				t.Fatal(err)
+			}
+			definition := string(r.Definition)
+			for _, want := range c.want {
+				if !strings.Contains(definition, want) {
+					t.Errorf("the definition lacks %s", want)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(definition, not) {
+					t.Errorf("the definition has %s", not)
+				}
+			}
+			if noted := strings.Contains(strings.Join(r.Notes, "\n"), "Ray keeps the values of S, OTHER in its job records"); noted != c.note {
+				t.Errorf("the notes are %q", r.Notes)
+			}
+			if c.target == own && (strings.Count(definition, `"name": "S"`) != 2 || strings.Count(definition, `"name": "OTHER"`) != 3) {
+				t.Errorf("the variables are not those of head and worker, each once:\n%s", definition)
+			}
+		})
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for name, c := range map[string]struct{ target, steps, way, want string }{
 		"token by proxy":   {"{kind: kubernetes, ray: {token: {name: s, key: k}}}", "{name: a, ray: {entrypoint: x}}", "proxy", "proxy cannot send a token"},
-		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: need submit: job"},
+		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: need submit: job, whose pod reads them, or inRayPods: true"},
 		"no image":         {"{kind: kubernetes}", "{name: a, job: {command: [x]}}", "job", "steps[0].job: needs image here"},
 		"queue by job":     {"{kind: kubernetes, submit: rayjob, queue: q, ray: {clusterSpec: {a: 1}}}", "{name: a, ray: {entrypoint: x}}", "job", "clusterSpec and queue need submit: rayjob"},
 		"unknown way":      {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown way of submitting"},

@@ -133,6 +133,7 @@ func (c *compiler) check(target string, o Options) {
 	c.checkClusterSecrets()
 	c.checkSteps(c.p.Steps, "steps")
 	c.notePlace(o)
+	c.noteRaySecrets()
 	if len(c.problems) == 0 {
 		c.limitItems()
 		c.readAll(c.p.Steps, "steps")
@@ -190,6 +191,7 @@ type compiler struct {
 	baseDir  string
 	storage  string
 	address  string
+	inherit  any    // what jobs inherit of the environment here, as the definition has it
 	at       *place // a target in a cluster; nil for one on this machine
 	problems pipeline.Problems
 	notes    []string
@@ -221,6 +223,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	if c.address == "" {
 		c.address = t.Ray.Address
 	}
+	c.inherit = t.InheritEnv.Value()
 	if c.address == "auto" {
 		c.address = ""
 	}

@@ -262,6 +262,33 @@ steps: [{name: a, ray: {entrypoint: echo, secrets: [TOKEN]}}]
 	}
 }
 
+// TestWhatJobsGetOfTheHost looks at what each step gets and must not show.
+func TestWhatJobsGetOfTheHost(t *testing.T) {
+	r := build(t, head+`
+secrets: {A: {env: HOST_A}, B: {env: HOST_B}, C: {kubernetesSecret: {name: s, key: k}}}
+targets: {here: {kind: local, inheritEnv: [AWS_*]}}
+steps:
+  - {name: ray, ray: {entrypoint: echo, secrets: [A]}}
+  - {name: job, job: {shell: echo}}
+`, compile.Options{})
+	var m struct {
+		States map[string]struct {
+			Arguments struct {
+				SecretEnv, Redact, InheritEnv any
+			}
+		}
+	}
+	if err := json.Unmarshal(r.Definition, &m); err != nil {
+		t.Fatal(err)
+	}
+	a, b := map[string]any{"Env": "HOST_A"}, map[string]any{"Env": "HOST_B"}
+	ray, job := m.States["ray"].Arguments, m.States["job"].Arguments
+	want := []any{map[string]any{"A": a}, []any{b}, []any{"AWS_*"}, nil, []any{a, b}, []any{"AWS_*"}}
+	if diff := cmp.Diff(want, []any{ray.SecretEnv, ray.Redact, ray.InheritEnv, job.SecretEnv, job.Redact, job.InheritEnv}); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestBarriersAreNoted(t *testing.T) {
 	r := build(t, head+`
 steps:

@@ -131,11 +131,11 @@ func secretVariable(name string, key *pipeline.SecretKey) *value.Object {
 }
 
 // secretVariables are those of the secrets that a job gets.
-func (c *compiler) secretVariables(prefix string, names []string) []any {
+func (c *compiler) secretVariables(names []string) []any {
 	var out []any
 	for _, name := range names {
 		if s, _ := c.p.Secrets.Get(name); s.KubernetesSecret != nil {
-			out = append(out, secretVariable(prefix+name, s.KubernetesSecret))
+			out = append(out, secretVariable(name, s.KubernetesSecret))
 		}
 	}
 	return out
@@ -169,9 +169,9 @@ func (a *attempts) metadata(name string) *value.Object {
 }
 
 // submitterJob is a Job that runs the submitter's script; deadline is in seconds.
-func (a *attempts) submitterJob(name, args string, deadline int64, secrets []string) *value.Object {
+func (a *attempts) submitterJob(name, args string, deadline int64, env []any) *value.Object {
 	container := "'args': " + args
-	if env := a.c.secretVariables("RAYORCH_SECRET_", secrets); len(env) > 0 {
+	if len(env) > 0 {
 		container += ", 'env': [$submitter.container.env, " + inlineItems(env) + "]"
 	}
 	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': %d, 'template': {'metadata': {'labels': $labels}, "+

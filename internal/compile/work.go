@@ -191,7 +191,7 @@ func (c *compiler) rayArguments(t task) *value.Object {
 	if c.paramsOnce() {
 		args.Set("Params", wrap(longParams))
 	}
-	c.secretEnv(args, r.Secrets)
+	c.fromHost(args, r.Secrets)
 	c.reserve(args, r, t.in)
 	args.Set("Metadata", c.metadata(t, r.Metadata))
 	args.Set("PendingTimeoutSeconds", value.Int(t.pending.Seconds()))
@@ -267,7 +267,7 @@ func (c *compiler) processArguments(t task) *value.Object {
 	if c.paramsOnce() {
 		args.Set("Params", wrap(longParams))
 	}
-	c.secretEnv(args, j.Secrets)
+	c.fromHost(args, j.Secrets)
 	if t.timeout > 0 {
 		args.Set("TimeoutSeconds", value.Int(t.timeout.Seconds()))
 	}
@@ -286,17 +286,28 @@ func (c *compiler) storageIn(dir string) string {
 
 var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 
-// secretEnv names the host's variables that hold secrets: the runner reads them when it starts the job.
-func (c *compiler) secretEnv(args *value.Object, names []string) {
-	if len(names) == 0 {
-		return
+// fromHost says what the job gets of the host's environment, and must not show: the runner reads the values when it starts the job.
+func (c *compiler) fromHost(args *value.Object, names []string) {
+	given, hidden := &value.Object{}, []any{}
+	for _, e := range c.p.Secrets.Entries {
+		ref := value.Obj("Env", e.Value.Env)
+		switch {
+		case e.Value.Env == "":
+		case slices.Contains(names, e.Key):
+			given.Set(e.Key, ref)
+		default:
+			hidden = append(hidden, ref)
+		}
 	}
-	o := &value.Object{}
-	for _, name := range names {
-		secret, _ := c.p.Secrets.Get(name)
-		o.Set(name, value.Obj("Env", secret.Env))
+	if given.Len() > 0 {
+		args.Set("SecretEnv", given)
 	}
-	args.Set("SecretEnv", o)
+	if len(hidden) > 0 {
+		args.Set("Redact", hidden)
+	}
+	if c.inherit != nil {
+		args.Set("InheritEnv", c.inherit)
+	}
 }
 
 // metadata marks a job with what started it, so that people and the clean-up machine find it.

@@ -54,6 +54,9 @@ func (c *checker) secrets() {
 		if sec.Env == "" && sec.KubernetesSecret == nil {
 			c.report(path, "needs at least one of env, kubernetesSecret")
 		}
+		if sec.InRayPods && sec.KubernetesSecret == nil {
+			c.report(join(path, "inRayPods"), "needs kubernetesSecret, from which Ray's pods have it")
+		}
 		if sec.Env != "" && !envPattern.MatchString(sec.Env) {
 			c.report(join(path, "env"), "must be the name of an environment variable, never a value")
 		}

@@ -87,6 +87,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"too large":     {strings.Repeat("#", pipeline.MaxFileSize+1), "at most 1048576 are read"},
 		"too deep":      {start + "params: {a: {default: " + deep + "}}\n", "nests or repeats too much"},
 		"alias bomb":    {bomb + start + "params: {a: {default: *i}}\nsteps: []", "nests or repeats too much"},
+		"in no Secret":  {start + "secrets: {S: {env: A, inRayPods: true}}\nsteps: []", "f:3:23: secrets.S.inRayPods: needs kubernetesSecret"},
 		"not a source":  {start + "secrets: {S: {secretsManager: arn}}\nsteps: []", "f:3:15: secrets.S.secretsManager: no target reads AWS Secrets Manager"},
 		"key twice":     {start + "name: q\nsteps: []", "f:3:1: name: is there twice"},
 		"self alias":    {start + "params: &a {x: *a}\nsteps: []", ""},

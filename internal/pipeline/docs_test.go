@@ -119,6 +119,8 @@ func named(name string) string {
 		return "duration"
 	case "Quantity":
 		return "size"
+	case "InheritEnv":
+		return "true, false or list of names"
 	case "Template", "Shell":
 		return "text with references"
 	case "string":

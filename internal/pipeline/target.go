@@ -11,6 +11,7 @@ type Target struct {
 	Kind       string            `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
 	Ray        RayTarget         `yaml:"ray" doc:"The Ray to use."`
 	Storage    string            `yaml:"storage" only:"local" doc:"The directory for the pipeline's storage, beside the pipeline file (local)."`
+	InheritEnv InheritEnv        `yaml:"inheritEnv" only:"local" doc:"Variables of the environment that jobs inherit besides the few that all jobs get: true for all, or names such as [AWS_*, HF_TOKEN]; below (local)."`
 	Context    string            `yaml:"context" only:"kubernetes" doc:"The kubeconfig context; by default the current one (kubernetes)."`
 	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace of Ray and of all that a run makes; by default default (kubernetes, aws)."`
 	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`

@@ -13,10 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/proc"
 )
 
@@ -238,14 +238,13 @@ func (h *Head) args(state State) []string {
 	return args
 }
 
-// environ is ours without what points at another Ray or belongs to one that we run in; Ray's settings proper have names in
-// lower case, such as RAY_memory_usage_threshold. Python's directory comes first in PATH, so that `python` in a job's
+// environ is what jobs get of ours (see hostenv), for they get the environment of their Ray, and Ray's settings proper, which have
+// names in lower case, such as RAY_memory_usage_threshold. Python's directory comes first in PATH, so that `python` in a job's
 // entrypoint is the one that has Ray.
 func (h *Head) environ(state State) []string {
-	var env []string
+	env := hostenv.Base(os.Environ())
 	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		if !foreign.MatchString(name) {
+		if raySetting.MatchString(entry) {
 			env = append(env, entry)
 		}
 	}
@@ -260,7 +259,7 @@ func (h *Head) environ(state State) []string {
 	return append(env, h.Env...)
 }
 
-var foreign = regexp.MustCompile(`^(RAY_[^a-z].*|RAYORCH_.*|PATH|PYTHONPATH|PYTHONHOME)$`)
+var raySetting = regexp.MustCompile(`^RAY_[a-z]`)
 
 // ready waits until the dashboard answers, then until its Jobs API does.
 func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {

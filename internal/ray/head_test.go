@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,41 @@ func TestHeadWithoutPython(t *testing.T) {
 				t.Errorf("left behind: %+v, %v", state, err)
 			}
 		})
+	}
+}
+
+// TestHeadEnvironment looks what a Ray gets, and so its jobs.
+func TestHeadEnvironment(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "in-the-shell")
+	t.Setenv("RAY_ADDRESS", "other:6379")
+	t.Setenv("RAY_memory_usage_threshold", "0.97")
+	t.Setenv("LC_TEST", "C")
+	dir := t.TempDir()
+	write(t, dir, "python", "#!/bin/sh\ncase \"$*\" in *importlib*) echo 2.60.0;; *) env >"+dir+"/got; exit 1;; esac\n")
+	python := filepath.Join(dir, "python")
+	if err := os.Chmod(python, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	getenv := func(name string) string { return map[string]string{"RAYORCH_PYTHON": python}[name] }
+	head := &ray.Head{Dir: filepath.Join(dir, "ray"), Python: ray.PythonFinder{Getenv: getenv, Dir: dir}, Env: []string{"MINE=1"}}
+	if _, err := head.Start(t.Context()); err == nil {
+		t.Fatal("what is no Ray has started")
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "got"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(string(text), "\n")
+	for _, want := range []string{"RAY_memory_usage_threshold=0.97", "LC_TEST=C", "MINE=1", "HOME=" + os.Getenv("HOME"), "RAY_AUTH_MODE=token"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	if i := slices.IndexFunc(got, func(entry string) bool { return strings.HasPrefix(entry, "PATH="+dir+":") }); i < 0 {
+		t.Error("the directory of Python does not come first in PATH")
+	}
+	if s := string(text); strings.Contains(s, "in-the-shell") || strings.Contains(s, "RAY_ADDRESS") {
+		t.Errorf("the Ray got:\n%s", s)
 	}
 }
 

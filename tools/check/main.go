@@ -48,7 +48,7 @@ func run(results string, command []string) int {
 		return 1
 	}
 	clusterWas := clusterUp()
-	p := processes{mark: "CHECK_RUN=" + rand.Text()} // rayorch gives RAYORCH_* variables to no Ray that it starts
+	p := processes{mark: "LC_CHECK_RUN=" + rand.Text()} // jobs and the Rays that rayorch starts inherit LC_*, and few others
 	interrupted, err := p.run(command, signals, "TMPDIR="+temp)
 	s := read(results)
 	if err != nil && s.failed == 0 && !interrupted {

@@ -144,11 +144,27 @@ def last(text, size=2000, start=300):
     return text if len(text) <= size else text[:start] + "\n...\n" + text[start - size:]
 
 
+def forms(secret):
+    """How a secret can show, as in internal/task/joblog/redact.go: as it is, in JSON, URLs, Python's repr and base64, and by line."""
+    yield from [secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
+    yield from [urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret), *(line.strip() for line in secret.split("\n"))]
+    data = secret.encode(errors="surrogateescape")
+    if len(data) < 4:
+        return
+    for before in range(3):
+        text = base64.b64encode(b"-" * before + data).decode().rstrip("=")
+        text = text[(before * 8 + 5) // 6:(before + len(data)) * 8 // 6]
+        if len(text) >= 8:
+            yield from [text, text.replace("+", "-").replace("/", "_")]
+    yield from [base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()]
+
+
 class Output:
     """What the job prints: without Ray's own lines, without secrets; the marked line is kept for the end."""
 
     def __init__(self, submission, secrets):
-        self.secrets = [form for s in secrets for form in [s, json.dumps(s)[1:-1], *s.split("\n")] if len(form) >= 4]
+        found = {form for s in secrets for form in forms(s) if len(form) >= 4}
+        self.secrets = sorted(found, key=lambda form: (-len(form), form))  # of two that start alike, the longer one first
         self.last = collections.deque(maxlen=LAST_LINES)
         self.marked, self.since = None, 0
         said = "Running entrypoint for job %s: %s" % (submission["submission_id"], submission["entrypoint"])
@@ -335,8 +351,9 @@ class Attempt:
         secrets = {name: os.environ["RAYORCH_SECRET_" + name] for name in request.get("secrets", [])}
         self.submission.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(secrets)
         self.spill = Spill(self.submission, request.get("params"), secrets)
-        token = os.environ.get("RAY_AUTH_TOKEN")
-        self.output = Output(self.submission, [*secrets.values(), *([token] if token else [])])
+        # Those of other steps are hidden, too.
+        others = [os.environ.get("RAYORCH_SECRET_" + name) for name in request.get("hidden", [])] + [os.environ.get("RAY_AUTH_TOKEN")]
+        self.output = Output(self.submission, [*secrets.values(), *filter(None, others)])
         self.since = request["since"] / 1000  # when the attempt began, by the state machine's clock
         # Kubernetes counts the pods before this one, so that the first is told from one that follows.
         self.former = sum(int(os.environ.get(k) or 0) for k in ("RAYORCH_FAILED_PODS", "RAYORCH_IGNORED_PODS"))

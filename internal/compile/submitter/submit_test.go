@@ -33,7 +33,7 @@ type attempt struct {
 	Env               map[string]string
 	Pending, Timeout  float64
 	Package           string
-	Secrets           []string
+	Secrets, Hidden   []string
 	RuntimeEnv        map[string]any
 	Modules           map[string]string
 	Params            map[string]any
@@ -71,6 +71,9 @@ func (a *attempt) request(t *testing.T) string {
 	}
 	if a.Secrets != nil {
 		request["secrets"] = a.Secrets
+	}
+	if a.Hidden != nil {
+		request["hidden"] = a.Hidden
 	}
 	data, err := json.Marshal(request)
 	if err != nil {
@@ -168,8 +171,10 @@ func TestEnds(t *testing.T) {
 		"pending":        {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
 		"no environment": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"working_dir": "gcs://_ray_pkg_" + unique("missing") + ".zip"}}, 49, "runtime_env setup failed", ""},
 		"secret":         {attempt{Entrypoint: `echo "got $TOKEN"; exit 1`, Secrets: []string{"TOKEN"}, Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush"}}, 41, "got ***", "got ***"},
-		"many lines":     {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
-		"lost, second":   {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
+		"another's": {attempt{Entrypoint: `echo "got ${TOKEN-none} hush-hush $(printf 'me:hush-hush' | base64) it%27s%2B"; exit 1`, Hidden: []string{"TOKEN", "URL", "NONE"},
+			Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush", "RAYORCH_SECRET_URL": "it's+"}}, 41, "got none *** bWU6***", " ***"},
+		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
+		"lost, second": {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,7 +2,10 @@ package joblog_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -74,6 +77,31 @@ func TestCause(t *testing.T) {
 	log.Line(strings.Repeat("x", 1<<20), nil)
 	if got := log.Cause("why"); !strings.HasPrefix(got, "why\nline 81") || !strings.HasSuffix(got, "line 99 ***\n"+strings.Repeat("x", 2<<10)+"...") {
 		t.Errorf("a long line gives %d bytes: %.200s", len(got), got)
+	}
+}
+
+func TestRedactor(t *testing.T) {
+	const secret = "p\u00e4ss'w\"ord/+&x"
+	hide := joblog.NewRedactor([]string{"p\u00e4ss", secret, "abc"})
+	quoted, err := json.Marshal(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, shown := range map[string]string{
+		"plain": secret, "json": string(quoted), "json of python": `p\u00e4ss'w\"ord/+&x`, "repr": `'päss\'w"ord/+&x'`, "query": url.QueryEscape(secret),
+		"path": url.PathEscape(secret), "base64": base64.StdEncoding.EncodeToString([]byte(secret)),
+		"base64 of URLs": base64.RawURLEncoding.EncodeToString([]byte(secret)), "basic 1": base64.StdEncoding.EncodeToString([]byte("u:" + secret)),
+		"basic 2": base64.StdEncoding.EncodeToString([]byte("me:" + secret + "\n")),
+	} {
+		got := hide.Text("<" + shown + ">")
+		for _, part := range []string{"ord", url.QueryEscape(secret)[3:], shown[len(shown)/3 : len(shown)*2/3]} {
+			if strings.Contains(got, part) {
+				t.Errorf("%s: %s shows %s", name, got, part)
+			}
+		}
+	}
+	if got := hide.Text("abc YWJj"); got != "abc YWJj" {
+		t.Errorf("a value that is too short to be one is hidden: %q", got)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
@@ -29,6 +30,8 @@ type Arguments struct {
 	Environment    map[string]string    `json:"Environment"`
 	Params         json.RawMessage      `json:"Params"` // an object, where Environment does not hold the parameters as text
 	SecretEnv      map[string]SecretRef `json:"SecretEnv"`
+	Redact         []SecretRef          `json:"Redact"` // secrets that the process does not get, and that must not show either
+	InheritEnv     hostenv.Inherit      `json:"InheritEnv"`
 	TimeoutSeconds *float64             `json:"TimeoutSeconds"`
 	Metadata       map[string]string    `json:"Metadata"`
 }
@@ -113,6 +116,9 @@ func (a *Arguments) checkEnvironment() error {
 			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
 		}
 	}
+	if slices.ContainsFunc(a.Redact, func(ref SecretRef) bool { return ref.Env == "" }) {
+		return errors.New(`the argument Redact must be a list of objects such as {"Env": "HOST_VARIABLE"}`)
+	}
 	return nil
 }
 
@@ -130,9 +136,21 @@ func (a *Arguments) argv() []string {
 	return a.Command
 }
 
-// environment is ours, the given one over it, and the secrets over both. files are variables that are too long: the process
-// finds them in files of dir.
-func (a *Arguments) environment(valueOf func(string) (string, error), dir string) (env, secrets []string, files map[string]string, err error) {
+// given are the names of variables that the process gets by the arguments.
+func (a *Arguments) given() map[string]bool {
+	names := map[string]bool{}
+	for name := range a.Environment {
+		names[name] = true
+	}
+	for name := range a.SecretEnv {
+		names[name] = true
+	}
+	return names
+}
+
+// environment is what the process gets of ours and inherits, the given one over it, and the secrets over all. files are variables that
+// are too long: the process finds them in files of dir.
+func (a *Arguments) environment(inheritable []string, valueOf func(string) (string, error), dir string) (env, secrets []string, files map[string]string, err error) {
 	given := map[string]string{}
 	maps.Copy(given, a.Environment)
 	if err := jobenv.AddParams(given, a.Params); err != nil {
@@ -144,7 +162,7 @@ func (a *Arguments) environment(valueOf func(string) (string, error), dir string
 	for name := range files {
 		given[name+jobenv.FileSuffix] = filepath.Join(dir, name)
 	}
-	env = os.Environ()
+	env = append(hostenv.Base(os.Environ()), a.InheritEnv.Of(inheritable)...)
 	for name, v := range given {
 		env = append(env, name+"="+v)
 	}
@@ -157,6 +175,13 @@ func (a *Arguments) environment(valueOf func(string) (string, error), dir string
 			return nil, nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
 		}
 		env = append(env, name+"="+secret)
+		secrets = append(secrets, secret)
+	}
+	for _, ref := range a.Redact {
+		secret, err := valueOf(ref.Env)
+		if err != nil {
+			return nil, nil, nil, err
+		}
 		secrets = append(secrets, secret)
 	}
 	return env, secrets, files, nil

@@ -44,6 +44,8 @@ type Config struct {
 	Code *snapshot.Store
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
+	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.
+	Inheritable func() []string
 	// StopGrace is what a process has between SIGTERM and SIGKILL. Defaults to 10 s.
 	StopGrace time.Duration
 }
@@ -58,6 +60,9 @@ func New(cfg Config) *Runner {
 	}
 	if cfg.Secret == nil {
 		cfg.Secret = task.Environment(func(string) string { return "" })
+	}
+	if cfg.Inheritable == nil {
+		cfg.Inheritable = os.Environ
 	}
 	return &Runner{cfg}
 }

@@ -139,6 +139,8 @@ func TestRun(t *testing.T) {
 		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "(limit 0.3 s)", "", ""},
 		{"nothing to run", map[string]any{}, proctask.JobStartFailed, "Command", "", ""},
 		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, proctask.JobStartFailed, `"Comand"`, "", ""},
+		{"bad inheritance", map[string]any{"Shell": "true", "InheritEnv": "AWS_*"}, proctask.JobStartFailed, "InheritEnv must be true or a list", "", ""},
+		{"bad redaction", map[string]any{"Shell": "true", "Redact": []any{map[string]string{}}}, proctask.JobStartFailed, "Redact must be a list", "", ""},
 		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, proctask.JobStartFailed, "NOT_SET", "", ""},
 	}
 	for _, test := range tests {

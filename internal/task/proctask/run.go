@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 	"github.com/rayorch/rayorch/internal/task/joblog"
@@ -74,7 +75,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	}
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
-	env, secrets, files, err := a.args.environment(valueOf, a.place.path("files"))
+	env, secrets, files, err := a.args.environment(a.r.cfg.Inheritable(), valueOf, a.place.path("files"))
 	if err != nil {
 		return err
 	}
@@ -181,6 +182,7 @@ func (a *attempt) supervise(command []string) error {
 	argv := append(slices.Clone(a.r.cfg.Supervisor), string(a.place))
 	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives us
 	cmd.Stdin = bytes.NewReader(data)
+	cmd.Env = hostenv.Base(os.Environ()) // the process can read that of its supervisor
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	errs, err := os.OpenFile(a.place.path("supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -332,7 +334,8 @@ func (a *attempt) outcome(e exit) task.Result {
 	case e.Signal != "":
 		return task.Fail(JobFailed, a.log.Cause("the process was ended by the signal "+e.Signal))
 	case e.ExitCode != 0:
-		return task.Fail(JobFailed, a.log.Cause(fmt.Sprintf("the process ended with exit code %d", e.ExitCode)))
+		cause := a.log.Cause(fmt.Sprintf("the process ended with exit code %d", e.ExitCode))
+		return task.Fail(JobFailed, cause+a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.args.given(), cause))
 	}
 	output, err := a.output()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/ray"
 )
 
@@ -27,6 +29,8 @@ type Arguments struct {
 	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
 	Params                json.RawMessage        `json:"Params"` // an object, where RuntimeEnv does not hold the parameters as text
 	SecretEnv             map[string]SecretRef   `json:"SecretEnv"`
+	Redact                []SecretRef            `json:"Redact"` // secrets that the job does not get, and that must not show either
+	InheritEnv            hostenv.Inherit        `json:"InheritEnv"`
 	NumCPUs               float64                `json:"NumCpus"`
 	NumGPUs               float64                `json:"NumGpus"`
 	Memory                float64                `json:"Memory"`
@@ -80,6 +84,9 @@ func (a *Arguments) check() error {
 			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
 		}
 	}
+	if slices.ContainsFunc(a.Redact, func(ref SecretRef) bool { return ref.Env == "" }) {
+		return errors.New(`the argument Redact must be a list of objects such as {"Env": "HOST_VARIABLE"}`)
+	}
 	for name, n := range a.Resources {
 		if f, err := n.Float64(); err != nil || bad(f) {
 			return fmt.Errorf("the argument Resources %q must be a number of 0 or more", name)
@@ -115,40 +122,44 @@ func (a *Arguments) resources() map[string]float64 {
 	return all
 }
 
-// environment is the runtime environment to submit but for its working directory, and the secrets in it.
-func (a *Arguments) environment(valueOf func(string) (string, error)) (env map[string]any, secrets []string, err error) {
-	env = make(map[string]any, len(a.RuntimeEnv)+2)
-	for key, v := range a.RuntimeEnv {
-		env[key] = v
-	}
+// environment is the runtime environment to submit but for its working directory and the secrets.
+func (a *Arguments) environment() (map[string]any, error) {
+	env := make(map[string]any, len(a.RuntimeEnv)+2)
+	maps.Copy(env, a.RuntimeEnv)
 	vars := map[string]any{}
 	if given, ok := env["env_vars"]; ok {
 		if vars, ok = given.(map[string]any); !ok {
-			return nil, nil, errors.New("RuntimeEnv.env_vars must be an object")
+			return nil, errors.New("RuntimeEnv.env_vars must be an object")
 		}
 	}
-	merged := make(map[string]any, len(vars)+len(a.SecretEnv))
 	for name, v := range vars {
 		if _, ok := v.(string); !ok {
-			return nil, nil, fmt.Errorf("RuntimeEnv.env_vars.%s must be a string", name)
+			return nil, fmt.Errorf("RuntimeEnv.env_vars.%s must be a string", name)
 		}
-		merged[name] = v
 	}
+	return env, nil
+}
+
+// readSecrets are the job's secrets by the names of their variables, and all values that must not show.
+func (a *Arguments) readSecrets(valueOf func(string) (string, error)) (given map[string]string, hidden []string, err error) {
+	given = make(map[string]string, len(a.SecretEnv))
 	for name, ref := range a.SecretEnv {
-		secret, err := valueOf(ref.Env)
+		if given[name], err = valueOf(ref.Env); err != nil {
+			return nil, nil, err
+		}
+		if given[name] == "" {
+			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
+		}
+		hidden = append(hidden, given[name])
+	}
+	for _, ref := range a.Redact {
+		value, err := valueOf(ref.Env)
 		if err != nil {
 			return nil, nil, err
 		}
-		if secret == "" {
-			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
-		}
-		merged[name] = secret
-		secrets = append(secrets, secret)
+		hidden = append(hidden, value)
 	}
-	if len(merged) > 0 {
-		env["env_vars"] = merged
-	}
-	return env, secrets, nil
+	return given, hidden, nil
 }
 
 // Sources returns the directories and modules of this machine that the arguments of submitJob.sync name in a definition. A path that

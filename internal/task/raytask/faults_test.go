@@ -53,6 +53,9 @@ func TestBadArguments(t *testing.T) {
 		{"relative directory", map[string]any{"WorkingDir": "dir"}, "absolute path or a URI"},
 		{"two directories", map[string]any{"WorkingDir": "/a", "RuntimeEnv": map[string]any{"working_dir": "/b"}}, "differ"},
 		{"missing secret", map[string]any{"SecretEnv": map[string]any{"A": map[string]any{"Env": "NOT_SET"}}}, "NOT_SET is not set"},
+		{"long secret", map[string]any{"SecretEnv": map[string]any{"A": map[string]any{"Env": "LONG"}}}, "the environment variable A has 131074 bytes"},
+		{"bad redaction", map[string]any{"Redact": []any{map[string]any{}}}, "Redact must be a list"},
+		{"bad inheritance", map[string]any{"InheritEnv": "AWS_*"}, "InheritEnv must be true or a list"},
 		{"bad secret", map[string]any{"SecretEnv": map[string]any{"A": "value"}}, "SecretEnv"},
 		{"bad variable", map[string]any{"RuntimeEnv": map[string]any{"env_vars": map[string]any{"A": 1}}}, "env_vars.A must be a string"},
 		{"missing requirements", map[string]any{"RuntimeEnv": map[string]any{"pip": "requirements.txt"}}, "requirements.txt"},
@@ -64,6 +67,7 @@ func TestBadArguments(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b, fake := fakeBench(t, "")
+			b.getenv["LONG"] = strings.Repeat("x", 128<<10-1)
 			args := map[string]any{"SubmissionId": newID(), "Entrypoint": "true"}
 			for key, v := range test.args {
 				args[key] = v

@@ -65,7 +65,7 @@ func (a *attempt) awaitStart(ctx context.Context) (ray.Job, error) {
 	began := a.r.cfg.Now().Add(-waited)
 	defer a.req.Waits("", began)
 	return a.cluster.watcher.Wait(ctx, a.args.SubmissionID, a.intent.SessionName, func(job ray.Job) bool {
-		a.req.Waits(job.Message, began)
+		a.req.Waits(a.log.Hide.Text(job.Message), began)
 		return job.Started()
 	})
 }
@@ -176,7 +176,11 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	if runtimeEnvFailed(job) {
 		return task.Fail(task.RayRuntimeEnvFailed, why(job, "the runtime environment could not be set up"))
 	}
-	return task.Fail(task.RayJobFailed, a.log.Cause(why(job, "the job failed")))
+	cause := a.log.Cause(why(job, "the job failed"))
+	if a.cluster.found.Own { // what else started a Ray had another environment
+		cause += a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.given(), cause)
+	}
+	return task.Fail(task.RayJobFailed, cause)
 }
 
 // readEnd reads the rest of the log. A former process may have passed on the last lines: then they are read once more, for

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,13 @@ type Config struct {
 	Code *snapshot.Store
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
+	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.
+	Inheritable func() []string
+	// EnvDir is a directory, absolute, for the secrets of jobs on a Ray of this machine: Ray's job records do not hold them then.
+	// Defaults to none.
+	EnvDir string
+	// Here reports whether a Ray sees EnvDir, as this user. Defaults to ray.Here.
+	Here func(ctx context.Context, found ray.Found) bool
 	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.
 	Grace time.Duration
 	// StopWait bounds a stop that Ray does not confirm. Defaults to 2 minutes.
@@ -69,6 +77,12 @@ func New(cfg Config) *Runner {
 	}
 	if cfg.Secret == nil {
 		cfg.Secret = task.Environment(func(string) string { return "" })
+	}
+	if cfg.Inheritable == nil {
+		cfg.Inheritable = os.Environ
+	}
+	if cfg.Here == nil {
+		cfg.Here = ray.Here
 	}
 	return &Runner{cfg: cfg, clusters: map[string]*cluster{}}
 }

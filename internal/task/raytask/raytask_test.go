@@ -41,7 +41,8 @@ type bench struct {
 	records map[string][]byte
 	taken   [][]byte
 	log     lockedBuffer
-	code    string            // the state directory with the snapshots
+	code    string // the state directory with the snapshots and the files with secrets
+	here    func(context.Context, ray.Found) bool
 	labels  map[string]string // of the execution
 }
 
@@ -83,6 +84,8 @@ func newBench(t *testing.T, r raytest.Ray) *bench {
 	return b
 }
 
+func (b *bench) envDir() string { return filepath.Join(b.code, "ray", "env") }
+
 // start makes the runner of a new process.
 func (b *bench) start() {
 	b.runner = raytask.New(raytask.Config{
@@ -99,6 +102,8 @@ func (b *bench) start() {
 			return found, err
 		},
 		Secret:   task.Environment(func(name string) string { return b.getenv[name] }),
+		EnvDir:   b.envDir(),
+		Here:     b.here,
 		Grace:    b.grace,
 		StopWait: raytest.Patience,
 	})

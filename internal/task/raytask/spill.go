@@ -32,6 +32,12 @@ func (a *attempt) fit() error {
 	for name, v := range given {
 		vars[name], _ = v.(string) // checked
 	}
+	private := a.private(vars)
+	if a.intent.EnvFile == "" {
+		maps.Copy(vars, private)
+	} else if err := a.passByFile(vars, private); err != nil {
+		return err
+	}
 	if err := jobenv.AddParams(vars, a.args.Params); err != nil {
 		return err
 	}
@@ -43,6 +49,7 @@ func (a *attempt) fit() error {
 	if err != nil {
 		return err
 	}
+	delete(a.env, "env_vars")
 	if len(vars) > 0 {
 		a.env["env_vars"] = anyMap(vars)
 	}
@@ -50,6 +57,9 @@ func (a *attempt) fit() error {
 	a.spill = newSpill(moved, long, a.entrypoint)
 	if s := a.spill; s != nil {
 		a.entrypoint = s.entrypoint(a.entrypoint)
+	}
+	if a.intent.EnvFile != "" {
+		a.entrypoint = fmt.Sprintf(readEnvFile, shellWord(a.intent.EnvFile)) + a.entrypoint
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type intent struct {
 	Address     string
 	SessionName string
 	RayVersion  string
+	EnvFile     string `json:",omitempty"` // the file with variables that stand in no record of Ray's
 }
 
 type moment struct{ At time.Time }
@@ -46,6 +47,7 @@ type attempt struct {
 	req     *task.Request
 	args    *Arguments
 	env     map[string]any
+	secrets map[string]string // that the job gets, by variable
 	cluster *cluster
 	intent  intent
 	log     *joblog.Log
@@ -55,11 +57,17 @@ type attempt struct {
 	ran        time.Time // when the driver was first seen to run
 
 	entrypoint string // the one to submit
+	envFile    string // the content of the file with secrets
 	spill      *spill // what does not fit into the environment and the entrypoint; nil without it
 }
 
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
+	defer func() {
+		if !errors.Is(context.Cause(ctx), task.ErrAbandon) {
+			a.removeEnvFile()
+		}
+	}()
 	err := a.prepare(ctx)
 	if err != nil && (ctx.Err() == nil || a.args == nil) {
 		return task.Fail(task.RaySubmitFailed, err.Error())
@@ -84,17 +92,16 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
-	var secrets []string
+	if a.env, err = a.args.environment(); err != nil {
+		return err
+	}
+	var hidden []string
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
-	if a.env, secrets, err = a.args.environment(valueOf); err != nil {
+	if a.secrets, hidden, err = a.args.readSecrets(valueOf); err != nil {
 		return err
 	}
-	if err := a.fit(); err != nil {
-		return err
-	}
-	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
+	a.log = joblog.New(a.req.Log, joblog.NewRedactor(hidden)).From(a.req.Log.Position())
 	a.log.Begin()
-	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	return nil
 }
 
@@ -104,6 +111,13 @@ func (a *attempt) drive(ctx context.Context) task.Result {
 	if err != nil {
 		return a.failed(ctx, err, task.RaySubmitFailed)
 	}
+	if !there {
+		a.chooseEnvFile(ctx)
+	}
+	if err := a.fit(); err != nil {
+		return task.Fail(task.RaySubmitFailed, a.log.Hide.Text(err.Error()))
+	}
+	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	if !there {
 		if err := a.submit(ctx); err != nil {
 			return a.failed(ctx, err, task.RaySubmitFailed)
@@ -221,6 +235,9 @@ func (a *attempt) submit(ctx context.Context) error {
 	if err := a.intend(ctx); err != nil {
 		return err
 	}
+	if err := a.writeEnvFile(); err != nil {
+		return fmt.Errorf("write the variables of the job: %w", err)
+	}
 	// A submit request that a stop cancels could still reach Ray after the stop.
 	ctx, cancel := task.UntilAbandoned(ctx)
 	defer cancel()
@@ -249,7 +266,7 @@ func (a *attempt) intend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.intent = intent{a.cluster.client.Address(), version.SessionName, version.RayVersion}
+	a.intent = intent{a.cluster.client.Address(), version.SessionName, version.RayVersion, a.intent.EnvFile}
 	return a.keep(keyIntent, a.intent)
 }
 

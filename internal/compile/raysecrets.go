@@ -1,0 +1,129 @@
+package compile
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Ray keeps the environment variables of a job in the job's record, which its API and dashboard show. A cluster of the job's own gets
+// secrets in the environment of its pods instead. So does a standing one whose pods the user gave them (inRayPods). Only what remains
+// is passed on by the submitter.
+
+// secretsOf are the secrets that the submitter of a job passes on, and those that it only hides in what the job prints.
+func (c *compiler) secretsOf(r *pipeline.RayJob) (passed, hidden []string) {
+	for _, e := range c.p.Secrets.Entries {
+		switch {
+		case e.Value.KubernetesSecret == nil || !c.secrets[e.Key]:
+		case slices.Contains(r.Secrets, e.Key) && !e.Value.InRayPods:
+			passed = append(passed, e.Key)
+		default:
+			hidden = append(hidden, e.Key)
+		}
+	}
+	return passed, hidden
+}
+
+// submitterSecrets are variables of the submitter's pod. It starts without those that it only hides.
+func (c *compiler) submitterSecrets(r *pipeline.RayJob) []any {
+	var out []any
+	passed, hidden := c.secretsOf(r)
+	for _, name := range append(passed, hidden...) {
+		s, _ := c.p.Secrets.Get(name)
+		ref := value.Obj("name", plain(s.KubernetesSecret.Name), "key", plain(s.KubernetesSecret.Key))
+		if !slices.Contains(passed, name) {
+			ref.Set("optional", true)
+		}
+		out = append(out, value.Obj("name", "RAYORCH_SECRET_"+name, "valueFrom", value.Obj("secretKeyRef", ref)))
+	}
+	return out
+}
+
+// wantSecrets is the expression of a command that fails, before it does anything, if Ray's pods lack a secret.
+func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
+	var check strings.Builder
+	for _, name := range r.Secrets {
+		if s, _ := c.p.Secrets.Get(name); s.InRayPods {
+			check.WriteString(`[ -n "${` + name + `+x}" ] || { echo "rayorch: error: Ray's pods have no environment variable ` + name +
+				`, which inRayPods promises" >&2; exit 120; }` + "\n")
+		}
+	}
+	if check.Len() == 0 {
+		return command
+	}
+	return str(check.String()) + " & " + command
+}
+
+// shownByRay are the secrets of a job that would stand in Ray's record.
+func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
+	if c.at.ownCluster() {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.Secrets), func(name string) bool {
+		s, _ := c.p.Secrets.Get(name)
+		return s.InRayPods
+	})
+}
+
+// noteRaySecrets tells which secrets Ray shows.
+func (c *compiler) noteRaySecrets() {
+	var shown []string
+	for _, e := range c.p.Secrets.Entries {
+		for _, s := range c.steps {
+			for _, r := range []*pipeline.RayJob{s.Ray, cleanupRay(s)} {
+				if r != nil && slices.Contains(c.shownByRay(r), e.Key) && !slices.Contains(shown, e.Key) {
+					shown = append(shown, e.Key)
+				}
+			}
+		}
+	}
+	if len(shown) > 0 {
+		c.note("Ray keeps the values of %s in its job records, which its API and dashboard show: give them to Ray's pods, and say inRayPods: true", strings.Join(shown, ", "))
+	}
+}
+
+func cleanupRay(s *pipeline.Step) *pipeline.RayJob {
+	if s.OnFailure == nil {
+		return nil
+	}
+	return s.OnFailure.Ray
+}
+
+// withSecrets adds secrets to the first container of each pod of a rayClusterSpec, which is Ray's. What is there stays.
+func (c *compiler) withSecrets(spec any, names []string) {
+	o, _ := spec.(*value.Object)
+	variables := c.secretVariables(names)
+	if o == nil || len(variables) == 0 {
+		return
+	}
+	head, _ := o.Get("headGroupSpec")
+	workers, _ := o.Get("workerGroupSpecs")
+	groups, _ := workers.([]any)
+	for _, group := range append([]any{head}, groups...) {
+		containers, _ := at(at(at(group, "template"), "spec"), "containers").([]any)
+		if len(containers) == 0 {
+			continue
+		}
+		if first, ok := containers[0].(*value.Object); ok {
+			env, _ := at(first, "env").([]any)
+			first.Set("env", append(slices.Clip(env), missingFrom(env, variables)...))
+		}
+	}
+}
+
+func at(v any, key string) any {
+	if o, ok := v.(*value.Object); ok {
+		v, _ = o.Get(key)
+		return v
+	}
+	return nil
+}
+
+// missingFrom are the variables whose names env does not have.
+func missingFrom(env, variables []any) []any {
+	return slices.DeleteFunc(slices.Clone(variables), func(v any) bool {
+		return slices.ContainsFunc(env, func(have any) bool { return at(have, "name") == at(v, "name") })
+	})
+}

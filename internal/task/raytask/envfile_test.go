@@ -1,0 +1,277 @@
+package raytask_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+func yes(context.Context, ray.Found) bool { return true }
+
+// answer is what the Ray answers to a request.
+func (b *bench) answer(path string) string {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, b.ray.Found.Address+path, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+b.ray.Found.Token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// workers prints the secret's length in the driver, a task, an actor with an environment of its own, and says that the hook of the
+// user was called.
+const workers = `
+import os, ray, time
+ray.init(log_to_driver=False)
+
+@ray.remote
+def task():
+    return os.environ.get("KEY"), os.environ.get("FROM_SHELL"), os.environ.get("HOOKED")
+
+@ray.remote(runtime_env={"env_vars": {"MORE": "1"}})
+class Actor:
+    def key(self):
+        return os.environ.get("KEY"), os.environ.get("FROM_SHELL"), os.environ.get("HOOKED")
+
+open("STARTED", "w").close()
+while not os.path.exists("GO"):
+    time.sleep(0.05)
+want = os.environ["KEY"], "it's", "yes"
+print("task", ray.get(task.remote()) == want, "actor", ray.get(Actor.remote().key.remote()) == want)
+`
+
+// TestSecretsStandInNoRecord gives a job a secret and an inherited variable, and looks for their values in what Ray shows while the
+// job runs, in the processes' command lines and on disk.
+func TestSecretsStandInNoRecord(t *testing.T) {
+	t.Setenv("FROM_SHELL", "it's")
+	const secret = "s3cr3t\"va'lue\nsecond-line"
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		b.getenv["HOST_KEY"] = secret
+		dir := t.TempDir()
+		started, leave := filepath.Join(dir, "started"), filepath.Join(dir, "go")
+		id, file := newID(), ""
+		args := map[string]any{"SubmissionId": id, "InheritEnv": []string{"FROM_*"},
+			"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}}
+		script := fmt.Sprintf(`touch %s; until [ -e %s ]; do sleep 0.05; done; `, started, leave)
+		want := "25 it's\n"
+		if r.Fake != nil {
+			b.here = yes
+			b.start()
+			args["Entrypoint"] = script + `echo "$(printf %s "$KEY" | wc -c) $FROM_SHELL"`
+		} else {
+			work := t.TempDir()
+			text := strings.NewReplacer("STARTED", started, "GO", leave).Replace(workers)
+			for name, text := range map[string]string{"main.py": text, "mine.py": "import os\ndef hook():\n    os.environ['HOOKED'] = 'yes'\n"} {
+				if err := os.WriteFile(filepath.Join(work, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			args["Entrypoint"], args["WorkingDir"] = "python main.py", work
+			args["RuntimeEnv"] = map[string]any{"worker_process_setup_hook": "mine.hook"}
+			want = "task True actor True\n"
+		}
+		_, done := b.background(args)
+		raytest.Eventually(t, "the job runs", raytest.Exists(started))
+		file = filepath.Join(b.envDir(), id)
+		b.looksClean(file, "s3cr3t", "second-line", "it's")
+		for _, path := range []string{"/api/jobs/", "/api/jobs/" + id} {
+			if text := b.answer(path); !strings.Contains(text, id) || strings.Contains(text, "s3cr3t") || strings.Contains(text, "it's") {
+				t.Errorf("%s shows the values, or nothing: %s", path, text)
+			}
+		}
+		if err := os.WriteFile(leave, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-done; got.Error != "" || !strings.HasSuffix(b.log.String(), want) {
+			t.Errorf("got %+v, log %q", got, b.log.String())
+		}
+		if _, err := os.Lstat(file); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", file, err)
+		}
+		if r.Fake == nil {
+			for _, path := range []string{"/api/v0/tasks?detail=1", "/api/v0/actors?detail=1", "/api/v0/workers?detail=1", "/api/v0/runtime_envs?detail=1", "/api/v0/jobs?detail=1"} {
+				if text := b.answer(path); !strings.Contains(text, `"result": true`) && !strings.Contains(text, `"result":true`) || strings.Contains(text, "s3cr3t") {
+					t.Errorf("%s shows the secret, or nothing: %.2000s", path, text)
+				}
+			}
+		}
+		for key, record := range b.records {
+			if bytes.Contains(record, []byte("s3cr3t")) {
+				t.Errorf("the record %s holds the secret", key)
+			}
+		}
+	})
+}
+
+// looksClean looks for texts below the state directory, and on Linux in command lines, while a job runs.
+func (b *bench) looksClean(file string, texts ...string) {
+	b.t.Helper()
+	if runtime.GOOS != "linux" {
+		return // there the file stays until the job ends
+	}
+	found := func(where string, data []byte) {
+		for _, text := range texts {
+			if bytes.Contains(data, []byte(text)) {
+				b.t.Errorf("%s holds %q", where, text)
+			}
+		}
+	}
+	if info, err := os.Lstat(file); err != nil || info.Mode().Type() != os.ModeSymlink {
+		b.t.Errorf("the file is not replaced: %v, %v", info, err)
+	}
+	if text, err := os.ReadFile(file); err != nil || !bytes.Contains(text, []byte(texts[0])) {
+		b.t.Errorf("workers cannot read it: %v", err)
+	}
+	nobody := exec.CommandContext(b.t.Context(), "cat", file)
+	nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if os.Getuid() != 0 {
+		b.t.Log("SKIPPED: only root can read the file as another user")
+	} else if out, err := nobody.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("Permission denied")) {
+		b.t.Errorf("another user reads it: %s", out)
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || info.Mode().Perm() != 0o700 {
+		b.t.Errorf("the directory is %v, %v", info, err)
+	}
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		data, _ := os.ReadFile(path) // it may have ended
+		found(path, data)
+	}
+	err := filepath.WalkDir(b.code, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		found(path, data)
+		return err
+	})
+	if err != nil {
+		b.t.Error(err)
+	}
+}
+
+// TestSecretsOfAJobThatNeverStarts looks for the file while the job waits, and when it is over.
+func TestSecretsOfAJobThatNeverStarts(t *testing.T) {
+	for name, cause := range map[string]error{"is stopped": task.ErrStop, "is given up": nil, "is left to the next owner": task.ErrAbandon} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := fakeBench(t, "")
+			b.here, b.getenv["HOST_KEY"] = yes, "s3cr3t-value"
+			b.start()
+			id := newID()
+			args := map[string]any{"SubmissionId": id, "Entrypoint": "true", "NumCpus": 1000, "SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}}
+			if cause == nil {
+				args["PendingTimeoutSeconds"] = 0.5
+			}
+			cancel, done := b.background(args)
+			b.await(id, ray.Pending)
+			file := filepath.Join(b.envDir(), id)
+			if cause != nil {
+				if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+					t.Errorf("the file is %v, %v", info, err)
+				}
+				cancel(cause)
+			}
+			<-done
+			if _, err := os.Lstat(file); os.IsNotExist(err) == (name == "is left to the next owner") {
+				t.Errorf("then, the file: %v", err)
+			}
+		})
+	}
+}
+
+// TestSecretsAfterAKill cuts an attempt after each of its records: the job gets the secret once, whether it was sent or not.
+func TestSecretsAfterAKill(t *testing.T) {
+	for cut := 1; cut <= 3; cut++ {
+		b, fake := fakeBench(t, "")
+		b.here, b.getenv["HOST_KEY"] = yes, "s3cr3t-value"
+		b.start()
+		runs := filepath.Join(t.TempDir(), "runs")
+		args := map[string]any{"SubmissionId": newID(), "Entrypoint": `printf %s "$KEY" | wc -c >> ` + runs + "; sleep 0.3; echo end",
+			"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		req := b.request("arn:aws:states:::ray:submitJob.sync", args)
+		keep, kept := req.Keep, 0
+		req.Keep = func(key string, record []byte) error {
+			if kept++; kept > cut {
+				return errors.New("the process is dead")
+			}
+			err := keep(key, record)
+			if kept == cut {
+				cancel(task.ErrAbandon)
+			}
+			return err
+		}
+		b.runner.Run(ctx, req)
+		cancel(nil)
+		b.start()
+		got := b.submit(t.Context(), args)
+		text, err := os.ReadFile(runs)
+		if got.Error != "" || err != nil || strings.TrimSpace(string(text)) != "12" || fake.Jobs() != 1 || b.log.String() != "end\n" {
+			t.Errorf("cut after record %d: got %+v, runs %q, %d jobs, log %q", cut, got, text, fake.Jobs(), b.log.String())
+		}
+	}
+}
+
+// TestRayElsewhere gives secrets to a Ray that does not see our files, and of the environment only what is named.
+func TestRayElsewhere(t *testing.T) {
+	t.Setenv("FROM_SHELL", "from-the-shell")
+	for _, inherit := range []any{[]string{"FROM_SHELL"}, true} {
+		b, _ := fakeBench(t, "")
+		b.getenv["HOST_KEY"] = "s3cr3t-value"
+		id := newID()
+		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "InheritEnv": inherit,
+			"Entrypoint": "true",
+			"SecretEnv":  map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}})
+		var record struct {
+			RuntimeEnv struct {
+				Vars map[string]string `json:"env_vars"`
+			} `json:"runtime_env"`
+		}
+		if err := json.Unmarshal([]byte(b.answer("/api/jobs/"+id)), &record); err != nil {
+			t.Fatal(err)
+		}
+		if _, inherited := record.RuntimeEnv.Vars["FROM_SHELL"]; got.Error != "" || record.RuntimeEnv.Vars["KEY"] != "s3cr3t-value" || inherited == (inherit == true) {
+			t.Errorf("%v: got %+v, variables %v", inherit, got, record.RuntimeEnv.Vars)
+		}
+		if entries, err := os.ReadDir(b.envDir()); err == nil {
+			t.Errorf("there are files: %v", entries)
+		}
+	}
+}
+
+// TestSecretsOfOtherStepsStayHidden prints a secret that the job was not given.
+func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
+	b, _ := fakeBench(t, "")
+	b.getenv["HOST_KEY"] = "s3cr3t-value"
+	got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": `echo "key ${KEY-none} s3cr3t-value"; exit 3`,
+		"Redact": []any{map[string]string{"Env": "HOST_KEY"}}})
+	if got.Error != task.RayJobFailed || strings.Contains(got.Cause, "s3cr3t") || b.log.String() != "key none ***\n" {
+		t.Errorf("got %+v, log %q", got, b.log.String())
+	}
+}
