@@ -45,7 +45,7 @@ func (a *app) consoleCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; may be repeated")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; at least 16 characters, mode 600; may be repeated")
 	o.ray.flags(c)
 	return c
 }
