@@ -114,6 +114,11 @@ func (w *world) manifests(t *testing.T, image string) []kube.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
+	policy, err := os.ReadFile("../../deploy/kubernetes/networkpolicy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(append(text, "---\n"...), policy...)
 	text = bytes.ReplaceAll(text, []byte("image: rayorch "), []byte("image: "+image+" "))
 	text = bytes.ReplaceAll(text, []byte("claimName: rayorch-state"), []byte("claimName: "+w.claim.Name))
 	var all []kube.Object
