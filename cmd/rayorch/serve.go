@@ -17,6 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/lease"
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 type serveOptions struct {
@@ -100,6 +101,8 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 	if err != nil {
 		return fail(exitError, "another server may have the port: name another by --listen", "listen: %w", err)
 	}
+	limits := limit.New(limit.Config{Logger: a.logger()})
+	l = limits.Listener(l)
 	scheme := "http"
 	if o.cert != "" {
 		scheme = "https"
@@ -110,14 +113,14 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
 	closing := make(chan struct{})
-	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing}
+	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing, Limits: limits}
 	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
 	if o.console {
-		con := console.New(console.Config{Keys: keys, Version: version})
+		con := console.New(console.Config{Keys: keys, Version: version, Limits: limits})
 		c.Console, c.Session = con, con.SignedIn
 		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
 	}
-	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	srv := limits.Server(own.handler(c))
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
