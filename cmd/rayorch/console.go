@@ -22,6 +22,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 type consoleOptions struct {
@@ -45,7 +46,7 @@ func (a *app) consoleCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; may be repeated")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; at least 16 characters, mode 600; may be repeated")
 	o.ray.flags(c)
 	return c
 }
@@ -138,9 +139,10 @@ func (a *app) serveConsole(ctx context.Context, listen string, c console.Config,
 		return nil, fail(exitError, "name another port by --listen", "listen: %w", err)
 	}
 	guard := api.Guard{Keys: len(c.Keys) > 0}
+	c.Limits = limit.New(limit.Config{Logger: a.logger()})
 	site := &consoleSite{url: consoleURL("http", l.Addr()), served: make(chan error, 1)}
-	site.srv = &http.Server{Handler: console.New(c).Front(guard.Check, up), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
-	go func() { site.served <- site.srv.Serve(l) }()
+	site.srv = c.Limits.Server(console.New(c).Front(guard.Check, up))
+	go func() { site.served <- site.srv.Serve(c.Limits.Listener(l)) }()
 	return site, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/lease"
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 type serveOptions struct {
@@ -49,7 +49,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
 	f.StringVar(&o.cert, "tls-cert", "", "PEM file of the server's certificate")
 	f.StringVar(&o.key, "tls-key", "", "PEM file of its private key")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; may be repeated")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; at least 16 characters, mode 600; may be repeated")
 	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
@@ -101,6 +101,8 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 	if err != nil {
 		return fail(exitError, "another server may have the port: name another by --listen", "listen: %w", err)
 	}
+	limits := limit.New(limit.Config{Logger: a.logger()})
+	l = limits.Listener(l)
 	scheme := "http"
 	if o.cert != "" {
 		scheme = "https"
@@ -111,14 +113,14 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
 	closing := make(chan struct{})
-	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing}
+	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing, Limits: limits}
 	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
 	if o.console {
-		con := console.New(console.Config{Keys: keys, Version: version})
+		con := console.New(console.Config{Keys: keys, Version: version, Limits: limits})
 		c.Console, c.Session = con, con.SignedIn
 		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
 	}
-	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	srv := limits.Server(own.handler(c))
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
@@ -136,21 +138,4 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 		return err
 	}
 	return nil
-}
-
-// readKeys reads files of one access key each: a secret on the command line would be everybody's to read.
-func readKeys(files []string) (map[string]string, error) {
-	keys := map[string]string{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read an access key: %w", err)
-		}
-		id, secret, ok := strings.Cut(strings.TrimSpace(string(text)), ":")
-		if !ok || id == "" || secret == "" {
-			return nil, fmt.Errorf("the file %s must hold ID:SECRET, one access key", file)
-		}
-		keys[id] = secret
-	}
-	return keys, nil
 }

@@ -31,7 +31,7 @@ func serve(t *testing.T) (url string) {
 	t.Helper()
 	p := command.New(t, nil)
 	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte("AKIATEST:secret\n"), 0o600); err != nil {
+	if err := os.WriteFile(key, []byte("AKIATEST:"+awstest.Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(p.Binary, "serve", "--listen", "127.0.0.1:0", "--access-key", key)
@@ -103,8 +103,8 @@ func TestRedrive(t *testing.T) {
 		t.Errorf("it was redriven %d times: %v", aws.ToInt32(x.RedriveCount), err)
 	}
 	for _, refused := range []struct{ arn, want, secret string }{
-		{succeeded, "ExecutionNotRedrivable", "secret"},
-		{failed + "x", "ExecutionDoesNotExist", "secret"},
+		{succeeded, "ExecutionNotRedrivable", awstest.Secret},
+		{failed + "x", "ExecutionDoesNotExist", awstest.Secret},
 		{failed, "Signature", "another"},
 	} {
 		c := commands(t, e, url, "AWS_REGION=us-east-1", "AWS_SECRET_ACCESS_KEY="+refused.secret)

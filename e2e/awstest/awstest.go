@@ -228,9 +228,12 @@ func (e *Emulator) Config(t testing.TB, more ...string) aws.Config {
 	return cfg
 }
 
+// Secret is that of the tests' access key.
+const Secret = "the-secret-of-the-tests"
+
 // Env are the variables that make any AWS client of a process use the emulator.
 func (e *Emulator) Env() []string {
-	return []string{"AWS_ENDPOINT_URL=" + e.URL, "AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=secret",
+	return []string{"AWS_ENDPOINT_URL=" + e.URL, "AWS_ACCESS_KEY_ID=AKIATEST", "AWS_SECRET_ACCESS_KEY=" + Secret,
 		"AWS_REGION=" + Region, "AWS_DEFAULT_REGION=" + Region, "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null"}
 }

@@ -99,10 +99,10 @@ func (w *world) install(t *testing.T) {
 		t.Fatalf("load-image: %v\n%s", err, out)
 	}
 	cert, key := certificate(t)
-	w.Env = append(w.Env, "SSL_CERT_FILE="+filepath.Join(w.Dir, "cert.pem"), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1")
+	w.Env = append(w.Env, "SSL_CERT_FILE="+filepath.Join(w.Dir, "cert.pem"), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=the-secret-of-the-test", "AWS_REGION=us-east-1")
 	w.Write(t, "cert.pem", cert)
 	w.c.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "rayorch", kube.Object{
-		"stringData": map[string]any{"access": "test:secret", "tls.crt": cert, "tls.key": key},
+		"stringData": map[string]any{"access": "test:the-secret-of-the-test", "tls.crt": cert, "tls.key": key},
 	}))
 	w.c.Apply(t, w.manifests(t, image)...)
 }
@@ -114,6 +114,11 @@ func (w *world) manifests(t *testing.T, image string) []kube.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
+	policy, err := os.ReadFile("../../deploy/kubernetes/networkpolicy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = append(append(text, "---\n"...), policy...)
 	text = bytes.ReplaceAll(text, []byte("image: rayorch "), []byte("image: "+image+" "))
 	text = bytes.ReplaceAll(text, []byte("claimName: rayorch-state"), []byte("claimName: "+w.claim.Name))
 	var all []kube.Object

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -65,24 +67,55 @@ func (s *Server) newExtras() http.Handler {
 // withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured.
 func (s *Server) withKeys(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(s.cfg.Keys) > 0 && !s.basic(r) {
-			if err := s.authorize(r, nil); err != nil {
-				if r.Header.Get("Sec-Fetch-Mode") == "" { // the console has a form of its own
-					w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
-				}
-				http.Error(w, err.Error(), http.StatusUnauthorized)
-				return
-			}
+		if err := s.admit(r); err != nil {
+			s.refuseExtra(w, r, err)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// basic is for what cannot sign, such as Prometheus: the access key and its secret as user and password.
-func (s *Server) basic(r *http.Request) bool {
-	key, secret, ok := r.BasicAuth()
+// admit is nil for a caller that has proved who it is.
+func (s *Server) admit(r *http.Request) error {
+	if key, secret, ok := r.BasicAuth(); ok && !s.isOpen(r) {
+		if err := s.checked(r, limit.Password, key, func() bool { return s.password(key, secret) }); err != nil {
+			return err
+		}
+		return s.admitConn(r)
+	}
+	c, err := s.claim(r)
+	if err != nil {
+		return err
+	}
+	if err := s.prove(c, r, nil); err != nil {
+		return err
+	}
+	if r.Method == http.MethodPost {
+		if _, err := s.replays.use(c, r); err != nil {
+			return err
+		}
+	}
+	return s.admitConn(r)
+}
+
+// refuseExtra answers who was not admitted. The console has a form of its own: a browser must not ask as well.
+func (s *Server) refuseExtra(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusUnauthorized
+	var f *fault
+	if errors.As(err, &f) && f.Status != http.StatusForbidden {
+		status = f.Status
+	} else if r.Header.Get("Sec-Fetch-Mode") == "" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
+	}
+	http.Error(w, err.Error(), status)
+}
+
+// password is for what cannot sign, such as Prometheus: the access key and its secret as user and password. It takes as
+// long for a key that is unknown.
+func (s *Server) password(key, secret string) bool {
 	want, known := s.cfg.Keys[key]
-	return ok && known && subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
+	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && known
 }
 
 // healthz says that the process answers; an orchestrator restarts it when it does not.

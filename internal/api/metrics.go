@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 // metrics are what /metrics shows.
@@ -26,7 +27,7 @@ type series struct {
 
 // newMetrics makes a registry of the server's own: several servers in one process (tests) must not meet in the
 // default one.
-func newMetrics(e *engine.Engine) *metrics {
+func newMetrics(e *engine.Engine, l *limit.Limits) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -39,7 +40,8 @@ func newMetrics(e *engine.Engine) *metrics {
 		byAction: map[string]series{},
 	}
 	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), engineMetrics{e})
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), engineMetrics{e},
+		limitMetrics{l})
 	for name := range actions {
 		m.byAction[name] = series{m.requests.WithLabelValues(name, "ok"), m.duration.WithLabelValues(name)}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	// Session says that a request comes from a browser that signed in at the console: it then needs no signature.
 	// Defaults to none.
 	Session func(*http.Request) bool
+	// Limits count failed attempts, connections and bodies. Defaults to limits of the server's own.
+	Limits *limit.Limits
 	// Closing ends what would go on for as long as a client listens. Defaults to never.
 	Closing <-chan struct{}
 }
@@ -57,6 +60,8 @@ type Server struct {
 	guard   Guard
 	extras  http.Handler
 	metrics *metrics
+	limits  *limit.Limits
+	replays *replays
 }
 
 // New makes a server. It starts nothing: hand it to an http.Server.
@@ -67,7 +72,12 @@ func New(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	s := &Server{cfg: c, eng: c.Engine, cat: c.Catalog, metrics: newMetrics(c.Engine)}
+	if c.Limits == nil {
+		c.Limits = limit.New(limit.Config{Now: c.Now, Logger: c.Logger})
+	}
+	s := &Server{
+		cfg: c, eng: c.Engine, cat: c.Catalog, metrics: newMetrics(c.Engine, c.Limits), limits: c.Limits, replays: newReplays(c.Now),
+	}
 	s.guard = Guard{Keys: len(c.Keys) > 0, Hosts: map[string]bool{}}
 	for _, h := range c.Hosts {
 		s.guard.Hosts[h] = true
@@ -115,10 +125,13 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	began := s.cfg.Now()
 	c := newCall(w)
 	defer c.release()
-	a, err := s.accept(c, r)
+	a, refused, err := s.accept(c, r)
 	var out *value.Object
 	if err == nil {
 		out, err = s.perform(r.Context(), c, a)
+	}
+	if err != nil && r.Context().Err() == nil {
+		refused()
 	}
 	code := ""
 	if err != nil {
@@ -131,19 +144,31 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	s.metrics.request(a, code, s.cfg.Now().Sub(began))
 }
 
-// accept reads a request as far as to know that it may be answered.
-func (s *Server) accept(c *call, r *http.Request) (*action, error) {
-	if err := c.read(r); err != nil {
-		return nil, err
+// accept reads a request as far as to know that it may be answered: not a byte of the body for a caller whose key is
+// unknown. refused is to be called if the request was not carried out.
+func (s *Server) accept(c *call, r *http.Request) (a *action, refused func(), err error) {
+	refused = func() {}
+	who, err := s.claim(r)
+	if err != nil {
+		return nil, refused, err
 	}
-	if err := s.authorize(r, c.body); err != nil {
-		return nil, err
+	if err := s.readBody(c, r, who); err != nil {
+		return nil, refused, err
 	}
-	a := actions[actionName(r)]
+	if err := s.prove(who, r, c.body); err != nil {
+		return nil, refused, err
+	}
+	if err := s.admitConn(r); err != nil {
+		return nil, refused, err
+	}
+	a = actions[actionName(r)]
 	if a == nil {
-		return nil, &fault{Code: "UnknownOperationException", Message: "", Status: http.StatusBadRequest}
+		return nil, refused, &fault{Code: "UnknownOperationException", Message: "", Status: http.StatusBadRequest}
 	}
-	return a, nil
+	if a.changes() {
+		refused, err = s.replays.use(who, r)
+	}
+	return a, refused, err
 }
 
 // perform checks the input by its shape before the action sees it, so that actions may read members without asking.

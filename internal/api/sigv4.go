@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 // Signature Version 4, as the AWS General Reference describes it: the signature covers method, path, query, the signed
@@ -18,40 +22,87 @@ import (
 const (
 	sigAlgorithm = "AWS4-HMAC-SHA256"
 	sigTime      = "20060102T150405Z"
+	sigDay       = "20060102"
 	// maxSkew is how far a signature's time may lie from ours.
 	maxSkew = 5 * time.Minute
 )
 
-// authorize verifies a request's signature when keys are configured, unless a browser signed in.
-func (s *Server) authorize(r *http.Request, body []byte) error {
-	if len(s.cfg.Keys) == 0 || s.cfg.Session != nil && s.cfg.Session(r) {
-		return nil
+// claim is what the header of a request says about its sender: all that can be checked before the body is read.
+type claim struct {
+	sig    signature
+	secret string
+	at     time.Time
+}
+
+// claim checks the header. It is nil without an error if no signature is needed: there are no keys, or a browser signed in.
+func (s *Server) claim(r *http.Request) (*claim, error) {
+	if s.isOpen(r) {
+		return nil, nil
 	}
 	sig, err := parseSignature(r.Header.Get("Authorization"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if name := sig.unsigned(r.Header); name != "" {
-		return denied("IncompleteSignatureException", "The signature must cover the header "+name)
+		return nil, denied("IncompleteSignatureException", "The signature must cover the header "+name)
 	}
 	secret, known := s.cfg.Keys[sig.key]
 	if !known {
-		return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
+		return nil, s.checked(r, limit.Signature, sig.key, func() bool { return false })
+	}
+	if err := s.limits.Attempts.Waits(r, limit.Signature); err != nil {
+		return nil, attemptFault(err)
 	}
 	at, err := signedAt(r)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if err := sig.checkScope(at); err != nil {
+		return nil, err
 	}
 	if d := s.cfg.Now().Sub(at); d > maxSkew || d < -maxSkew {
-		return denied("InvalidSignatureException", "Signature expired: "+at.Format(sigTime)+" is too far from "+
+		return nil, denied("InvalidSignatureException", "Signature expired: "+at.Format(sigTime)+" is too far from "+
 			s.cfg.Now().UTC().Format(sigTime)+": set the clock")
 	}
-	want := sig.compute(r, body, secret, at)
-	if subtle.ConstantTimeCompare([]byte(want), []byte(sig.signature)) != 1 {
+	return &claim{sig, secret, at}, nil
+}
+
+// isOpen says that a request needs no signature.
+func (s *Server) isOpen(r *http.Request) bool {
+	return len(s.cfg.Keys) == 0 || s.cfg.Session != nil && s.cfg.Session(r)
+}
+
+// prove verifies the signature of a claim that is not nil.
+func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
+	if c == nil {
+		return nil
+	}
+	want := c.sig.compute(r, body, c.secret, c.at)
+	err := s.checked(r, limit.Signature, c.sig.key, func() bool {
+		return subtle.ConstantTimeCompare([]byte(want), []byte(c.sig.signature)) == 1
+	})
+	var f *fault
+	if errors.As(err, &f) && f.Status == http.StatusForbidden {
 		return denied("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
-	return nil
+	return err
+}
+
+// checked is an attempt to prove who calls, in AWS's terms.
+func (s *Server) checked(r *http.Request, way limit.Way, key string, proof func() bool) error {
+	return attemptFault(s.limits.Attempts.Check(r, way, key, proof))
+}
+
+func attemptFault(err error) error {
+	var wait *limit.WaitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wait):
+		return &fault{"ThrottlingException", err.Error(), http.StatusTooManyRequests}
+	}
+	return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 }
 
 // denied answers with 403, which SDKs do not try again.
@@ -101,6 +152,25 @@ func (sig *signature) unsigned(h http.Header) string {
 	}
 	return ""
 }
+
+// checkScope holds the scope to the request, in AWS's words. The region is the client's: a user whose default region is
+// another one needs nothing but an endpoint URL, and a signature for another server is refused by its host.
+func (sig *signature) checkScope(at time.Time) error {
+	day, region, service := sig.scope[0], sig.scope[1], sig.scope[2]
+	switch {
+	case day != at.Format(sigDay):
+		return denied("InvalidSignatureException", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+
+			day+"' != '"+at.Format(sigDay)+"', from '"+at.Format(sigTime)+"'.")
+	case !isRegion.MatchString(region):
+		return denied("InvalidSignatureException", "Credential should be scoped to a valid region, not '"+region+"'. ")
+	case service != "states":
+		return denied("InvalidSignatureException", "Credential should be scoped to correct service: 'states'. ")
+	}
+	return nil
+}
+
+// isRegion is the form that SDKs want as well: a label of a host name.
+var isRegion = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func signedAt(r *http.Request) (time.Time, error) {
 	t, err := time.Parse(sigTime, r.Header.Get("X-Amz-Date"))

@@ -7,10 +7,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -73,6 +75,12 @@ func (c *call) read(r *http.Request) error {
 			var large *http.MaxBytesError
 			if errors.As(err, &large) {
 				return &fault{"RequestEntityTooLargeException", "the request is too large", http.StatusRequestEntityTooLarge}
+			}
+			if errors.Is(err, limit.ErrBusy) { // SDKs try again
+				return &fault{"ThrottlingException", err.Error(), http.StatusServiceUnavailable}
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return &fault{"RequestTimeoutException", "the request's body did not arrive in time", http.StatusRequestTimeout}
 			}
 			return refusal("SerializationException", "the request's body could not be read")
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/graph"
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 // Config is what New needs; the zero value is a console without signing in.
@@ -22,6 +23,8 @@ type Config struct {
 	Where string
 	// Version is rayorch's.
 	Version string
+	// Limits count failed attempts to sign in. Defaults to limits of the console's own.
+	Limits *limit.Limits
 	// Now is the clock, by which sessions end. Defaults to time.Now.
 	Now func() time.Time
 }
@@ -37,6 +40,9 @@ type Console struct {
 func New(c Config) *Console {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Limits == nil {
+		c.Limits = limit.New(limit.Config{Now: c.Now})
 	}
 	con := &Console{cfg: c, mux: http.NewServeMux(), sessions: newSessions(c.Keys, c.Now)}
 	for _, a := range loadAssets() {

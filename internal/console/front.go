@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 // Upstream is the Step Functions API that a console stands in front of, in another process or at AWS.
@@ -62,6 +64,8 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 			http.Error(w, "sign in first", http.StatusUnauthorized)
 		case r.Method == http.MethodPost && !slices.Contains(actions, action):
 			http.Error(w, "the console does not do that", http.StatusBadRequest)
+		case !limit.Prove(r.Context()):
+			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
 		default:
 			next.ServeHTTP(w, r)
 		}

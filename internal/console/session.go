@@ -5,11 +5,15 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/limit"
 )
 
 const (
@@ -18,9 +22,6 @@ const (
 	fullTime = 7 * 24 * time.Hour
 	// maxSessions bounds what signing in again and again can take; the one that was away longest goes.
 	maxSessions = 1000
-	// After maxFailures wrong secrets nobody signs in until failureTime has passed since the first of them.
-	maxFailures = 20
-	failureTime = time.Minute
 )
 
 // sessions are the browsers that signed in, by the hash of what their cookie holds: whoever reads memory or a dump
@@ -29,10 +30,8 @@ type sessions struct {
 	keys map[string]string
 	now  func() time.Time
 
-	mu       sync.Mutex
-	open     map[[32]byte]*session
-	failures int
-	since    time.Time
+	mu   sync.Mutex
+	open map[[32]byte]*session
 }
 
 type session struct{ began, seen time.Time }
@@ -84,25 +83,11 @@ func (s *sessions) end(id string) {
 	delete(s.open, sha256.Sum256([]byte(id)))
 }
 
-// check compares a secret. It takes as long for a key that is unknown, and wrong ones are bounded: a secret that was
-// chosen badly shall not be found by trying.
-func (s *sessions) check(key, secret string) (ok, tooMany bool) {
-	now := s.now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Sub(s.since) > failureTime {
-		s.failures, s.since = 0, now
-	}
-	if s.failures >= maxFailures {
-		return false, true
-	}
+// check compares a secret. It takes as long for a key that is unknown.
+func (s *sessions) check(key, secret string) bool {
 	want, known := s.keys[key]
 	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(secret))
-	if same := subtle.ConstantTimeCompare(a[:], b[:]) == 1; same && known {
-		return true, false
-	}
-	s.failures++
-	return false, false
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && known
 }
 
 // cookieName differs from port to port: cookies do not, and two servers on one machine must not sign each other's
@@ -145,17 +130,24 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign in at the console's own page", http.StatusBadRequest)
 		return
 	}
-	ok, tooMany := c.sessions.check(in.Key, in.Secret)
-	switch {
-	case tooMany:
-		http.Error(w, "too many wrong secrets: wait a minute", http.StatusTooManyRequests)
-		return
-	case !ok:
-		http.Error(w, "the access key or its secret is wrong", http.StatusForbidden)
+	err = c.cfg.Limits.Attempts.Check(r, limit.Form, in.Key, func() bool { return c.sessions.check(in.Key, in.Secret) })
+	if err != nil {
+		refuse(w, err)
 		return
 	}
 	setCookie(w, r, c.sessions.begin(), int(fullTime.Seconds()))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// refuse answers a failed attempt to sign in.
+func refuse(w http.ResponseWriter, err error) {
+	var wait *limit.WaitError
+	if errors.As(err, &wait) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Wait.Seconds())))
+		http.Error(w, err.Error(), http.StatusTooManyRequests)
+		return
+	}
+	http.Error(w, err.Error(), http.StatusForbidden)
 }
 
 // logout ends the session; it is no harm to anybody to be signed out by another site, but that cannot be done either.

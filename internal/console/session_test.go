@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -114,19 +115,31 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
-// TestGuessing tries secrets: after some nobody can sign in for a minute, and then again.
+// TestGuessing tries secrets: after some its address has to wait, and nobody else's.
 func TestGuessing(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
-	last := 0
+	try := func(from, secret string) *httptest.ResponseRecorder {
+		r := request(t, http.MethodPost, nil, own...)
+		r.URL.Path, r.RemoteAddr = "/console/login", from
+		r.Body = io.NopCloser(strings.NewReader(`{"key":"id","secret":"` + secret + `"}`))
+		w := httptest.NewRecorder()
+		con.ServeHTTP(w, r)
+		return w
+	}
 	for range 30 {
-		last = ask(t, con, http.MethodPost, "/console/login", `{"key":"id","secret":"guess"}`, own...).Code
+		try("192.0.2.1:1", "guess")
 	}
-	if last != http.StatusTooManyRequests {
-		t.Errorf("the thirtieth guess is answered with %d", last)
+	if w := try("192.0.2.1:1", "right"); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("after thirty guesses: %d %v", w.Code, w.Header())
 	}
-	now = now.Add(2 * time.Minute)
-	signIn(t, con)
+	if w := try("192.0.2.2:1", "right"); w.Code != http.StatusNoContent {
+		t.Errorf("from another address: %d", w.Code)
+	}
+	now = now.Add(time.Second)
+	if w := try("192.0.2.1:1", "right"); w.Code != http.StatusNoContent {
+		t.Errorf("after the wait: %d", w.Code)
+	}
 }
 
 // TestManySessions signs in without end: the oldest go.

@@ -78,6 +78,23 @@ def callbacks():
     refused("TaskTimedOut", sfn.send_task_success, taskToken=task["taskToken"], output="{}")
 
 
+def same_second():
+    """Calls that look alike get one signature within a second: AWS starts an execution for each."""
+    signatures, runs = [], []
+    note = lambda request, **_: signatures.append(request.headers["Authorization"])
+    # A user's default region may be another one than the server's.
+    abroad = boto3.client("stepfunctions", region_name="eu-central-1", config=Config(connect_timeout=300, read_timeout=300))
+    arn = abroad.create_state_machine(name="alike", definition=PASS, roleArn=ROLE)["stateMachineArn"]
+    abroad.meta.events.register("before-send.sfn.StartExecution", note)
+    for _ in range(200):
+        runs.append(abroad.start_execution(stateMachineArn=arn)["executionArn"])
+        if len(set(signatures)) < len(signatures) and len(runs) >= 5:
+            break
+    assert len(set(signatures)) < len(signatures), signatures
+    assert len(set(runs)) == len(runs), runs
+    abroad.delete_state_machine(stateMachineArn=arn)
+
+
 def the_rest(arn):
     express = sfn.create_state_machine(name="e", definition=PASS, roleArn=ROLE, type="EXPRESS")["stateMachineArn"]
     sync = sfn.start_sync_execution(stateMachineArn=express)
@@ -95,5 +112,6 @@ def the_rest(arn):
 made = machines()
 stopping(made)
 callbacks()
+same_second()
 the_rest(made)
 print("ok")

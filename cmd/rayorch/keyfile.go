@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// readKeys reads files of one access key each: a secret on the command line would be everybody's to read.
+func readKeys(files []string) (map[string]string, error) {
+	keys := map[string]string{}
+	for _, file := range files {
+		id, secret, err := readKey(file)
+		if err != nil {
+			return nil, err
+		}
+		keys[id] = secret
+	}
+	return keys, nil
+}
+
+// minSecret is the length of the shortest secret that is accepted. AWS's have 40 characters.
+const minSecret = 16
+
+func readKey(file string) (id, secret string, err error) {
+	text, err := readPrivate(file)
+	if err != nil {
+		return "", "", err
+	}
+	id, secret, ok := strings.Cut(strings.TrimSpace(text), ":")
+	if !ok || id == "" || secret == "" {
+		return "", "", fmt.Errorf("the file %s must hold ID:SECRET, one access key", file)
+	}
+	if len(secret) < minSecret {
+		return "", "", fail(exitError, "create one: echo \""+id+":$(openssl rand -hex 20)\" > "+file,
+			"the secret in %s has %d characters: it must have at least %d", file, len(secret), minSecret)
+	}
+	return id, secret, nil
+}
+
+// readPrivate reads a file that others cannot read or replace. It looks at the file that it has opened: one by the same
+// name may be another.
+func readPrivate(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("read an access key: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("read an access key: %w", err)
+	}
+	if isShared(info) {
+		return "", fail(exitError, "chmod 600 "+file+", or defaultMode: 0400 for a Secret in Kubernetes",
+			"other users can read or write the access key %s: its mode is %04o", file, info.Mode().Perm())
+	}
+	const most = 1 << 16
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return "", fmt.Errorf("read an access key: %w", err)
+	}
+	return string(text), nil
+}
+
+// isShared says that others can read or write a file. The group may read what root owns: so Kubernetes mounts a Secret
+// (mode 0400) for a pod with an fsGroup, and so do packages for a service's group.
+func isShared(info fs.FileInfo) bool {
+	const groupReads, rest = 0o040, 0o037
+	perm := info.Mode().Perm()
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return perm&rest != 0 || perm&groupReads != 0 && (!ok || st.Uid != 0)
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rayorch/rayorch/internal/limit"
+)
+
+// admitConn keeps the connection of a caller that has proved who it is.
+func (s *Server) admitConn(r *http.Request) error {
+	if limit.Prove(r.Context()) {
+		return nil
+	}
+	return &fault{"ThrottlingException", "too many connections: try again", http.StatusServiceUnavailable}
+}
+
+// readBody takes the body in. A body that does not arrive is a failed attempt: its signature cannot be verified.
+func (s *Server) readBody(c *call, r *http.Request, who *claim) error {
+	err := c.read(r)
+	var f *fault
+	if errors.As(err, &f) && f.Status == http.StatusRequestTimeout && who != nil {
+		_ = s.checked(r, limit.Signature, who.sig.key, func() bool { return false })
+	}
+	return err
+}
+
+// changes says that an action does more than tell something: a replay of it must not be carried out. TestState runs what
+// it tests, and GetActivityTask hands out a task.
+func (a *action) changes() bool {
+	for _, prefix := range []string{"Describe", "List", "Validate"} {
+		if strings.HasPrefix(a.name, prefix) {
+			return false
+		}
+	}
+	return a.name != "GetExecutionHistory"
+}
+
+// limitMetrics shows what the limits count.
+type limitMetrics struct{ l *limit.Limits }
+
+var (
+	failedAttempts = prometheus.NewDesc("rayorch_failed_attempts_total", "Failed attempts to sign in, by the way: signature, password, form, link.", []string{"way"}, nil)
+	openConns      = prometheus.NewDesc("rayorch_connections", "Open TCP connections.", nil, nil)
+	closedConns    = prometheus.NewDesc("rayorch_connections_closed_total", "Connections closed because there were too many.", nil, nil)
+	bodyBytes      = prometheus.NewDesc("rayorch_request_body_bytes", "Bytes that large request bodies take from their common limit.", nil, nil)
+	refusedBodies  = prometheus.NewDesc("rayorch_request_bodies_refused_total", "Request bodies refused because others took the common limit.", nil, nil)
+)
+
+// Describe lists what Collect gives.
+func (m limitMetrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{failedAttempts, openConns, closedConns, bodyBytes, refusedBodies} {
+		to <- d
+	}
+}
+
+// Collect reads the counts.
+func (m limitMetrics) Collect(to chan<- prometheus.Metric) {
+	send := func(kind prometheus.ValueType, d *prometheus.Desc, n int64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
+	}
+	failed, now := m.l.Attempts.Failed(), m.l.Usage()
+	for _, way := range []limit.Way{limit.Signature, limit.Password, limit.Form, limit.Link} {
+		send(prometheus.CounterValue, failedAttempts, failed[way], string(way))
+	}
+	send(prometheus.GaugeValue, openConns, now.Conns)
+	send(prometheus.CounterValue, closedConns, now.ConnsClosed)
+	send(prometheus.GaugeValue, bodyBytes, now.BodyBytes)
+	send(prometheus.CounterValue, refusedBodies, now.BodiesRefused)
+}
