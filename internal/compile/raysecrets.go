@@ -102,7 +102,7 @@ func (c *compiler) withSecrets(spec any, names []string) {
 	workers, _ := o.Get("workerGroupSpecs")
 	groups, _ := workers.([]any)
 	for _, group := range append([]any{head}, groups...) {
-		containers, _ := at(at(at(group, "template"), "spec"), "containers").([]any)
+		containers, _ := at(group, "template", "spec", "containers").([]any)
 		if len(containers) == 0 {
 			continue
 		}
@@ -111,14 +111,6 @@ func (c *compiler) withSecrets(spec any, names []string) {
 			first.Set("env", append(slices.Clip(env), missingFrom(env, variables)...))
 		}
 	}
-}
-
-func at(v any, key string) any {
-	if o, ok := v.(*value.Object); ok {
-		v, _ = o.Get(key)
-		return v
-	}
-	return nil
 }
 
 // missingFrom are the variables whose names env does not have.
