@@ -141,7 +141,7 @@ func Open(dir string, o Options) (*Store, error) {
 			return nil, err
 		}
 	} else if _, err := fs.Stat(fs.PathJoin(dir, "db")); err != nil {
-		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
+		return nil, fmt.Errorf("%s is not a state directory: %w", dir, err)
 	}
 	lock, err := takeLock(fs, dir, o.ReadOnly)
 	if err != nil {
