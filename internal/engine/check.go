@@ -86,11 +86,11 @@ func (c *checker) load(id store.ID) (r *run, problem string, err error) {
 	}
 	r = &run{id: id}
 	if r.meta, err = decodeMeta(kept.Meta); err != nil {
-		return nil, err.Error(), nil
+		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check goes on
 	}
 	machine, err := c.machines.byHash(r.meta.Hash)
 	if err != nil {
-		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check goes on
+		return nil, err.Error(), nil //nolint:nilerr // the same
 	}
 	if err := r.restore(machine, kept); err != nil {
 		return nil, err.Error(), nil //nolint:nilerr // the same

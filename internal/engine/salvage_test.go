@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -244,7 +245,7 @@ func equalHistories(t *testing.T, was, now *engine.Engine, arn string) {
 	if err != nil {
 		t.Error(err)
 	}
-	if fmt.Sprint(want) != fmt.Sprint(got) {
+	if !reflect.DeepEqual(want, got) {
 		t.Errorf("%s has another history: %d events, expected %d", arn, len(got), len(want))
 	}
 }
