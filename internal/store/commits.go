@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,6 +24,7 @@ const commitsFile = "commits"
 // order of its log. The file itself is not synced: it is written after the sync of the commit, so that it is never ahead of the
 // disk. A killed process leaves it exact, and after a power loss it may be behind, as it is when an older release wrote to the database.
 type commits struct {
+	want   atomic.Uint64 // what last is to be
 	mu     sync.Mutex
 	file   vfs.File
 	last   uint64
@@ -81,9 +83,28 @@ func (c *commits) begin(fs vfs.FS, dir string, last uint64) error {
 
 // synced notes the number of a write that is on disk, with all before it. A count that cannot be written stays behind, which
 // only means that less is noticed.
+//
+// Commits that share a sync end at the same time: one of them writes for all.
 func (c *commits) synced(last uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	for was := c.want.Load(); ; was = c.want.Load() {
+		if last <= was {
+			return
+		}
+		if c.want.CompareAndSwap(was, last) {
+			break
+		}
+	}
+	for c.mu.TryLock() {
+		n := c.want.Load()
+		c.write(n)
+		c.mu.Unlock()
+		if c.want.Load() == n {
+			return
+		}
+	}
+}
+
+func (c *commits) write(last uint64) {
 	if last <= c.last || c.file == nil {
 		return
 	}
