@@ -15,6 +15,8 @@ import (
 func hintFor(err error) string {
 	var locked *store.LockedError
 	var newer *store.NewerError
+	var damaged *store.DamagedError
+	var lost *store.LostError
 	var dial *net.OpError
 	var unknown x509.UnknownAuthorityError
 	switch {
@@ -24,6 +26,9 @@ func hintFor(err error) string {
 		return "another process owns this state directory: use another one by --state-dir, or end that process"
 	case errors.As(err, &newer):
 		return "use the release that wrote it or a later one, or another --state-dir"
+	case errors.As(err, &damaged), errors.As(err, &lost):
+		return "rayorch store check reports what is damaged and which executions are concerned;\n" +
+			"rayorch store salvage DIRECTORY copies what is complete to a new state directory"
 	case errors.Is(err, store.ErrFull):
 		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
 	case ray.KindOf(err) == ray.Unauthorized:

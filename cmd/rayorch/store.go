@@ -13,16 +13,13 @@ import (
 func (a *app) storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "store",
-		Short:   "check, dump or compact the database of the state directory",
+		Short:   "check, salvage, dump or compact the database of the state directory",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		&cobra.Command{
-			Use: "check", Short: "read everything and tell what is wrong; changes nothing", Example: "  rayorch store check",
-			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), true, a.storeCheck) },
-		},
+		a.storeCheckCommand(), a.storeSalvageCommand(),
 		&cobra.Command{
 			Use: "dump", Short: "print every record, one JSON object a line", Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
@@ -38,11 +35,15 @@ func (a *app) storeCommand() *cobra.Command {
 }
 
 // withStore opens the database alone, without an engine: nothing runs meanwhile.
-func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
+func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Context, *store.Store) error) error {
 	dir, err := a.stateDirectory()
 	if err != nil {
 		return err
 	}
+	return a.withStoreIn(ctx, dir, readOnly, do)
+}
+
+func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
 	st, err := store.Open(dir, store.Options{Logger: a.logger(), ReadOnly: readOnly})
 	if err != nil {
 		return err
@@ -53,28 +54,6 @@ func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Cont
 		}
 	}()
 	return do(ctx, st)
-}
-
-func (a *app) storeCheck(_ context.Context, st *store.Store) error {
-	problems := []engine.Problem{}
-	counts, err := engine.Check(st, func(p engine.Problem) { problems = append(problems, p) })
-	if err != nil {
-		return err
-	}
-	if a.json() {
-		if err := a.print(map[string]any{"counts": counts, "problems": problems}); err != nil {
-			return err
-		}
-	} else {
-		for _, p := range problems {
-			fmt.Fprintln(a.out, p)
-		}
-		fmt.Fprintf(a.out, "%d executions (%d open), %d problems\n", counts.Runs, counts.Open, len(problems))
-	}
-	if len(problems) > 0 {
-		return silent(exitError)
-	}
-	return nil
 }
 
 func (a *app) storeCompact(ctx context.Context, st *store.Store) error {

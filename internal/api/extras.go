@@ -18,6 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -145,6 +146,7 @@ func writeJSON(w http.ResponseWriter, v any) {
 
 // failExtra answers an error outside of the Step Functions API: a status and one line.
 func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
+	err = store.Of(r.URL.Query().Get("execution"), err)
 	switch {
 	case errors.Is(err, engine.ErrExecutionDoesNotExist), errors.Is(err, engine.ErrNoLog):
 		http.Error(w, err.Error(), http.StatusNotFound)
@@ -153,7 +155,7 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil: // nobody is there to read an answer
 	default:
 		s.cfg.Logger.Error("request failed", "path", r.URL.Path, "error", err)
-		http.Error(w, "the request failed: the server's log says why", http.StatusInternalServerError)
+		http.Error(w, reason(err), http.StatusInternalServerError)
 	}
 }
 

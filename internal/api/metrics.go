@@ -75,6 +75,8 @@ var (
 	openExecutions   = prometheus.NewDesc("rayorch_executions_open", "Executions that have not ended.", nil, nil)
 	runningTasks     = prometheus.NewDesc("rayorch_tasks_running", "Tasks that are with a runner.", nil, nil)
 	armedTimers      = prometheus.NewDesc("rayorch_timers", "Timers that are armed.", nil, nil)
+	storeReadErrors  = prometheus.NewDesc("rayorch_store_read_errors_total", "Reads of the database that failed because it is damaged.", nil, nil)
+	storeBackground  = prometheus.NewDesc("rayorch_store_background_errors_total", "Flushes and compactions of the database that failed.", nil, nil)
 	hotExecutions    = prometheus.NewDesc("rayorch_executions_in_memory", "Executions that are held in memory.", nil, nil)
 )
 
@@ -98,5 +100,7 @@ func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 	send(prometheus.GaugeValue, openExecutions, now.OpenRuns)
 	send(prometheus.GaugeValue, runningTasks, now.RunningTasks)
 	send(prometheus.GaugeValue, armedTimers, now.Timers)
+	send(prometheus.CounterValue, storeReadErrors, m.e.Store().ReadErrors())
+	send(prometheus.CounterValue, storeBackground, m.e.Store().BackgroundErrors())
 	send(prometheus.GaugeValue, hotExecutions, now.HotRuns)
 }

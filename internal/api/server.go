@@ -14,6 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -180,7 +181,8 @@ func (s *Server) perform(ctx context.Context, c *call, a *action) (*value.Object
 	if err := a.input.check(in); err != nil {
 		return nil, err
 	}
-	return a.run(s, ctx, in)
+	out, err := a.run(s, ctx, in)
+	return out, store.Of(text(in, "executionArn"), err)
 }
 
 // fault is an error in AWS's terms.
@@ -216,5 +218,14 @@ func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
 		name = a.name
 	}
 	s.cfg.Logger.Error("request failed", "action", name, "error", err)
-	return &fault{"InternalServerException", "the request failed: the server's log says why", http.StatusInternalServerError}
+	return &fault{"InternalServerException", reason(err), http.StatusInternalServerError}
+}
+
+// reason is what a client may know of an error that only the operator can do something about.
+func reason(err error) string {
+	var d *store.DamagedError
+	if errors.As(err, &d) {
+		return d.Summary() + "; rayorch store check on the server names everything that is damaged"
+	}
+	return "the request failed: the server's log says why"
 }

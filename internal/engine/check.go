@@ -7,7 +7,6 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
@@ -57,37 +56,16 @@ type checker struct {
 }
 
 func (c *checker) run(id store.ID) error {
-	kept, err := c.st.Load(id)
-	if errors.Is(err, store.ErrNoRun) {
-		c.report(Problem{Run: id, Text: "the run's own record is missing"})
-		return nil
+	r, problem, err := c.load(id)
+	if problem != "" {
+		c.report(Problem{Run: id, Text: problem})
 	}
-	if err != nil {
+	if r == nil || err != nil {
 		return err
-	}
-	m, err := decodeMeta(kept.Meta)
-	if err != nil {
-		c.report(Problem{Run: id, Text: err.Error()})
-		return nil //nolint:nilerr // reported: the check goes on
-	}
-	machine, err := c.machines.byHash(m.Hash)
-	if err != nil {
-		c.report(Problem{Run: id, Text: err.Error()})
-		return nil //nolint:nilerr // reported: the check goes on
-	}
-	return c.loaded(id, machine, kept, &m)
-}
-
-// loaded checks a run whose definition is there.
-func (c *checker) loaded(id store.ID, machine *asl.Machine, kept store.Run, m *meta) error {
-	r := &run{id: id}
-	if err := r.restore(machine, kept); err != nil {
-		c.report(Problem{Run: id, Text: err.Error()})
-		return nil //nolint:nilerr // reported: the check goes on
 	}
 	p, h := r.state.Params(), r.state.Head()
 	tell := func(text string) { c.report(Problem{id, p.ExecutionARN, text}) }
-	problems, err := c.st.Indexed(p.ExecutionARN, entry(id, m, h.Status), h.StopTime)
+	problems, err := c.st.Indexed(p.ExecutionARN, entry(id, &r.meta, h.Status), h.StopTime)
 	for _, text := range problems {
 		tell(text)
 	}
@@ -95,6 +73,29 @@ func (c *checker) loaded(id store.ID, machine *asl.Machine, kept store.Run, m *m
 		return err
 	}
 	return c.history(id, h, tell)
+}
+
+// load reads a run with its definition, or says what is wrong with it. The error says that reading failed.
+func (c *checker) load(id store.ID) (r *run, problem string, err error) {
+	kept, err := c.st.Load(id)
+	if errors.Is(err, store.ErrNoRun) {
+		return nil, "the run's own record is missing", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	r = &run{id: id}
+	if r.meta, err = decodeMeta(kept.Meta); err != nil {
+		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check goes on
+	}
+	machine, err := c.machines.byHash(r.meta.Hash)
+	if err != nil {
+		return nil, err.Error(), nil //nolint:nilerr // the same
+	}
+	if err := r.restore(machine, kept); err != nil {
+		return nil, err.Error(), nil //nolint:nilerr // the same
+	}
+	return r, "", nil
 }
 
 // history wants events numbered from 1 to the head's last, each after the one that it names as the former.

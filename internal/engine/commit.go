@@ -20,7 +20,7 @@ func (e *Engine) commit(r *run, s *step) error {
 	b := e.st.NewBatch()
 	e.writeState(b, r, s)
 	e.writeDebts(b, r, s)
-	e.writeLists(b, r, s)
+	writeLists(b, r, s)
 	if err := e.st.Commit(b); err != nil {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
@@ -58,7 +58,7 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 }
 
 // writeLists keeps the open and closed runs and the lists in step with the run's status.
-func (e *Engine) writeLists(b *store.Batch, r *run, s *step) {
+func writeLists(b *store.Batch, r *run, s *step) {
 	h := r.state.Head()
 	closed := h.Status != interp.Running
 	changed := h.Status != r.was || !s.reopened.IsZero()

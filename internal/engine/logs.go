@@ -58,8 +58,10 @@ func newLogs(ctx context.Context, st *store.Store, fs vfs.FS, limit int64, logge
 }
 
 func (l *logs) dir(id store.ID) string {
-	return l.fs.PathJoin(l.st.Dir(), "logs", strconv.FormatUint(uint64(id), 16))
+	return l.fs.PathJoin(l.st.Dir(), "logs", logDir(id))
 }
+
+func logDir(id store.ID) string { return strconv.FormatUint(uint64(id), 16) }
 
 // name begins the names of a task's files. Tasks' ids are no file names, so their hash is.
 func (k taskKey) name() string {

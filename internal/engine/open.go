@@ -239,12 +239,22 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})
 	})
 	for id, list := range debts {
-		err = errors.Join(err, e.takeUp(id, list))
+		err = errors.Join(err, e.unlessDamaged(id, e.takeUp(id, list)))
 	}
 	for _, id := range unfinished {
 		e.later(func() { _ = e.deliver(id, interp.Continue{}) })
 	}
 	return err
+}
+
+// unlessDamaged leaves an execution that cannot be read as it is, so that the others go on.
+func (e *Engine) unlessDamaged(id store.ID, err error) error {
+	var d *store.DamagedError
+	if !errors.As(err, &d) {
+		return err
+	}
+	e.logger.Error("an open execution cannot be read and does not go on", "run", uint64(id), "problem", err)
+	return nil
 }
 
 // later does fn in the background, unless the engine is closing: then the next engine does it.

@@ -132,7 +132,7 @@ func (e *Engine) Resting() ([]string, error) {
 		if derr == nil && !x.Closed() {
 			arns = append(arns, x.ARN)
 		}
-		err = errors.Join(err, derr)
+		err = errors.Join(err, e.unlessDamaged(id, derr))
 	}
 	return arns, err
 }

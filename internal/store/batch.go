@@ -45,6 +45,9 @@ func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	if o.Sync {
+		s.commits.synced(end(b.b))
+	}
 	return b.b.Close()
 }
 

@@ -35,7 +35,7 @@ func (s *Store) get(key []byte) ([]byte, error) {
 	defer s.leave()
 	v, closer, err := s.db.Get(key)
 	if err != nil {
-		return nil, err
+		return nil, s.damage.read(err)
 	}
 	return bytes.Clone(v), closer.Close()
 }

@@ -13,12 +13,10 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -34,7 +32,7 @@ type Options struct {
 	FS vfs.FS
 	// Logger gets what the database reports. Defaults to slog.Default().
 	Logger *slog.Logger
-	// ReadOnly opens without writing anything but the lock, and not even that where the directory cannot be written.
+	// ReadOnly opens without writing anything: no lock file, no owner, nothing in the database.
 	ReadOnly bool
 	// Reserve is the free space below which Admit refuses new work, so that what runs can end. Defaults to 64 MiB.
 	Reserve uint64
@@ -55,6 +53,8 @@ type Store struct {
 	logger *slog.Logger
 
 	unsynced unsynced
+	commits  commits
+	damage   damage
 
 	gate   sync.RWMutex // guards closed against using.Add
 	closed bool
@@ -85,7 +85,14 @@ type iter struct {
 
 func (i iter) Close() error {
 	defer i.s.leave()
-	return i.Iterator.Close()
+	return i.s.damage.read(i.Iterator.Close())
+}
+
+func (i iter) Error() error { return i.s.damage.read(i.Iterator.Error()) }
+
+func (i iter) ValueAndErr() ([]byte, error) {
+	v, err := i.Iterator.ValueAndErr()
+	return v, i.s.damage.read(err)
 }
 
 func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
@@ -96,7 +103,7 @@ func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
 	if err != nil {
 		s.leave()
 	}
-	return iter{it, s}, err
+	return iter{it, s}, s.damage.read(err)
 }
 
 // LockedError says that another process owns the state directory; PID is 0 when it left no note of itself.
@@ -124,7 +131,8 @@ func (e *NewerError) Error() string {
 }
 
 // Open takes a state directory and makes it when it is missing. The error is a LockedError when another process owns
-// it, a NewerError when a newer release wrote it.
+// it, a NewerError when a newer release wrote it, a LostError when it has lost commits, and a DamagedError when it cannot be
+// read; the directory is as it was then.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	fs := o.FS
@@ -133,17 +141,13 @@ func Open(dir string, o Options) (*Store, error) {
 			return nil, err
 		}
 	} else if _, err := fs.Stat(fs.PathJoin(dir, "db")); err != nil {
-		return nil, fmt.Errorf("%s is no state directory: %w", dir, err)
+		return nil, fmt.Errorf("%s is not a state directory: %w", dir, err)
 	}
 	lock, err := takeLock(fs, dir, o.ReadOnly)
-	if o.ReadOnly && !isLocked(err) && err != nil {
-		lock, err = unheld(dir)
-		o.FS = unlocked{fs}
-	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock, space: newSpace(fs, dir, o), logger: o.Logger}
+	s := &Store{dir: dir, lock: lock, space: newSpace(fs, dir, o), logger: o.Logger, commits: commits{logger: o.Logger}}
 	if err := s.open(o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -170,21 +174,42 @@ func (o Options) withDefaults() Options {
 }
 
 func (s *Store) open(o Options) error {
-	if s.fs = o.FS; !o.ReadOnly {
-		s.fs = s.space.guard(o.FS)
+	disk := o.FS
+	if s.fs = disk; o.ReadOnly {
+		o.FS = readOnly{disk}
+	} else {
+		if err := s.lost(o); err != nil {
+			return err
+		}
+		s.fs = s.space.guard(disk)
+		o.FS = s.fs
 		if err := s.create(o); err != nil {
 			return fmt.Errorf("make database in %s: %w", s.dir, err)
 		}
 	}
-	db, err := pebble.Open(s.fs.PathJoin(s.dir, "db"), s.pebbleOptions(o))
+	db, err := s.openDB(o)
 	if err != nil {
-		return fmt.Errorf("open database in %s: %w", s.dir, err)
+		return err
 	}
 	s.db = db
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	return s.findLastID()
+	if err := s.findLastID(); err != nil || o.ReadOnly {
+		return err
+	}
+	return s.commits.begin(disk, s.dir, lastWrite(db))
+}
+
+func (s *Store) openDB(o Options) (*pebble.DB, error) {
+	db, err := pebble.Open(o.FS.PathJoin(s.dir, "db"), s.pebbleOptions(o))
+	if err == nil {
+		return db, nil
+	}
+	if unreadable(err) {
+		err = s.damage.read(err)
+	}
+	return nil, fmt.Errorf("open database in %s: %w", s.dir, err)
 }
 
 // create makes a new database where there is none. It is made aside and put in its place when it is whole, since one
@@ -213,15 +238,18 @@ func (s *Store) create(o Options) error {
 
 func (s *Store) pebbleOptions(o Options) *pebble.Options {
 	po := &pebble.Options{
-		FS:                 s.fs,
+		FS:                 o.FS,
 		ReadOnly:           o.ReadOnly,
 		CacheSize:          o.CacheBytes,
 		MemTableSize:       o.WriteBytes,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLog{o.Logger},
+		EventListener:      s.listener(),
 		MaxOpenFiles:       256,
 		// Automatic upgrades of the database's own format happen at Open; ours is in the format record.
 		MemTableStopWritesThreshold: 4,
+		// Files that cannot be compacted because one is damaged stay in level 0: they must not stop all commits.
+		L0StopWritesThreshold: 1000,
 	}
 	po.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	for i := range po.Levels {
@@ -248,7 +276,7 @@ func (s *Store) checkFormat() error {
 }
 
 func (s *Store) findLastID() error {
-	it, err := s.db.NewIter(prefixBounds([]byte{keyRun}))
+	it, err := s.iter(prefixBounds([]byte{keyRun}))
 	if err != nil {
 		return err
 	}
@@ -258,9 +286,11 @@ func (s *Store) findLastID() error {
 	return it.Close()
 }
 
-// takeLock makes this process the owner of the directory and leaves its pid for those who come second. A reader, which is
-// gone in a moment, need not leave it.
+// takeLock makes this process the owner of the directory and leaves its pid for those who come second. A reader writes nothing.
 func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
+	if readOnly {
+		return shareLock(dir)
+	}
 	owner := fs.PathJoin(dir, "owner")
 	lock, err := fs.Lock(fs.PathJoin(dir, "lock"))
 	var file *iofs.PathError
@@ -268,43 +298,16 @@ func takeLock(fs vfs.FS, dir string, readOnly bool) (io.Closer, error) {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}
 	if err != nil {
-		return nil, &LockedError{Dir: dir, PID: readPID(fs, owner)}
+		return nil, &LockedError{Dir: dir, PID: ownerOf(fs, dir)}
 	}
-	if err := writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid()))); err != nil && !readOnly {
+	if fs == vfs.Default {
+		lock = own(dir, lock)
+	}
+	if err := writeFile(fs, owner, []byte(strconv.Itoa(os.Getpid()))); err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", owner, err), lock.Close())
 	}
 	return lock, nil
 }
-
-func isLocked(err error) bool {
-	var locked *LockedError
-	return errors.As(err, &locked)
-}
-
-// unheld stands for the lock of a directory that this process cannot write: it only looks whether another one holds it.
-func unheld(dir string) (io.Closer, error) {
-	lock, err := os.Open(filepath.Join(dir, "lock"))
-	if errors.Is(err, iofs.ErrNotExist) {
-		return io.NopCloser(nil), nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the lock of the state directory: %w", err)
-	}
-	defer lock.Close()
-	held := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
-	if err := syscall.FcntlFlock(lock.Fd(), syscall.F_GETLK, &held); err != nil {
-		return nil, fmt.Errorf("read the lock of the state directory: %w", err)
-	}
-	if held.Type != syscall.F_UNLCK {
-		return nil, &LockedError{Dir: dir, PID: int(held.Pid)}
-	}
-	return io.NopCloser(nil), nil
-}
-
-// unlocked is a file system without locks: the database would create the file of its own.
-type unlocked struct{ vfs.FS }
-
-func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // prepare makes the directory. A new one is only there after a crash when its parent is synced.
 func prepare(fs vfs.FS, dir string) error {
@@ -368,7 +371,7 @@ func (s *Store) Close() error {
 	}
 	var err error
 	if s.db != nil && !full {
-		err = s.db.Close()
+		err = errors.Join(s.db.Close(), s.commits.close())
 	}
 	return errors.Join(err, s.lock.Close())
 }

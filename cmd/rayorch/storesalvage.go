@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+func (a *app) storeSalvageCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "salvage DIRECTORY",
+		Short: "copy what is complete in a damaged state directory to a new one",
+		Long: "salvage copies the executions that are complete, with their logs, all state machines, the code packages and the files of " +
+			"plain jobs, to DIRECTORY, which must not exist or be empty. It names the executions that it leaves out, and the files that " +
+			"it does not copy. The damaged state directory is not changed.\n\n" +
+			"Open executions go on from the newest state that was found as soon as a server or a run owns DIRECTORY. What they did " +
+			"after that state may be done again: stop them first if that does harm.",
+		Example: "  rayorch store salvage /var/lib/rayorch-new",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(c *cobra.Command, args []string) error { return a.storeSalvage(c.Context(), args[0]) },
+	}
+}
+
+// salvaged is the report of salvage.
+type salvaged struct {
+	Executions int64            `json:"executions"`
+	Open       []string         `json:"open"`
+	LeftOut    []engine.Problem `json:"leftOut"`
+	Damage     []store.Loss     `json:"damage"`
+	NotCopied  []string         `json:"notCopied"`
+}
+
+func (a *app) storeSalvage(ctx context.Context, to string) error {
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return err
+	}
+	if err := apart(dir, to); err != nil {
+		return err
+	}
+	r := salvaged{Open: []string{}, LeftOut: []engine.Problem{}, Damage: []store.Loss{}, NotCopied: []string{}}
+	s, err := engine.Salvage(ctx, dir, to, store.Options{Logger: a.logger()}, func(l store.Loss) { r.Damage = append(r.Damage, l) })
+	if err != nil {
+		return err
+	}
+	r.Executions, r.Open, r.LeftOut = s.Runs, append(r.Open, s.Open...), append(r.LeftOut, s.Left...)
+	c := copier{from: dir, to: to}
+	for _, name := range s.LogDirs {
+		c.copy(filepath.Join("logs", name))
+	}
+	c.copy("code")
+	c.copy("jobs")
+	r.NotCopied = append(r.NotCopied, c.rest()...)
+	if a.json() {
+		return a.print(r)
+	}
+	a.printSalvaged(&r, to)
+	return nil
+}
+
+// apart refuses a target within the source: it would change the source.
+func apart(from, to string) error {
+	from, ferr := filepath.Abs(from)
+	to, terr := filepath.Abs(to)
+	if err := errors.Join(ferr, terr); err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(from, to); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+		return fail(exitUsage, "name a directory outside of it", "%s is in the state directory %s", to, from)
+	}
+	return nil
+}
+
+func (a *app) printSalvaged(r *salvaged, to string) {
+	for _, l := range r.Damage {
+		fmt.Fprintln(a.out, l)
+	}
+	for _, p := range r.LeftOut {
+		fmt.Fprintln(a.out, "left out:", p)
+	}
+	for _, name := range r.NotCopied {
+		fmt.Fprintln(a.out, "not copied:", name)
+	}
+	for _, arn := range r.Open {
+		fmt.Fprintln(a.out, "open:", arn)
+	}
+	fmt.Fprintf(a.out, "%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
+}
+
+// copier copies files of a state directory; what it cannot copy it notes.
+type copier struct {
+	from, to string
+	failed   []string
+}
+
+// copy copies a file or a directory with all that is in it. Sockets and pipes are not copied.
+func (c *copier) copy(name string) {
+	root := filepath.Join(c.from, name)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			rel, _ := filepath.Rel(c.from, path) // both begin alike
+			err = copyOne(path, filepath.Join(c.to, rel), d)
+		}
+		if err != nil && !(path == root && errors.Is(err, fs.ErrNotExist)) {
+			c.failed = append(c.failed, err.Error())
+		}
+		return nil
+	})
+	if err != nil {
+		c.failed = append(c.failed, err.Error())
+	}
+}
+
+func copyOne(from, to string, d fs.DirEntry) error {
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	switch {
+	case d.IsDir():
+		return os.MkdirAll(to, info.Mode().Perm()|0o700)
+	case d.Type()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	case d.Type().IsRegular():
+		return copyFile(from, to, info.Mode().Perm())
+	}
+	return nil
+}
+
+func copyFile(from, to string, mode fs.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// rest lists what was not copied, without what belongs to the old database and to its last owner.
+func (c *copier) rest() []string {
+	entries, err := os.ReadDir(c.from)
+	if err != nil {
+		c.failed = append(c.failed, err.Error())
+	}
+	known := []string{"db", "db.new", "commits", "lock", "owner", "probe", "api.json", "api.sock", "logs", "code", "jobs"}
+	names := c.failed
+	for _, e := range entries {
+		if !slices.Contains(known, e.Name()) {
+			names = append(names, filepath.Join(c.from, e.Name()))
+		}
+	}
+	return names
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// Salvaged is what Salvage made of the executions of a damaged directory.
+type Salvaged struct {
+	Runs int64 // complete ones
+	// Open are the ARNs of those that have not ended. They go on from the newest state that was found.
+	Open []string
+	// Left are the executions that are not complete, and why.
+	Left []Problem
+	// LogDirs are the names of the complete executions' directories below logs/.
+	LogDirs []string
+}
+
+// Salvage copies the executions that are complete out of a damaged directory into a new one, with all documents. An execution is
+// complete when its record, its definition and its whole history are there, up to the event that the record names; indexes are made
+// anew. Others are left out and named.
+func Salvage(ctx context.Context, from, to string, o store.Options, report func(store.Loss)) (s Salvaged, err error) {
+	st, err := store.Salvage(from, to, o, report)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	v := &salvager{st: st, kept: map[store.ID]bool{}, left: map[store.ID]*Problem{}}
+	v.check = checker{st: st, machines: machines{st: st}}
+	if err := v.all(); err != nil {
+		return s, err
+	}
+	if err := st.Compact(ctx); err != nil {
+		return s, err
+	}
+	for _, id := range slices.Sorted(maps.Keys(v.left)) {
+		v.Left = append(v.Left, *v.left[id])
+	}
+	return v.Salvaged, st.Sync()
+}
+
+type salvager struct {
+	Salvaged
+	st    *store.Store
+	check checker
+	kept  map[store.ID]bool
+	left  map[store.ID]*Problem
+}
+
+func (v *salvager) all() error {
+	for _, do := range []func() error{
+		func() error { return v.st.Runs(v.judge) }, v.name, v.st.ClearIndexes, v.discard,
+		func() error { return v.st.Runs(v.index) },
+	} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge finds out whether a run is complete.
+func (v *salvager) judge(id store.ID) error {
+	r, problem, err := v.check.load(id)
+	if err != nil {
+		return err
+	}
+	arn := ""
+	if r != nil {
+		arn = r.state.Params().ExecutionARN
+		if err := v.check.history(id, r.state.Head(), func(text string) { problem = text }); err != nil {
+			return err
+		}
+	}
+	if problem != "" {
+		v.left[id] = &Problem{id, arn, problem}
+		return nil
+	}
+	v.kept[id] = true
+	return nil
+}
+
+// name finds runs whose own records are lost, and the names of those that are left out.
+func (v *salvager) name() error {
+	return v.st.Traces(func(t store.Trace) {
+		if v.kept[t.ID] {
+			return
+		}
+		p := v.left[t.ID]
+		if p == nil {
+			p = &Problem{Run: t.ID, Text: "the run's own record is missing"}
+			v.left[t.ID] = p
+		}
+		var s summary
+		if t.ARN == "" && p.ARN == "" && len(t.Summary) > 0 && json.Unmarshal(t.Summary, &s) == nil {
+			t.ARN = s.ARN
+		}
+		if p.ARN == "" {
+			p.ARN = t.ARN
+		}
+	})
+}
+
+func (v *salvager) discard() error {
+	for id := range v.left {
+		if err := v.st.Discard(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// index writes what the store finds a run by, and what the engine owes to it.
+func (v *salvager) index(id store.ID) error {
+	r, _, err := v.check.load(id)
+	if err != nil || r == nil {
+		return err
+	}
+	r.was, r.open = "", openState{}
+	b := v.st.NewBatch()
+	b.Name(r.state.Params().ExecutionARN, id)
+	writeLists(b, r, &step{})
+	v.Runs++
+	v.LogDirs = append(v.LogDirs, logDir(id))
+	if r.state.Head().Status == Running {
+		v.Open = append(v.Open, r.state.Params().ExecutionARN)
+		for _, t := range r.state.Running() {
+			b.Owe(id, debtTask+t.ID, nil)
+		}
+		for _, m := range r.state.RunningMaps() {
+			b.Owe(id, debtMap+m.ID, nil)
+		}
+	}
+	return v.st.CommitLazily(b)
+}
