@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,35 +20,48 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
 // freezer takes snapshots of the code of executions when they start.
 type freezer struct {
-	store *snapshot.Store
-	eng   *engine.Engine
+	store  *snapshot.Store
+	eng    *engine.Engine
+	policy policy.Policy
 
 	mu sync.Mutex
 	// named are the sources that the definition of an execution does not name, until the execution starts: see nameCode.
 	named map[string][]ray.Source
-	// defined are the sources that definitions name, by the definition's hash.
-	defined map[[sha256.Size]byte][]ray.Source
+	// defined is what definitions name, by the definition's hash.
+	defined map[[sha256.Size]byte]defined
 }
 
-func newFreezer(stateDir string) *freezer {
-	return &freezer{store: snapshot.In(stateDir), named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte][]ray.Source{}}
+// defined is what a definition names: sources, and the value of task.OwnLabel.
+type defined struct {
+	sources []ray.Source
+	own     string
+}
+
+func newFreezer(stateDir string, may policy.Policy) *freezer {
+	return &freezer{store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
 }
 
 // prepare is the engine's Config.Prepare.
 func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
 	f.mu.Lock()
-	sources := slices.Concat(f.named[arn], f.sources(r.Definition))
+	names := f.read(r.Definition)
+	sources := slices.Concat(f.named[arn], names.sources)
 	delete(f.named, arn)
 	f.mu.Unlock()
+	if r.Labels[task.OriginLabel] == task.NetworkInput {
+		r.Labels = task.WithLabel(r.Labels, task.OwnLabel, names.own)
+	}
 	var all []snapshot.Snapshot
 	for _, of := range sources {
-		if _, ok := snapshot.Find(all, of); ok {
+		if _, ok := snapshot.Find(all, of); ok || f.policy.Dir(r.Labels, of.Path) != nil { // the attempt reports what is not allowed
 			continue
 		}
 		kept, err := f.store.Keep(ctx, of)
@@ -62,20 +74,16 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 		all = append(all, kept)
 	}
 	if len(all) > 0 {
-		r.Labels = maps.Clone(r.Labels)
-		if r.Labels == nil {
-			r.Labels = map[string]string{}
-		}
-		r.Labels[snapshot.Label] = snapshot.Encode(all)
+		r.Labels = task.WithLabel(r.Labels, snapshot.Label, snapshot.Encode(all))
 	}
 	return nil
 }
 
-// maxDefined bounds how many definitions' sources are kept in memory.
+// maxDefined bounds of how many definitions it is kept in memory what they name.
 const maxDefined = 256
 
-// sources returns the sources that a definition names, in a stable order. The caller holds f.mu.
-func (f *freezer) sources(definition []byte) []ray.Source {
+// read returns what a definition names, the sources in a stable order. The caller holds f.mu.
+func (f *freezer) read(definition []byte) defined {
 	hash := sha256.Sum256(definition)
 	if known, ok := f.defined[hash]; ok {
 		return known
@@ -87,8 +95,8 @@ func (f *freezer) sources(definition []byte) []ray.Source {
 	if len(f.defined) >= maxDefined {
 		clear(f.defined)
 	}
-	f.defined[hash] = all
-	return all
+	f.defined[hash] = defined{sources: all, own: policy.Own(definition)}
+	return f.defined[hash]
 }
 
 // program is the part of a definition that describes its tasks.

@@ -31,6 +31,7 @@ type serveOptions struct {
 	buckets string
 	lease   string
 	ray     rayOptions
+	allow   allowOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -56,6 +57,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
+	o.allow.flags(c)
 	return c
 }
 
@@ -66,6 +68,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	}
 	if err := api.CheckListen(o.listen, len(keys) > 0, o.cert != ""); err != nil {
 		return &failure{code: exitUsage, err: err}
+	}
+	may, err := o.allow.policy(false)
+	if err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,7 +85,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer give()
-	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets})
+	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets, Policy: may})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // Prefix is what the engine registers a Runner for.
@@ -31,6 +32,8 @@ type Config struct {
 	Resolve func(ctx context.Context, address string) (ray.Found, error)
 	// Code has the packages of working directories and modules as they were when the executions started.
 	Code *snapshot.Store
+	// Policy limits what executions that came over the network may use. Defaults to nothing that they name.
+	Policy policy.Policy
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
 	// Grace is how long a Ray may be unreachable before an attempt fails for it. Defaults to 60 s.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -62,7 +63,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
 	err := a.prepare(ctx)
 	if err != nil && (ctx.Err() == nil || a.args == nil) {
-		return task.Fail(task.RaySubmitFailed, err.Error())
+		return task.Failure(err, task.RaySubmitFailed)
 	}
 	var result task.Result
 	if err != nil { // it waited for a secret, and is stopped: a job that a former process began is stopped without
@@ -84,6 +85,9 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
+	if err := a.permitted(); err != nil {
+		return err
+	}
 	var secrets []string
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
 	if a.env, secrets, err = a.args.environment(valueOf); err != nil {
@@ -96,6 +100,19 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	a.log.Begin()
 	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	return nil
+}
+
+// permitted checks what the job uses of the engine's owner.
+func (a *attempt) permitted() error {
+	may, labels := &a.r.cfg.Policy, a.req.Labels
+	errs := []error{may.Ray(labels, a.args.Address)}
+	for _, path := range a.args.paths() {
+		errs = append(errs, may.Dir(labels, path))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
+		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
+	}
+	return errors.Join(errs...)
 }
 
 // drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.
