@@ -41,8 +41,9 @@ type freezer struct {
 
 // defined is what a definition names: sources, and the value of task.OwnLabel.
 type defined struct {
-	sources []ray.Source
-	own     string
+	sources   []ray.Source // of Ray jobs
+	processes []ray.Source
+	own       string
 }
 
 func newFreezer(stateDir string, may policy.Policy) *freezer {
@@ -53,15 +54,16 @@ func newFreezer(stateDir string, may policy.Policy) *freezer {
 func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
 	f.mu.Lock()
 	names := f.read(r.Definition)
-	sources := slices.Concat(f.named[arn], names.sources)
+	sources := f.named[arn]
 	delete(f.named, arn)
 	f.mu.Unlock()
 	if r.Labels[task.OriginLabel] == task.NetworkInput {
 		r.Labels = task.WithLabel(r.Labels, task.OwnLabel, names.own)
 	}
+	sources = slices.Concat(sources, permitted(names.sources, r.Labels, f.policy.Dir), permitted(names.processes, r.Labels, f.policy.ProcessDir))
 	var all []snapshot.Snapshot
 	for _, of := range sources {
-		if _, ok := snapshot.Find(all, of); ok || f.policy.Dir(r.Labels, of.Path) != nil { // the attempt reports what is not allowed
+		if _, ok := snapshot.Find(all, of); ok {
 			continue
 		}
 		kept, err := f.store.Keep(ctx, of)
@@ -79,6 +81,11 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 	return nil
 }
 
+// permitted leaves out what an execution may not use: the attempt reports it.
+func permitted(all []ray.Source, labels map[string]string, check func(labels map[string]string, path string) error) []ray.Source {
+	return slices.DeleteFunc(slices.Clone(all), func(of ray.Source) bool { return check(labels, of.Path) != nil })
+}
+
 // maxDefined bounds of how many definitions it is kept in memory what they name.
 const maxDefined = 256
 
@@ -90,13 +97,16 @@ func (f *freezer) read(definition []byte) defined {
 	}
 	var p program
 	_ = json.Unmarshal(definition, &p) // the engine also parses it, and reports errors
-	all := p.sources(nil)
-	slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
+	d := defined{own: policy.Own(definition)}
+	p.collect(&d)
+	for _, all := range [][]ray.Source{d.sources, d.processes} {
+		slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
+	}
 	if len(f.defined) >= maxDefined {
 		clear(f.defined)
 	}
-	f.defined[hash] = defined{sources: all, own: policy.Own(definition)}
-	return f.defined[hash]
+	f.defined[hash] = d
+	return d
 }
 
 // program is the part of a definition that describes its tasks.
@@ -109,9 +119,9 @@ type programState struct {
 	ItemProcessor, Iterator *program
 }
 
-func (p *program) sources(all []ray.Source) []ray.Source {
+func (p *program) collect(d *defined) {
 	if p == nil {
-		return all
+		return
 	}
 	for _, s := range p.States {
 		arguments := s.Arguments
@@ -120,16 +130,16 @@ func (p *program) sources(all []ray.Source) []ray.Source {
 		}
 		switch s.Resource {
 		case raytask.SubmitJob:
-			all = append(all, raytask.Sources(arguments)...)
+			d.sources = append(d.sources, raytask.Sources(arguments)...)
 		case proctask.RunProcess:
-			all = append(all, proctask.Sources(arguments)...)
+			d.processes = append(d.processes, proctask.Sources(arguments)...)
 		}
 		for i := range s.Branches {
-			all = s.Branches[i].sources(all)
+			s.Branches[i].collect(d)
 		}
-		all = s.Iterator.sources(s.ItemProcessor.sources(all))
+		s.ItemProcessor.collect(d)
+		s.Iterator.collect(d)
 	}
-	return all
 }
 
 // Name records sources that belong to the code of an execution that is about to start.

@@ -41,6 +41,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "own the state directory and serve the Step Functions API",
 		Long: "serve runs executions and answers the Step Functions API (AWS JSON 1.0), so that the AWS CLI, boto3 and other\n" +
 			"SDKs work against it with nothing but an endpoint URL. It goes on with every run that is open.\n\n" +
+			"Tasks of state machines that are registered over the network may use only what the --allow flags name: see\n" +
+			"docs/serve.md, \"What a definition may use\".\n\n" +
 			"Without keys it listens on loopback only and takes any signature. Elsewhere it demands keys and TLS.",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +
 			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8080",

@@ -128,6 +128,15 @@ func (p *Policy) Process() error {
 		"allow them with rayorch serve --no-process=false"}
 }
 
+// ProcessDir checks the directory of a process. A definition that came over the network is not limited: it has the process run what it
+// likes, which can read every directory of the owner's.
+func (p *Policy) ProcessDir(labels map[string]string, path string) error {
+	if err := p.Process(); err != nil || labels[task.OriginLabel] == task.NetworkDefinition {
+		return err
+	}
+	return p.Dir(labels, path)
+}
+
 // free reports whether an execution may use a value without being allowed to: it is the owner's own, or the owner's definition
 // names the value.
 func free(labels map[string]string, value string) bool {

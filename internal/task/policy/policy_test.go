@@ -40,6 +40,7 @@ func TestOwnExecutionsMayUseEverything(t *testing.T) {
 	allowed(t, "process", p.Process(), "")
 	p.NoProcess = true
 	allowed(t, "no process", p.Process(), "--no-process")
+	allowed(t, "no process in a directory", p.ProcessDir(nil, "/"), "--no-process")
 }
 
 func TestNetworkIsLimitedToWhatIsAllowed(t *testing.T) {
@@ -95,6 +96,14 @@ func TestInputIsLimitedToWhatTheDefinitionNames(t *testing.T) {
 	} {
 		allowed(t, c.what, c.err, c.flag)
 	}
+}
+
+func TestDirectoryOfAProcess(t *testing.T) {
+	labels := input(`{"Dir": "/srv/code"}`)
+	var p policy.Policy
+	allowed(t, "what the process could read anyway", p.ProcessDir(network, "/etc"), "")
+	allowed(t, "the definition's", p.ProcessDir(labels, "/srv/code"), "")
+	allowed(t, "the input's, where the owner's command would find files of others", p.ProcessDir(labels, "/tmp"), "--allow-dir")
 }
 
 // A caller over the network can send any text as a definition: what it names is not the owner's.

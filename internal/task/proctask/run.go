@@ -97,7 +97,7 @@ func (a *attempt) permitted() error {
 		return nil
 	}
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	errs := []error{may.Process(), may.Dir(labels, a.args.Dir)}
+	errs := []error{may.ProcessDir(labels, a.args.Dir)}
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
 	}
