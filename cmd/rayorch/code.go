@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,32 +20,47 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
 // freezer takes snapshots of the code of executions when they start.
 type freezer struct {
-	store *snapshot.Store
-	eng   *engine.Engine
+	store  *snapshot.Store
+	eng    *engine.Engine
+	policy policy.Policy
 
 	mu sync.Mutex
 	// named are the sources that the definition of an execution does not name, until the execution starts: see nameCode.
 	named map[string][]ray.Source
-	// defined are the sources that definitions name, by the definition's hash.
-	defined map[[sha256.Size]byte][]ray.Source
+	// defined is what definitions name, by the definition's hash.
+	defined map[[sha256.Size]byte]defined
 }
 
-func newFreezer(stateDir string) *freezer {
-	return &freezer{store: snapshot.In(stateDir), named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte][]ray.Source{}}
+// defined is what a definition names: sources, and the value of task.OwnLabel.
+type defined struct {
+	sources   []ray.Source // of Ray jobs
+	processes []ray.Source
+	own       string
+}
+
+func newFreezer(stateDir string, may policy.Policy) *freezer {
+	return &freezer{store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
 }
 
 // prepare is the engine's Config.Prepare.
 func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
 	f.mu.Lock()
-	sources := slices.Concat(f.named[arn], f.sources(r.Definition))
+	names := f.read(r.Definition)
+	sources := f.named[arn]
 	delete(f.named, arn)
 	f.mu.Unlock()
+	if r.Labels[task.OriginLabel] == task.NetworkInput {
+		r.Labels = task.WithLabel(r.Labels, task.OwnLabel, names.own)
+	}
+	sources = slices.Concat(sources, permitted(names.sources, r.Labels, f.policy.Dir), permitted(names.processes, r.Labels, f.policy.ProcessDir))
 	var all []snapshot.Snapshot
 	for _, of := range sources {
 		if _, ok := snapshot.Find(all, of); ok {
@@ -62,33 +76,37 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 		all = append(all, kept)
 	}
 	if len(all) > 0 {
-		r.Labels = maps.Clone(r.Labels)
-		if r.Labels == nil {
-			r.Labels = map[string]string{}
-		}
-		r.Labels[snapshot.Label] = snapshot.Encode(all)
+		r.Labels = task.WithLabel(r.Labels, snapshot.Label, snapshot.Encode(all))
 	}
 	return nil
 }
 
-// maxDefined bounds how many definitions' sources are kept in memory.
+// permitted leaves out what an execution may not use: the attempt reports it.
+func permitted(all []ray.Source, labels map[string]string, check func(labels map[string]string, path string) error) []ray.Source {
+	return slices.DeleteFunc(slices.Clone(all), func(of ray.Source) bool { return check(labels, of.Path) != nil })
+}
+
+// maxDefined bounds of how many definitions it is kept in memory what they name.
 const maxDefined = 256
 
-// sources returns the sources that a definition names, in a stable order. The caller holds f.mu.
-func (f *freezer) sources(definition []byte) []ray.Source {
+// read returns what a definition names, the sources in a stable order. The caller holds f.mu.
+func (f *freezer) read(definition []byte) defined {
 	hash := sha256.Sum256(definition)
 	if known, ok := f.defined[hash]; ok {
 		return known
 	}
 	var p program
 	_ = json.Unmarshal(definition, &p) // the engine also parses it, and reports errors
-	all := p.sources(nil)
-	slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
+	d := defined{own: policy.Own(definition)}
+	p.collect(&d)
+	for _, all := range [][]ray.Source{d.sources, d.processes} {
+		slices.SortFunc(all, func(a, b ray.Source) int { return strings.Compare(a.Path, b.Path) })
+	}
 	if len(f.defined) >= maxDefined {
 		clear(f.defined)
 	}
-	f.defined[hash] = all
-	return all
+	f.defined[hash] = d
+	return d
 }
 
 // program is the part of a definition that describes its tasks.
@@ -101,9 +119,9 @@ type programState struct {
 	ItemProcessor, Iterator *program
 }
 
-func (p *program) sources(all []ray.Source) []ray.Source {
+func (p *program) collect(d *defined) {
 	if p == nil {
-		return all
+		return
 	}
 	for _, s := range p.States {
 		arguments := s.Arguments
@@ -112,16 +130,16 @@ func (p *program) sources(all []ray.Source) []ray.Source {
 		}
 		switch s.Resource {
 		case raytask.SubmitJob:
-			all = append(all, raytask.Sources(arguments)...)
+			d.sources = append(d.sources, raytask.Sources(arguments)...)
 		case proctask.RunProcess:
-			all = append(all, proctask.Sources(arguments)...)
+			d.processes = append(d.processes, proctask.Sources(arguments)...)
 		}
 		for i := range s.Branches {
-			all = s.Branches[i].sources(all)
+			s.Branches[i].collect(d)
 		}
-		all = s.Iterator.sources(s.ItemProcessor.sources(all))
+		s.ItemProcessor.collect(d)
+		s.Iterator.collect(d)
 	}
-	return all
 }
 
 // Name records sources that belong to the code of an execution that is about to start.

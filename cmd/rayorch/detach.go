@@ -212,6 +212,9 @@ func (o *rayOptions) args() []string {
 	if o.caFile != "" {
 		args = append(args, "--ray-ca", o.caFile)
 	}
+	if o.overHTTP {
+		args = append(args, "--ray-token-over-http")
+	}
 	for _, c := range o.clusters {
 		args = append(args, "--eks-cluster", c)
 	}

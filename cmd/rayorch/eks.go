@@ -12,11 +12,12 @@ import (
 	"github.com/rayorch/rayorch/internal/ekstoken"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // eksRunner acts for Tasks of Step Functions' EKS integration: on contexts of the kubeconfig, and on clusters that a Task
 // names by their endpoint, as EKS' own.
-func (a *app) eksRunner(clusters []string) (*ekstask.Runner, error) {
+func (a *app) eksRunner(clusters []string, may policy.Policy) (*ekstask.Runner, error) {
 	here := kube.Config{Kubeconfig: a.kubeconfig}
 	named := map[string]kube.Config{}
 	for _, pair := range clusters {
@@ -28,7 +29,7 @@ func (a *app) eksRunner(clusters []string) (*ekstask.Runner, error) {
 	}
 	var tokens eksTokens
 	return ekstask.New(ekstask.Config{
-		Default: here, Clusters: named, Token: tokens.token, UserAgent: "rayorch/" + version,
+		Default: here, Clusters: named, Token: tokens.token, Policy: may, UserAgent: "rayorch/" + version,
 	}), nil
 }
 

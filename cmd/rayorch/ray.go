@@ -21,11 +21,14 @@ type rayOptions struct {
 	address  string
 	caFile   string
 	clusters []string
+	// overHTTP sends Ray's token also over plain http.
+	overHTTP bool
 }
 
 func (o *rayOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.address, "ray-address", "", "Ray's dashboard, http://HOST:8265 (default: see the order below)")
 	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the certificates that sign an https Ray address")
+	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token also over plain http to an address that is not loopback")
 	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "NAME=CONTEXT: tasks whose ClusterName is NAME go to that kubeconfig context; may be repeated")
 }
 
@@ -54,7 +57,7 @@ func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Res
 	}
 	user, _ := os.UserHomeDir() // without one there is no ~/.ray/auth_token to look for
 	return ray.Resolver{Flag: o.address, Getenv: os.Getenv, Home: user, CAFile: o.caFile, Own: head, Start: start,
-		UsedFile: filepath.Join(head.Dir, "used.json")}, nil
+		TokenOverHTTP: o.overHTTP, UsedFile: filepath.Join(head.Dir, "used.json")}, nil
 }
 
 func (a *app) say(line string) { fmt.Fprintln(a.err, terminal.Clean(line)) }

@@ -13,6 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
+	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
@@ -25,7 +26,8 @@ type runners struct {
 	find *finder
 }
 
-func (a *app) newRunners(dir string, o rayOptions, secrets *vault, code *snapshot.Store) (*runners, error) {
+func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault, code *snapshot.Store) (*runners, error) {
+	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
 	resolver, err := a.resolver(o, true, a.say)
 	if err != nil {
 		return nil, err
@@ -34,7 +36,7 @@ func (a *app) newRunners(dir string, o rayOptions, secrets *vault, code *snapsho
 	if err != nil {
 		return nil, fmt.Errorf("find this program, which supervises plain jobs: %w", err)
 	}
-	eks, err := a.eksRunner(o.clusters)
+	eks, err := a.eksRunner(o.clusters, may)
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +44,12 @@ func (a *app) newRunners(dir string, o rayOptions, secrets *vault, code *snapsho
 	return &runners{
 		find: f,
 		eks:  eks,
-		ray:  raytask.New(raytask.Config{Resolve: f.resolve, Code: code, Secret: secrets.secret, EnvDir: filepath.Join(dir, "ray", "env")}),
+		ray: raytask.New(raytask.Config{
+			Resolve: f.resolve, Code: code, Secret: secrets.secret, Policy: may, EnvDir: filepath.Join(dir, "ray", "env"),
+		}),
 		proc: proctask.New(proctask.Config{
 			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.secret,
+			Policy: may,
 		}),
 	}, nil
 }

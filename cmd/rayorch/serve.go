@@ -31,6 +31,7 @@ type serveOptions struct {
 	buckets string
 	lease   string
 	ray     rayOptions
+	allow   allowOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -40,6 +41,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "own the state directory and serve the Step Functions API",
 		Long: "serve runs executions and answers the Step Functions API (AWS JSON 1.0), so that the AWS CLI, boto3 and other\n" +
 			"SDKs work against it with nothing but an endpoint URL. It goes on with every run that is open.\n\n" +
+			"Tasks of state machines that are registered over the network may use only what the --allow flags name: see\n" +
+			"docs/serve.md, \"What a definition may use\".\n\n" +
 			"Without keys it listens on loopback only and takes any signature. Elsewhere it demands keys and TLS.",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +
 			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8080",
@@ -56,6 +59,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
+	o.allow.flags(c)
 	return c
 }
 
@@ -66,6 +70,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	}
 	if err := api.CheckListen(o.listen, len(keys) > 0, o.cert != ""); err != nil {
 		return &failure{code: exitUsage, err: err}
+	}
+	may, err := o.allow.policy(false)
+	if err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,7 +87,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer give()
-	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets})
+	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets, Policy: may})
 	if err != nil {
 		return err
 	}

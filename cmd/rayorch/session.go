@@ -16,6 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
@@ -176,6 +177,8 @@ type ownerOptions struct {
 	ReadOnly bool
 	// Ray says which Ray the runners use.
 	Ray rayOptions
+	// Policy says what executions that came over the network may use. Defaults to nothing that they name.
+	Policy policy.Policy
 	// Server says that the owner stays, and drives every execution.
 	Server bool
 	// Buckets says where distributed Maps find buckets. Defaults to buckets in the state directory.
@@ -198,10 +201,10 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault(), code: newFreezer(dir)}
+	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault(), code: newFreezer(dir, opts.Policy)}
 	if opts.Run {
 		var err error
-		if o.runners, err = a.newRunners(dir, opts.Ray, o.vault, o.code.store); err != nil {
+		if o.runners, err = a.newRunners(dir, opts.Ray, opts.Policy, o.vault, o.code.store); err != nil {
 			return nil, err
 		}
 	}
@@ -226,7 +229,7 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 		return err
 	}
 	o.srv = &http.Server{
-		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault}),
+		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true}),
 		ReadHeaderTimeout: time.Minute,
 	}
 	go o.serve(l, a.logger())

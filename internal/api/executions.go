@@ -14,6 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -68,16 +69,20 @@ func (r resolver) HasActivity(arn string) bool {
 
 // startRequest copies what the engine keeps with the execution: a later update of the machine must not reach it.
 func startRequest(t catalog.Target) engine.StartRequest {
-	return engine.StartRequest{
+	r := engine.StartRequest{
 		MachineARN: t.Machine.ARN, MachineName: t.Machine.Name, Type: t.Machine.Type,
 		Definition: []byte(t.Settings.Definition), RoleARN: t.Settings.RoleARN,
 		VersionARN: t.VersionARN, AliasARN: t.AliasARN, RevisionID: t.RevisionID,
 		Cleanup: t.Machine.Tag(catalog.CleanupTag),
 	}
+	if t.FromNetwork() {
+		r.Labels = task.WithLabel(nil, task.OriginLabel, task.NetworkDefinition)
+	}
+	return r
 }
 
 // toStart turns a request into the engine's.
-func (s *Server) toStart(in *value.Object) (engine.StartRequest, error) {
+func (s *Server) toStart(ctx context.Context, in *value.Object) (engine.StartRequest, error) {
 	name, named := in.Get("name")
 	if n, ok := name.(string); ok && named {
 		if err := catalog.CheckName(n); err != nil {
@@ -89,6 +94,9 @@ func (s *Server) toStart(in *value.Object) (engine.StartRequest, error) {
 		return engine.StartRequest{}, err
 	}
 	r := startRequest(t)
+	if !s.owner(ctx) && !task.FromNetwork(r.Labels) {
+		r.Labels = task.WithLabel(r.Labels, task.OriginLabel, task.NetworkInput)
+	}
 	r.Name, r.TraceHeader = text(in, "name"), text(in, "traceHeader")
 	r.Input, err = executionInput(in)
 	return r, err
@@ -119,7 +127,7 @@ func badInput(why string) error {
 // startExecution answers once the engine has the execution on disk (or found the same one running: the start is then
 // repeated without effect, as AWS promises for Standard machines).
 func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
-	r, err := s.toStart(in)
+	r, err := s.toStart(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +143,7 @@ func (s *Server) startExecution(ctx context.Context, in *value.Object) (*value.O
 
 // startSyncExecution holds the connection until the Express execution ends; a client that goes away ends it.
 func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
-	r, err := s.toStart(in)
+	r, err := s.toStart(ctx, in)
 	if err != nil {
 		return nil, err
 	}

@@ -62,13 +62,14 @@ func loggingText(o *value.Object) (string, error) {
 func tracingText(o *value.Object) string { return value.Text(value.Obj("enabled", flag(o, "enabled"))) }
 
 // createStateMachine leaves to the catalog whether this is a new machine, the same again, or a conflict.
-func (s *Server) createStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) createStateMachine(ctx context.Context, in *value.Object) (*value.Object, error) {
 	r := catalog.CreateMachine{
 		Name: text(in, "name"), Type: text(in, "type"), Tags: tags(in), Publish: flag(in, "publish"),
 		VersionDescription: text(in, "versionDescription"),
 		Settings: catalog.Settings{
 			Definition: text(in, "definition"), RoleARN: text(in, "roleArn"),
 			Tracing: tracingText(object(in, "tracingConfiguration")), Encryption: encryptionText(in),
+			FromNetwork: !s.owner(ctx),
 		},
 	}
 	if r.Type == "" {
@@ -103,10 +104,10 @@ func setText(o *value.Object, name, s string) {
 }
 
 // updateStateMachine tells members that are absent from those that are given: only the latter make a new revision.
-func (s *Server) updateStateMachine(_ context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) updateStateMachine(ctx context.Context, in *value.Object) (*value.Object, error) {
 	u := catalog.UpdateMachine{
 		ARN: text(in, "stateMachineArn"), Definition: given(in, "definition"), RoleARN: given(in, "roleArn"),
-		Publish: flag(in, "publish"), VersionDescription: text(in, "versionDescription"),
+		Publish: flag(in, "publish"), VersionDescription: text(in, "versionDescription"), FromNetwork: !s.owner(ctx),
 	}
 	if o := object(in, "loggingConfiguration"); o != nil {
 		t, err := loggingText(o)

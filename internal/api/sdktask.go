@@ -47,6 +47,9 @@ func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 	if err != nil {
 		return task.Fail("Sfn.ValidationException", err.Error())
 	}
+	if task.FromNetwork(req.Labels) {
+		ctx = context.WithValue(ctx, networkKey{}, true)
+	}
 	call, _ := toAPI(in).(*value.Object)
 	if err := a.input.check(call); err != nil {
 		return t.failed(ctx, a, err)
@@ -56,6 +59,14 @@ func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 		return t.failed(ctx, a, err)
 	}
 	return task.Result{Output: value.Bytes(fromAPI("", out))}
+}
+
+// networkKey marks the context of an action that a task calls of an execution which came over the network.
+type networkKey struct{}
+
+// owner reports whether the owner of the state directory calls an action, and no one over the network.
+func (s *Server) owner(ctx context.Context) bool {
+	return s.cfg.Owner && ctx.Value(networkKey{}) == nil
 }
 
 // failed names an error as SDK integrations do.

@@ -33,6 +33,9 @@ type Config struct {
 	Logger *slog.Logger
 	// SDK, when it is given, runs the engine's aws-sdk:sfn tasks against this server.
 	SDK *SDKTasks
+	// Owner says that only the owner of the state directory can reach the server: definitions and inputs are then the owner's own.
+	// Defaults to no: what tasks may use is limited (task.OriginLabel).
+	Owner bool
 	// Secrets takes the values of secrets from those who start executions. Only a server that nobody but the user can reach may
 	// have it. Defaults to none.
 	Secrets Secrets

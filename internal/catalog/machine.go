@@ -26,6 +26,8 @@ type Settings struct {
 	Logging    string `json:"logging"`
 	Tracing    string `json:"tracing"`
 	Encryption string `json:"encryption"`
+	// FromNetwork says that the definition came over the network, and not from the owner of the state directory.
+	FromNetwork bool `json:"fromNetwork,omitempty"`
 }
 
 // Machine is a state machine at its current revision. It never changes once it is handed out.
@@ -132,7 +134,9 @@ func errPublishedBefore(how string) error {
 func (c *Catalog) createAgain(old *Machine, r CreateMachine) (Created, error) {
 	have, want := old.Settings, r.Settings
 	have.RoleARN, want.RoleARN = "", ""
-	if have != want || old.Type != r.Type {
+	adopts := !want.FromNetwork && !old.owns(want.Definition) // what came over the network becomes the owner's by an update
+	have.FromNetwork = want.FromNetwork
+	if have != want || old.Type != r.Type || adopts {
 		return Created{}, errorf("StateMachineAlreadyExists", "State Machine Already Exists: '%s'", old.ARN)
 	}
 	out := Created{ARN: old.ARN, Date: old.Created}
@@ -160,6 +164,7 @@ type UpdateMachine struct {
 	Definition, RoleARN, Logging, Tracing, Encryption *string
 	Publish                                           bool
 	VersionDescription                                string
+	FromNetwork                                       bool // the caller is not the owner of the state directory
 }
 
 // Updated says what an update did: RevisionID is the current one (empty while it is still the first).
@@ -174,6 +179,9 @@ func (u *UpdateMachine) apply(s Settings) Settings {
 		if from != nil {
 			*to = *from
 		}
+	}
+	if u.Definition != nil && (!u.FromNetwork || *u.Definition != s.Definition) {
+		s.FromNetwork = u.FromNetwork
 	}
 	set(&s.Definition, u.Definition)
 	set(&s.RoleARN, u.RoleARN)

@@ -152,6 +152,27 @@ type Target struct {
 	VersionARN, AliasARN string
 }
 
+// FromNetwork reports whether the definition came over the network alone: where the owner of the state directory registered the
+// same text under this name, too, it is the owner's.
+func (t Target) FromNetwork() bool {
+	return t.Settings.FromNetwork && !t.Machine.owns(t.Settings.Definition)
+}
+
+// owns reports whether the owner of the state directory registered this definition.
+func (m *Machine) owns(definition string) bool {
+	if m.Settings.owns(definition) {
+		return true
+	}
+	for _, v := range m.versions {
+		if v.Settings.owns(definition) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Settings) owns(definition string) bool { return !s.FromNetwork && s.Definition == definition }
+
 // Resolve finds what to start: an alias picks one of its versions by their weights.
 func (c *Catalog) Resolve(arn string) (Target, error) {
 	a, m, err := c.find(arn)

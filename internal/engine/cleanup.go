@@ -8,6 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -56,6 +57,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 		return "", err
 	}
 	r.Name = cleanupName(x.ARN, x.RedriveCount)
+	r.Labels = task.InheritOrigin(r.Labels, x.Labels)
 	r.Input = value.Bytes(e.statusEvent(&x))
 	b := e.birthOf(r.withDefaults())
 	_, err = e.start(ctx, b)

@@ -98,7 +98,7 @@ type StartRequest struct {
 	Type string
 	// Cleanup is the ARN of a machine that is started when the execution ends ABORTED or TIMED_OUT. Defaults to none.
 	Cleanup string
-	// Labels are kept with the execution and returned; the engine does not read them.
+	// Labels are kept with the execution and returned. The engine reads only task.OriginLabel, which nested executions inherit.
 	Labels map[string]string
 	// TraceHeader is kept and returned.
 	TraceHeader string

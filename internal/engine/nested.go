@@ -51,6 +51,7 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 	if err != nil {
 		return StartRequest{}, err
 	}
+	r.Labels = task.InheritOrigin(r.Labels, req.Labels)
 	if name, ok := args.Get("Name"); ok {
 		r.Name, _ = name.(string)
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Address string
 	// Token is sent with every request. Defaults to none.
 	Token string
+	// Withheld says that there is a token which must not be sent to this address: errors then say so.
+	Withheld bool
 	// CAFile holds the certificates, PEM, that sign an https address. Defaults to the system's.
 	CAFile string
 	// Timeout bounds one small request. Defaults to a minute, as a Ray on a busy machine takes its time; where nobody takes
@@ -40,10 +42,11 @@ type Config struct {
 
 // Client is safe for use by many goroutines. Methods fail with *Error.
 type Client struct {
-	base    string
-	token   string
-	timeout time.Duration
-	http    *http.Client
+	base     string
+	token    string
+	withheld bool
+	timeout  time.Duration
+	http     *http.Client
 }
 
 const (
@@ -60,7 +63,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{base: base, token: cfg.Token, timeout: cfg.Timeout, http: cfg.HTTP}
+	c := &Client{base: base, token: cfg.Token, withheld: cfg.Withheld, timeout: cfg.Timeout, http: cfg.HTTP}
 	if c.timeout == 0 {
 		c.timeout = time.Minute
 	}

@@ -38,13 +38,15 @@ const (
 type Error struct {
 	Op, Address string
 	Kind        Kind
-	Status      int    // HTTP, 0 when none came
-	Text        string // what Ray said, whole; a traceback often
-	Err         error
+	// Withheld is the client's.
+	Withheld bool
+	Status   int    // HTTP, 0 when none came
+	Text     string // what Ray said, whole; a traceback often
+	Err      error
 }
 
 func (c *Client) fail(op string, kind Kind, status int, text string, err error) *Error {
-	return &Error{Op: op, Address: c.base, Kind: kind, Status: status, Text: text, Err: err}
+	return &Error{Op: op, Address: c.base, Kind: kind, Withheld: c.withheld, Status: status, Text: text, Err: err}
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -54,6 +56,10 @@ func (e *Error) Error() string {
 	case Unreachable:
 		return fmt.Sprintf("%s: ray at %s cannot be reached: %s", e.Op, e.Address, e.reason())
 	case Unauthorized:
+		if e.Withheld {
+			return fmt.Sprintf("%s: ray at %s demands a token, which is not sent over plain http: use an https or a loopback address, or "+
+				"send it nevertheless by --ray-token-over-http", e.Op, e.Address)
+		}
 		return fmt.Sprintf("%s: ray at %s refuses the token: %s; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to its token",
 			e.Op, e.Address, e.reason())
 	case NotRay:

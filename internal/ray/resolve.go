@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -23,6 +24,8 @@ type Resolver struct {
 	Own *Head
 	// Start lets Own be started when no other Ray is found.
 	Start bool
+	// TokenOverHTTP sends the token also over plain http to an address that is not loopback.
+	TokenOverHTTP bool
 	// UsedFile keeps which Ray was found here or started, so that runs stay with it (see resolveAgain). Defaults to none.
 	UsedFile string
 	// Dashboards lists the dashboards that run on this machine. Defaults to LocalDashboards.
@@ -33,8 +36,10 @@ type Resolver struct {
 type Found struct {
 	Address, Source    string
 	Token, TokenSource string
-	CAFile             string
-	Version            Version
+	// Withheld says that there is a token, which is not sent because the connection is not encrypted.
+	Withheld bool
+	CAFile   string
+	Version  Version
 	// Own tells that it is the one that rayorch started.
 	Own bool
 	// Started tells that this very call started it.
@@ -45,7 +50,7 @@ type Found struct {
 
 // Client makes a client for what was found.
 func (f Found) Client() (*Client, error) {
-	return New(Config{Address: f.Address, Token: f.Token, CAFile: f.CAFile})
+	return New(Config{Address: f.Address, Token: f.Token, Withheld: f.Withheld, CAFile: f.CAFile})
 }
 
 // ErrNoRay says that no Ray was named and none runs here.
@@ -246,7 +251,17 @@ func (r Resolver) ask(ctx context.Context, address, source string) (Found, error
 	if found.Token, found.TokenSource, err = LoadToken(r.getenv, r.Home); err != nil {
 		return found, err
 	}
+	if found.Token == "" || r.TokenOverHTTP || confidential(address) {
+		return found.verify(ctx)
+	}
+	found.Token, found.TokenSource, found.Withheld = "", "", true // this Ray may need none, and anybody in between could read it
 	return found.verify(ctx)
+}
+
+// confidential reports whether nobody but the two ends can read what is sent to an address.
+func confidential(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || isLoopback(u.Hostname()))
 }
 
 func (f Found) verify(ctx context.Context) (Found, error) {

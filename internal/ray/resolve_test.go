@@ -191,3 +191,58 @@ func TestStaysWithTheRayThatItFound(t *testing.T) {
 		t.Errorf("a new run: %+v, %v", got, err)
 	}
 }
+
+// TestTokenStaysOnEncryptedConnections asks Rays on loopback and on another address of this machine, which note what they get.
+func TestTokenStaysOnEncryptedConnections(t *testing.T) {
+	var got []string
+	here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization")+r.Header.Get("X-Ray-Authorization"))
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+	}))
+	defer here.Close()
+	away := httptest.NewUnstartedServer(here.Config.Handler)
+	l, err := net.Listen("tcp", net.JoinHostPort(localAddress(t), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = away.Listener.Close()
+	away.Listener = l
+	away.Start()
+	defer away.Close()
+	env := func(name string) string { return map[string]string{"RAY_AUTH_TOKEN": "the-token"}[name] }
+
+	r := ray.Resolver{Flag: away.URL, Getenv: env}
+	_, err = r.Resolve(t.Context())
+	if ray.KindOf(err) != ray.Unauthorized || !strings.Contains(err.Error(), "--ray-token-over-http") {
+		t.Errorf("got %v", err)
+	}
+	if len(got) != 1 || got[0] != "" {
+		t.Errorf("sent %q", got)
+	}
+	got = nil
+	r.TokenOverHTTP = true
+	_, _ = r.Resolve(t.Context())
+	r.TokenOverHTTP, r.Flag = false, here.URL
+	if _, err = r.Resolve(t.Context()); err == nil || strings.Contains(err.Error(), "--ray-token-over-http") {
+		t.Errorf("got %v", err)
+	}
+	if len(got) != 2 || !strings.Contains(got[0], "the-token") || !strings.Contains(got[1], "the-token") {
+		t.Errorf("with the flag, and over loopback: %q", got)
+	}
+}
+
+// localAddress is an IPv4 address of this machine that is not loopback.
+func localAddress(t *testing.T) string {
+	t.Helper()
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil && !ip.IP.IsLoopback() {
+			return ip.IP.String()
+		}
+	}
+	t.Skip("SKIPPED: this machine has no address but loopback")
+	return ""
+}

@@ -36,8 +36,8 @@ func (r *Runner) call(ctx context.Context, req *task.Request) task.Result {
 		return task.Fail(runtimeError, "the argument RequestBody of eks:call: "+err.Error())
 	}
 	c := &caller{req: req}
-	if c.client, err = r.client(&args.target); err != nil {
-		return task.Fail(ClusterNotFound, err.Error())
+	if c.client, err = r.client(req, &args.target); err != nil {
+		return task.Failure(err, ClusterNotFound)
 	}
 	c.request = kube.Request{
 		Method: args.Method, Path: args.Path, Query: url.Values(args.QueryParameters), Body: body, ContentType: contentType,

@@ -7,12 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // Prefixes are what the engine registers a Runner for: one for each partition of AWS that a definition may be written for.
@@ -42,6 +45,8 @@ type Config struct {
 	Default kube.Config
 	// Clusters say where a ClusterName leads, also where the Task has an Endpoint of its own.
 	Clusters map[string]kube.Config
+	// Policy limits what executions that came over the network may use. Defaults to nothing that they name.
+	Policy policy.Policy
 	// Token makes tokens for a cluster that a Task names by Endpoint and CertificateAuthority. It keeps what it made while
 	// that is good. Without it such a cluster must be in Clusters.
 	Token func(ctx context.Context, clusterName, endpoint string) (string, error)
@@ -90,8 +95,50 @@ func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	return task.Fail(runtimeError, fmt.Sprintf("the resource %s is none of eks:runJob, eks:runJob.sync and eks:call", req.Resource))
 }
 
-// client finds the cluster that a Task means.
-func (r *Runner) client(t *target) (*kube.Client, error) {
+// permitted checks the cluster that a task names. The owner has mapped the names in Config.Clusters itself.
+func (r *Runner) permitted(labels map[string]string, t *target) error {
+	_, mapped := r.cfg.Clusters[t.ClusterName]
+	switch {
+	case mapped:
+		return nil
+	case t.Endpoint == "" && t.ClusterName == "":
+		return nil // see client
+	case t.Endpoint == "":
+		return r.cfg.Policy.Context(labels, t.ClusterName)
+	}
+	if err := encrypted(t.Endpoint); err != nil {
+		return err
+	}
+	return r.cfg.Policy.Endpoint(labels, t.ClusterName, t.Endpoint, t.CertificateAuthority)
+}
+
+// encrypted refuses an endpoint that would get a token in plain text.
+func encrypted(endpoint string) error {
+	u, err := url.Parse(endpoint)
+	if err == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())) {
+		return nil
+	}
+	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: no token is sent over a connection that is not encrypted", endpoint)}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// client finds the cluster that a task means, and checks that its execution may use it.
+func (r *Runner) client(req *task.Request, t *target) (*kube.Client, error) {
+	if err := r.permitted(req.Labels, t); err != nil {
+		return nil, err
+	}
+	c, err := r.open(t)
+	if err == nil && t.ClusterName == "" && t.Endpoint == "" && c.Context() != "" { // not the cluster of this pod
+		err = r.cfg.Policy.Context(req.Labels, c.Context())
+	}
+	return c, err
+}
+
+func (r *Runner) open(t *target) (*kube.Client, error) {
 	cfg, key := r.locate(t)
 	r.mu.Lock()
 	defer r.mu.Unlock()

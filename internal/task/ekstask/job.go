@@ -52,8 +52,8 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 	if a.args, a.object, err = parseJob(resource, req.Input); err != nil {
 		return task.Fail(runtimeError, err.Error())
 	}
-	if a.client, err = r.client(&a.args.target); err != nil {
-		return task.Fail(ClusterNotFound, err.Error())
+	if a.client, err = r.client(req, &a.args.target); err != nil {
+		return task.Failure(err, ClusterNotFound)
 	}
 	a.nameIt()
 	result := a.drive(ctx, sync)

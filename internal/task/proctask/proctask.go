@@ -16,6 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // Prefix is what the engine registers a Runner for.
@@ -42,6 +43,9 @@ type Config struct {
 	Supervisor []string
 	// Code has the packages of directories as they were when the executions started.
 	Code *snapshot.Store
+	// Policy limits what executions that came over the network may use, and may refuse processes. Defaults to nothing that they
+	// name, and processes.
+	Policy policy.Policy
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
 	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.

@@ -54,7 +54,7 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 			return task.Fail(JobStopped, context.Cause(ctx).Error())
 		}
 	case err != nil:
-		return task.Fail(JobStartFailed, err.Error())
+		return task.Failure(err, JobStartFailed)
 	default:
 		if err := a.begin(ctx); err != nil {
 			return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
@@ -74,6 +74,9 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	a.place = place(filepath.Join(a.r.cfg.Dir, a.args.ID))
+	if err := a.permitted(); err != nil {
+		return err
+	}
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
 	env, secrets, files, err := a.args.environment(a.r.cfg.Inheritable(), valueOf, a.place.path("files"))
 	if err != nil {
@@ -87,6 +90,19 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(secrets)).From(a.req.Log.Position())
 	a.log.Begin()
 	return nil
+}
+
+// permitted checks what the process uses of the engine's owner. A process that a former engine started goes on.
+func (a *attempt) permitted() error {
+	if a.place.has("claimed") {
+		return nil
+	}
+	may, labels := &a.r.cfg.Policy, a.req.Labels
+	errs := []error{may.ProcessDir(labels, a.args.Dir)}
+	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
+		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
+	}
+	return errors.Join(errs...)
 }
 
 // begin starts the process, once there is room on the disk for what is kept of it.

@@ -193,6 +193,32 @@ func Sources(arguments json.RawMessage) (all []ray.Source) {
 	return all
 }
 
+// paths are the directories and files of this machine that are read for the job.
+func (a *Arguments) paths() (all []string) {
+	given, _ := a.RuntimeEnv["working_dir"].(string)
+	dir := cmp.Or(a.WorkingDir, given)
+	modules, _ := a.RuntimeEnv["py_modules"].([]any)
+	for _, v := range append([]any{dir}, modules...) {
+		if path, ok := v.(string); ok && !strings.Contains(path, "://") {
+			all = append(all, path)
+		}
+	}
+	for _, key := range []string{"pip", "uv"} {
+		if name, ok := a.RuntimeEnv[key].(string); ok {
+			all = append(all, requirements(dir, name))
+		}
+	}
+	return all
+}
+
+// requirements is the path of a file that lists packages.
+func requirements(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
 // localDir takes the working directory out of the environment: what has a scheme stays there for Ray to fetch, a path of
 // this machine is returned, to be uploaded.
 func (a *Arguments) localDir(env map[string]any) (string, error) {
@@ -222,10 +248,7 @@ func readRequirements(env map[string]any, dir string) error {
 		if !ok {
 			continue
 		}
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		text, err := os.ReadFile(name)
+		text, err := os.ReadFile(requirements(dir, name))
 		if err != nil {
 			return fmt.Errorf("RuntimeEnv.%s: %w", key, err)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
 // Prefix is what the engine registers a Runner for.
@@ -32,6 +33,8 @@ type Config struct {
 	Resolve func(ctx context.Context, address string) (ray.Found, error)
 	// Code has the packages of working directories and modules as they were when the executions started.
 	Code *snapshot.Store
+	// Policy limits what executions that came over the network may use. Defaults to nothing that they name.
+	Policy policy.Policy
 	// Secret gives the values of the variables that SecretEnv names. Defaults to none being set.
 	Secret task.SecretSource
 	// Inheritable is the environment from which InheritEnv takes variables, as NAME=VALUE. Defaults to this process's own.

@@ -32,6 +32,9 @@ func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 	if args.Prefix == "" && len(args.SubmissionIDs) == 0 && len(args.Metadata) == 0 {
 		return task.Fail(task.RaySubmitFailed, "ray:stopJobs needs Prefix, SubmissionIds or Metadata")
 	}
+	if err := r.cfg.Policy.Ray(req.Labels, args.Address); err != nil {
+		return task.Failure(err, task.RaySubmitFailed)
+	}
 	cluster, err := r.cluster(ctx, args.Address)
 	if err != nil {
 		return failure(err, task.RaySubmitFailed)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -70,7 +71,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	}()
 	err := a.prepare(ctx)
 	if err != nil && (ctx.Err() == nil || a.args == nil) {
-		return task.Fail(task.RaySubmitFailed, err.Error())
+		return task.Failure(err, task.RaySubmitFailed)
 	}
 	var result task.Result
 	if err != nil { // it waited for a secret, and is stopped: a job that a former process began is stopped without
@@ -92,6 +93,9 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if a.args, err = parseArguments(a.req.Input); err != nil {
 		return err
 	}
+	if err := a.permitted(); err != nil {
+		return err
+	}
 	if a.env, err = a.args.environment(); err != nil {
 		return err
 	}
@@ -103,6 +107,19 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(hidden)).From(a.req.Log.Position())
 	a.log.Begin()
 	return nil
+}
+
+// permitted checks what the job uses of the engine's owner.
+func (a *attempt) permitted() error {
+	may, labels := &a.r.cfg.Policy, a.req.Labels
+	errs := []error{may.Ray(labels, a.args.Address)}
+	for _, path := range a.args.paths() {
+		errs = append(errs, may.Dir(labels, path))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
+		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
+	}
+	return errors.Join(errs...)
 }
 
 // drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.

@@ -1,0 +1,213 @@
+// Package policy decides which addresses, kubeconfig contexts, environment variables and directories of the engine's owner the
+// tasks of an execution may use. The owner's own executions may use all of them. An execution that came over the network is
+// limited to what the owner allows, so that a caller cannot borrow the owner's credentials and files. The task runners ask it
+// with each attempt, because an expression can compute any argument; cmd/rayorch fills it from the flags of serve.
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// Policy is what the owner allows to executions that came over the network. The zero value allows nothing that is named: such an
+// execution may use only the Ray that the owner uses, and processes.
+type Policy struct {
+	Rays      []string // addresses of Rays, in the forms that --ray-address takes
+	Contexts  []string // of the kubeconfig
+	Variables []string // of the environment
+	Dirs      []string // absolute paths; what is below them is included
+	// NoProcess refuses processes, also to the owner's own executions.
+	NoProcess bool
+}
+
+// Ray checks the address of a Ray, "" being the one that the owner uses.
+func (p *Policy) Ray(labels map[string]string, address string) error {
+	same := func(allowed string) bool { return canonical(allowed) == canonical(address) }
+	if address == "" || free(labels, address) || slices.ContainsFunc(p.Rays, same) {
+		return nil
+	}
+	return refused(labels, "the Ray address", address, "--allow-ray")
+}
+
+// canonical makes two ways of writing an address the same. An address that is not valid stays as it is: the runner reports it.
+func canonical(address string) string {
+	form, base, err := ray.ParseAddress(address)
+	if err != nil {
+		return address
+	}
+	if u, err := url.Parse(base); form == ray.FormHTTP && err == nil {
+		u.Host = strings.ToLower(u.Host)
+		base = u.String()
+	}
+	return fmt.Sprint(form, " ", base)
+}
+
+// Context checks a context of the kubeconfig.
+func (p *Policy) Context(labels map[string]string, name string) error {
+	if free(labels, name) || slices.Contains(p.Contexts, name) {
+		return nil
+	}
+	return refused(labels, "the kubeconfig context", name, "--allow-context")
+}
+
+// Endpoint checks the three fields by which a task names a cluster of EKS, which gets a token of the owner's.
+func (p *Policy) Endpoint(labels map[string]string, cluster, endpoint, authority string) error {
+	if free(labels, endpoint) && free(labels, cluster) && free(labels, authority) {
+		return nil
+	}
+	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q of the cluster %q is not allowed: %s; allow the cluster with "+
+		"rayorch serve --eks-cluster %s=CONTEXT", endpoint, cluster, why(labels), cluster)}
+}
+
+// Env checks a variable of the owner's environment.
+func (p *Policy) Env(labels map[string]string, name string) error {
+	if free(labels, name) || slices.Contains(p.Variables, name) {
+		return nil
+	}
+	return refused(labels, "the environment variable", name, "--allow-env")
+}
+
+// Dir checks a directory or a file, after following its symbolic links.
+func (p *Policy) Dir(labels map[string]string, path string) error {
+	if path == "" || free(labels, path) {
+		return nil
+	}
+	if real, err := resolve(path); err == nil {
+		for _, root := range slices.Concat(p.Dirs, own(labels)) {
+			if filepath.IsAbs(root) && within(root, real) {
+				return nil
+			}
+		}
+	}
+	return refused(labels, "the directory", path, "--allow-dir")
+}
+
+func within(root, path string) bool {
+	root, err := resolve(root)
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(root, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// resolve follows the symbolic links in a path. The end of the path need not exist: a directory may be gone of which a snapshot is
+// kept.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		return real, nil
+	}
+	if _, here := os.Lstat(path); !os.IsNotExist(here) || path == filepath.Dir(path) { // a link that leads nowhere may lead elsewhere later
+		return "", &fs.PathError{Op: "resolve", Path: path, Err: err}
+	}
+	dir, err := resolve(filepath.Dir(path))
+	return filepath.Join(dir, filepath.Base(path)), err
+}
+
+// Process checks whether processes may be started.
+func (p *Policy) Process() error {
+	if !p.NoProcess {
+		return nil
+	}
+	return &task.RefusedError{Text: "this server runs no processes: it was started with --no-process, or has access keys of several roles; " +
+		"allow them with rayorch serve --no-process=false"}
+}
+
+// ProcessDir checks the directory of a process. A definition that came over the network is not limited: it has the process run what it
+// likes, which can read every directory of the owner's.
+func (p *Policy) ProcessDir(labels map[string]string, path string) error {
+	if err := p.Process(); err != nil || labels[task.OriginLabel] == task.NetworkDefinition {
+		return err
+	}
+	return p.Dir(labels, path)
+}
+
+// free reports whether an execution may use a value without being allowed to: it is the owner's own, or the owner's definition
+// names the value.
+func free(labels map[string]string, value string) bool {
+	return !task.FromNetwork(labels) || slices.Contains(own(labels), value)
+}
+
+// own are the values that the owner's definition names. A definition that came over the network has none.
+func own(labels map[string]string) (values []string) {
+	if labels[task.OriginLabel] == task.NetworkInput {
+		_ = json.Unmarshal([]byte(labels[task.OwnLabel]), &values) // we wrote it; without it, there are none
+	}
+	return values
+}
+
+func refused(labels map[string]string, what, value, flag string) error {
+	return &task.RefusedError{Text: fmt.Sprintf("%s %q is not allowed: %s; allow it with rayorch serve %s %s",
+		what, value, why(labels), flag, value)}
+}
+
+func why(labels map[string]string) string {
+	if labels[task.OriginLabel] == task.NetworkInput {
+		return "the execution was started over the network, and its definition does not name the value literally"
+	}
+	return "the definition was registered over the network"
+}
+
+// named are the keys under which a definition names what Policy checks.
+var named = map[string]bool{
+	"Address": true, "ClusterName": true, "Endpoint": true, "CertificateAuthority": true, "Env": true,
+	"Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
+}
+
+// Own returns OwnLabel's value for a definition: the values that it names as they are. Values that expressions compute are not
+// among them.
+func Own(definition []byte) string {
+	var all any
+	_ = json.Unmarshal(definition, &all) // the engine also parses it, and reports errors
+	found := map[string]bool{}
+	collect(all, found)
+	text, _ := json.Marshal(slices.Sorted(maps.Keys(found))) // strings: it cannot fail
+	return string(text)
+}
+
+func collect(v any, found map[string]bool) {
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			collect(item, found)
+		}
+	case map[string]any:
+		for key, item := range v {
+			if named[key] {
+				addText(item, found)
+			}
+			collect(item, found)
+		}
+	}
+}
+
+// addText adds a string, or the strings of a list.
+func addText(v any, found map[string]bool) {
+	switch v := v.(type) {
+	case string:
+		if !strings.HasPrefix(v, "{%") { // an expression
+			found[v] = true
+		}
+	case []any:
+		for _, item := range v {
+			if text, ok := item.(string); ok {
+				found[text] = true
+			}
+		}
+	}
+}
