@@ -9,28 +9,29 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/lease"
 )
 
 type serveOptions struct {
-	listen  string
-	cert    string
-	key     string
-	keys    []string
-	hosts   []string
-	pprof   bool
-	console bool
-	buckets string
-	lease   string
-	ray     rayOptions
+	listen   string
+	cert     string
+	key      string
+	keys     []string
+	hosts    []string
+	insecure bool
+	pprof    bool
+	console  bool
+	buckets  string
+	lease    string
+	ray      rayOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -39,18 +40,24 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "own the state directory and serve the Step Functions API",
 		Long: "serve runs executions and answers the Step Functions API (AWS JSON 1.0), so that the AWS CLI, boto3 and other\n" +
-			"SDKs work against it with nothing but an endpoint URL. It goes on with every run that is open.\n\n" +
-			"Without keys it listens on loopback only and takes any signature. Elsewhere it demands keys and TLS.",
+			"SDKs work against it with an endpoint URL and an access key. It goes on with every run that is open.\n\n" +
+			"Callers need an access key. Without --access-key, serve creates one with the role admin in the state directory, in\n" +
+			"the file access-key, which only its user can read; on a terminal it prints the key, and a link that signs a browser\n" +
+			"in at the console once, within 5 minutes. Off loopback it also needs TLS.\n\n" +
+			"Roles of keys: read lists and shows executions, histories, logs and metrics; run also starts, stops and redrives\n" +
+			"executions of registered state machines; admin does everything, which includes running any command as the user of\n" +
+			"the server. Commands of that user on this machine need no key: they use a socket in the state directory.",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +
-			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8080",
+			"  rayorch serve --access-key admin.key --access-key prometheus.key=read",
 		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
 	f.StringVar(&o.cert, "tls-cert", "", "PEM file of the server's certificate")
 	f.StringVar(&o.key, "tls-key", "", "PEM file of its private key")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; may be repeated")
-	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
+	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file that holds ID:SECRET, an access key that may call, and its role (default admin); may be repeated")
+	f.BoolVar(&o.insecure, "insecure-no-auth", false, "take calls without a key, on loopback only: every user of this machine can then run commands as this user")
+	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called with --insecure-no-auth, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
@@ -64,8 +71,8 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := api.CheckListen(o.listen, len(keys) > 0, o.cert != ""); err != nil {
-		return &failure{code: exitUsage, err: err}
+	if err := o.checkAccess(); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -84,7 +91,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.close()) }()
-	if err := a.listen(ctx, own, o, keys); err != nil {
+	if keys, err = serverKeys(&o, dir, keys); err != nil {
+		return err
+	}
+	if err := a.listen(ctx, own, dir, o, keys); err != nil {
 		return err
 	}
 	if errors.Is(context.Cause(ctx), lease.ErrLost) {
@@ -96,7 +106,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 // drainTime is how long requests under way may take when the server ends.
 const drainTime = 10 * time.Second
 
-func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[string]string) error {
+func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions, keys access.Keys) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fail(exitError, "another server may have the port: name another by --listen", "listen: %w", err)
@@ -113,11 +123,16 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 	closing := make(chan struct{})
 	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing}
 	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
+	var con *console.Console
+	url := consoleURL(scheme, l.Addr())
 	if o.console {
-		con := console.New(console.Config{Keys: keys, Version: version})
-		c.Console, c.Session = con, con.SignedIn
-		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
+		con = console.New(console.Config{Keys: keys, Open: o.insecure, Version: version})
+		c.Console, c.Session = con, con.Caller
+		link := func() string { return url + con.Link("") }
+		own.signIn.link.Store(&link)
+		fmt.Fprintf(a.out, "the console is at %s\n", url)
 	}
+	a.showWayIn(&o, dir, keys, con, url)
 	srv := &http.Server{Handler: own.handler(c), ReadHeaderTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)
@@ -139,18 +154,22 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 }
 
 // readKeys reads files of one access key each: a secret on the command line would be everybody's to read.
-func readKeys(files []string) (map[string]string, error) {
-	keys := map[string]string{}
-	for _, file := range files {
+func readKeys(files []string) (access.Keys, error) {
+	keys := access.Keys{}
+	for _, arg := range files {
+		file, role := access.SplitRole(arg)
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read an access key: %w", err)
 		}
-		id, secret, ok := strings.Cut(strings.TrimSpace(string(text)), ":")
-		if !ok || id == "" || secret == "" {
-			return nil, fmt.Errorf("the file %s must hold ID:SECRET, one access key", file)
+		id, secret, err := access.Parse(file, string(text))
+		if err != nil {
+			return nil, err
 		}
-		keys[id] = secret
+		if _, twice := keys[id]; twice {
+			return nil, fmt.Errorf("the access key %s in %s is given twice", id, file)
+		}
+		keys[id] = access.Key{Secret: secret, Role: role}
 	}
 	return keys, nil
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/value"
@@ -47,6 +47,9 @@ func (s *Server) newExtras() http.Handler {
 		closed.HandleFunc("GET /rayorch/v1/secrets", s.wantedSecrets)
 		closed.HandleFunc("POST /rayorch/v1/secrets", s.giveSecrets)
 	}
+	if s.cfg.ConsoleLink != nil {
+		closed.HandleFunc("POST /rayorch/v1/console", s.consoleLink)
+	}
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
 		closed.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -62,15 +65,24 @@ func (s *Server) newExtras() http.Handler {
 	return open
 }
 
-// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured.
-func (s *Server) withKeys(next http.Handler) http.Handler {
+// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured; and a role that may
+// use the endpoint.
+func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(s.cfg.Keys) > 0 && !s.basic(r) {
-			if err := s.authorize(r, nil); err != nil {
+		caller, known := s.basic(r)
+		if !known {
+			var err error
+			if caller, err = s.authorize(r, nil); err != nil {
 				if r.Header.Get("Sec-Fetch-Mode") == "" { // the console has a form of its own
 					w.Header().Set("WWW-Authenticate", `Basic realm="rayorch"`)
 				}
 				http.Error(w, err.Error(), http.StatusUnauthorized)
+				return
+			}
+		}
+		if _, endpoint := next.Handler(r); endpoint != "" { // none: the answer is 404 or 405
+			if err := caller.May(endpoint); err != nil {
+				http.Error(w, err.Error(), http.StatusForbidden)
 				return
 			}
 		}
@@ -79,10 +91,22 @@ func (s *Server) withKeys(next http.Handler) http.Handler {
 }
 
 // basic is for what cannot sign, such as Prometheus: the access key and its secret as user and password.
-func (s *Server) basic(r *http.Request) bool {
+func (s *Server) basic(r *http.Request) (access.Caller, bool) {
 	key, secret, ok := r.BasicAuth()
-	want, known := s.cfg.Keys[key]
-	return ok && known && subtle.ConstantTimeCompare([]byte(want), []byte(secret)) == 1
+	if !ok {
+		return access.Caller{}, false
+	}
+	return s.cfg.Keys.Check(key, secret)
+}
+
+// consoleLink answers the owner's `rayorch console` with a link to the console that this process serves.
+func (s *Server) consoleLink(w http.ResponseWriter, _ *http.Request) {
+	link, ok := s.cfg.ConsoleLink()
+	if !ok {
+		http.Error(w, "this process serves no console", http.StatusNotFound)
+		return
+	}
+	writeJSON(w, map[string]string{"link": link})
 }
 
 // healthz says that the process answers; an orchestrator restarts it when it does not.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/access"
 )
 
 // Signature Version 4, as the AWS General Reference describes it: the signature covers method, path, query, the signed
@@ -22,36 +24,53 @@ const (
 	maxSkew = 5 * time.Minute
 )
 
-// authorize verifies a request's signature when keys are configured, unless a browser signed in.
-func (s *Server) authorize(r *http.Request, body []byte) error {
-	if len(s.cfg.Keys) == 0 || s.cfg.Session != nil && s.cfg.Session(r) {
-		return nil
+// authorize finds out who calls: it verifies a request's signature when keys are configured, unless a browser signed in.
+func (s *Server) authorize(r *http.Request, body []byte) (access.Caller, error) {
+	if caller, known := s.callerWithoutSignature(r); known {
+		return caller, nil
 	}
+	id, err := s.verify(r, body)
+	return access.Caller{Key: id, Role: s.cfg.Keys[id].Role}, err
+}
+
+// callerWithoutSignature is the owner where no keys are configured, or whose browser signed in.
+func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
+	if len(s.cfg.Keys) == 0 {
+		return access.Caller{Role: access.Admin}, true
+	}
+	if s.cfg.Session == nil {
+		return access.Caller{}, false
+	}
+	return s.cfg.Session(r)
+}
+
+// verify returns the id of the key that signed a request.
+func (s *Server) verify(r *http.Request, body []byte) (string, error) {
 	sig, err := parseSignature(r.Header.Get("Authorization"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if name := sig.unsigned(r.Header); name != "" {
-		return denied("IncompleteSignatureException", "The signature must cover the header "+name)
+		return "", denied("IncompleteSignatureException", "The signature must cover the header "+name)
 	}
-	secret, known := s.cfg.Keys[sig.key]
+	key, known := s.cfg.Keys[sig.key]
 	if !known {
-		return denied("UnrecognizedClientException", "The security token included in the request is invalid.")
+		return "", denied("UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	at, err := signedAt(r)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if d := s.cfg.Now().Sub(at); d > maxSkew || d < -maxSkew {
-		return denied("InvalidSignatureException", "Signature expired: "+at.Format(sigTime)+" is too far from "+
+		return "", denied("InvalidSignatureException", "Signature expired: "+at.Format(sigTime)+" is too far from "+
 			s.cfg.Now().UTC().Format(sigTime)+": set the clock")
 	}
-	want := sig.compute(r, body, secret, at)
+	want := sig.compute(r, body, key.Secret, at)
 	if subtle.ConstantTimeCompare([]byte(want), []byte(sig.signature)) != 1 {
-		return denied("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. "+
+		return "", denied("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
-	return nil
+	return sig.key, nil
 }
 
 // denied answers with 403, which SDKs do not try again.

@@ -3,13 +3,14 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/rayorch/rayorch/internal/access"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // sessions are the browsers that signed in, by the hash of what their cookie holds: whoever reads memory or a dump
 // finds no cookie.
 type sessions struct {
-	keys map[string]string
+	keys access.Keys
 	now  func() time.Time
 
 	mu       sync.Mutex
@@ -35,14 +36,17 @@ type sessions struct {
 	since    time.Time
 }
 
-type session struct{ began, seen time.Time }
+type session struct {
+	caller      access.Caller
+	began, seen time.Time
+}
 
-func newSessions(keys map[string]string, now func() time.Time) *sessions {
+func newSessions(keys access.Keys, now func() time.Time) *sessions {
 	return &sessions{keys: keys, now: now, open: map[[32]byte]*session{}}
 }
 
-// begin makes a session's secret.
-func (s *sessions) begin() string {
+// begin makes the secret of a caller's session.
+func (s *sessions) begin(caller access.Caller) string {
 	id := rand.Text()
 	now := s.now()
 	s.mu.Lock()
@@ -58,7 +62,7 @@ func (s *sessions) begin() string {
 	if len(s.open) >= maxSessions {
 		delete(s.open, oldest)
 	}
-	s.open[sha256.Sum256([]byte(id))] = &session{began: now, seen: now}
+	s.open[sha256.Sum256([]byte(id))] = &session{caller: caller, began: now, seen: now}
 	return id
 }
 
@@ -66,16 +70,16 @@ func (s *sessions) over(one *session, now time.Time) bool {
 	return now.Sub(one.seen) > idleTime || now.Sub(one.began) > fullTime
 }
 
-func (s *sessions) valid(id string) bool {
+func (s *sessions) caller(id string) (access.Caller, bool) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.open[sha256.Sum256([]byte(id))]
 	if one == nil || s.over(one, now) {
-		return false
+		return access.Caller{}, false
 	}
 	one.seen = now
-	return true
+	return one.caller, true
 }
 
 func (s *sessions) end(id string) {
@@ -84,9 +88,8 @@ func (s *sessions) end(id string) {
 	delete(s.open, sha256.Sum256([]byte(id)))
 }
 
-// check compares a secret. It takes as long for a key that is unknown, and wrong ones are bounded: a secret that was
-// chosen badly shall not be found by trying.
-func (s *sessions) check(key, secret string) (ok, tooMany bool) {
+// check compares a secret. Wrong ones are bounded: a secret that was chosen badly shall not be found by trying.
+func (s *sessions) check(key, secret string) (caller access.Caller, ok, tooMany bool) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,15 +97,12 @@ func (s *sessions) check(key, secret string) (ok, tooMany bool) {
 		s.failures, s.since = 0, now
 	}
 	if s.failures >= maxFailures {
-		return false, true
+		return caller, false, true
 	}
-	want, known := s.keys[key]
-	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(secret))
-	if same := subtle.ConstantTimeCompare(a[:], b[:]) == 1; same && known {
-		return true, false
+	if caller, ok = s.keys.Check(key, secret); !ok {
+		s.failures++
 	}
-	s.failures++
-	return false, false
+	return caller, ok, false
 }
 
 // cookieName differs from port to port: cookies do not, and two servers on one machine must not sign each other's
@@ -115,17 +115,17 @@ func cookieName(r *http.Request) string {
 	return "rayorch-" + port
 }
 
-// SignedIn says that a request may go on: no key is needed, or its browser signed in with one. A request that changes
-// something must also come from a page of this server: the cookie alone says only which browser it is.
-func (c *Console) SignedIn(r *http.Request) bool {
-	if len(c.cfg.Keys) == 0 {
-		return true
+// Caller says whose browser a request comes from; false where it has to sign in first. A request that changes something must
+// also come from a page of this server: the cookie alone says only which browser it is.
+func (c *Console) Caller(r *http.Request) (access.Caller, bool) {
+	if c.cfg.Open {
+		return access.Caller{Role: access.Admin}, true
 	}
 	cookie, err := r.Cookie(cookieName(r))
-	if err != nil || !c.sessions.valid(cookie.Value) {
-		return false
+	if err != nil || r.Method != http.MethodGet && r.Method != http.MethodHead && !fromOwnPage(r) {
+		return access.Caller{}, false
 	}
-	return r.Method == http.MethodGet || r.Method == http.MethodHead || fromOwnPage(r)
+	return c.sessions.caller(cookie.Value)
 }
 
 // fromOwnPage wants the browser's word for it; what sends neither header is no browser of today.
@@ -145,7 +145,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign in at the console's own page", http.StatusBadRequest)
 		return
 	}
-	ok, tooMany := c.sessions.check(in.Key, in.Secret)
+	caller, ok, tooMany := c.sessions.check(in.Key, in.Secret)
 	switch {
 	case tooMany:
 		http.Error(w, "too many wrong secrets: wait a minute", http.StatusTooManyRequests)
@@ -154,7 +154,12 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the access key or its secret is wrong", http.StatusForbidden)
 		return
 	}
-	setCookie(w, r, c.sessions.begin(), int(fullTime.Seconds()))
+	c.signIn(w, r, caller)
+}
+
+// signIn begins a session in the browser that sent a request.
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request, caller access.Caller) {
+	setCookie(w, r, c.sessions.begin(caller), int(fullTime.Seconds()))
 	w.WriteHeader(http.StatusNoContent)
 }
 
