@@ -28,6 +28,7 @@ import (
 type consoleOptions struct {
 	listen string
 	keys   []string
+	own    bool // serve the pages even if a server has them
 	ray    rayOptions
 }
 
@@ -37,16 +38,19 @@ func (a *app) consoleCommand() *cobra.Command {
 		Use:   "console",
 		Short: "serve the web console on this machine",
 		Long: "console serves the pages for the executions of the state directory; with --endpoint or --aws for those of a\n" +
-			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. rayorch serve has the\n" +
-			"same pages already.\n\n" +
-			"It listens on loopback only. Whoever can open the port acts with your credentials: on a machine that others\n" +
-			"use too, give an access key, with which the pages then want to be signed in.",
+			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the\n" +
+			"state directory and --listen is not given, console prints a link to the server's own pages, and ends.\n\n" +
+			"It listens on loopback only. The link that it prints signs one browser in, once and within 5 minutes; run the\n" +
+			"command again for another. With --access-key one can sign in by a key as well.",
 		Example: "  rayorch console\n  rayorch console --aws --region eu-central-1",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.console(c.Context(), o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.own = c.Flags().Changed("listen") || len(o.keys) > 0
+			return a.console(c.Context(), o)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, with which one signs in; at least 16 characters, mode 600; may be repeated")
+	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file that holds ID:SECRET, with which one signs in, and its role (default admin); at least 16 characters, mode 600; may be repeated")
 	o.ray.flags(c)
 	return c
 }
@@ -61,33 +65,45 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	up, where, end, err := a.upstream(ctx, o)
+	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, end()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
+	if !o.own {
+		if link, err := s.serverLink(ctx); link != "" || err != nil {
+			a.printLink(link)
+			return err
+		}
+	}
+	up, where, err := s.upstream()
+	if err != nil {
+		return err
+	}
 	site, err := a.serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.out, "the console is at %s\n", site.url)
+	a.printLink(site.link(""))
 	<-ctx.Done()
 	return site.close()
 }
 
+func (a *app) printLink(link string) {
+	if link != "" {
+		fmt.Fprintf(a.out, "the console is at %s\n", link)
+		fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes: run the command again for another one")
+	}
+}
+
 // upstream is the API that the console stands in front of: the state directory's owner, who is this process where
 // there is none, or one elsewhere.
-func (a *app) upstream(ctx context.Context, o consoleOptions) (up console.Upstream, where string, end func() error, err error) {
-	s, err := a.attach(ctx, ownerOptions{Run: true, Ray: o.ray})
-	if err != nil {
-		return up, "", nil, err
-	}
+func (s *session) upstream() (up console.Upstream, where string, err error) {
 	if s.dir != "" {
 		up, err = s.ownUpstream()
-		return up, "", s.close, err
+		return up, "", err
 	}
-	up, where, err = remoteUpstream(a, s.sfn)
-	return up, where, s.close, err
+	return remoteUpstream(s.app, s.sfn)
 }
 
 // ownUpstream is the owner's socket. Only this user can open it, so that nothing has to be signed.
@@ -128,6 +144,7 @@ func signer(o sfn.Options) func(*http.Request, []byte) error {
 // consoleSite is a console that this process serves.
 type consoleSite struct {
 	url    string
+	con    *console.Console
 	srv    *http.Server
 	served chan error
 }
@@ -140,11 +157,14 @@ func (a *app) serveConsole(ctx context.Context, listen string, c console.Config,
 	}
 	guard := api.Guard{Keys: len(c.Keys) > 0}
 	c.Limits = limit.New(limit.Config{Logger: a.logger()})
-	site := &consoleSite{url: consoleURL("http", l.Addr()), served: make(chan error, 1)}
-	site.srv = c.Limits.Server(console.New(c).Front(guard.Check, up))
+	site := &consoleSite{url: consoleURL("http", l.Addr()), con: console.New(c), served: make(chan error, 1)}
+	site.srv = c.Limits.Server(site.con.Front(guard.Check, up))
 	go func() { site.served <- site.srv.Serve(c.Limits.Listener(l)) }()
 	return site, nil
 }
+
+// link signs a browser in, once, and shows a page.
+func (s *consoleSite) link(page string) string { return s.url + s.con.Link(page) }
 
 // close cuts off whoever looks: nothing is lost by it.
 func (s *consoleSite) close() error {
@@ -158,17 +178,13 @@ func (s *consoleSite) close() error {
 // showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
 // the terminal's own view reads, so that both tell the same.
 func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
-	up, err := s.ownUpstream()
-	where := ""
-	if s.dir == "" {
-		up, where, err = remoteUpstream(s.app, s.sfn)
-	}
+	up, where, err := s.upstream()
 	if err != nil {
 		return nil, err
 	}
 	site, err := s.app.serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
 	if err == nil {
-		w.screen.Say("console %s#/execution/%s", site.url, url.PathEscape(arn))
+		w.screen.Say("console %s", site.link("execution/"+url.PathEscape(arn)))
 	}
 	return site, err
 }
@@ -180,7 +196,7 @@ func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
 		return
 	}
-	w.screen.Say("the console stays at %s until Ctrl-C", site.url)
+	w.screen.Say("the console stays at %s until Ctrl-C", site.link(""))
 	<-w.signals
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,16 +41,16 @@ func TestConsoleStaysAfterTheRun(t *testing.T) {
 			}
 			_ = tty.Close()
 			url := keyboard.see(t, regexp.MustCompile(`the console stays at (http://\S+) until Ctrl-C`))
-			resp, err := http.Get(url)
-			if err != nil || resp.StatusCode != http.StatusOK {
-				t.Errorf("the console answers %v (%v)", resp, err)
-			} else {
-				_ = resp.Body.Close()
+			if status, first := useLink(t, url); status != http.StatusNoContent || first == nil {
+				t.Errorf("the link is answered with %d", status)
+			}
+			if status, again := useLink(t, url); status != http.StatusForbidden || again != nil {
+				t.Errorf("the link is answered with %d the second time", status)
 			}
 			if _, err := keyboard.file.Write([]byte{3}); err != nil { // Ctrl-C
 				t.Fatal(err)
 			}
-			err = cmd.Wait()
+			err := cmd.Wait()
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) || cmd.ProcessState.ExitCode() != c.code {
 				t.Errorf("the exit code is %d (%v), want %d", cmd.ProcessState.ExitCode(), err, c.code)
@@ -59,6 +60,31 @@ func TestConsoleStaysAfterTheRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// useLink does what a browser does with a link that a command prints.
+func useLink(t *testing.T, link string) (status int, session *http.Cookie) {
+	t.Helper()
+	at, token, ok := strings.Cut(link, "#/login/")
+	if !ok {
+		t.Fatalf("the link is %s", link)
+	}
+	token, _, _ = strings.Cut(token, "/")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, at+"link", strings.NewReader(`{"token":"`+token+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	for _, c := range resp.Cookies() {
+		session = c
+	}
+	return resp.StatusCode, session
 }
 
 // keyboard is the other end of a terminal.

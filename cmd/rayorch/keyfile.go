@@ -5,19 +5,24 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
+
+	"github.com/rayorch/rayorch/internal/access"
 )
 
-// readKeys reads files of one access key each: a secret on the command line would be everybody's to read.
-func readKeys(files []string) (map[string]string, error) {
-	keys := map[string]string{}
-	for _, file := range files {
+// readKeys reads files of one access key each, FILE[=ROLE]: a secret on the command line would be everybody's to read.
+func readKeys(files []string) (access.Keys, error) {
+	keys := access.Keys{}
+	for _, arg := range files {
+		file, role := access.SplitRole(arg)
 		id, secret, err := readKey(file)
 		if err != nil {
 			return nil, err
 		}
-		keys[id] = secret
+		if _, twice := keys[id]; twice {
+			return nil, fmt.Errorf("the access key %s in %s is given twice", id, file)
+		}
+		keys[id] = access.Key{Secret: secret, Role: role}
 	}
 	return keys, nil
 }
@@ -30,9 +35,8 @@ func readKey(file string) (id, secret string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	id, secret, ok := strings.Cut(strings.TrimSpace(text), ":")
-	if !ok || id == "" || secret == "" {
-		return "", "", fmt.Errorf("the file %s must hold ID:SECRET, one access key", file)
+	if id, secret, err = access.Parse(file, text); err != nil {
+		return "", "", err
 	}
 	if len(secret) < minSecret {
 		return "", "", fail(exitError, "create one: echo \""+id+":$(openssl rand -hex 20)\" > "+file,

@@ -49,7 +49,7 @@ func TestKeyFiles(t *testing.T) {
 				}
 			}
 			keys, err := readKeys([]string{file})
-			if c.want == "" && (err != nil || len(keys["id"]) < 16) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			if c.want == "" && (err != nil || len(keys["id"].Secret) < 16) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, %v", keys, err)
 			}
 		})
@@ -67,7 +67,7 @@ func TestKeyFromAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	if keys, err := readKeys([]string{fmt.Sprintf("/dev/fd/%d", r.Fd())}); err != nil || keys["id"] == "" {
+	if keys, err := readKeys([]string{fmt.Sprintf("/dev/fd/%d", r.Fd())}); err != nil || keys["id"].Secret == "" {
 		t.Errorf("got %v, %v", keys, err)
 	}
 }

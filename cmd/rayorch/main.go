@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func (a *app) report(err error) int {
 		fmt.Fprintf(a.err, "rayorch: error: %s\n", strings.TrimRight(line, "\n"))
 	}
 	if hint == "" {
-		hint = hintFor(err)
+		hint = cmp.Or(a.keyHint(err), hintFor(err))
 	}
 	for line := range strings.Lines(hint) {
 		fmt.Fprintf(a.err, "rayorch: hint: %s\n", strings.TrimRight(line, "\n"))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/lease"
@@ -21,17 +22,18 @@ import (
 )
 
 type serveOptions struct {
-	listen  string
-	cert    string
-	key     string
-	keys    []string
-	hosts   []string
-	pprof   bool
-	console bool
-	buckets string
-	lease   string
-	ray     rayOptions
-	allow   allowOptions
+	listen   string
+	cert     string
+	key      string
+	keys     []string
+	hosts    []string
+	insecure bool
+	pprof    bool
+	console  bool
+	buckets  string
+	lease    string
+	ray      rayOptions
+	allow    allowOptions
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -40,20 +42,26 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "own the state directory and serve the Step Functions API",
 		Long: "serve runs executions and answers the Step Functions API (AWS JSON 1.0), so that the AWS CLI, boto3 and other\n" +
-			"SDKs work against it with nothing but an endpoint URL. It goes on with every run that is open.\n\n" +
+			"SDKs work against it with an endpoint URL and an access key. It goes on with every run that is open.\n\n" +
+			"Callers need an access key. Without --access-key, serve creates one with the role admin in the state directory, in\n" +
+			"the file access-key, which only its user can read; on a terminal it prints the key, and a link that signs a browser\n" +
+			"in at the console once, within 5 minutes. Off loopback it also needs TLS.\n\n" +
+			"Roles of keys: read lists and shows executions, histories, logs and metrics; run also starts, stops and redrives\n" +
+			"executions of registered state machines; admin does everything, which includes running any command as the user of\n" +
+			"the server. Commands of that user on this machine need no key: they use a socket in the state directory.\n\n" +
 			"Tasks of state machines that are registered over the network may use only what the --allow flags name: see\n" +
-			"docs/serve.md, \"What a definition may use\".\n\n" +
-			"Without keys it listens on loopback only and takes any signature. Elsewhere it demands keys and TLS.",
+			"docs/serve.md, \"What a definition may use\".",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +
-			"  aws stepfunctions list-state-machines --endpoint-url http://127.0.0.1:8080",
+			"  rayorch serve --access-key admin.key --access-key prometheus.key=read",
 		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
 	f.StringVar(&o.cert, "tls-cert", "", "PEM file of the server's certificate")
 	f.StringVar(&o.key, "tls-key", "", "PEM file of its private key")
-	f.StringArrayVar(&o.keys, "access-key", nil, "file that holds ID:SECRET, an access key that may call; at least 16 characters, mode 600; may be repeated")
-	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called without keys, besides loopback's")
+	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file that holds ID:SECRET, an access key that may call, and its role (default admin); at least 16 characters, mode 600; may be repeated")
+	f.BoolVar(&o.insecure, "insecure-no-auth", false, "take calls without a key, on loopback only: every user of this machine can then run commands as this user")
+	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called with --insecure-no-auth, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
@@ -68,10 +76,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := api.CheckListen(o.listen, len(keys) > 0, o.cert != ""); err != nil {
-		return &failure{code: exitUsage, err: err}
+	if err := o.checkAccess(); err != nil {
+		return err
 	}
-	may, err := o.allow.policy(false)
+	may, err := o.allow.policy(keys.SeveralRoles())
 	if err != nil {
 		return err
 	}
@@ -92,7 +100,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.close()) }()
-	if err := a.listen(ctx, own, o, keys); err != nil {
+	if keys, err = serverKeys(&o, dir, keys); err != nil {
+		return err
+	}
+	if err := a.listen(ctx, own, dir, o, keys); err != nil {
 		return err
 	}
 	if errors.Is(context.Cause(ctx), lease.ErrLost) {
@@ -104,7 +115,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 // drainTime is how long requests under way may take when the server ends.
 const drainTime = 10 * time.Second
 
-func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[string]string) error {
+func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions, keys access.Keys) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fail(exitError, "another server may have the port: name another by --listen", "listen: %w", err)
@@ -123,11 +134,16 @@ func (a *app) listen(ctx context.Context, own *owner, o serveOptions, keys map[s
 	closing := make(chan struct{})
 	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing, Limits: limits}
 	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
+	var con *console.Console
+	url := consoleURL(scheme, l.Addr())
 	if o.console {
-		con := console.New(console.Config{Keys: keys, Version: version, Limits: limits})
-		c.Console, c.Session = con, con.SignedIn
-		fmt.Fprintf(a.out, "the console is at %s\n", consoleURL(scheme, l.Addr()))
+		con = console.New(console.Config{Keys: keys, Open: o.insecure, Version: version, Limits: limits})
+		c.Console, c.Session = con, con.Caller
+		link := func() string { return url + con.Link("") }
+		own.signIn.link.Store(&link)
+		fmt.Fprintf(a.out, "the console is at %s\n", url)
 	}
+	a.showWayIn(&o, dir, keys, con, url)
 	srv := limits.Server(own.handler(c))
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)

@@ -190,6 +190,7 @@ type owner struct {
 	eng     *engine.Engine
 	cat     *catalog.Catalog
 	sdk     *api.SDKTasks
+	signIn  signIn
 	vault   *vault
 	code    *freezer
 	runners *runners
@@ -229,7 +230,9 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 		return err
 	}
 	o.srv = &http.Server{
-		Handler:           o.handler(api.Config{Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true}),
+		Handler: o.handler(api.Config{
+			Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true, ConsoleLink: o.signIn.create,
+		}),
 		ReadHeaderTimeout: time.Minute,
 	}
 	go o.serve(l, a.logger())

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
+
+	"github.com/rayorch/rayorch/internal/access"
 )
 
 // TestLogin signs in at a server with keys, uses it, and signs out.
 func TestLogin(t *testing.T) {
 	t.Parallel()
-	s := serve(t, map[string]string{"AKIDEXAMPLE": "the-right-secret"})
+	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "the-right-secret", Role: access.Admin}})
 	arn := s.start(s.machine("guarded", succeed), "x", "{}")
 	s.ended(arn)
 	p := open(t, s.URL)

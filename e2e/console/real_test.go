@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 )
 
@@ -129,7 +130,7 @@ func TestOnRay(t *testing.T) {
 		t.Fatalf("%+v", res)
 	}
 	p := open(t, site)
-	p.to("#/machines")
+	p.to(linkOf(t, place, site) + "/machines")
 	p.button("Start")
 	p.fill("steps", "12")
 	p.fill("Name of the execution", "one")
@@ -228,15 +229,16 @@ func TestConsoleElsewhere(t *testing.T) {
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a browser")
 	}
-	s := serve(t, map[string]string{"AKIDEXAMPLE": "secret"})
+	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "secret", Role: access.Admin}})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("")})), "x", "{}")
 	g.next()
 	place := command.New(t, nil)
 	place.Env = append(place.Env, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1")
-	_, site := begin(t, place, `the console is at (http\S+)/console/`, "console", "--endpoint", s.URL)
+	_, link := begin(t, place, `the console is at (http\S+)`, "console", "--endpoint", s.URL)
+	site, fragment, _ := strings.Cut(link, "/console/")
 	p := open(t, site)
-	p.to("#/executions")
+	p.to(fragment)
 	p.sees(".row-name", "x")
 	p.sees("#where", s.URL)
 	p.sees(".chip[data-status=RUNNING]", "1")
@@ -254,7 +256,7 @@ func TestBareAPI(t *testing.T) {
 	if testing.Short() || find() == "" {
 		t.Skip("SKIPPED: needs a browser")
 	}
-	s := serve(t, map[string]string{"AKIDEXAMPLE": "secret"})
+	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "secret", Role: access.Admin}})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("then"), "then": work("")})), "x", "{}")
 	g.next()

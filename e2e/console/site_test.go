@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/console"
@@ -48,7 +49,7 @@ type site struct {
 }
 
 // serve makes one; keys are who may sign in.
-func serve(t *testing.T, keys map[string]string) *site {
+func serve(t *testing.T, keys access.Keys) *site {
 	t.Helper()
 	s := &site{t: t, jobs: map[string]func(context.Context, *task.Request) task.Result{}}
 	var cat *catalog.Catalog
@@ -67,10 +68,10 @@ func serve(t *testing.T, keys map[string]string) *site {
 		t.Fatal(err)
 	}
 	closing := make(chan struct{})
-	con := console.New(console.Config{Keys: keys, Version: "test"})
+	con := console.New(console.Config{Keys: keys, Open: len(keys) == 0, Version: "test"})
 	s.eng = eng
 	s.Server = httptest.NewServer(api.New(api.Config{
-		Engine: eng, Catalog: cat, Logger: quiet, Keys: keys, Console: con, Session: con.SignedIn, Closing: closing, Version: "test",
+		Engine: eng, Catalog: cat, Logger: quiet, Keys: keys, Console: con, Session: con.Caller, Closing: closing, Version: "test",
 	}))
 	s.sfn = client(s.URL, keys)
 	t.Cleanup(func() {
@@ -84,10 +85,10 @@ func serve(t *testing.T, keys map[string]string) *site {
 	return s
 }
 
-func client(url string, keys map[string]string) *sfn.Client {
+func client(url string, keys access.Keys) *sfn.Client {
 	creds := credentials.NewStaticCredentialsProvider("any", "any", "")
-	for id, secret := range keys {
-		creds = credentials.NewStaticCredentialsProvider(id, secret, "")
+	for id, key := range keys {
+		creds = credentials.NewStaticCredentialsProvider(id, key.Secret, "")
 	}
 	return sfn.New(sfn.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(url), Credentials: creds,
@@ -276,7 +277,7 @@ func (s *site) bare(t *testing.T) string {
 		sum := sha256.Sum256(body)
 		return sign.SignHTTP(r.Context(), creds, r, hex.EncodeToString(sum[:]), "states", "us-east-1", time.Now())
 	}}
-	front := httptest.NewServer(console.New(console.Config{Where: "AWS us-east-1"}).Front(api.Guard{}.Check, up))
+	front := httptest.NewServer(console.New(console.Config{Open: true, Where: "AWS us-east-1"}).Front(api.Guard{}.Check, up))
 	t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
 	return front.URL
 }

@@ -46,6 +46,23 @@ func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url s
 	return cmd, line[strings.Index(line, "http") : len(line)-1]
 }
 
+// withKey gives a place's commands the key that the server created in the state directory.
+func withKey(t *testing.T, p *command.Place) {
+	t.Helper()
+	id, secret := createdKey(t, p)
+	p.Env = append(p.Env, "AWS_ACCESS_KEY_ID="+id, "AWS_SECRET_ACCESS_KEY="+secret)
+}
+
+func createdKey(t *testing.T, p *command.Place) (id, secret string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.State, "access-key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, secret, _ = strings.Cut(strings.TrimSpace(string(text)), ":")
+	return id, secret
+}
+
 const hello = `version: 1
 name: hello
 params:
@@ -62,6 +79,7 @@ func TestServerAndItsClients(t *testing.T) {
 	p := command.New(t, nil)
 	p.Write(t, "pipeline.yaml", hello)
 	server, url := serve(t, p)
+	withKey(t, p)
 	ok := func(want string, args ...string) string {
 		t.Helper()
 		res := p.Run(t.Context(), t, args...)
@@ -80,7 +98,7 @@ func TestServerAndItsClients(t *testing.T) {
 	ok("SUCCEEDED", "describe", arn)
 
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": "rayorch_"} {
-		if got := get(t, url+path); !strings.Contains(got, want) {
+		if got := get(t, p, url+path); !strings.Contains(got, want) {
 			t.Errorf("%s: %q", path, got)
 		}
 	}
@@ -101,25 +119,36 @@ func TestServerAndItsClients(t *testing.T) {
 	if err := os.WriteFile(open, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	serve(t, p)
+	_, url = serve(t, p)
+	ok("three", "list", "--endpoint", url) // with the same key
 	ok("SUCCEEDED", "resume", "three")
 	ok("1", "describe", "three")
 }
 
-func TestOffLoopbackIsRefusedWithoutKeys(t *testing.T) {
+func TestOffLoopbackIsRefused(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the command")
 	}
 	p := command.New(t, nil)
-	res := p.Run(t.Context(), t, "serve", "--listen", "0.0.0.0:0")
-	if res.Code != 2 || !strings.Contains(res.Stderr, "key") {
-		t.Errorf("%+v", res)
+	for want, args := range map[string][]string{
+		"give a TLS certificate":                    nil,
+		"--insecure-no-auth works on loopback only": {"--insecure-no-auth"},
+	} {
+		res := p.Run(t.Context(), t, append([]string{"serve", "--listen", "0.0.0.0:0"}, args...)...)
+		if res.Code != 2 || !strings.Contains(res.Stderr, want) {
+			t.Errorf("%v: %+v", args, res)
+		}
 	}
 }
 
-func get(t *testing.T, url string) string {
+func get(t *testing.T, p *command.Place, url string) string {
 	t.Helper()
-	resp, err := http.Get(url)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(createdKey(t, p))
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

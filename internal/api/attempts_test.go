@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 )
 
@@ -18,7 +19,7 @@ func TestGuesses(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
 	newHandler := func(t *testing.T) http.Handler {
 		return newAPI(t, "state", vfs.NewMem(), "", func(c *api.Config) {
-			c.Keys, c.Now = map[string]string{"AKID": "secret"}, func() time.Time { return now }
+			c.Keys, c.Now = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}, func() time.Time { return now }
 		})
 	}
 	do := func(h http.Handler, from string, r *http.Request) int {

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/limit"
@@ -50,6 +49,9 @@ func (s *Server) newExtras() http.Handler {
 		closed.HandleFunc("GET /rayorch/v1/secrets", s.wantedSecrets)
 		closed.HandleFunc("POST /rayorch/v1/secrets", s.giveSecrets)
 	}
+	if s.cfg.ConsoleLink != nil {
+		closed.HandleFunc("POST /rayorch/v1/console", s.consoleLink)
+	}
 	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	if s.cfg.Pprof {
 		closed.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -65,38 +67,54 @@ func (s *Server) newExtras() http.Handler {
 	return open
 }
 
-// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured.
-func (s *Server) withKeys(next http.Handler) http.Handler {
+// withKeys wants a signature, or the key and its secret as Basic authentication, when keys are configured; and a role that may
+// use the endpoint.
+func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.admit(r); err != nil {
+		caller, err := s.admit(r)
+		if err != nil {
 			s.refuseExtra(w, r, err)
 			return
+		}
+		if _, endpoint := next.Handler(r); endpoint != "" { // none: the answer is 404 or 405
+			if err := caller.May(endpoint); err != nil {
+				http.Error(w, err.Error(), http.StatusForbidden)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// admit is nil for a caller that has proved who it is.
-func (s *Server) admit(r *http.Request) error {
-	if key, secret, ok := r.BasicAuth(); ok && !s.isOpen(r) {
-		if err := s.checked(r, limit.Password, key, func() bool { return s.password(key, secret) }); err != nil {
-			return err
+// admit returns a caller that has proved who it is.
+func (s *Server) admit(r *http.Request) (access.Caller, error) {
+	if key, secret, ok := r.BasicAuth(); ok {
+		if caller, open := s.callerWithoutSignature(r); open {
+			return caller, s.admitConn(r)
 		}
-		return s.admitConn(r)
+		var caller access.Caller
+		err := s.checked(r, limit.Password, key, func() (ok bool) {
+			caller, ok = s.cfg.Keys.Check(key, secret)
+			return ok
+		})
+		if err != nil {
+			return caller, err
+		}
+		return caller, s.admitConn(r)
 	}
 	c, err := s.claim(r)
 	if err != nil {
-		return err
+		return access.Caller{}, err
 	}
 	if err := s.prove(c, r, nil); err != nil {
-		return err
+		return access.Caller{}, err
 	}
 	if r.Method == http.MethodPost {
 		if _, err := s.replays.use(c, r); err != nil {
-			return err
+			return access.Caller{}, err
 		}
 	}
-	return s.admitConn(r)
+	return c.caller, s.admitConn(r)
 }
 
 // refuseExtra answers who was not admitted. The console has a form of its own: a browser must not ask as well.
@@ -111,12 +129,14 @@ func (s *Server) refuseExtra(w http.ResponseWriter, r *http.Request, err error) 
 	http.Error(w, err.Error(), status)
 }
 
-// password is for what cannot sign, such as Prometheus: the access key and its secret as user and password. It takes as
-// long for a key that is unknown.
-func (s *Server) password(key, secret string) bool {
-	want, known := s.cfg.Keys[key]
-	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && known
+// consoleLink answers the owner's `rayorch console` with a link to the console that this process serves.
+func (s *Server) consoleLink(w http.ResponseWriter, _ *http.Request) {
+	link, ok := s.cfg.ConsoleLink()
+	if !ok {
+		http.Error(w, "this process serves no console", http.StatusNotFound)
+		return
+	}
+	writeJSON(w, map[string]string{"link": link})
 }
 
 // healthz says that the process answers; an orchestrator restarts it when it does not.

@@ -22,7 +22,7 @@ func (s *Server) admitConn(r *http.Request) error {
 func (s *Server) readBody(c *call, r *http.Request, who *claim) error {
 	err := c.read(r)
 	var f *fault
-	if errors.As(err, &f) && f.Status == http.StatusRequestTimeout && who != nil {
+	if errors.As(err, &f) && f.Status == http.StatusRequestTimeout && who.signed {
 		_ = s.checked(r, limit.Signature, who.sig.key, func() bool { return false })
 	}
 	return err

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/limit"
 )
@@ -53,7 +54,7 @@ func limitedServer(t *testing.T, limits *limit.Limits) (address string, read *at
 	}
 	read = new(atomic.Int64)
 	srv := limits.Server(newAPI(t, "state", vfs.NewMem(), "", func(c *api.Config) {
-		c.Keys, c.Limits = map[string]string{"AKID": "secret"}, limits
+		c.Keys, c.Limits = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}, limits
 	}))
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(limits.Listener(counting{l, read})) }()

@@ -42,7 +42,7 @@ func newReplays(now func() time.Time) *replays {
 // use takes a signature as used. undo makes it good again, for a request that was not carried out: SDKs send it again
 // within the same second.
 func (p *replays) use(c *claim, r *http.Request) (undo func(), err error) {
-	if c == nil {
+	if !c.signed {
 		return func() {}, nil
 	}
 	if c.at.Before(p.since) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 )
 
@@ -100,7 +101,7 @@ func TestReplays(t *testing.T) {
 	offset := time.Duration(0)
 	later := func(d time.Duration) { offset += d }
 	url := newServer(t, "123456789012", func(c *api.Config) {
-		c.Keys, c.Now = map[string]string{"AKID": "secret"}, func() time.Time { return time.Now().Add(offset) }
+		c.Keys, c.Now = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}, func() time.Time { return time.Now().Add(offset) }
 	}).URL
 	start := passes(t, url)
 	want := 0
@@ -183,7 +184,7 @@ func TestReplaysAfterARestart(t *testing.T) {
 	offset := time.Duration(0)
 	open := func(t *testing.T) string {
 		return newServerIn(t, "state", fs, "123456789012", func(c *api.Config) {
-			c.Keys, c.Now = map[string]string{"AKID": "secret"}, func() time.Time { return time.Now().Add(offset) }
+			c.Keys, c.Now = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}, func() time.Time { return time.Now().Add(offset) }
 		}).URL
 	}
 	var recorded *http.Request

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 )
 
@@ -26,7 +27,7 @@ const passMachine = `{"StartAt":"P","States":{"P":{"Type":"Pass","Result":{"a":1
 
 // The whole life of an execution through the Go SDK, with signatures verified.
 func TestGoSDK(t *testing.T) {
-	srv := newServer(t, "123456789012", func(c *api.Config) { c.Keys = map[string]string{"AKID": "secret"} })
+	srv := newServer(t, "123456789012", func(c *api.Config) { c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}} })
 	ctx := context.Background()
 	c := sdkClient(srv.URL, "AKID", "secret")
 	m, err := c.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
@@ -72,7 +73,7 @@ func TestGoSDK(t *testing.T) {
 }
 
 func TestGoSDKWrongSecret(t *testing.T) {
-	srv := newServer(t, "", func(c *api.Config) { c.Keys = map[string]string{"AKID": "secret"} })
+	srv := newServer(t, "", func(c *api.Config) { c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}} })
 	for _, c := range []struct{ key, secret string }{{"AKID", "other"}, {"NOBODY", "secret"}} {
 		_, err := sdkClient(srv.URL, c.key, c.secret).ListStateMachines(context.Background(), &sfn.ListStateMachinesInput{})
 		var refused *smithyhttp.ResponseError

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 )
 
@@ -167,8 +168,10 @@ func TestGuardAndVisits(t *testing.T) {
 // TestSession lets a browser in that signed in, and asks nobody for a password by the browser's own dialog.
 func TestSession(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) {
-		c.Keys = map[string]string{"AKID": "secret"}
-		c.Session = func(r *http.Request) bool { return r.Header.Get("Cookie") == "in=1" }
+		c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}}
+		c.Session = func(r *http.Request) (access.Caller, bool) {
+			return access.Caller{Key: "AKID", Role: access.Read}, r.Header.Get("Cookie") == "in=1"
+		}
 	}).URL
 	if status, _ := fetch(t, base+"/rayorch/v1/info", "Cookie", "in=1"); status != http.StatusOK {
 		t.Errorf("a browser that signed in: %d", status)

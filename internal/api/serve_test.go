@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
@@ -85,7 +86,7 @@ func serve(t testing.TB, account string) string { return newServer(t, account, n
 
 // signedServer verifies signatures of the key AKID.
 func signedServer(t testing.TB) string {
-	return newServer(t, "", func(c *api.Config) { c.Keys = map[string]string{"AKID": "secret"} }).URL
+	return newServer(t, "", func(c *api.Config) { c.Keys = access.Keys{"AKID": {Secret: "secret", Role: access.Admin}} }).URL
 }
 
 // namedRunner acts for the resources of a prefix.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/limit"
@@ -22,9 +23,9 @@ import (
 type Config struct {
 	Engine  *engine.Engine
 	Catalog *catalog.Catalog
-	// Keys are the secrets of the access keys that may call, by access key id. Without any, every signature is taken and
-	// only requests that name a loopback host are answered.
-	Keys map[string]string
+	// Keys are the access keys that may call, each within its role. Without any, every signature is taken, every caller may do
+	// everything, and only requests that name a loopback host are answered.
+	Keys access.Keys
 	// Hosts are names, besides loopback's, under which the server may be called without keys. Defaults to none.
 	Hosts []string
 	// Now is the clock, against which signatures expire. Defaults to time.Now.
@@ -47,11 +48,14 @@ type Config struct {
 	Pprof bool
 	// Console answers below /console/: the pages that a browser shows, and signing in. Defaults to none.
 	Console http.Handler
-	// Session says that a request comes from a browser that signed in at the console: it then needs no signature.
+	// Session says whose browser a request comes from, if it signed in at the console: it then needs no signature.
 	// Defaults to none.
-	Session func(*http.Request) bool
+	Session func(*http.Request) (access.Caller, bool)
 	// Limits count failed attempts, connections and bodies. Defaults to limits of the server's own.
 	Limits *limit.Limits
+	// ConsoleLink makes a link that signs a browser in at the console of this process, once; ok is false where it serves none.
+	// Only a server that nobody but the user can reach may have it. Defaults to none.
+	ConsoleLink func() (link string, ok bool)
 	// Closing ends what would go on for as long as a client listens. Defaults to never.
 	Closing <-chan struct{}
 }
@@ -168,6 +172,9 @@ func (s *Server) accept(c *call, r *http.Request) (a *action, refused func(), er
 	a = actions[actionName(r)]
 	if a == nil {
 		return nil, refused, &fault{Code: "UnknownOperationException", Message: "", Status: http.StatusBadRequest}
+	}
+	if err := who.caller.May(a.name); err != nil {
+		return nil, refused, denied("AccessDeniedException", err.Error())
 	}
 	if a.changes() {
 		refused, err = s.replays.use(who, r)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
@@ -29,15 +30,17 @@ const (
 
 // claim is what the header of a request says about its sender: all that can be checked before the body is read.
 type claim struct {
+	caller access.Caller
+	signed bool // else no signature is needed: there are no keys, or a browser signed in
 	sig    signature
 	secret string
 	at     time.Time
 }
 
-// claim checks the header. It is nil without an error if no signature is needed: there are no keys, or a browser signed in.
+// claim checks the header.
 func (s *Server) claim(r *http.Request) (*claim, error) {
-	if s.isOpen(r) {
-		return nil, nil
+	if caller, known := s.callerWithoutSignature(r); known {
+		return &claim{caller: caller}, nil
 	}
 	sig, err := parseSignature(r.Header.Get("Authorization"))
 	if err != nil {
@@ -46,7 +49,7 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	if name := sig.unsigned(r.Header); name != "" {
 		return nil, denied("IncompleteSignatureException", "The signature must cover the header "+name)
 	}
-	secret, known := s.cfg.Keys[sig.key]
+	key, known := s.cfg.Keys[sig.key]
 	if !known {
 		return nil, s.checked(r, limit.Signature, sig.key, func() bool { return false })
 	}
@@ -64,17 +67,23 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 		return nil, denied("InvalidSignatureException", "Signature expired: "+at.Format(sigTime)+" is too far from "+
 			s.cfg.Now().UTC().Format(sigTime)+": set the clock")
 	}
-	return &claim{sig, secret, at}, nil
+	return &claim{access.Caller{Key: sig.key, Role: key.Role}, true, sig, key.Secret, at}, nil
 }
 
-// isOpen says that a request needs no signature.
-func (s *Server) isOpen(r *http.Request) bool {
-	return len(s.cfg.Keys) == 0 || s.cfg.Session != nil && s.cfg.Session(r)
+// callerWithoutSignature is the owner where no keys are configured, or whose browser signed in.
+func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
+	if len(s.cfg.Keys) == 0 {
+		return access.Caller{Role: access.Admin}, true
+	}
+	if s.cfg.Session == nil {
+		return access.Caller{}, false
+	}
+	return s.cfg.Session(r)
 }
 
-// prove verifies the signature of a claim that is not nil.
+// prove verifies the signature of a claim, if it needs one.
 func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
-	if c == nil {
+	if !c.signed {
 		return nil
 	}
 	want := c.sig.compute(r, body, c.secret, c.at)

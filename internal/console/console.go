@@ -11,14 +11,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/graph"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
-// Config is what New needs; the zero value is a console without signing in.
+// Config is what New needs; the zero value is a console that links alone sign in at.
 type Config struct {
-	// Keys are the secrets of the access keys with which one may sign in, by access key id. Without any nobody needs to.
-	Keys map[string]string
+	// Keys are the access keys with which one may sign in. Defaults to none.
+	Keys access.Keys
+	// Open lets everybody in who can reach the console, as if they had signed in with a key of the role admin.
+	Open bool
 	// Where is what the pages show as the place that executions run in, such as "AWS us-east-1". Defaults to nothing.
 	Where string
 	// Version is rayorch's.
@@ -34,6 +37,7 @@ type Console struct {
 	cfg      Config
 	mux      *http.ServeMux
 	sessions *sessions
+	tokens   *tokens
 }
 
 // New makes a console.
@@ -44,12 +48,13 @@ func New(c Config) *Console {
 	if c.Limits == nil {
 		c.Limits = limit.New(limit.Config{Now: c.Now})
 	}
-	con := &Console{cfg: c, mux: http.NewServeMux(), sessions: newSessions(c.Keys, c.Now)}
+	con := &Console{cfg: c, mux: http.NewServeMux(), sessions: newSessions(c.Now), tokens: newTokens(c.Now)}
 	for _, a := range loadAssets() {
 		con.mux.Handle("GET "+a.path, a)
 	}
 	con.mux.HandleFunc("GET /console/start", con.start)
 	con.mux.HandleFunc("POST /console/login", con.login)
+	con.mux.HandleFunc("POST /console/link", con.exchange)
 	con.mux.HandleFunc("POST /console/logout", con.logout)
 	con.mux.HandleFunc("POST /console/layout", con.layout)
 	return con
@@ -76,10 +81,13 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mux.ServeHTTP(w, r)
 }
 
-// start tells a page what it needs to know before anything else: whether it has to ask for a key.
+// start tells a page what it needs to know before anything else: whether one has to sign in, whether there are keys to do so,
+// and what one may do.
 func (c *Console) start(w http.ResponseWriter, r *http.Request) {
+	caller, signedIn := c.Caller(r)
 	answer(w, map[string]any{
-		"version": c.cfg.Version, "where": c.cfg.Where, "login": len(c.cfg.Keys) > 0, "signedIn": c.SignedIn(r),
+		"version": c.cfg.Version, "where": c.cfg.Where, "login": !c.cfg.Open, "keys": len(c.cfg.Keys) > 0,
+		"signedIn": signedIn, "role": caller.Role.String(),
 	})
 }
 
@@ -95,7 +103,7 @@ const maxDefinition = 2 << 20
 // layout answers a definition with the places of its states. It computes something for the caller, so it wants to know
 // the caller like everything else.
 func (c *Console) layout(w http.ResponseWriter, r *http.Request) {
-	if !c.SignedIn(r) {
+	if _, signedIn := c.Caller(r); !signedIn {
 		http.Error(w, "sign in first", http.StatusUnauthorized)
 		return
 	}

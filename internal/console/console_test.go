@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/console"
 )
 
@@ -30,7 +31,7 @@ func ask(t *testing.T, to http.Handler, method, path, body string, headers ...st
 // TestAssets sends every file as a browser asks for it: compressed, with headers that keep the page to itself, and not
 // again when the browser has it. All of them together stay below 200 kB.
 func TestAssets(t *testing.T) {
-	con, total := console.New(console.Config{}), 0
+	con, total := console.New(console.Config{Open: true}), 0
 	err := filepath.WalkDir("assets", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -108,7 +109,7 @@ func TestNoMarkupFromText(t *testing.T) {
 }
 
 func TestLayout(t *testing.T) {
-	con := console.New(console.Config{})
+	con := console.New(console.Config{Open: true})
 	w := ask(t, con, http.MethodPost, "/console/layout", `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`)
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"name":"a"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -119,7 +120,7 @@ func TestLayout(t *testing.T) {
 	if w := ask(t, con, http.MethodPost, "/console/layout", strings.Repeat(" ", 3<<20)); w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("a large definition: %d", w.Code)
 	}
-	closed := console.New(console.Config{Keys: map[string]string{"id": "secret"}})
+	closed := console.New(console.Config{Keys: access.Keys{"id": {Secret: "secret", Role: access.Admin}}})
 	if w := ask(t, closed, http.MethodPost, "/console/layout", "{}"); w.Code != http.StatusUnauthorized {
 		t.Errorf("without signing in: %d", w.Code)
 	}

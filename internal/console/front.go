@@ -56,19 +56,32 @@ var actions = []string{
 
 const targetPrefix = "AWSStepFunctions."
 
+// signedIn passes on what the pages ask for, as far as the role of the one who signed in goes: the API sees the user of this
+// process instead.
 func (c *Console) signedIn(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		action, _ := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-		switch {
-		case !c.SignedIn(r) || r.Method == http.MethodPost && !fromOwnPage(r):
+		caller, signedIn := c.Caller(r)
+		if !signedIn || r.Method == http.MethodPost && !fromOwnPage(r) {
 			http.Error(w, "sign in first", http.StatusUnauthorized)
-		case r.Method == http.MethodPost && !slices.Contains(actions, action):
-			http.Error(w, "the console does not do that", http.StatusBadRequest)
-		case !limit.Prove(r.Context()):
-			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
-		default:
-			next.ServeHTTP(w, r)
+			return
 		}
+		what := r.Method + " " + r.URL.Path
+		if r.Method == http.MethodPost {
+			what, _ = strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+			if !slices.Contains(actions, what) {
+				http.Error(w, "the console does not do that", http.StatusBadRequest)
+				return
+			}
+		}
+		if err := caller.May(what); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		}
+		if !limit.Prove(r.Context()) {
+			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

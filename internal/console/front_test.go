@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/console"
 )
 
@@ -41,7 +42,7 @@ func TestFrontPassesOn(t *testing.T) {
 		r.Header.Set("Authorization", "signed "+string(body))
 		return nil
 	}
-	site := console.New(console.Config{}).Front(let, up)
+	site := console.New(console.Config{Open: true}).Front(let, up)
 	w := ask(t, site, http.MethodPost, "/", `{"a":1}`, "X-Amz-Target", "AWSStepFunctions.ListStateMachines", "Content-Type", "application/x-amz-json-1.0",
 		"Origin", "http://127.0.0.1:8080", "Sec-Fetch-Site", "same-origin", "Cookie", "mine=1", "User-Agent", "Mozilla/5.0", "Authorization", "mine", "X-Forwarded-For", "1.2.3.4")
 	if w.Code != http.StatusOK || w.Body.String() != "answer" || *body != `{"a":1}` {
@@ -68,11 +69,11 @@ func TestFrontPassesOn(t *testing.T) {
 
 func TestFrontRefuses(t *testing.T) {
 	up, seen, _ := upstream(t, false)
-	keys := map[string]string{"id": "right"}
+	keys := access.Keys{"id": {Secret: "right", Role: access.Admin}}
 	target := []string{"X-Amz-Target", "AWSStepFunctions.ListStateMachines", "Sec-Fetch-Site", "same-origin"}
 	for _, c := range []struct {
 		name, method, path string
-		keys               map[string]string
+		keys               access.Keys
 		guard              func(*http.Request) error
 		headers            []string
 		want               int
@@ -84,16 +85,16 @@ func TestFrontRefuses(t *testing.T) {
 		{"extras of AWS", http.MethodGet, "/rayorch/v1/info", nil, let, nil, http.StatusNotFound},
 		{"elsewhere", http.MethodGet, "/metrics", nil, let, nil, http.StatusNotFound},
 	} {
-		site := console.New(console.Config{Keys: c.keys}).Front(c.guard, up)
+		site := console.New(console.Config{Keys: c.keys, Open: c.keys == nil}).Front(c.guard, up)
 		if w := ask(t, site, c.method, c.path, "{}", c.headers...); w.Code != c.want || seen.Method != "" {
 			t.Errorf("%s: %d, went on: %s", c.name, w.Code, seen.Method)
 		}
 	}
-	large := ask(t, console.New(console.Config{}).Front(let, up), http.MethodPost, "/", strings.Repeat("x", 7<<20), target...)
+	large := ask(t, console.New(console.Config{Open: true}).Front(let, up), http.MethodPost, "/", strings.Repeat("x", 7<<20), target...)
 	if large.Code != http.StatusBadGateway || seen.Method != "" {
 		t.Errorf("a large request: %d", large.Code)
 	}
-	if w := ask(t, console.New(console.Config{}).Front(let, up), http.MethodGet, "/", ""); w.Code != http.StatusFound || w.Header().Get("Location") != "/console/" {
+	if w := ask(t, console.New(console.Config{Open: true}).Front(let, up), http.MethodGet, "/", ""); w.Code != http.StatusFound || w.Header().Get("Location") != "/console/" {
 		t.Errorf("the root: %d %v", w.Code, w.Header())
 	}
 }

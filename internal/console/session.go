@@ -3,7 +3,6 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
@@ -27,21 +27,23 @@ const (
 // sessions are the browsers that signed in, by the hash of what their cookie holds: whoever reads memory or a dump
 // finds no cookie.
 type sessions struct {
-	keys map[string]string
-	now  func() time.Time
+	now func() time.Time
 
 	mu   sync.Mutex
 	open map[[32]byte]*session
 }
 
-type session struct{ began, seen time.Time }
-
-func newSessions(keys map[string]string, now func() time.Time) *sessions {
-	return &sessions{keys: keys, now: now, open: map[[32]byte]*session{}}
+type session struct {
+	caller      access.Caller
+	began, seen time.Time
 }
 
-// begin makes a session's secret.
-func (s *sessions) begin() string {
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, open: map[[32]byte]*session{}}
+}
+
+// begin makes the secret of a caller's session.
+func (s *sessions) begin(caller access.Caller) string {
 	id := rand.Text()
 	now := s.now()
 	s.mu.Lock()
@@ -57,7 +59,7 @@ func (s *sessions) begin() string {
 	if len(s.open) >= maxSessions {
 		delete(s.open, oldest)
 	}
-	s.open[sha256.Sum256([]byte(id))] = &session{began: now, seen: now}
+	s.open[sha256.Sum256([]byte(id))] = &session{caller: caller, began: now, seen: now}
 	return id
 }
 
@@ -65,29 +67,22 @@ func (s *sessions) over(one *session, now time.Time) bool {
 	return now.Sub(one.seen) > idleTime || now.Sub(one.began) > fullTime
 }
 
-func (s *sessions) valid(id string) bool {
+func (s *sessions) caller(id string) (access.Caller, bool) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.open[sha256.Sum256([]byte(id))]
 	if one == nil || s.over(one, now) {
-		return false
+		return access.Caller{}, false
 	}
 	one.seen = now
-	return true
+	return one.caller, true
 }
 
 func (s *sessions) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, sha256.Sum256([]byte(id)))
-}
-
-// check compares a secret. It takes as long for a key that is unknown.
-func (s *sessions) check(key, secret string) bool {
-	want, known := s.keys[key]
-	a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(secret))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && known
 }
 
 // cookieName differs from port to port: cookies do not, and two servers on one machine must not sign each other's
@@ -100,17 +95,17 @@ func cookieName(r *http.Request) string {
 	return "rayorch-" + port
 }
 
-// SignedIn says that a request may go on: no key is needed, or its browser signed in with one. A request that changes
-// something must also come from a page of this server: the cookie alone says only which browser it is.
-func (c *Console) SignedIn(r *http.Request) bool {
-	if len(c.cfg.Keys) == 0 {
-		return true
+// Caller says whose browser a request comes from; false where it has to sign in first. A request that changes something must
+// also come from a page of this server: the cookie alone says only which browser it is.
+func (c *Console) Caller(r *http.Request) (access.Caller, bool) {
+	if c.cfg.Open {
+		return access.Caller{Role: access.Admin}, true
 	}
 	cookie, err := r.Cookie(cookieName(r))
-	if err != nil || !c.sessions.valid(cookie.Value) {
-		return false
+	if err != nil || r.Method != http.MethodGet && r.Method != http.MethodHead && !fromOwnPage(r) {
+		return access.Caller{}, false
 	}
-	return r.Method == http.MethodGet || r.Method == http.MethodHead || fromOwnPage(r)
+	return c.sessions.caller(cookie.Value)
 }
 
 // fromOwnPage wants the browser's word for it; what sends neither header is no browser of today.
@@ -130,12 +125,21 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign in at the console's own page", http.StatusBadRequest)
 		return
 	}
-	err = c.cfg.Limits.Attempts.Check(r, limit.Form, in.Key, func() bool { return c.sessions.check(in.Key, in.Secret) })
+	var caller access.Caller
+	err = c.cfg.Limits.Attempts.Check(r, limit.Form, in.Key, func() (ok bool) {
+		caller, ok = c.cfg.Keys.Check(in.Key, in.Secret)
+		return ok
+	})
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	setCookie(w, r, c.sessions.begin(), int(fullTime.Seconds()))
+	c.signIn(w, r, caller)
+}
+
+// signIn begins a session in the browser that sent a request.
+func (c *Console) signIn(w http.ResponseWriter, r *http.Request, caller access.Caller) {
+	setCookie(w, r, c.sessions.begin(caller), int(fullTime.Seconds()))
 	w.WriteHeader(http.StatusNoContent)
 }
 

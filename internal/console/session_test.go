@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/console"
 )
 
@@ -21,6 +22,11 @@ func signIn(t *testing.T, con *console.Console) *http.Cookie {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	return w.Result().Cookies()[0]
+}
+
+func signedIn(con *console.Console, r *http.Request) bool {
+	_, ok := con.Caller(r)
+	return ok
 }
 
 func request(t *testing.T, method string, c *http.Cookie, headers ...string) *http.Request {
@@ -37,7 +43,7 @@ func request(t *testing.T, method string, c *http.Cookie, headers ...string) *ht
 
 func TestSignIn(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	for _, body := range []string{`{"key":"id","secret":"wrong"}`, `{"key":"other","secret":"right"}`, `{"key":"other","secret":""}`, `{}`} {
 		if w := ask(t, con, http.MethodPost, "/console/login", body, own...); w.Code != http.StatusForbidden || len(w.Result().Cookies()) > 0 {
 			t.Errorf("%s: %d", body, w.Code)
@@ -60,17 +66,17 @@ func TestSignIn(t *testing.T) {
 	if other := signIn(t, con); other.Value == c.Value {
 		t.Error("two sessions have one cookie")
 	}
-	if con.SignedIn(request(t, http.MethodGet, nil)) || con.SignedIn(request(t, http.MethodGet, &http.Cookie{Name: c.Name, Value: "made-up"})) {
+	if signedIn(con, request(t, http.MethodGet, nil)) || signedIn(con, request(t, http.MethodGet, &http.Cookie{Name: c.Name, Value: "made-up"})) {
 		t.Error("a browser that did not sign in is let in")
 	}
-	if !con.SignedIn(request(t, http.MethodGet, c)) {
+	if !signedIn(con, request(t, http.MethodGet, c)) {
 		t.Error("the browser that signed in is not let in")
 	}
 }
 
 // TestForgery sends what another site's page could make a browser send with its cookie.
 func TestForgery(t *testing.T) {
-	con := console.New(console.Config{Keys: map[string]string{"id": "right"}})
+	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}})
 	c := signIn(t, con)
 	for _, r := range []struct {
 		want    bool
@@ -85,7 +91,7 @@ func TestForgery(t *testing.T) {
 		{false, []string{"Origin", "http://127.0.0.1:9999"}},
 		{false, []string{"Origin", "null"}},
 	} {
-		if got := con.SignedIn(request(t, http.MethodPost, c, r.headers...)); got != r.want {
+		if got := signedIn(con, request(t, http.MethodPost, c, r.headers...)); got != r.want {
 			t.Errorf("POST with %v: %v", r.headers, got)
 		}
 	}
@@ -93,24 +99,24 @@ func TestForgery(t *testing.T) {
 
 func TestSessionsEnd(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	lazy, busy, leaver := signIn(t, con), signIn(t, con), signIn(t, con)
 	if w := ask(t, con, http.MethodPost, "/console/logout", "", append([]string{"Cookie", leaver.Name + "=" + leaver.Value}, own...)...); w.Code != http.StatusNoContent || w.Result().Cookies()[0].MaxAge >= 0 {
 		t.Errorf("signing out: %d %v", w.Code, w.Result().Cookies())
 	}
-	if con.SignedIn(request(t, http.MethodGet, leaver)) {
+	if signedIn(con, request(t, http.MethodGet, leaver)) {
 		t.Error("a cookie works after signing out")
 	}
 	for range 7 * 24 {
-		if !con.SignedIn(request(t, http.MethodGet, busy)) {
+		if !signedIn(con, request(t, http.MethodGet, busy)) {
 			t.Fatal("a session that is used ends early")
 		}
 		now = now.Add(time.Hour)
 	}
-	if con.SignedIn(request(t, http.MethodGet, lazy)) {
+	if signedIn(con, request(t, http.MethodGet, lazy)) {
 		t.Error("a session that is not used goes on")
 	}
-	if now = now.Add(time.Minute); con.SignedIn(request(t, http.MethodGet, busy)) {
+	if now = now.Add(time.Minute); signedIn(con, request(t, http.MethodGet, busy)) {
 		t.Error("a session goes on for ever")
 	}
 }
@@ -118,7 +124,7 @@ func TestSessionsEnd(t *testing.T) {
 // TestGuessing tries secrets: after some its address has to wait, and nobody else's.
 func TestGuessing(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	try := func(from, secret string) *httptest.ResponseRecorder {
 		r := request(t, http.MethodPost, nil, own...)
 		r.URL.Path, r.RemoteAddr = "/console/login", from
@@ -145,24 +151,24 @@ func TestGuessing(t *testing.T) {
 // TestManySessions signs in without end: the oldest go.
 func TestManySessions(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	con := console.New(console.Config{Keys: map[string]string{"id": "right"}, Now: func() time.Time { return now }})
+	con := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}, Now: func() time.Time { return now }})
 	first := signIn(t, con)
 	for range 1000 {
 		now = now.Add(time.Millisecond)
 		signIn(t, con)
 	}
-	if con.SignedIn(request(t, http.MethodGet, first)) {
+	if signedIn(con, request(t, http.MethodGet, first)) {
 		t.Error("sessions pile up")
 	}
 }
 
 func TestStart(t *testing.T) {
-	open := console.New(console.Config{Version: "1.2.3", Where: "AWS eu-central-1"})
-	if w := ask(t, open, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"login":false,"signedIn":true,"version":"1.2.3","where":"AWS eu-central-1"`) {
+	open := console.New(console.Config{Open: true, Version: "1.2.3", Where: "AWS eu-central-1"})
+	if w := ask(t, open, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":false,"login":false,"role":"admin","signedIn":true,"version":"1.2.3","where":"AWS eu-central-1"`) {
 		t.Errorf("%s", w.Body)
 	}
-	closed := console.New(console.Config{Keys: map[string]string{"id": "right"}})
-	if w := ask(t, closed, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"login":true,"signedIn":false`) {
+	closed := console.New(console.Config{Keys: access.Keys{"id": {Secret: "right", Role: access.Admin}}})
+	if w := ask(t, closed, http.MethodGet, "/console/start", ""); !strings.Contains(w.Body.String(), `"keys":true,"login":true,"role":"none","signedIn":false`) {
 		t.Errorf("%s", w.Body)
 	}
 }

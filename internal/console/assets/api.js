@@ -10,7 +10,10 @@ export class ApiError extends Error {
 }
 
 // place is what is known of the server: features holds what it answers besides the API.
-export const place = { version: "", where: "", login: false, signedIn: true, features: new Set() };
+export const place = { version: "", where: "", login: false, keys: false, signedIn: true, role: "admin", features: new Set() };
+
+// mayRun says that the key that signed in may start, stop and redrive: the server refuses it to a key that may only read.
+export const mayRun = () => place.role !== "read";
 
 // onSignedOut is called when the server no longer knows this browser.
 export const hooks = { onSignedOut() {} };
@@ -91,6 +94,13 @@ export async function begin() {
 export async function signIn(key, secret) {
   await request("/console/login", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ key, secret }),
+  });
+}
+
+// signInByLink uses up the token of a link, which the server takes once.
+export async function signInByLink(token) {
+  await request("/console/link", {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ token }),
   });
 }
 

@@ -1,8 +1,8 @@
 // Begins: finds out what the server is, and shows the page that the address names. Addresses are fragments, which no
-// server sees; they name executions and filters, never a secret.
+// server sees; they name executions and filters. A link that signs in holds a token, which works once and does not stay.
 
 import { h, put, icon, problem } from "./dom.js";
-import { begin, hooks, place, signOut } from "./api.js";
+import { begin, hooks, place, signInByLink, signOut } from "./api.js";
 import { executionsPage } from "./page-executions.js";
 import { machinesPage, machinePage } from "./page-machines.js";
 import { executionPage } from "./page-execution.js";
@@ -72,11 +72,11 @@ function leave() {
   put(main);
 }
 
-function askForKey() {
+function askForKey(why) {
   leave();
   document.getElementById("nav").hidden = true;
   document.getElementById("signout").hidden = true;
-  current = loginPage(main, start);
+  current = loginPage(main, start, why);
 }
 
 // theme goes from the system's to the other one and back; what was chosen is kept in this browser.
@@ -102,7 +102,23 @@ function themes() {
   draw();
 }
 
+const link = /^#\/login\/([^/]*)\/?(.*)$/;
+
+// useLink signs in by the link that opened this page, if one did. Whatever comes of it, its token leaves the address.
+async function useLink() {
+  const [, token, page] = location.hash.match(link) ?? [];
+  if (token === undefined) return undefined;
+  history.replaceState(null, "", `#/${page}`);
+  try {
+    await signInByLink(token);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
 async function start() {
+  const trouble = await useLink();
   try {
     await begin();
   } catch (error) {
@@ -111,18 +127,21 @@ async function start() {
   }
   document.getElementById("where").textContent = place.where;
   if (!place.signedIn) {
-    askForKey();
+    askForKey(trouble);
     return;
   }
   document.getElementById("nav").hidden = false;
   document.getElementById("signout").hidden = !place.login;
   shown = "";
-  current = null;
+  leave();
   show();
 }
 
-hooks.onSignedOut = askForKey;
-addEventListener("hashchange", () => { if (place.signedIn) show(); });
+hooks.onSignedOut = () => askForKey();
+addEventListener("hashchange", () => {
+  if (link.test(location.hash)) start();
+  else if (place.signedIn) show();
+});
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the fragment is the page's address
   main.focus();

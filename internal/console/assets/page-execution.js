@@ -2,7 +2,7 @@
 // input and output, and the definition.
 
 import { h, put, icon, text, problem, announce, copyButton } from "./dom.js";
-import { call, layout } from "./api.js";
+import { call, layout, mayRun } from "./api.js";
 import { Fold } from "./fold.js";
 import { follow } from "./live.js";
 import { watchPending } from "./pending.js";
@@ -206,6 +206,7 @@ class ExecutionPage {
 
   showActions(status) {
     const { about } = this;
+    if (!mayRun()) return;
     const running = status === "RUNNING" || status === "PENDING_REDRIVE";
     const redrivable = ["FAILED", "TIMED_OUT", "ABORTED"].includes(status);
     put(this.actions,

@@ -1,7 +1,7 @@
 // The state machines, and one of them.
 
 import { h, put, icon, problem, copyButton } from "./dom.js";
-import { call, extra, layout, pages, place } from "./api.js";
+import { call, extra, layout, mayRun, pages, place } from "./api.js";
 import { count, exact, moment, nameOf, statusNames, statusWords, duration } from "./format.js";
 import { askStart } from "./dialogs.js";
 import { Definition } from "./json.js";
@@ -59,7 +59,7 @@ export function machinesPage(root, route, go) {
       h("th", { scope: "row" }, h("a", { href: `#/machine/${encodeURIComponent(m.stateMachineArn)}` }, m.name), m.type === "EXPRESS" ? h("span.tag", {}, "Express") : null),
       number("RUNNING"), number("SUCCEEDED"), number("FAILED", "TIMED_OUT", "ABORTED"),
       h("td.wide-only", {}, h("time", { datetime: exact(m.creationDate) }, moment(m.creationDate))),
-      h("td.end", {}, h("button", { type: "button", "aria-label": `Start ${m.name}`, onclick: () => startMachine(m.stateMachineArn, go) }, "Start")));
+      h("td.end", {}, mayRun() ? h("button", { type: "button", "aria-label": `Start ${m.name}`, onclick: () => startMachine(m.stateMachineArn, go) }, "Start") : null));
   }
 
   load();
@@ -95,7 +95,7 @@ export function machinePage(root, route, go) {
       h("nav.crumbs", { "aria-label": "Where this is" }, h("a", { href: "#/machines" }, "State machines"), h("span", { "aria-hidden": "true" }, "/"), h("span", {}, m.name)),
       h("div.page-head", {}, h("h1", {}, m.name), m.type === "EXPRESS" ? h("span.tag", {}, "Express") : null,
         h("div.actions", {}, h("a.button", { href: `#/executions?${query}` }, "Executions"),
-          h("button.primary", { type: "button", onclick: () => startMachine(m.stateMachineArn, go) }, "Start"))),
+          mayRun() ? h("button.primary", { type: "button", onclick: () => startMachine(m.stateMachineArn, go) }, "Start") : null)),
       m.description ? h("p.lead", {}, m.description) : null,
       h("div.split", {}, h("section.panel", { "aria-label": "Graph" }, drawn),
         h("section.panel.definition-panel", { "aria-label": "Definition" }, h("div.panel-head", {}, h("h2", {}, "Definition"), copyButton("definition", () => m.definition)), definition.node)),

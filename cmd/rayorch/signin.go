@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/home"
+)
+
+// signIn makes links to the console that an owner serves. Before the console is served, and without one, there are none.
+type signIn struct{ link atomic.Pointer[func() string] }
+
+func (s *signIn) create() (string, bool) {
+	if link := s.link.Load(); link != nil {
+		return (*link)(), true
+	}
+	return "", false
+}
+
+// checkAccess holds a server without keys to loopback, and one elsewhere to TLS.
+func (o *serveOptions) checkAccess() error {
+	err := api.CheckListen(o.listen, !o.insecure, o.cert != "")
+	switch {
+	case o.insecure && len(o.keys) > 0:
+		return fail(exitUsage, "leave one of them out", "--insecure-no-auth and --access-key exclude each other")
+	case o.insecure && err != nil:
+		return fail(exitUsage, "leave it out, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
+	case err != nil:
+		return &failure{code: exitUsage, err: err}
+	}
+	return nil
+}
+
+// serverKeys are those of the files; without any, that of the state directory.
+func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, error) {
+	if len(given) > 0 || o.insecure {
+		return given, nil
+	}
+	keys, err := access.Own(dir)
+	var exposed *access.ExposedError
+	if errors.As(err, &exposed) {
+		return nil, fail(exitError, "if nobody has read it: chmod 600 "+exposed.File+"; else remove the file, and serve creates another key", "%w", err)
+	}
+	return keys, err
+}
+
+// showWayIn prints how to get in. Secrets go to a terminal alone: a journal is read by others.
+func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
+	if o.insecure {
+		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can run commands as this user through the server\n")
+		return
+	}
+	_, terminal := terminalOf(a.out)
+	if con != nil && terminal {
+		fmt.Fprintf(a.out, "sign in there, once and within 5 minutes: %s%s\n", url, con.Link(""))
+	}
+	if len(o.keys) > 0 {
+		return
+	}
+	if !terminal {
+		fmt.Fprintf(a.out, "the access key is in %s; a link to the console is printed by: rayorch console%s\n",
+			filepath.Join(dir, access.FileName), a.stateDirFlag())
+		return
+	}
+	for id, key := range keys {
+		fmt.Fprintf(a.out, "for SDKs and the AWS CLI (the key is kept in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
+			filepath.Join(dir, access.FileName), id, key.Secret)
+	}
+}
+
+// stateDirFlag is --state-dir as another command has to have it, too.
+func (a *app) stateDirFlag() string {
+	if a.stateDir == "" {
+		return ""
+	}
+	dir, _ := filepath.Abs(a.stateDir)
+	return " --state-dir " + dir
+}
+
+// serverLink asks rayorch serve, if it owns the state directory, for a link to its console. It is empty if the server has none.
+func (s *session) serverLink(ctx context.Context) (string, error) {
+	if s.dir == "" || s.owner != nil || !s.addr.Server {
+		return "", nil
+	}
+	resp, err := s.extend(ctx, http.MethodPost, "console", nil, nil)
+	if unknown(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask the server for a link to its console: %w", err)
+	}
+	var answer struct{ Link string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	return answer.Link, errors.Join(err, resp.Body.Close())
+}
+
+// keyHint says which key a server wants that did not know the caller.
+func (a *app) keyHint(err error) string {
+	if a.endpoint == "" || !refusedCaller(err) {
+		return ""
+	}
+	file := access.FileName + " in its state directory"
+	if dir, err := home.Dir(a.stateDir, os.Getenv); err == nil && fileExists(filepath.Join(dir, access.FileName)) {
+		file = filepath.Join(dir, access.FileName)
+	}
+	return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to an access key of the server: ID:SECRET in the file of its --access-key,\n" +
+		"else in " + file + "\n" +
+		"on the same machine the server's user needs no key: use --state-dir instead of --endpoint"
+}
+
+func fileExists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// refusedCaller says that an API did not accept who called, rather than what was asked of it.
+func refusedCaller(err error) bool {
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.code == http.StatusUnauthorized
+	}
+	var answer smithy.APIError
+	return errors.As(err, &answer) && slices.Contains(refusals, answer.ErrorCode())
+}
+
+var refusals = []string{
+	"MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
+}

@@ -1,0 +1,105 @@
+package console_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/network"
+
+	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/access"
+)
+
+// linkOf asks for a link to the console of the server that owns the place's state directory.
+func linkOf(t *testing.T, place *command.Place, site string) (fragment string) {
+	t.Helper()
+	res := place.Run(t.Context(), t, "console")
+	fragment, ok := strings.CutPrefix(strings.TrimSpace(res.Stdout), "the console is at "+site+"/console/")
+	if res.Code != 0 || !ok {
+		t.Fatalf("%+v", res)
+	}
+	return fragment
+}
+
+// TestLinkSignsIn opens the link that rayorch console prints while serve owns the state directory: once.
+func TestLinkSignsIn(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || find() == "" {
+		t.Skip("SKIPPED: needs a browser")
+	}
+	place := command.New(t, nil)
+	place.Write(t, "pipeline.yaml", "version: 1\nname: short\nsteps:\n  - {name: say, job: {shell: echo hello}}\n")
+	server, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
+	if res := place.Run(t.Context(), t, "run", "--name", "one"); res.Code != 0 {
+		t.Fatalf("%+v", res)
+	}
+	fragment := linkOf(t, place, site)
+
+	p := open(t, site)
+	p.to(fragment)
+	p.sees(".row-name", "one")
+	p.wait(`location.hash === "#/executions" || location.hash === "#/"`)
+	token := strings.TrimPrefix(fragment, "#/login/")
+	if kept := eval[string](p, `document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + location.href + JSON.stringify(history.state)`); strings.Contains(kept, token) {
+		t.Errorf("the page keeps the token: %s", kept)
+	}
+	cookies := call(p, network.GetCookies, network.GetCookiesParams{URLs: []string{site}}).Cookies
+	if len(cookies) != 1 || !cookies[0].HTTPOnly || cookies[0].SameSite != network.CookieSameSiteStrict {
+		t.Errorf("the cookies are %+v", cookies)
+	}
+
+	// Another browser comes too late; a new link lets it in, while the page is open.
+	q := open(t, site)
+	q.allow("401", "403")
+	q.to(fragment)
+	q.sees("h1", "Sign in")
+	q.sees(".problem", "The link was used before")
+	q.sees(".problem", "rayorch console")
+	if status := eval[int](q, `fetch("/rayorch/v1/counts").then((r) => r.status)`); status != http.StatusUnauthorized {
+		t.Errorf("without signing in the counts are answered with %d", status)
+	}
+	q.to(linkOf(t, place, site))
+	q.sees(".row-name", "one")
+	if strings.Contains(server.said(), token) {
+		t.Errorf("the server's log holds the token:\n%s", server.said())
+	}
+}
+
+// TestReadKey signs in with a key that may only read: nothing is offered that the server would refuse.
+func TestReadKey(t *testing.T) {
+	t.Parallel()
+	keys := access.Keys{
+		"READER": {Secret: "the-secret-of-the-reader", Role: access.Read},
+		"ADMIN":  {Secret: "the-secret-of-the-admin", Role: access.Admin},
+	}
+	s := serve(t, keys)
+	s.sfn = client(s.URL, access.Keys{"ADMIN": keys["ADMIN"]})
+	g := s.gated("go")
+	machineARN := s.machine("guarded", machine("go", object{"go": work("")}))
+	arn := s.start(machineARN, "x", "{}")
+	g.next()
+	p := open(t, s.URL)
+	p.allow("401", "403")
+	p.to("#/machines")
+	p.fill("Access key id", "READER")
+	p.fill("Secret", "the-secret-of-the-reader")
+	p.button("Sign in")
+	p.sees("#main", "guarded")
+	p.to(execution(arn, ""))
+	p.states(map[string]string{"go": "running"})
+	if labels := eval[string](p, `[...document.querySelectorAll("button")].map((b) => b.textContent).join()`); strings.Contains(labels, "Stop") || strings.Contains(labels, "Start") {
+		t.Errorf("the page offers %s", labels)
+	}
+	stop := `fetch("/", {method: "POST", headers: {"X-Amz-Target": "AWSStepFunctions.StopExecution"}, body: JSON.stringify({executionArn: ` + js(arn) + `})}).then(async (r) => r.status + await r.text())`
+	if got := eval[string](p, stop); !strings.HasPrefix(got, "403") || !strings.Contains(got, "READER") {
+		t.Errorf("stopping is answered with %s", got)
+	}
+	p.button("Sign out")
+	p.fill("Access key id", "ADMIN")
+	p.fill("Secret", "the-secret-of-the-admin")
+	p.button("Sign in")
+	p.button("Stop")
+	p.button("Stop the execution")
+	p.sees(".status.big", "Aborted")
+}
