@@ -1,0 +1,76 @@
+package serve_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rayorch/rayorch/e2e/command"
+)
+
+// TestStrangersTakeNoMemory opens 200 connections without a key and 200 with a known key's id and no secret. Each announces
+// 6 MiB and sends all but the last byte: 2.4 GB. The server stays small, and healthy.
+func TestStrangersTakeNoMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the command")
+	}
+	const size, most = 6 << 20, 384 << 20
+	p := command.New(t, nil)
+	p.Write(t, "key", "AKID:a-secret-of-the-test")
+	if err := os.Chmod(filepath.Join(p.Dir, "key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server, url := serve(t, p, "--access-key", "key")
+	now := time.Now().UTC()
+	known := "AWS4-HMAC-SHA256 Credential=AKID/" + now.Format("20060102") + "/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
+	var wg sync.WaitGroup
+	for i := range 400 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: AWSStepFunctions.ListStateMachines\r\nX-Amz-Date: %s\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n",
+			now.Format("20060102T150405Z"), []string{"", known}[i%2], size)
+		sent := make(chan struct{})
+		go func() {
+			_, _ = io.Copy(c, io.LimitReader(zeros{}, size-1))
+			close(sent)
+		}()
+		wg.Go(func() { // until it has been sent, or refused
+			_, _ = c.Read(make([]byte, 1))
+			<-sent
+		})
+	}
+	if got := get(t, url+"/healthz"); got != "ok\n" {
+		t.Errorf("health: %q", got)
+	}
+	wg.Wait()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
+	if err != nil {
+		t.Skip("SKIPPED: no /proc to read the server's memory from")
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kib<<10 > most {
+		t.Errorf("the server took %d MiB", kib>>10)
+	}
+	t.Logf("the server took %d MiB", kib>>10)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
