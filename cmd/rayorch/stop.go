@@ -85,9 +85,6 @@ func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map
 }
 
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
-	if err := s.resume(ctx, arn); err != nil { // a stop reaches the jobs through the tasks that run them
-		return nil, err
-	}
 	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
 	if err != nil {
 		return nil, apiError("stop the execution", err)

@@ -99,8 +99,8 @@ func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
 	}
 	for _, id := range s.stops {
 		b.Paid(r.id, debtTask+id)
-		if t := e.tasks.get(taskKey{r.id, id}); t != nil {
-			b.Owe(r.id, debtStop+id, encodeTask(t.task))
+		if t, ok := e.stopped(r, s, id); ok {
+			b.Owe(r.id, debtStop+id, encodeTask(t))
 		}
 	}
 	for _, m := range s.maps {
@@ -178,6 +178,9 @@ func (e *Engine) pay(id store.ID, name string) {
 // act does what a step decided, after its commit.
 func (e *Engine) act(r *run, s *step) {
 	h := r.state.Head()
+	if s.idle != nil { // whoever aborted it takes up what is owed now
+		s.tasks, s.stops, s.maps, s.stopMaps = nil, nil, nil, nil
+	}
 	for _, t := range s.tasks {
 		e.startTask(r, t, false)
 	}
@@ -195,12 +198,12 @@ func (e *Engine) act(r *run, s *step) {
 		e.watchers.wake(r.id)
 	}
 	if s.closed {
-		e.closed(r, h)
+		e.closed(r, h, s.idle != nil)
 	}
 }
 
-// closed does what follows the end of a run.
-func (e *Engine) closed(r *run, h interp.Head) {
+// closed does what follows the end of a run. The clean-up of an idle one is taken up with what else is owed.
+func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug
 	if h.Status != interp.Succeeded {
@@ -212,7 +215,7 @@ func (e *Engine) closed(r *run, h interp.Head) {
 		r.mem.finish(e.executionOf(p, h, &r.meta))
 		return
 	}
-	if e.wantsCleanup(r) {
+	if e.wantsCleanup(r) && !idle {
 		e.startCleanup(r.id)
 	}
 	if r.meta.Parent != nil {

@@ -160,7 +160,7 @@ func (d *mapDriver) abort() {
 	}
 	d.mu.Unlock()
 	for _, id := range ids {
-		if err := d.e.deliver(id, interp.Abort{}); err != nil {
+		if err := d.e.abort(id, interp.Abort{}); err != nil {
 			d.e.logger.Error("abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
 		}
 	}

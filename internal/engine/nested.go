@@ -29,6 +29,9 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	if way == ".sync" || way == ".sync:2" {
 		return n.wait(ctx, req, child, way == ".sync:2")
 	}
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a former engine's: nothing waits for the child
+		return task.Result{}
+	}
 	x, err := n.e.startNested(ctx, child, req.Resumed)
 	if err != nil {
 		return nestedFailure(err)

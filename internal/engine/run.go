@@ -44,8 +44,10 @@ type pending struct {
 	pay   string                  // the debt that the fact settles
 	// notBefore is the least time of the fact: a timer's deadline.
 	notBefore time.Time
-	done      bool
-	err       error
+	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
+	idle map[string]interp.Task
+	done bool
+	err  error
 }
 
 func (r *run) post(p *pending) {
@@ -129,6 +131,8 @@ type step struct {
 	paid        []string
 	closed      bool
 	reopened    time.Time // when the run had closed that a redrive took up
+	// idle are the tasks to stop of a run that nothing drives: the commit notes the stops, and nothing follows it.
+	idle map[string]interp.Task
 }
 
 // Bounds of what shares a commit.
@@ -240,6 +244,9 @@ func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
 		if err := e.apply(r, s, p); err != nil {
 			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", err)
 			return nil, n + 1, err
+		}
+		if p.idle != nil {
+			s.idle = p.idle
 		}
 		if p.pay != "" {
 			s.paid = append(s.paid, p.pay)
