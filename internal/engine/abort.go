@@ -14,7 +14,7 @@ import (
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
 	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) {
+		if e.resting.take(id) || e.parked(id) && s.Head().Status == interp.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}

@@ -58,6 +58,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	r.Name = cleanupName(x.ARN, x.RedriveCount)
 	r.Input = value.Bytes(e.statusEvent(&x))
 	b := e.birthOf(r.withDefaults())
+	b.by = id
 	_, err = e.start(ctx, b)
 	var exists *AlreadyExistsError
 	if errors.As(err, &exists) {

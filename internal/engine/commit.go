@@ -13,7 +13,7 @@ import (
 
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
-	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more {
+	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && len(s.survived) == 0 {
 		e.counters.add(r, s)
 		return nil
 	}
@@ -21,11 +21,14 @@ func (e *Engine) commit(r *run, s *step) error {
 	e.writeState(b, r, s)
 	e.writeDebts(b, r, s)
 	e.writeLists(b, r, s)
+	writeSurvived(b, r.id, s.survived)
+	s.note.clear() // the wait for the disk is not the run's
 	if err := e.st.Commit(b); err != nil {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
 	e.counters.add(r, s) // not before the commit: who sees the counts change reads the lists, which must have changed by then
 	r.born = true
+	e.deaths.remove(r.id, s.survived...)
 	e.counters.commits.Add(1)
 	return nil
 }
@@ -150,7 +153,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r); err != nil {
+	if err := e.load(r, noting{}); err != nil {
 		return err
 	}
 	for _, t := range r.state.Running() {
