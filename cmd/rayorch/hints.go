@@ -24,7 +24,7 @@ func hintFor(err error) string {
 		return "another process owns this state directory: use another one by --state-dir, or end that process"
 	case errors.As(err, &newer):
 		return "use the release that wrote it or a later one, or another --state-dir"
-	case errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
 	case ray.KindOf(err) == ray.Unauthorized:
 		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token;\n" +

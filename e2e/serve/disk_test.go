@@ -3,6 +3,8 @@ package serve_test
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,6 +165,64 @@ steps:
 	}
 	if lines == 0 || lost == 0 {
 		t.Errorf("%d lines, %d bytes are said to be lost", lines, lost)
+	}
+}
+
+// A server on a full disk answers at once, with what it can or 503, and a SIGTERM ends it. What it acknowledged goes on later.
+func TestServerOnAFullDisk(t *testing.T) {
+	dir := disk(t)
+	p := placeOn(t, dir)
+	p.Write(t, "pipeline.yaml", hello)
+	ready := filepath.Join(t.TempDir(), "ready")
+	server, url := serve(t, p)
+	for _, args := range [][]string{{"register"}, {"start", "hello", "--name", "one", "--param", "until=" + ready}} {
+		if res := p.Run(t.Context(), t, args...); res.Code != 0 {
+			t.Fatalf("%v: %+v", args, res)
+		}
+	}
+	free := fill(t, dir)
+	if err := os.WriteFile(ready, nil, 0o600); err != nil { // the step's end has no room
+		t.Fatal(err)
+	}
+	client := http.Client{Timeout: 10 * time.Second}
+	ask := func(method, path, body string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions.ListExecutions")
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		defer resp.Body.Close()
+		text, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(text)
+	}
+	list := `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:hello"}`
+	for { // until a write waits
+		if status, text := ask(http.MethodPost, "/", list); status == http.StatusServiceUnavailable {
+			break
+		} else if status != http.StatusOK {
+			t.Fatalf("a list: %d %s", status, text)
+		}
+	}
+	if status, text := ask(http.MethodGet, "/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
+		t.Errorf("readyz: %d %q", status, text)
+	}
+	if status, _ := ask(http.MethodGet, "/healthz", ""); status != http.StatusOK {
+		t.Errorf("healthz: %d", status)
+	}
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil { // serve kills one that does not end
+		t.Errorf("the end: %v", err)
+	}
+	free()
+	serve(t, p)
+	if res := p.Run(t.Context(), t, "resume", "one"); res.Code != 0 || !strings.Contains(res.Stdout, "SUCCEEDED") {
+		t.Errorf("%+v", res)
 	}
 }
 

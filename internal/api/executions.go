@@ -237,7 +237,7 @@ func engineFault(err error) *fault {
 	case errors.Is(err, engine.ErrClosing), errors.Is(err, engine.ErrParked):
 		return &fault{"ServiceUnavailable", err.Error(), http.StatusServiceUnavailable}
 	case errors.Is(err, store.ErrFull):
-		return &fault{"InsufficientStorage", err.Error(), http.StatusInsufficientStorage}
+		return &fault{"InsufficientStorage", err.Error(), http.StatusServiceUnavailable}
 	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (c Config) withDefaults() Config {
 // when another process owns the directory, a store.NewerError when a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
-	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly}
+	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly, Reserve: c.Reserve}
 	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, "db")); c.ReadOnly && errors.Is(err, fs.ErrNotExist) {
 		c.FS = vfs.NewMem()
 		o.FS, o.ReadOnly = c.FS, false

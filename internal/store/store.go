@@ -171,6 +171,9 @@ func (o Options) withDefaults() Options {
 
 func (s *Store) open(o Options) error {
 	if s.fs = o.FS; !o.ReadOnly {
+		if err := s.space.probe(); err != nil { // an open store waits for room; whoever opens one is told
+			return fmt.Errorf("write to %s: %w", s.dir, err)
+		}
 		s.fs = s.space.guard(o.FS)
 		if err := s.create(o); err != nil {
 			return fmt.Errorf("make database in %s: %w", s.dir, err)
