@@ -1,6 +1,8 @@
 package serve_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -168,61 +170,61 @@ steps:
 	}
 }
 
-// A server on a full disk answers at once, with what it can or 503, and a SIGTERM ends it. What it acknowledged goes on later.
+// loop goes round until it is stopped, and writes its input each time.
+const loop = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"A"},"A":{"Type":"Pass","Next":"C"},"C":{"Type":"Choice",
+ "Choices":[{"Variable":"$","StringEquals":"end","Next":"E"}],"Default":"A"},"E":{"Type":"Succeed"}}}`
+
+// A server on a full disk answers at once, with what it can or 503, and a SIGTERM ends it. What it acknowledged is kept.
 func TestServerOnAFullDisk(t *testing.T) {
 	dir := disk(t)
 	p := placeOn(t, dir)
-	p.Write(t, "pipeline.yaml", hello)
-	ready := filepath.Join(t.TempDir(), "ready")
 	server, url := serve(t, p)
-	for _, args := range [][]string{{"register"}, {"start", "hello", "--name", "one", "--param", "until=" + ready}} {
-		if res := p.Run(t.Context(), t, args...); res.Code != 0 {
-			t.Fatalf("%v: %+v", args, res)
-		}
-	}
-	free := fill(t, dir)
-	if err := os.WriteFile(ready, nil, 0o600); err != nil { // the step's end has no room
-		t.Fatal(err)
-	}
 	client := http.Client{Timeout: 10 * time.Second}
-	ask := func(method, path, body string) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), method, url+path, strings.NewReader(body))
+	ask := func(method, path, action string, body map[string]string) (int, string) {
+		text, _ := json.Marshal(body)
+		req, err := http.NewRequestWithContext(t.Context(), method, url+path, bytes.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.Header.Set("X-Amz-Target", "AWSStepFunctions.ListExecutions")
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
 		resp, err := client.Do(req)
 		if err != nil {
-			t.Fatalf("%s: %v", path, err)
+			t.Fatalf("%s %s: %v", path, action, err)
 		}
 		defer resp.Body.Close()
-		text, _ := io.ReadAll(resp.Body)
-		return resp.StatusCode, string(text)
+		answer, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(answer)
 	}
-	list := `{"stateMachineArn":"arn:aws:states:us-east-1:123456789012:stateMachine:hello"}`
-	for { // until a write waits
-		if status, text := ask(http.MethodPost, "/", list); status == http.StatusServiceUnavailable {
-			break
-		} else if status != http.StatusOK {
-			t.Fatalf("a list: %d %s", status, text)
+	machine := "arn:aws:states:us-east-1:123456789012:stateMachine:loop"
+	ask(http.MethodPost, "/", "CreateStateMachine", map[string]string{"name": "loop", "roleArn": "arn:aws:iam::123456789012:role/r", "definition": loop})
+	if status, text := ask(http.MethodPost, "/", "StartExecution", map[string]string{
+		"stateMachineArn": machine, "name": "one", "input": `"` + strings.Repeat("x", 200_000) + `"`,
+	}); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	free := fill(t, dir)
+	for status := http.StatusOK; status != http.StatusServiceUnavailable; { // until a write waits
+		if status, _ = ask(http.MethodPost, "/", "ListExecutions", map[string]string{"stateMachineArn": machine}); status == http.StatusOK {
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	if status, text := ask(http.MethodGet, "/readyz", ""); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
+	if status, text := ask(http.MethodGet, "/readyz", "", nil); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
 		t.Errorf("readyz: %d %q", status, text)
 	}
-	if status, _ := ask(http.MethodGet, "/healthz", ""); status != http.StatusOK {
+	if status, _ := ask(http.MethodGet, "/healthz", "", nil); status != http.StatusOK {
 		t.Errorf("healthz: %d", status)
 	}
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Wait(); err != nil { // serve kills one that does not end
-		t.Errorf("the end: %v", err)
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server's end: %v", err)
 	}
 	free()
-	serve(t, p)
-	if res := p.Run(t.Context(), t, "resume", "one"); res.Code != 0 || !strings.Contains(res.Stdout, "SUCCEEDED") {
-		t.Errorf("%+v", res)
+	for _, args := range [][]string{{"stop", "one"}, {"store", "check"}} {
+		if res := p.Run(t.Context(), t, args...); res.Code != 0 {
+			t.Errorf("%v: %+v", args, res)
+		}
 	}
 }
 
