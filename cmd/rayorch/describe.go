@@ -62,6 +62,7 @@ type summary struct {
 	Pipeline string          `json:"pipeline"`
 	Status   string          `json:"status"`
 	Driven   *bool           `json:"driven,omitempty"` // for an open execution, if known
+	Parked   string          `json:"parked,omitempty"` // why the execution is parked
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
@@ -103,13 +104,14 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		return nil, err
 	}
 	var driven *bool
+	var parked string
 	if x.Status == types.ExecutionStatusRunning {
 		resting, known, err := s.resting(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if known {
-			driven = aws.Bool(!resting[arn])
+			driven, parked = resting.of(arn)
 		}
 	}
 	code, err := s.code(ctx, arn)
@@ -120,7 +122,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Code: codeSummaries(code),
 		ARN:  arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
+		Driven: driven, Parked: parked, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}
@@ -156,8 +158,11 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 }
 
 func (a *app) describeText(s *summary) error {
-	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven))
-	if interrupted(s.Driven) {
+	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven, s.Parked))
+	switch {
+	case s.Parked != "":
+		fmt.Fprintln(a.out, parkedText(s.Name, s.Parked))
+	case interrupted(s.Driven):
 		fmt.Fprintf(a.out, "no process drives this run; resume it with: rayorch resume %s\n", s.Name)
 	}
 	fmt.Fprintf(a.out, "started %s", s.Started.Local().Format(time.DateTime))

@@ -140,13 +140,13 @@ func (s *session) handOver(ctx context.Context) error {
 // driven waits until the process that takes the runs over drives them. It owns the directory a moment before it resumes them.
 func (s *session) driven(ctx context.Context, gone <-chan struct{}) error {
 	for late, ended := time.After(joinTime), false; ; {
-		var resting map[string]bool
+		var resting idle
 		err := s.over(ctx, func() (err error) {
 			resting, _, err = s.resting(ctx)
 			return err
 		})
 		switch {
-		case err != nil || !slices.ContainsFunc(s.arns, func(arn string) bool { return resting[arn] }):
+		case err != nil || !slices.ContainsFunc(s.arns, func(arn string) bool { driven, _ := resting.of(arn); return interrupted(driven) }):
 			return err
 		case ended:
 			return errors.New("the process exited before the run ended")

@@ -29,7 +29,7 @@ func hintFor(err error) string {
 	case errors.As(err, &damaged), errors.As(err, &lost):
 		return "rayorch store check reports what is damaged and which executions are concerned;\n" +
 			"rayorch store salvage DIRECTORY copies what is complete to a new state directory"
-	case errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"
 	case ray.KindOf(err) == ray.Unauthorized:
 		return "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to the file that holds the cluster's token;\n" +

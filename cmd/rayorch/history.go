@@ -44,7 +44,14 @@ func (a *app) history(ctx context.Context, text string) error {
 		if err := s.events(ctx, arn, printed.event); err != nil {
 			return err
 		}
-		return printed.rest(time.Now())
+		if err := printed.rest(time.Now()); err != nil || a.json() {
+			return err
+		}
+		resting, _, err := s.resting(ctx)
+		if _, parked := resting.of(arn); parked != "" {
+			a.say(parkedText(nameOf(arn), parked))
+		}
+		return err
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -60,17 +61,26 @@ type listed struct {
 	Started  time.Time  `json:"started"`
 	Stopped  *time.Time `json:"stopped,omitempty"`
 	Driven   *bool      `json:"driven,omitempty"` // for an open execution, if known
+	Parked   string     `json:"parked,omitempty"` // why an execution is parked
 }
 
 // interrupted reports that an execution is open and no process drives it.
 func interrupted(driven *bool) bool { return driven != nil && !*driven }
 
 // shownStatus is the status for people.
-func shownStatus(status string, driven *bool) string {
+func shownStatus(status string, driven *bool, parked string) string {
+	if parked != "" {
+		return "parked"
+	}
 	if interrupted(driven) {
 		return "interrupted"
 	}
 	return status
+}
+
+// parkedText says why an execution is parked, and what to do.
+func parkedText(name, reason string) string {
+	return fmt.Sprintf("parked: %s; stop it with: rayorch stop %s; try the step again with: rayorch resume %s", reason, name, name)
 }
 
 func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }
@@ -126,7 +136,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	resting, known, err := s.resting(ctx)
 	for i := range rows {
 		if known && isOpen(rows[i].Status) {
-			rows[i].Driven = aws.Bool(!resting[rows[i].ARN])
+			rows[i].Driven, rows[i].Parked = resting.of(rows[i].ARN)
 		}
 	}
 	return rows, err
@@ -139,13 +149,16 @@ func (a *app) listTable(rows []listed) error {
 		if r.Stopped != nil {
 			took = terminal.Duration(r.Stopped.Sub(r.Started))
 		}
-		cells = append(cells, []string{r.Pipeline, r.Name, shownStatus(r.Status, r.Driven), r.Started.Local().Format(time.DateTime), took})
+		cells = append(cells, []string{r.Pipeline, r.Name, shownStatus(r.Status, r.Driven, r.Parked), r.Started.Local().Format(time.DateTime), took})
 	}
 	if err := terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells); err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if interrupted(r.Driven) {
+		switch {
+		case r.Parked != "":
+			a.say(parkedText(r.Name, r.Parked))
+		case interrupted(r.Driven):
 			a.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
 		}
 	}

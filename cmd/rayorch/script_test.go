@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/store"
 )
 
 func TestMain(m *testing.M) {
@@ -34,7 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true") // nor are there credentials of the machine's own
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "fakeray": fakeRay},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": exitsWith, "fakeray": fakeRay, "park": park},
 	})
 }
 
@@ -55,6 +57,18 @@ func fakeRay(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		ts.Fatalf("usage: fakeray [stop|renew]")
 	}
+}
+
+// park notes that two processes died during a step of an execution: park PIPELINE NAME.
+func park(ts *testscript.TestScript, _ bool, args []string) {
+	arn := "arn:aws:states:us-east-1:123456789012:execution:" + args[0] + ":" + args[1]
+	st, err := store.Open(ts.Getenv("RAYORCH_STATE_DIR"), store.Options{})
+	ts.Check(err)
+	id, err := st.Find(arn)
+	ts.Check(err)
+	ts.Check(st.PutDocs("deaths", store.Doc{Name: fmt.Sprintf("%d timer", id), Value: fmt.Appendf(nil,
+		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}))
+	ts.Check(st.Close())
 }
 
 type fakeRayKey struct{}

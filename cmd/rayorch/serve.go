@@ -32,6 +32,7 @@ type serveOptions struct {
 	console  bool
 	buckets  string
 	lease    string
+	reserve  string
 	ray      rayOptions
 	allow    allowOptions
 }
@@ -64,6 +65,7 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called with --insecure-no-auth, besides loopback's")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
+	f.StringVar(&o.reserve, "reserve", "64MiB", "free disk space (bytes, or a number with KiB, MiB or GiB) below which the server refuses new work")
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)
@@ -75,6 +77,10 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	keys, err := readKeys(o.keys)
 	if err != nil {
 		return err
+	}
+	reserve, err := parseSize("--reserve", o.reserve)
+	if err != nil {
+		return &failure{code: exitUsage, err: err}
 	}
 	if err := o.checkAccess(); err != nil {
 		return err
@@ -95,7 +101,9 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer give()
-	own, err := a.ownSoon(ctx, dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets, Policy: may})
+	own, err := a.ownSoon(ctx, dir, ownerOptions{
+		Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets, Policy: may, Reserve: reserve,
+	})
 	if err != nil {
 		return err
 	}

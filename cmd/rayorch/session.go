@@ -181,6 +181,8 @@ type ownerOptions struct {
 	Policy policy.Policy
 	// Server says that the owner stays, and drives every execution.
 	Server bool
+	// Reserve is the free space below which no execution starts. Defaults to the engine's.
+	Reserve uint64
 	// Buckets says where distributed Maps find buckets. Defaults to buckets in the state directory.
 	Buckets string
 }
@@ -266,7 +268,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting := o.runners.byPrefix()
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Logger: a.logger(), Objects: kept,
+		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
 		Prepare: o.code.prepare,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})

@@ -18,9 +18,10 @@ import (
 func (a *app) stopCommand() *cobra.Command {
 	var cause string
 	c := &cobra.Command{
-		Use:     "stop [EXECUTION]",
-		Short:   "stop an execution and the jobs that it runs",
-		Long:    "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.",
+		Use:   "stop [EXECUTION]",
+		Short: "stop an execution and the jobs that it runs",
+		Long: "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.\n" +
+			"An execution that no process drives is not resumed for it: no state of it is entered.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -85,9 +86,6 @@ func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map
 }
 
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
-	if err := s.resume(ctx, arn); err != nil { // a stop reaches the jobs through the tasks that run them
-		return nil, err
-	}
 	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
 	if err != nil {
 		return nil, apiError("stop the execution", err)

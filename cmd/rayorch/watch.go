@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/progress"
 )
 
@@ -83,21 +84,40 @@ func (s *session) resumeThere(ctx context.Context, arns []string) error {
 	return resp.Body.Close()
 }
 
+// idle are executions that nobody drives, by their ARN, and for parked ones why.
+type idle map[string]string
+
+// of reports whether an execution is driven, and why not if it is parked.
+func (i idle) of(arn string) (driven *bool, parked string) {
+	reason, idle := i[arn]
+	return aws.Bool(!idle), reason
+}
+
+func (i idle) add(arns []string, parked []engine.Parked) {
+	for _, arn := range arns {
+		i[arn] = ""
+	}
+	for _, p := range parked {
+		i[p.ARN] = p.Reason
+	}
+}
+
 // resting are the executions that nobody drives; known is false where the server cannot tell.
-func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool, err error) {
-	arns = map[string]bool{}
+func (s *session) resting(ctx context.Context) (arns idle, known bool, err error) {
+	arns = idle{}
 	if s.owner != nil {
 		list, err := s.owner.eng.Resting()
-		for _, arn := range list {
-			arns[arn] = true
-		}
+		arns.add(list, s.owner.eng.Parked())
 		return arns, true, err
 	}
 	if s.http == nil {
 		return nil, false, nil
 	}
 	resp, err := s.extension(ctx, "resting", nil)
-	var answer struct{ Executions []string }
+	var answer struct {
+		Executions []string
+		Parked     []struct{ Execution, Reason string }
+	}
 	switch {
 	case answered(err): // another server than ours, or one of an older release
 		return nil, false, nil
@@ -105,8 +125,9 @@ func (s *session) resting(ctx context.Context) (arns map[string]bool, known bool
 		return nil, false, err
 	}
 	err = json.NewDecoder(resp.Body).Decode(&answer)
-	for _, arn := range answer.Executions {
-		arns[arn] = true
+	arns.add(answer.Executions, nil)
+	for _, p := range answer.Parked {
+		arns[p.Execution] = p.Reason
 	}
 	return arns, true, errors.Join(err, resp.Body.Close())
 }

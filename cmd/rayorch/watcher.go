@@ -270,7 +270,18 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	if err := s.supply(ctx, arns...); err != nil {
 		s.app.say(err.Error()) // the steps that need them wait for rayorch resume
 	}
-	return s.resume(ctx, arns...)
+	resting, _, err := s.resting(ctx)
+	if err != nil {
+		return err
+	}
+	for _, arn := range arns { // whoever takes over goes on with no run that ended processes before: only a user does
+		if _, parked := resting.of(arn); parked != "" {
+			s.app.say(parkedText(nameOf(arn), parked))
+		} else if err := s.resume(ctx, arn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // windUp waits until the jobs that an unsuccessful run was stopped in the middle of have ended.

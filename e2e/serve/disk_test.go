@@ -1,8 +1,12 @@
 package serve_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,6 +167,64 @@ steps:
 	}
 	if lines == 0 || lost == 0 {
 		t.Errorf("%d lines, %d bytes are said to be lost", lines, lost)
+	}
+}
+
+// loop goes round until it is stopped, and writes its input each time.
+const loop = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"A"},"A":{"Type":"Pass","Next":"C"},"C":{"Type":"Choice",
+ "Choices":[{"Variable":"$","StringEquals":"end","Next":"E"}],"Default":"A"},"E":{"Type":"Succeed"}}}`
+
+// A server on a full disk answers at once, with what it can or 503, and a SIGTERM ends it. What it acknowledged is kept.
+func TestServerOnAFullDisk(t *testing.T) {
+	dir := disk(t)
+	p := placeOn(t, dir)
+	server, url := serve(t, p)
+	client := http.Client{Timeout: 10 * time.Second}
+	ask := func(method, path, action string, body map[string]string) (int, string) {
+		text, _ := json.Marshal(body)
+		req, err := http.NewRequestWithContext(t.Context(), method, url+path, bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatalf("%s %s: %v", path, action, err)
+		}
+		defer resp.Body.Close()
+		answer, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(answer)
+	}
+	machine := "arn:aws:states:us-east-1:123456789012:stateMachine:loop"
+	ask(http.MethodPost, "/", "CreateStateMachine", map[string]string{"name": "loop", "roleArn": "arn:aws:iam::123456789012:role/r", "definition": loop})
+	if status, text := ask(http.MethodPost, "/", "StartExecution", map[string]string{
+		"stateMachineArn": machine, "name": "one", "input": `"` + strings.Repeat("x", 200_000) + `"`,
+	}); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	free := fill(t, dir)
+	for status := http.StatusOK; status != http.StatusServiceUnavailable; { // until a write waits
+		if status, _ = ask(http.MethodPost, "/", "ListExecutions", map[string]string{"stateMachineArn": machine}); status == http.StatusOK {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if status, text := ask(http.MethodGet, "/readyz", "", nil); status != http.StatusServiceUnavailable || !strings.Contains(text, "refusing new work") {
+		t.Errorf("readyz: %d %q", status, text)
+	}
+	if status, _ := ask(http.MethodGet, "/healthz", "", nil); status != http.StatusOK {
+		t.Errorf("healthz: %d", status)
+	}
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server's end: %v", err)
+	}
+	free()
+	for _, args := range [][]string{{"stop", "one"}, {"store", "check"}} {
+		if res := p.Run(t.Context(), t, args...); res.Code != 0 {
+			t.Errorf("%v: %+v", args, res)
+		}
 	}
 }
 

@@ -242,10 +242,10 @@ func engineFault(err error) *fault {
 		return refusal("TaskDoesNotExist", "Task Does Not Exist: 'Provided task does not exist'")
 	case errors.Is(err, engine.ErrMapRunDoesNotExist):
 		return refusal("ResourceNotFound", "Resource not found")
-	case errors.Is(err, engine.ErrClosing):
+	case errors.Is(err, engine.ErrClosing), errors.Is(err, engine.ErrParked):
 		return &fault{"ServiceUnavailable", err.Error(), http.StatusServiceUnavailable}
 	case errors.Is(err, store.ErrFull):
-		return &fault{"InsufficientStorage", err.Error(), http.StatusInsufficientStorage}
+		return &fault{"InsufficientStorage", err.Error(), http.StatusServiceUnavailable}
 	}
 	return nil
 }

@@ -142,10 +142,15 @@ func (s *Server) consoleLink(w http.ResponseWriter, _ *http.Request) {
 // healthz says that the process answers; an orchestrator restarts it when it does not.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// readyz asks the store for something: a server that cannot read its disk is not ready.
+// readyz asks the store for something: a server that cannot read its disk is not ready, nor is one that has no room for new work.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if _, err := s.eng.List(engine.ListFilter{Limit: 1}); err != nil {
-		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+	why := "not ready: "
+	_, err := s.eng.List(engine.ListFilter{Limit: 1})
+	if full := s.eng.Store().Admit(); full != nil {
+		why, err = "not ready, refusing new work: ", full
+	}
+	if err != nil {
+		http.Error(w, why+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -170,6 +175,8 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, engine.ErrExecutionDoesNotExist), errors.Is(err, engine.ErrNoLog):
 		http.Error(w, err.Error(), http.StatusNotFound)
+	case errors.Is(err, store.ErrFull), errors.Is(err, engine.ErrClosing):
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 	case errors.Is(err, engine.ErrInvalidPage):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case r.Context().Err() != nil: // nobody is there to read an answer

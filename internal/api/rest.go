@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/rayorch/rayorch/internal/engine"
+)
 
 // left counts what is still to be done outside for an execution: ?execution=ARN. A client that stopped a run waits for 0.
 func (s *Server) left(w http.ResponseWriter, r *http.Request) {
@@ -22,12 +26,21 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// resting lists the open executions that nobody drives: they rest since the server opened the state directory.
+// parkedJSON says why executions are parked.
+func parkedJSON(all []engine.Parked) []any {
+	out := make([]any, 0, len(all))
+	for _, p := range all {
+		out = append(out, map[string]any{"execution": p.ARN, "since": p.Since, "reason": p.Reason})
+	}
+	return out
+}
+
+// resting lists the executions that nobody drives: they rest since the server opened the state directory, or are parked.
 func (s *Server) resting(w http.ResponseWriter, r *http.Request) {
 	arns, err := s.eng.Resting()
 	if err != nil {
 		s.failExtra(w, r, err)
 		return
 	}
-	writeJSON(w, map[string]any{"executions": arns})
+	writeJSON(w, map[string]any{"executions": arns, "parked": parkedJSON(s.eng.Parked())})
 }

@@ -60,6 +60,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	r.Labels = task.InheritOrigin(r.Labels, x.Labels)
 	r.Input = value.Bytes(e.statusEvent(&x))
 	b := e.birthOf(r.withDefaults())
+	b.by = id
 	_, err = e.start(ctx, b)
 	var exists *AlreadyExistsError
 	if errors.As(err, &exists) {

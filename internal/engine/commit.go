@@ -13,7 +13,7 @@ import (
 
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
-	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more {
+	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && len(s.survived) == 0 {
 		e.counters.add(r, s)
 		return nil
 	}
@@ -21,11 +21,14 @@ func (e *Engine) commit(r *run, s *step) error {
 	e.writeState(b, r, s)
 	e.writeDebts(b, r, s)
 	writeLists(b, r, s)
+	writeSurvived(b, r.id, s.survived)
+	s.note.clear() // the wait for the disk is not the run's
 	if err := e.st.Commit(b); err != nil {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
 	e.counters.add(r, s) // not before the commit: who sees the counts change reads the lists, which must have changed by then
 	r.born = true
+	e.deaths.remove(r.id, s.survived...)
 	e.counters.commits.Add(1)
 	return nil
 }
@@ -99,8 +102,8 @@ func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
 	}
 	for _, id := range s.stops {
 		b.Paid(r.id, debtTask+id)
-		if t := e.tasks.get(taskKey{r.id, id}); t != nil {
-			b.Owe(r.id, debtStop+id, encodeTask(t.task))
+		if t, ok := e.stopped(r, s, id); ok {
+			b.Owe(r.id, debtStop+id, encodeTask(t))
 		}
 	}
 	for _, m := range s.maps {
@@ -150,7 +153,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r); err != nil {
+	if err := e.load(r, noting{}); err != nil {
 		return err
 	}
 	for _, t := range r.state.Running() {
@@ -178,6 +181,9 @@ func (e *Engine) pay(id store.ID, name string) {
 // act does what a step decided, after its commit.
 func (e *Engine) act(r *run, s *step) {
 	h := r.state.Head()
+	if s.idle != nil { // whoever aborted it takes up what is owed now
+		s.tasks, s.stops, s.maps, s.stopMaps = nil, nil, nil, nil
+	}
 	for _, t := range s.tasks {
 		e.startTask(r, t, false)
 	}
@@ -195,12 +201,12 @@ func (e *Engine) act(r *run, s *step) {
 		e.watchers.wake(r.id)
 	}
 	if s.closed {
-		e.closed(r, h)
+		e.closed(r, h, s.idle != nil)
 	}
 }
 
-// closed does what follows the end of a run.
-func (e *Engine) closed(r *run, h interp.Head) {
+// closed does what follows the end of a run. The clean-up of an idle one is taken up with what else is owed.
+func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug
 	if h.Status != interp.Succeeded {
@@ -212,7 +218,7 @@ func (e *Engine) closed(r *run, h interp.Head) {
 		r.mem.finish(e.executionOf(p, h, &r.meta))
 		return
 	}
-	if e.wantsCleanup(r) {
+	if e.wantsCleanup(r) && !idle {
 		e.startCleanup(r.id)
 	}
 	if r.meta.Parent != nil {

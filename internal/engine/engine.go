@@ -49,6 +49,8 @@ type Config struct {
 	// ReadOnly opens Dir without writing to it, also where it cannot be written: all that changes something fails, and every
 	// execution rests. A directory that does not exist is an empty one.
 	ReadOnly bool
+	// Reserve is the free space on the disk, in bytes, below which no execution starts. Defaults to 64 MiB.
+	Reserve uint64
 	// HotRuns is how many executions are kept in memory when they are idle. Defaults to 1,024.
 	HotRuns int
 	// LogBytes bounds the log that is kept of one attempt of a task. Defaults to 4 MiB.

@@ -58,6 +58,7 @@ func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemor
 	r := e.hot.get(e.st.NewID())
 	r.mu.Lock()
 	e.fill(r, b, m, hash)
+	r.by = b.by
 	r.mem = &inMemory{done: make(chan struct{})}
 	e.express.Store(b.arn, r.id)
 	mem, params := r.mem, r.state.Params()

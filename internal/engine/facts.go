@@ -11,7 +11,7 @@ import (
 )
 
 // Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
-func (e *Engine) Stop(ctx context.Context, arn, name, cause string) (time.Time, error) {
+func (e *Engine) Stop(_ context.Context, arn, name, cause string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
 	}
@@ -20,10 +20,10 @@ func (e *Engine) Stop(ctx context.Context, arn, name, cause string) (time.Time, 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := e.Resume(ctx, arn); err != nil { // a stop reaches the work through the tasks that do it
+	if err := e.abort(id, interp.Abort{Error: name, Cause: cause}); err != nil {
 		return time.Time{}, err
 	}
-	if err := e.deliver(id, interp.Abort{Error: name, Cause: cause}); err != nil {
+	if err := e.resumeCleanup(arn); err != nil {
 		return time.Time{}, err
 	}
 	x, err := e.describe(id)

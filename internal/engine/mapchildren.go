@@ -128,6 +128,7 @@ func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},
 		params: interp.Params{Program: d.spec.Program, MapRunARN: d.spec.ARN, Express: d.spec.Express},
 		items:  items,
+		by:     d.run,
 	}
 	return b
 }

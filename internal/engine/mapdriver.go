@@ -87,7 +87,7 @@ func (d *mapDriver) drive(resumed bool) {
 	d.starting.Wait()
 	var output []byte
 	if err == nil {
-		output, err = d.results()
+		output, err = d.notedResults()
 	}
 	switch cause := context.Cause(d.ctx); {
 	case errors.Is(cause, errStopMap):
@@ -160,7 +160,7 @@ func (d *mapDriver) abort() {
 	}
 	d.mu.Unlock()
 	for _, id := range ids {
-		if err := d.e.deliver(id, interp.Abort{}); err != nil {
+		if err := d.e.abort(id, interp.Abort{}); err != nil {
 			d.e.logger.Error("abort a child of a map run", "execution", d.execution, "run", uint64(id), "problem", err)
 		}
 	}
@@ -211,20 +211,36 @@ func (d *mapDriver) children() error {
 
 // inputs calls fn with the input of each child in turn, and with how many items it has; n is how many all have.
 func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error) (n int64, err error) {
-	batch := &batcher{spec: &d.spec, fn: fn}
+	note := d.e.notes.begin()
+	defer note.end()
+	batch := &batcher{spec: &d.spec, fn: func(index int64, input []byte, items int64) error {
+		note.clear() // it may wait for other children
+		return fn(index, input, items)
+	}}
+	note.write(d.run, -1, mapStep, d.spec.ID)
 	err = d.items(func(it interp.MapItem) error {
 		input, err := d.spec.Child(n, &it)
 		if err != nil {
 			return err
 		}
 		n++
-		return batch.add(input)
+		if err = batch.add(input); err == nil {
+			d.e.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
+		}
+		note.write(d.run, -1-n, mapStep, d.spec.ID)
+		return err
 	})
 	if err == nil {
 		err = batch.flush()
 	}
 	return n, err
 }
+
+// The steps of a map run, for notes.
+const (
+	mapStep     = "map run "
+	resultsStep = "results of map run "
+)
 
 // batcher groups items into the inputs of children.
 type batcher struct {
@@ -356,6 +372,16 @@ func (d *mapDriver) update(c MapRunChange) error {
 
 // maxOutput is the largest output of a state, in bytes.
 const maxOutput = 262_144
+
+// notedResults is results as a step that may end the process.
+func (d *mapDriver) notedResults() ([]byte, error) {
+	note := d.e.notes.begin()
+	defer note.end()
+	note.write(d.run, 0, resultsStep, d.spec.ID)
+	output, err := d.results()
+	d.e.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
+	return output, err
+}
 
 // results gathers the children's outputs in the order of the items, or hands them to the result writer.
 func (d *mapDriver) results() ([]byte, error) {

@@ -183,7 +183,7 @@ func (e *Engine) abortRunning(arn string) error {
 			return err
 		}
 		for _, en := range entries {
-			err = errors.Join(err, e.deliver(en.ID, interp.Abort{}))
+			err = errors.Join(err, e.abort(en.ID, interp.Abort{}))
 		}
 		if err != nil || next == "" {
 			return err

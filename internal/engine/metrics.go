@@ -13,8 +13,8 @@ type counters struct {
 type Metrics struct {
 	Started, Succeeded, Failed, TimedOut, Aborted int64
 	Events, Commits, Tasks                        int64
-	// OpenRuns have not ended; RunningTasks are with a runner; Timers are armed; HotRuns are in memory.
-	OpenRuns, RunningTasks, Timers, HotRuns int64
+	// OpenRuns have not ended and are driven; ParkedRuns are not; RunningTasks are with a runner; Timers are armed; HotRuns are in memory.
+	OpenRuns, ParkedRuns, RunningTasks, Timers, HotRuns int64
 }
 
 // add counts what a commit is about to make true.
@@ -51,6 +51,6 @@ func (e *Engine) Metrics() Metrics {
 		Started: c.started.Load(), Succeeded: c.succeeded.Load(), Failed: c.failed.Load(),
 		TimedOut: c.timedOut.Load(), Aborted: c.aborted.Load(),
 		Events: c.events.Load(), Commits: c.commits.Load(), Tasks: c.tasks.Load(),
-		OpenRuns: c.open.Load(), RunningTasks: c.running.Load(), Timers: int64(e.timers.len()), HotRuns: hot,
+		OpenRuns: c.open.Load(), ParkedRuns: int64(len(e.Parked())), RunningTasks: c.running.Load(), Timers: int64(e.timers.len()), HotRuns: hot,
 	}
 }

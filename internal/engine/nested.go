@@ -29,7 +29,10 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	if way == ".sync" || way == ".sync:2" {
 		return n.wait(ctx, req, child, way == ".sync:2")
 	}
-	x, err := n.e.startNested(ctx, child, req.Resumed)
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a former engine's: nothing waits for the child
+		return task.Result{}
+	}
+	x, err := n.e.startNested(ctx, req, child)
 	if err != nil {
 		return nestedFailure(err)
 	}
@@ -72,8 +75,10 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 }
 
 // startNested starts the child. Only a task that a former engine began takes one that has ended: it may be that engine's.
-func (e *Engine) startNested(ctx context.Context, r StartRequest, resumed bool) (Execution, error) {
-	x, err := e.Start(ctx, r)
+func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequest) (Execution, error) {
+	by, _ := e.find(req.Execution) // 0 for an Express one
+	x, err := e.startFor(ctx, by, r)
+	resumed := req.Resumed
 	var exists *AlreadyExistsError
 	if errors.As(err, &exists) && resumed {
 		if x, found := e.Describe(exists.ARN); found == nil && string(x.Input) == string(r.withDefaults().Input) {
@@ -96,7 +101,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}
 	}
-	x, err := n.e.startNested(ctx, child, req.Resumed)
+	x, err := n.e.startNested(ctx, req, child)
 	if err != nil {
 		return nestedFailure(err)
 	}

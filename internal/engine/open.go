@@ -35,6 +35,8 @@ type Engine struct {
 	watchers   watchers
 	mapRuns    mapRuns
 	resting    resting
+	deaths     deaths
+	notes      *notes
 	express    sync.Map // ARN -> store.ID of what runs in memory
 	logs       *logs
 	counters   counters
@@ -83,7 +85,7 @@ func (c Config) withDefaults() Config {
 // when another process owns the directory, a store.NewerError when a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
-	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly}
+	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly, Reserve: c.Reserve}
 	if _, err := c.FS.Stat(c.FS.PathJoin(c.Dir, "db")); c.ReadOnly && errors.Is(err, fs.ErrNotExist) {
 		c.FS = vfs.NewMem()
 		o.FS, o.ReadOnly = c.FS, false
@@ -103,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
-	if err := e.recover(); err != nil {
+	if err := errors.Join(e.openDeaths(), e.recover()); err != nil {
 		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
 	}
 	if !c.ReadOnly {
@@ -149,15 +151,17 @@ func (e *Engine) Close() error {
 	e.shut = true
 	e.gate.Unlock()
 	e.end(task.ErrAbandon)
-	e.awaitIdle()
+	if e.awaitIdle() {
+		e.notes.close()
+	}
 	return e.st.Close()
 }
 
 // fullGrace is how long Close waits while the disk is full: a wait for space may never end.
 const fullGrace = time.Second
 
-// awaitIdle waits for all that runs. On a full disk it gives up: the store is then left as after a crash.
-func (e *Engine) awaitIdle() {
+// awaitIdle waits for all that runs. On a full disk it gives up and returns false: the store is then left as after a crash.
+func (e *Engine) awaitIdle() bool {
 	idle := make(chan struct{})
 	go func() { // outlives Close only where that gives up
 		e.wg.Wait()
@@ -166,10 +170,10 @@ func (e *Engine) awaitIdle() {
 	for {
 		select {
 		case <-idle:
-			return
+			return true
 		case <-time.After(fullGrace):
 			if e.st.Full() {
-				return
+				return false
 			}
 		}
 	}
@@ -218,7 +222,7 @@ type owed struct {
 func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	var unfinished []store.ID
 	err := e.st.Opens(func(id store.ID, v []byte) {
-		if !want(id) {
+		if !want(id) || e.parked(id) {
 			return
 		}
 		o := decodeOpen(v)
@@ -233,7 +237,7 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	}
 	debts := map[store.ID][]owed{}
 	err = e.st.Owed(func(id store.ID, name string, v []byte) {
-		if !want(id) {
+		if !want(id) || e.parked(id) {
 			return
 		}
 		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})

@@ -54,10 +54,10 @@ func (e *Engine) recover() error {
 	return e.takeUpWhere(func(store.ID) bool { return true })
 }
 
-// Resume takes up executions that rest since a paused Open, with their clean-ups; with none named, all of them. It is
-// no error to name one that does not rest.
+// Resume takes up executions that rest since a paused Open, or are parked, with their clean-ups; with none named, all of them
+// that are not parked. It is no error to name one that does not rest.
 func (e *Engine) Resume(_ context.Context, arns ...string) error {
-	if !e.c.Paused {
+	if !e.c.Paused && e.deaths.n.Load() == 0 {
 		return nil // nothing rests
 	}
 	wanted := map[store.ID]bool{}
@@ -85,7 +85,11 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 		arns = append(arns, children...)
 	}
 	for _, id := range all { // when nothing can fail any more: what is taken is taken up
-		if e.resting.take(id) {
+		freed, err := e.unpark(id)
+		if err != nil {
+			return err
+		}
+		if e.resting.take(id) || freed {
 			wanted[id] = true
 		}
 	}
@@ -115,14 +119,14 @@ func (e *Engine) mapChildren(arn string) (children []string, err error) {
 	return children, err
 }
 
-// Resting lists the open executions that rest since a paused Open.
+// Resting lists the open executions that nothing drives: they rest since a paused Open, or are parked.
 func (e *Engine) Resting() ([]string, error) {
-	if !e.c.Paused {
+	if !e.c.Paused && !e.c.ReadOnly && e.deaths.n.Load() == 0 {
 		return []string{}, nil
 	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
-		if e.resting.holds(id) {
+		if e.resting.holds(id) || e.parked(id) {
 			ids = append(ids, id)
 		}
 	})

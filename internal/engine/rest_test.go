@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -152,5 +154,52 @@ func TestResumeOfMapChildren(t *testing.T) {
 	}
 	if x := end(t, e, arn); x.Status != engine.Succeeded {
 		t.Errorf("it ended %s: %s", x.Status, x.Cause)
+	}
+}
+
+// dueThen waits for a moment, then enters a state that must not be entered.
+const dueThen = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":60,"Next":"Poison"},
+ "Poison":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`
+
+// Stopping an execution sets nothing going, not even a timer that is due, neither its own nor those of its children.
+func TestAStopOfARestingExecutionRunsNothing(t *testing.T) {
+	for name, definition := range map[string]string{
+		"wait": dueThen,
+		"map": `{"StartAt":"M","States":{"M":{"Type":"Map","End":true,"ItemProcessor":{
+			"ProcessorConfig":{"Mode":"DISTRIBUTED","ExecutionType":"STANDARD"},` + dueThen[1:] + `}}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fs := vfs.NewMem()
+				e := open(t, fs, nil)
+				arn := start(t, e, "first", definition, `[1,2,3]`).ARN
+				synctest.Wait()
+				closeEngine(t, e)
+				time.Sleep(time.Hour)
+				e = open(t, fs, func(context.Context, *task.Request) task.Result {
+					t.Error("a state was entered")
+					return task.Result{}
+				}, paused)
+				if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if resting, err := e.Resting(); err != nil || len(resting) != 0 {
+					t.Errorf("resting after the stop: %v, %v", resting, err)
+				}
+				runs, _, err := e.MapRuns(arn, "", 0)
+				for _, m := range runs {
+					page, lerr := e.List(engine.ListFilter{MapRunARN: m.ARN, Status: engine.Aborted})
+					if lerr != nil || len(page.Executions) != 3 {
+						t.Errorf("%d children are aborted, %v", len(page.Executions), lerr)
+					}
+				}
+				if x, derr := e.Describe(arn); err != nil || derr != nil || x.Status != engine.Aborted {
+					t.Errorf("%s, %v, %v", x.Status, err, derr)
+				}
+				closeEngine(t, e)
+				sound(t, fs)
+			})
+		})
 	}
 }

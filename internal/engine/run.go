@@ -28,6 +28,7 @@ type run struct {
 	open  openState     // as the open record has it
 	seen  time.Time     // the latest time that a fact had
 	mem   *inMemory     // of an Express run; nil for others
+	by    store.ID      // the run that started it, as long as it is not on disk; 0 for none
 
 	inboxMu sync.Mutex
 	inbox   []*pending
@@ -44,8 +45,10 @@ type pending struct {
 	pay   string                  // the debt that the fact settles
 	// notBefore is the least time of the fact: a timer's deadline.
 	notBefore time.Time
-	done      bool
-	err       error
+	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
+	idle map[string]interp.Task
+	done bool
+	err  error
 }
 
 func (r *run) post(p *pending) {
@@ -129,6 +132,13 @@ type step struct {
 	paid        []string
 	closed      bool
 	reopened    time.Time // when the run had closed that a redrive took up
+	// idle are the tasks to stop of a run that nothing drives: the commit notes the stops, and nothing follows it.
+	idle map[string]interp.Task
+	// note is the note of the facts that are applied, before the event that the history had last.
+	note  noting
+	after int64
+	// survived are the steps that are done, of those during which an earlier process died.
+	survived []string
 }
 
 // Bounds of what shares a commit.
@@ -190,11 +200,13 @@ var errSpoiled = errors.New("a broken fact among others")
 // advance decides upon the first facts of the queue, commits and acts, and says how many facts that were. When it
 // fails, memory forgets what the disk does not have.
 func (e *Engine) advance(r *run, queue []*pending) (int, error) {
-	if err := e.load(r); err != nil {
+	note := e.notes.begin()
+	defer note.end()
+	if err := e.load(r, note); err != nil {
 		r.more = false
 		return len(queue), err
 	}
-	s, n, err := e.decide(r, queue)
+	s, n, err := e.decide(r, queue, note)
 	if err == nil {
 		err = e.commit(r, s)
 	}
@@ -221,8 +233,8 @@ func (e *Engine) lose(r *run, err error) {
 
 // decide applies facts, as many as fit a commit, and says how many. An error means that the last of them is broken, and
 // that the run in memory is not to be used any more.
-func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
-	s := &step{}
+func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, error) {
+	s := &step{note: note, after: r.state.Head().LastEvent}
 	if r.more {
 		if err := e.apply(r, s, &pending{fact: interp.Continue{}}); err != nil {
 			return nil, len(queue), err
@@ -232,6 +244,10 @@ func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
 		if r.more || len(s.events) >= maxEvents {
 			return s, n, nil
 		}
+		if e.takesNot(r.id, p.fact) {
+			p.err = ErrParked
+			continue
+		}
 		if p.check != nil {
 			if p.err = p.check(r.state); p.err != nil {
 				continue
@@ -240,6 +256,9 @@ func (e *Engine) decide(r *run, queue []*pending) (*step, int, error) {
 		if err := e.apply(r, s, p); err != nil {
 			e.logger.Error("fact refused", "execution", r.state.Params().ExecutionARN, "problem", err)
 			return nil, n + 1, err
+		}
+		if p.idle != nil {
+			s.idle = p.idle
 		}
 		if p.pay != "" {
 			s.paid = append(s.paid, p.pay)
@@ -252,10 +271,13 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if _, again := p.fact.(interp.Redrive); again {
 		s.reopened = r.state.Head().StopTime
 	}
+	by, kind, of := r.stepOf(p.fact)
+	s.note.write(by, s.noteNumber(r), kind, of)
 	d, err := applyGuarded(r.state, p.fact, e.timeFor(r, p))
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
+	e.survive(r, s, p.fact)
 	s.add(d)
 	r.more = d.More
 	return nil
@@ -303,10 +325,11 @@ func (e *Engine) timeFor(r *run, p *pending) time.Time {
 }
 
 // load reads a run that is not in memory.
-func (e *Engine) load(r *run) error {
+func (e *Engine) load(r *run, note noting) error {
 	if r.state != nil {
 		return nil
 	}
+	note.write(r.id, 0, "load", "")
 	kept, err := e.st.Load(r.id)
 	if errors.Is(err, store.ErrNoRun) {
 		return ErrExecutionDoesNotExist
@@ -325,6 +348,7 @@ func (e *Engine) load(r *run) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
+	r.more = r.more && !e.resting.holds(r.id) && !e.parked(r.id) // whoever resumes it has it go on
 	return nil
 }
 

@@ -25,26 +25,34 @@ type birth struct {
 	params interp.Params // the fields that only a distributed Map's children have
 	parent *parent
 	items  int64
+	by     store.ID // the run for which it is started; 0 for a client
 }
 
 // Start starts an execution. It is on disk, and has run up to its first wait for anything outside, when Start returns.
 // The same name with the same input returns the execution while it is open; else AlreadyExistsError. store.ErrFull says
 // that the disk has no room for new work.
 func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
+	return e.startFor(ctx, 0, r)
+}
+
+// startFor is Start for another run.
+func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Execution, error) {
 	if err := e.enter(); err != nil {
 		return Execution{}, err
 	}
 	defer e.leave()
 	named := r.Name != ""
 	r = r.withDefaults()
+	b := e.birthOf(r)
+	b.by = by
 	switch {
 	case r.Type == Express:
-		x, _, err := e.startExpress(ctx, e.birthOf(r))
+		x, _, err := e.startExpress(ctx, b)
 		return x, err
 	case named:
-		return e.start(ctx, e.birthOf(r))
+		return e.start(ctx, b)
 	}
-	return e.create(ctx, e.birthOf(r)) // a new UUID is nobody's name
+	return e.create(ctx, b) // a new UUID is nobody's name
 }
 
 func (r StartRequest) withDefaults() StartRequest {
@@ -132,6 +140,7 @@ func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.fill(r, b, m, hash)
+	r.by = b.by
 	p := &pending{fact: interp.Start{}}
 	r.post(p)
 	e.work(r)

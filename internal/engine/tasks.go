@@ -349,7 +349,7 @@ func (e *Engine) stopAgain(id store.ID, d owed) error {
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r); err != nil {
+	if err := e.load(r, noting{}); err != nil {
 		return err
 	}
 	e.launch(runner, r, interp.Task{

@@ -3,6 +3,7 @@ package jsonata_test
 import (
 	"errors"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -322,8 +323,29 @@ func TestCompileErrors(t *testing.T) {
 	}
 }
 
-// FuzzEval evaluates any valid expression with small limits: there is a result or an error, and the heap grows only a
-// little.
+// fuzzBytes is the memory budget of FuzzEval.
+const fuzzBytes = 1 << 20
+
+// watchMemory returns a function for each check of an evaluation. It fails the test if the evaluation has allocated more than ten
+// times its budget since the check before: a function that builds something large must notice that while it builds.
+func watchMemory(t *testing.T) (check func()) {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	allocated := func() uint64 {
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	last := allocated()
+	return func() {
+		now := allocated()
+		if grown := now - last; grown > 10*fuzzBytes {
+			t.Errorf("%d MiB were allocated at once, with a budget of %d MiB", grown>>20, fuzzBytes>>20)
+		}
+		last = allocated()
+	}
+}
+
+// FuzzEval evaluates any valid expression with small limits: there is a result or an error, and no more memory is allocated than the
+// budget allows for.
 func FuzzEval(f *testing.F) {
 	datasets, cases := suite(f)
 	for i, c := range cases {
@@ -347,18 +369,15 @@ func FuzzEval(f *testing.F) {
 		}
 		before := value.Text(in)
 		checks := 0
-		var start, end runtime.MemStats
-		runtime.ReadMemStats(&start)
-		v, defined, err := x.Eval(in, &jsonata.Env{}, jsonata.Limits{Bytes: 1 << 20, Depth: 100, Check: func() error {
+		memory := watchMemory(t)
+		v, defined, err := x.Eval(in, &jsonata.Env{}, jsonata.Limits{Bytes: fuzzBytes, Depth: 100, Check: func() error {
+			memory()
 			if checks++; checks > 100 {
 				return errSteps
 			}
 			return nil
 		}})
-		runtime.ReadMemStats(&end)
-		if grown := int64(end.HeapAlloc) - int64(start.HeapAlloc); grown > 256<<20 {
-			t.Errorf("the heap grew by %d MiB", grown>>20)
-		}
+		memory()
 		if err != nil && err.Error() == "" {
 			t.Error("the error has no text")
 		}

@@ -219,6 +219,14 @@ func (s *Store) Owed(fn func(id ID, name string, v []byte)) error {
 	})
 }
 
+// OwedBy calls fn for everything that the engine has to do for a run. The bytes are fn's for the call.
+func (s *Store) OwedBy(id ID, fn func(name string, v []byte)) error {
+	return s.scan(idKey(keyOwed, id), func(k, v []byte) bool {
+		fn(string(k[9:]), v)
+		return true
+	})
+}
+
 // ClosedBefore are at most limit runs that closed before a time, the oldest first.
 func (s *Store) ClosedBefore(t time.Time, limit int) ([]ID, error) {
 	var ids []ID

@@ -42,6 +42,9 @@ func (s *Store) Settle() error {
 	if s.unsynced.none() {
 		return nil
 	}
+	if s.space.full() {
+		return ErrFull
+	}
 	loose := s.unsynced.loose.Load()
 	if err := s.sync(); err != nil {
 		return err

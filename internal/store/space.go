@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,7 @@ func (sp *space) wait() {
 	}
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
-	for !sp.probe() {
+	for sp.probe() != nil {
 		select {
 		case <-tick.C:
 		case <-sp.done:
@@ -83,10 +84,13 @@ func (sp *space) wait() {
 }
 
 // probe tries to write a little.
-func (sp *space) probe() bool {
+func (sp *space) probe() error {
 	name := sp.fs.PathJoin(sp.dir, "probe")
 	err := writeFile(sp.fs, name, make([]byte, probeBytes))
-	return errors.Join(err, sp.fs.Remove(name)) == nil
+	if gone := sp.fs.Remove(name); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return err
 }
 
 // admit refuses when the disk is full or nearly so.

@@ -181,6 +181,9 @@ func (s *Store) open(o Options) error {
 		if err := s.lost(o); err != nil {
 			return err
 		}
+		if err := s.space.probe(); err != nil { // an open store waits for room; whoever opens one is told
+			return fmt.Errorf("write to %s: %w", s.dir, err)
+		}
 		s.fs = s.space.guard(disk)
 		o.FS = s.fs
 		if err := s.create(o); err != nil {

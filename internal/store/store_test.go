@@ -287,6 +287,33 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
+// A store that is opened on a full disk says so: nobody waits for it.
+func TestOpenOnAFullDisk(t *testing.T) {
+	disk, full := vfs.NewMem(), &atomic.Bool{}
+	closeStore(t, open(t, disk))
+	full.Store(true)
+	if _, err := store.Open("state", store.Options{FS: fullFS{disk, full}, Logger: quiet}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("with a full disk: %v", err)
+	}
+	// The file that names the owner had room, the database has not.
+	if _, err := store.Open("state", store.Options{FS: ownerOnly{fullFS{disk, full}, disk}, Logger: quiet}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("with little room: %v", err)
+	}
+	closeStore(t, open(t, disk))
+}
+
+type ownerOnly struct {
+	vfs.FS
+	room vfs.FS
+}
+
+func (o ownerOnly) Create(name string, k vfs.DiskWriteCategory) (vfs.File, error) {
+	if o.PathBase(name) == "owner" {
+		return o.room.Create(name, k)
+	}
+	return o.FS.Create(name, k)
+}
+
 // readOnlyFS is a file system that is mounted read-only.
 type readOnlyFS struct{ vfs.FS }
 

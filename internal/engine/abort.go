@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// An abort must not set going what it aborts: a timer that is due would fire first, and enter the next state. So the abort
+// of a run that nothing drives takes the tasks to stop from the run itself, and takes up nothing but the stops.
+
+// abort aborts a run.
+func (e *Engine) abort(id store.ID, f interp.Abort) error {
+	p := &pending{fact: f}
+	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
+		if e.resting.take(id) || e.parked(id) && s.Head().Status == interp.Running {
+			p.idle = idleTasks(s)
+			e.countIdle(s)
+		}
+		return nil
+	}
+	if err := e.deliverChecked(id, p); err != nil || p.idle == nil {
+		return err
+	}
+	return e.takeUpOwed(id)
+}
+
+// idleTasks are the tasks of a run whose work is to be stopped with it. One whose token somebody has needs no runner.
+func idleTasks(s *interp.Run) map[string]interp.Task {
+	tasks := map[string]interp.Task{}
+	for _, t := range s.Running() {
+		if !t.Submitted || !strings.HasSuffix(t.Resource, callbackSuffix) {
+			tasks[t.ID] = t
+		}
+	}
+	return tasks
+}
+
+// countIdle counts a run among the open ones, which its end will take it from.
+func (e *Engine) countIdle(s *interp.Run) {
+	if s.Head().Status == interp.Running {
+		e.counters.open.Add(1)
+	}
+}
+
+// stopped is a task that a step stops: one that a runner works on, or one of an idle run.
+func (e *Engine) stopped(r *run, s *step, id string) (interp.Task, bool) {
+	if t := e.tasks.get(taskKey{r.id, id}); t != nil {
+		return t.task, true
+	}
+	t, ok := s.idle[id]
+	return t, ok
+}
+
+// takeUpOwed takes up what is owed for one run.
+func (e *Engine) takeUpOwed(id store.ID) error {
+	var debts []owed
+	err := e.st.OwedBy(id, func(name string, v []byte) {
+		debts = append(debts, owed{id, name, append([]byte(nil), v...)})
+	})
+	if err != nil {
+		return err
+	}
+	return e.takeUp(id, debts)
+}
+
+// resumeCleanup resumes the clean-up of an execution that was stopped before, if that rests.
+func (e *Engine) resumeCleanup(arn string) error {
+	ids, err := e.withCleanup(arn)
+	if err != nil || len(ids) < 2 || !e.resting.take(ids[1]) {
+		return err
+	}
+	return e.takeUpWhere(func(id store.ID) bool { return id == ids[1] })
+}
