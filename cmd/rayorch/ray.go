@@ -84,6 +84,9 @@ func (a *app) rayStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil {
+				return err
+			}
 			h.CPUs, h.NoToken = cpus, noToken
 			state, err := h.Start(c.Context())
 			if err != nil {
