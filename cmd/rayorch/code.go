@@ -317,12 +317,14 @@ type codeSummary struct {
 	Bytes  int64  `json:"bytes"`
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
+	// LeftOut are files that may hold keys and are not in the package.
+	LeftOut []string `json:"leftOut,omitempty"`
 }
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
 		if !c.File { // the pipeline file is not code that runs
-			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty})
+			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty, c.LeftOut})
 		}
 	}
 	return out
@@ -338,6 +340,9 @@ func (c codeSummary) text() string {
 	}
 	if c.Dirty {
 		text += ", dirty"
+	}
+	if len(c.LeftOut) > 0 {
+		text += ", without " + strings.Join(c.LeftOut, ", ")
 	}
 	return text
 }

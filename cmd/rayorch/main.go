@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/terminal"
 )
 
 // version is set by the build.
@@ -52,7 +53,7 @@ func realMain() int {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		return proctask.SuperviseMain(os.Args[2:])
 	}
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a := &app{in: os.Stdin, out: safeOut(os.Stdout), err: safeOut(os.Stderr)}
 	return a.run(context.Background(), os.Args[1:])
 }
 
@@ -101,13 +102,13 @@ func (a *app) report(err error) int {
 		code, hint = f.code, f.hint
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(a.err, "rayorch: error: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(a.err, "rayorch: error: %s\n", terminal.Clean(line))
 	}
 	if hint == "" {
 		hint = cmp.Or(a.keyHint(err), hintFor(err))
 	}
 	for line := range strings.Lines(hint) {
-		fmt.Fprintf(a.err, "rayorch: hint: %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(a.err, "rayorch: hint: %s\n", terminal.Clean(line))
 	}
 	return code
 }
@@ -170,8 +171,19 @@ func (a *app) checkFlags(c *cobra.Command) error {
 
 func (a *app) json() bool { return a.output == "json" }
 
+// safeOut keeps what jobs print, and names and errors from elsewhere, from repainting a terminal. A file or a pipe gets every byte.
+func safeOut(f *os.File) io.Writer {
+	if !term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return terminal.NewSafe(f)
+}
+
 // terminalOf says whether a stream is a terminal that takes escape sequences.
 func terminalOf(w any) (*os.File, bool) {
+	if s, ok := w.(*terminal.Safe); ok {
+		w = s.Unwrap()
+	}
 	f, ok := w.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }

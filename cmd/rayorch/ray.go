@@ -90,6 +90,9 @@ func (a *app) rayStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil {
+				return err
+			}
 			h.CPUs, h.NoToken = cpus, noToken
 			h.Env = hostenv.Inherit{Names: inherit}.Of(os.Environ())
 			state, err := h.Start(c.Context())

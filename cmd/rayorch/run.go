@@ -117,6 +117,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			return err
 		}
 		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
+		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.detach {
 			return a.detach(ctx, s, arn)
 		}

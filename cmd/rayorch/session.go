@@ -61,6 +61,11 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !o.ReadOnly {
+		if err := oursToWrite(dir); err != nil {
+			return nil, err
+		}
+	}
 	s := &session{app: a, dir: dir, opts: o}
 	return s, s.join(ctx)
 }
@@ -212,9 +217,9 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 		}
 	}
 	if !opts.ReadOnly {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := makeStateDir(dir); err != nil {
 			o.runners.close()
-			return nil, fail(exitError, "use another directory with --state-dir", "create the state directory: %w", err)
+			return nil, err
 		}
 	}
 	if err := o.open(ctx, a, dir, opts); err != nil {

@@ -65,6 +65,7 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		if err != nil {
 			return err
 		}
+		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.watch {
 			w.screen.Say("run %s", nameOf(arn))
 			return a.watchToEnd(ctx, s, arn, w, 0)

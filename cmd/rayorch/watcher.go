@@ -45,6 +45,7 @@ func (a *app) newWatcher(follow bool) *watcher {
 	f, tty := terminalOf(a.err)
 	cfg := terminal.Config{Out: a.err, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
 	if tty {
+		cfg.Out = f // the screen cleans what it draws
 		cfg.Width = func() int {
 			if w, _, err := term.GetSize(int(f.Fd())); err == nil {
 				return w

@@ -37,3 +37,6 @@ func SetKillWait(d time.Duration) (restore func()) {
 	killWait = d
 	return func() { killWait = before }
 }
+
+// OfHead is ofHead.
+var OfHead = ofHead

@@ -32,8 +32,8 @@ type Head struct {
 	CPUs int
 	// ObjectStoreBytes bounds its object store. Defaults to Ray's own share of the memory.
 	ObjectStoreBytes int64
-	// NoToken leaves Ray's token authentication off. Ray's other ports (GCS, raylet, agents) listen beyond loopback, and
-	// without a token run anybody's code, so that it is on by default.
+	// NoToken leaves Ray's token authentication off. Any user of this machine can reach Ray's ports (GCS, raylet, agents), and
+	// without a token run code as this user, so that it is on by default.
 	NoToken bool
 	// Env is added to its environment.
 	Env []string
@@ -126,7 +126,7 @@ func (h *Head) progress(line string) {
 func (h *Head) launch(ctx context.Context, python Python) (State, error) {
 	state := State{Python: python.Path, RayVersion: python.RayVersion, Mark: "RAYORCH_RAY=" + rand.Text(), Started: time.Now()}
 	var err error
-	if state.TempDir, err = os.MkdirTemp(TempRoot, "rayorch-ray-"); err != nil {
+	if state.TempDir, err = newTempDir(); err != nil {
 		return state, err
 	}
 	if !h.NoToken {
@@ -203,7 +203,7 @@ func (h *Head) spawn(state *State) (exited chan error, err error) {
 	argv := append([]string{"-c", rayStart}, h.args(*state)...)
 	cmd := exec.Command(state.Python, argv...) //nolint:noctx // it outlives whoever starts it
 	// Ray's helper processes import from the working directory first: a job's file named types.py must not be theirs.
-	cmd.Dir = state.TempDir
+	cmd.Dir = filepath.Dir(state.TempDir)
 	cmd.Env = h.environ(*state)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := os.OpenFile(h.OutputPath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -249,7 +249,7 @@ func (h *Head) environ(state State) []string {
 		}
 	}
 	env = append(env, "PATH="+filepath.Dir(state.Python)+string(filepath.ListSeparator)+os.Getenv("PATH"),
-		"AUTOSCALER_METRIC_PORT=0", "DASHBOARD_METRIC_PORT=0",
+		loopbackOnly, "AUTOSCALER_METRIC_PORT=0", "DASHBOARD_METRIC_PORT=0",
 		"RAY_DASHBOARD_STARTUP_TIMEOUT_S=180", state.Mark) // seconds; a busy machine is slow
 	if state.TokenFile == "" {
 		env = append(env, "RAY_AUTH_MODE=disabled")
@@ -260,6 +260,10 @@ func (h *Head) environ(state State) []string {
 }
 
 var raySetting = regexp.MustCompile(`^RAY_[a-z]`)
+
+// loopbackOnly makes Ray take 127.0.0.1 for the node's address, as it does by default on macOS and Windows, and so bind all that
+// it listens on there. Without it, Ray replaces --node-ip-address=127.0.0.1 by the address of an interface.
+const loopbackOnly = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"
 
 // ready waits until the dashboard answers, then until its Jobs API does.
 func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) error {
@@ -395,21 +399,6 @@ func (h *Head) clear(state State) error {
 		return fmt.Errorf("stop ray: process %d does not end", left[0].PID)
 	}
 	return errors.Join(removeTemp(state.TempDir), remove(state.TokenFile), remove(h.statePath()))
-}
-
-// headTempDirs are the directories that launch makes.
-const headTempDirs = TempRoot + "/rayorch-ray-*"
-
-// TempRoot is where a Head keeps what Ray needs while it runs: sessions, logs, spilled objects. It is short, as Ray makes
-// sockets below it whose paths may have 107 bytes.
-const TempRoot = "/tmp"
-
-// removeTemp removes only what launch can have made.
-func removeTemp(dir string) error {
-	if !ofHead(dir) {
-		return nil
-	}
-	return os.RemoveAll(dir)
 }
 
 func remove(path string) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
@@ -50,13 +51,16 @@ func TestHead(t *testing.T) {
 	}
 	c, id := raytest.Ray{Found: got}.Client(t), newID()
 	err = ray.Retry(t.Context(), raytest.Patience, func(ctx context.Context) error { // a new head has no agent for a while
-		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: "setsid sleep 302"})
+		_, _, err := c.Submit(ctx, ray.Submission{SubmissionID: id, Entrypoint: actorJob})
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	until(t, c, id, ray.Job.Started)
+	untilLogged(t, c, id, "actor up")
+	listensOnLoopback(t, state)
+	keepsOthersOut(t, state)
 	if err := errors.Join(head.Stop(t.Context()), head.Stop(t.Context())); err != nil {
 		t.Error(err)
 	}
@@ -69,6 +73,36 @@ func TestHead(t *testing.T) {
 	c = raytest.Ray{Found: other}.Client(t)
 	if version, err := c.Version(t.Context()); err != nil || version.SessionName != other.Version.SessionName {
 		t.Errorf("the other one was disturbed: %+v, %v", version, err)
+	}
+}
+
+// actorJob leaves a process that is no child of its driver, and has an actor, whose worker listens as the driver does.
+const actorJob = `setsid sleep 302 & exec python -c '
+import ray, time
+@ray.remote(num_cpus=0)
+class Actor:
+    def up(self):
+        return "actor up"
+ray.init()
+actor = Actor.remote()
+print(ray.get(actor.up.remote()), flush=True)
+time.sleep(302)
+'`
+
+func untilLogged(t *testing.T, c *ray.Client, id, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), raytest.Patience)
+	defer cancel()
+	for {
+		log, err := c.Logs(ctx, id)
+		if err == nil && strings.Contains(log, want) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the job %s printed %q, %v", id, log, err)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 }
 

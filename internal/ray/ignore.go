@@ -10,6 +10,7 @@ import (
 // neither kept nor right (** and negation); a test compares it with git itself.
 type ignoreRules struct {
 	dir   string // the directory of the file, slash-separated, "" for the root
+	git   bool   // of a .gitignore file
 	rules []ignoreRule
 }
 

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -165,7 +164,16 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 // LeftOut returns the paths below a working directory that its package does not contain; for such a directory, only its own path.
 func (s Source) LeftOut() ([]string, error) {
 	w, err := s.walk()
-	return w.leftOut, err
+	return slices.Concat(w.leftOut, w.keys), err
+}
+
+// KeyFiles returns the paths that a package does not contain because they may hold keys.
+func (s Source) KeyFiles() ([]string, error) {
+	if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
+		return nil, err
+	}
+	w, err := s.walk()
+	return w.keys, err
 }
 
 func (s Source) what() string {
@@ -202,6 +210,10 @@ func (s Source) files() ([]packFile, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
+	}
+	if len(w.outside) > 0 {
+		return nil, fmt.Errorf("the %s has links that leave it: %s: copy what they point to into the directory, or exclude the links "+
+			"in a .rayignore file; a plain job with inPlace: true runs in the directory itself", s.what(), strings.Join(w.outside, ", "))
 	}
 	if s.Module { // so that it can be imported by its name
 		for i := range w.files {
@@ -311,97 +323,6 @@ func (f packFile) open() (io.ReadCloser, error) {
 		return io.NopCloser(strings.NewReader(f.text)), nil
 	}
 	return os.Open(f.source)
-}
-
-// walker lists the files of a directory in a stable order.
-type walker struct {
-	root    string
-	skip    fs.FileInfo // nil for none
-	files   []packFile
-	leftOut []string
-	// above holds the real paths of the directories being read: a link to one of them is not followed.
-	above []string
-}
-
-func (s Source) walk() (*walker, error) {
-	w := &walker{root: s.Path}
-	if s.Skip != "" {
-		w.skip, _ = os.Stat(s.Skip) // one that does not exist yet is not packed
-	}
-	return w, w.walk("", []ignoreRules{parseIgnore("", strings.Join(s.Excludes, "\n"))})
-}
-
-func (w *walker) walk(rel string, rules []ignoreRules) error {
-	dir := filepath.Join(w.root, filepath.FromSlash(rel))
-	target, err := filepath.EvalSymlinks(dir)
-	if err != nil || slices.Contains(w.above, target) {
-		return err
-	}
-	w.above = append(w.above, target)
-	defer func() { w.above = w.above[:len(w.above)-1] }()
-	rules, err = withIgnoreFiles(dir, rel, rules)
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	kept := len(w.files)
-	for _, entry := range entries {
-		if err := w.entry(path.Join(rel, entry.Name()), entry.Name(), rules); err != nil {
-			return err
-		}
-	}
-	if len(w.files) == kept && rel != "" { // an empty directory is content, too
-		w.files = append(w.files, packFile{path: rel + "/", mode: fs.ModeDir | 0o755})
-	}
-	return nil
-}
-
-func (w *walker) entry(rel, name string, rules []ignoreRules) error {
-	source := filepath.Join(w.root, filepath.FromSlash(rel))
-	info, err := os.Stat(source) // follows links, as the other side has no target for them
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a link to nowhere, or gone meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	if w.skip != nil && os.SameFile(info, w.skip) {
-		return nil
-	}
-	if skippedNames[name] && info.IsDir() || ignored(rules, rel, info.IsDir()) {
-		w.leftOut = append(w.leftOut, rel)
-		return nil
-	}
-	if info.IsDir() {
-		return w.walk(rel, rules)
-	}
-	if !info.Mode().IsRegular() {
-		return nil // sockets, pipes and devices have no content
-	}
-	mode := fs.FileMode(0o644)
-	if info.Mode()&0o111 != 0 {
-		mode = 0o755
-	}
-	w.files = append(w.files, packFile{path: rel, source: source, mode: mode, size: info.Size()})
-	return nil
-}
-
-func withIgnoreFiles(dir, rel string, rules []ignoreRules) ([]ignoreRules, error) {
-	rules = slices.Clip(rules)
-	for _, name := range []string{".gitignore", ".rayignore"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		rules = append(rules, parseIgnore(rel, string(text)))
-	}
-	return rules, nil
 }
 
 // HasPackage asks whether Ray holds a package; asking keeps it there for 600 s more.

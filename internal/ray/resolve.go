@@ -228,6 +228,9 @@ func (r Resolver) ownState(ctx context.Context) (State, bool) {
 }
 
 func (r Resolver) own(ctx context.Context, state State) (Found, error) {
+	if err := closeTemp(state.TempDir); err != nil {
+		return Found{}, err
+	}
 	found := Found{Address: state.Address, Source: "the ray that rayorch started", Own: true, TokenSource: state.TokenFile}
 	if state.TokenFile != "" {
 		token, err := readToken(state.TokenFile)

@@ -91,9 +91,3 @@ func (r Resolver) sameByHand(ctx context.Context, u used) (Found, error) {
 	}
 	return found, err
 }
-
-// ofHead reports whether a Ray's directory for temporary files is one that Head makes.
-func ofHead(tempDir string) bool {
-	matched, _ := filepath.Match(headTempDirs, tempDir)
-	return matched
-}

@@ -36,7 +36,11 @@ type Snapshot struct {
 	// Commit is the git commit that was checked out, "" outside of a repository; Dirty reports that the files differed from the commit.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
+	// LeftOut are the first files that the package does not contain because they may hold keys; at most maxLeftOut, then "...".
+	LeftOut []string `json:"leftOut,omitempty"`
 }
+
+const maxLeftOut = 10
 
 // Hash returns the hash of the content.
 func (s Snapshot) Hash() string {
@@ -83,6 +87,17 @@ func In(stateDir string) *Store { return &Store{dir: filepath.Join(stateDir, "co
 // Keep packs a source unless the store has its package.
 func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	of.Skip = s.state
+	kept, err := s.keep(ctx, of)
+	if err == nil {
+		kept.LeftOut, err = of.KeyFiles()
+	}
+	if len(kept.LeftOut) > maxLeftOut {
+		kept.LeftOut = append(kept.LeftOut[:maxLeftOut], "...")
+	}
+	return kept, err
+}
+
+func (s *Store) keep(ctx context.Context, of Source) (Snapshot, error) {
 	name, err := of.Name(ctx, ray.PackageLimit)
 	if err != nil {
 		return Snapshot{}, err

@@ -60,7 +60,7 @@ func (s *Screen) Log(step, line string) {
 	defer s.mu.Unlock()
 	line = Clean(line)
 	if s.cfg.Follow {
-		s.above(s.paint(dim, step+" | ") + line)
+		s.above(s.paint(dim, Clean(step)+" | ") + line)
 		return
 	}
 	s.tails[step] = append(s.tails[step], line)
@@ -71,7 +71,11 @@ func (s *Screen) Log(step, line string) {
 func (s *Screen) Say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.above(fmt.Sprintf(format, args...))
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
+	}
+	s.above(strings.Join(lines, "\n"))
 }
 
 func (s *Screen) above(line string) {
@@ -146,7 +150,7 @@ func (s *Screen) stepLine(st *progress.Step, width int) string {
 	if st.SkipReason != "" {
 		text += "  " + FirstLine(st.SkipReason)
 	}
-	return s.paint(colorOf(st.Status), s.glyph(st.Status)) + " " + Cut(text, width-2)
+	return s.paint(colorOf(st.Status), s.glyph(st.Status)) + " " + Cut(Clean(text), width-2)
 }
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
@@ -207,7 +211,7 @@ func (s *Screen) changes(v *progress.View) {
 		} else if st.Error != "" && st.Status != progress.Running {
 			line += "  " + st.Error + ": " + FirstLine(st.Cause)
 		}
-		fmt.Fprintln(s.cfg.Out, line)
+		fmt.Fprintln(s.cfg.Out, Clean(line))
 	}
 }
 

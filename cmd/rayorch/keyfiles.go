@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+	"path"
+	"strings"
+)
+
+// sayLeftOut reports the files of a run's code that were not packed because they may hold keys. A job that needs one fails
+// otherwise without a word about the reason.
+func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, ...any)) {
+	all, err := s.code(ctx, arn)
+	if err != nil {
+		return // whatever watches the run reports it
+	}
+	for _, kept := range all {
+		if len(kept.LeftOut) > 0 {
+			say("not packed from %s, as it may hold keys: %s; to pack it, add !%s to a .rayignore file there",
+				kept.Path, strings.Join(kept.LeftOut, ", "), path.Base(kept.LeftOut[0]))
+		}
+	}
+}

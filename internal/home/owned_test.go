@@ -1,0 +1,34 @@
+package home_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/home"
+)
+
+func TestOurs(t *testing.T) {
+	dir := t.TempDir()
+	for mode, ours := range map[os.FileMode]bool{0o700: true, 0o755: true, 0o775: true, 0o777: false, 0o703: false} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := home.Ours(dir); (err == nil) != ours || err != nil && !errors.Is(err, home.ErrNotOurs) {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+	if err := home.Ours(dir + "/none"); err != nil {
+		t.Errorf("a directory that does not exist: %v", err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("not root: cannot make a directory another user's")
+	}
+	if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if err := home.Ours(dir); !errors.Is(err, home.ErrNotOurs) || !strings.Contains(err.Error(), "uid 65534") {
+		t.Errorf("another user's: %v", err)
+	}
+}

@@ -1,0 +1,41 @@
+package ray
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// keyFiles are files that hold keys and passwords more often than what a job reads. They are packed only if a pattern with !
+// re-includes them. Files such as .env.example are templates.
+var keyFiles = parseIgnore("", ".env\n.env.*\n!.env.example\n!.env.sample\n!.env.template\n"+
+	"*.pem\nid_rsa\nid_dsa\nid_ecdsa\nid_ed25519\n**/.aws/credentials\n")
+
+// keyFile reports whether a path names a file of keys that the patterns do not re-include. Patterns for git say nothing about what is
+// packed.
+func keyFile(rules []ignoreRules, rel string, isDir bool) bool {
+	again := []ignoreRules{keyFiles}
+	if !ignored(again, rel, isDir) {
+		return false
+	}
+	for _, r := range rules {
+		if _, governs := below("/"+r.dir, "/"+rel); governs && !r.git {
+			again = append(again, withoutWildcards(r))
+		}
+	}
+	return ignored(again, rel, isDir)
+}
+
+// withoutWildcards removes what re-includes every name, as !src/** does: it names no key file.
+func withoutWildcards(r ignoreRules) ignoreRules {
+	r.rules = slices.DeleteFunc(slices.Clone(r.rules), func(rule ignoreRule) bool {
+		return rule.negated && strings.Trim(rule.parts[len(rule.parts)-1], "*") == ""
+	})
+	return r
+}
+
+// below returns the path below a directory, slash-separated; ok is false if the path is not in it.
+func below(dir, path string) (rel string, ok bool) {
+	rel, err := filepath.Rel(dir, path)
+	return filepath.ToSlash(rel), err == nil && filepath.IsLocal(rel)
+}
