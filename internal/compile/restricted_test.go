@@ -120,25 +120,28 @@ func templatesIn(v any) []map[string]any {
 	return out
 }
 
+const strictContext = "runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}"
+
+// refusedContexts are security contexts of all kinds, which a level admits or refuses.
+var refusedContexts = []string{
+	"{}", "{" + strictContext + "}", "{" + strictContext + ", runAsUser: 0}", "{" + strictContext + ", runAsUser: 1, fsGroup: 0}",
+	"{runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [NET_RAW]}}",
+	"{runAsNonRoot: true, seccompProfile: {type: Localhost, localhostProfile: p}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}}",
+	"{runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [CHOWN]}}",
+	"{runAsNonRoot: true, seccompProfile: {type: Unconfined}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}",
+	"{runAsNonRoot: false, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: true, capabilities: {drop: [ALL]}}",
+	"{privileged: true}", "{capabilities: {add: [SYS_ADMIN]}}", "{capabilities: {add: [CHOWN]}}", "{privileged: true, fsGroup: 7}",
+}
+
 // TestRefusedByPodSecurity holds what doctor says of a security context to what a real API server does with it.
 func TestRefusedByPodSecurity(t *testing.T) {
 	c := clustertest.Start(t)
 	const text = head + "\ntargets: {c: {kind: kubernetes, jobImage: x}}\nsteps: [{name: a, job: {shell: x, securityContext: CONTEXT}}]\n"
-	const strict = "runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}"
-	contexts := []string{
-		"{}", "{" + strict + "}", "{" + strict + ", runAsUser: 0}", "{" + strict + ", runAsUser: 1, fsGroup: 0}",
-		"{runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [NET_RAW]}}",
-		"{runAsNonRoot: true, seccompProfile: {type: Localhost, localhostProfile: p}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}}",
-		"{runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [CHOWN]}}",
-		"{runAsNonRoot: true, seccompProfile: {type: Unconfined}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}",
-		"{runAsNonRoot: false, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: true, capabilities: {drop: [ALL]}}",
-		"{privileged: true}", "{capabilities: {add: [SYS_ADMIN]}}", "{capabilities: {add: [CHOWN]}}", "{privileged: true, fsGroup: 7}",
-	}
 	for _, level := range []string{"baseline", "restricted"} {
 		a := admission{c, c.Namespace(t)}
 		c.Apply(t, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": a.namespace,
 			"labels": map[string]any{"pod-security.kubernetes.io/enforce": level}}})
-		for _, context := range contexts {
+		for _, context := range refusedContexts {
 			r, err := inCluster(t, strings.Replace(text, "CONTEXT", context, 1), compile.Options{Target: "c"})
 			if err != nil {
 				t.Fatal(err)
