@@ -11,7 +11,7 @@ import sys
 
 def load():
     try:
-        with open(os.environ["RAYORCH_ENV_FILE"], errors="surrogateescape") as file:
+        with open(os.environ.get("RAYORCH_ENV_FILE", ""), errors="surrogateescape") as file:
             words = shlex.split(file.read())
     except OSError as e:  # the job has ended
         print("rayorch: warning: the secrets of the job are not available: %s" % e, file=sys.stderr)
