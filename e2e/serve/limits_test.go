@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,13 +22,10 @@ func TestStrangersTakeNoMemory(t *testing.T) {
 	}
 	const size, most = 6 << 20, 384 << 20
 	p := command.New(t, nil)
-	p.Write(t, "key", "AKID:a-secret-of-the-test")
-	if err := os.Chmod(filepath.Join(p.Dir, "key"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	server, url := serve(t, p, "--access-key", "key")
+	server, url := serve(t, p)
+	key, _ := createdKey(t, p)
 	now := time.Now().UTC()
-	known := "AWS4-HMAC-SHA256 Credential=AKID/" + now.Format("20060102") + "/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
+	known := "AWS4-HMAC-SHA256 Credential=" + key + "/" + now.Format("20060102") + "/us-east-1/states/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, Signature=00"
 	var wg sync.WaitGroup
 	for i := range 400 {
 		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -49,7 +45,7 @@ func TestStrangersTakeNoMemory(t *testing.T) {
 			<-sent
 		})
 	}
-	if got := get(t, url+"/healthz"); got != "ok\n" {
+	if got := get(t, p, url+"/healthz"); got != "ok\n" {
 		t.Errorf("health: %q", got)
 	}
 	wg.Wait()
