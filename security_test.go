@@ -1,0 +1,67 @@
+package rayorch_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestSecurityTable holds the table in docs/security.md to the tests: each name in it is a test of the package before it, or a script.
+func TestSecurityTable(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| claim | test |")
+	rows := strings.Split(strings.TrimSpace(table), "\n")
+	if len(rows) < 20 {
+		t.Fatalf("the table has %d rows", len(rows))
+	}
+	for _, row := range rows[1:] {
+		checkSecurityRow(t, strings.Split(row, "|")[2])
+	}
+}
+
+var securityName = regexp.MustCompile("`([a-z0-9/]+)`|((?:Test|Fuzz)\\w+)|script (\\w+)")
+
+func checkSecurityRow(t *testing.T, tests string) {
+	t.Helper()
+	pkg, named := "", 0
+	for _, m := range securityName.FindAllStringSubmatch(tests, -1) {
+		switch {
+		case m[1] != "":
+			pkg = m[1]
+			continue
+		case m[3] != "":
+			if _, err := os.Stat(filepath.Join("cmd/rayorch/testdata/script", m[3]+".txtar")); err != nil {
+				t.Errorf("docs/security.md: %v", err)
+			}
+		case !hasTest(t, pkg, m[2]):
+			t.Errorf("docs/security.md: %s has no test %s", pkg, m[2])
+		}
+		named++
+	}
+	if named == 0 {
+		t.Errorf("docs/security.md: a row names no test: %s", tests)
+	}
+}
+
+func hasTest(t *testing.T, pkg, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
