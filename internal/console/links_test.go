@@ -36,7 +36,7 @@ func TestLink(t *testing.T) {
 	if link := con.Link("execution/arn%3Ax"); !strings.HasSuffix(link, "/execution/arn%3Ax") {
 		t.Errorf("the link to a page is %s", link)
 	}
-	if token(t, con) == token(t, con) {
+	if first, second := token(t, con), token(t, con); first == second {
 		t.Error("two links have one token")
 	}
 	for _, wrong := range []string{"", "made-up", token(t, con) + "x"} {

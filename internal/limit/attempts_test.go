@@ -50,8 +50,8 @@ func TestBackoff(t *testing.T) {
 			t.Fatalf("one of the first five: %s", got)
 		}
 	}
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
-		want *= time.Second
+	for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300} {
+		want := time.Duration(seconds) * time.Second
 		for range 3 { // attempts while it waits do not make it wait longer
 			if got, looked := attempt(a, guesser, limit.Password, true); got != want.String() || looked {
 				t.Fatalf("got %s, looked at: %v, want a wait of %s", got, looked, want)

@@ -31,7 +31,7 @@ func TestTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
+		t.Cleanup(func() { _ = resp.Body.Close() })
 		if resp.StatusCode != want {
 			t.Errorf("connection %d: %d, want %d", i, resp.StatusCode, want)
 		}

@@ -140,7 +140,7 @@ func keepsOthersOut(t *testing.T, state ray.State) {
 
 // asNobody runs a command as another user than root.
 func asNobody(script string) ([]byte, error) {
-	c := exec.Command("sh", "-c", script) //nolint:noctx // it ends by itself
+	c := exec.Command("sh", "-c", script)
 	c.Dir = "/"
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	return c.CombinedOutput()
@@ -165,7 +165,7 @@ func TestHeadOfAnOlderRelease(t *testing.T) {
 	}
 	mine := raytest.NewFake("")
 	defer mine.Close()
-	sleep := exec.Command("sleep", "302") //nolint:noctx // the head's stop ends it
+	sleep := exec.Command("sleep", "302")
 	sleep.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)

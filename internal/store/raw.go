@@ -220,7 +220,7 @@ func (r *raw) withoutIndex(name string, data []byte, why error) error {
 		at += h.Length + block.TrailerLen
 	}
 	r.report(name, int64(uint64(len(data))-at), why)
-	return nil
+	return nil //nolint:nilerr // reported
 }
 
 func blockAt(data []byte, at uint64) (block.Handle, bool) {

@@ -82,9 +82,9 @@ func (p *Policy) Dir(labels map[string]string, path string) error {
 	if path == "" || free(labels, path) {
 		return nil
 	}
-	if real, err := resolve(path); err == nil {
+	if target, err := resolve(path); err == nil {
 		for _, root := range slices.Concat(p.Dirs, own(labels)) {
-			if filepath.IsAbs(root) && within(root, real) {
+			if filepath.IsAbs(root) && within(root, target) {
 				return nil
 			}
 		}
@@ -108,9 +108,9 @@ func resolve(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		return real, nil
+		return target, nil
 	}
 	if _, here := os.Lstat(path); !os.IsNotExist(here) || path == filepath.Dir(path) { // a link that leads nowhere may lead elsewhere later
 		return "", &fs.PathError{Op: "resolve", Path: path, Err: err}

@@ -132,7 +132,7 @@ func TestDirectories(t *testing.T) {
 	}
 	p := policy.Policy{Dirs: []string{filepath.Join(base, "link")}} // the allowed directory may be a link itself
 	for path, flag := range map[string]string{
-		"": "", filepath.Join(root): "", filepath.Join(root, "a"): "", filepath.Join(root, "in"): "", filepath.Join(root, "gone", "b"): "",
+		"": "", root: "", filepath.Join(root, "a"): "", filepath.Join(root, "in"): "", filepath.Join(root, "gone", "b"): "",
 		filepath.Join(base, "link", "a"): "",
 		base:                             "--allow-dir", "/": "--allow-dir", outside: "--allow-dir", root + "/../code-of-others": "--allow-dir",
 		filepath.Join(root, "out"): "--allow-dir", filepath.Join(root, "out", "gone"): "--allow-dir",
