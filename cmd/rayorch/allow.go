@@ -24,13 +24,13 @@ func (o *allowOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&o.rays, "allow-ray", nil, "address of a Ray that tasks of the network may name, besides --ray-address; may be repeated")
 	f.StringArrayVar(&o.contexts, "allow-context", nil, "kubeconfig context that tasks of the network may use; may be repeated")
-	f.StringArrayVar(&o.variables, "allow-env", nil, "environment variable of the server that tasks of the network may read; may be repeated")
+	f.StringArrayVar(&o.variables, "allow-env", nil, "environment variable of the server, or pattern such as AWS_*, that tasks of the network may read; may be repeated")
 	f.StringArrayVar(&o.dirs, "allow-dir", nil, "directory that tasks of the network may read; may be repeated")
 	f.BoolVar(&o.noProcess, "no-process", false, "run no process tasks; with access keys of several roles the default is true")
 	o.decided = func() bool { return f.Changed("no-process") }
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var envName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)?\*?$`)
 
 // policy checks the flags. severalRoles says that not every caller may do everything.
 func (o *allowOptions) policy(severalRoles bool) (p policy.Policy, err error) {
@@ -40,8 +40,8 @@ func (o *allowOptions) policy(severalRoles bool) (p policy.Policy, err error) {
 		}
 	}
 	for _, name := range o.variables {
-		if !envName.MatchString(name) {
-			return p, fail(exitUsage, "", "--allow-env %q is not the name of an environment variable", name)
+		if name == "" || !envName.MatchString(name) {
+			return p, fail(exitUsage, "", "--allow-env %q is not the name of an environment variable, nor a pattern such as AWS_*", name)
 		}
 	}
 	p = policy.Policy{Rays: o.rays, Contexts: o.contexts, Variables: o.variables, NoProcess: o.noProcess}

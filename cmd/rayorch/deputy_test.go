@@ -188,6 +188,9 @@ func (d *deputy) thefts() []theft {
 		{"a context for a Job", eksRun, `{"ClusterName": "other", "Job": {}}`, "--allow-context other"},
 		{"a variable for a job", submitJob, job(`"SecretEnv": {"X": {"Env": "STOLEN"}}`), "--allow-env STOLEN"},
 		{"a variable for a process", run, `{"Id": "theft", "Shell": "true", "SecretEnv": {"X": {"Env": "STOLEN"}}}`, "--allow-env STOLEN"},
+		{"variables that a job inherits", submitJob, job(`"InheritEnv": ["STOLEN"]`), "--allow-env STOLEN"},
+		{"all variables for a job", submitJob, job(`"InheritEnv": true`), "--allow-env *"},
+		{"all variables for a process", run, `{"Id": "theft", "Shell": "true", "InheritEnv": true}`, "--allow-env *"},
 		{"a directory", submitJob, job(`"WorkingDir": "` + d.private + `"`), "--allow-dir " + d.private},
 		{"a directory of the environment", submitJob, job(`"RuntimeEnv": {"working_dir": "` + d.private + `"}`), "--allow-dir " + d.private},
 		{"a module", submitJob, job(`"RuntimeEnv": {"py_modules": ["` + in("module.py") + `"]}`), "--allow-dir " + in("module.py")},
@@ -263,7 +266,7 @@ func TestPolicyAllows(t *testing.T) {
 	other := newThief(t)
 	var o allowOptions
 	o.decided = func() bool { return false }
-	o.rays, o.contexts, o.variables, o.dirs = []string{other.URL + "/"}, []string{"other", "here"}, []string{"STOLEN"}, []string{d.private}
+	o.rays, o.contexts, o.variables, o.dirs = []string{other.URL + "/"}, []string{"other", "here"}, []string{"STOLEN", "*"}, []string{d.private}
 	may, err := o.policy(false)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ var base = []string{
 // Base are the entries (NAME=VALUE) of an environment that every job gets.
 func Base(environ []string) []string { return pick(environ, isBase) }
 
-func isBase(name string) bool { return matches(base, name) }
+func isBase(name string) bool { return Matches(base, name) }
 
 func pick(environ []string, take func(name string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
@@ -36,7 +36,9 @@ func pick(environ []string, take func(name string) bool) []string {
 	})
 }
 
-func matches(patterns []string, name string) bool {
+// Matches tells whether a name, or a pattern of names, is one of the patterns or within one: PREFIX_* stands for all that start with
+// PREFIX_, and * for all.
+func Matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		prefix, open := strings.CutSuffix(pattern, "*")
 		return open && strings.HasPrefix(name, prefix) || pattern == name
@@ -73,7 +75,7 @@ func (i *Inherit) UnmarshalJSON(data []byte) error {
 // Of are the entries of an environment that a job inherits beyond the base. Settings of rayorch itself are never among them.
 func (i Inherit) Of(environ []string) []string {
 	return pick(environ, func(name string) bool {
-		return !isBase(name) && !strings.HasPrefix(name, "RAYORCH_") && (i.All || matches(i.Names, name))
+		return !isBase(name) && !strings.HasPrefix(name, "RAYORCH_") && (i.All || Matches(i.Names, name))
 	})
 }
 
@@ -90,7 +92,7 @@ func (i Inherit) Advice(environ []string, given map[string]bool, cause string) s
 	var names []string
 	for _, entry := range (Inherit{All: true}).Of(environ) {
 		name, _, _ := strings.Cut(entry, "=")
-		if (mentioned[name] || credentials && strings.HasPrefix(name, "AWS_")) && !given[name] && !matches(i.Names, name) && !i.All {
+		if (mentioned[name] || credentials && strings.HasPrefix(name, "AWS_")) && !given[name] && !Matches(i.Names, name) && !i.All {
 			names = append(names, name)
 		}
 	}

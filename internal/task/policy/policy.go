@@ -6,6 +6,7 @@ package policy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -71,10 +73,22 @@ func (p *Policy) Endpoint(labels map[string]string, cluster, endpoint, authority
 
 // Env checks a variable of the owner's environment.
 func (p *Policy) Env(labels map[string]string, name string) error {
-	if free(labels, name) || slices.Contains(p.Variables, name) {
+	if free(labels, name) || hostenv.Matches(p.Variables, name) {
 		return nil
 	}
 	return refused(labels, "the environment variable", name, "--allow-env")
+}
+
+// Inherit checks what a job inherits of the owner's environment; all of it is written *.
+func (p *Policy) Inherit(labels map[string]string, inherit hostenv.Inherit) error {
+	var errs []error
+	for _, name := range inherit.Names {
+		errs = append(errs, p.Env(labels, name))
+	}
+	if inherit.All {
+		errs = append(errs, p.Env(labels, "*"))
+	}
+	return errors.Join(errs...)
 }
 
 // Dir checks a directory or a file, after following its symbolic links.
@@ -166,7 +180,7 @@ func why(labels map[string]string) string {
 // named are the keys under which a definition names what Policy checks.
 var named = map[string]bool{
 	"Address": true, "ClusterName": true, "Endpoint": true, "CertificateAuthority": true, "Env": true,
-	"Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
+	"InheritEnv": true, "Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
 }
 
 // Own returns OwnLabel's value for a definition: the values that it names as they are. Values that expressions compute are not
@@ -190,6 +204,9 @@ func collect(v any, found map[string]bool) {
 		for key, item := range v {
 			if named[key] {
 				addText(item, found)
+			}
+			if key == "InheritEnv" && item == true {
+				found["*"] = true
 			}
 			collect(item, found)
 		}

@@ -94,15 +94,17 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 
 // permitted checks what the process uses of the engine's owner. A process that a former engine started goes on.
 func (a *attempt) permitted() error {
+	may, labels := &a.r.cfg.Policy, a.req.Labels
+	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
+	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
 	if a.place.has("claimed") {
 		return nil
 	}
-	may, labels := &a.r.cfg.Policy, a.req.Labels
 	errs := []error{may.ProcessDir(labels, a.args.Dir)}
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, may.Inherit(labels, a.args.InheritEnv))...)
 }
 
 // begin starts the process, once there is room on the disk for what is kept of it.

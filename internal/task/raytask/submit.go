@@ -119,7 +119,9 @@ func (a *attempt) permitted() error {
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
 	}
-	return errors.Join(errs...)
+	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
+	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
+	return errors.Join(append(errs, may.Inherit(labels, a.args.InheritEnv))...)
 }
 
 // drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.
