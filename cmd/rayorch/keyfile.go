@@ -20,7 +20,7 @@ func readKeys(files []string) (access.Keys, error) {
 			return nil, err
 		}
 		if _, twice := keys[id]; twice {
-			return nil, fmt.Errorf("the access key %s in %s is given twice", id, file)
+			return nil, fmt.Errorf("the access key %s in %s is a duplicate", id, file)
 		}
 		keys[id] = access.Key{Secret: secret, Role: role}
 	}
@@ -40,7 +40,7 @@ func readKey(file string) (id, secret string, err error) {
 	}
 	if len(secret) < minSecret {
 		return "", "", fail(exitError, "create one: echo \""+id+":$(openssl rand -hex 20)\" > "+file,
-			"the secret in %s has %d characters: it must have at least %d", file, len(secret), minSecret)
+			"the secret in %s must have at least %d characters, got %d", file, minSecret, len(secret))
 	}
 	return id, secret, nil
 }

@@ -138,7 +138,7 @@ func (e *Engine) openDeaths() error {
 	}
 	var left []note
 	if e.notes, left, err = openNotes(e.c.FS.PathJoin(e.c.Dir, "driving")); err != nil {
-		e.logger.Warn("an execution that ends this process will not be recognized", "problem", err)
+		e.logger.Warn("an execution that kills this process will not be recognized", "problem", err)
 	}
 	b := e.st.NewBatch()
 	for _, n := range left {
