@@ -29,7 +29,7 @@ func (s *signIn) create() (string, bool) {
 	return "", false
 }
 
-// checkAccess holds a server without keys to loopback, and one elsewhere to TLS.
+// checkAccess allows a server without keys only on loopback, and requires TLS on other addresses.
 func (o *serveOptions) checkAccess() error {
 	err := api.CheckListen(o.listen, !o.insecure, o.cert != "")
 	switch {
@@ -43,7 +43,7 @@ func (o *serveOptions) checkAccess() error {
 	return nil
 }
 
-// serverKeys are those of the files; without any, that of the state directory.
+// serverKeys are the keys in the files, or the key in the state directory if there are no files.
 func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, error) {
 	if len(given) > 0 || o.insecure {
 		return given, nil
@@ -56,7 +56,7 @@ func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, er
 	return keys, err
 }
 
-// showWayIn prints how to get in. Secrets go to a terminal alone: a journal is read by others.
+// showWayIn prints how to sign in. Secrets are printed only on a terminal: others can read a journal.
 func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
 	if o.insecure {
 		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can use the server to run commands as this user\n")
@@ -80,7 +80,7 @@ func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *cons
 	}
 }
 
-// stateDirFlag is --state-dir as another command has to have it, too.
+// stateDirFlag is the --state-dir that another command needs to use the same directory.
 func (a *app) stateDirFlag() string {
 	if a.stateDir == "" {
 		return ""
@@ -106,7 +106,7 @@ func (s *session) serverLink(ctx context.Context) (string, error) {
 	return answer.Link, errors.Join(err, resp.Body.Close())
 }
 
-// keyHint says which key a server wants that did not know the caller.
+// keyHint says which key to use with a server that did not accept the caller's.
 func (a *app) keyHint(err error) string {
 	if a.endpoint == "" || !refusedCaller(err) {
 		return ""

@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
-// admitConn keeps the connection of a caller that has proved who it is.
+// admitConn keeps the connection of an authenticated caller.
 func (s *Server) admitConn(r *http.Request) error {
 	if limit.Prove(r.Context()) {
 		return nil

@@ -56,7 +56,7 @@ func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
 	return str(check.String()) + " & " + command
 }
 
-// shownByRay are the secrets of a job that would stand in Ray's record.
+// shownByRay are the secrets of a job that Ray's record would contain.
 func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
 	if c.at.ownCluster() {
 		return nil
@@ -67,7 +67,7 @@ func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
 	})
 }
 
-// noteRaySecrets tells which secrets Ray shows.
+// noteRaySecrets reports which secrets Ray shows.
 func (c *compiler) noteRaySecrets() {
 	var shown []string
 	for _, e := range c.p.Secrets.Entries {

@@ -68,7 +68,7 @@ func (a *attempt) inherited() map[string]string {
 	return vars
 }
 
-// private are the variables that stand in no record where that can be: secrets, and what the job inherits and the definition does not
+// private are the variables that Ray's records do not contain where possible: secrets, and what the job inherits and the definition does not
 // set.
 func (a *attempt) private(vars map[string]string) map[string]string {
 	all := a.inherited()
