@@ -22,11 +22,11 @@ type allowOptions struct {
 
 func (o *allowOptions) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringArrayVar(&o.rays, "allow-ray", nil, "address of a Ray that tasks of the network may name, besides --ray-address; may be repeated")
-	f.StringArrayVar(&o.contexts, "allow-context", nil, "kubeconfig context that tasks of the network may use; may be repeated")
-	f.StringArrayVar(&o.variables, "allow-env", nil, "environment variable of the server, or pattern such as AWS_*, that tasks of the network may read; may be repeated")
-	f.StringArrayVar(&o.dirs, "allow-dir", nil, "directory that tasks of the network may read; may be repeated")
-	f.BoolVar(&o.noProcess, "no-process", false, "run no process tasks; with access keys of several roles the default is true")
+	f.StringArrayVar(&o.rays, "allow-ray", nil, "address of another Ray that tasks registered over the network may use; may be repeated")
+	f.StringArrayVar(&o.contexts, "allow-context", nil, "kubeconfig context that tasks registered over the network may use; may be repeated")
+	f.StringArrayVar(&o.variables, "allow-env", nil, "environment variable of the server, or pattern such as AWS_*, that tasks registered over the network may read; may be repeated")
+	f.StringArrayVar(&o.dirs, "allow-dir", nil, "directory that tasks registered over the network may read; may be repeated")
+	f.BoolVar(&o.noProcess, "no-process", false, "switch process tasks off (default: true if the access keys have different roles)")
 	o.decided = func() bool { return f.Changed("no-process") }
 }
 

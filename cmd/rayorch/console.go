@@ -39,9 +39,9 @@ func (a *app) consoleCommand() *cobra.Command {
 		Short: "serve the web console on this machine",
 		Long: "console serves the pages for the executions of the state directory; with --endpoint or --aws for those of a\n" +
 			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the\n" +
-			"state directory and --listen is not given, console prints a link to the server's own pages, and ends.\n\n" +
-			"It listens on loopback only. The link that it prints signs one browser in, once and within 5 minutes; run the\n" +
-			"command again for another. With --access-key one can sign in by a key as well.",
+			"state directory, console prints a link to the server's own pages and exits, unless --listen or --access-key is given.\n\n" +
+			"It listens on loopback only. The link that it prints signs one browser in, once and within 5 minutes. If a server owns\n" +
+			"the directory, run the command again for another link. With --access-key, browsers can also sign in with a key.",
 		Example: "  rayorch console\n  rayorch console --aws --region eu-central-1",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.own = c.Flags().Changed("listen") || len(o.keys) > 0
@@ -50,7 +50,7 @@ func (a *app) consoleCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file that holds ID:SECRET, with which one signs in, and its role (default admin); at least 16 characters, mode 600; may be repeated")
+	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file with an access key for signing in, ID:SECRET, and its role (default admin); the secret has at least 16 characters, the file mode 600; may be repeated")
 	o.ray.flags(c)
 	return c
 }
@@ -92,7 +92,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 func (a *app) printLink(link string) {
 	if link != "" {
 		fmt.Fprintf(a.out, "the console is at %s\n", link)
-		fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes: run the command again for another one")
+		fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes; run the command again for another link")
 	}
 }
 
@@ -196,7 +196,7 @@ func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
 		return
 	}
-	w.screen.Say("the console stays at %s until Ctrl-C", site.link(""))
+	w.screen.Say("the console stays available at %s until Ctrl-C", site.link(""))
 	<-w.signals
 }
 

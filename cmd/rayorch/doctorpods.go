@@ -18,11 +18,11 @@ func (d *clusterDoctor) podSecurity(namespace kube.Object) {
 	for _, p := range d.r.Pods {
 		if why := p.Refused(level); len(why) > 0 {
 			refused++
-			d.add("pod security", true, false, "change securityContext in the pipeline file, or remove it: the default is admitted",
-				"the namespace enforces %s, and refuses the pods of %s: %s", level, p.Of, strings.Join(why, ", "))
+			d.add("pod security", true, false, "change or remove securityContext in the pipeline file: the default is admitted",
+				"the namespace enforces %s and rejects the pods of %s: %s", level, p.Of, strings.Join(why, ", "))
 		}
 	}
 	if refused == 0 {
-		d.add("pod security", true, true, "", "the namespace enforces %s, and admits the pods", level)
+		d.add("pod security", true, true, "", "the namespace enforces %s and admits the pods", level)
 	}
 }

@@ -29,11 +29,11 @@ steps:
 	}
 	for level, want := range map[string][]string{
 		"":           nil,
-		"privileged": {"the namespace enforces privileged, and admits the pods"},
-		"baseline":   {"the namespace enforces baseline, and refuses the pods of step a: privileged"},
+		"privileged": {"the namespace enforces privileged and admits the pods"},
+		"baseline":   {"the namespace enforces baseline and rejects the pods of step a: privileged"},
 		"restricted": {
-			"the namespace enforces restricted, and refuses the pods of step a: privileged, allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile",
-			"the namespace enforces restricted, and refuses the pods of onFailure of step b: allowPrivilegeEscalation != false, unrestricted capabilities, seccompProfile",
+			"the namespace enforces restricted and rejects the pods of step a: privileged, allowPrivilegeEscalation != false, unrestricted capabilities, runAsNonRoot != true, seccompProfile",
+			"the namespace enforces restricted and rejects the pods of onFailure of step b: allowPrivilegeEscalation != false, unrestricted capabilities, seccompProfile",
 		},
 	} {
 		d := clusterDoctor{r: r}

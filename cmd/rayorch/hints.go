@@ -27,7 +27,7 @@ func hintFor(err error) string {
 	case errors.As(err, &newer):
 		return "use the release that wrote it or a later one, or another --state-dir"
 	case errors.As(err, &damaged), errors.As(err, &lost):
-		return "rayorch store check reports what is damaged and which executions are concerned;\n" +
+		return "rayorch store check reports what is damaged and the affected executions;\n" +
 			"rayorch store salvage DIRECTORY copies what is complete to a new state directory"
 	case errors.Is(err, store.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return "make room on the disk of the state directory; what it has is kept, and runs go on when there is room"

@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/access"
 )
 
-// readKeys reads files of one access key each, FILE[=ROLE]: a secret on the command line would be everybody's to read.
+// readKeys reads files with one access key each, FILE[=ROLE]: everybody could read a secret on the command line.
 func readKeys(files []string) (access.Keys, error) {
 	keys := access.Keys{}
 	for _, arg := range files {
@@ -20,7 +20,7 @@ func readKeys(files []string) (access.Keys, error) {
 			return nil, err
 		}
 		if _, twice := keys[id]; twice {
-			return nil, fmt.Errorf("the access key %s in %s is given twice", id, file)
+			return nil, fmt.Errorf("the access key %s in %s is a duplicate", id, file)
 		}
 		keys[id] = access.Key{Secret: secret, Role: role}
 	}
@@ -40,13 +40,13 @@ func readKey(file string) (id, secret string, err error) {
 	}
 	if len(secret) < minSecret {
 		return "", "", fail(exitError, "create one: echo \""+id+":$(openssl rand -hex 20)\" > "+file,
-			"the secret in %s has %d characters: it must have at least %d", file, len(secret), minSecret)
+			"the secret in %s must have at least %d characters, got %d", file, minSecret, len(secret))
 	}
 	return id, secret, nil
 }
 
-// readPrivate reads a file that others cannot read or replace. It looks at the file that it has opened: one by the same
-// name may be another.
+// readPrivate reads a file that others cannot read or replace. It checks the file that it has opened, because another
+// file can replace it under the same name.
 func readPrivate(file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -69,8 +69,8 @@ func readPrivate(file string) (string, error) {
 	return string(text), nil
 }
 
-// isShared says that others can read or write a file. The group may read what root owns: so Kubernetes mounts a Secret
-// (mode 0400) for a pod with an fsGroup, and so do packages for a service's group.
+// isShared says that others can read or write a file. The group may read what root owns: Kubernetes mounts a Secret
+// (mode 0400) like this for a pod with an fsGroup, and packages do it for a service's group.
 func isShared(info fs.FileInfo) bool {
 	const groupReads, rest = 0o040, 0o037
 	perm := info.Mode().Perm()

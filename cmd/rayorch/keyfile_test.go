@@ -27,10 +27,10 @@ func TestKeyFiles(t *testing.T) {
 		{"everybody's", right, 0o644, -1, "its mode is 0644"},
 		{"everybody's, of root", right, 0o444, 0, "its mode is 0444"},
 		{"everybody's to write", right, 0o602, -1, "its mode is 0602"},
-		{"a short secret", "id:123456789012345", 0o600, -1, "has 15 characters: it must have at least 16"},
+		{"a short secret", "id:123456789012345", 0o600, -1, "must have at least 16 characters, got 15"},
 		{"the shortest secret", "id:1234567890123456", 0o600, -1, ""},
-		{"no secret", "id:", 0o600, -1, "must hold ID:SECRET"},
-		{"no id", ":1234567890123456", 0o600, -1, "must hold ID:SECRET"},
+		{"no secret", "id:", 0o600, -1, "must contain one access key, ID:SECRET"},
+		{"no id", ":1234567890123456", 0o600, -1, "must contain one access key, ID:SECRET"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.owner >= 0 && os.Getuid() != 0 {

@@ -15,7 +15,7 @@ func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, .
 	}
 	for _, kept := range all {
 		if len(kept.LeftOut) > 0 {
-			say("not packed from %s, as it may hold keys: %s; to pack it, add !%s to a .rayignore file there",
+			say("not packed from %s, because they may hold keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
 				kept.Path, strings.Join(kept.LeftOut, ", "), path.Base(kept.LeftOut[0]))
 		}
 	}

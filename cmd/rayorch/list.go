@@ -80,7 +80,7 @@ func shownStatus(status string, driven *bool, parked string) string {
 
 // parkedText says why an execution is parked, and what to do.
 func parkedText(name, reason string) string {
-	return fmt.Sprintf("parked: %s; stop it with: rayorch stop %s; try the step again with: rayorch resume %s", reason, name, name)
+	return fmt.Sprintf("parked: %s; to stop it: rayorch stop %s; to try the step again: rayorch resume %s", reason, name, name)
 }
 
 func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }

@@ -28,7 +28,7 @@ type rayOptions struct {
 func (o *rayOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.address, "ray-address", "", "Ray's dashboard, http://HOST:8265 (default: see the order below)")
 	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the certificates that sign an https Ray address")
-	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token also over plain http to an address that is not loopback")
+	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http even if the address is not loopback")
 	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "NAME=CONTEXT: tasks whose ClusterName is NAME go to that kubeconfig context; may be repeated")
 }
 
@@ -82,8 +82,8 @@ func (a *app) rayStartCommand() *cobra.Command {
 		Use:   "start",
 		Short: "start a Ray of rayorch's own; gets Ray from PyPI when no Python here has it",
 		Long: "start runs a Ray head with ports, directories and processes of its own, so that it disturbs no other Ray. It\n" +
-			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself. It gets few variables of the\n" +
-			"environment (docs/pipeline.md lists them), and so do its jobs.",
+			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself. Ray and its jobs inherit only\n" +
+			"few environment variables (docs/pipeline.md lists them).",
 		Example: "  rayorch ray start --cpus 4",
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := a.head(a.say)
@@ -106,7 +106,7 @@ func (a *app) rayStartCommand() *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&cpus, "cpus", 0, "CPUs that it offers to jobs (default: all)")
-	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "a variable of the environment that Ray and all its jobs inherit, or PREFIX_*; may be repeated")
+	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "environment variable that Ray and all its jobs inherit, or PREFIX_*; may be repeated")
 	c.Flags().BoolVar(&noToken, "no-token", false, "leave token authentication off: any user of this machine may then run code as you")
 	return c
 }

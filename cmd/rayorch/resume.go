@@ -17,8 +17,8 @@ func (a *app) resumeCommand() *cobra.Command {
 		Use:   "resume [EXECUTION]",
 		Short: "go on with a run whose process was killed",
 		Long: "resume takes up an interrupted run: it finds the Ray job that still runs, follows it, and goes on as if nothing\n" +
-			"had happened. Without a name it takes up every open run and watches the newest. A parked run, one that ended the\n" +
-			"process that drove it twice during the same step, is only resumed by name.",
+			"had happened. Without a name it resumes every open run and watches the newest. A parked run, whose process died\n" +
+			"twice during the same step, is only resumed by name.",
 		Example: "  rayorch resume",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

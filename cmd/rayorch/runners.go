@@ -141,7 +141,7 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 	}
 	w.screen.Say("using %s", describeRay(found))
 	if src.givesRaySecrets() && !ray.Here(ctx, found) {
-		w.screen.Say("note: this Ray keeps the secrets of its jobs in their records, which its API and dashboard show (docs/pipeline.md)")
+		w.screen.Say("note: this Ray keeps the secrets of jobs in its job records, which its API and dashboard show (see docs/pipeline.md)")
 	}
 	if o.keepRay { // the mark is made again if this Ray is lost and another one started
 		return func() error { return keepRay(f.resolver.Own) }, keepRay(f.resolver.Own)

@@ -43,14 +43,14 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "own the state directory and serve the Step Functions API",
 		Long: "serve runs executions and answers the Step Functions API (AWS JSON 1.0), so that the AWS CLI, boto3 and other\n" +
-			"SDKs work against it with an endpoint URL and an access key. It goes on with every run that is open.\n\n" +
-			"Callers need an access key. Without --access-key, serve creates one with the role admin in the state directory, in\n" +
-			"the file access-key, which only its user can read; on a terminal it prints the key, and a link that signs a browser\n" +
-			"in at the console once, within 5 minutes. Off loopback it also needs TLS.\n\n" +
+			"SDKs work with an endpoint URL and an access key. It resumes every open run.\n\n" +
+			"Callers need an access key. Without --access-key, serve creates one with the role admin in the file access-key in the\n" +
+			"state directory, which only its user can read. On a terminal, it prints the key, and a link that signs one browser in\n" +
+			"to the console, once and within 5 minutes. A listen address that is not loopback also needs TLS.\n\n" +
 			"Roles of keys: read lists and shows executions, histories, logs and metrics; run also starts, stops and redrives\n" +
 			"executions of registered state machines; admin does everything, which includes running any command as the user of\n" +
-			"the server. Commands of that user on this machine need no key: they use a socket in the state directory.\n\n" +
-			"Tasks of state machines that are registered over the network may use only what the --allow flags name: see\n" +
+			"the server. Commands of this user on this machine need no key: they use a socket in the state directory.\n\n" +
+			"State machines that were registered over the network may use only what the --allow flags name: see\n" +
 			"docs/serve.md, \"What a definition may use\".",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +
 			"  rayorch serve --access-key admin.key --access-key prometheus.key=read",
@@ -60,12 +60,12 @@ func (a *app) serveCommand() *cobra.Command {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address to serve the API on")
 	f.StringVar(&o.cert, "tls-cert", "", "PEM file of the server's certificate")
 	f.StringVar(&o.key, "tls-key", "", "PEM file of its private key")
-	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file that holds ID:SECRET, an access key that may call, and its role (default admin); at least 16 characters, mode 600; may be repeated")
-	f.BoolVar(&o.insecure, "insecure-no-auth", false, "take calls without a key, on loopback only: every user of this machine can then run commands as this user")
-	f.StringArrayVar(&o.hosts, "host", nil, "name under which the server may be called with --insecure-no-auth, besides loopback's")
+	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file with an access key, ID:SECRET, and its role (default admin); the secret has at least 16 characters, the file mode 600; may be repeated")
+	f.BoolVar(&o.insecure, "insecure-no-auth", false, "accept calls without a key, on loopback only: every user of this machine can then run commands as this user")
+	f.StringArrayVar(&o.hosts, "host", nil, "additional host name for calls with --insecure-no-auth; may be repeated")
 	f.StringVar(&o.buckets, "buckets", "", "where distributed Maps find buckets: a directory, or the URL of an S3 (default: buckets in the state directory)")
 	f.StringVar(&o.lease, "lease", "", "NAMESPACE/NAME of a Kubernetes Lease to hold, so that of several servers one acts")
-	f.StringVar(&o.reserve, "reserve", "64MiB", "free disk space (bytes, or a number with KiB, MiB or GiB) below which the server refuses new work")
+	f.StringVar(&o.reserve, "reserve", "64MiB", "refuse new work if less disk space is free: bytes, or a number with KiB, MiB or GiB")
 	f.BoolVar(&o.console, "console", true, "serve the web console as well")
 	f.BoolVar(&o.pprof, "pprof", false, "serve profiles under /debug/pprof/")
 	o.ray.flags(c)

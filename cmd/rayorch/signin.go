@@ -29,21 +29,21 @@ func (s *signIn) create() (string, bool) {
 	return "", false
 }
 
-// checkAccess holds a server without keys to loopback, and one elsewhere to TLS.
+// checkAccess allows a server without keys only on loopback, and requires TLS on other addresses.
 func (o *serveOptions) checkAccess() error {
 	err := api.CheckListen(o.listen, !o.insecure, o.cert != "")
 	switch {
 	case o.insecure && len(o.keys) > 0:
-		return fail(exitUsage, "leave one of them out", "--insecure-no-auth and --access-key exclude each other")
+		return fail(exitUsage, "use only one of them", "--insecure-no-auth and --access-key exclude each other")
 	case o.insecure && err != nil:
-		return fail(exitUsage, "leave it out, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
+		return fail(exitUsage, "remove it, or listen on 127.0.0.1", "--insecure-no-auth works on loopback only: %w", err)
 	case err != nil:
 		return &failure{code: exitUsage, err: err}
 	}
 	return nil
 }
 
-// serverKeys are those of the files; without any, that of the state directory.
+// serverKeys are the keys in the files, or the key in the state directory if there are no files.
 func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, error) {
 	if len(given) > 0 || o.insecure {
 		return given, nil
@@ -51,36 +51,36 @@ func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, er
 	keys, err := access.Own(dir)
 	var exposed *access.ExposedError
 	if errors.As(err, &exposed) {
-		return nil, fail(exitError, "if nobody has read it: chmod 600 "+exposed.File+"; else remove the file, and serve creates another key", "%w", err)
+		return nil, fail(exitError, "if no other user has read it: chmod 600 "+exposed.File+"; otherwise, delete the file, and serve creates another key", "%w", err)
 	}
 	return keys, err
 }
 
-// showWayIn prints how to get in. Secrets go to a terminal alone: a journal is read by others.
+// showWayIn prints how to sign in. Secrets are printed only on a terminal: others can read a journal.
 func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
 	if o.insecure {
-		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can run commands as this user through the server\n")
+		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can use the server to run commands as this user\n")
 		return
 	}
 	_, terminal := terminalOf(a.out)
 	if con != nil && terminal {
-		fmt.Fprintf(a.out, "sign in there, once and within 5 minutes: %s%s\n", url, con.Link(""))
+		fmt.Fprintf(a.out, "sign in once within 5 minutes: %s%s\n", url, con.Link(""))
 	}
 	if len(o.keys) > 0 {
 		return
 	}
 	if !terminal {
-		fmt.Fprintf(a.out, "the access key is in %s; a link to the console is printed by: rayorch console%s\n",
+		fmt.Fprintf(a.out, "the access key is in %s; to print a link to the console: rayorch console%s\n",
 			filepath.Join(dir, access.FileName), a.stateDirFlag())
 		return
 	}
 	for id, key := range keys {
-		fmt.Fprintf(a.out, "for SDKs and the AWS CLI (the key is kept in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
+		fmt.Fprintf(a.out, "for SDKs and the AWS CLI (the key is in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
 			filepath.Join(dir, access.FileName), id, key.Secret)
 	}
 }
 
-// stateDirFlag is --state-dir as another command has to have it, too.
+// stateDirFlag is the --state-dir that another command needs to use the same directory.
 func (a *app) stateDirFlag() string {
 	if a.stateDir == "" {
 		return ""
@@ -106,7 +106,7 @@ func (s *session) serverLink(ctx context.Context) (string, error) {
 	return answer.Link, errors.Join(err, resp.Body.Close())
 }
 
-// keyHint says which key a server wants that did not know the caller.
+// keyHint says which key to use with a server that did not accept the caller's.
 func (a *app) keyHint(err error) string {
 	if a.endpoint == "" || !refusedCaller(err) {
 		return ""
@@ -116,8 +116,8 @@ func (a *app) keyHint(err error) string {
 		file = filepath.Join(dir, access.FileName)
 	}
 	return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to an access key of the server: ID:SECRET in the file of its --access-key,\n" +
-		"else in " + file + "\n" +
-		"on the same machine the server's user needs no key: use --state-dir instead of --endpoint"
+		"or in " + file + "\n" +
+		"on the same machine, the server's user needs no key: use --state-dir instead of --endpoint"
 }
 
 func fileExists(path string) bool {

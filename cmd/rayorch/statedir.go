@@ -12,7 +12,7 @@ import (
 func oursToWrite(dir string) error {
 	err := home.Ours(dir)
 	if errors.Is(err, home.ErrNotOurs) {
-		return fail(exitError, "use a directory that only you may write to, with --state-dir", "%w", err)
+		return fail(exitError, "use a directory that only you can write to, with --state-dir", "%w", err)
 	}
 	return err
 }

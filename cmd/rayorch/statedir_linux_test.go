@@ -50,7 +50,7 @@ func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 		t.Skip("not root: cannot make a directory another user's")
 	}
 	dir, state := plainPipeline(t, "true"), t.TempDir()
-	for mode, want := range map[os.FileMode]string{0o700: "uid 65534", 0o777: "every user may write"} {
+	for mode, want := range map[os.FileMode]string{0o700: "uid 65534", 0o777: "every user can write"} {
 		uid := 65534
 		if mode == 0o777 {
 			uid = 0
@@ -63,7 +63,7 @@ func TestStateDirectoryOfSomebodyElse(t *testing.T) {
 		}
 		for _, what := range [][]string{{"run", dir}, {"serve", "--listen", "127.0.0.1:0"}, {"ray", "start"}, {"stop", "x"}, {"resume", "x"}} {
 			out, err := command(t, append(append([]string{"rayorch"}, what...), "--state-dir", state)...).CombinedOutput()
-			if err == nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), "hint: use a directory that only you may write to") {
+			if err == nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), "hint: use a directory that only you can write to") {
 				t.Errorf("%s: %v, %s", what, err, out)
 			}
 		}

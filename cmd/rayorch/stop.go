@@ -21,7 +21,7 @@ func (a *app) stopCommand() *cobra.Command {
 		Use:   "stop [EXECUTION]",
 		Short: "stop an execution and the jobs that it runs",
 		Long: "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.\n" +
-			"An execution that no process drives is not resumed for it: no state of it is entered.",
+			"If no process drives the execution, stop does not resume it: it enters no state.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -17,9 +17,9 @@ func (a *app) storeCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "read everything and report what is damaged; writes nothing",
-		Long: "check reads every block of the database and every execution, and reports what is damaged or missing, with the executions " +
-			"concerned. It writes nothing to the state directory, and needs space for a copy of the database in TMPDIR if something is " +
-			"damaged. The exit code is 1 if there are problems.",
+		Long: "check reads every block of the database and every execution, and reports what is damaged or missing, with the affected " +
+			"executions. It writes nothing to the state directory. If something is damaged, it needs space for a copy of the database " +
+			"in TMPDIR. The exit code is 1 if there are problems.",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.storeCheck(c.Context()) },

@@ -22,10 +22,10 @@ func (a *app) storeSalvageCommand() *cobra.Command {
 		Use:   "salvage DIRECTORY",
 		Short: "copy what is complete in a damaged state directory to a new one",
 		Long: "salvage copies the executions that are complete, with their logs, all state machines, the code packages and the files of " +
-			"plain jobs, to DIRECTORY, which must not exist or be empty. It names the executions that it leaves out, and the files that " +
+			"plain jobs, to DIRECTORY, which must be missing or empty. It names the executions that it leaves out, and the files that " +
 			"it does not copy. The damaged state directory is not changed.\n\n" +
-			"Open executions go on from the newest state that was found as soon as a server or a run owns DIRECTORY. What they did " +
-			"after that state may be done again: stop them first if that does harm.",
+			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. What they did " +
+			"after that state may be done again: to prevent this, stop them first.",
 		Example: "  rayorch store salvage /var/lib/rayorch-new",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return a.storeSalvage(c.Context(), args[0]) },

@@ -275,7 +275,7 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	if err != nil {
 		return err
 	}
-	for _, arn := range arns { // whoever takes over goes on with no run that ended processes before: only a user does
+	for _, arn := range arns { // a new owner does not resume a run that killed processes before: only a user does
 		if _, parked := resting.of(arn); parked != "" {
 			s.app.say(parkedText(nameOf(arn), parked))
 		} else if err := s.resume(ctx, arn); err != nil {

@@ -18,7 +18,7 @@ const (
 	None  Role = iota
 	Read       // list, describe, histories, logs, metrics
 	Run        // start, stop and redrive executions of registered state machines
-	Admin      // everything: whoever registers a definition runs commands as the server's user
+	Admin      // everything: a caller that can register definitions can run commands as the server's user
 )
 
 var roleNames = [...]string{None: "none", Read: "read", Run: "run", Admin: "admin"}

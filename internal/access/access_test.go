@@ -105,9 +105,9 @@ func TestExposedOwnKey(t *testing.T) {
 		make func(*testing.T, string) error
 		want string
 	}{
-		"others may read it": {write(0o604), "other users may read it (mode 0604)"},
-		"its group may":      {write(0o640), "other users may read it (mode 0640)"},
-		"others may write":   {write(0o622), "other users may read it (mode 0622)"},
+		"others may read it": {write(0o604), "other users can read it (mode 0604)"},
+		"its group may":      {write(0o640), "other users can read it (mode 0640)"},
+		"others may write":   {write(0o622), "other users can read it (mode 0622)"},
 		"another user's": {func(t *testing.T, path string) error {
 			if os.Geteuid() != 0 {
 				t.Skip("SKIPPED: needs root")
@@ -119,7 +119,7 @@ func TestExposedOwnKey(t *testing.T) {
 		}, "it is a symbolic link"},
 		"a directory": {func(_ *testing.T, path string) error { return os.Mkdir(path, 0o700) }, "it is not a regular file"},
 		"no key": {func(_ *testing.T, path string) error { return os.WriteFile(path, []byte("secret\n"), 0o600) },
-			"must hold ID:SECRET"},
+			"must contain one access key, ID:SECRET"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

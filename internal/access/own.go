@@ -43,7 +43,7 @@ func Own(dir string) (Keys, error) {
 func Parse(file, text string) (id, secret string, err error) {
 	id, secret, ok := strings.Cut(strings.TrimSpace(text), ":")
 	if !ok || id == "" || secret == "" {
-		return "", "", fmt.Errorf("the file %s must hold ID:SECRET, one access key", file)
+		return "", "", fmt.Errorf("the file %s must contain one access key, ID:SECRET", file)
 	}
 	return id, secret, nil
 }
@@ -78,7 +78,7 @@ func exposed(info fs.FileInfo) string {
 	case !ok || int(st.Uid) != os.Geteuid():
 		return "it belongs to another user"
 	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Sprintf("other users may read it (mode %04o)", info.Mode().Perm())
+		return fmt.Sprintf("other users can read it (mode %04o)", info.Mode().Perm())
 	}
 	return ""
 }

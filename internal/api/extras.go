@@ -86,7 +86,7 @@ func (s *Server) withKeys(next *http.ServeMux) http.Handler {
 	})
 }
 
-// admit returns a caller that has proved who it is.
+// admit returns an authenticated caller.
 func (s *Server) admit(r *http.Request) (access.Caller, error) {
 	if key, secret, ok := r.BasicAuth(); ok {
 		if caller, open := s.callerWithoutSignature(r); open {
@@ -142,7 +142,7 @@ func (s *Server) consoleLink(w http.ResponseWriter, _ *http.Request) {
 // healthz says that the process answers; an orchestrator restarts it when it does not.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 
-// readyz asks the store for something: a server that cannot read its disk is not ready, nor is one that has no room for new work.
+// readyz asks the store for something: a server that cannot read its disk is not ready, nor is one that has no disk space for new work.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	why := "not ready: "
 	_, err := s.eng.List(engine.ListFilter{Limit: 1})

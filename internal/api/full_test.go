@@ -8,7 +8,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A server without room for new work says so where load balancers look, refuses it, and answers what needs no room.
+// A server without disk space for new work says so at /readyz, refuses it, and answers requests that need no space.
 func TestLittleRoom(t *testing.T) {
 	disk := vfs.NewMem()
 	srv := newServerIn(t, "state", disk, "", nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
-// admitConn keeps the connection of a caller that has proved who it is.
+// admitConn keeps the connection of an authenticated caller.
 func (s *Server) admitConn(r *http.Request) error {
 	if limit.Prove(r.Context()) {
 		return nil
@@ -43,11 +43,11 @@ func (a *action) changes() bool {
 type limitMetrics struct{ l *limit.Limits }
 
 var (
-	failedAttempts = prometheus.NewDesc("rayorch_failed_attempts_total", "Failed attempts to sign in, by the way: signature, password, form, link.", []string{"way"}, nil)
+	failedAttempts = prometheus.NewDesc("rayorch_failed_attempts_total", "Failed sign-in attempts, by method: signature, password, form, link.", []string{"way"}, nil)
 	openConns      = prometheus.NewDesc("rayorch_connections", "Open TCP connections.", nil, nil)
 	closedConns    = prometheus.NewDesc("rayorch_connections_closed_total", "Connections closed because there were too many.", nil, nil)
-	bodyBytes      = prometheus.NewDesc("rayorch_request_body_bytes", "Bytes that large request bodies take from their common limit.", nil, nil)
-	refusedBodies  = prometheus.NewDesc("rayorch_request_bodies_refused_total", "Request bodies refused because others took the common limit.", nil, nil)
+	bodyBytes      = prometheus.NewDesc("rayorch_request_body_bytes", "Bytes of request bodies that count toward the limit for all requests.", nil, nil)
+	refusedBodies  = prometheus.NewDesc("rayorch_request_bodies_refused_total", "Request bodies refused because the limit for all requests was reached.", nil, nil)
 )
 
 // Describe lists what Collect gives.

@@ -73,7 +73,7 @@ var (
 	commitsTotal     = prometheus.NewDesc("rayorch_commits_total", "Commits to the store.", nil, nil)
 	tasksTotal       = prometheus.NewDesc("rayorch_tasks_total", "Attempts of tasks handed to runners.", nil, nil)
 	openExecutions   = prometheus.NewDesc("rayorch_executions_open", "Executions that have not ended.", nil, nil)
-	parkedExecutions = prometheus.NewDesc("rayorch_executions_parked", "Executions that are not driven: the server died twice during a step of theirs.", nil, nil)
+	parkedExecutions = prometheus.NewDesc("rayorch_executions_parked", "Parked executions: the server died twice during one of their steps.", nil, nil)
 	runningTasks     = prometheus.NewDesc("rayorch_tasks_running", "Tasks that are with a runner.", nil, nil)
 	armedTimers      = prometheus.NewDesc("rayorch_timers", "Timers that are armed.", nil, nil)
 	storeReadErrors  = prometheus.NewDesc("rayorch_store_read_errors_total", "Reads of the database that failed because it is damaged.", nil, nil)

@@ -138,7 +138,7 @@ func TestRolesOfEndpoints(t *testing.T) {
 	}
 }
 
-// TestRolesByPassword holds Basic authentication to the roles, too.
+// TestRolesByPassword checks that the roles also apply to Basic authentication.
 func TestRolesByPassword(t *testing.T) {
 	base := newServer(t, "", func(c *api.Config) { c.Keys, c.Pprof = roleKeys, true }).URL
 	for path, want := range map[string]int{"/metrics": http.StatusOK, "/debug/pprof/": http.StatusForbidden} {

@@ -235,7 +235,7 @@ func (s *Server) fault(ctx context.Context, a *action, err error) *fault {
 func reason(err error) string {
 	var d *store.DamagedError
 	if errors.As(err, &d) {
-		return d.Summary() + "; rayorch store check on the server names everything that is damaged"
+		return d.Summary() + "; rayorch store check on the server reports everything that is damaged"
 	}
 	return "the request failed: the server's log says why"
 }

@@ -219,10 +219,10 @@ func TestRaySecrets(t *testing.T) {
 		want, not           []string
 		note                bool
 	}{
-		"passed on by a pod":   {"", "", "job", []string{"'secrets': ['S']", "'hidden': ['OTHER']", "'name': 'RAYORCH_SECRET_S'", "'optional': true"}, []string{"inRayPods promises"}, true},
-		"in Ray's pods, job":   {"", ", inRayPods: true", "job", []string{"'hidden': ['S', 'OTHER']", "inRayPods promises", "{S+x}"}, []string{"'secrets': "}, false},
-		"in Ray's pods, proxy": {"", ", inRayPods: true", "proxy", []string{"inRayPods promises"}, []string{"secretKeyRef"}, false},
-		"in its own cluster":   {own, "", "rayjob", []string{`"name": "S"`, `"secretKeyRef"`}, []string{"inRayPods promises"}, false},
+		"passed on by a pod":   {"", "", "job", []string{"'secrets': ['S']", "'hidden': ['OTHER']", "'name': 'RAYORCH_SECRET_S'", "'optional': true"}, []string{"inRayPods requires"}, true},
+		"in Ray's pods, job":   {"", ", inRayPods: true", "job", []string{"'hidden': ['S', 'OTHER']", "inRayPods requires", "{S+x}"}, []string{"'secrets': "}, false},
+		"in Ray's pods, proxy": {"", ", inRayPods: true", "proxy", []string{"inRayPods requires"}, []string{"secretKeyRef"}, false},
+		"in its own cluster":   {own, "", "rayjob", []string{`"name": "S"`, `"secretKeyRef"`}, []string{"inRayPods requires"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := head + "\nsecrets: {S: {kubernetesSecret: {name: s, key: k}" + c.secret + "}, OTHER: {kubernetesSecret: {name: o, key: k}" + c.secret + "}}\n" +

@@ -47,7 +47,7 @@ func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
 	for _, name := range r.Secrets {
 		if s, _ := c.p.Secrets.Get(name); s.InRayPods {
 			check.WriteString(`[ -n "${` + name + `+x}" ] || { echo "rayorch: error: Ray's pods have no environment variable ` + name +
-				`, which inRayPods promises" >&2; exit 120; }` + "\n")
+				`, which inRayPods requires" >&2; exit 120; }` + "\n")
 		}
 	}
 	if check.Len() == 0 {
@@ -56,7 +56,7 @@ func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
 	return str(check.String()) + " & " + command
 }
 
-// shownByRay are the secrets of a job that would stand in Ray's record.
+// shownByRay are the secrets of a job that Ray's record would contain.
 func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
 	if c.at.ownCluster() {
 		return nil
@@ -67,7 +67,7 @@ func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
 	})
 }
 
-// noteRaySecrets tells which secrets Ray shows.
+// noteRaySecrets reports which secrets Ray shows.
 func (c *compiler) noteRaySecrets() {
 	var shown []string
 	for _, e := range c.p.Secrets.Entries {
@@ -80,7 +80,7 @@ func (c *compiler) noteRaySecrets() {
 		}
 	}
 	if len(shown) > 0 {
-		c.note("Ray keeps the values of %s in its job records, which its API and dashboard show: give them to Ray's pods, and say inRayPods: true", strings.Join(shown, ", "))
+		c.note("Ray keeps the values of %s in its job records, which its API and dashboard show: give them to Ray's pods, and set inRayPods: true", strings.Join(shown, ", "))
 	}
 }
 

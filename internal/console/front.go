@@ -69,7 +69,7 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 		if r.Method == http.MethodPost {
 			what, _ = strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 			if !slices.Contains(actions, what) {
-				http.Error(w, "the console does not do that", http.StatusBadRequest)
+				http.Error(w, "the console does not support this request", http.StatusBadRequest)
 				return
 			}
 		}

@@ -69,7 +69,7 @@ func (c *Console) exchange(w http.ResponseWriter, r *http.Request) {
 	}
 	err = c.cfg.Limits.Attempts.Check(r, limit.Link, "", func() bool { return c.tokens.use(in.Token) })
 	if err != nil {
-		http.Error(w, "The link was used before, or it is older than 5 minutes: the command rayorch console prints another one.", http.StatusForbidden)
+		http.Error(w, "The link was already used, or it is older than 5 minutes: the command rayorch console prints another one.", http.StatusForbidden)
 		return
 	}
 	c.signIn(w, r, access.Caller{Role: access.Admin})

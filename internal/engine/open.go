@@ -257,7 +257,7 @@ func (e *Engine) unlessDamaged(id store.ID, err error) error {
 	if !errors.As(err, &d) {
 		return err
 	}
-	e.logger.Error("an open execution cannot be read and does not go on", "run", uint64(id), "problem", err)
+	e.logger.Error("an open execution cannot be read and is not resumed", "run", uint64(id), "problem", err)
 	return nil
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// An execution during whose step the process died, and died again when it was tried anew, would end every process that drives
-// it. It is parked: nothing drives it, and it can be stopped, until somebody resumes it.
+// An execution during whose step the process died, and died again when the step was retried, would kill every process that drives
+// it. It is parked: no process drives it until a user resumes it, but it can be stopped.
 
 // ErrParked says that an execution is parked and takes no results.
 var ErrParked = errors.New("the execution is parked: the process that drove it died twice during the same step")
@@ -138,7 +138,7 @@ func (e *Engine) openDeaths() error {
 	}
 	var left []note
 	if e.notes, left, err = openNotes(e.c.FS.PathJoin(e.c.Dir, "driving")); err != nil {
-		e.logger.Warn("an execution that ends this process will not be recognized", "problem", err)
+		e.logger.Warn("an execution that kills this process will not be recognized", "problem", err)
 	}
 	b := e.st.NewBatch()
 	for _, n := range left {

@@ -134,7 +134,7 @@ func diesOf(t *testing.T, dir, definition string) {
 	}
 }
 
-// An execution during whose step the process died twice is parked: the next process drives the others, tells why, and can stop
+// An execution during whose step the process died twice is parked: the next process drives the others, reports why, and can stop
 // it and what it runs without entering the step.
 func TestTwoDeathsPark(t *testing.T) {
 	for name, c := range map[string]struct{ definition, step string }{

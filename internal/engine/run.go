@@ -348,7 +348,7 @@ func (e *Engine) load(r *run, note noting) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
-	r.more = r.more && !e.resting.holds(r.id) && !e.parked(r.id) // whoever resumes it has it go on
+	r.more = r.more && !e.resting.holds(r.id) && !e.parked(r.id) // the command that resumes it continues it
 	return nil
 }
 

@@ -23,7 +23,7 @@ func owner(info fs.FileInfo) int {
 }
 
 // ErrNotOurs says that a state directory is under the control of another user, who could replace what is in it.
-var ErrNotOurs = errors.New("not only this user's")
+var ErrNotOurs = errors.New("other users can change the state directory")
 
 // Ours checks that no other user but root controls an existing state directory: its owner is this user, or root, as that of a volume
 // in a pod; and not every user may write to it.
@@ -33,10 +33,10 @@ func Ours(dir string) error {
 		return nil //nolint:nilerr // whoever opens or creates the directory reports it
 	}
 	if uid := owner(info); uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("%w: the state directory %s belongs to %s, and this is %s", ErrNotOurs, dir, userName(uid), userName(os.Geteuid()))
+		return fmt.Errorf("%w: %s belongs to %s, but this process runs as %s", ErrNotOurs, dir, userName(uid), userName(os.Geteuid()))
 	}
 	if info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("%w: every user may write to the state directory %s (mode %#o)", ErrNotOurs, dir, info.Mode().Perm())
+		return fmt.Errorf("%w: every user can write to %s (mode %#o)", ErrNotOurs, dir, info.Mode().Perm())
 	}
 	return nil
 }

@@ -99,6 +99,6 @@ func (i Inherit) Advice(environ []string, given map[string]bool, cause string) s
 	if len(names) == 0 {
 		return ""
 	}
-	return "\nrayorch: hint: " + strings.Join(names, ", ") + " in the environment of rayorch: jobs do not inherit that. " +
-		"To pass it on, list it in inheritEnv of the target, or make it a secret of the step"
+	return "\nrayorch: hint: " + strings.Join(names, ", ") + " in the environment of rayorch: jobs do not inherit it. " +
+		"To pass it to jobs, list it in inheritEnv of the target, or make it a secret of the step"
 }

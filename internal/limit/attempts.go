@@ -31,7 +31,7 @@ const (
 	firstWait    = time.Second
 	maxWait      = 5 * time.Minute
 	forgetAfter  = time.Hour
-	// knownFor is how long an address counts as one of those from which somebody has proved who they are.
+	// knownFor is how long an address counts as known after a caller has authenticated from it.
 	knownFor = 24 * time.Hour
 	// maxAddresses bounds the table: the address that was quiet longest goes.
 	maxAddresses = 10_000
@@ -55,7 +55,7 @@ func (e *WaitError) Error() string {
 //
 // An address that waits has its passwords refused without a look, right or wrong, or waiting would bound nothing. What
 // proves a credential by cryptography is looked at in two cases: a one-time token always, and a signature if the address
-// is loopback's or somebody has proved who they are from it before. Such addresses are shared (users of one machine,
+// is loopback's or a caller has authenticated from it before. Such addresses are shared (users of one machine,
 // a NAT, a load balancer), and whoever shares them must not be able to lock the owner out. What this gives away is the
 // bound on guesses of signatures there; but whoever sees one signature can try secrets at home as fast as they like, so
 // that only the secret's length protects it: secrets are random or have at least 16 characters (rayorch serve refuses shorter ones).
@@ -95,7 +95,7 @@ func (a *Attempts) Check(r *http.Request, way Way, key string, proof func() bool
 		return nil
 	}
 	a.failed[way]++
-	if wait <= 0 { // or guessing on would never end the wait of others at this address
+	if wait <= 0 { // or continued guessing would never end the wait of others at this address
 		at.fail(now)
 	}
 	failures, left := at.failures, a.words.spend(now)
@@ -110,7 +110,7 @@ func (a *Attempts) Check(r *http.Request, way Way, key string, proof func() bool
 	return ErrWrong
 }
 
-// Waits gives a *WaitError if an attempt would be refused without a look.
+// Waits gives a *WaitError if an attempt would be refused without a check.
 func (a *Attempts) Waits(r *http.Request, way Way) error {
 	from := addressOf(r.RemoteAddr)
 	a.mu.Lock()
@@ -128,7 +128,7 @@ func (a *Attempts) Waits(r *http.Request, way Way) error {
 	return &WaitError{host(r), max(time.Second, wait.Round(time.Second))}
 }
 
-// Failed counts the failed attempts, and those that were refused without a look, by way.
+// Failed counts the failed attempts, and those that were refused without a check, by method.
 func (a *Attempts) Failed() map[Way]int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()

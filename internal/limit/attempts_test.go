@@ -81,7 +81,7 @@ func fail(a *limit.Attempts, address string) {
 	}
 }
 
-// Nobody is locked out by somebody else's guesses.
+// Guesses from one address do not lock out callers at others.
 func TestNoLockoutForOthers(t *testing.T) {
 	a := limit.New(limit.Config{Logger: slog.New(slog.DiscardHandler)}).Attempts
 	attempt(a, "198.51.100.7:1", limit.Signature, true) // one that is shared

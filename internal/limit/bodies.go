@@ -10,7 +10,7 @@ import (
 )
 
 // ErrBusy is what reading a body gives when the bodies of other requests take all the room.
-var ErrBusy = errors.New("too many large requests at a time: try again")
+var ErrBusy = errors.New("too many large requests at the same time: try again")
 
 // bodies are the bytes that the bodies of requests hold, from reading them until the request has been answered.
 type bodies struct {

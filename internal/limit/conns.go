@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// conns are a server's open connections. When there are too many, the oldest goes of those over which nobody has proved
-// who they are, out of the address that has most of them: a health check finds room whatever one attacker holds. Proven
-// callers leave some room, so that there is always one to close.
+// conns are a server's open connections. When there are too many, the server closes the oldest unauthenticated one of the
+// address that has the most of them: a health check finds room whatever one attacker holds. Authenticated callers leave some
+// room, so that there is always one to close.
 type conns struct {
 	max int
 
@@ -91,7 +91,7 @@ func (s *conns) forget(c *conn) {
 	}
 }
 
-// prove reports whether there is room for one more proven caller.
+// prove reports whether there is room for one more authenticated caller.
 func (s *conns) prove(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +158,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Prove reports that the caller of a request has proved who it is: its connection is not closed in favor of others. It is
+// Prove records that the caller of a request has authenticated: its connection is not closed in favor of others. It is
 // false if there are too many such connections: the request must be refused.
 func Prove(ctx context.Context) bool {
 	c, ok := ctx.Value(connKey{}).(*conn)

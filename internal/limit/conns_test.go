@@ -62,7 +62,7 @@ func ask(c net.Conn, path string) string {
 }
 
 // One attacker, or one caller with a key, may open as many connections as it likes: health checks are answered, and callers
-// that have proved who they are keep their connections.
+// that have authenticated keep their connections.
 func TestConnections(t *testing.T) {
 	const most = 40
 	limits := limit.New(limit.Config{Conns: most})

@@ -1,5 +1,5 @@
-// Package limit bounds what a server spends on callers that have not proved who they are: connections, bytes of request
-// bodies, and failed attempts to sign in. It decides nothing about who may call: internal/api and internal/console check
+// Package limit bounds what a server spends on unauthenticated callers: connections, bytes of request bodies, and failed
+// attempts to sign in. It decides nothing about who may call: internal/api and internal/console check
 // credentials and report here.
 package limit
 
@@ -13,7 +13,7 @@ import (
 const (
 	// MaxConns is how many connections a server has open at a time.
 	MaxConns = 1000
-	// reserved connections are only for callers that have not proved who they are, such as health checks.
+	// reserved connections are only for unauthenticated callers, such as health checks.
 	reserved = 16
 	// FreeBody is what every request's body may hold without counting: small requests never wait for large ones.
 	FreeBody = 16 << 10

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
-// Connections are told apart below TLS as well: with four, two are for callers that have proved who they are.
+// Connections are told apart below TLS as well: with four, two are for authenticated callers.
 func TestTLS(t *testing.T) {
 	limits := limit.New(limit.Config{Conns: 4})
 	stay := make(chan struct{})

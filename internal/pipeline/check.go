@@ -55,7 +55,7 @@ func (c *checker) secrets() {
 			c.report(path, "needs at least one of env, kubernetesSecret")
 		}
 		if sec.InRayPods && sec.KubernetesSecret == nil {
-			c.report(join(path, "inRayPods"), "needs kubernetesSecret, from which Ray's pods have it")
+			c.report(join(path, "inRayPods"), "needs kubernetesSecret, from which Ray's pods read the value")
 		}
 		if sec.Env != "" && !envPattern.MatchString(sec.Env) {
 			c.report(join(path, "env"), "must be the name of an environment variable, never a value")

@@ -47,7 +47,7 @@ type Storage struct {
 type Secret struct {
 	Env              string     `yaml:"env" doc:"An environment variable of the process that runs the pipeline (local)."`
 	KubernetesSecret *SecretKey `yaml:"kubernetesSecret" doc:"A key of a Kubernetes Secret (kubernetes, aws)."`
-	InRayPods        bool       `yaml:"inRayPods" doc:"Ray's pods have the secret as an environment variable of the same name: rayorch passes no value to Ray; below (kubernetes, aws)."`
+	InRayPods        bool       `yaml:"inRayPods" doc:"Ray's pods have the secret as an environment variable of the same name, so rayorch passes no value to Ray; below (kubernetes, aws)."`
 }
 
 // SecretKey is one key of a Kubernetes Secret.

@@ -44,11 +44,11 @@ type Job struct {
 	Memory                       *Quantity        `yaml:"memory" doc:"Memory that the pod asks for (kubernetes, aws)."`
 	EphemeralStorage             *Quantity        `yaml:"ephemeralStorage" doc:"Scratch space that the pod asks for (kubernetes, aws)."`
 	NodeSelector                 Map[string]      `yaml:"nodeSelector" doc:"Labels of the nodes to run on (kubernetes, aws)."`
-	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to bear (kubernetes, aws)."`
+	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to tolerate (kubernetes, aws)."`
 	Mounts                       []Mount          `yaml:"mounts" doc:"Claims to mount besides the pipeline's storage (kubernetes, aws)."`
 	ServiceAccount               string           `yaml:"serviceAccount" doc:"The pod's service account (kubernetes, aws); by default the target's."`
-	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pod (kubernetes, aws), in place of the target's: a user that is not root, without privileges, unless the target says otherwise."`
-	AutomountServiceAccountToken *bool            `yaml:"automountServiceAccountToken" doc:"Mount the service account's token into the pod (kubernetes, aws); by default as the target says."`
+	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pod (kubernetes, aws); by default the target's."`
+	AutomountServiceAccountToken *bool            `yaml:"automountServiceAccountToken" doc:"Mount the service account's token into the pod (kubernetes, aws); by default as in the target."`
 	Env                          Map[Template]    `yaml:"env" doc:"Environment variables."`
 	Secrets                      []string         `yaml:"secrets" doc:"Names of secrets that the job gets as environment variables."`
 	Metadata                     Map[Template]    `yaml:"metadata" doc:"Annotations of the job."`

@@ -11,7 +11,7 @@ type Target struct {
 	Kind       string            `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
 	Ray        RayTarget         `yaml:"ray" doc:"The Ray to use."`
 	Storage    string            `yaml:"storage" only:"local" doc:"The directory for the pipeline's storage, beside the pipeline file (local)."`
-	InheritEnv InheritEnv        `yaml:"inheritEnv" only:"local" doc:"Variables of the environment that jobs inherit besides the few that all jobs get: true for all, or names such as [AWS_*, HF_TOKEN]; below (local)."`
+	InheritEnv InheritEnv        `yaml:"inheritEnv" only:"local" doc:"Additional environment variables that jobs inherit: true for all, or a list of names such as [AWS_*, HF_TOKEN]; below (local)."`
 	Context    string            `yaml:"context" only:"kubernetes" doc:"The kubeconfig context; by default the current one (kubernetes)."`
 	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace of Ray and of all that a run makes; by default default (kubernetes, aws)."`
 	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`
@@ -43,11 +43,11 @@ type WorkingDirTarget struct {
 type PodsTarget struct {
 	ServiceAccount               string           `yaml:"serviceAccount" doc:"The service account."`
 	NodeSelector                 Map[string]      `yaml:"nodeSelector" doc:"Labels of the nodes to run on."`
-	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to bear."`
+	Tolerations                  []Toleration     `yaml:"tolerations" doc:"Taints to tolerate."`
 	Labels                       Map[string]      `yaml:"labels" doc:"Labels on all objects."`
 	Annotations                  Map[string]      `yaml:"annotations" doc:"Annotations on all objects."`
 	ImagePullSecrets             []string         `yaml:"imagePullSecrets" doc:"Secrets for pulling images."`
-	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pods, in place of the default: a user that is not root, without privileges; below."`
+	SecurityContext              *SecurityContext `yaml:"securityContext" doc:"The security context of the pods. It replaces the default, which is a non-root user without privileges; below."`
 	AutomountServiceAccountToken bool             `yaml:"automountServiceAccountToken" doc:"Mount the service account's token into the pods of plain jobs."`
 	SubPath                      string           `yaml:"subPath" doc:"The directory of the storage's claim that is mounted in their place; Ray's pods must mount the same."`
 	TTL                          Duration         `yaml:"ttl" def:"24h" doc:"How long finished Jobs stay, with their logs."`

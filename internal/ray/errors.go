@@ -57,8 +57,8 @@ func (e *Error) Error() string {
 		return fmt.Sprintf("%s: ray at %s cannot be reached: %s", e.Op, e.Address, e.reason())
 	case Unauthorized:
 		if e.Withheld {
-			return fmt.Sprintf("%s: ray at %s demands a token, which is not sent over plain http: use an https or a loopback address, or "+
-				"send it nevertheless by --ray-token-over-http", e.Op, e.Address)
+			return fmt.Sprintf("%s: ray at %s requires a token, which is not sent over plain http: use an https or a loopback address, or "+
+				"use --ray-token-over-http to send it", e.Op, e.Address)
 		}
 		return fmt.Sprintf("%s: ray at %s refuses the token: %s; set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to its token",
 			e.Op, e.Address, e.reason())

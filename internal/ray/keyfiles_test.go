@@ -34,7 +34,7 @@ func TestPackRefusesLinksThatLeaveTheDirectory(t *testing.T) {
 	link(t, dir, "lost", "/nowhere/it") // nor has this
 	for name, of := range map[string]ray.Source{"working directory": {Path: dir}, "module": {Path: dir, Module: true}} {
 		_, err := of.Pack(t.Context(), "")
-		for _, want := range []string{name + " " + dir, "leave it", "key -> " + outside, "sub/data -> " + outside, "sub/up -> ", "passwd -> /etc/passwd", "chain -> /etc/passwd", ".rayignore"} {
+		for _, want := range []string{name + " " + dir, "links to targets outside it", "key -> " + outside, "sub/data -> " + outside, "sub/up -> ", "passwd -> /etc/passwd", "chain -> /etc/passwd", ".rayignore"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("the error %v lacks %q", err, want)
 			}

@@ -212,7 +212,7 @@ func (s Source) files() ([]packFile, error) {
 		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
 	}
 	if len(w.outside) > 0 {
-		return nil, fmt.Errorf("the %s has links that leave it: %s: copy what they point to into the directory, or exclude the links "+
+		return nil, fmt.Errorf("the %s has links to targets outside it: %s: copy their targets into the directory, or exclude the links "+
 			"in a .rayignore file; a plain job with inPlace: true runs in the directory itself", s.what(), strings.Join(w.outside, ", "))
 	}
 	if s.Module { // so that it can be imported by its name

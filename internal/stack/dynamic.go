@@ -22,7 +22,7 @@ func checkLiteral(v any, path string) error {
 	switch v := v.(type) {
 	case string:
 		if _, found, ok := strings.Cut(v, dynamicReference); ok {
-			return fmt.Errorf("%s: CloudFormation would replace %s: it is a dynamic reference; remove it from the parameters", path,
+			return fmt.Errorf("%s: %s is a dynamic reference, which CloudFormation would replace: remove it from the parameters", path,
 				shown(dynamicReference+found))
 		}
 	case []any:

@@ -56,7 +56,7 @@ func TestDynamicReferencesElsewhere(t *testing.T) {
 	p := read(t, with(map[string]any{"alarm_email": "{{resolve:ssm:/x}}@example.com"}))
 	_, err := stack.Build(stack.Input{Params: p, Names: stack.NewNames(seedfarmer, p.Machine), Pipeline: "x",
 		Compiled: &compile.Result{Definition: []byte(small)}})
-	want := `the template.Resources.FailureTopic.Properties.Subscription[0].Endpoint: CloudFormation would replace "{{resolve:ssm:/x}}@example.com"`
+	want := `the template.Resources.FailureTopic.Properties.Subscription[0].Endpoint: "{{resolve:ssm:/x}}@example.com" is a dynamic reference`
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("the error is %v, want %s", err, want)
 	}

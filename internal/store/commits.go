@@ -32,7 +32,7 @@ type commits struct {
 	logger *slog.Logger
 }
 
-// LostError says that the database has fewer writes than were acknowledged. Whoever goes on with it repeats what was lost.
+// LostError says that the database has fewer writes than were acknowledged. An owner that continues with it repeats what was lost.
 type LostError struct {
 	Dir            string
 	Counted, Found uint64

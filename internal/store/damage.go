@@ -60,11 +60,11 @@ func (d *damage) read(err error) error {
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			s.logger.Error("the database is damaged: rayorch store check names the executions", "file", i.Path, "problem", i.Details)
+			s.logger.Error("the database is damaged: rayorch store check names the affected executions", "file", i.Path, "problem", i.Details)
 		},
 		BackgroundError: func(err error) {
 			s.damage.background.Add(1)
-			s.logger.Error("the database could not reorganize its files, it tries again", "problem", err)
+			s.logger.Error("a compaction of the database failed and is retried", "problem", err)
 		},
 	}
 }

@@ -37,7 +37,7 @@ func (l Loss) String() string {
 type raw struct {
 	fs   vfs.FS
 	dir  string
-	live map[uint64]bool // the sorted files in use; nil where nothing tells
+	live map[uint64]bool // the sorted files in use; nil if that is unknown
 	lost func(Loss)
 	put  func(key []byte, number uint64, set bool, value []byte) error
 	drop func(from, to []byte, number uint64) error // a deleted range

@@ -181,7 +181,7 @@ func (s *Store) open(o Options) error {
 		if err := s.lost(o); err != nil {
 			return err
 		}
-		if err := s.space.probe(); err != nil { // an open store waits for room; whoever opens one is told
+		if err := s.space.probe(); err != nil { // an open store waits for space; opening one reports the error
 			return fmt.Errorf("write to %s: %w", s.dir, err)
 		}
 		s.fs = s.space.guard(disk)

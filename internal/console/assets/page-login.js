@@ -18,7 +18,7 @@ export function loginPage(root, done, why) {
   const trouble = h("div"), button = h("button.primary", { type: "submit" }, "Sign in");
   put(root, h("div.page.narrow", {}, h("form.panel.login", { onsubmit: submit },
     h("h1", {}, "Sign in"),
-    h("p.muted", {}, "Use an access key of this server, the same that SDKs sign with."),
+    h("p.muted", {}, "Use an access key of this server, as for SDKs."),
     h("p.muted", {}, again),
     h("label.field", {}, h("span.field-name", {}, "Access key id"), key),
     h("label.field", {}, h("span.field-name", {}, "Secret"), secret),

@@ -118,7 +118,7 @@ func encrypted(endpoint string) error {
 	if err == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())) {
 		return nil
 	}
-	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: no token is sent over a connection that is not encrypted", endpoint)}
+	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: the token is sent only over TLS or to loopback addresses", endpoint)}
 }
 
 func isLoopback(host string) bool {

@@ -138,7 +138,7 @@ func (p *Policy) Process() error {
 	if !p.NoProcess {
 		return nil
 	}
-	return &task.RefusedError{Text: "this server runs no processes: it was started with --no-process, or has access keys of several roles; " +
+	return &task.RefusedError{Text: "processes are switched off: the server was started with --no-process, or its access keys have different roles; " +
 		"allow them with rayorch serve --no-process=false"}
 }
 
@@ -172,7 +172,7 @@ func refused(labels map[string]string, what, value, flag string) error {
 
 func why(labels map[string]string) string {
 	if labels[task.OriginLabel] == task.NetworkInput {
-		return "the execution was started over the network, and its definition does not name the value literally"
+		return "the execution was started over the network, and its definition does not contain the value as a plain string"
 	}
 	return "the definition was registered over the network"
 }

@@ -33,7 +33,7 @@ const (
 
 // readEnvFile starts an entrypoint. Its word is the file's path.
 const readEnvFile = `rayorch_env=%s
-[ -r "$rayorch_env" ] || { echo "rayorch: error: cannot read the variables of this job in $rayorch_env" >&2; exit 120; }
+[ -r "$rayorch_env" ] || { echo "rayorch: error: cannot read the environment variables of this job in $rayorch_env" >&2; exit 120; }
 . "$rayorch_env"
 [ ! -d "/proc/$$/fd" ] || { exec 9<"$rayorch_env" && rm -f "$rayorch_env" && ln -s "/proc/$$/fd/9" "$rayorch_env"; }
 unset rayorch_env
@@ -68,7 +68,7 @@ func (a *attempt) inherited() map[string]string {
 	return vars
 }
 
-// private are the variables that stand in no record where that can be: secrets, and what the job inherits and the definition does not
+// private are the variables that Ray's records do not contain where possible: secrets, and what the job inherits and the definition does not
 // set.
 func (a *attempt) private(vars map[string]string) map[string]string {
 	all := a.inherited()

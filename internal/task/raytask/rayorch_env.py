@@ -1,4 +1,4 @@
-"""Gives the tasks and actors of a rayorch job the variables that stand in no record of Ray.
+"""Gives the tasks and actors of a rayorch job the variables that Ray's records do not contain.
 
 Ray calls load as it starts a worker of the job (worker_process_setup_hook). The driver gets them from its entrypoint.
 """

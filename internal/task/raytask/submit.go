@@ -28,7 +28,7 @@ type intent struct {
 	Address     string
 	SessionName string
 	RayVersion  string
-	EnvFile     string `json:",omitempty"` // the file with variables that stand in no record of Ray's
+	EnvFile     string `json:",omitempty"` // the file with variables that Ray's records do not contain
 }
 
 type moment struct{ At time.Time }
