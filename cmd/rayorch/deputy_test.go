@@ -188,6 +188,13 @@ func (d *deputy) thefts() []theft {
 		{"a context for a Job", eksRun, `{"ClusterName": "other", "Job": {}}`, "--allow-context other"},
 		{"a variable for a job", submitJob, job(`"SecretEnv": {"X": {"Env": "STOLEN"}}`), "--allow-env STOLEN"},
 		{"a variable for a process", run, `{"Id": "theft", "Shell": "true", "SecretEnv": {"X": {"Env": "STOLEN"}}}`, "--allow-env STOLEN"},
+		{"inherited variables for a job", submitJob, job(`"InheritEnv": ["STOLEN"]`), "--allow-env"},
+		{"variables by a pattern", submitJob, job(`"InheritEnv": ["STO*"]`), "--allow-env"},
+		{"all variables", submitJob, job(`"InheritEnv": true`), "--allow-env"},
+		{"inherited variables for a process", run, `{"Id": "theft", "Shell": "true", "InheritEnv": ["STOLEN"]}`, "--allow-env"},
+		{"all variables for a process", run, `{"Id": "theft", "Shell": "true", "InheritEnv": true}`, "--allow-env"},
+		{"a guess at a job's log", submitJob, job(`"Redact": [{"Env": "STOLEN"}]`), "--allow-env STOLEN"},
+		{"a guess at a process's log", run, `{"Id": "theft", "Shell": "true", "Redact": [{"Env": "STOLEN"}]}`, "--allow-env STOLEN"},
 		{"a directory", submitJob, job(`"WorkingDir": "` + d.private + `"`), "--allow-dir " + d.private},
 		{"a directory of the environment", submitJob, job(`"RuntimeEnv": {"working_dir": "` + d.private + `"}`), "--allow-dir " + d.private},
 		{"a module", submitJob, job(`"RuntimeEnv": {"py_modules": ["` + in("module.py") + `"]}`), "--allow-dir " + in("module.py")},
@@ -271,7 +278,8 @@ func TestPolicyAllows(t *testing.T) {
 	private, url := d.private, d.thief.URL
 	d = newDeputy(t, may)
 	for i, c := range d.thefts() {
-		if c.resource == run || strings.Contains(c.name, "endpoint") || strings.Contains(c.name, "beside") || strings.Contains(c.name, "here") || c.name == "a GCS" {
+		if c.resource == run || strings.Contains(c.name, "endpoint") || strings.Contains(c.name, "beside") || strings.Contains(c.name, "here") || c.name == "a GCS" ||
+			c.name == "variables by a pattern" || c.name == "all variables" {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -76,6 +77,26 @@ func (p *Policy) Env(labels map[string]string, name string) error {
 	}
 	return refused(labels, "the environment variable", name, "--allow-env")
 }
+
+// Inherit checks the variables of the owner's environment that a job inherits. A list may name many by PREFIX_*, which --allow-env
+// does not.
+func (p *Policy) Inherit(labels map[string]string, inherit hostenv.Inherit) error {
+	names := inherit.Names
+	if inherit.All {
+		names = []string{everything}
+	}
+	for _, name := range names {
+		if free(labels, name) || slices.Contains(p.Variables, name) {
+			continue
+		}
+		return &task.RefusedError{Text: fmt.Sprintf("InheritEnv %s is not allowed: %s; allow it variable by variable with "+
+			"rayorch serve --allow-env NAME, and list the names in InheritEnv", name, why(labels))}
+	}
+	return nil
+}
+
+// everything stands for InheritEnv: true.
+const everything = "*"
 
 // Dir checks a directory or a file, after following its symbolic links.
 func (p *Policy) Dir(labels map[string]string, path string) error {
@@ -165,7 +186,7 @@ func why(labels map[string]string) string {
 
 // named are the keys under which a definition names what Policy checks.
 var named = map[string]bool{
-	"Address": true, "ClusterName": true, "Endpoint": true, "CertificateAuthority": true, "Env": true,
+	"Address": true, "ClusterName": true, "Endpoint": true, "CertificateAuthority": true, "Env": true, "InheritEnv": true,
 	"Dir": true, "WorkingDir": true, "working_dir": true, "py_modules": true, "pip": true, "uv": true,
 }
 
@@ -196,9 +217,13 @@ func collect(v any, found map[string]bool) {
 	}
 }
 
-// addText adds a string, or the strings of a list.
+// addText adds a string, the strings of a list, or what InheritEnv: true stands for.
 func addText(v any, found map[string]bool) {
 	switch v := v.(type) {
+	case bool:
+		if v {
+			found[everything] = true
+		}
 	case string:
 		if !strings.HasPrefix(v, "{%") { // an expression
 			found[v] = true

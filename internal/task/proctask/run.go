@@ -94,13 +94,16 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 
 // permitted checks what the process uses of the engine's owner. A process that a former engine started goes on.
 func (a *attempt) permitted() error {
-	if a.place.has("claimed") {
+	if _, ours := a.req.Records[keySubmitted]; ours { // another execution can name the id of a process, too
 		return nil
 	}
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	errs := []error{may.ProcessDir(labels, a.args.Dir)}
+	errs := []error{may.ProcessDir(labels, a.args.Dir), may.Inherit(labels, a.args.InheritEnv)}
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
+	}
+	for _, ref := range a.args.Redact { // what is hidden in a log tells whoever guesses it
+		errs = append(errs, may.Env(labels, ref.Env))
 	}
 	return errors.Join(errs...)
 }

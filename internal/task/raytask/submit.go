@@ -112,12 +112,15 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 // permitted checks what the job uses of the engine's owner.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	errs := []error{may.Ray(labels, a.args.Address)}
+	errs := []error{may.Ray(labels, a.args.Address), may.Inherit(labels, a.args.InheritEnv)}
 	for _, path := range a.args.paths() {
 		errs = append(errs, may.Dir(labels, path))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
+	}
+	for _, ref := range a.args.Redact { // what is hidden in a log tells whoever guesses it
+		errs = append(errs, may.Env(labels, ref.Env))
 	}
 	return errors.Join(errs...)
 }
