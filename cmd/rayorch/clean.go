@@ -3,10 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,11 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
 )
@@ -37,7 +32,8 @@ func (a *app) cleanCommand() *cobra.Command {
 		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
 			"it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records of its jobs with their\n" +
 			"logs there, and the code that the run started with, unless another run uses it. redrive may need what clean removes.\n" +
-			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched.",
+			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched. Of a run that was started over\n" +
+			"the network, a directory elsewhere than in the state directory is removed only if your own definition names it.",
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -69,6 +65,9 @@ type rayJob struct {
 
 func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	began := time.Now()
+	if err := a.trustedStateDir(); err != nil {
+		return err
+	}
 	all, err := a.leftovers(ctx, names, o)
 	if err != nil {
 		return err
@@ -177,63 +176,6 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 		}
 	}
 	return arns, err
-}
-
-// leftoverOf finds what all attempts of a run left, by the tasks in the run's history.
-func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
-	l := leftover{ARN: arn}
-	dirs := map[string]bool{}
-	err := s.events(ctx, arn, func(e *types.HistoryEvent) error {
-		if d := e.TaskScheduledEventDetails; d != nil {
-			dirs[runStorage(aws.ToString(d.Parameters), arn)] = true
-			dirs[s.jobDir(d)] = true
-		}
-		if d := e.TaskSubmittedEventDetails; d != nil {
-			var j progress.Job
-			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // the output of other tasks may be anything
-			if j.SubmissionID != "" && j.Address != "" {           // the TTL of a cluster removes its own jobs
-				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
-			}
-		}
-		return nil
-	})
-	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		if size, ok := sizeOf(dir); ok {
-			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
-		}
-	}
-	return l, err
-}
-
-// jobDir is the directory in the state directory of a plain job's attempt; "" for other tasks.
-func (s *session) jobDir(d *types.TaskScheduledEventDetails) string {
-	var p struct{ Id string }
-	if s.dir == "" || aws.ToString(d.ResourceType) != "process" || json.Unmarshal([]byte(aws.ToString(d.Parameters)), &p) != nil || p.Id == "" {
-		return ""
-	}
-	return filepath.Join(s.dir, "jobs", filepath.Base(p.Id))
-}
-
-// runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
-// name is taken for it.
-func runStorage(parameters, arn string) string {
-	var p struct {
-		RuntimeEnv struct {
-			EnvVars map[string]string `json:"env_vars"`
-		}
-		Environment map[string]string
-	}
-	if json.Unmarshal([]byte(parameters), &p) != nil {
-		return ""
-	}
-	dir := p.Environment["RAYORCH_STORAGE"]
-	if dir == "" {
-		dir = p.RuntimeEnv.EnvVars["RAYORCH_STORAGE"]
-	}
-	if !filepath.IsAbs(dir) || filepath.Base(dir) != nameOf(arn) {
-		return ""
-	}
-	return dir
 }
 
 func sizeOf(dir string) (size int64, ok bool) {

@@ -27,3 +27,15 @@ func makeStateDir(dir string) error {
 	}
 	return nil
 }
+
+// trustedStateDir checks the state directory of a command that removes what histories there name.
+func (a *app) trustedStateDir() error {
+	if a.aws || a.endpoint != "" {
+		return nil
+	}
+	dir, err := a.stateDirectory()
+	if err != nil {
+		return err
+	}
+	return oursToWrite(dir)
+}

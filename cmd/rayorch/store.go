@@ -44,6 +44,11 @@ func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Cont
 }
 
 func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
+	if !readOnly {
+		if err := oursToWrite(dir); err != nil {
+			return err
+		}
+	}
 	st, err := store.Open(dir, store.Options{Logger: a.logger(), ReadOnly: readOnly})
 	if err != nil {
 		return err

@@ -71,6 +71,10 @@ type Caller struct {
 	Role Role
 }
 
+// OriginHeader marks a request that a console passes on to the owner of a state directory for somebody who signed in with a key: it
+// is not the owner's own. It can only take rights away.
+const OriginHeader = "Rayorch-Origin"
+
 // May is nil if the caller may do something: an action of the Step Functions API, or an endpoint as METHOD PATH.
 func (c Caller) May(what string) error {
 	need, _ := Need(what)

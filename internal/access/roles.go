@@ -59,6 +59,7 @@ var needs = map[string]Role{
 	"GET /rayorch/v1/left":       Read,
 	"GET /rayorch/v1/log":        Read,
 	"GET /rayorch/v1/logs":       Read,
+	"GET /rayorch/v1/origin":     Read,
 	"GET /rayorch/v1/pending":    Read,
 	"GET /rayorch/v1/resting":    Read,
 	"GET /rayorch/v1/watch":      Read,

@@ -32,6 +32,7 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/log", s.log)
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
 	closed.HandleFunc("GET /rayorch/v1/left", s.left)
+	closed.HandleFunc("GET /rayorch/v1/origin", s.origin)
 	closed.HandleFunc("GET /rayorch/v1/aftermath", s.aftermath)
 	closed.HandleFunc("GET /rayorch/v1/pending", s.pending)
 	closed.HandleFunc("GET /rayorch/v1/executions", s.search)

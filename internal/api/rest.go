@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task"
 )
 
 // left counts what is still to be done outside for an execution: ?execution=ARN. A client that stopped a run waits for 0.
@@ -14,6 +15,16 @@ func (s *Server) left(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, map[string]int{"left": n})
+}
+
+// origin says what of an execution came over the network: ?execution=ARN. What such an execution names is not the owner's word.
+func (s *Server) origin(w http.ResponseWriter, r *http.Request) {
+	x, err := s.eng.Describe(r.URL.Query().Get("execution"))
+	if err != nil {
+		s.failExtra(w, r, err)
+		return
+	}
+	writeJSON(w, map[string]string{"origin": x.Labels[task.OriginLabel]})
 }
 
 // resume takes up executions that rest since the server opened the state directory: ?execution=ARN, repeated; all of

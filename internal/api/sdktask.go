@@ -61,7 +61,8 @@ func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 	return task.Result{Output: value.Bytes(fromAPI("", out))}
 }
 
-// networkKey marks the context of an action that a task calls of an execution which came over the network.
+// networkKey marks the context of an action that a task calls of an execution which came over the network, or a console for
+// somebody who signed in with a key.
 type networkKey struct{}
 
 // owner reports whether the owner of the state directory calls an action, and no one over the network.

@@ -136,7 +136,11 @@ func (s *Server) serveAction(w http.ResponseWriter, r *http.Request) {
 	a, refused, err := s.accept(c, r)
 	var out *value.Object
 	if err == nil {
-		out, err = s.perform(r.Context(), c, a)
+		ctx := r.Context()
+		if r.Header.Get(access.OriginHeader) != "" {
+			ctx = context.WithValue(ctx, networkKey{}, true)
+		}
+		out, err = s.perform(ctx, c, a)
 	}
 	if err != nil && r.Context().Err() == nil {
 		refused()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
@@ -81,12 +82,16 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
 			return
 		}
+		r.Header.Del(access.OriginHeader)
+		if caller.Key != "" {
+			r.Header.Set(access.OriginHeader, "network")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
 // passed are the headers that go on to the API: nothing else of a browser's, least of all its cookies.
-var passed = []string{"Accept", "Content-Type", "Last-Event-Id", "X-Amz-Target"}
+var passed = []string{"Accept", "Content-Type", "Last-Event-Id", "X-Amz-Target", access.OriginHeader}
 
 func (up Upstream) proxy() http.Handler {
 	if up.Logger == nil {

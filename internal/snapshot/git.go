@@ -25,8 +25,18 @@ func Commit(ctx context.Context, of Source) (commit string, dirty bool) {
 	if !ok {
 		return "", false
 	}
-	changes, ok := git(ctx, dir, "status", "--porcelain", "--", file)
+	changes, ok := git(ctx, dir, append(withoutFilters(ctx, dir), "status", "--porcelain", "--", file)...)
 	return commit, changes != "" || !ok
+}
+
+// withoutFilters switches off the filters of the repository's configuration, which are programs. A file that changed shows as such
+// without them, too.
+func withoutFilters(ctx context.Context, dir string) (flags []string) {
+	names, _ := git(ctx, dir, "config", "--name-only", "--get-regexp", `^filter\..*\.(clean|process|required)$`)
+	for name := range strings.Lines(names) {
+		flags = append(flags, "-c", strings.TrimSpace(name)+"=")
+	}
+	return flags
 }
 
 // git runs git without taking its locks and without running programs that a repository's configuration names.

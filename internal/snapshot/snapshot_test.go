@@ -257,3 +257,34 @@ func TestCommit(t *testing.T) {
 		}
 	}
 }
+
+// The configuration of a repository can come from somebody else, and names programs.
+func TestCommitRunsNoProgramOfTheRepository(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		t.Skip("git is not installed: an execution then has no commit")
+	}
+	dir, ran := t.TempDir(), filepath.Join(t.TempDir(), "ran")
+	git := func(args ...string) {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@b.example"}, args...)...)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	write(t, dir, map[string]string{"a.py": "1", ".gitattributes": "*.py filter=x\n"})
+	git("init", "-q")
+	git("add", ".")
+	git("commit", "-q", "-m", "x")
+	program := "touch " + ran + "; cat"
+	git("config", "filter.x.clean", program)
+	git("config", "filter.x.process", program)
+	git("config", "filter.x.required", "true")
+	git("config", "core.fsmonitor", program)
+	write(t, dir, map[string]string{"a.py": "2"}) // of the same size: git must read it
+	if commit, dirty := snapshot.Commit(t.Context(), snapshot.Source{Path: dir}); commit == "" || !dirty {
+		t.Errorf("commit %q, dirty %v", commit, dirty)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("git ran a program of the repository")
+	}
+}

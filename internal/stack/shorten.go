@@ -20,15 +20,24 @@ const minSaving = 40
 // shorten writes a text of Fn::Sub with variables in place of what it repeats, until it is shorter by want bytes or nothing
 // is left to gain. Fn::Sub's own ${...} stay as they are, whole, and no variable holds one: it would not be read again.
 func shorten(text string, want int) (short string, variables *value.Object, saved int) {
-	s := &shortener{tokens: tokensOf(text), variables: &value.Object{}}
-	for saved < want {
+	short, s, saved := shortened(text, want)
+	return short, s.variables, saved
+}
+
+// maxSteps bounds the work on a text that repeats itself nearly everywhere: what is found first gains most. The golden definitions
+// of the compiler take up to 13 million until nothing is left to gain.
+const maxSteps = 30_000_000
+
+func shortened(text string, want int) (short string, s *shortener, saved int) {
+	s = &shortener{tokens: tokensOf(text), variables: &value.Object{}}
+	for saved < want && s.steps < maxSteps {
 		gain := s.pass(want - saved)
 		if gain == 0 {
 			break
 		}
 		saved += gain
 	}
-	return strings.Join(s.tokens, ""), s.variables, saved
+	return strings.Join(s.tokens, ""), s, saved
 }
 
 // shortener holds a text in tokens while repeats are taken out of it.
@@ -36,6 +45,7 @@ type shortener struct {
 	tokens    []string
 	variables *value.Object
 	used      []bool // tokens that a variable has replaced in this pass
+	steps     int    // comparisons and tokens looked at
 }
 
 // token is a variable of Fn::Sub, a word, or one character: repeats begin and end where words do.
@@ -48,7 +58,8 @@ func isVariable(token string) bool { return strings.HasPrefix(token, "${") }
 
 // repeat is a run of tokens that stands at several places.
 type repeat struct {
-	at     []int // where it begins, in order
+	at     []int // where it begins
+	first  int   // the least of them
 	length int   // in tokens
 	gain   int   // in bytes, were all places free
 }
@@ -57,10 +68,10 @@ type repeat struct {
 func (s *shortener) pass(want int) int {
 	s.used = make([]bool, len(s.tokens))
 	found := s.repeats()
-	slices.SortStableFunc(found, func(a, b repeat) int { return cmp.Or(b.gain-a.gain, a.at[0]-b.at[0]) })
+	slices.SortStableFunc(found, func(a, b repeat) int { return cmp.Or(b.gain-a.gain, a.first-b.first) })
 	saved := 0
 	for _, r := range found {
-		if saved >= want {
+		if saved >= want || s.steps >= maxSteps {
 			break
 		}
 		saved += s.replace(r)
@@ -73,8 +84,8 @@ func (s *shortener) pass(want int) int {
 func (s *shortener) replace(r repeat) int {
 	var free []int
 	end := 0
-	for _, at := range r.at {
-		if at >= end && !slices.Contains(s.used[at:at+r.length], true) {
+	for _, at := range slices.Sorted(slices.Values(r.at)) {
+		if at >= end && s.isFree(at, r.length) {
 			free = append(free, at)
 			end = at + r.length
 		}
@@ -98,61 +109,144 @@ func (s *shortener) replace(r repeat) int {
 	return gain
 }
 
+// isFree says that no variable replaced any of the tokens.
+func (s *shortener) isFree(at, length int) bool {
+	i := slices.Index(s.used[at:at+length], true)
+	if i >= 0 {
+		length = i
+	}
+	s.steps += 1 + length
+	return i < 0
+}
+
 // gained is how many bytes the template loses when a text that stands somewhere so often becomes a variable.
 func gained(text string, times int, name string) int {
-	size := len(value.AppendString(nil, text)) - 2 // as it stands in a JSON text
+	return gainedOf(sizeOf(text), times, name)
+}
+
+// sizeOf is how many bytes a text has in a JSON text.
+func sizeOf(text string) int { return len(value.AppendString(nil, text)) - 2 }
+
+func gainedOf(size, times int, name string) int {
 	return times*(size-len("${}")-len(name)) - size - len(`"":"",`) - len(name)
 }
 
 // repeats are all runs of tokens that stand twice or more and cannot be longer where they stand as often: of neighbours in
 // the sorted list of all the text's ends, what they begin with alike.
 func (s *shortener) repeats() []repeat {
-	var ends []int
-	for at, t := range s.tokens {
-		// A $ before a variable might be read as part of it.
-		if !isVariable(t) && (at == 0 || !strings.HasSuffix(s.tokens[at-1], "$")) {
-			ends = append(ends, at)
-		}
-	}
-	slices.SortFunc(ends, func(a, b int) int { return cmp.Or(slices.Compare(s.tokens[a:], s.tokens[b:]), a-b) })
-	type open struct{ from, length int }
+	ends, alike := s.neighbours()
+	sizes := s.sizes()
+	type open struct{ from, length, first int }
 	var stack []open
 	var out []repeat
 	for i := 1; i <= len(ends); i++ {
-		alike := 0
+		same := 0
 		if i < len(ends) {
-			alike = s.alike(ends[i-1], ends[i])
+			same = alike[i]
 		}
-		from := i - 1
-		for len(stack) > 0 && stack[len(stack)-1].length > alike {
+		from, first := i-1, ends[i-1]
+		for len(stack) > 0 && stack[len(stack)-1].length > same {
 			top := stack[len(stack)-1]
-			stack, from = stack[:len(stack)-1], top.from
-			out = s.add(out, ends[top.from:i], top.length)
+			stack, from, first = stack[:len(stack)-1], top.from, min(first, top.first)
+			if gain := gainedOf(sizes[ends[from]+top.length]-sizes[ends[from]], i-from, "S10"); gain >= minSaving {
+				out = append(out, repeat{ends[from:i], first, top.length, gain})
+			}
 		}
-		if alike > 0 && (len(stack) == 0 || stack[len(stack)-1].length < alike) {
-			stack = append(stack, open{from, alike})
+		if top := len(stack) - 1; same > 0 && (top < 0 || stack[top].length < same) {
+			stack = append(stack, open{from, same, first})
+		} else if top >= 0 {
+			stack[top].first = min(stack[top].first, first)
 		}
 	}
 	return out
 }
 
-// alike is how many tokens two ends of the text begin with alike, up to the next variable.
-func (s *shortener) alike(a, b int) int {
-	n := 0
-	for a+n < len(s.tokens) && b+n < len(s.tokens) && s.tokens[a+n] == s.tokens[b+n] && !isVariable(s.tokens[a+n]) {
-		n++
+// sizes are the bytes of the text before each token.
+func (s *shortener) sizes() []int {
+	sizes := make([]int, len(s.tokens)+1)
+	for i, t := range s.tokens {
+		sizes[i+1] = sizes[i] + sizeOf(t)
 	}
-	return n
+	return sizes
 }
 
-// add keeps a repeat that may gain something.
-func (s *shortener) add(out []repeat, places []int, length int) []repeat {
-	text := strings.Join(s.tokens[places[0]:places[0]+length], "")
-	gain := gained(text, len(places), "S10")
-	if gain < minSaving {
-		return out
+// neighbours are the places where a repeat may begin, sorted by the text from there on, and how many tokens each has alike with the
+// one before it, up to the next variable.
+func (s *shortener) neighbours() (ends, alike []int) {
+	order, common := s.sorted()
+	variable := make([]int, len(s.tokens)+1) // the next one
+	variable[len(s.tokens)] = len(s.tokens)
+	for at := len(s.tokens) - 1; at >= 0; at-- {
+		if variable[at] = variable[at+1]; isVariable(s.tokens[at]) {
+			variable[at] = at
+		}
 	}
-	at := slices.Clone(places)
-	slices.Sort(at)
-	return append(out, repeat{at: at, length: length, gain: gain})
+	least := 0
+	for i, at := range order {
+		least = min(least, common[i])
+		// A $ before a variable might be read as part of it.
+		if isVariable(s.tokens[at]) || at > 0 && strings.HasSuffix(s.tokens[at-1], "$") {
+			continue
+		}
+		ends, alike = append(ends, at), append(alike, min(least, variable[at]-at))
+		least = len(s.tokens)
+	}
+	return ends, alike
+}
+
+// sorted is the text's suffix array, and how many tokens each suffix has in common with the one before it. The ranks by the first n
+// tokens give those by the first 2n.
+func (s *shortener) sorted() (order, common []int) {
+	n := len(s.tokens)
+	order = make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	rank := make([]int, n)
+	s.rank(order, rank, func(a, b int) int { return strings.Compare(s.tokens[a], s.tokens[b]) })
+	for length := 1; length < n; length *= 2 {
+		next := func(at int) int {
+			if at+length < n {
+				return rank[at+length]
+			}
+			return -1
+		}
+		ranks := make([]int, n)
+		distinct := s.rank(order, ranks, func(a, b int) int { return cmp.Or(rank[a]-rank[b], next(a)-next(b)) })
+		if rank = ranks; distinct {
+			break
+		}
+	}
+	return order, s.common(order, rank)
+}
+
+// rank sorts places, and numbers those that compare alike with the same number.
+func (s *shortener) rank(order, ranks []int, compare func(a, b int) int) (distinct bool) {
+	slices.SortFunc(order, func(a, b int) int { s.steps++; return compare(a, b) })
+	last := 0
+	for i, at := range order {
+		if i > 0 && compare(order[i-1], at) != 0 {
+			last++
+		}
+		ranks[at] = last
+	}
+	return last == len(order)-1
+}
+
+// common finds what neighbours have in common in the order of the text (Kasai's algorithm): one token further on it is at most
+// one token less.
+func (s *shortener) common(order, rank []int) []int {
+	n, out, same := len(order), make([]int, len(order)), 0
+	for at := range n {
+		if rank[at] == 0 {
+			same = 0
+			continue
+		}
+		for before := order[rank[at]-1]; at+same < n && before+same < n && s.tokens[at+same] == s.tokens[before+same]; same++ {
+			s.steps++
+		}
+		out[rank[at]] = same
+		same = max(0, same-1)
+	}
+	return out
 }

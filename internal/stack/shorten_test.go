@@ -151,3 +151,26 @@ func TestShortened(t *testing.T) {
 		}
 	}
 }
+
+// A text that repeats itself everywhere must not take minutes.
+func TestShortenIsBounded(t *testing.T) {
+	comment := strings.Repeat("loads the data of one month, trains a model on it, and keeps it if it is better. ", 600)
+	for name, text := range map[string]string{
+		"a comment of 50 kB": comment, "one character": strings.Repeat(".", 60_000), "words": strings.Repeat("a ", 30_000),
+		"a comment of 50 kB, three times": strings.Repeat(comment+`"`, 3),
+	} {
+		for _, want := range []int{10_000, 1 << 30} {
+			short, variables, steps := stack.Shorten(text, want)
+			if most := 30_000_000 + 500*len(text); steps > most {
+				t.Errorf("%s: %d steps, want at most %d", name, steps, most)
+			}
+			for i := len(variables); i > 0; i-- {
+				key := fmt.Sprintf("S%d", i)
+				short = strings.ReplaceAll(short, "${"+key+"}", variables[key])
+			}
+			if short != text {
+				t.Errorf("%s: not the same text", name)
+			}
+		}
+	}
+}

@@ -95,6 +95,12 @@ func (p place) sync() error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// IsID reports whether a process can have an id, which is also the name of its directory.
+func IsID(id string) bool { return processID.MatchString(id) }
+
+// IsRunning reports whether the directory is that of a process whose supervisor lives.
+func IsRunning(dir string) bool { return place(dir).has("lock") && place(dir).supervised() }
+
 // lock takes the supervisor's lock, or says that another process has it.
 func (p place) lock() (*os.File, bool, error) {
 	file, err := os.OpenFile(p.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)

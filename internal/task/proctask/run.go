@@ -97,14 +97,14 @@ func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
 	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
 	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
-	if a.place.has("claimed") {
+	if _, ours := a.req.Records[keySubmitted]; ours { // another execution can name the id of a process, too
 		return nil
 	}
-	errs := []error{may.ProcessDir(labels, a.args.Dir)}
+	errs := []error{may.ProcessDir(labels, a.args.Dir), may.Inherit(labels, a.args.InheritEnv)}
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
 	}
-	return errors.Join(append(errs, may.Inherit(labels, a.args.InheritEnv))...)
+	return errors.Join(errs...)
 }
 
 // begin starts the process, once there is room on the disk for what is kept of it.

@@ -112,7 +112,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 // permitted checks what the job uses of the engine's owner.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	errs := []error{may.Ray(labels, a.args.Address)}
+	errs := []error{may.Ray(labels, a.args.Address), may.Inherit(labels, a.args.InheritEnv)}
 	for _, path := range a.args.paths() {
 		errs = append(errs, may.Dir(labels, path))
 	}
@@ -121,7 +121,7 @@ func (a *attempt) permitted() error {
 	}
 	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
 	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
-	return errors.Join(append(errs, may.Inherit(labels, a.args.InheritEnv))...)
+	return errors.Join(errs...)
 }
 
 // drive submits the job unless it is there, and follows it. When ctx ends its result counts for nothing.

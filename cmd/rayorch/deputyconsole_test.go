@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/task/policy"
+)
+
+// browser signs in at a site, and starts executions there.
+type browser struct {
+	http.Client
+	url string
+}
+
+func newBrowser(t *testing.T, site *consoleSite) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{http.Client{Jar: jar}, strings.TrimSuffix(site.url, "/console/")}
+}
+
+func (b *browser) post(t *testing.T, path, action string, v any) string {
+	t.Helper()
+	body, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Origin", b.url)
+	if action != "" {
+		r.Header.Set("X-Amz-Target", "AWSStepFunctions."+action)
+		r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+		r.Header.Set(access.OriginHeader, "") // a browser cannot say that it is the owner's
+	}
+	resp, err := b.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= http.StatusMultipleChoices {
+		t.Fatalf("%s %s: %d %s, %v", path, action, resp.StatusCode, text, err)
+	}
+	return string(text)
+}
+
+// Who signs in at rayorch console with a key is not the owner of the state directory, for whom the console calls; who uses the
+// owner's link is.
+func TestConsoleKeysAreNotTheOwner(t *testing.T) {
+	d := newDeputy(t, policy.Policy{})
+	s := &session{remote: localClient(d.own.addr), app: &app{err: io.Discard}, dir: d.dir}
+	up, err := s.ownUpstream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := access.Keys{"RUNNER": {Secret: "secret-of-the-runner", Role: access.Run}}
+	site, err := s.app.serveConsole(t.Context(), "127.0.0.1:0", console.Config{Keys: keys}, up)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = site.close() })
+	arn := register(t, d.socket, "computes", machine(eksCall, `"{% $states.input %}"`))
+	start := func(b *browser) engine.Execution {
+		var x struct{ ExecutionArn string }
+		text := b.post(t, "/", "StartExecution", map[string]string{
+			"stateMachineArn": arn, "input": `{"ClusterName": "other", "Method": "GET", "Path": "/"}`})
+		if err := json.Unmarshal([]byte(text), &x); err != nil {
+			t.Fatal(err)
+		}
+		return d.wait(t, x.ExecutionArn)
+	}
+	byKey, byLink := newBrowser(t, site), newBrowser(t, site)
+	byKey.post(t, "/console/login", "", map[string]string{"key": "RUNNER", "secret": "secret-of-the-runner"})
+	d.refuses(t, start(byKey), "--allow-context other")
+	byLink.post(t, "/console/link", "", map[string]string{"token": strings.TrimPrefix(site.con.Link(""), "#/login/")})
+	if x := start(byLink); x.Error != "EKS.404" {
+		t.Errorf("the owner: %s %s", x.Error, x.Cause)
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/proctask"
+)
+
+// leftoverOf finds what all attempts of a run left, by the tasks in the run's history.
+func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) {
+	l := leftover{ARN: arn}
+	dirs := map[string]bool{}
+	err := s.events(ctx, arn, func(e *types.HistoryEvent) error {
+		if d := e.TaskScheduledEventDetails; d != nil {
+			dirs[runStorage(aws.ToString(d.Parameters), arn)] = true
+			dirs[s.jobDir(d)] = true
+		}
+		if d := e.TaskSubmittedEventDetails; d != nil {
+			var j progress.Job
+			_ = json.Unmarshal([]byte(aws.ToString(d.Output)), &j) // the output of other tasks may be anything
+			if j.SubmissionID != "" && j.Address != "" {           // the TTL of a cluster removes its own jobs
+				l.Jobs = append(l.Jobs, rayJob{j.SubmissionID, j.Address})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return l, err
+	}
+	isOurs, err := s.oursOf(ctx, arn)
+	if err != nil {
+		return l, err
+	}
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
+		if size, ok := sizeOf(dir); ok && isOurs(dir) {
+			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
+		}
+	}
+	return l, nil
+}
+
+// oursOf returns what tells the directories of a run from others that its history names. A caller over the network chooses the
+// name of a run and the directory in its history: of such a run, only directories are removed that the owner named.
+func (s *session) oursOf(ctx context.Context, arn string) (func(dir string) bool, error) {
+	origin, err := s.originOf(ctx, arn)
+	if origin == "" || err != nil {
+		return func(string) bool { return true }, err
+	}
+	definition := ""
+	if origin == task.NetworkInput {
+		of, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: &arn})
+		if err != nil {
+			return nil, apiError("describe the state machine of the execution", err)
+		}
+		definition = aws.ToString(of.Definition)
+	}
+	return func(dir string) bool { return s.inStateDir(dir, arn) || isNamed(dir, definition) }, nil
+}
+
+// originOf returns what of a run came over the network, "" for nothing: task.OriginLabel.
+func (s *session) originOf(ctx context.Context, arn string) (string, error) {
+	if s.http == nil {
+		return "", nil // AWS
+	}
+	resp, err := s.extension(ctx, "origin", url.Values{"execution": {arn}})
+	if unknown(err) { // a server of an older release, which does not record it
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ Origin string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	return answer.Origin, errors.Join(err, resp.Body.Close())
+}
+
+// inStateDir reports whether the state directory holds a directory as this run's: of a plain job, or its storage. A symbolic link
+// leads elsewhere.
+func (s *session) inStateDir(dir, arn string) bool {
+	if s.dir == "" {
+		return false // that of another machine
+	}
+	jobs := filepath.Join(s.dir, "jobs")
+	return filepath.Dir(dir) == jobs || isAt(dir, storageDir(s.dir), filepath.Join(nameOf(machineOf(arn)), nameOf(arn)))
+}
+
+// isAt reports whether a path leads to another below a root.
+func isAt(path, root, below string) bool {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	root, err = filepath.EvalSymlinks(root)
+	return err == nil && real == filepath.Join(root, below)
+}
+
+// isNamed reports whether the definition that the owner wrote holds a run's directory without the run's name, as the compiler writes it.
+func isNamed(dir, definition string) bool {
+	root := filepath.Dir(dir)
+	return isAt(dir, root, filepath.Base(dir)) && strings.Contains(definition, "'"+root+"/'")
+}
+
+// machineOf is the part of an execution's ARN before its name.
+func machineOf(arn string) string { return arn[:max(0, strings.LastIndex(arn, ":"))] }
+
+// jobDir is the directory in the state directory of a plain job's attempt; "" for other tasks, and while the job runs: another
+// run can have named it.
+func (s *session) jobDir(d *types.TaskScheduledEventDetails) string {
+	var p struct{ Id string }
+	if s.dir == "" || aws.ToString(d.ResourceType) != "process" || json.Unmarshal([]byte(aws.ToString(d.Parameters)), &p) != nil {
+		return ""
+	}
+	dir := filepath.Join(s.dir, "jobs", p.Id)
+	if !proctask.IsID(p.Id) || proctask.IsRunning(dir) { // the history has arguments that the task refused
+		return ""
+	}
+	return dir
+}
+
+// runStorage is the run's own directory on the storage, as its tasks were told. Only a directory that has the run's
+// name is taken for it.
+func runStorage(parameters, arn string) string {
+	var p struct {
+		RuntimeEnv struct {
+			EnvVars map[string]string `json:"env_vars"`
+		}
+		Environment map[string]string
+	}
+	if json.Unmarshal([]byte(parameters), &p) != nil {
+		return ""
+	}
+	dir := p.Environment["RAYORCH_STORAGE"]
+	if dir == "" {
+		dir = p.RuntimeEnv.EnvVars["RAYORCH_STORAGE"]
+	}
+	if !filepath.IsAbs(dir) || filepath.Base(dir) != nameOf(arn) {
+		return ""
+	}
+	return filepath.Clean(dir)
+}
