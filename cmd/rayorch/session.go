@@ -15,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
@@ -274,6 +275,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
 		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
+		Uptime: proc.Uptime, Boot: proc.Boot(),
 		Prepare: o.code.prepare,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})

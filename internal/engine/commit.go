@@ -13,7 +13,7 @@ import (
 
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
-	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && len(s.survived) == 0 {
+	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && r.armed() && len(s.survived) == 0 {
 		e.counters.add(r, s)
 		return nil
 	}
@@ -31,6 +31,14 @@ func (e *Engine) commit(r *run, s *step) error {
 	e.deaths.remove(r.id, s.survived...)
 	e.counters.commits.Add(1)
 	return nil
+}
+
+// opens is what the open record is to say.
+func (r *run) opens() openState { return openState{millis(r.state.Head().Wake), r.more, r.ahead} }
+
+// armed says that the open record, if there is one, has the run's deadline.
+func (r *run) armed() bool {
+	return r.state.Head().Status != interp.Running || r.opens().same(r.open)
 }
 
 // writeState writes events, head and frames.
@@ -65,7 +73,7 @@ func writeLists(b *store.Batch, r *run, s *step) {
 	h := r.state.Head()
 	closed := h.Status != interp.Running
 	changed := h.Status != r.was || !s.reopened.IsZero()
-	if now := (openState{millis(h.Wake), r.more}); !closed && (changed || now != r.open) {
+	if now := r.opens(); !closed && (changed || !now.same(r.open)) {
 		b.Open(r.id, now.encode())
 		r.open = now
 	}

@@ -27,6 +27,12 @@ type Config struct {
 	FS vfs.FS
 	// Now is the wall clock. Defaults to time.Now.
 	Now func() time.Time
+	// Uptime is the time since the machine's boot, or since any moment that does not change; nobody sets it. Defaults to the time
+	// since Open.
+	Uptime func() time.Duration
+	// Boot names the boot that Uptime counts from, so that deadlines stay right over a restart even if the wall clock was set.
+	// Defaults to none: at a restart the wall clock decides.
+	Boot string
 	// Runners act for Tasks, by the prefix of their Resource, such as "arn:aws:states:::ray:"; the longest one that
 	// fits is taken. Activities, callbacks and states:startExecution need none. Defaults to none.
 	Runners map[string]task.Runner

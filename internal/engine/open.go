@@ -30,6 +30,7 @@ type Engine struct {
 	naming     sync.RWMutex // held while a run is made that names a definition; collect holds it alone
 	forgotten  atomic.Bool  // executions were forgotten since collect looked
 	tasks      taskTable
+	clock      *clock
 	timers     *timers
 	activities activities
 	watchers   watchers
@@ -56,6 +57,10 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Uptime == nil {
+		opened := time.Now()
+		c.Uptime = func() time.Duration { return time.Since(opened) }
 	}
 	if c.Region == "" {
 		c.Region = "us-east-1"
@@ -101,7 +106,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
-	e.timers = newTimers(c.Now, e.fire)
+	e.openClock()
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
@@ -220,7 +225,8 @@ type owed struct {
 // takeUpWhere arms the timers of the open runs that are wanted, and takes up what the former engine owed for them:
 // tasks, stops, clean-ups, maps.
 func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
-	var unfinished []store.ID
+	var unfinished, moved []store.ID
+	ahead := e.clock.now().Ahead
 	err := e.st.Opens(func(id store.ID, v []byte) {
 		if !want(id) || e.parked(id) {
 			return
@@ -230,6 +236,8 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 		e.counters.open.Add(1)
 		if o.more {
 			unfinished = append(unfinished, id)
+		} else if o.wake != 0 && o.ahead != ahead {
+			moved = append(moved, id)
 		}
 	})
 	if err != nil {
@@ -244,6 +252,9 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	})
 	for id, list := range debts {
 		err = errors.Join(err, e.unlessDamaged(id, e.takeUp(id, list)))
+	}
+	if len(moved) > 0 {
+		e.clockSet(moved)
 	}
 	for _, id := range unfinished {
 		e.later(func() { _ = e.deliver(id, interp.Continue{}) })

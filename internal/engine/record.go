@@ -89,16 +89,20 @@ func entry(id store.ID, m *meta, status interp.Status) store.Entry {
 
 // openState is what the engine needs to know of an open run when it starts, without loading it.
 type openState struct {
-	wake int64 // in milliseconds, 0 for none
-	more bool
+	wake  int64 // in milliseconds, 0 for none
+	more  bool
+	ahead time.Duration // of the wall clock, when wake was decided; releases before this one wrote none
 }
+
+// same says that a run need not be written again: how far the wall clock is ahead changes nothing by itself.
+func (o openState) same(p openState) bool { return o.wake == p.wake && o.more == p.more }
 
 func (o openState) encode() []byte {
 	b := []byte{0}
 	if o.more {
 		b[0] = 1
 	}
-	return binary.AppendVarint(b, o.wake)
+	return binary.AppendVarint(binary.AppendVarint(b, o.wake), o.ahead.Milliseconds())
 }
 
 // decodeOpen takes a damaged record as one without a timer: the doctor finds it by comparing it with the head.
@@ -106,8 +110,9 @@ func decodeOpen(v []byte) openState {
 	if len(v) < 2 {
 		return openState{}
 	}
-	ms, _ := binary.Varint(v[1:])
-	return openState{wake: ms, more: v[0] == 1}
+	ms, n := binary.Varint(v[1:])
+	ahead, _ := binary.Varint(v[1+max(n, 0):])
+	return openState{ms, v[0] == 1, time.Duration(ahead) * time.Millisecond}
 }
 
 // millis is a time in milliseconds, 0 for the zero time.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -26,7 +27,8 @@ type run struct {
 	born  bool          // its first commit is on disk
 	was   interp.Status // as the lists have it; empty when they have nothing
 	open  openState     // as the open record has it
-	seen  time.Time     // the latest time that a fact had
+	ahead time.Duration // of the wall clock, as the last fact had it
+	lead  time.Duration // how far the history's time is ahead of the steady one
 	mem   *inMemory     // of an Express run; nil for others
 	by    store.ID      // the run that started it, as long as it is not on disk; 0 for none
 
@@ -43,8 +45,6 @@ type pending struct {
 	fact  interp.Fact
 	check func(*interp.Run) error // may refuse the fact; nil accepts
 	pay   string                  // the debt that the fact settles
-	// notBefore is the least time of the fact: a timer's deadline.
-	notBefore time.Time
 	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
 	idle map[string]interp.Task
 	done bool
@@ -85,7 +85,7 @@ func (h *hotRuns) get(id store.ID) *run {
 		if h.byID == nil {
 			h.byID = map[store.ID]*run{}
 		}
-		r = &run{id: id}
+		r = &run{id: id, lead: math.MinInt64}
 		h.byID[id] = r
 	}
 	if r.idle != nil {
@@ -273,7 +273,7 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	}
 	by, kind, of := r.stepOf(p.fact)
 	s.note.write(by, s.noteNumber(r), kind, of)
-	d, err := applyGuarded(r.state, p.fact, e.timeFor(r, p))
+	d, err := applyGuarded(r.state, p.fact, e.momentFor(r))
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
@@ -284,13 +284,13 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 }
 
 // applyGuarded keeps a mistake of the interpreter from ending all executions: it is this one's error alone.
-func applyGuarded(state *interp.Run, f interp.Fact, now time.Time) (d interp.Decision, err error) {
+func applyGuarded(state *interp.Run, f interp.Fact, at interp.Moment) (d interp.Decision, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the interpreter panicked: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return state.Apply(f, now)
+	return state.ApplyAt(f, at)
 }
 
 // empty says that a step has nothing for the disk: its facts came too late.
@@ -310,18 +310,13 @@ func (s *step) add(d interp.Decision) {
 	s.closed = s.closed || d.Closed
 }
 
-// timeFor is the time of a fact: the clock, but never earlier than what the run has seen, and for a timer never earlier
-// than its deadline: the timer has waited its time even when somebody set the clock back.
-func (e *Engine) timeFor(r *run, p *pending) time.Time {
-	now := e.c.Now().UTC().Truncate(time.Millisecond)
-	if now.Before(p.notBefore) {
-		now = p.notBefore
-	}
-	if now.Before(r.seen) {
-		now = r.seen
-	}
-	r.seen = now
-	return now
+// momentFor is the time of a fact. The history of a run in memory shows the wall clock's time, but does not go back with it: it
+// goes on with the time that it had.
+func (e *Engine) momentFor(r *run) interp.Moment {
+	at := e.clock.now()
+	r.ahead, r.lead = at.Ahead, max(r.lead, at.Now.Sub(at.Steady))
+	at.Now = at.Steady.Add(r.lead)
+	return at
 }
 
 // load reads a run that is not in memory.
@@ -365,6 +360,6 @@ func (r *run) restore(m *asl.Machine, kept store.Run) error {
 	}
 	h := state.Head()
 	r.state, r.more, r.born, r.was = state, h.More, true, h.Status
-	r.open = openState{millis(h.Wake), h.More}
+	r.open = openState{wake: millis(h.Wake), more: h.More}
 	return nil
 }

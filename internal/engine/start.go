@@ -152,7 +152,7 @@ func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) 
 }
 
 func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
-	now := e.c.Now().UTC().Truncate(time.Millisecond)
+	now := e.momentFor(r).Now.Truncate(time.Millisecond)
 	p := b.params
 	p.ExecutionARN, p.Name = b.arn, b.Name
 	p.MachineARN, p.MachineName = b.MachineARN, b.MachineName
@@ -162,7 +162,6 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	p.StartTime, p.Seed = now, seed()
 	r.state = interp.New(p, m)
 	r.state.CheckResources(e.checkResource)
-	r.seen = now
 	r.meta = meta{
 		Hash: hash, Group: b.group, Start: now.UnixMilli(), Revision: b.RevisionID, Cleanup: b.Cleanup,
 		Trace: b.TraceHeader, Items: b.items, Parent: b.parent, Labels: b.Labels,

@@ -189,7 +189,7 @@ func (e *Engine) request(r *run, t interp.Task, resumed bool) *task.Request {
 	id, mem := r.id, r.mem
 	req := &task.Request{
 		ID: t.ID, Execution: r.state.Params().ExecutionARN, State: t.State, Attempt: t.Attempt,
-		Resource: t.Resource, Input: t.Input, Token: t.Token, Deadline: t.Timeout, Resumed: resumed, Labels: r.meta.Labels,
+		Resource: t.Resource, Input: t.Input, Token: t.Token, Deadline: e.clock.wallAt(t.Timeout), Resumed: resumed, Labels: r.meta.Labels,
 	}
 	req.Keep = func(key string, record []byte) error {
 		if mem != nil {

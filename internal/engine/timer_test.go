@@ -68,40 +68,6 @@ func TestWaitOverRestart(t *testing.T) {
 	})
 }
 
-// Setting the wall clock loses no timer and fires none twice. Forward, what is due by the new time is due; back, what
-// was to take its time takes no longer.
-func TestClockSteps(t *testing.T) {
-	for name, c := range map[string]struct{ step, want time.Duration }{
-		"forward beyond":  {2 * time.Hour, 10 * time.Second},
-		"forward a bit":   {20 * time.Second, 40 * time.Second},
-		"back":            {-24 * time.Hour, time.Minute},
-		"back and little": {-30 * time.Second, time.Minute},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var offset atomic.Int64
-				clock := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
-				e := open(t, vfs.NewMem(), nil, func(c *engine.Config) { c.Now = clock })
-				x := start(t, e, "a", wait(60), `{}`)
-				begin := time.Now()
-				time.Sleep(10 * time.Second)
-				offset.Store(int64(c.step))
-				x = end(t, e, x.ARN)
-				if took := time.Since(begin); took < c.want || took > c.want+2*time.Second {
-					t.Errorf("it took %s, not %s", took, c.want)
-				}
-				if x.LastEventID != 4 {
-					t.Errorf("it has %d events", x.LastEventID)
-				}
-				if x.Stopped.Before(x.Started.Add(time.Minute)) {
-					t.Errorf("started %s, stopped %s", x.Started, x.Stopped)
-				}
-				closeEngine(t, e)
-			})
-		})
-	}
-}
-
 func TestTaskTimeoutStopsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stopped atomic.Bool

@@ -10,11 +10,10 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// Deadlines are kept twice: as the wall clock's time, since that is what histories and restarts know, and as a moment
-// of the monotonic clock, since the wall clock may be set. A timer is due when either says so: setting the clock
-// forward fires what is due by then, setting it back delays nothing.
+// Deadlines are of the steady clock. Where a run waits for a time of the wall clock, setting that one changes the deadline: the run
+// knows, and is woken up to arm its timer anew.
 
-// maxSleep is how soon a step of the wall clock is seen.
+// maxSleep is how soon a step of the wall clock is seen, or that the machine was suspended.
 const maxSleep = time.Second
 
 // maxFiring is how many runs are woken at once.
@@ -22,34 +21,25 @@ const maxFiring = 64
 
 type timer struct {
 	id       store.ID
-	deadline int64         // wall clock, in milliseconds
-	due      time.Duration // monotonic, since origin
+	deadline int64 // in milliseconds
 }
 
-// timers hold one deadline for each run that waits for one: 24 bytes in a heap and its place in a map.
+// timers hold one deadline for each run that waits for one: 16 bytes in a heap and its place in a map.
 type timers struct {
-	now    func() time.Time
-	origin time.Time
-	fire   func(store.ID, time.Time)
+	clock   *clock
+	fire    func(store.ID)
+	stepped func([]store.ID)
 
-	mu     sync.Mutex
-	heap   timerHeap
-	offset time.Duration // wall clock less monotonic, as last seen
-	kick   chan struct{}
+	mu    sync.Mutex
+	heap  timerHeap
+	ahead time.Duration // of the wall clock, as last seen
+	kick  chan struct{}
 }
 
-func newTimers(now func() time.Time, fire func(store.ID, time.Time)) *timers {
-	t := &timers{now: now, origin: time.Now(), fire: fire, kick: make(chan struct{}, 1)}
+func newTimers(c *clock, fire func(store.ID), stepped func([]store.ID)) *timers {
+	t := &timers{clock: c, fire: fire, stepped: stepped, ahead: c.mark().Ahead, kick: make(chan struct{}, 1)}
 	t.heap.at = map[store.ID]int32{}
-	t.offset = t.measure()
 	return t
-}
-
-func (t *timers) mono() time.Duration { return time.Since(t.origin) }
-
-// measure is how far the wall clock is ahead of the monotonic one.
-func (t *timers) measure() time.Duration {
-	return time.Duration(t.now().UnixMilli())*time.Millisecond - t.mono()
 }
 
 // set arms the one timer of a run, or takes it away when deadline is zero.
@@ -63,11 +53,7 @@ func (t *timers) set(id store.ID, deadline time.Time) {
 		}
 		return
 	}
-	ms := deadline.UnixMilli()
-	if armed && t.heap.timers[at].deadline == ms {
-		return
-	}
-	tm := timer{id, ms, time.Duration(ms)*time.Millisecond - t.measure()}
+	tm := timer{id, deadline.UnixMilli()}
 	if armed {
 		t.heap.timers[at] = tm
 		heap.Fix(&t.heap, int(at))
@@ -92,7 +78,9 @@ func (t *timers) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for ctx.Err() == nil {
-		tm, sleep, ok := t.next()
+		now := t.clock.now()
+		t.follow(now.Ahead)
+		tm, sleep, ok := t.next(now.Steady)
 		if !ok {
 			t.sleep(ctx, sleep)
 			continue
@@ -100,7 +88,7 @@ func (t *timers) run(ctx context.Context) {
 		firing <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-firing }()
-			t.fire(tm.id, fromMillis(tm.deadline))
+			t.fire(tm.id)
 		})
 	}
 }
@@ -120,36 +108,31 @@ func (t *timers) sleep(ctx context.Context, d time.Duration) {
 }
 
 // next takes the timer that is due, or says how long to sleep (0: until something is armed).
-func (t *timers) next() (timer, time.Duration, bool) {
+func (t *timers) next(now time.Time) (timer, time.Duration, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.follow()
 	if t.heap.Len() == 0 {
 		return timer{}, 0, false
 	}
-	if wait := t.heap.timers[0].due - t.mono(); wait > 0 {
+	if wait := fromMillis(t.heap.timers[0].deadline).Sub(now); wait > 0 {
 		return timer{}, min(wait, maxSleep), false
 	}
 	return heap.Pop(&t.heap).(timer), 0, true
 }
 
-// follow takes over a step of the wall clock: forward, what is due by the new time comes sooner.
-func (t *timers) follow() {
-	const ordinary = 20 * time.Millisecond // slewing and rounding
-	offset := t.measure()
-	step := offset - t.offset
-	if step > -ordinary && step < ordinary {
-		return
+// follow reports a step of the wall clock.
+func (t *timers) follow(ahead time.Duration) {
+	t.mu.Lock()
+	same := ahead == t.ahead
+	t.ahead = ahead
+	var ids []store.ID
+	for i := 0; !same && i < len(t.heap.timers); i++ {
+		ids = append(ids, t.heap.timers[i].id)
 	}
-	t.offset = offset
-	if step < 0 {
-		return
+	t.mu.Unlock()
+	if !same {
+		t.stepped(ids)
 	}
-	for i := range t.heap.timers {
-		tm := &t.heap.timers[i]
-		tm.due = min(tm.due, time.Duration(tm.deadline)*time.Millisecond-offset)
-	}
-	heap.Init(&t.heap)
 }
 
 func (t *timers) len() int {
@@ -165,7 +148,7 @@ type timerHeap struct {
 }
 
 func (h *timerHeap) Len() int           { return len(h.timers) }
-func (h *timerHeap) Less(i, j int) bool { return h.timers[i].due < h.timers[j].due }
+func (h *timerHeap) Less(i, j int) bool { return h.timers[i].deadline < h.timers[j].deadline }
 
 func (h *timerHeap) Swap(i, j int) {
 	h.timers[i], h.timers[j] = h.timers[j], h.timers[i]
@@ -186,10 +169,9 @@ func (h *timerHeap) Pop() any {
 	return tm
 }
 
-// fire wakes a run whose deadline has come.
-func (e *Engine) fire(id store.ID, deadline time.Time) {
-	err := e.deliverChecked(id, &pending{fact: interp.Wake{Reports: e.tasks.reportsOf(id)}, notBefore: deadline})
-	if err != nil {
+// fire wakes a run whose deadline has come, or may have changed.
+func (e *Engine) fire(id store.ID) {
+	if err := e.deliver(id, interp.Wake{Reports: e.tasks.reportsOf(id)}); err != nil {
 		e.logger.Error("wake a run", "run", uint64(id), "problem", err)
 	}
 }

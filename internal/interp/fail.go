@@ -116,7 +116,7 @@ func (r *Run) retry(f *frame, fail *failure) bool {
 		r.dissolve(f)
 		f.phase, f.fail, f.task = retrying, fail, nil
 		r.touch(f)
-		r.setTimer(f, r.now.Add(delay))
+		r.setTimer(f, r.steady.Add(delay))
 		return true
 	}
 	return false

@@ -77,8 +77,8 @@ type Decision struct {
 	// MapRuns are distributed Maps to be started; StopMapRuns are ids of those whose children are to be aborted.
 	MapRuns     []MapRun
 	StopMapRuns []string
-	// Wake is the run's earliest deadline after this decision (Wait, timeouts, heartbeats, Retry's intervals): the
-	// engine applies Wake then. Zero when the run waits for no timer.
+	// Wake is the run's earliest deadline after this decision (Wait, timeouts, heartbeats, Retry's intervals), by the steady
+	// clock: the engine applies Wake then, and whenever Moment.Ahead changes. Zero when the run waits for no timer.
 	Wake time.Time
 	// More says that the run could go on at once but that this decision is long enough: apply Continue after the
 	// commit. It bounds memory and keeps endless loops stoppable.
@@ -90,6 +90,14 @@ type Decision struct {
 // FrameID names a frame within its run; the execution's own is 0. Ids are never used twice in a run.
 type FrameID uint64
 
+// Moment is the time of a fact. Wait's Seconds, timeouts, heartbeats and Retry's intervals are counted by a steady clock, which
+// nobody sets; so is Decision.Wake. Wait's Timestamp is a time of the wall clock.
+type Moment struct {
+	Now    time.Time     // what the history shows; it never goes back
+	Steady time.Time     // it never goes back either
+	Ahead  time.Duration // how far the wall clock is ahead of the steady one
+}
+
 // Task is a task to be started: an entry of a Task state, one attempt of it.
 type Task struct {
 	// ID is unique in the run, and to this attempt: frame, entry and attempt make it.
@@ -100,7 +108,7 @@ type Task struct {
 	Event     int64 // the last event of its frame
 	Resource  string
 	Input     []byte    // evaluated Parameters or Arguments
-	Timeout   time.Time // when the run will end it with States.Timeout; zero when never
+	Timeout   time.Time // when the run will end it with States.Timeout, by the steady clock; zero when never
 	Heartbeat time.Duration
 	// Token is what $$.Task.Token shows; ParseToken finds run and task in it.
 	Token string

@@ -20,7 +20,7 @@ func (r *Run) redrive(clientToken string) error {
 	h.Status, h.Error, h.Cause, h.StopTime = Running, "", "", time.Time{}
 	h.RedriveCount++
 	h.RedriveTime = r.now
-	r.deadline = r.timeLimit(r.now)
+	r.deadline = r.timeLimit(r.steady)
 	previous := h.LastEvent
 	id := r.emitAfter(history.Event{Type: history.ExecutionRedriven, Previous: previous, RedriveCount: int64(h.RedriveCount), Name: clientToken})
 	for _, frame := range r.ids() {

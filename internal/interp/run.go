@@ -50,7 +50,7 @@ type Head struct {
 	RedriveCount int
 	RedriveTime  time.Time
 	LastEvent    int64     // id of the last event
-	Wake         time.Time // the earliest deadline; zero when there is none
+	Wake         time.Time // the earliest deadline, by the steady clock; zero when there is none
 	More         bool      // the last decision had More: apply Continue
 }
 
@@ -61,8 +61,9 @@ type Run struct {
 	params  Params
 	head    Head
 
-	input     *data // params.Input
-	deadline  time.Time
+	input     *data         // params.Input
+	deadline  time.Time     // as all that is kept of deadlines but a Timestamp, by the steady clock
+	ahead     time.Duration // Moment.Ahead, as the timers have it
 	nextFrame FrameID
 	frames    map[FrameID]*frame
 	queue     []FrameID // frames that can go on at once
@@ -71,7 +72,8 @@ type Run struct {
 	test      *test // TestState's, else nil
 
 	// of the decision being made
-	now      time.Time
+	now      time.Time // for the history
+	steady   time.Time // for deadlines
 	decision Decision
 	size     int // bytes of events
 	touched  []FrameID
@@ -102,7 +104,12 @@ var (
 // Apply decides what follows from a fact at a time. A fact that comes too late (its task ended, the run closed) gives an
 // empty decision. An error means that the fact or the run is broken, never that the execution fails.
 func (r *Run) Apply(f Fact, now time.Time) (Decision, error) {
-	r.now = now.Truncate(time.Millisecond)
+	return r.ApplyAt(f, Moment{Now: now, Steady: now})
+}
+
+// ApplyAt is Apply where the wall clock may have been set.
+func (r *Run) ApplyAt(f Fact, at Moment) (Decision, error) {
+	r.enterMoment(at)
 	r.decision, r.size, r.touched = Decision{Events: make([]history.Event, 0, r.room(f))}, 0, r.touched[:0]
 	_, again := f.(Redrive) // which opens a closed run, and may close it at once
 	late := r.closed() && !again
@@ -174,7 +181,7 @@ func (r *Run) start() error {
 	r.head.Status = Running
 	r.frames[originFrame] = &frame{id: originFrame}
 	r.touch(r.frames[originFrame])
-	r.deadline = r.timeLimit(r.params.StartTime)
+	r.deadline = r.timeLimit(r.steady)
 	program := r.machine.Programs[r.params.Program]
 	root := &frame{id: rootFrame, kind: lineKind, phase: ready, program: program, state: program.StartAt, input: r.input}
 	r.frames[rootFrame] = root

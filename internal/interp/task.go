@@ -79,7 +79,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 			return fail
 		}
 		t.timeoutSeconds = n
-		t.timeout = r.now.Add(seconds(float64(n)))
+		t.timeout = r.steady.Add(seconds(float64(n)))
 	}
 	if s.HeartbeatSeconds.Set() {
 		n, fail := r.integer(f, &s.HeartbeatSeconds, in, 1, maxSeconds)
@@ -88,7 +88,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 		}
 		t.heartbeat = seconds(float64(n))
 		if serviceOf(s.Resource).kind != activity { // an activity's heart begins to beat when a worker takes it
-			t.beat = r.now.Add(t.heartbeat)
+			t.beat = r.steady.Add(t.heartbeat)
 		}
 	}
 	if s.Credentials != nil {
@@ -228,7 +228,7 @@ func (r *Run) taskHeartbeat(h TaskHeartbeat) {
 // beat begins the heartbeat's time anew.
 func (r *Run) beat(f *frame) {
 	if f.task.heartbeat > 0 {
-		f.task.beat = r.now.Add(f.task.heartbeat)
+		f.task.beat = r.steady.Add(f.task.heartbeat)
 		r.arm(f)
 	}
 }
@@ -299,7 +299,7 @@ func (r *Run) taskTimedOut(f *frame) {
 	r.decision.Stops = append(r.decision.Stops, f.task.id)
 	fail := &failure{name: "States.Timeout"} // a missing heartbeat too: so it was recorded
 	fail.cause = clip(r.reports[f.task.id], maxCause)
-	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.now)
+	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.steady)
 	r.endTask(f, history.Event{
 		Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name, Cause: fail.cause})
 	r.failState(f, fail)

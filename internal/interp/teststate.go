@@ -82,7 +82,8 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	}
 	t := &test{inspection: value.NewObject(8), details: value.NewObject(2)}
 	r := New(req.Params, m)
-	r.test, r.now = t, now.Truncate(time.Millisecond)
+	r.test = t
+	r.enterMoment(Moment{Now: now, Steady: now})
 	r.head.Status = Running
 	f := &frame{id: rootFrame, kind: lineKind, phase: ready, program: m.Programs[0], state: state, input: r.input}
 	r.frames[rootFrame], r.frames[originFrame] = f, &frame{id: originFrame}

@@ -37,15 +37,35 @@ func (r *Run) setTimer(f *frame, at time.Time) {
 
 // arm puts the frame's earliest deadline on the heap.
 func (r *Run) arm(f *frame) {
-	if at := f.due(); !at.IsZero() {
+	if at := r.due(f); !at.IsZero() {
 		heap.Push(&r.timers, timer{at, f.id})
 	}
 }
 
-// due is the frame's earliest deadline; zero when it has none.
-func (f *frame) due() time.Time {
+// enterMoment sets the time. When the wall clock was set, each Timestamp is due at another time of the steady clock.
+func (r *Run) enterMoment(at Moment) {
+	r.now, r.steady = at.Now.Truncate(time.Millisecond), at.Steady.Truncate(time.Millisecond)
+	if r.ahead == at.Ahead {
+		return
+	}
+	r.ahead, r.timers = at.Ahead, nil
+	if r.closed() {
+		return
+	}
+	for _, f := range r.frames {
+		r.arm(f)
+	}
+}
+
+// wall is what the wall clock shows, unlike now, which does not go back with it.
+func (r *Run) wall() time.Time { return r.steady.Add(r.ahead) }
+
+// due is the frame's earliest deadline, by the steady clock; zero when it has none.
+func (r *Run) due(f *frame) time.Time {
 	switch {
-	case f.phase == waiting || f.phase == retrying:
+	case f.phase == waiting:
+		return r.waitDue(f, f.timer)
+	case f.phase == retrying:
 		return f.timer
 	case f.phase == working && f.task != nil:
 		return earlier(f.task.timeout, f.task.beat)
@@ -65,7 +85,7 @@ func earlier(a, b time.Time) time.Time {
 func (r *Run) nextTimer() time.Time {
 	for len(r.timers) > 0 {
 		top := r.timers[0]
-		if f := r.frames[top.id]; f != nil && f.due().Equal(top.at) {
+		if f := r.frames[top.id]; f != nil && r.due(f).Equal(top.at) {
 			return earlier(top.at, r.deadline)
 		}
 		heap.Pop(&r.timers)
@@ -75,11 +95,11 @@ func (r *Run) nextTimer() time.Time {
 
 // wake fires what is due.
 func (r *Run) wake() {
-	if !r.deadline.IsZero() && !r.deadline.After(r.now) {
+	if !r.deadline.IsZero() && !r.deadline.After(r.steady) {
 		r.close(TimedOut, &failure{})
 		return
 	}
-	for at := r.nextTimer(); len(r.timers) > 0 && !at.IsZero() && !at.After(r.now); at = r.nextTimer() {
+	for at := r.nextTimer(); len(r.timers) > 0 && !at.IsZero() && !at.After(r.steady); at = r.nextTimer() {
 		f := r.frames[heap.Pop(&r.timers).(timer).id]
 		r.touch(f)
 		r.fire(f)

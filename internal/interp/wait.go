@@ -18,7 +18,7 @@ func (r *Run) wait(f *frame) *failure {
 	if fail != nil {
 		return fail
 	}
-	if !until.After(r.now) {
+	if !r.waitDue(f, until).After(r.steady) {
 		return r.endState(f, nil)
 	}
 	f.phase = waiting
@@ -26,11 +26,11 @@ func (r *Run) wait(f *frame) *failure {
 	return nil
 }
 
-// waitEnd counts Seconds from now, the entry: a retry or redrive counts anew.
+// waitEnd counts Seconds by the steady clock from the entry: a retry or redrive counts anew. A Timestamp is the wall clock's.
 func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	if f.state.Seconds.Set() {
 		n, fail := r.waitSeconds(f, &f.state.Seconds, in)
-		return r.now.Add(seconds(float64(n))), fail
+		return r.steady.Add(seconds(float64(n))), fail
 	}
 	s := &f.state.Timestamp
 	v, fail := r.scalar(f, s, in)
@@ -42,7 +42,7 @@ func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 	switch {
 	case !ok || !isText:
 		return time.Time{}, r.badTimestamp(f, s, v)
-	case t.Sub(r.now) > maxWait:
+	case t.Sub(r.wall()) > maxWait:
 		return time.Time{}, runtimeFailure(f, "Wait state delay is too long.")
 	}
 	return t, nil
@@ -50,6 +50,14 @@ func (r *Run) waitEnd(f *frame, in *data) (time.Time, *failure) {
 
 // maxWait is how far off a Timestamp may be: 24855 days were taken by Step Functions, 24856 were not.
 const maxWait = math.MaxInt32 * time.Second
+
+// waitDue is the end of a Wait by the steady clock.
+func (r *Run) waitDue(f *frame, until time.Time) time.Time {
+	if f.state.Timestamp.Set() {
+		return until.Add(-r.ahead)
+	}
+	return until
+}
 
 // waitSeconds has the recorded words for what a path found.
 func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {

@@ -39,6 +39,17 @@ func (p place) mark() string { return "RAYORCH_PROCESS=" + string(p) }
 type started struct {
 	Process   proc.ID
 	StartTime int64 // milliseconds since 1970
+	// Boot and Uptime are the start by a clock that nobody sets. Earlier releases did not note them.
+	Boot   string
+	Uptime time.Duration
+}
+
+// ran is how long the process has run. Without an uptime of this boot, only the wall clock knows.
+func (s started) ran() time.Duration {
+	if s.Boot != "" && s.Boot == proc.Boot() {
+		return proc.Uptime() - s.Uptime
+	}
+	return max(time.Since(time.UnixMilli(s.StartTime)), 0)
 }
 
 // exit is how a process ended. Error is set when it could not be started.

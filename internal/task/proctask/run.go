@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/hostenv"
+	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 	"github.com/rayorch/rayorch/internal/task/joblog"
@@ -42,8 +43,9 @@ type attempt struct {
 	log     *joblog.Log
 	secrets []string
 	lines   *follower
-	before  int64   // bytes of the log that a former process passed on
-	process started // once known
+	before  int64         // bytes of the log that a former process passed on
+	process started       // once known
+	began   time.Duration // of the process, by proc.Uptime
 }
 
 func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result {
@@ -289,13 +291,13 @@ func (a *attempt) overdue() bool {
 	}
 	if a.process.StartTime == 0 {
 		a.process, _ = a.place.process()
+		a.began = proc.Uptime() - a.process.ran()
 	}
-	began := a.process.StartTime
-	return began > 0 && time.Since(time.UnixMilli(began)) > limit
+	return a.process.StartTime > 0 && proc.Uptime()-a.began > limit
 }
 
 func (a *attempt) timedOut() task.Result {
-	cause := task.TimedOut("the process", time.Since(time.UnixMilli(a.process.StartTime)), a.args.timeout())
+	cause := task.TimedOut("the process", proc.Uptime()-a.began, a.args.timeout())
 	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
 		cause += "; " + err.Error()
 	}

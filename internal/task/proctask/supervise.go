@@ -82,14 +82,16 @@ func run(p place, o order) (exit, *outputPipe) {
 		return exit{ExitCode: -1, EndTime: time.Now().UnixMilli()}, nil
 	}
 	cmd, output, err := start(p, o)
-	begin := time.Now().UnixMilli()
+	begin, uptime := time.Now().UnixMilli(), proc.Uptime()
 	if err != nil {
 		return exit{ExitCode: -1, StartTime: begin, EndTime: begin, Error: err.Error()}, nil
 	}
 	var noted sync.WaitGroup
 	if id, err := proc.Of(cmd.Process.Pid); err == nil {
 		// Without it a stop finds the process by its mark.
-		noted.Go(func() { _ = whenRoom(func() error { return p.write("process", started{id, begin}) }) })
+		noted.Go(func() {
+			_ = whenRoom(func() error { return p.write("process", started{id, begin, proc.Boot(), uptime}) })
+		})
 	}
 	passOn(cmd.Process.Pid)
 	_ = cmd.Wait() // the state below says it all
