@@ -35,7 +35,7 @@ func checkSecurityRow(t *testing.T, tests string) {
 			pkg = m[1]
 			continue
 		case m[3] != "":
-			if _, err := os.Stat(filepath.Join("cmd/rayorch/testdata/script", m[3]+".txtar")); err != nil {
+			if _, err := os.Stat(filepath.Join("cmd", "rayorch", "testdata", "script", m[3]+".txtar")); err != nil {
 				t.Errorf("docs/security.md: %v", err)
 			}
 		case !hasTest(t, pkg, m[2]):

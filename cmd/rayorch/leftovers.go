@@ -99,12 +99,12 @@ func (s *session) inStateDir(dir, arn string) bool {
 
 // isAt reports whether a path leads to another below a root.
 func isAt(path, root, below string) bool {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return false
 	}
 	root, err = filepath.EvalSymlinks(root)
-	return err == nil && real == filepath.Join(root, below)
+	return err == nil && target == filepath.Join(root, below)
 }
 
 // isNamed reports whether the definition that the owner wrote holds a run's directory without the run's name, as the compiler writes it.

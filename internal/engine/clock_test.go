@@ -156,14 +156,16 @@ func TestClockIsReadOnABusyMachine(t *testing.T) {
 	}
 }
 
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
 // Over a restart on the same boot, it does not matter when the clock was set: before, between or after. After another boot, what
 // the machine's clocks show is all there is: the time that it was off is what the wall clock says.
 func TestClockStepsOverRestart(t *testing.T) {
 	for name, c := range map[string]struct {
-		before, between time.Duration
+		before, between int // seconds by which the clock is set
 		reboot          bool
-		want            time.Duration // of a wait of 10 minutes
-		until           time.Duration // of a Timestamp in 10 minutes
+		want            int // seconds of a wait of 10 minutes
+		until           int // seconds of a Timestamp in 10 minutes
 	}{
 		"nothing":             {0, 0, false, 600, 600},
 		"forward before":      {300, 0, false, 600, 300},
@@ -183,11 +185,11 @@ func TestClockStepsOverRestart(t *testing.T) {
 				relative := start(t, e, "relative", wait(600), `{}`)
 				until := start(t, e, "until", waitUntil(clock.now().Add(10*time.Minute)), `{}`)
 				time.Sleep(10 * time.Second)
-				clock.set(c.before * time.Second)
+				clock.set(seconds(c.before))
 				time.Sleep(10 * time.Second)
 				closeEngine(t, e)
 				time.Sleep(40 * time.Second)
-				clock.set(c.between * time.Second)
+				clock.set(seconds(c.between))
 				if c.reboot {
 					clock.boot, clock.booted = "second", time.Now().Add(-5*time.Second)
 				}
@@ -198,11 +200,11 @@ func TestClockStepsOverRestart(t *testing.T) {
 					took <- time.Since(begin)
 				}()
 				end(t, e, relative.ARN)
-				if took := time.Since(begin); (took - c.want*time.Second).Abs() > 2*time.Second {
-					t.Errorf("Seconds took %s, want %s", took, c.want*time.Second)
+				if took := time.Since(begin); (took - seconds(c.want)).Abs() > 2*time.Second {
+					t.Errorf("Seconds took %s, want %s", took, seconds(c.want))
 				}
-				if took := <-took; (took - c.until*time.Second).Abs() > 2*time.Second {
-					t.Errorf("Timestamp took %s, want %s", took, c.until*time.Second)
+				if took := <-took; (took - seconds(c.until)).Abs() > 2*time.Second {
+					t.Errorf("Timestamp took %s, want %s", took, seconds(c.until))
 				}
 				closeEngine(t, e)
 			})
