@@ -40,7 +40,7 @@ func TestConsoleStaysAfterTheRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = tty.Close()
-			url := keyboard.see(t, regexp.MustCompile(`the console stays at (http://\S+) until Ctrl-C`))
+			url := keyboard.see(t, regexp.MustCompile(`the console stays available at (http://\S+) until Ctrl-C`))
 			if status, first := useLink(t, url); status != http.StatusNoContent || first == nil {
 				t.Errorf("the link is answered with %d", status)
 			}
