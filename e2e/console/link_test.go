@@ -54,7 +54,7 @@ func TestLinkSignsIn(t *testing.T) {
 	q.allow("401", "403")
 	q.to(fragment)
 	q.sees("h1", "Sign in")
-	q.sees(".problem", "The link was used before")
+	q.sees(".problem", "The link was already used")
 	q.sees(".problem", "rayorch console")
 	if status := eval[int](q, `fetch("/rayorch/v1/counts").then((r) => r.status)`); status != http.StatusUnauthorized {
 		t.Errorf("without signing in the counts are answered with %d", status)

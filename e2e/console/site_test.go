@@ -42,7 +42,7 @@ type site struct {
 	eng *engine.Engine
 	sfn *sfn.Client
 
-	ahead atomic.Int64 // of the engine's clock, in nanoseconds
+	ahead atomic.Int64 // of the engine's clocks, in nanoseconds
 
 	mu   sync.Mutex
 	jobs map[string]func(context.Context, *task.Request) task.Result
@@ -53,9 +53,11 @@ func serve(t *testing.T, keys access.Keys) *site {
 	t.Helper()
 	s := &site{t: t, jobs: map[string]func(context.Context, *task.Request) task.Result{}}
 	var cat *catalog.Catalog
+	began, later := time.Now(), func() time.Duration { return time.Duration(s.ahead.Load()) }
 	quiet := slog.New(slog.DiscardHandler)
 	eng, err := engine.Open(context.Background(), engine.Config{
-		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }, Runners: map[string]task.Runner{prefix: s, "arn:aws:states:::ray:": s}, LogBytes: 32 << 20,
+		Dir: "state", FS: vfs.NewMem(), Logger: quiet, Now: func() time.Time { return time.Now().Add(later()) },
+		Uptime: func() time.Duration { return time.Since(began) + later() }, Runners: map[string]task.Runner{prefix: s, "arn:aws:states:::ray:": s}, LogBytes: 32 << 20,
 		Machines: func(st *store.Store) engine.Machines {
 			var err error
 			if cat, err = catalog.Open(catalog.Config{Docs: st}); err != nil {

@@ -42,7 +42,7 @@ func (w *world) doctor(t *testing.T) {
 		{"name: hf", "name: none", `secrets "none" not found; needed by one`, "kubectl create secret generic none -n " + w.namespace + " --from-file=token=FILE"},
 		{"key: token", "key: other", "key other: missing; needed by one", "kubectl edit secret hf -n " + w.namespace},
 		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {securityContext: {}}", "the namespace enforces restricted and rejects the pods of the submitters: " +
-			"allowPrivilegeEscalation != false, unrestricted capabilities", "change securityContext"},
+			"allowPrivilegeEscalation != false, unrestricted capabilities", "change or remove securityContext"},
 		{"ray: {cluster: ray}", "ray: {cluster: ray}, pods: {serviceAccount: trainer}", `serviceaccounts "trainer" not found`, "rayorch apply "},
 	} {
 		look(strings.Replace(well, c.old, c.new, 1), 1, "FAIL  ", c.found, c.mend)
