@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,6 +149,9 @@ func (k *keyboard) collect() {
 	}
 }
 
+// seeWithin bounds a wait on a busy machine.
+const seeWithin = 3 * time.Minute
+
 // see waits until the terminal shows what fits the pattern, and returns its first group.
 func (k *keyboard) see(t *testing.T, pattern *regexp.Regexp) string {
 	t.Helper()
@@ -159,8 +163,13 @@ func (k *keyboard) see(t *testing.T, pattern *regexp.Regexp) string {
 		if m != nil {
 			return string(m[1])
 		}
-		if _, open := <-k.more; !open {
-			t.Fatalf("the terminal shows %q; %v", shown, io.EOF)
+		select {
+		case _, open := <-k.more:
+			if !open {
+				t.Fatalf("the terminal shows %q; %v", shown, io.EOF)
+			}
+		case <-time.After(seeWithin):
+			t.Fatalf("after %s the terminal shows %q", seeWithin, shown)
 		}
 	}
 }

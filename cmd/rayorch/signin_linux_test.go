@@ -33,7 +33,7 @@ func TestServeOnATerminal(t *testing.T) {
 		return keyboard.see(t, regexp.MustCompile(`(?m)`+pattern+`\r?$`))
 	}
 	url := line(`serving the Step Functions API on (http://\S+)`)
-	link := line(`once and within 5 minutes: (http://\S+)`)
+	link := line(`sign in once within 5 minutes: (http://\S+)`)
 	id, secret := line(`export AWS_ACCESS_KEY_ID=(\w+)`), line(`export AWS_SECRET_ACCESS_KEY=(\w+)`)
 	if kept, err := os.ReadFile(filepath.Join(state, "access-key")); err != nil || string(kept) != id+":"+secret+"\n" {
 		t.Errorf("the file holds %q (%v), the terminal shows %s and %s", kept, err, id, secret)
