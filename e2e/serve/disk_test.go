@@ -178,7 +178,7 @@ const loop = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":1,"Next":"A"
 func TestServerOnAFullDisk(t *testing.T) {
 	dir := disk(t)
 	p := placeOn(t, dir)
-	server, url := serve(t, p)
+	server, url := serve(t, p, "--insecure-no-auth")
 	client := http.Client{Timeout: 10 * time.Second}
 	ask := func(method, path, action string, body map[string]string) (int, string) {
 		text, _ := json.Marshal(body)
