@@ -95,7 +95,7 @@ func TestCleanFollowsNoLinks(t *testing.T) {
 	}
 }
 
-// The directory of a process that runs stays, whoever names it.
+// The directory of a running process stays, whichever execution names it.
 func TestCleanLeavesRunningProcesses(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	t.Chdir(d.private)

@@ -321,7 +321,7 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	// The owner's own words from elsewhere stay the owner's.
 	update(d.tcp, definition)
 	uses(unversioned(version))
-	// What came over the network becomes the owner's when the owner registers it, and stays so for whoever registers it again.
+	// What came over the network becomes the owner's when the owner registers it, and stays so when the owner registers it again.
 	s := &session{remote: localClient(d.own.addr), app: &app{}}
 	adopted := machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/adopted"}`)
 	d.refuses(t, d.end(t, d.socket, register(t, d.tcp, "adopted", adopted), "{}"), "--allow-context other")

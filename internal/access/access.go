@@ -1,4 +1,4 @@
-// Package access knows who may call a server: access keys, the role of each, and the role that each action needs. It reads
+// Package access knows the callers of a server: access keys, the role of each, and the role that each action needs. It reads
 // and creates the file of a state directory's own key. It does not verify signatures or sessions: api and console do, and ask
 // this package what the caller may do.
 package access

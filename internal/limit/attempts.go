@@ -56,7 +56,7 @@ func (e *WaitError) Error() string {
 // An address that waits has its passwords refused without a look, right or wrong, or waiting would bound nothing. What
 // proves a credential by cryptography is looked at in two cases: a one-time token always, and a signature if the address
 // is loopback's or a caller has authenticated from it before. Such addresses are shared (users of one machine,
-// a NAT, a load balancer), and whoever shares them must not be able to lock the owner out. What this gives away is the
+// a NAT, a load balancer), and those who share them must not be able to lock the owner out. What this gives away is the
 // bound on guesses of signatures there; but whoever sees one signature can try secrets at home as fast as they like, so
 // that only the secret's length protects it: secrets are random or have at least 16 characters (rayorch serve refuses shorter ones).
 type Attempts struct {

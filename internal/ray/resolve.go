@@ -254,15 +254,15 @@ func (r Resolver) ask(ctx context.Context, address, source string) (Found, error
 	if found.Token, found.TokenSource, err = LoadToken(r.getenv, r.Home); err != nil {
 		return found, err
 	}
-	if found.Token == "" || r.TokenOverHTTP || confidential(address) {
+	if found.Token == "" || r.TokenOverHTTP || Confidential(address) {
 		return found.verify(ctx)
 	}
 	found.Token, found.TokenSource, found.Withheld = "", "", true // this Ray may need none, and anybody in between could read it
 	return found.verify(ctx)
 }
 
-// confidential reports whether nobody but the two ends can read what is sent to an address.
-func confidential(address string) bool {
+// Confidential reports whether only the two ends can read what is sent to an address.
+func Confidential(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || isLoopback(u.Hostname()))
 }

@@ -55,7 +55,7 @@ func (d *damage) read(err error) error {
 	return &DamagedError{Err: err}
 }
 
-// listener keeps the process alive when a block is damaged: by default the database ends it. Whoever reads gets the error, and a
+// listener keeps the process alive when a block is damaged: by default the database ends it. The reader gets the error, and a
 // compaction is tried again later; until then its input stays as it is.
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{

@@ -7,13 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
@@ -114,16 +113,10 @@ func (r *Runner) permitted(labels map[string]string, t *target) error {
 
 // encrypted refuses an endpoint that would get a token in plain text.
 func encrypted(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())) {
+	if ray.Confidential(endpoint) {
 		return nil
 	}
 	return &task.RefusedError{Text: fmt.Sprintf("the endpoint %q is not an https address: the token is sent only over TLS or to loopback addresses", endpoint)}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // client finds the cluster that a task means, and checks that its execution may use it.
