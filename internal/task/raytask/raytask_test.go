@@ -347,6 +347,27 @@ func TestFollowsTheJobOfAKilledProcess(t *testing.T) {
 	})
 }
 
+// TestFollowsAJobThatIsNoLongerPermitted restarts the server with stricter flags: the job runs already, and must not run unwatched.
+func TestFollowsAJobThatIsNoLongerPermitted(t *testing.T) {
+	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
+		b := newBench(t, r)
+		id, gate := newID(), raytest.NewGate(t)
+		args := map[string]any{"SubmissionId": id, "Entrypoint": gate.Wait(), "InheritEnv": []string{"SOMETHING"}}
+		cancel, done := b.background(args)
+		b.await(id, ray.Running)
+		cancel(task.ErrAbandon)
+		<-done
+		b.labels = map[string]string{task.OriginLabel: task.NetworkDefinition}
+		gate.Open(t)
+		b.start()
+		if got := b.submit(t.Context(), args); got.Error != "" {
+			t.Errorf("got %+v", got)
+		}
+		b.records = map[string][]byte{}
+		wantError(t, b.submit(t.Context(), args), task.Permissions, "--allow-env SOMETHING")
+	})
+}
+
 func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)

@@ -109,9 +109,14 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// permitted checks what the job uses of the engine's owner.
+// permitted checks what the job uses of the engine's owner. A job that this attempt has submitted goes on.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
+	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
+	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
+	if _, submitted := a.req.Records[keySubmitted]; submitted {
+		return nil
+	}
 	errs := []error{may.Ray(labels, a.args.Address), may.Inherit(labels, a.args.InheritEnv)}
 	for _, path := range a.args.paths() {
 		errs = append(errs, may.Dir(labels, path))
@@ -119,8 +124,6 @@ func (a *attempt) permitted() error {
 	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
 		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
 	}
-	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
-	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
 	return errors.Join(errs...)
 }
 
