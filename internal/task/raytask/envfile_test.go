@@ -61,15 +61,17 @@ class Actor:
 open("STARTED", "w").close()
 while not os.path.exists("GO"):
     time.sleep(0.05)
-want = os.environ["KEY"], "it's", "yes"
+want = os.environ["KEY"], "it's-inherited-6b1f", "yes"
 print("task", ray.get(task.remote()) == want, "actor", ray.get(Actor.remote().key.remote()) == want)
 `
 
 // TestSecretsStandInNoRecord gives a job a secret and an inherited variable, and looks for their values in what Ray shows while the
 // job runs, in the processes' command lines and on disk.
 func TestSecretsStandInNoRecord(t *testing.T) {
-	t.Setenv("FROM_SHELL", "it's")
-	const secret = "s3cr3t\"va'lue\nsecond-line"
+	// No other program of the machine has these in its command line.
+	const inherited, first, second = "it's-inherited-6b1f", "s3cr3t-8c2e", "second-line-8c2e"
+	const secret = first + "\"va'lue\n" + second
+	t.Setenv("FROM_SHELL", inherited)
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		b := newBench(t, r)
 		b.getenv["HOST_KEY"] = secret
@@ -79,7 +81,7 @@ func TestSecretsStandInNoRecord(t *testing.T) {
 		args := map[string]any{"SubmissionId": id, "InheritEnv": []string{"FROM_*"},
 			"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}}}
 		script := fmt.Sprintf(`touch %s; until [ -e %s ]; do sleep 0.05; done; `, started, leave)
-		want := "25 it's\n"
+		want := fmt.Sprintf("%d %s\n", len(secret), inherited)
 		if r.Fake != nil {
 			b.here = yes
 			b.start()
@@ -99,9 +101,9 @@ func TestSecretsStandInNoRecord(t *testing.T) {
 		_, done := b.background(args)
 		raytest.Eventually(t, "the job runs", raytest.Exists(started))
 		file = filepath.Join(b.envDir(), id)
-		b.looksClean(file, "s3cr3t", "second-line", "it's")
+		b.looksClean(file, first, second, inherited)
 		for _, path := range []string{"/api/jobs/", "/api/jobs/" + id} {
-			if text := b.answer(path); !strings.Contains(text, id) || strings.Contains(text, "s3cr3t") || strings.Contains(text, "it's") {
+			if text := b.answer(path); !strings.Contains(text, id) || strings.Contains(text, first) || strings.Contains(text, inherited) {
 				t.Errorf("%s shows the values, or nothing: %s", path, text)
 			}
 		}
@@ -116,13 +118,13 @@ func TestSecretsStandInNoRecord(t *testing.T) {
 		}
 		if r.Fake == nil {
 			for _, path := range []string{"/api/v0/tasks?detail=1", "/api/v0/actors?detail=1", "/api/v0/workers?detail=1", "/api/v0/runtime_envs?detail=1", "/api/v0/jobs?detail=1"} {
-				if text := b.answer(path); !strings.Contains(text, `"result": true`) && !strings.Contains(text, `"result":true`) || strings.Contains(text, "s3cr3t") {
+				if text := b.answer(path); !strings.Contains(text, `"result": true`) && !strings.Contains(text, `"result":true`) || strings.Contains(text, first) {
 					t.Errorf("%s shows the secret, or nothing: %.2000s", path, text)
 				}
 			}
 		}
 		for key, record := range b.records {
-			if bytes.Contains(record, []byte("s3cr3t")) {
+			if bytes.Contains(record, []byte(first)) {
 				t.Errorf("the record %s holds the secret", key)
 			}
 		}
