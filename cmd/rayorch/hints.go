@@ -39,7 +39,7 @@ func hintFor(err error) string {
 	case errors.Is(err, syscall.ENOTDIR):
 		return "use another directory with --state-dir"
 	case errors.Is(err, syscall.EROFS):
-		return "the file system is read-only: set --state-dir or RAYORCH_STATE_DIR to a writable directory"
+		return "the file system is read-only: name a directory on another one; for the state, by --state-dir or RAYORCH_STATE_DIR"
 	case errors.Is(err, fs.ErrPermission):
 		return "the file or directory is not this user's: check its owner and mode"
 	case errors.As(err, &dial):

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strings"
 )
@@ -15,8 +16,12 @@ func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, .
 	}
 	for _, kept := range all {
 		if len(kept.LeftOut) > 0 {
-			say("not packed from %s, because they may hold keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
-				kept.Path, strings.Join(kept.LeftOut, ", "), path.Base(kept.LeftOut[0]))
+			say("%s", leftOutText(kept.Path, kept.LeftOut))
 		}
 	}
+}
+
+func leftOutText(dir string, keys []string) string {
+	return fmt.Sprintf("not packed from %s, because they may hold keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
+		dir, strings.Join(keys, ", "), path.Base(keys[0]))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,7 +14,6 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/manifest"
 	"github.com/rayorch/rayorch/internal/pipeline"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // Kinds of targets.
@@ -71,22 +69,7 @@ func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
 			o.Namespace = c.Namespace()
 		}
 	}
-	o.Pack = packDirectory
-}
-
-// packDirectory zips a working directory for the compiler, which reads nothing itself.
-func packDirectory(dir string, excludes []string) ([]byte, error) {
-	_, data, err := packed(ray.Pack(context.Background(), dir, excludes))
-	return data, err
-}
-
-// packed is a package's name and bytes.
-func packed(p *ray.Package, err error) (string, []byte, error) {
-	if err != nil {
-		return "", nil, err
-	}
-	data, err := p.Bytes()
-	return p.Name, data, errors.Join(err, p.Close())
+	o.Pack = s.app.packDirectory
 }
 
 // manifestOptions are those of the source's target.

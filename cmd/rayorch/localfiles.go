@@ -2,19 +2,47 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // localFiles reads files of this machine for the compiler.
-type localFiles struct{}
+type localFiles struct{ app *app }
 
 func (localFiles) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
 
 func (localFiles) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
-func (localFiles) PackModule(path string, excludes []string) (string, []byte, error) {
-	return packed(ray.PackModule(context.Background(), path, excludes))
+func (f localFiles) PackModule(path string, excludes []string) (string, []byte, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", nil, err
+	}
+	return f.app.pack(ray.Source{Path: path, Excludes: excludes, Module: true})
+}
+
+// packDirectory zips a working directory for the compiler, which reads nothing itself.
+func (a *app) packDirectory(dir string, excludes []string) ([]byte, error) {
+	_, data, err := a.pack(ray.Source{Path: dir, Excludes: excludes})
+	return data, err
+}
+
+// pack returns a package's name and bytes.
+func (a *app) pack(of ray.Source) (string, []byte, error) {
+	p, err := of.Pack(context.Background(), "")
+	if err != nil {
+		return "", nil, err
+	}
+	data, err := p.Bytes()
+	keys, noKeys := of.KeyFiles()
+	if len(keys) > 0 && !slices.Contains(a.told, of.Path) {
+		a.told = append(a.told, of.Path)
+		a.say(leftOutText(of.Path, keys))
+	}
+	return p.Name, data, errors.Join(err, noKeys, p.Close())
 }

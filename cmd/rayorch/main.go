@@ -45,6 +45,8 @@ type app struct {
 	kubeconfig string
 	output     string
 	verbose    bool
+	// told are the directories of which the user knows which files are not packed.
+	told []string
 }
 
 func main() { os.Exit(realMain()) }

@@ -73,7 +73,7 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: localFiles{}}
+	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: localFiles{s.app}}
 	if t, ok := s.pipeline.Targets.Get(target); ok && t.Kind != kindLocal {
 		s.inCluster(&o, t)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/store"
 )
 
 // begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.
@@ -280,4 +281,42 @@ func TestBareAPI(t *testing.T) {
 	g.next()
 	g.finish(taskDone)
 	p.sees(".status.big", "Succeeded")
+}
+
+// TestParked opens an execution that ended the process that drove it twice: the page says why nothing happens any more, until
+// somebody stops it.
+func TestParked(t *testing.T) {
+	t.Parallel()
+	if testing.Short() || find() == "" {
+		t.Skip("SKIPPED: needs a browser")
+	}
+	place := command.New(t, nil)
+	place.Write(t, "pipeline.yaml", "version: 1\nname: deadly\nsteps:\n  - {name: hold, job: {shell: \"while test -d \\\"$RAYORCH_STORAGE\\\"; do sleep 0.1; done\"}}\n")
+	run, _ := begin(t, place, `(hold) +running`, "run", "--name", "one")
+	if err := run.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-run.ended
+	arn := "arn:aws:states:us-east-1:123456789012:execution:deadly:one"
+	st, err := store.Open(place.State, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := st.Find(arn)
+	err = errors.Join(err, st.PutDocs("deaths", store.Doc{Name: fmt.Sprintf("%d timer", id), Value: fmt.Appendf(nil,
+		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}), st.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")
+	p := open(t, site)
+	p.to(linkOf(t, place, site))
+	p.sees(".row-name", "one")
+	p.to(execution(arn, ""))
+	p.sees(".notice", "Parked: the process that drove it died 2 times during the same step (timer, after event 7)")
+	p.sees(".notice code", "rayorch resume one")
+	p.button("Stop")
+	p.button("Stop the execution")
+	p.sees(".status.big", "Aborted")
+	p.wait(`!document.querySelector(".notice")`)
 }

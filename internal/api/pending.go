@@ -6,9 +6,10 @@ import (
 )
 
 // pending lists the tasks of an execution whose work does not run yet: ?execution=ARN. event is an event of the task in the
-// history.
+// history. parked says why none of its tasks will run, if the execution is parked.
 func (s *Server) pending(w http.ResponseWriter, r *http.Request) {
-	all, err := s.eng.Pending(r.URL.Query().Get("execution"))
+	arn := r.URL.Query().Get("execution")
+	all, err := s.eng.Pending(arn)
 	if err != nil {
 		s.failExtra(w, r, err)
 		return
@@ -24,5 +25,14 @@ func (s *Server) pending(w http.ResponseWriter, r *http.Request) {
 	for i, p := range all {
 		out[i] = entry{p.Event, p.State, p.Attempt, p.Since.UTC(), p.Reason}
 	}
-	writeJSON(w, map[string]any{"pending": out})
+	answer := struct {
+		Pending []entry `json:"pending"`
+		Parked  string  `json:"parked,omitempty"`
+	}{Pending: out}
+	for _, p := range s.eng.Parked() {
+		if p.ARN == arn {
+			answer.Parked = p.Reason
+		}
+	}
+	writeJSON(w, answer)
 }

@@ -15,16 +15,6 @@ import (
 	"strings"
 )
 
-// PackModule makes the package of an entry of py_modules: a directory or a .py file, zipped so that it can be imported by its
-// name, or a wheel.
-func PackModule(ctx context.Context, name string, excludes []string) (*Package, error) {
-	name, err := filepath.Abs(name)
-	if err != nil {
-		return nil, err
-	}
-	return Source{Path: name, Module: true, Excludes: excludes}.Pack(ctx, "")
-}
-
 // moduleFile is the content of a module that is one file.
 func moduleFile(name string, size int64) ([]packFile, error) {
 	if filepath.Ext(name) != ".py" {

@@ -167,12 +167,15 @@ func (s Source) LeftOut() ([]string, error) {
 	return slices.Concat(w.leftOut, w.keys), err
 }
 
-// KeyFiles returns the paths that a package does not contain because they may hold keys.
+// KeyFiles returns the first paths that a package does not contain because they may hold keys: at most 10, then "...".
 func (s Source) KeyFiles() ([]string, error) {
 	if info, err := os.Stat(s.Path); err != nil || !info.IsDir() {
 		return nil, err
 	}
 	w, err := s.walk()
+	if most := 10; len(w.keys) > most {
+		return append(w.keys[:most:most], "..."), err
+	}
 	return w.keys, err
 }
 

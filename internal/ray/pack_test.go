@@ -256,7 +256,7 @@ func TestPackModule(t *testing.T) {
 		"x.csv":                    "neither a directory",
 		"nothing":                  "does not exist",
 	} {
-		p, err := ray.PackModule(t.Context(), filepath.Join(dir, name), []string{"*.bin"})
+		p, err := ray.Source{Path: filepath.Join(dir, name), Excludes: []string{"*.bin"}, Module: true}.Pack(t.Context(), "")
 		got := fmt.Sprint(err)
 		if err == nil {
 			data, err := p.Bytes()

@@ -36,11 +36,10 @@ type Snapshot struct {
 	// Commit is the git commit that was checked out, "" outside of a repository; Dirty reports that the files differed from the commit.
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
-	// LeftOut are the first files that the package does not contain because they may hold keys; at most maxLeftOut, then "...".
+	// LeftOut are the files that the package does not contain because they may hold keys: see ray.Source.KeyFiles.
 	LeftOut []string `json:"leftOut,omitempty"`
 }
 
-const maxLeftOut = 10
 
 // Hash returns the hash of the content.
 func (s Snapshot) Hash() string {
@@ -90,9 +89,6 @@ func (s *Store) Keep(ctx context.Context, of Source) (Snapshot, error) {
 	kept, err := s.keep(ctx, of)
 	if err == nil {
 		kept.LeftOut, err = of.KeyFiles()
-	}
-	if len(kept.LeftOut) > maxLeftOut {
-		kept.LeftOut = append(kept.LeftOut[:maxLeftOut], "...")
 	}
 	return kept, err
 }

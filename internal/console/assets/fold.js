@@ -28,6 +28,7 @@ export class Fold {
     this.redrives = 0; // the event of the newest redrive
     this.waiting = []; // entries that the newest of them takes up again
     this.pending = []; // entries that do not run yet, according to the server
+    this.parked = ""; // why the server does not drive the execution any more
     this.kept = this.dropped = 0;
   }
 

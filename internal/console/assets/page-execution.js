@@ -244,12 +244,13 @@ class ExecutionPage {
 
   showTrouble() {
     const error = this.fold.error || (this.fold.closed ? this.about?.error : ""), cause = this.fold.cause || (this.fold.closed ? this.about?.cause : "");
-    const { warnings } = this.fold;
-    const signature = [error, cause, ...warnings].join("\n");
+    const { warnings, parked } = this.fold;
+    const signature = [error, cause, parked, ...warnings].join("\n");
     if (signature === this.troubleShown || !this.fold.last) return;
     this.troubleShown = signature;
     put(this.trouble,
       error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
+      parked ? h("p.notice", {}, `Parked: ${parked}. Stop it, or try the step again: `, h("code", {}, `rayorch resume ${this.name}`)) : null,
       ...warnings.map((text) => h("p.notice", {}, text)));
   }
 
