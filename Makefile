@@ -123,7 +123,7 @@ bench-engine: build ## the engine in its own process, and the server over HTTP
 
 .PHONY: soak
 soak: ## kill the engine SOAKS times under load, and crash it at every write; every execution must be accounted for
-	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^(TestSoak|TestCrashAtEveryWrite)$$' -v ./internal/engine
+	@RAYORCH_SOAK=$(SOAKS) go test -count=1 -timeout=120m -run '^(TestSoak|TestCrashAtEveryWrite|TestLogAfterCut)$$' -v ./internal/engine
 
 .PHONY: release
 release: ## time the README's commands for its table, then build dist

@@ -40,7 +40,6 @@ type Snapshot struct {
 	LeftOut []string `json:"leftOut,omitempty"`
 }
 
-
 // Hash returns the hash of the content.
 func (s Snapshot) Hash() string {
 	return strings.TrimSuffix(strings.TrimPrefix(s.Package, "_ray_pkg_"), ".zip")
