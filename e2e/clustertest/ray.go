@@ -85,6 +85,8 @@ type RayOptions struct {
 	Claim string
 	// Env are variables of Ray's pods, such as what an S3 client wants to know.
 	Env map[string]string
+	// Secret is a Kubernetes Secret whose keys are variables of Ray's pods.
+	Secret string
 	// NoWorker leaves only the head. Head and worker have one CPU for jobs each.
 	NoWorker bool
 }
@@ -178,6 +180,9 @@ func rayPod(image string, o RayOptions) map[string]any {
 	container := map[string]any{"name": "ray", "image": image, "env": env, "resources": map[string]any{
 		"requests": map[string]any{"cpu": "100m", "memory": "512Mi"}, "limits": map[string]any{"memory": "2Gi"},
 	}}
+	if o.Secret != "" {
+		container["envFrom"] = []any{map[string]any{"secretRef": map[string]any{"name": o.Secret}}}
+	}
 	if !o.Token {
 		container["readinessProbe"], container["livenessProbe"] = probe(1, 120), probe(10, 120)
 	}

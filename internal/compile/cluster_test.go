@@ -210,6 +210,37 @@ func TestUpload(t *testing.T) {
 	}
 }
 
+// TestStorageWithoutAClaim gives plain jobs scratch space at the storage's path, unless they mount something there. Ray steps need no
+// storage.
+func TestStorageWithoutAClaim(t *testing.T) {
+	for name, c := range map[string]struct {
+		storage, mounts string
+		scratch, demand bool
+	}{
+		"none":                 {"", "", true, false},
+		"a mount elsewhere":    {"", "{claim: other, path: /mnt/rayorch2}", true, false},
+		"a mount below":        {"", "{claim: other, path: /mnt/rayorch/models}", true, false},
+		"a mount in its place": {"", "{claim: other, path: /mnt/rayorch}", false, false},
+		"a mount above":        {"", "{claim: other, path: /mnt}", false, false},
+		"a claim":              {"storage: {claim: data}\n", "", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := head + "\n" + c.storage + "targets: {c: {kind: kubernetes}}\nsteps: [{name: a, ray: {entrypoint: x}}, {name: b, job: {shell: y, image: z, mounts: [" + c.mounts + "]}}]\n"
+			r, err := inCluster(t, text, compile.Options{Target: "c"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			definition := string(r.Definition)
+			if got := strings.Contains(definition, `"emptyDir": {}`) && strings.Contains(definition, `"mountPath": "/mnt/rayorch"`); got != c.scratch {
+				t.Errorf("scratch space: %v, want %v:\n%s", got, c.scratch, definition)
+			}
+			if got := !strings.Contains(definition, "has no storage directory"); got != c.demand {
+				t.Errorf("a step fails without a storage directory: %v, want %v", got, c.demand)
+			}
+		})
+	}
+}
+
 // TestRaySecrets looks where the secret of a Ray step goes: to Ray's record, to the pods of its own cluster, or nowhere.
 func TestRaySecrets(t *testing.T) {
 	const own = "submit: rayjob, ray: {clusterSpec: {headGroupSpec: {template: {spec: {containers: [{name: head, env: [{name: OTHER, value: mine}]}]}}}, " +

@@ -2,6 +2,8 @@ package compile
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
@@ -56,7 +58,8 @@ func (c *compiler) resources(t task) *value.Object {
 	return o
 }
 
-// storageVolumes are the pipeline's storage and what else a plain job mounts.
+// storageVolumes are the pipeline's storage and what else a plain job mounts. Without a claim, the storage is scratch space of the pod: in
+// the image, only root could create the directory.
 func (c *compiler) storageVolumes(j *pipeline.Job) (volumes, mounts []any) {
 	byClaim := map[string]string{}
 	add := func(claim, path, subPath string, readOnly bool) {
@@ -75,11 +78,22 @@ func (c *compiler) storageVolumes(j *pipeline.Job) (volumes, mounts []any) {
 		}
 		mounts = append(mounts, mount)
 	}
-	if c.at.claim != "" {
+	above := func(m pipeline.Mount) bool { return within(c.storage, m.Path) }
+	switch {
+	case c.at.claim != "":
 		add(c.at.claim, c.storage, c.at.pods.SubPath, false)
+	case !slices.ContainsFunc(j.Mounts, above):
+		volumes = append(volumes, value.Obj("name", "storage", "emptyDir", &value.Object{}))
+		mounts = append(mounts, value.Obj("name", "storage", "mountPath", plain(c.storage)))
 	}
 	for _, m := range j.Mounts {
 		add(m.Claim, m.Path, m.SubPath, m.ReadOnly)
 	}
 	return volumes, mounts
+}
+
+// within tells whether a path is a directory or below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }

@@ -12,7 +12,12 @@ const OutputMark = "::rayorch-output::"
 // parts, so that the output can be put on one line as it is.
 const (
 	wrapperStart = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX") && mkdir -p "$RAYORCH_STORAGE" || exit 120
-export RAYORCH_OUTPUT
+` + wrapperTraps
+	// Without a claim, Ray's pods need not have the storage, nor a job that does not use it.
+	wrapperStartNoClaim = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX") || exit 120
+mkdir -p "$RAYORCH_STORAGE" || echo "rayorch: warning: step $RAYORCH_STEP has no storage directory: set storage.claim" >&2
+` + wrapperTraps
+	wrapperTraps = `export RAYORCH_OUTPUT
 trap 'rm -f "$RAYORCH_OUTPUT"' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 (
@@ -52,10 +57,14 @@ const wrapperHome = `[ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
 
 // wrapperStart is the start of the wrapper for the target.
 func (c *compiler) wrapperStart() string {
-	if c.at != nil && c.job {
-		return wrapperHome + wrapperStart
+	start := wrapperStart
+	if c.at != nil && c.at.claim == "" {
+		start = wrapperStartNoClaim
 	}
-	return wrapperStart
+	if c.at != nil && c.job {
+		return wrapperHome + start
+	}
+	return start
 }
 
 // wrapperEnd is the end of the wrapper for the target.

@@ -1,0 +1,63 @@
+package ways_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/kube"
+)
+
+// TestSecrets gives jobs a secret in all ways, and looks for its value in what users can read who may not read Secrets: the records of
+// Ray, and all objects of the namespace but Secrets.
+func TestSecrets(t *testing.T) {
+	full(t)
+	const secret = "s3cr3t-of-the-namespace"
+	w := &shared{Cluster: clustertest.Start(t)}
+	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
+	w.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "keys", kube.Object{"stringData": map[string]any{"KEY": secret}}))
+	ray := w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Secret: "keys", NoWorker: true})
+	own, standing := w.ownCluster("rayjob", w.clusterSpec()), strings.Replace(head, ", claim: data", "", 1)
+	// A task inherits the secret like the driver; the log shows it unless it is redacted.
+	const steps = `
+secrets: {KEY: {kubernetesSecret: {name: keys, key: KEY}POD}, NONE: {kubernetesSecret: {name: keys, key: KEY}, inRayPods: true}}
+steps:
+- name: one
+  ray:
+    entrypoint: >-
+      python3 -c 'import json, os, ray; f = ray.remote(lambda: len(os.environ["KEY"])); ray.init(log_to_driver=False);
+      json.dump(ray.get(f.remote()), open(os.environ["RAYORCH_OUTPUT"], "w"))'
+    secrets: [KEY]
+`
+	for _, c := range []struct {
+		name, way, head, pod string
+		records              bool
+	}{
+		{"job in Ray's pods", "job", standing, ", inRayPods: true", false},
+		{"proxy in Ray's pods", "proxy", standing, ", inRayPods: true", false},
+		{"rayjob in Ray's pods", "rayjob", standing, ", inRayPods: true", false},
+		{"rayjob in its own cluster", "rayjob", own, "", false},
+		{"job by the submitter", "job", standing, "", true}, // the last one: docs/pipeline.md says that Ray shows it
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.way, "{}")
+			r.want(t, engine.Succeeded, fmt.Sprintf(`{"one":%d}`, len(secret)))
+			for _, path := range []string{
+				kube.CollectionPath("v1", w.namespace, "pods"), kube.CollectionPath("v1", w.namespace, "configmaps"), kube.CollectionPath("v1", w.namespace, "events"),
+				kube.CollectionPath("batch/v1", w.namespace, "jobs"), kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs"), kube.CollectionPath("ray.io/v1", w.namespace, "rayclusters"),
+				ray.API + "api/jobs/",
+			} {
+				res, err := w.Do(clustertest.Context(t), kube.Request{Path: path})
+				if shown := strings.Contains(string(res.Body), secret); err != nil || shown != (c.records && path == ray.API+"api/jobs/") {
+					t.Errorf("%s shows the value: %v; %v", path, shown, err)
+				}
+			}
+		})
+	}
+	t.Run("not in Ray's pods", func(t *testing.T) {
+		r := w.open(t).start(t, standing+strings.Replace(strings.Replace(steps, "secrets: [KEY]", "secrets: [NONE]", 1), "POD", "", 1), t.TempDir(), "proxy", "{}")
+		r.want(t, engine.Failed, "NONE", "inRayPods")
+	})
+}
