@@ -33,6 +33,9 @@ storage: {path: /data, claim: data}
 targets: {kubernetes: {kind: kubernetes, ray: {cluster: ray}}}
 `
 
+// unclaimed is the head of a pipeline without a claim.
+var unclaimed = strings.Replace(head, ", claim: data", "", 1)
+
 var all = []string{"job", "proxy", "rayjob"}
 
 // eachWay runs a pipeline by each way, all at once.

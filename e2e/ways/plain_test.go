@@ -17,6 +17,9 @@ func (w *shared) plain(t *testing.T) {
 - name: two
   job: {command: [sh, -c, 'test "$1" = "$2" && cat "$RAYORCH_STORAGE/file" && echo 1 >$RAYORCH_OUTPUT', x, "${{ steps.one.output.a }}", "$(ORDER) $$ first"]}
 `, engine.Succeeded, `{"one":{"a":"$(ORDER) $$ first"},"two":1}`},
+		"no storage": {`
+- {name: one, job: {shell: 'echo kept >$RAYORCH_STORAGE/file && echo "\"$(id -u) $(cat $RAYORCH_STORAGE/file)\"" >$RAYORCH_OUTPUT'}}
+`, engine.Succeeded, `{"one":"1000 kept"}`},
 		"failure": {`
 - {name: one, job: {shell: "echo the reason; exit 3"}}
 `, engine.Failed, "Job.Failed: exit code 3: Error the reason"},
@@ -51,7 +54,12 @@ func (w *shared) plain(t *testing.T) {
 `, engine.Failed, "Job.Failed: exit code 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name != "output" {
+			text := head
+			switch name {
+			case "output": // and the next one run always
+			case "no storage":
+				text = unclaimed
+			default:
 				full(t)
 			}
 			t.Parallel()
@@ -61,7 +69,7 @@ func (w *shared) plain(t *testing.T) {
 				limit = 4
 			}
 			r := patiently(t, limit, func(seconds int) *run {
-				return p.start(t, head+"steps:"+limited(c.steps, seconds), t.TempDir(), "job", "{}")
+				return p.start(t, text+"steps:"+limited(c.steps, seconds), t.TempDir(), "job", "{}")
 			}, c.status, c.want)
 			r.quiet(t)
 			if name == "loop and clean-up" && !r.entered(t, "Run cleaning up after last") {

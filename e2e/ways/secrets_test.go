@@ -19,7 +19,7 @@ func TestSecrets(t *testing.T) {
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	w.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "keys", kube.Object{"stringData": map[string]any{"KEY": secret}}))
 	ray := w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Secret: "keys", NoWorker: true})
-	own, standing := w.ownCluster("rayjob", w.clusterSpec()), strings.Replace(head, ", claim: data", "", 1)
+	own := w.ownCluster("rayjob", w.clusterSpec())
 	// A task inherits the secret like the driver; the log shows it unless it is redacted.
 	const steps = `
 secrets: {KEY: {kubernetesSecret: {name: keys, key: KEY}POD}, NONE: {kubernetesSecret: {name: keys, key: KEY}, inRayPods: true}}
@@ -35,11 +35,11 @@ steps:
 		name, way, head, pod string
 		records              bool
 	}{
-		{"job in Ray's pods", "job", standing, ", inRayPods: true", false},
-		{"proxy in Ray's pods", "proxy", standing, ", inRayPods: true", false},
-		{"rayjob in Ray's pods", "rayjob", standing, ", inRayPods: true", false},
+		{"job in Ray's pods", "job", unclaimed, ", inRayPods: true", false},
+		{"proxy in Ray's pods", "proxy", unclaimed, ", inRayPods: true", false},
+		{"rayjob in Ray's pods", "rayjob", unclaimed, ", inRayPods: true", false},
 		{"rayjob in its own cluster", "rayjob", own, "", false},
-		{"job by the submitter", "job", standing, "", true}, // the last one: docs/pipeline.md says that Ray shows it
+		{"job by the submitter", "job", unclaimed, "", true}, // the last one: docs/pipeline.md says that Ray shows it
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.way, "{}")
@@ -57,7 +57,7 @@ steps:
 		})
 	}
 	t.Run("not in Ray's pods", func(t *testing.T) {
-		r := w.open(t).start(t, standing+strings.Replace(strings.Replace(steps, "secrets: [KEY]", "secrets: [NONE]", 1), "POD", "", 1), t.TempDir(), "proxy", "{}")
+		r := w.open(t).start(t, unclaimed+strings.Replace(strings.Replace(steps, "secrets: [KEY]", "secrets: [NONE]", 1), "POD", "", 1), t.TempDir(), "proxy", "{}")
 		r.want(t, engine.Failed, "NONE", "inRayPods")
 	})
 }
