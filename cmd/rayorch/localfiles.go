@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/rayorch/rayorch/internal/ray"
@@ -19,10 +18,6 @@ func (localFiles) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) 
 func (localFiles) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
 func (f localFiles) PackModule(path string, excludes []string) (string, []byte, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", nil, err
-	}
 	return f.app.pack(ray.Source{Path: path, Excludes: excludes, Module: true})
 }
 
@@ -38,11 +33,10 @@ func (a *app) pack(of ray.Source) (string, []byte, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	data, err := p.Bytes()
-	keys, noKeys := of.KeyFiles()
-	if len(keys) > 0 && !slices.Contains(a.told, of.Path) {
+	if len(p.KeyFiles) > 0 && !slices.Contains(a.told, of.Path) {
 		a.told = append(a.told, of.Path)
-		a.say(leftOutText(of.Path, keys))
+		a.say(leftOutText(of.Path, p.KeyFiles))
 	}
-	return p.Name, data, errors.Join(err, noKeys, p.Close())
+	data, err := p.Bytes()
+	return p.Name, data, errors.Join(err, p.Close())
 }

@@ -45,7 +45,7 @@ type app struct {
 	kubeconfig string
 	output     string
 	verbose    bool
-	// told are the directories of which the user knows which files are not packed.
+	// told are the directories whose key files were reported: run compiles twice.
 	told []string
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +9,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	e2ecommand "github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 func TestMain(m *testing.M) {
@@ -61,14 +60,7 @@ func fakeRay(ts *testscript.TestScript, _ bool, args []string) {
 
 // park notes that two processes died during a step of an execution: park PIPELINE NAME.
 func park(ts *testscript.TestScript, _ bool, args []string) {
-	arn := "arn:aws:states:us-east-1:123456789012:execution:" + args[0] + ":" + args[1]
-	st, err := store.Open(ts.Getenv("RAYORCH_STATE_DIR"), store.Options{})
-	ts.Check(err)
-	id, err := st.Find(arn)
-	ts.Check(err)
-	ts.Check(st.PutDocs("deaths", store.Doc{Name: fmt.Sprintf("%d timer", id), Value: fmt.Appendf(nil,
-		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}))
-	ts.Check(st.Close())
+	ts.Check(e2ecommand.Park(ts.Getenv("RAYORCH_STATE_DIR"), "arn:aws:states:us-east-1:123456789012:execution:"+args[0]+":"+args[1]))
 }
 
 type fakeRayKey struct{}

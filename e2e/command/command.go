@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/store"
 )
 
 var built struct {
@@ -95,6 +97,17 @@ func (p *Place) Write(t testing.TB, name, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Park notes in a state directory that two processes died during a step of an execution, as the engine does.
+func Park(stateDir, arn string) error {
+	st, err := store.Open(stateDir, store.Options{})
+	if err != nil {
+		return err
+	}
+	id, err := st.Find(arn)
+	return errors.Join(err, st.PutDocs("deaths", store.Doc{Name: fmt.Sprintf("%d timer", id), Value: fmt.Appendf(nil,
+		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}), st.Close())
 }
 
 // Result is what a command came to.

@@ -55,6 +55,14 @@ func find() string {
 	return ""
 }
 
+// needsBrowser skips a test before it starts a server for a browser that is not there. make test installs one.
+func needsBrowser(t *testing.T) {
+	t.Helper()
+	if testing.Short() || find() == "" {
+		t.Skip("SKIPPED: needs a browser")
+	}
+}
+
 // startChrome leaves the directory of the profile to chromedp: it kills the browser's children before it removes the directory.
 func startChrome(path string) error {
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),

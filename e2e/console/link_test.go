@@ -25,9 +25,7 @@ func linkOf(t *testing.T, place *command.Place, site string) (fragment string) {
 // TestLinkSignsIn opens the link that rayorch console prints while serve owns the state directory: once.
 func TestLinkSignsIn(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || find() == "" {
-		t.Skip("SKIPPED: needs a browser")
-	}
+	needsBrowser(t)
 	place := command.New(t, nil)
 	place.Write(t, "pipeline.yaml", "version: 1\nname: short\nsteps:\n  - {name: say, job: {shell: echo hello}}\n")
 	server, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")

@@ -17,7 +17,6 @@ import (
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.
@@ -197,9 +196,7 @@ func (p *page) sameStory(place *command.Place, name string) {
 // TestRunWithConsole opens the page that a run prints, while the run is on.
 func TestRunWithConsole(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || find() == "" {
-		t.Skip("SKIPPED: needs a browser")
-	}
+	needsBrowser(t)
 	place := command.New(t, nil)
 	wait := filepath.Join(t.TempDir(), "wait")
 	if err := os.WriteFile(wait, nil, 0o600); err != nil {
@@ -227,9 +224,7 @@ func TestRunWithConsole(t *testing.T) {
 // what such an API lacks told.
 func TestConsoleElsewhere(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || find() == "" {
-		t.Skip("SKIPPED: needs a browser")
-	}
+	needsBrowser(t)
 	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "secret", Role: access.Admin}})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("")})), "x", "{}")
@@ -254,9 +249,7 @@ func TestConsoleElsewhere(t *testing.T) {
 // machine, no counts, no logs, and the page says so; what runs is still live.
 func TestBareAPI(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || find() == "" {
-		t.Skip("SKIPPED: needs a browser")
-	}
+	needsBrowser(t)
 	s := serve(t, access.Keys{"AKIDEXAMPLE": {Secret: "secret", Role: access.Admin}})
 	g := s.gated("go")
 	arn := s.start(s.machine("remote", machine("go", object{"go": work("then"), "then": work("")})), "x", "{}")
@@ -283,13 +276,10 @@ func TestBareAPI(t *testing.T) {
 	p.sees(".status.big", "Succeeded")
 }
 
-// TestParked opens an execution that ended the process that drove it twice: the page says why nothing happens any more, until
-// somebody stops it.
+// TestParked opens a parked execution: the page says why nothing happens until the execution is stopped.
 func TestParked(t *testing.T) {
 	t.Parallel()
-	if testing.Short() || find() == "" {
-		t.Skip("SKIPPED: needs a browser")
-	}
+	needsBrowser(t)
 	place := command.New(t, nil)
 	place.Write(t, "pipeline.yaml", "version: 1\nname: deadly\nsteps:\n  - {name: hold, job: {shell: \"while test -d \\\"$RAYORCH_STORAGE\\\"; do sleep 0.1; done\"}}\n")
 	run, _ := begin(t, place, `(hold) +running`, "run", "--name", "one")
@@ -298,14 +288,7 @@ func TestParked(t *testing.T) {
 	}
 	<-run.ended
 	arn := "arn:aws:states:us-east-1:123456789012:execution:deadly:one"
-	st, err := store.Open(place.State, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := st.Find(arn)
-	err = errors.Join(err, st.PutDocs("deaths", store.Doc{Name: fmt.Sprintf("%d timer", id), Value: fmt.Appendf(nil,
-		`{"v":1,"arn":%q,"step":"timer","event":7,"count":2,"time":1}`, arn)}), st.Close())
-	if err != nil {
+	if err := command.Park(place.State, arn); err != nil {
 		t.Fatal(err)
 	}
 	_, site := begin(t, place, `the console is at (http\S+)/console/`, "serve", "--listen", "127.0.0.1:0")

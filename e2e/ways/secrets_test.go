@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// TestSecrets gives jobs a secret in all ways, and looks for its value in what users can read who may not read Secrets: the records of
-// Ray, and all objects of the namespace but Secrets.
+// TestSecrets passes a secret to jobs in all submission modes, and looks for its value where users without access to Secrets could read
+// it: in the records of Ray, and in the other objects of the namespace.
 func TestSecrets(t *testing.T) {
 	full(t)
 	const secret = "s3cr3t-of-the-namespace"
@@ -20,7 +20,7 @@ func TestSecrets(t *testing.T) {
 	w.Apply(t, clustertest.Object("v1", "Secret", w.namespace, "keys", kube.Object{"stringData": map[string]any{"KEY": secret}}))
 	ray := w.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Secret: "keys", NoWorker: true})
 	own := w.ownCluster("rayjob", w.clusterSpec())
-	// A task inherits the secret like the driver; the log shows it unless it is redacted.
+	// A task inherits the secret as the driver does.
 	const steps = `
 secrets: {KEY: {kubernetesSecret: {name: keys, key: KEY}POD}, NONE: {kubernetesSecret: {name: keys, key: KEY}, inRayPods: true}}
 steps:
@@ -39,7 +39,7 @@ steps:
 		{"proxy in Ray's pods", "proxy", unclaimed, ", inRayPods: true", false},
 		{"rayjob in Ray's pods", "rayjob", unclaimed, ", inRayPods: true", false},
 		{"rayjob in its own cluster", "rayjob", own, "", false},
-		{"job by the submitter", "job", unclaimed, "", true}, // the last one: docs/pipeline.md says that Ray shows it
+		{"job by the submitter", "job", unclaimed, "", true}, // last, because its record stays: docs/pipeline.md says that Ray shows it
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.way, "{}")

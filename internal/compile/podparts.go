@@ -2,8 +2,8 @@ package compile
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
@@ -78,7 +78,9 @@ func (c *compiler) storageVolumes(j *pipeline.Job) (volumes, mounts []any) {
 		}
 		mounts = append(mounts, mount)
 	}
-	above := func(m pipeline.Mount) bool { return within(c.storage, m.Path) }
+	above := func(m pipeline.Mount) bool {
+		return strings.HasPrefix(c.storage+"/", strings.TrimSuffix(m.Path, "/")+"/")
+	}
 	switch {
 	case c.at.claim != "":
 		add(c.at.claim, c.storage, c.at.pods.SubPath, false)
@@ -90,10 +92,4 @@ func (c *compiler) storageVolumes(j *pipeline.Job) (volumes, mounts []any) {
 		add(m.Claim, m.Path, m.SubPath, m.ReadOnly)
 	}
 	return volumes, mounts
-}
-
-// within tells whether a path is a directory or below it.
-func within(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
 }

@@ -11,13 +11,13 @@ const OutputMark = "::rayorch-output::"
 // and the traps here only keep the shell alive to tidy up after it. A line break in JSON is only ever space between its
 // parts, so that the output can be put on one line as it is.
 const (
-	wrapperStart = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX") && mkdir -p "$RAYORCH_STORAGE" || exit 120
-` + wrapperTraps
-	// Without a claim, Ray's pods need not have the storage, nor a job that does not use it.
-	wrapperStartNoClaim = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX") || exit 120
+	wrapperTemp = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX")`
+	// Without a claim, Ray's pods need not have the storage: a job may not use it.
+	wrapperStorage   = ` && mkdir -p "$RAYORCH_STORAGE" || exit 120` + "\n"
+	wrapperNoStorage = ` || exit 120
 mkdir -p "$RAYORCH_STORAGE" || echo "rayorch: warning: step $RAYORCH_STEP has no storage directory: set storage.claim" >&2
-` + wrapperTraps
-	wrapperTraps = `export RAYORCH_OUTPUT
+`
+	wrapperStart = `export RAYORCH_OUTPUT
 trap 'rm -f "$RAYORCH_OUTPUT"' EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 (
@@ -57,14 +57,14 @@ const wrapperHome = `[ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
 
 // wrapperStart is the start of the wrapper for the target.
 func (c *compiler) wrapperStart() string {
-	start := wrapperStart
-	if c.at != nil && c.at.claim == "" {
-		start = wrapperStartNoClaim
-	}
+	home, storage := "", wrapperStorage
 	if c.at != nil && c.job {
-		return wrapperHome + start
+		home = wrapperHome
 	}
-	return start
+	if c.at != nil && c.at.claim == "" {
+		storage = wrapperNoStorage
+	}
+	return home + wrapperTemp + storage + wrapperStart
 }
 
 // wrapperEnd is the end of the wrapper for the target.

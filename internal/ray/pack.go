@@ -32,8 +32,10 @@ type Package struct {
 	Name  string
 	Size  int64
 	Files int
-	file  *os.File
-	kept  bool // Close does not remove the file
+	// KeyFiles are what Source.KeyFiles returns, in a package that was made here.
+	KeyFiles []string
+	file     *os.File
+	kept     bool // Close does not remove the file
 }
 
 // OpenPackage opens a package that was stored under its name.
@@ -133,11 +135,15 @@ func (s Source) packUpTo(ctx context.Context, tempDir string, limit int64) (*Pac
 	if s.wheel() {
 		return packWheel(s.Path)
 	}
-	files, err := s.files()
+	files, keys, err := s.files()
 	if err != nil {
 		return nil, err
 	}
-	return packFiles(ctx, tempDir, s.what(), files, limit)
+	p, err := packFiles(ctx, tempDir, s.what(), files, limit)
+	if err == nil {
+		p.KeyFiles = keys
+	}
+	return p, err
 }
 
 // Name is the name of the package, which depends only on its content. It is empty for more than limit bytes of content: computing it
@@ -150,7 +156,7 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 		}
 		return p.Name, p.Close()
 	}
-	files, err := s.files()
+	files, _, err := s.files()
 	if err != nil {
 		return "", err
 	}
@@ -173,10 +179,7 @@ func (s Source) KeyFiles() ([]string, error) {
 		return nil, err
 	}
 	w, err := s.walk()
-	if most := 10; len(w.keys) > most {
-		return append(w.keys[:most:most], "..."), err
-	}
-	return w.keys, err
+	return w.firstKeys(), err
 }
 
 func (s Source) what() string {
@@ -191,31 +194,32 @@ func (s Source) what() string {
 
 func (s Source) wheel() bool { return s.Module && filepath.Ext(s.Path) == ".whl" }
 
-// files lists the files of a package that is not a wheel.
-func (s Source) files() ([]packFile, error) {
+// files lists the files of a package that is not a wheel, and the first key files that are left out.
+func (s Source) files() (files []packFile, keys []string, err error) {
 	info, err := os.Stat(s.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("the %s does not exist", s.what())
+		return nil, nil, fmt.Errorf("the %s does not exist", s.what())
 	case err != nil:
-		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
+		return nil, nil, fmt.Errorf("read the %s: %w", s.what(), err)
 	case s.File:
-		return []packFile{{path: filepath.Base(s.Path), source: s.Path, mode: 0o644, size: info.Size()}}, nil
+		return []packFile{{path: filepath.Base(s.Path), source: s.Path, mode: 0o644, size: info.Size()}}, nil, nil
 	case !info.IsDir() && s.Module:
-		return moduleFile(s.Path, info.Size())
+		files, err := moduleFile(s.Path, info.Size())
+		return files, nil, err
 	case !info.IsDir():
-		return nil, fmt.Errorf("the %s is a file", s.what())
+		return nil, nil, fmt.Errorf("the %s is a file", s.what())
 	}
 	w, err := s.walk()
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("read the %s: %w: exclude that path in a .rayignore file; a plain job with inPlace: true runs in the "+
+		return nil, nil, fmt.Errorf("read the %s: %w: exclude that path in a .rayignore file; a plain job with inPlace: true runs in the "+
 			"directory itself", s.what(), err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the %s: %w", s.what(), err)
+		return nil, nil, fmt.Errorf("read the %s: %w", s.what(), err)
 	}
 	if len(w.outside) > 0 {
-		return nil, fmt.Errorf("the %s has links to targets outside it: %s: copy their targets into the directory, or exclude the links "+
+		return nil, nil, fmt.Errorf("the %s has links to targets outside it: %s: copy their targets into the directory, or exclude the links "+
 			"in a .rayignore file; a plain job with inPlace: true runs in the directory itself", s.what(), strings.Join(w.outside, ", "))
 	}
 	if s.Module { // so that it can be imported by its name
@@ -223,7 +227,7 @@ func (s Source) files() ([]packFile, error) {
 			w.files[i].path = filepath.Base(s.Path) + "/" + w.files[i].path
 		}
 	}
-	return w.files, nil
+	return w.files, w.firstKeys(), nil
 }
 
 // packFiles zips files; what names them in errors.

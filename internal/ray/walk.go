@@ -23,6 +23,15 @@ type walker struct {
 	above []string
 }
 
+// firstKeys are the first key files: at most 10, then "...".
+func (w *walker) firstKeys() []string {
+	const most = 10
+	if len(w.keys) > most {
+		return append(w.keys[:most:most], "...")
+	}
+	return w.keys
+}
+
 func (s Source) walk() (w *walker, err error) {
 	w = &walker{root: s.Path}
 	if s.Skip != "" {

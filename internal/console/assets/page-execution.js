@@ -250,7 +250,7 @@ class ExecutionPage {
     this.troubleShown = signature;
     put(this.trouble,
       error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
-      parked ? h("p.notice", {}, `Parked: ${parked}. Stop it, or try the step again: `, h("code", {}, `rayorch resume ${this.name}`)) : null,
+      parked ? h("p.notice", {}, `Parked: ${parked}. Stop the execution, or try the step again: `, h("code", {}, `rayorch resume ${this.name}`)) : null,
       ...warnings.map((text) => h("p.notice", {}, text)));
   }
 
