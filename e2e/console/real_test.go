@@ -296,6 +296,7 @@ func TestParked(t *testing.T) {
 	p.to(linkOf(t, place, site))
 	p.sees(".row-name", "one")
 	p.to(execution(arn, ""))
+	p.sees(".status.big", "Parked")
 	p.sees(".notice", "Parked: the process that drove it died 2 times during the same step (timer, after event 7)")
 	p.sees(".notice code", "rayorch resume one")
 	p.button("Stop")

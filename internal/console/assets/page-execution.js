@@ -115,11 +115,12 @@ class ExecutionPage {
     const { fold, about } = this;
     const status = fold.last && !(about?.status !== "RUNNING" && !fold.closed) ? fold.status : about?.status;
     if (!status) return;
-    const word = statusWords[status] ?? "pending";
-    if (this.shownStatus !== status) {
-      this.shownStatus = status;
+    const shown = status === "RUNNING" && fold.parked ? "Parked" : statusNames[status] ?? status;
+    if (this.shownStatus !== shown) {
+      const word = shown === "Parked" ? "pending" : statusWords[status] ?? "pending";
+      this.shownStatus = shown;
       this.badge.className = `status big ${word}`;
-      put(this.badge, icon(word), h("span", {}, statusNames[status] ?? status));
+      put(this.badge, icon(word), h("span", {}, shown));
       this.showActions(status);
     }
     this.showFacts(status);
