@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -71,7 +72,33 @@ func (a *attempts) variableName(kind string) string {
 	return a.inner.variable(kind, a.t.step)
 }
 
-func (a *attempts) put(words string, state *value.Object) { a.states.Set(a.name(words), state) }
+// put adds a state to the branch. A caller may still complete it.
+func (a *attempts) put(words string, role annotation.Role, state *value.Object) {
+	a.putIn(a.states, words, role, state)
+}
+
+func (a *attempts) putIn(states *value.Object, words string, role annotation.Role, state *value.Object) {
+	states.Set(a.name(words), annotated(state, annotation.State{Step: a.stepName(), Role: role, Scope: a.scope()}))
+}
+
+// scope is which work of the step the attempts are for.
+func (a *attempts) scope() annotation.Scope {
+	switch {
+	case a.t.failure != "":
+		return annotation.OnFailure
+	case a.t.placing:
+		return annotation.Files
+	}
+	return ""
+}
+
+// stepName is the pipeline step that the attempts are for; empty where they place files.
+func (a *attempts) stepName() string {
+	if a.t.placing {
+		return ""
+	}
+	return a.t.step
+}
 
 // goTo is a state's field that leads on.
 func (a *attempts) goTo(words string) string { return a.name(words) }
@@ -94,10 +121,10 @@ func (a *attempts) elapsed() string { return "(" + entered + " - " + a.v("since"
 // begin starts the first attempt; begun is when the step itself began, whose share is the wait between two looks. An attempt's id holds the redrive count as it was then: what a redriven execution finds
 // of an attempt that was stopped is told from a new one.
 func (a *attempts) begin() {
-	a.put("Begin", value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1), "begun", wrap(entered)), "Next", a.goTo("Attempt")))
+	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1), "begun", wrap(entered)), "Next", a.goTo("Attempt")))
 	assign := a.assign("id", wrap(a.id()), "redrive", "{% $states.context.Execution.RedriveCount %}",
 		"since", wrap(entered), "ran", value.Int(0), "job", &value.Object{}, "end", &value.Object{})
-	a.put("Attempt", value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
+	a.put("Attempt", annotation.Attempt, value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
 }
 
 // id is the expression of an attempt's id: the run's prefix, the step for people, and a hash of what makes the attempt.
@@ -118,15 +145,15 @@ func (a *attempts) decide() {
 		value.Obj("Condition", wrap("$states.context.Execution.RedriveCount != "+a.v("redrive")), "Next", a.goTo("Attempt")),
 		value.Obj("Condition", wrap(end+".again = true"), "Next", a.goTo("Wait a moment for")),
 	}
-	a.put("Wait a moment for", value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
+	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
 		"Next", a.goTo("Run")))
 	if r := a.retry; r != nil && r.Attempts > 1 {
 		rules = append(rules, value.Obj("Condition", wrap(a.retryable()), "Next", a.goTo("Wait to retry")))
-		a.put("Wait to retry", value.Obj("Type", "Wait", "Seconds", wrap(a.backoff()),
+		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", wrap(a.backoff()),
 			"Assign", a.assign("try", wrap(a.v("try")+" + 1")), "Next", a.goTo("Attempt")))
 	}
-	a.put("Decide on", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
-	a.put("Give up", value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(a.v("redrive"), end+".Error")),
+	a.put("Decide on", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
+	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(a.v("redrive"), end+".Error")),
 		"Cause", wrap(told(end+".Cause"))))
 }
 

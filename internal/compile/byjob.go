@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -13,19 +14,21 @@ const tailLines = "6"
 // byJob runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job;
 // beside it a second branch watches whether the pod starts, for a Job that waits for ever tells nobody.
 func (a *attempts) byJob() {
-	run := value.Obj("StartAt", a.name("Submit"), "States", value.Obj(a.name("Submit"), a.submit()))
-	a.put("Run", a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
+	submit := &value.Object{}
+	a.putIn(submit, "Submit", annotation.Submit, a.submit())
+	run := value.Obj("StartAt", a.name("Submit"), "States", submit)
+	a.put("Run", annotation.Watch, a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", "{% $states.result[0] %}",
 		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")))))
 	a.askWhy()
 	if a.t.ray != nil {
-		a.put("Sort out", value.Obj("Type", "Choice", "Choices", []any{
+		a.put("Sort out", annotation.Decide, value.Obj("Type", "Choice", "Choices", []any{
 			value.Obj("Condition", wrap(a.v("end")+".stop = true"), "Next", a.goTo("Stop Ray job of")),
 			value.Obj("Condition", wrap(a.v("end")+".foreign = true"), "Next", a.goTo("Decide on")),
 		}, "Default", a.goTo("Delete Job of")))
-		a.put("Stop Ray job of", a.stopper())
+		a.put("Stop Ray job of", annotation.Stop, a.stopper())
 	} else {
-		a.put("Sort out", value.Obj("Type", "Choice", "Choices", []any{
+		a.put("Sort out", annotation.Decide, value.Obj("Type", "Choice", "Choices", []any{
 			value.Obj("Condition", wrap(a.v("end")+".foreign = true"), "Next", a.goTo("Decide on")),
 		}, "Default", a.goTo("Delete Job of")))
 	}
@@ -33,7 +36,7 @@ func (a *attempts) byJob() {
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Decide on")))
 	remove.Set("Next", a.goTo("Decide on"))
-	a.put("Delete Job of", remove)
+	a.put("Delete Job of", annotation.Stop, remove)
 }
 
 // jobs is the expression of the path of the namespace's Jobs.
@@ -161,8 +164,8 @@ func (a *attempts) entrypoint() string {
 // the cluster refuses to be asked it ends, too: the Job's own deadline stands.
 func (a *attempts) watch() *value.Object {
 	in := &value.Object{}
-	add := func(words string, state *value.Object) { in.Set(a.name(words), state) }
-	add("Await pod of", value.Obj("Type", "Wait",
+	add := func(words string, role annotation.Role, state *value.Object) { a.putIn(in, words, role, state) }
+	add("Await pod of", annotation.WaitStart, value.Obj("Type", "Wait",
 		"Seconds", wrap(fmt.Sprintf("($e := %s; $max([1, $min([$max([2, $floor($e / 5000)]), $ceil((%d - $e) / 1000)])]))",
 			a.elapsed(), 1000*a.t.pending.Seconds())), "Next", a.name("Look for pod of")))
 	look := a.call("GET", a.podsPath(), a.podsQuery(), nil)
@@ -170,24 +173,24 @@ func (a *attempts) watch() *value.Object {
 	look.Set("Catch", caught(nil, a.name("Leave alone")))
 	look.Set("Output", value.Obj("started", wrap(startedPods), "why", wrap(a.waiting())))
 	look.Set("Next", a.name("Judge pod of"))
-	add("Look for pod of", look)
-	add("Judge pod of", value.Obj("Type", "Choice", "Choices", []any{
+	add("Look for pod of", annotation.PollStart, look)
+	add("Judge pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", "{% $states.input.started %}", "Next", a.name("Leave alone")),
 		value.Obj("Condition", wrap(fmt.Sprintf("%s > %d", a.elapsed(), 1000*a.t.pending.Seconds())),
 			"Assign", a.assign("why", "{% $states.input.why %}"), "Next", a.name("Ask what holds up")),
 	}, "Default", a.name("Await pod of")))
-	add("Leave alone", value.Obj("Type", "Succeed"))
+	add("Leave alone", annotation.Started, value.Obj("Type", "Succeed"))
 	events := a.eventsOf(a.v("id"))
 	events.Set("Retry", transient(2))
 	events.Set("Catch", caught(nil, a.name("Refuse to wait for")))
 	events.Set("Assign", a.assign("why", wrap(a.v("why")+" != '' ? "+a.v("why")+" : "+warning)))
 	events.Set("Next", a.name("Refuse to wait for"))
-	add("Ask what holds up", events)
+	add("Ask what holds up", annotation.Diagnose, events)
 	failure := "Job.StartFailed"
 	if a.t.ray != nil {
 		failure = "Ray.PendingTimeout"
 	}
-	add("Refuse to wait for", value.Obj("Type", "Fail", "Error", failure,
+	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure,
 		"Cause", wrap(fmt.Sprintf("'no pod of the job started within %d s: ' & (%s = '' ? 'the cluster does not say why' : %s)",
 			a.t.pending.Seconds(), a.v("why"), a.v("why")+" & "+refusedHint(a.v("why"))))))
 	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
@@ -227,7 +230,7 @@ func (a *attempts) askWhy() {
 	ask.Set("Assign", end("end", wrap(a.explain())))
 	ask.Set("Catch", caught(end("end", wrap("{'Error': "+a.lost()+", 'Cause': "+a.failCause()+", 'stop': true}")), a.goTo("Sort out")))
 	ask.Set("Next", a.goTo("Sort out"))
-	a.put("Ask why failed", ask)
+	a.put("Ask why failed", annotation.Diagnose, ask)
 }
 
 // lost is the expression of the error of an attempt whose pod tells nothing.

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -26,8 +27,8 @@ func (a *attempts) byProxy() {
 	})
 	submit.Set("Assign", a.assign("refused", "{% '' %}"))
 	submit.Set("Next", a.goTo("Wait for"))
-	a.put("Run", submit)
-	a.put("Wait for", value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
+	a.put("Run", annotation.Submit, submit)
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
 	a.lookAtJob()
 	a.judgeJob()
 	a.stopJob()
@@ -100,7 +101,7 @@ func (a *attempts) lookAtJob() {
 		"execution", wrap(orEmpty(body+".metadata.`rayorch.execution`"))),
 		"ran", wrap(a.v("ran")+" = 0 and "+body+".status != 'PENDING' ? "+entered+" : "+a.v("ran"))))
 	look.Set("Next", a.goTo("Judge"))
-	a.put("Look at", look)
+	a.put("Look at", annotation.Poll, look)
 }
 
 // orEmpty is the expression of a text, or of an empty one where there is none.
@@ -138,7 +139,7 @@ func (a *attempts) judgeJob() {
 		rules = append(rules, rule(fmt.Sprintf("$not(%s) and %s > 0 and "+entered+" - %s > %d", ending, a.v("ran"), a.v("ran"), 1000*a.t.timeout.Seconds()),
 			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", wrap(a.timedOut()))), "Stop"))
 	}
-	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
 // timedOut is the expression of the cause of a job's timeout.
@@ -179,14 +180,14 @@ func (a *attempts) stopJob() {
 	off := a.c.callOff(a.v("id"))
 	off.Set("Catch", caught(nil, a.goTo("Stop")))
 	off.Set("Next", a.goTo("Stop"))
-	a.put("Call off", off)
+	a.put("Call off", annotation.Stop, off)
 	stop := a.call("POST", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")+" & '/stop'"), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
 	stop.Set("Assign", a.assign("ran", wrap(entered)))
 	stop.Set("Catch", caught(nil, a.goTo("Decide on")))
 	stop.Set("Next", a.goTo("Wait for"))
-	a.put("Stop", stop)
+	a.put("Stop", annotation.Stop, stop)
 }
 
 // readOutput adds the state that reads the marked line. What cannot be read is null, with a reason: whether Step Functions
@@ -212,14 +213,14 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
 			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
-		a.put(name, read)
+		a.put(name, annotation.ReadOutput, read)
 		return
 	}
 	read.Set("Output", out)
 	read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Decide on")),
 		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of"))))
-	a.put(name, a.succeed(read))
-	a.put("Output unread of", a.succeed(value.Obj("Type", "Pass")))
+	a.put(name, annotation.ReadOutput, a.succeed(read))
+	a.put("Output unread of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
 }
 
 // stopByProxy stops the Ray jobs through the API server.
@@ -233,7 +234,7 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	list.Set("Output", wrap("[$states.result.ResponseBody.data.result.result[$contains($string(submission_id), $prefix)]."+
 		"{'id': submission_id, 'pending': status = 'PENDING'}]"))
 	list.Set("Next", "Stop Ray jobs"+of)
-	states.Set("List Ray jobs"+of, list)
+	put(states, "List Ray jobs"+of, cleanupState, list)
 	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input.id & '/stop'"), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
 	stop.Set("Output", "{% $states.input %}")
@@ -242,11 +243,13 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	off := c.callOff("$states.input.id")
 	off.Set("Catch", caught(nil, "Gone Ray job"+of))
 	off.Set("Next", "Gone Ray job"+of)
-	body := value.Obj("Stop Ray job"+of, stop,
-		"Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
-			value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job"+of)}, "Default", "Gone Ray job"+of),
-		"Call off Ray job"+of, off, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
-	states.Set("Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", "{% $states.input %}",
+	body := &value.Object{}
+	put(body, "Stop Ray job"+of, cleanupState, stop)
+	put(body, "Look at Ray job"+of, cleanupState, value.Obj("Type", "Choice", "Choices", []any{
+		value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job"+of)}, "Default", "Gone Ray job"+of))
+	put(body, "Call off Ray job"+of, cleanupState, off)
+	put(body, "Gone Ray job"+of, cleanupState, value.Obj("Type", "Succeed"))
+	put(states, "Stop Ray jobs"+of, cleanupState, value.Obj("Type", "Map", "Items", "{% $states.input %}",
 		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
 	return "List Ray jobs" + of
 }

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -22,8 +23,8 @@ func (a *attempts) byRayJob() {
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
-	a.put("Run", create)
-	a.put("Wait for", value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
+	a.put("Run", annotation.Submit, create)
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
 	a.lookAtRayJob()
 	a.judgeRayJob()
 	a.askWhatHoldsUp()
@@ -36,11 +37,11 @@ func (a *attempts) byRayJob() {
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Check")))
 	remove.Set("Next", a.goTo("Check"))
-	a.put("Delete RayJob of", remove)
-	a.put("Check", value.Obj("Type", "Choice", "Choices", []any{
+	a.put("Delete RayJob of", annotation.Stop, remove)
+	a.put("Check", annotation.ReadOutput, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", wrap("$exists("+a.v("end")+".done)"), "Next", a.goTo("Hand over output of"))},
 		"Default", a.goTo("Decide on")))
-	a.put("Hand over output of", a.succeed(value.Obj("Type", "Pass", "Output", wrap(a.v("end")+".done"))))
+	a.put("Hand over output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", wrap(a.v("end")+".done"))))
 }
 
 func (a *attempts) rayJobs() string {
@@ -151,7 +152,7 @@ func (a *attempts) lookAtRayJob() {
 		"execution", wrap(orEmpty("$states.result.ResponseBody.metadata.annotations.`rayorch.dev/execution`"))),
 		"ran", wrap(a.v("ran")+" = 0 and "+status+".jobStatus = 'RUNNING' ? "+entered+" : "+a.v("ran"))))
 	look.Set("Next", a.goTo("Judge"))
-	a.put("Look at", look)
+	a.put("Look at", annotation.Poll, look)
 }
 
 // judgeRayJob adds the choice that follows from the RayJob's two statuses.
@@ -188,7 +189,7 @@ func (a *attempts) judgeRayJob() {
 		rules = append(rules, ended(fmt.Sprintf("%s > 0 and %s - %s > %d", a.v("ran"), entered, a.v("ran"), 1000*a.t.timeout.Seconds()),
 			"States.Timeout", a.timedOut()))
 	}
-	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
 // readable is the expression that the output of a job that has succeeded is where it will be read. A submitter's pod prints
@@ -218,7 +219,7 @@ func (a *attempts) askWhatHoldsUp() {
 		off := a.c.callOff(a.v("id"))
 		off.Set("Catch", caught(nil, a.goTo("Delete RayJob of")))
 		off.Set("Next", a.goTo("Delete RayJob of"))
-		a.put(next, off)
+		a.put(next, annotation.Stop, off)
 	}
 	ask := a.call("GET", a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & " + cluster)},
 		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}), nil)
@@ -227,7 +228,7 @@ func (a *attempts) askWhatHoldsUp() {
 		return
 	}
 	ask.Set("Next", a.goTo("Judge what holds up"))
-	a.put("Judge what holds up", value.Obj("Type", "Choice", "Choices", []any{
+	a.put("Judge what holds up", annotation.Diagnose, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", wrap(a.v("end")+".known"), "Next", a.goTo(next))}, "Default", a.goTo("Ask about cluster of")))
 	a.holdingUp("Ask about cluster of", a.eventsOf(cluster), warning, next)
 }
@@ -251,7 +252,7 @@ func (a *attempts) holdingUp(name string, ask *value.Object, why, next string) {
 	ask.Set("Assign", text(why))
 	ask.Set("Catch", caught(text("''"), a.goTo(next)))
 	ask.Set("Next", a.goTo(next))
-	a.put(name, ask)
+	a.put(name, annotation.Diagnose, ask)
 }
 
 // reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
@@ -282,7 +283,7 @@ func (a *attempts) readRayJob() {
 	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
 		a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
-	a.put("Find log of", find)
+	a.put("Find log of", annotation.ReadOutput, find)
 	a.readOutput(wrap(base + " & '/api/v0/logs/file'"))
 }
 
@@ -295,7 +296,7 @@ func (a *attempts) readSubmitter() {
 	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
 		a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
-	a.put("Find submitter of", find)
+	a.put("Find submitter of", annotation.ReadOutput, find)
 	read := a.call("GET", wrap(str(a.podsPath()+"/")+" & "+a.v("job")+".pod & '/log'"), value.Obj("tailLines", []any{"12"}), nil)
 	a.reading(read, "$states.result.ResponseBody", "Read output of")
 }

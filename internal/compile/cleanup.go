@@ -1,6 +1,12 @@
 package compile
 
-import "github.com/rayorch/rayorch/internal/value"
+import (
+	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// cleanupState is what each state of the cleanup machine says about itself.
+var cleanupState = annotation.State{Role: annotation.Cleanup}
 
 // cleanup is the machine that stops what an execution left. Abort and timeout run no further state of the execution
 // itself, so something else must; its input is the event of the execution's change of status, as EventBridge sends it.
@@ -36,7 +42,7 @@ func (c *compiler) cleanup() []byte {
 		state := value.Obj("Type", "Task", "Resource", s.resource, "Arguments", s.arguments, "Retry", []any{value.Obj(
 			"ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
 			"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60))})
-		states.Set(s.name, follow(state, next))
+		put(states, s.name, cleanupState, follow(state, next))
 	}
 	return pretty(value.Obj("Comment", "Stops what an execution of "+c.p.Name+" left when it was aborted or timed out.",
 		"QueryLanguage", "JSONata", "StartAt", stops[0].name, "TimeoutSeconds", value.Int(3600), "States", states))

@@ -36,9 +36,10 @@ func (c *compiler) clusterCleanup() []byte {
 	if start == "Done" {
 		return nil
 	}
-	all := value.Obj("Begin", value.Obj("Type", "Pass", "Assign", assign, "Next", start))
+	all := &value.Object{}
+	put(all, "Begin", cleanupState, value.Obj("Type", "Pass", "Assign", assign, "Next", start))
 	merge(all, states)
-	all.Set("Done", value.Obj("Type", "Succeed"))
+	put(all, "Done", cleanupState, value.Obj("Type", "Succeed"))
 	return pretty(value.Obj("Comment", "Stops what an execution of "+c.p.Name+" left when it was aborted or timed out.",
 		"QueryLanguage", "JSONata", "StartAt", "Begin", "TimeoutSeconds", value.Int(3600), "States", all))
 }
@@ -81,17 +82,19 @@ func (c *compiler) deleteAll(states *value.Object, kind, path, next string) stri
 	ask.Set("Output", value.Obj("names", wrap("[$states.result.ResponseBody.items[$not($exists(metadata.deletionTimestamp))].metadata.name]"),
 		"left", wrap("$count($states.result.ResponseBody.items)")))
 	ask.Set("Next", found)
-	states.Set(list, ask)
-	states.Set(found, value.Obj("Type", "Choice", "Choices", []any{
+	put(states, list, cleanupState, ask)
+	put(states, found, cleanupState, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", "{% $states.input.left = 0 %}", "Next", next)}, "Default", remove))
 	one := c.call("DELETE", wrap(str(path+"/")+" & $states.input"), value.Obj("propagationPolicy", []any{"Background"}), nil)
 	one.Set("Retry", cleanupRetry("EKS.404"))
 	one.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Next", "Gone "+kind)})
 	one.Set("Next", "Gone "+kind)
-	body := value.Obj("Delete "+kind, one, "Gone "+kind, value.Obj("Type", "Succeed"))
-	states.Set(remove, value.Obj("Type", "Map", "Items", "{% $states.input.names %}",
+	body := &value.Object{}
+	put(body, "Delete "+kind, cleanupState, one)
+	put(body, "Gone "+kind, cleanupState, value.Obj("Type", "Succeed"))
+	put(states, remove, cleanupState, value.Obj("Type", "Map", "Items", "{% $states.input.names %}",
 		"ItemProcessor", processor("Delete "+kind, body), "Next", again))
-	states.Set(again, value.Obj("Type", "Wait", "Seconds", value.Int(1), "Next", list))
+	put(states, again, cleanupState, value.Obj("Type", "Wait", "Seconds", value.Int(1), "Next", list))
 	return list
 }
 
@@ -108,6 +111,6 @@ func (c *compiler) stopByJob(states *value.Object, next string) string {
 		"Arguments", a.c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
 		"Retry", cleanupRetry("EKS.409", "States.Timeout"),
 		"Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)}, "Next", next)
-	states.Set("Stop Ray jobs"+c.at.cleanupOf, state)
+	put(states, "Stop Ray jobs"+c.at.cleanupOf, cleanupState, state)
 	return "Stop Ray jobs" + c.at.cleanupOf
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -279,11 +280,12 @@ func (c *compiler) machine() *value.Object {
 	c.paramStates(states, c.entry(node))
 	if c.outputsMayLack(top) {
 		c.sequence(states, node, top, "Check outputs")
-		states.Set("Check outputs", value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
 	} else {
 		c.sequence(states, node, top, "Give outputs")
 	}
-	states.Set("Give outputs", value.Obj("Type", "Succeed", "Output", c.outputs(top)))
+	put(states, "Give outputs", annotation.State{Role: annotation.Outputs}, value.Obj("Type", "Succeed", "Output", c.outputs(top)))
 	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
 	if t := c.p.Timeout; t > 0 {
 		m.Set("TimeoutSeconds", value.Int(t.Seconds()))

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -65,7 +66,7 @@ func (c *compiler) branch(n *node, in *scope) *value.Object {
 	}
 	last := "Collect after " + start
 	c.sequence(states, n, in, last)
-	states.Set(last, value.Obj("Type", "Pass", "Output", wrap(record(in.names, in)), "End", true))
+	put(states, last, annotation.State{Role: annotation.Collect}, value.Obj("Type", "Pass", "Output", wrap(record(in.names, in)), "End", true))
 	return value.Obj("StartAt", start, "States", states)
 }
 
@@ -93,7 +94,7 @@ func (c *compiler) group(states *value.Object, n *node, in *scope, next string) 
 	}
 	state.Set("Assign", assign)
 	state.Set("Output", wrap("$merge($states.result)"))
-	states.Set(name, follow(state, next))
+	put(states, name, annotation.State{Role: annotation.Group}, follow(state, next))
 }
 
 // leaves are the steps of a node, in order.
@@ -116,10 +117,11 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 		if missing := c.missing(s.When.Expr, in); missing != "" {
 			rule.Set("Output", value.Obj("condition", plain(s.When.Text), "missing", wrap(missing)))
 		}
-		states.Set("When "+s.Name, value.Obj("Type", "Choice", "Choices", []any{rule}, "Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
+		put(states, "When "+s.Name, annotation.State{Step: s.Name, Role: annotation.Condition}, value.Obj("Type", "Choice", "Choices", []any{rule},
+			"Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
 		skip := value.Obj("Type", "Pass", "Assign", value.Obj(in.variable("step", s.Name), nil),
 			"Output", value.Obj(s.Name, nil))
-		states.Set("Skip "+s.Name, follow(skip, next))
+		put(states, "Skip "+s.Name, annotation.State{Step: s.Name, Role: annotation.Skip}, follow(skip, next))
 	}
 	switch {
 	case s.Parallel != nil:
@@ -136,4 +138,17 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 func result(state *value.Object, s *pipeline.Step, in *scope, expr string) {
 	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(expr)))
 	state.Set("Output", value.Obj(s.Name, wrap(expr)))
+}
+
+// put adds a state with what it says about itself.
+func put(states *value.Object, name string, a annotation.State, state *value.Object) {
+	states.Set(name, annotated(state, a))
+}
+
+// annotated sets a state's Comment, first, where people see it. A caller may still complete the state.
+func annotated(state *value.Object, a annotation.State) *value.Object {
+	rest := state.Without("Comment")
+	*state = *value.Obj("Comment", a.Comment())
+	merge(state, rest)
+	return state
 }

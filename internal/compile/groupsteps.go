@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -65,7 +66,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 	last := rules[len(rules)-1].(*value.Object)
 	next, _ := last.Get("Next")
 	choose := value.Obj("Type", "Choice", "Choices", rules, "Default", next)
-	states.Set("Choose in "+s.Name, choose)
+	put(states, "Choose in "+s.Name, annotation.State{Step: s.Name, Role: annotation.Choose}, choose)
 	return value.Obj("Type", "Map", "Items", items, "MaxConcurrency", value.Int(int64(s.Parallel.MaxConcurrency)),
 		"ItemProcessor", processor("Choose in "+s.Name, states))
 }
@@ -87,31 +88,32 @@ func merge(into, from *value.Object) {
 func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
 	failed := outputs.With(failedKey, "{% $states.errorOutput %}")
 	branch := c.branch(n, in.inner(in.seen))
-	return value.Obj(
-		"Try "+name, value.Obj("Type", "Parallel", "Branches", []any{branch},
-			"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
-			"Output", "{% $states.result[0] %}", "End", true),
-		"Failed "+name, value.Obj("Type", "Pass", "End", true))
+	states := &value.Object{}
+	put(states, "Try "+name, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
+		"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
+		"Output", "{% $states.result[0] %}", "End", true))
+	put(states, "Failed "+name, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
+	return states
 }
 
 // tolerate adds the step's own state and, where failures are tolerated, the ones that count them.
 func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit int, in *scope, next string) {
 	if limit == 0 {
-		states.Set(s.Name, follow(state, next))
+		put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, next))
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
 	failures := "$" + in.variable("failures", s.Name)
 	assign, _ := state.Get("Assign")
 	assign.(*value.Object).Set(failures[1:], wrap("[$filter($states.result, function($r) { $exists($r.`"+failedKey+"`) }).`"+failedKey+"`]"))
-	states.Set(s.Name, follow(state, check))
+	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, check))
 	if next == "" { // a Choice cannot end a scope
 		done = "Done " + s.Name
-		states.Set(done, value.Obj("Type", "Pass", "End", true))
+		put(states, done, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Pass", "End", true))
 	}
-	states.Set(check, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
+	put(states, check, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
 		"Condition", wrap(fmt.Sprintf("$count(%s) > %d", failures, limit)), "Next", refuse)}, "Default", done))
-	states.Set(refuse, value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold",
+	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse}, value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold",
 		"Cause", wrap(fmt.Sprintf("$string($count(%s)) & ' of %s failed, %d tolerated; the first by ' & %s[0].Error & ': ' & %s[0].Cause",
 			failures, s.Name, limit, failures, failures))))
 }
@@ -138,8 +140,8 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 		place = outer + " & '.' & " + place
 	}
 	inner.in = &loopContext{name: name, as: f.As}
-	take := value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, "{% $states.input.item %}",
-		"index_"+name, "{% $states.input.index %}", "at_"+name, wrap(place)))
+	take := annotated(value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, "{% $states.input.item %}",
+		"index_"+name, "{% $states.input.index %}", "at_"+name, wrap(place))), annotation.State{Step: s.Name, Role: annotation.Item})
 	body := value.Obj("Take item of "+s.Name, take)
 	outputs := "$states.result"
 	node := c.arrange(f.Steps, true)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -66,11 +67,11 @@ func (a *attempts) checkOutput() {
 	end := fmt.Sprintf("(%s$p = '' ? {} : {'Error': '%s', 'Cause': %s & $p & "+
 		"($exists($states.input.Reason) ? ' (the output could not be read: ' & $states.input.Reason & ')' : '')})",
 		problemsOf(s, "$states.input.Output"), errOutputInvalid, str(invalid(s)))
-	a.put("Check output of", value.Obj("Type", "Pass", "Assign", a.assign("end", wrap(end)),
+	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", a.assign("end", wrap(end)),
 		"Output", value.Obj("Output", wrap(withDefaults(s, "$states.input.Output"))), "Next", a.goTo("Accept output of")))
-	a.put("Accept output of", value.Obj("Type", "Choice", "Choices", []any{
+	a.put("Accept output of", annotation.CheckOutput, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", wrap("$exists("+a.v("end")+".Error)"), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
-	a.put("Return output of", value.Obj("Type", "Succeed"))
+	a.put("Return output of", annotation.CheckOutput, value.Obj("Type", "Succeed"))
 }
 
 // succeed sets what follows a state that ends an attempt with {"Output": ...}.

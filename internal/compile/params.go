@@ -3,6 +3,7 @@ package compile
 import (
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -26,16 +27,16 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 	if c.at != nil {
 		c.clusterVariables(assign)
 	}
-	states.Set("Read params", value.Obj("Type", "Pass", "Assign", assign,
+	put(states, "Read params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Pass", "Assign", assign,
 		"Output", &value.Object{}, "Next", "Check params"))
 	if c.at != nil && c.at.placing {
 		c.placeFiles(states, first)
 		first = "Place files"
 	}
-	states.Set("Check params", value.Obj("Type", "Choice",
+	put(states, "Check params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Choice",
 		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},
 		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))
-	states.Set("Refuse params", value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", "{% $problems %}"))
+	put(states, "Refuse params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", "{% $problems %}"))
 }
 
 // paramProblems is the expression of all that is wrong with the input in one line; empty when nothing is.

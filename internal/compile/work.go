@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -83,7 +84,7 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	} else {
 		result(state, s, in, c.jobOutput())
 	}
-	states.Set(s.Name, follow(state, next))
+	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Run}, follow(state, next))
 	if s.OnFailure != nil {
 		c.onFailure(states, s, t)
 	}
@@ -129,7 +130,7 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	t.failure = "$" + t.in.variable("failure", s.Name)
 	state := c.tried(t, &pipeline.Step{})
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
-	states.Set(t.state, follow(state, fail))
+	put(states, t.state, annotation.State{Step: s.Name, Role: annotation.Run, Scope: annotation.OnFailure}, follow(state, fail))
 	c.rethrow(states, s, t.in)
 }
 
@@ -138,8 +139,10 @@ func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 	failure := "$" + in.variable("failure", s.Name)
 	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(failure+".redrive", failure+".Error")),
 		"Cause", wrap(cause(failure)))
-	states.Set("Fail "+s.Name, value.Obj("Type", "Parallel",
-		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", value.Obj("Give on failure of "+s.Name, raise))},
+	inner, say := &value.Object{}, annotation.State{Step: s.Name, Role: annotation.Fail}
+	put(inner, "Give on failure of "+s.Name, say, raise)
+	put(states, "Fail "+s.Name, say, value.Obj("Type", "Parallel",
+		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", inner)},
 		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -273,7 +274,7 @@ func (c *compiler) placeFiles(states *value.Object, next string) {
 	t := task{step: "files", state: "Place files", placing: true, timeout: placeTimeout, pending: placeTimeout, in: &scope{}}
 	state := c.attempts(t, &pipeline.Retry{Attempts: 3, Interval: 5, Backoff: 2})
 	state.Set("Output", &value.Object{})
-	states.Set("Place files", follow(state, next))
+	put(states, "Place files", annotation.State{Role: annotation.Run, Scope: annotation.Files}, follow(state, next))
 }
 
 const placeTimeout = pipeline.Duration(15 * 60)
