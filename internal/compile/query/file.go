@@ -1,11 +1,13 @@
 package query
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -60,8 +62,8 @@ var loaded = sync.OnceValue(func() map[string]*file {
 func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
 
 // File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
-// uses it, if that is not longer than a binding, and so is any other that is used once; the rest are bound to variables first. Wrong
-// inputs are an error of the program: File panics.
+// uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
+// file gets there; the rest are bound to variables first. Wrong inputs are an error of the program: File panics.
 func File(name string, inputs ...Binding) Expr {
 	f := loaded()[name]
 	if f == nil {
@@ -106,21 +108,15 @@ func (f *file) expr(inputs []Binding) Expr {
 			bound = append(bound, in)
 		}
 	}
-	// A binding is evaluated after those before it, whose names it must not use for variables of its own.
-	for i, in := range bound {
-		for _, earlier := range bound[:i] {
-			if uses(in.expr, earlier.name) {
-				panic("query: the input $" + in.name + " uses another variable $" + earlier.name)
-			}
-		}
-	}
+	checkBound(bound)
+	names := f.rename(insert)
 	var b strings.Builder
 	for _, p := range f.parts {
 		b.WriteString(p.gap)
 		e, ok := insert[p.input]
 		switch {
 		case !ok:
-			b.WriteString(p.text)
+			b.WriteString(cmp.Or(names[p.text], p.text))
 		case p.enclosed || e.op == atom || e.op == path && !p.index:
 			b.WriteString(e.text)
 		default:
@@ -133,14 +129,40 @@ func (f *file) expr(inputs []Binding) Expr {
 	return Expr{text: b.String(), op: f.op, open: f.open}
 }
 
-// inserts reports whether an input is inserted rather than bound: never where a variable that the file binds would capture one of
-// the input's.
-func (f *file) inserts(in Binding) bool {
-	for name := range f.binds {
-		if uses(in.expr, name) {
-			return false
+// checkBound panics if an input uses a variable of the name of another input that is bound before it.
+func checkBound(bound []Binding) {
+	for i, in := range bound {
+		for _, earlier := range bound[:i] {
+			if uses(in.expr, earlier.name) {
+				panic("query: the input $" + in.name + " uses another variable $" + earlier.name)
+			}
 		}
 	}
+}
+
+// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name.
+func (f *file) rename(insert map[string]Expr) map[string]string {
+	taken := func(name string) bool {
+		for _, e := range insert {
+			if uses(e, name) {
+				return true
+			}
+		}
+		return false
+	}
+	names := map[string]string{}
+	for name := range f.binds {
+		other := name
+		for n := 1; taken(other) || other != name && f.binds[other]; n++ {
+			other = name + strconv.Itoa(n)
+		}
+		names["$"+name] = "$" + other
+	}
+	return names
+}
+
+// inserts reports whether an input is inserted rather than bound.
+func (f *file) inserts(in Binding) bool {
 	count, function := 0, false
 	for _, p := range f.parts {
 		if p.input == in.name {
@@ -256,7 +278,7 @@ func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
 	}
 	if slices.Contains(f.inputs, name) {
 		p.input = name
-		p.enclosed = slices.Contains([]string{"(", "[", ",", ";", ":=", "{"}, before.Text) &&
+		p.enclosed = slices.Contains([]string{"(", "[", ",", ";", ":", ":=", "{"}, before.Text) &&
 			slices.Contains([]string{")", "]", ",", ";", "}"}, after.Text)
 	}
 }
