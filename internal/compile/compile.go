@@ -281,7 +281,7 @@ func (c *compiler) machine() *value.Object {
 	if c.outputsMayLack(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
-			value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Give outputs"))
 	} else {
 		c.sequence(states, node, top, "Give outputs")
 	}
