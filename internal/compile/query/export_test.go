@@ -1,0 +1,10 @@
+package query
+
+// FileOf is File for a file of the given content.
+func FileOf(src string, inputs ...Binding) (Expr, error) {
+	f, err := load(src)
+	if err != nil {
+		return Expr{}, err
+	}
+	return f.expr(inputs), nil
+}
