@@ -8,3 +8,6 @@ func FileOf(src string, inputs ...Binding) (Expr, error) {
 	}
 	return f.expr(inputs), nil
 }
+
+// Inputs are the names of a file's inputs.
+func Inputs(name string) []string { return loaded()[name].inputs }

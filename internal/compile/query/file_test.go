@@ -147,23 +147,3 @@ func TestFileErrors(t *testing.T) {
 	sum := query.Op(v("x"), "+", num(1))
 	_, _ = query.FileOf("/*\nInputs:\n  $x\n  $y\n*/\n$x & $x & $y & $y", bind("x", sum), bind("y", sum))
 }
-
-func TestMarked(t *testing.T) {
-	marked := query.File("marked", bind("logs", v("x")), bind("mark", str("#out ")))
-	for _, test := range []struct{ name, logs, want string }{
-		{"no line", `"a\nb"`, `null`},
-		{"last line", `"#out {\"a\": 1}\n#out {\"a\": 2}\nend"`, `{"a": 2}`},
-		{"several logs", `["#out 1", "x\n#out [2]"]`, `[2]`},
-		{"no logs", `[]`, `null`},
-		{"NaN in a text", `"#out {\"a\": \"\\\"b\\\": NaN\"}"`, `{"a": "\"b\": NaN"}`},
-	} {
-		t.Run(test.name, func(t *testing.T) { gives(t, marked, vars{"x": test.logs}, test.want) })
-	}
-	for name, test := range map[string][2]string{
-		"NaN":       {`"#out {\"a\": NaN}"`, "but a is NaN"},
-		"-Infinity": {`"#out {\"b\" : -Infinity}"`, "but b is -Infinity"},
-		"no JSON":   {`"#out nope"`, "parse"},
-	} {
-		t.Run(name, func(t *testing.T) { fails(t, marked, vars{"x": test[0]}, test[1]) })
-	}
-}
