@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
-	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -18,38 +17,29 @@ const (
 // as its retry says. A variable of our own counts the attempts: whether Step Functions computes Arguments anew when it
 // retries a task is documented nowhere, and each attempt needs an id of its own.
 //
-// In the branch, each way of submitting begins with the state "Run STEP", gives {"Output": ...} when the job has
+// In the branch, each submission mode begins with the state "Run STEP", gives {"Output": ...} when the job has
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
 type attempts struct {
 	c      *compiler
-	t      task
+	t      *submission
 	of     string // what states' names end with
-	inner  *scope
 	states *value.Object
-	retry  *pipeline.Retry
 }
 
-func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
+// attempts is that state; submit adds the states of one attempt, in the terms of a submission mode.
+func (c *compiler) attempts(t *submission, submit func(*attempts)) *value.Object {
 	if c.at.stepContext = t.context; t.context != "" {
 		defer func() { c.at.stepContext = "" }()
 	}
-	a := &attempts{c: c, t: t, of: t.step, inner: t.in.inner(nil), states: &value.Object{}, retry: r}
-	if t.failure != "" {
+	a := &attempts{c: c, t: t, of: t.step, states: &value.Object{}}
+	switch t.scope() {
+	case annotation.OnFailure:
 		a.of = "cleaning up after " + t.step
-	}
-	if t.placing {
+	case annotation.Files:
 		a.of = "placing of files"
 	}
-	a.t.try = a.v("try")
 	a.begin()
-	switch {
-	case t.ray == nil || c.at.way == wayJob:
-		a.byJob()
-	case c.at.way == wayProxy:
-		a.byProxy()
-	default:
-		a.byRayJob()
-	}
+	submit(a)
 	if a.declares() {
 		a.checkOutput()
 	}
@@ -63,14 +53,7 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 func (a *attempts) name(words string) string { return words + " " + a.of }
 
 // v is a variable of the branch as an expression.
-func (a *attempts) v(kind string) string { return "$" + a.variableName(kind) }
-
-func (a *attempts) variableName(kind string) string {
-	if a.t.failure != "" {
-		kind += "c"
-	}
-	return a.inner.variable(kind, a.t.step)
-}
+func (a *attempts) v(kind string) string { return "$" + a.t.variable(kind) }
 
 // put adds a state to the branch. A caller may still complete it.
 func (a *attempts) put(words string, role annotation.Role, state *value.Object) {
@@ -78,26 +61,12 @@ func (a *attempts) put(words string, role annotation.Role, state *value.Object) 
 }
 
 func (a *attempts) putIn(states *value.Object, words string, role annotation.Role, state *value.Object) {
-	states.Set(a.name(words), annotated(state, annotation.State{Step: a.stepName(), Role: role, Scope: a.scope()}))
-}
-
-// scope is which work of the step the attempts are for.
-func (a *attempts) scope() annotation.Scope {
-	switch {
-	case a.t.failure != "":
-		return annotation.OnFailure
-	case a.t.placing:
-		return annotation.Files
-	}
-	return ""
-}
-
-// stepName is the pipeline step that the attempts are for; empty where they place files.
-func (a *attempts) stepName() string {
+	about := annotation.State{Step: a.t.step, Role: role, Scope: a.t.scope()}
 	if a.t.placing {
-		return ""
+		about.Step = "" // for all of them
 	}
-	return a.t.step
+	put(states, a.name(words), about, state)
+	a.c.named(a.name(words), state)
 }
 
 // goTo is a state's field that leads on.
@@ -107,7 +76,7 @@ func (a *attempts) goTo(words string) string { return a.name(words) }
 func (a *attempts) assign(kv ...any) *value.Object {
 	o := &value.Object{}
 	for i := 0; i+1 < len(kv); i += 2 {
-		o.Set(a.variableName(kv[i].(string)), kv[i+1])
+		o.Set(a.t.variable(kv[i].(string)), kv[i+1])
 	}
 	return o
 }
@@ -147,7 +116,7 @@ func (a *attempts) decide() {
 	}
 	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
 		"Next", a.goTo("Run")))
-	if r := a.retry; r != nil && r.Attempts > 1 {
+	if r := a.t.retry; r != nil && r.Attempts > 1 {
 		rules = append(rules, value.Obj("Condition", wrap(a.retryable()), "Next", a.goTo("Wait to retry")))
 		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", wrap(a.backoff()),
 			"Assign", a.assign("try", wrap(a.v("try")+" + 1")), "Next", a.goTo("Attempt")))
@@ -159,8 +128,8 @@ func (a *attempts) decide() {
 
 // retryable is the expression that another attempt is left and the error one of those to retry.
 func (a *attempts) retryable() string {
-	left := fmt.Sprintf("%s < %d", a.v("try"), a.retry.Attempts)
-	on := a.retry.Retried(a.kind())
+	left := fmt.Sprintf("%s < %d", a.v("try"), a.t.retry.Attempts)
+	on := a.t.retry.Retried(a.t.kind)
 	switch match := a.v("end") + ".Error"; on[0] {
 	case "States.ALL":
 		return left
@@ -175,16 +144,9 @@ func (a *attempts) retryable() string {
 	}
 }
 
-func (a *attempts) kind() string {
-	if a.t.ray != nil {
-		return "ray"
-	}
-	return "job"
-}
-
 // backoff is the expression of the seconds to wait before the next attempt.
 func (a *attempts) backoff() string {
-	r := a.retry
+	r := a.t.retry
 	most := r.MaxInterval.Seconds()
 	if most <= 0 {
 		most = longestRun
@@ -197,21 +159,9 @@ func (a *attempts) backoff() string {
 	return "$floor(" + wait + ")"
 }
 
-// call is a task that calls the Kubernetes API.
-func (a *attempts) call(method, path string, query *value.Object, body any) *value.Object {
-	return a.c.call(method, path, query, body)
-}
-
-func (c *compiler) call(method, path string, query *value.Object, body any) *value.Object {
-	args := c.eksArguments("Method", method, "Path", path)
-	if query != nil {
-		args.Set("QueryParameters", query)
-	}
-	if body != nil {
-		args.Set("RequestBody", body)
-	}
-	// Answers are large, and would go along from state to state.
-	return value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{})
+// call is compiler.call.
+func (a *attempts) call(need Need, path string, query *value.Object, body any) *value.Object {
+	return a.c.call(need, path, query, body)
 }
 
 // transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
@@ -10,6 +11,28 @@ import (
 // Output is what a Job's last lines are asked for: the marked line of 32 KiB may be three in the node's log, which has 16
 // KiB a line at most. So what is retrieved stays far under Step Functions' 262,144 bytes, whatever the job prints.
 const tailLines = "6"
+
+// jobMode is the mode of plain jobs in a cluster, and of Ray jobs by a pod that submits them.
+type jobMode struct{ c *compiler }
+
+func (m jobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byJob) }
+
+// cleanUp stops the Ray jobs from a pod first, then deletes all Jobs.
+func (m jobMode) cleanUp(states *value.Object, next string) string {
+	if m.c.ray && m.c.at.mode == modeJob {
+		next = m.c.stopByJob(states, next)
+	}
+	return m.c.deleteAll(states, "Job", jobs, "/apis/batch/v1/namespaces/"+m.c.at.namespace+"/jobs", next)
+}
+
+// check refuses a plain job without an image.
+func (m jobMode) check(w wanted) {
+	switch j := w.job; {
+	case j == nil:
+	case len(j.Image.Parts) == 0 && m.c.at.jobImage == "":
+		m.c.problem(w.path+".job", "needs image here, or the target jobImage")
+	}
+}
 
 // byJob runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job;
 // beside it a second branch watches whether the pod starts, for a Job that waits for ever tells nobody.
@@ -21,7 +44,7 @@ func (a *attempts) byJob() {
 		"Output", "{% $states.result[0] %}",
 		"Catch", caught(a.assign("fail", "{% $states.errorOutput %}"), a.goTo("Ask why failed")))))
 	a.askWhy()
-	if a.t.ray != nil {
+	if a.t.kind == kindRay {
 		a.put("Sort out", annotation.Decide, value.Obj("Type", "Choice", "Choices", []any{
 			value.Obj("Condition", wrap(a.v("end")+".stop = true"), "Next", a.goTo("Stop Ray job of")),
 			value.Obj("Condition", wrap(a.v("end")+".foreign = true"), "Next", a.goTo("Decide on")),
@@ -32,7 +55,7 @@ func (a *attempts) byJob() {
 			value.Obj("Condition", wrap(a.v("end")+".foreign = true"), "Next", a.goTo("Decide on")),
 		}, "Default", a.goTo("Delete Job of")))
 	}
-	remove := a.call("DELETE", wrap(a.jobs()+" & "+a.v("id")), value.Obj("propagationPolicy", []any{"Foreground"}), nil)
+	remove := a.call(jobs.to("delete"), wrap(a.jobs()+" & "+a.v("id")), value.Obj("propagationPolicy", []any{"Foreground"}), nil)
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Decide on")))
 	remove.Set("Next", a.goTo("Decide on"))
@@ -53,9 +76,8 @@ func (a *attempts) podsQuery() *value.Object {
 
 // submit is the task that runs the Job to its end.
 func (a *attempts) submit() *value.Object {
-	args := a.c.eksArguments("Namespace", a.c.at.namespace, "Job", a.manifest(),
-		"LogOptions", value.Obj("RetrieveLogs", true, "RawLogs", true, "LogParameters", value.Obj("tailLines", []any{tailLines})))
-	state := value.Obj("Type", "Task", "Resource", resourceRunJob, "Arguments", args)
+	state := a.c.runJob(a.manifest(), "LogOptions",
+		value.Obj("RetrieveLogs", true, "RawLogs", true, "LogParameters", value.Obj("tailLines", []any{tailLines})))
 	if a.t.timeout > 0 {
 		state.Set("TimeoutSeconds", value.Int(a.deadline()+margin))
 	}
@@ -91,24 +113,23 @@ func (a *attempts) manifest() *value.Object {
 	if a.t.placing {
 		return a.placingJob()
 	}
-	if a.t.ray != nil {
-		return a.submitterJob(a.v("id"), chunks("$string("+a.request()+")", "'submit', "), a.deadline(), a.c.submitterSecrets(a.t.ray))
+	if a.t.kind == kindRay {
+		return a.submitterJob(a.v("id"), chunks("$string("+a.request()+")", "'submit', "), a.deadline(), a.c.submitterSecrets(a.t.secrets))
 	}
 	return a.plainJob()
 }
 
 // request is the expression of what the submitter is told.
 func (a *attempts) request() string {
-	r := a.t.ray
 	request := value.Obj("submission", a.submission(), "since", wrap(a.v("since")), "pending", value.Int(a.t.pending.Seconds()))
 	if a.t.timeout > 0 {
 		request.Set("timeout", value.Int(a.t.timeout.Seconds()))
 	}
-	if d := a.c.workingDirOf(r); d != nil && d.configMap != "" {
+	if d := a.t.packages.dir; d != nil && d.configMap != "" {
 		request.Set("package", d.name())
 	}
 	modules := &value.Object{}
-	for _, m := range a.c.at.modules[r] {
+	for _, m := range a.t.packages.modules {
 		if m.configMap != "" {
 			modules.Set(m.module, m.name())
 		}
@@ -119,7 +140,7 @@ func (a *attempts) request() string {
 	if a.c.paramsOnce() {
 		request.Set("params", wrap(longParams))
 	}
-	passed, hidden := a.c.secretsOf(r)
+	passed, hidden := a.c.secretsOf(a.t.secrets)
 	if len(passed) > 0 {
 		request.Set("secrets", value.FromGo(passed))
 	}
@@ -131,33 +152,10 @@ func (a *attempts) request() string {
 
 // submission is the body of the request that submits the job to Ray.
 func (a *attempts) submission() *value.Object {
-	o := value.Obj("submission_id", wrap(a.v("id")), "entrypoint", wrap(a.entrypoint()))
-	env := a.c.runtimeEnv(a.t)
-	a.c.placeWorkingDir(env, a.t.ray)
-	o.Set("runtime_env", env)
-	o.Set("metadata", a.c.metadata(a.t, a.t.ray.Metadata))
-	r, in := a.t.ray, a.t.in
-	if r.CPUs != nil {
-		o.Set("entrypoint_num_cpus", a.c.number(r.CPUs, in))
-	}
-	if r.GPUs != nil {
-		o.Set("entrypoint_num_gpus", a.c.number(r.GPUs, in))
-	}
-	if r.Memory != nil {
-		o.Set("entrypoint_memory", a.c.quantity(r.Memory, in))
-	}
-	if len(r.Resources.Entries) > 0 {
-		all := &value.Object{}
-		for _, e := range r.Resources.Entries {
-			all.Set(e.Key, a.c.number(&e.Value, in))
-		}
-		o.Set("entrypoint_resources", all)
-	}
+	o := value.Obj("submission_id", wrap(a.v("id")), "entrypoint", wrap(a.t.command), "runtime_env", a.t.runtimeEnv,
+		"metadata", a.c.marks(a.t))
+	a.t.resources.reserve(o, jobsNames)
 	return o
-}
-
-func (a *attempts) entrypoint() string {
-	return wrapper(a.c.wantSecrets(a.t.ray, a.c.inWorkingDir(a.t.ray, a.c.shell(a.t.ray.Entrypoint, a.t.in))))
 }
 
 // watch is the branch that sees whether the pod starts. It looks more and more seldom, and ends with the pod's start; when
@@ -168,7 +166,7 @@ func (a *attempts) watch() *value.Object {
 	add("Await pod of", annotation.WaitStart, value.Obj("Type", "Wait",
 		"Seconds", wrap(fmt.Sprintf("($e := %s; $max([1, $min([$max([2, $floor($e / 5000)]), $ceil((%d - $e) / 1000)])]))",
 			a.elapsed(), 1000*a.t.pending.Seconds())), "Next", a.name("Look for pod of")))
-	look := a.call("GET", a.podsPath(), a.podsQuery(), nil)
+	look := a.call(pods.to("list"), a.podsPath(), a.podsQuery(), nil)
 	look.Set("Retry", transient(patience))
 	look.Set("Catch", caught(nil, a.name("Leave alone")))
 	look.Set("Output", value.Obj("started", wrap(startedPods), "why", wrap(a.waiting())))
@@ -187,7 +185,7 @@ func (a *attempts) watch() *value.Object {
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", annotation.Diagnose, events)
 	failure := "Job.StartFailed"
-	if a.t.ray != nil {
+	if a.t.kind == kindRay {
 		failure = "Ray.PendingTimeout"
 	}
 	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure,
@@ -198,7 +196,7 @@ func (a *attempts) watch() *value.Object {
 
 // eventsOf is a task that lists what was said of an object, whose name is an expression.
 func (a *attempts) eventsOf(name string) *value.Object {
-	return a.call("GET", "/api/v1/namespaces/"+a.c.at.namespace+"/events",
+	return a.call(events.to("list"), "/api/v1/namespaces/"+a.c.at.namespace+"/events",
 		value.Obj("fieldSelector", []any{wrap("'involvedObject.name=' & " + name)}, "limit", []any{"20"}), nil)
 }
 
@@ -225,7 +223,8 @@ func (a *attempts) waiting() string {
 // was lost: it is deleted and the attempt made again, so that never two run at once; another's is an error.
 func (a *attempts) askWhy() {
 	fail, end := a.v("fail"), a.assign
-	ask := a.call("GET", wrap(fail+".Error = 'EKS.409' ? "+a.jobs()+" & "+a.v("id")+" : "+str(a.podsPath())), a.podsQuery(), nil)
+	ask := a.call(pods.to("list"), wrap(fail+".Error = 'EKS.409' ? "+a.jobs()+" & "+a.v("id")+" : "+str(a.podsPath())), a.podsQuery(), nil)
+	a.c.needing(ask, jobs.to("get"))
 	ask.Set("Retry", transient(patience))
 	ask.Set("Assign", end("end", wrap(a.explain())))
 	ask.Set("Catch", caught(end("end", wrap("{'Error': "+a.lost()+", 'Cause': "+a.failCause()+", 'stop': true}")), a.goTo("Sort out")))
@@ -236,7 +235,7 @@ func (a *attempts) askWhy() {
 // lost is the expression of the error of an attempt whose pod tells nothing.
 func (a *attempts) lost() string {
 	failure := "Job.StartFailed"
-	if a.t.ray != nil {
+	if a.t.kind == kindRay {
 		failure = "Ray.SubmitFailed"
 	}
 	return "(" + a.v("fail") + ".Error = 'States.Timeout' or $contains(" + a.failCause() + ", 'DeadlineExceeded') ? 'States.Timeout' : " + str(failure) + ")"
@@ -264,7 +263,7 @@ func (a *attempts) explain() string {
 func (a *attempts) verdict() string {
 	late := "$s.reason = 'DeadlineExceeded' or " + a.lost() + " = 'States.Timeout'"
 	said := "($exists($s.reason) ? $s.reason & ': ' & $s.message & ' ' : '') & ($exists($t.reason) ? $t.reason & ' ' : '') & $t.message"
-	if a.t.ray != nil {
+	if a.t.kind == kindRay {
 		return "($k := $lookup($codes, $code); $exists($k) ? {'Error': $k, 'Cause': $string($t.message)} : " +
 			late + " ? {'Error': 'States.Timeout', 'Cause': " + a.tooLong() + ", 'stop': true} : " +
 			"$exists($t) and " + a.v("fail") + ".Error != 'EKS.404' ? {'Error': 'Ray.SubmitFailed', 'Cause': 'the submitter ended with exit code ' & $code & ': ' & " + said + ", 'stop': true} : " +
@@ -286,47 +285,38 @@ func (a *attempts) tooLong() string {
 
 // stopper is the task that stops the Ray job of an attempt whose submitter has not seen its end.
 func (a *attempts) stopper() *value.Object {
-	args := a.c.eksArguments("Namespace", a.c.at.namespace,
-		"Job", a.submitterJob(a.v("id")+" & '-stop'", "['stop', "+a.v("id")+"]", 180, nil))
-	return value.Obj("Type", "Task", "Resource", resourceRunJob, "Arguments", args, "TimeoutSeconds", value.Int(240),
-		"Catch", caught(nil, a.goTo("Delete Job of")), "Next", a.goTo("Delete Job of"))
+	state := a.c.runJob(a.submitterJob(a.v("id")+" & '-stop'", "['stop', "+a.v("id")+"]", 180, nil))
+	state.Set("TimeoutSeconds", value.Int(240))
+	state.Set("Catch", caught(nil, a.goTo("Delete Job of")))
+	state.Set("Next", a.goTo("Delete Job of"))
+	return state
 }
 
 // plainJob is the Job of a plain step: the user's image and command, the wrapper round it.
 func (a *attempts) plainJob() *value.Object {
-	c, j := a.c, a.t.job
-	command := ""
-	if j.Shell != nil {
-		command = c.shell(*j.Shell, a.t.in)
-	} else {
-		command = c.argv(j.Command, a.t.in)
-	}
-	container := value.Obj("name", "main", "image", c.imageField(a.t),
-		"command", []any{"sh", "-c", wrap(dollars("(" + wrapper(command) + ")"))}, "env", wrap(a.plainEnv()),
+	c, s := a.c, a.t
+	container := value.Obj("name", "main", "image", s.pod.image,
+		"command", []any{"sh", "-c", wrap(dollars("(" + s.command + ")"))}, "env", wrap(a.plainEnv()),
 		"terminationMessagePolicy", "FallbackToLogsOnError")
-	if j.WorkingDir != "" {
-		container.Set("workingDir", plain(j.WorkingDir))
+	if s.workingDir != "" {
+		container.Set("workingDir", plain(s.workingDir))
 	}
-	if r := c.resources(a.t); r.Len() > 0 {
+	if r := s.resources.container(); r.Len() > 0 {
 		container.Set("resources", r)
 	}
-	volumes, mounts := c.storageVolumes(j)
+	volumes, mounts := c.storageVolumes(s.pod.mounts)
 	if len(mounts) > 0 {
 		container.Set("volumeMounts", mounts)
 	}
-	account := c.at.account
-	if j.ServiceAccount != "" {
-		account = j.ServiceAccount
-	}
-	pod := c.podSpec(account)
-	secure(pod, container, c.securityOf(j))
-	if c.getsToken(j) {
+	pod := c.podSpec(cmp.Or(s.pod.serviceAccount, c.at.account))
+	secure(pod, container, s.pod.security)
+	if s.pod.token {
 		pod.Set("automountServiceAccountToken", true)
 	}
-	if s := selector(c.at.pods.NodeSelector, j.NodeSelector); s.Len() > 0 {
-		pod.Set("nodeSelector", s)
+	if labels := selector(c.at.pods.NodeSelector, s.pod.nodeSelector); labels.Len() > 0 {
+		pod.Set("nodeSelector", labels)
 	}
-	if t := tolerations(c.at.pods.Tolerations, j.Tolerations); len(t) > 0 {
+	if t := tolerations(c.at.pods.Tolerations, s.pod.tolerations); len(t) > 0 {
 		pod.Set("tolerations", t)
 	}
 	if a.t.timeout > 0 { // counts from when a node has taken the pod
@@ -345,9 +335,8 @@ func (a *attempts) plainJob() *value.Object {
 
 // plainEnv is the expression of a container's environment.
 func (a *attempts) plainEnv() string {
-	env := inline(a.c.environment(a.t, a.t.job.Env))
-	list := "$each(" + env + ", function($v, $k) { {'name': $k, 'value': " + dollars("$v") + "} })"
-	if secrets := a.c.secretVariables(a.t.job.Secrets); len(secrets) > 0 {
+	list := "$each(" + inline(a.t.env) + ", function($v, $k) { {'name': $k, 'value': " + dollars("$v") + "} })"
+	if secrets := a.c.secretVariables(a.t.secrets); len(secrets) > 0 {
 		return "[" + list + ", " + inlineItems(secrets) + "]"
 	}
 	return "[" + list + "]"

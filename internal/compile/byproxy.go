@@ -11,10 +11,22 @@ import (
 // that Ray may put after it.
 const outputLines = "6"
 
+// proxyMode is the mode of Ray jobs that the state machine submits to Ray itself, through the API server.
+type proxyMode struct{ c *compiler }
+
+func (m proxyMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byProxy) }
+
+func (m proxyMode) cleanUp(states *value.Object, next string) string {
+	return m.c.stopByProxy(states, next)
+}
+
+// check refuses secrets, which Ray's record of the job would show.
+func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
+
 // byProxy speaks to Ray's Jobs API through the API server: no pod is made. It asks ever more seldom, so that a run of a
 // year stays far under Step Functions' 25,000 events, and a hand-over waits 1 s or 1 % of the step's time.
 func (a *attempts) byProxy() {
-	submit := a.call("POST", a.ray("/api/jobs/"), nil, a.proxySubmission())
+	submit := a.call(a.c.headProxy().to("create"), a.ray("/api/jobs/"), nil, a.proxySubmission())
 	submit.Set("TimeoutSeconds", value.Int(120))
 	// 500 is Ray's answer to an id that it knows, as when the answer to the first try was lost, and to much else: the next
 	// state looks whether the job is there.
@@ -32,7 +44,7 @@ func (a *attempts) byProxy() {
 	a.lookAtJob()
 	a.judgeJob()
 	a.stopJob()
-	a.readOutput(a.ray("/api/v0/logs/file"))
+	a.readOutput(a.c.headProxy(), a.ray("/api/v0/logs/file"))
 }
 
 // ray is a path of the dashboard through the API server.
@@ -86,7 +98,7 @@ func (a *attempts) callFailed(otherwise string) string {
 // lookAtJob adds the state that reads the job's record. Only Ray's own 404 says that the job is lost; where the submit was
 // refused, it was never there.
 func (a *attempts) lookAtJob() {
-	look := a.call("GET", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")), nil, nil)
+	look := a.call(a.c.headProxy().to("get"), wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")), nil, nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
 	gone := "{'Error': 'Ray.HeadLost', 'Cause': 'ray no longer knows the job ' & " + a.v("id") + " & ': its head was replaced'}"
@@ -168,7 +180,7 @@ if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"
 
 // callOff is a task that submits the killer of a job, whose id is an expression.
 func (c *compiler) callOff(id string) *value.Object {
-	state := c.call("POST", c.rayPath("/api/jobs/"), nil, value.Obj("submission_id", wrap(id+" & '-kill'"), "entrypoint", "{% $killer %}",
+	state := c.call(c.headProxy().to("create"), c.rayPath("/api/jobs/"), nil, value.Obj("submission_id", wrap(id+" & '-kill'"), "entrypoint", "{% $killer %}",
 		"runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", wrap(id)))))
 	state.Set("TimeoutSeconds", value.Int(60))
 	state.Set("Retry", transient(3, "EKS.500"))
@@ -181,7 +193,7 @@ func (a *attempts) stopJob() {
 	off.Set("Catch", caught(nil, a.goTo("Stop")))
 	off.Set("Next", a.goTo("Stop"))
 	a.put("Call off", annotation.Stop, off)
-	stop := a.call("POST", wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")+" & '/stop'"), nil, nil)
+	stop := a.call(a.c.headProxy().to("create"), wrap(str(a.ray("/api/jobs/"))+" & "+a.v("id")+" & '/stop'"), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
 	stop.Set("Assign", a.assign("ran", wrap(entered)))
@@ -192,8 +204,8 @@ func (a *attempts) stopJob() {
 
 // readOutput adds the state that reads the marked line. What cannot be read is null, with a reason: whether Step Functions
 // hands text on is documented nowhere.
-func (a *attempts) readOutput(path string) {
-	read := a.call("GET", path, value.Obj(
+func (a *attempts) readOutput(proxy Need, path string) {
+	read := a.call(proxy.to("get"), path, value.Obj(
 		"filename", []any{wrap("'job-driver-' & " + a.v("id") + " & '.log'")},
 		"node_id", []any{wrap(a.v("job") + ".node")}, "lines", []any{outputLines}), nil)
 	a.reading(read, "$states.result.ResponseBody", "Read output of")
@@ -208,7 +220,7 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 	notJSON := a.assign("end", value.Obj("Error", "Ray.JobFailed", "Cause", wrap(
 		str("the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")+
 			" & ($contains($states.errorOutput.Cause, 'D3137: ') ? ': ' & $substringAfter($states.errorOutput.Cause, 'D3137: ') : '')")))
-	if a.c.at.way == wayRayJob { // the RayJob is still to be deleted
+	if a.c.at.mode == modeRayJob { // the RayJob is still to be deleted
 		read.Set("Assign", a.assign("end", value.Obj("done", out)))
 		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
 			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
@@ -228,14 +240,14 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	of := c.at.cleanupOf
 	// The state API leaves out what has ended, and environments: the records of many jobs are large.
 	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
-	list := c.call("GET", c.rayPath("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
+	list := c.call(c.headProxy().to("get"), c.rayPath("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
 		"filter_predicates", []any{"!=", "!=", "!="}, "filter_values", done), nil)
 	list.Set("Retry", cleanupRetry())
 	list.Set("Output", wrap("[$states.result.ResponseBody.data.result.result[$contains($string(submission_id), $prefix)]."+
 		"{'id': submission_id, 'pending': status = 'PENDING'}]"))
 	list.Set("Next", "Stop Ray jobs"+of)
-	put(states, "List Ray jobs"+of, cleanupState, list)
-	stop := c.call("POST", wrap(str(c.rayPath("/api/jobs/"))+" & $states.input.id & '/stop'"), nil, nil)
+	c.putCleanup(states, "List Ray jobs"+of, list)
+	stop := c.call(c.headProxy().to("create"), wrap(str(c.rayPath("/api/jobs/"))+" & $states.input.id & '/stop'"), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
 	stop.Set("Output", "{% $states.input %}")
 	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", "{% $states.input %}", "Next", "Look at Ray job"+of)})
@@ -244,12 +256,12 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	off.Set("Catch", caught(nil, "Gone Ray job"+of))
 	off.Set("Next", "Gone Ray job"+of)
 	body := &value.Object{}
-	put(body, "Stop Ray job"+of, cleanupState, stop)
-	put(body, "Look at Ray job"+of, cleanupState, value.Obj("Type", "Choice", "Choices", []any{
+	c.putCleanup(body, "Stop Ray job"+of, stop)
+	c.putCleanup(body, "Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", "{% $states.input.pending %}", "Next", "Call off Ray job"+of)}, "Default", "Gone Ray job"+of))
-	put(body, "Call off Ray job"+of, cleanupState, off)
-	put(body, "Gone Ray job"+of, cleanupState, value.Obj("Type", "Succeed"))
-	put(states, "Stop Ray jobs"+of, cleanupState, value.Obj("Type", "Map", "Items", "{% $states.input %}",
+	c.putCleanup(body, "Call off Ray job"+of, off)
+	c.putCleanup(body, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
+	c.putCleanup(states, "Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", "{% $states.input %}",
 		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
 	return "List Ray jobs" + of
 }

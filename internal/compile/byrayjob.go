@@ -7,13 +7,34 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// rayJobMode is the mode of Ray jobs that KubeRay's operator submits.
+type rayJobMode struct{ c *compiler }
+
+func (m rayJobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byRayJob) }
+
+// cleanUp deletes all RayJobs; then it stops what a Ray that stays would still run.
+func (m rayJobMode) cleanUp(states *value.Object, next string) string {
+	if m.c.reachesRay() {
+		next = m.c.stopByProxy(states, next)
+	}
+	return m.c.deleteAll(states, "RayJob", rayJobs, "/apis/ray.io/v1/namespaces/"+m.c.at.namespace+"/rayjobs", next)
+}
+
+// check refuses what a RayJob has no field for, and secrets, which Ray's record of the job would show.
+func (m rayJobMode) check(w wanted) {
+	m.c.checkShown(w)
+	if w.ray.Memory != nil {
+		m.c.problem(w.path+".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+	}
+}
+
 // byRayJob hands the step to KubeRay's operator as a RayJob, on a cluster that is there or on one of its own.
 //
 // The operator's HTTPMode submits at once and costs no pod; K8sJobMode takes 10 s longer, and is used only where Ray wants a
 // token, which HTTPMode cannot give. HTTPMode runs a job again, silently, when the head is lost: a start time that changes
 // gives that away, and the RayJob is deleted. Neither of the two statuses alone tells the end.
 func (a *attempts) byRayJob() {
-	create := a.call("POST", a.rayJobs(), nil, a.rayJob())
+	create := a.call(rayJobs.to("create"), a.rayJobs(), nil, a.rayJob())
 	create.Set("TimeoutSeconds", value.Int(60))
 	create.Set("Retry", transient(patience))
 	create.Set("Catch", []any{
@@ -33,7 +54,7 @@ func (a *attempts) byRayJob() {
 	} else {
 		a.readSubmitter()
 	}
-	remove := a.call("DELETE", wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), value.Obj("propagationPolicy", []any{"Background"}), nil)
+	remove := a.call(rayJobs.to("delete"), wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), value.Obj("propagationPolicy", []any{"Background"}), nil)
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Check")))
 	remove.Set("Next", a.goTo("Check"))
@@ -50,26 +71,17 @@ func (a *attempts) rayJobs() string {
 
 // rayJob is the object. Its deadline is always set: a cluster of its own that loses its head stays Running for ever.
 func (a *attempts) rayJob() *value.Object {
-	c, at, r := a.c, a.c.at, a.t.ray
+	c, at := a.c, a.c.at
 	spec := value.Obj("jobId", wrap(a.v("id")), "entrypoint", commandEntrypoint, "submissionMode", "HTTPMode",
-		"metadata", c.metadata(a.t, r.Metadata), "runtimeEnvYAML", wrap("$string("+a.runtimeEnvWithCommand()+")"),
+		"metadata", c.marks(a.t), "runtimeEnvYAML", wrap("$string("+a.runtimeEnvWithCommand()+")"),
 		"backoffLimit", value.Int(0), "activeDeadlineSeconds", value.Int(a.deadline()))
-	if r.CPUs != nil {
-		spec.Set("entrypointNumCpus", c.number(r.CPUs, a.t.in))
-	}
-	if r.GPUs != nil {
-		spec.Set("entrypointNumGpus", c.number(r.GPUs, a.t.in))
-	}
-	if len(r.Resources.Entries) > 0 {
-		all := &value.Object{}
-		for _, e := range r.Resources.Entries {
-			all.Set(e.Key, c.number(&e.Value, a.t.in))
-		}
-		spec.Set("entrypointResources", wrap("$string("+inline(all)+")"))
+	a.t.resources.reserve(spec, rayJobNames)
+	if custom := a.t.resources.custom; custom != nil { // here it is JSON in a text
+		spec.Set(rayJobNames.custom, wrap("$string("+inline(custom)+")"))
 	}
 	if at.ownCluster() {
 		cluster := plainAll(at.target.Ray.ClusterSpec.Value)
-		c.withSecrets(cluster, r.Secrets)
+		c.withSecrets(cluster, a.t.secrets)
 		spec.Set("rayClusterSpec", cluster)
 		spec.Set("shutdownAfterJobFinishes", true)
 		// Long enough to read the output; then the RayJob is deleted, and the cluster with it.
@@ -91,11 +103,9 @@ func (a *attempts) rayJob() *value.Object {
 
 // runtimeEnvWithCommand is the expression of the runtime environment, with the command as a variable.
 func (a *attempts) runtimeEnvWithCommand() string {
-	o := value.Obj("runtime_env", a.c.runtimeEnv(a.t))
-	env, _ := o.Get("runtime_env")
-	a.c.placeWorkingDir(env.(*value.Object), a.t.ray)
-	withCommand(o, a.entrypoint())
-	return inline(env)
+	o := value.Obj("runtime_env", a.t.runtimeEnv)
+	withCommand(o, a.t.command)
+	return inline(a.t.runtimeEnv)
 }
 
 // bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell and
@@ -136,7 +146,7 @@ func plainAll(v any) any {
 
 // lookAtRayJob adds the state that reads the RayJob.
 func (a *attempts) lookAtRayJob() {
-	look := a.call("GET", wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), nil, nil)
+	look := a.call(rayJobs.to("get"), wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), nil, nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
 	look.Set("Catch", caught(a.assign("end", wrap("($c := "+errorText("$states.errorOutput")+"; $states.errorOutput.Error = 'EKS.404' ? "+
@@ -221,7 +231,7 @@ func (a *attempts) askWhatHoldsUp() {
 		off.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(next, annotation.Stop, off)
 	}
-	ask := a.call("GET", a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & " + cluster)},
+	ask := a.call(pods.to("list"), a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & " + cluster)},
 		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}), nil)
 	a.holdingUp("Ask what holds up", ask, a.waiting(), next)
 	if !a.c.at.ownCluster() {
@@ -257,7 +267,7 @@ func (a *attempts) holdingUp(name string, ask *value.Object, why, next string) {
 
 // reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
 func (c *compiler) reachesRay() bool {
-	return c.ray && (c.at.way == wayProxy || c.at.way == wayRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
+	return c.ray && (c.at.mode == modeProxy || c.at.mode == modeRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
 }
 
 // firstReading is the state that begins to read the output.
@@ -271,12 +281,13 @@ func (a *attempts) firstReading() string {
 // readRayJob adds the states that read the log's last lines from the head. A cluster of the job's own has a service named
 // after it.
 func (a *attempts) readRayJob() {
-	base := str(a.ray(""))
+	base, proxy := str(a.ray("")), a.c.headProxy()
 	if a.c.at.ownCluster() {
+		proxy = proxies // of a cluster made for one run nobody knows the name before
 		base = str("/api/v1/namespaces/"+a.c.at.namespace+"/services/") + " & " + a.v("job") + ".cluster & " +
 			str(fmt.Sprintf("-head-svc:%d/proxy", a.c.at.port))
 	}
-	find := a.call("GET", wrap(base+" & '/api/jobs/' & "+a.v("id")), nil, nil)
+	find := a.call(proxy.to("get"), wrap(base+" & '/api/jobs/' & "+a.v("id")), nil, nil)
 	find.Set("TimeoutSeconds", value.Int(60))
 	find.Set("Retry", transient(3))
 	find.Set("Assign", a.assign("job", wrap("$merge(["+a.v("job")+", {'node': "+orEmpty("$states.result.ResponseBody.driver_node_id")+"}])")))
@@ -284,19 +295,19 @@ func (a *attempts) readRayJob() {
 		a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
 	a.put("Find log of", annotation.ReadOutput, find)
-	a.readOutput(wrap(base + " & '/api/v0/logs/file'"))
+	a.readOutput(proxy, wrap(base+" & '/api/v0/logs/file'"))
 }
 
 // readSubmitter adds the states that read the output where the submitter's pod printed it: the API server's proxy passes
 // no token on.
 func (a *attempts) readSubmitter() {
-	find := a.call("GET", a.podsPath(), a.podsQuery(), nil)
+	find := a.call(pods.to("list"), a.podsPath(), a.podsQuery(), nil)
 	find.Set("Retry", transient(3))
 	find.Set("Assign", a.assign("job", value.Obj("pod", wrap(orEmpty("$states.result.ResponseBody.items[-1].metadata.name")))))
 	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
 		a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
 	a.put("Find submitter of", annotation.ReadOutput, find)
-	read := a.call("GET", wrap(str(a.podsPath()+"/")+" & "+a.v("job")+".pod & '/log'"), value.Obj("tailLines", []any{"12"}), nil)
+	read := a.call(podLogs.to("get"), wrap(str(a.podsPath()+"/")+" & "+a.v("job")+".pod & '/log'"), value.Obj("tailLines", []any{"12"}), nil)
 	a.reading(read, "$states.result.ResponseBody", "Read output of")
 }

@@ -12,13 +12,6 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The ways of submitting a Ray step in a cluster.
-const (
-	wayJob    = "job"    // a pod beside Ray submits, follows and reports
-	wayProxy  = "proxy"  // the state machine itself asks Ray, through the API server
-	wayRayJob = "rayjob" // KubeRay's operator submits
-)
-
 // Defaults of targets in a cluster.
 const (
 	// DefaultImage is the submitter's: a public image of the release that rayorch is tested with. Nodes that run Ray
@@ -34,7 +27,7 @@ const (
 
 // place is a target in a cluster, with all that options, target and defaults say of it.
 type place struct {
-	kind, way           string
+	kind, mode          string
 	namespace, context  string
 	stepContext         string // of the step, or the part of the clean-up, that is being compiled
 	eks                 Cluster
@@ -57,7 +50,7 @@ type place struct {
 // newPlace settles what options and target say.
 func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
 	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
-		way:        cmp.Or(o.Submit, t.Submit, wayJob),
+		mode:       cmp.Or(o.Submit, t.Submit, modeJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),
 		rayCluster: t.Ray.Cluster,
@@ -94,7 +87,7 @@ func (at *place) ttl() int64 {
 }
 
 // ownCluster tells whether each Ray step has a Ray cluster of its own.
-func (at *place) ownCluster() bool { return at.way == wayRayJob && at.target.Ray.ClusterSpec != nil }
+func (at *place) ownCluster() bool { return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil }
 
 // checkPlace reports what the way, the kind and the file rule out together.
 func (c *compiler) checkPlace(name string) {
@@ -102,8 +95,8 @@ func (c *compiler) checkPlace(name string) {
 	report := func(field, format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path+field, fmt.Sprintf(format, args...)))
 	}
-	if at.way != wayJob && at.way != wayProxy && at.way != wayRayJob {
-		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.way)
+	if at.mode != modeJob && at.mode != modeProxy && at.mode != modeRayJob {
+		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {
 		report(".namespace", "%q is no name of a namespace", at.namespace)
@@ -111,10 +104,10 @@ func (c *compiler) checkPlace(name string) {
 	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
 		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
 	}
-	if at.way == wayProxy && at.target.Ray.Token != nil {
+	if at.mode == modeProxy && at.target.Ray.Token != nil {
 		report(".submit", "proxy cannot send a token; use job or rayjob")
 	}
-	if at.way != wayRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
+	if at.mode != modeRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
 		report("", "clusterSpec and queue need submit: rayjob")
 	}
 	if at.kind == "aws" && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
@@ -131,21 +124,8 @@ func (c *compiler) notePlace(o Options) {
 	if c.ray && at.claim == "" {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
 	}
-	if at.kind == "aws" && (c.job || c.ray && at.way == wayJob) {
+	if at.kind == "aws" && (c.job || c.ray && at.mode == modeJob) {
 		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
-	}
-}
-
-// checkSteps reports what the way of submitting cannot do for a step, at any depth.
-func (c *compiler) checkSteps(steps []pipeline.Step, path string) {
-	for i := range steps {
-		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
-		c.checkBody(body{s.Ray, s.Job}, at)
-		c.checkContext(s, at)
-		if s.OnFailure != nil {
-			c.checkBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
-		}
-		c.checkSteps(s.Children(), at+"."+s.Kind()+".steps")
 	}
 }
 
@@ -161,16 +141,10 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	}
 }
 
-func (c *compiler) checkBody(b body, path string) {
-	report := func(field, message string) { c.problems = append(c.problems, c.p.Problem(path+field, message)) }
-	switch {
-	case b.job != nil && len(b.job.Image.Parts) == 0 && c.at.jobImage == "":
-		report(".job", "needs image here, or the target jobImage")
-	case b.ray == nil || c.at.way == wayJob:
-	case len(c.shownByRay(b.ray)) > 0:
-		report(".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; "+c.at.way+" would show them")
-	case b.ray.Memory != nil && c.at.way == wayRayJob:
-		report(".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+// checkShown refuses secrets that Ray's record of a job would show.
+func (c *compiler) checkShown(w wanted) {
+	if len(c.shownByRay(w.ray.Secrets)) > 0 {
+		c.problem(w.path+".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; %s would show them", c.at.mode)
 	}
 }
 
@@ -224,7 +198,7 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 	if dirs := c.inlineDirs(); dirs.Len() > 0 {
 		assign.Set("dirs", dirs)
 	}
-	if c.ray && c.at.way == wayJob {
+	if c.ray && c.at.mode == modeJob {
 		codes := &value.Object{}
 		for i, name := range submitterErrors {
 			codes.Set(fmt.Sprint(firstCode+i), name)
@@ -234,7 +208,7 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 }
 
 // submits tells whether pods with the submitter's script are made.
-func (c *compiler) submits() bool { return c.ray && (c.at.way == wayJob || c.at.placing) }
+func (c *compiler) submits() bool { return c.ray && (c.at.mode == modeJob || c.at.placing) }
 
 // labels are on every object of a run; the execution's is the hash that the ids of its jobs start with.
 func (c *compiler) labels(execution string) *value.Object {

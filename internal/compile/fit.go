@@ -17,14 +17,14 @@ const longParams = "$exists($env.RAYORCH_PARAMS) ? null : $params"
 
 // paramsOnce reports whether the task that starts the jobs can take the parameters as an object.
 func (c *compiler) paramsOnce() bool {
-	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.way == wayJob)
+	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.mode == modeJob)
 }
 
 // maxParams is how many characters parameters may have together, as JSON, in a cluster. Plain jobs have their text twice in a Job,
 // for which Step Functions has 262,144 bytes; submit.py is given them once; else one variable of Ray's holds all.
 func (c *compiler) maxParams() int {
 	switch {
-	case c.ray && c.at.way != wayJob:
+	case c.ray && c.at.mode != modeJob:
 		return 58_000
 	case c.job:
 		return 120_000

@@ -156,12 +156,9 @@ func chunks(text, before string) string {
 
 // object is a Kubernetes object's head with the labels and annotations of the run, the step and the attempt.
 func (a *attempts) metadata(name string) *value.Object {
-	own := a.t.job
 	notes := value.Obj("rayorch.dev/step", a.t.step, "rayorch.dev/attempt", wrap("$string("+a.v("try")+")"))
-	if own != nil {
-		for _, e := range own.Metadata.Entries {
-			notes.Set(e.Key, a.c.textField(e.Value, a.t.in))
-		}
+	if a.t.kind == kindJob { // a Ray job has its own metadata
+		merge(notes, a.t.metadata)
 	}
 	return value.Obj("name", wrap(name),
 		"labels", wrap("$merge([$labels, {'rayorch.dev/step': "+str(a.t.step)+"}])"),

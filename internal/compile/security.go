@@ -73,7 +73,7 @@ func refusedHint(why string) string {
 // deniedHint is the expression of what to do about a plain job that failed because it is not root, although the file does not say what
 // it runs as.
 func (a *attempts) deniedHint() string {
-	if a.c.securityOf(a.t.job) != nil {
+	if a.t.pod.security != nil {
 		return "''"
 	}
 	return fmt.Sprintf("($contains($t.message, /permission denied/i) ? ': the job runs as user %d: set securityContext' : '')", podUser)

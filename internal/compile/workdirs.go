@@ -77,18 +77,7 @@ func excludes(r *pipeline.RayJob) []string {
 	return out
 }
 
-// packAll packs the working directories of all steps, each once.
-func (c *compiler) packAll(steps []pipeline.Step, path string) {
-	for i := range steps {
-		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
-		c.packOne(s.Ray, at+".ray.workingDir")
-		if s.OnFailure != nil {
-			c.packOne(s.OnFailure.Ray, at+".onFailure.ray.workingDir")
-		}
-		c.packAll(s.Children(), at+"."+s.Kind()+".steps")
-	}
-}
-
+// packOne packs the working directory of a Ray job, unless another job has the same one.
 func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) || c.at.dirs[c.dirKey(r)] != nil {
 		return
@@ -162,9 +151,9 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	fits := func(limit int) bool { return len(d.zip) <= limit }
 	if via == "" {
 		switch {
-		case c.at.way == wayJob && fits(configMapLimit):
+		case c.at.mode == modeJob && fits(configMapLimit):
 			via = viaConfigMap
-		case c.at.way != wayJob && fits(inlineLimit):
+		case c.at.mode != modeJob && fits(inlineLimit):
 			via = viaInline
 		case c.at.claim != "" && fits(configMapLimit):
 			via = viaClaim
@@ -176,8 +165,8 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	}
 	d.via = via
 	switch {
-	case via == viaConfigMap && c.at.way != wayJob:
-		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.way)
+	case via == viaConfigMap && c.at.mode != modeJob:
+		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.mode)
 	case via == viaInline && !fits(inlineLimit), (via == viaConfigMap || via == viaClaim) && !fits(configMapLimit):
 		return c.tooLarge(d)
 	case via == viaClaim && c.at.claim == "":
@@ -208,24 +197,19 @@ func (c *compiler) tooLarge(d *workingDir) error {
 
 // placeWorkingDir says in a runtime environment where Ray finds the directory; elsewhere the entrypoint does, or the
 // submitter.
-func (c *compiler) placeWorkingDir(env *value.Object, r *pipeline.RayJob) {
-	if r.WorkingDir != "" && remote(r.WorkingDir) {
-		env.Set("working_dir", plain(r.WorkingDir))
+func placeWorkingDir(env *value.Object, s *submission) {
+	if s.workingDir != "" && remote(s.workingDir) {
+		env.Set("working_dir", plain(s.workingDir))
 		return
 	}
-	d := c.workingDirOf(r)
-	if d == nil {
-		return
-	}
-	if d.via == viaObjectStore {
+	if d := s.packages.dir; d != nil && d.via == viaObjectStore {
 		env.Set("working_dir", plain(d.uri))
 	}
 }
 
 // inWorkingDir is the expression of a command that runs in its working directory, where that travels by neither Ray's
 // packages nor an address.
-func (c *compiler) inWorkingDir(r *pipeline.RayJob, command string) string {
-	d := c.workingDirOf(r)
+func (c *compiler) inWorkingDir(d *workingDir, command string) string {
 	if d == nil {
 		return command
 	}
@@ -271,8 +255,7 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 // placeFiles adds the state that puts working directories on the storage before the first step, where they travel so. It
 // is made as a step is, so that a claim that is missing is told.
 func (c *compiler) placeFiles(states *value.Object, next string) {
-	t := task{step: "files", state: "Place files", placing: true, timeout: placeTimeout, pending: placeTimeout, in: &scope{}}
-	state := c.attempts(t, &pipeline.Retry{Attempts: 3, Interval: 5, Backoff: 2})
+	state := jobMode{c}.state(placingSubmission())
 	state.Set("Output", &value.Object{})
 	put(states, "Place files", annotation.State{Role: annotation.Run, Scope: annotation.Files}, follow(state, next))
 }

@@ -69,7 +69,7 @@ func (c *compiler) wrapperStart() string {
 
 // wrapperEnd is the end of the wrapper for the target.
 func (c *compiler) wrapperEnd() string {
-	if c.at != nil && c.at.way != wayJob && c.ray {
+	if c.at != nil && c.at.mode != modeJob && c.ray {
 		return wrapperEndAlways
 	}
 	return wrapperEnd
