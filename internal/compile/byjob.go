@@ -25,12 +25,17 @@ func (m jobMode) cleanUp(states *value.Object, next string) string {
 	return m.c.deleteAll(states, "Job", jobs, "/apis/batch/v1/namespaces/"+m.c.at.namespace+"/jobs", next)
 }
 
-// check refuses a plain job without an image.
+// check refuses a plain job without an image, and notes what only a process has.
 func (m jobMode) check(w wanted) {
-	switch j := w.job; {
-	case j == nil:
-	case len(j.Image.Parts) == 0 && m.c.at.jobImage == "":
+	j := w.job
+	if j == nil {
+		return
+	}
+	if len(j.Image.Parts) == 0 && m.c.at.jobImage == "" {
 		m.c.problem(w.path+".job", "needs image here, or the target jobImage")
+	}
+	if j.InPlace {
+		m.c.note("%s runs in its image: inPlace ignored here", w.of)
 	}
 }
 

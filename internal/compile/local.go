@@ -95,6 +95,7 @@ func (m processes) check(w wanted) {
 		{"ephemeralStorage", j.EphemeralStorage != nil}, {"nodeSelector", len(j.NodeSelector.Entries) > 0},
 		{"tolerations", len(j.Tolerations) > 0}, {"mounts", len(j.Mounts) > 0}, {"serviceAccount", j.ServiceAccount != ""},
 		{"securityContext", j.SecurityContext != nil}, {"automountServiceAccountToken", j.AutomountServiceAccountToken != nil},
+		{"pendingTimeout", !w.cleanup && w.step.PendingTimeout != pipeline.DefaultPendingTimeout && cleanupKind(w.step) != kindRay},
 	} {
 		if f.set {
 			ignored = append(ignored, f.name)
@@ -103,6 +104,14 @@ func (m processes) check(w wanted) {
 	if len(ignored) > 0 {
 		m.c.note("%s is a process of this machine: %s ignored here", w.of, strings.Join(ignored, ", "))
 	}
+}
+
+// cleanupKind is the kind of the job that cleans up after a step; empty if there is none.
+func cleanupKind(s *pipeline.Step) string {
+	if s.OnFailure == nil {
+		return ""
+	}
+	return body{s.OnFailure.Ray, s.OnFailure.Job}.kind()
 }
 
 // noteContext notes a step's cluster, which this machine is not. It is the step's, so its cleanup does not say it again.
