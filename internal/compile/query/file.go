@@ -1,0 +1,297 @@
+package query
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rayorch/rayorch/internal/jsonata"
+)
+
+// A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
+// says what it gives, and lists its inputs one a line after a line "Inputs:", each as "$name  what it is". Only names of the
+// machine's own variables follow after a line "Reads:".
+
+//go:embed *.jsonata
+var files embed.FS
+
+// file is a loaded file.
+type file struct {
+	parts  []part
+	inputs []string
+	binds  map[string]bool // the variables that the file binds itself
+	op     string          // as in Expr
+	open   bool
+	many   bool // several expressions
+}
+
+// part is a token with the white space before it.
+type part struct {
+	gap, text string
+	input     string // the input's name, if the token is one
+	index     bool   // an index or predicate follows
+	enclosed  bool   // between brackets, commas and semicolons, so that any expression can stand here
+	function  bool   // in the body of a function, which may be evaluated many times
+}
+
+var loaded = sync.OnceValue(func() map[string]*file {
+	all := map[string]*file{}
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(fmt.Sprintf("query: %v", err)) // an embedded directory can be read
+	}
+	for _, e := range entries {
+		src, err := files.ReadFile(e.Name())
+		if err == nil {
+			all[strings.TrimSuffix(e.Name(), ".jsonata")], err = load(string(src))
+		}
+		if err != nil {
+			panic(fmt.Sprintf("query: %s: %v", e.Name(), err)) // a test loads all
+		}
+	}
+	return all
+})
+
+// Names are the names of all files, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
+
+// File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
+// uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
+// file gets there; the rest are bound to variables first. Wrong inputs are an error of the program: File panics.
+func File(name string, inputs ...Binding) Expr {
+	f := loaded()[name]
+	if f == nil {
+		panic("query: there is no file " + name + ".jsonata")
+	}
+	if problem := f.mismatch(inputs); problem != "" {
+		panic("query: " + name + ".jsonata: " + problem)
+	}
+	return f.expr(inputs)
+}
+
+// mismatch is what is wrong with the inputs, or empty.
+func (f *file) mismatch(inputs []Binding) string {
+	var given []string
+	for _, in := range inputs {
+		switch {
+		case !slices.Contains(f.inputs, in.name):
+			return "has no input $" + in.name
+		case slices.Contains(given, in.name):
+			return "the input $" + in.name + " is given twice"
+		case in.expr.IsZero():
+			return "the input $" + in.name + " is empty"
+		}
+		given = append(given, in.name)
+	}
+	for _, name := range f.inputs {
+		if !slices.Contains(given, name) {
+			return "lacks the input $" + name
+		}
+	}
+	return ""
+}
+
+// expr prints the file with its inputs.
+func (f *file) expr(inputs []Binding) Expr {
+	insert, bound := map[string]Expr{}, []Binding{}
+	for _, in := range inputs {
+		switch {
+		case f.inserts(in):
+			insert[in.name] = in.expr
+		case in.expr.text != "$"+in.name:
+			bound = append(bound, in)
+		}
+	}
+	checkBound(bound)
+	names := f.rename(insert)
+	var b strings.Builder
+	for _, p := range f.parts {
+		b.WriteString(p.gap)
+		e, ok := insert[p.input]
+		switch {
+		case !ok:
+			b.WriteString(cmp.Or(names[p.text], p.text))
+		case p.enclosed || e.op == atom || e.op == path && !p.index:
+			b.WriteString(e.text)
+		default:
+			b.WriteString("(" + e.text + ")")
+		}
+	}
+	if f.many || len(bound) > 0 {
+		return Block(Expr{text: b.String()}, bound...)
+	}
+	return Expr{text: b.String(), op: f.op, open: f.open}
+}
+
+// checkBound panics if an input uses a variable of the name of another input that is bound before it.
+func checkBound(bound []Binding) {
+	for i, in := range bound {
+		for _, earlier := range bound[:i] {
+			if uses(in.expr, earlier.name) {
+				panic("query: the input $" + in.name + " uses another variable $" + earlier.name)
+			}
+		}
+	}
+}
+
+// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name.
+func (f *file) rename(insert map[string]Expr) map[string]string {
+	taken := func(name string) bool {
+		for _, e := range insert {
+			if uses(e, name) {
+				return true
+			}
+		}
+		return false
+	}
+	names := map[string]string{}
+	for name := range f.binds {
+		other := name
+		for n := 1; taken(other) || other != name && f.binds[other]; n++ {
+			other = name + strconv.Itoa(n)
+		}
+		names["$"+name] = "$" + other
+	}
+	return names
+}
+
+// inserts reports whether an input is inserted rather than bound.
+func (f *file) inserts(in Binding) bool {
+	count, function := 0, false
+	for _, p := range f.parts {
+		if p.input == in.name {
+			count++
+			function = function || p.function
+		}
+	}
+	if !in.expr.simple() {
+		return count <= 1 && !function
+	}
+	name := len("$" + in.name)
+	return count*len(in.expr.text) <= name+len(" := ; ")+len(in.expr.text)+count*name
+}
+
+// simple reports whether evaluating the expression again costs nothing: it is a variable, a path or a text or number.
+func (e Expr) simple() bool {
+	return e.op == path || e.op == atom && !strings.ContainsAny(e.text[:1], "([{") && !(e.text[0] == '$' && strings.Contains(e.text, "("))
+}
+
+var variables = regexp.MustCompile(`\$[A-Za-z_][A-Za-z0-9_]*`)
+
+// uses reports whether an expression may use a variable. It also finds names in its strings, and names that it binds itself.
+func uses(e Expr, name string) bool {
+	return slices.Contains(variables.FindAllString(e.text, -1), "$"+name)
+}
+
+// load reads a file.
+func load(src string) (*file, error) {
+	inputs, err := declared(src, "Inputs:")
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := jsonata.Tokens("(" + src + "\n)")
+	if err != nil {
+		return nil, err
+	}
+	f := &file{inputs: inputs, binds: map[string]bool{}}
+	f.read(tokens)
+	for name := range f.binds {
+		if slices.Contains(inputs, name) {
+			return nil, fmt.Errorf("it binds its input $%s", name)
+		}
+	}
+	return f, nil
+}
+
+// declared are the names that the comment at the top of a file lists after a heading.
+func declared(src, heading string) ([]string, error) {
+	comment, _, ok := strings.Cut(src, "*/")
+	if !strings.HasPrefix(comment, "/*") || !ok {
+		return nil, fmt.Errorf("no comment at its top")
+	}
+	var names []string
+	in := false
+	for line := range strings.Lines(comment) {
+		line = strings.TrimSpace(line)
+		switch name, found := strings.CutPrefix(line, "$"); {
+		case strings.HasSuffix(line, ":") && !strings.Contains(line, " "):
+			in = line == heading
+		case in && found:
+			names = append(names, strings.Fields(name)[0])
+		}
+	}
+	return names, nil
+}
+
+// read makes parts of tokens, of which the first and last are the parentheses around the file.
+func (f *file) read(tokens []jsonata.Token) {
+	var brackets []string // that are open: each with the token before it
+	lowest, conditionals := powers[atom], 0
+	for i := 1; i < len(tokens)-1; i++ {
+		before, t, after := tokens[i-1], tokens[i], tokens[i+1]
+		p := part{gap: gap(before, t), text: t.Text, index: after.Text == "[", function: slices.Contains(brackets, "){")}
+		if i == 1 {
+			p.gap = ""
+		}
+		if t.Kind == jsonata.TokenVariable {
+			f.variable(&p, before, after, len(brackets) > 0 && brackets[len(brackets)-1] == "function(")
+		}
+		f.parts = append(f.parts, p)
+		if t.Kind != jsonata.TokenOperator {
+			continue
+		}
+		if len(brackets) == 0 {
+			lowest = f.outermost(t.Text, lowest)
+			conditionals += map[string]int{cond: 1, ":": -1}[t.Text]
+		}
+		switch t.Text {
+		case "(", "[", "{":
+			brackets = append(brackets, before.Text+t.Text)
+		case ")", "]", "}":
+			brackets = brackets[:len(brackets)-1]
+		}
+	}
+	f.open = conditionals > 0
+}
+
+// outermost notes an operator outside of all brackets; lowest is the least power of those before it.
+func (f *file) outermost(operator string, lowest int) int {
+	f.many = f.many || operator == ";"
+	if power, known := powers[operator]; known && power < lowest {
+		f.op = operator
+		return power
+	}
+	return lowest
+}
+
+// variable says of a part that is a variable what it is.
+func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
+	name := p.text[1:]
+	if parameter || after.Text == ":=" {
+		f.binds[name] = true
+	}
+	if slices.Contains(f.inputs, name) {
+		p.input = name
+		p.enclosed = slices.Contains([]string{"(", "[", ",", ";", ":", ":=", "{"}, before.Text) &&
+			slices.Contains([]string{")", "]", ",", ";", "}"}, after.Text)
+	}
+}
+
+// gap is the white space that is printed before a token: one space as the file has it, none for a line break beside a bracket.
+func gap(before, t jsonata.Token) string {
+	switch {
+	case t.Gap == "":
+		return ""
+	case !strings.Contains(t.Gap, "\n"):
+		return " "
+	case strings.Contains("([{", before.Text) || strings.Contains(")]}", t.Text):
+		return ""
+	}
+	return " "
+}
