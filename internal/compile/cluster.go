@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -164,10 +165,10 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 	switch {
 	case c.at.kind == "aws":
 		for _, name := range []string{"ClusterName", "CertificateAuthority", "Endpoint"} {
-			o.Set(name, wrap("$eks."+name))
+			o.Set(name, query.Var("eks").Get(name).Value())
 		}
 	case cmp.Or(c.at.stepContext, c.at.context) != "":
-		o.Set("ClusterName", plain(cmp.Or(c.at.stepContext, c.at.context)))
+		o.Set("ClusterName", query.Plain(cmp.Or(c.at.stepContext, c.at.context)))
 	}
 	for i := 0; i+1 < len(kv); i += 2 {
 		if kv[i+1] != nil {
@@ -183,17 +184,17 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority,
 			"Endpoint", c.at.eks.Endpoint))
 	}
-	assign.Set("labels", c.labels(wrap("$substring("+prefix("$states.context.Execution.Id")+", 0, 13)")))
-	annotations := value.Obj("rayorch.dev/execution", "{% $states.context.Execution.Id %}")
+	assign.Set("labels", c.labels(executionMark(executionID).Value()))
+	annotations := value.Obj("rayorch.dev/execution", executionID.Value())
 	for _, e := range c.at.pods.Annotations.Entries {
-		annotations.Set(e.Key, plain(e.Value))
+		annotations.Set(e.Key, query.Plain(e.Value))
 	}
 	assign.Set("annotations", annotations)
 	if c.submits() {
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {
-		assign.Set("killer", plain(killer))
+		assign.Set("killer", query.Plain(killer))
 	}
 	if dirs := c.inlineDirs(); dirs.Len() > 0 {
 		assign.Set("dirs", dirs)
@@ -214,34 +215,14 @@ func (c *compiler) submits() bool { return c.ray && (c.at.mode == modeJob || c.a
 func (c *compiler) labels(execution string) *value.Object {
 	o := value.Obj("app.kubernetes.io/managed-by", "rayorch", "rayorch.dev/pipeline", c.p.Name, "rayorch.dev/execution", execution)
 	for _, e := range c.at.pods.Labels.Entries {
-		o.Set(e.Key, plain(e.Value))
+		o.Set(e.Key, query.Plain(e.Value))
 	}
 	return o
 }
 
-// inline makes of a field's value, with expressions in it, one expression.
-func inline(v any) string {
-	switch v := v.(type) {
-	case string:
-		if expr, ok := strings.CutPrefix(v, "{% "); ok {
-			return strings.TrimSuffix(expr, " %}")
-		}
-		return str(v)
-	case []any:
-		items := make([]string, len(v))
-		for i, item := range v {
-			items[i] = inline(item)
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	case *value.Object:
-		pairs := make([]string, v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			pairs[i] = str(k) + ": " + inline(item)
-		}
-		return "{" + strings.Join(pairs, ", ") + "}"
-	}
-	return value.Text(v)
+// executionMark is the part of the ids of an execution's jobs that is the label of all its objects.
+func executionMark(execution query.Expr) query.Expr {
+	return query.Call("substring", runPrefix(execution), query.Int(0), query.Int(13))
 }
 
 // hashed is a name with a hash of the content that it stands for.

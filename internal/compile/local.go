@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -27,12 +28,12 @@ type rayTasks struct{ c *compiler }
 // state is a task; the runner's documentation says what each argument means.
 func (m rayTasks) state(s *submission) *value.Object {
 	c := m.c
-	args := value.Obj("SubmissionId", wrap(s.taskID()), "Entrypoint", wrap(s.command))
+	args := value.Obj("SubmissionId", s.taskID().Value(), "Entrypoint", s.command.Value())
 	if c.address != "" {
-		args.Set("Address", plain(c.address))
+		args.Set("Address", query.Plain(c.address))
 	}
 	if s.workingDir != "" {
-		args.Set("WorkingDir", plain(c.beside(s.workingDir)))
+		args.Set("WorkingDir", query.Plain(c.beside(s.workingDir)))
 	}
 	args.Set("RuntimeEnv", s.runtimeEnv)
 	c.runnerParams(args)
@@ -46,7 +47,7 @@ func (m rayTasks) state(s *submission) *value.Object {
 func (m rayTasks) cleanUp(states *value.Object, next string) string {
 	args := value.Obj("Prefix", abortedPrefix())
 	if m.c.address != "" {
-		args.Set("Address", plain(m.c.address))
+		args.Set("Address", query.Plain(m.c.address))
 	}
 	return stopTask(states, "Stop Ray jobs", resourceRayStop, args, next)
 }
@@ -59,18 +60,18 @@ type processes struct{ c *compiler }
 
 func (m processes) state(s *submission) *value.Object {
 	c := m.c
-	args := value.Obj("Id", wrap(s.taskID()), "Shell", wrap(s.command))
+	args := value.Obj("Id", s.taskID().Value(), "Shell", s.command.Value())
 	if dir := c.beside(s.workingDir); dir != "" {
-		args.Set("Dir", plain(dir))
+		args.Set("Dir", query.Plain(dir))
 		if !s.inPlace {
 			snapshot := &value.Object{}
 			if pattern := c.storageIn(dir); pattern != "" {
-				snapshot.Set("Excludes", []any{plain(pattern)})
+				snapshot.Set("Excludes", []any{query.Plain(pattern)})
 			}
 			args.Set("Snapshot", snapshot)
 		}
 	}
-	args.Set("Environment", s.env)
+	args.Set("Environment", s.env.Value())
 	c.runnerParams(args)
 	c.fromHost(args, s.secrets)
 	state := c.localTask(s, resourceProcess, args, s.timeout)
@@ -147,20 +148,15 @@ func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
 	return o
 }
 
-// taskID is the expression of a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
-func (s *submission) taskID() string {
-	parts := []string{"$states.context.Execution.Id", "$states.context.Execution.RedriveCount",
-		"$states.context.State.Name", "$states.context.State.RetryCount"}
-	if place := s.in.place(); place != "" {
-		parts = append(parts, place)
-	}
-	return s.shownID() + " & $substring($hash(" + strings.Join(parts, " & '/' & ") + ", 'SHA-256'), 0, 10)"
+// taskID is a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
+func (s *submission) taskID() query.Expr {
+	return s.hashedID(redrives(), query.States("context", "State", "Name"), query.States("context", "State", "RetryCount"))
 }
 
 // runnerParams gives the runner the parameters that are too long for the definition.
 func (c *compiler) runnerParams(args *value.Object) {
 	if c.paramsOnce() {
-		args.Set("Params", wrap(longParams))
+		args.Set("Params", paramsIfLong().Value())
 	}
 }
 
@@ -193,7 +189,7 @@ func (c *compiler) excludeStorage(env *value.Object, dir string) {
 	if pattern := c.storageIn(dir); pattern != "" {
 		given, _ := env.Get("excludes")
 		list, _ := given.([]any)
-		env.Set("excludes", append(slices.Clip(list), plain(pattern)))
+		env.Set("excludes", append(slices.Clip(list), query.Plain(pattern)))
 	}
 }
 
@@ -208,8 +204,11 @@ func (c *compiler) storageIn(dir string) string {
 
 var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 
-// abortedPrefix is what the ids of the jobs of the execution start with whose end the event of the cleanup machine reports.
-func abortedPrefix() string { return wrap(prefix("$states.input.detail.executionArn")) }
+// aborted is the execution whose end the event reports that the cleanup machine gets.
+var aborted = query.States("input", "detail", "executionArn")
+
+// abortedPrefix is what the ids of its jobs start with.
+func abortedPrefix() string { return runPrefix(aborted).Value() }
 
 // stopTask adds a task that stops work by what its ids start with.
 func stopTask(states *value.Object, name, resource string, args *value.Object, next string) string {

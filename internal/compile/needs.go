@@ -3,7 +3,9 @@ package compile
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -49,11 +51,77 @@ func (c *compiler) named(name string, state *value.Object) {
 	}
 }
 
+// list, create, get and remove are tasks that call the API server about objects of a kind in the target's namespace.
+func (c *compiler) list(kind Need, parameters *value.Object) *value.Object {
+	return c.call(kind.to("list"), c.pathOf(kind), parameters, nil)
+}
+
+func (c *compiler) create(kind Need, body any) *value.Object {
+	return c.call(kind.to("create"), c.pathOf(kind), nil, body)
+}
+
+func (c *compiler) get(kind Need, name query.Expr, parameters *value.Object) *value.Object {
+	return c.call(kind.to("get"), c.objectPath(kind, name).Value(), parameters, nil)
+}
+
+func (c *compiler) remove(kind Need, name query.Expr, propagation string) *value.Object {
+	return c.call(kind.to("delete"), c.objectPath(kind, name).Value(), value.Obj("propagationPolicy", []any{propagation}), nil)
+}
+
+// pathOf is the path of all objects of a kind in the target's namespace.
+func (c *compiler) pathOf(kind Need) string {
+	group, plural := "/api/v1", strings.Split(kind.Resource, "/")[0]
+	if kind.Group != "" {
+		group = "/apis/" + kind.Group + "/v1"
+	}
+	return group + "/namespaces/" + c.at.namespace + "/" + plural
+}
+
+// objectPath is the path of an object, or of its subresource.
+func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
+	path := query.Concat(query.Str(c.pathOf(kind)+"/"), name)
+	if _, sub, ok := strings.Cut(kind.Resource, "/"); ok {
+		path = query.Concat(path, query.Str("/"+sub))
+	}
+	return path
+}
+
+// rayAPI is Ray's API behind the service of a head, through the proxy of the API server. Every caller that may post to it runs code on
+// Ray.
+type rayAPI struct {
+	need          Need
+	before, after string     // of the path, around the service's name
+	service       query.Expr // the name, if only a run knows it
+}
+
+// head is the API of the target's Ray. RBAC compares the service's name with the one in the path as it stands.
+func (c *compiler) head() rayAPI {
+	need := proxies
+	need.Name = fmt.Sprintf("%s:%d", c.at.service, c.at.port)
+	return rayAPI{need: need, before: c.pathOf(proxies) + "/" + need.Name + "/proxy"}
+}
+
+// ownHead is the API of a cluster that KubeRay makes for one RayJob: its service has the name of the cluster.
+func (c *compiler) ownHead(cluster query.Expr) rayAPI {
+	return rayAPI{proxies, c.pathOf(proxies) + "/", fmt.Sprintf("-head-svc:%d/proxy", c.at.port), cluster}
+}
+
+// path is a path of the API as a field's value: a text and what a run adds to it.
+func (r rayAPI) path(text string, more ...query.Expr) string {
+	switch {
+	case !r.service.IsZero():
+		return query.Concat(append([]query.Expr{query.Str(r.before), r.service, query.Str(r.after + text)}, more...)...).Value()
+	case len(more) == 0:
+		return r.before + text
+	}
+	return query.Concat(append([]query.Expr{query.Str(r.before + text)}, more...)...).Value()
+}
+
 // call is a task that calls the Kubernetes API; need says what for, and path, a field's value, is where.
-func (c *compiler) call(need Need, path string, query *value.Object, body any) *value.Object {
+func (c *compiler) call(need Need, path string, parameters *value.Object, body any) *value.Object {
 	args := c.eksArguments("Method", methods[need.Verb], "Path", path)
-	if query != nil {
-		args.Set("QueryParameters", query)
+	if parameters != nil {
+		args.Set("QueryParameters", parameters)
 	}
 	if body != nil {
 		args.Set("RequestBody", body)
@@ -103,16 +171,6 @@ func (c *compiler) access() []Rule {
 	}
 	return rules
 }
-
-// headProxy is the head's service, by the name that the API server's proxy has in its path: RBAC compares it as it stands. Every
-// caller that may post to it runs code on Ray.
-func (c *compiler) headProxy() Need {
-	n := proxies
-	n.Name = c.serviceRef()
-	return n
-}
-
-func (c *compiler) serviceRef() string { return fmt.Sprintf("%s:%d", c.at.service, c.at.port) }
 
 // secretKeys are the keys of Secrets that pods read.
 func (c *compiler) secretKeys() []SecretKey {

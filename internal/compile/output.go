@@ -70,7 +70,7 @@ func (a *attempts) checkOutput() {
 	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", a.assign("end", wrap(end)),
 		"Output", value.Obj("Output", wrap(withDefaults(s, "$states.input.Output"))), "Next", a.goTo("Accept output of")))
 	a.put("Accept output of", annotation.CheckOutput, value.Obj("Type", "Choice", "Choices", []any{
-		value.Obj("Condition", wrap("$exists("+a.v("end")+".Error)"), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
+		value.Obj("Condition", wrap("$exists("+a.v("end").String()+".Error)"), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
 	a.put("Return output of", annotation.CheckOutput, value.Obj("Type", "Succeed"))
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -14,7 +15,7 @@ func (c *compiler) imageField(j *pipeline.Job, in *scope) string {
 	if len(j.Image.Parts) > 0 {
 		return c.textField(j.Image, in)
 	}
-	return plain(c.at.jobImage)
+	return query.Plain(c.at.jobImage)
 }
 
 // storageVolumes are the pipeline's storage and what else a plain job mounts. Without a claim, the storage is scratch space of the pod: in
@@ -26,11 +27,11 @@ func (c *compiler) storageVolumes(more []pipeline.Mount) (volumes, mounts []any)
 		if !there {
 			name = fmt.Sprintf("claim-%d", len(byClaim)+1)
 			byClaim[claim] = name
-			volumes = append(volumes, value.Obj("name", name, "persistentVolumeClaim", value.Obj("claimName", plain(claim))))
+			volumes = append(volumes, value.Obj("name", name, "persistentVolumeClaim", value.Obj("claimName", query.Plain(claim))))
 		}
-		mount := value.Obj("name", name, "mountPath", plain(path))
+		mount := value.Obj("name", name, "mountPath", query.Plain(path))
 		if subPath != "" {
-			mount.Set("subPath", plain(subPath))
+			mount.Set("subPath", query.Plain(subPath))
 		}
 		if readOnly {
 			mount.Set("readOnly", true)
@@ -45,7 +46,7 @@ func (c *compiler) storageVolumes(more []pipeline.Mount) (volumes, mounts []any)
 		add(c.at.claim, c.storage, c.at.pods.SubPath, false)
 	case !slices.ContainsFunc(more, above):
 		volumes = append(volumes, value.Obj("name", "storage", "emptyDir", &value.Object{}))
-		mounts = append(mounts, value.Obj("name", "storage", "mountPath", plain(c.storage)))
+		mounts = append(mounts, value.Obj("name", "storage", "mountPath", query.Plain(c.storage)))
 	}
 	for _, m := range more {
 		add(m.Claim, m.Path, m.SubPath, m.ReadOnly)

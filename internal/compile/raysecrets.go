@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -31,7 +32,7 @@ func (c *compiler) submitterSecrets(names []string) []any {
 	passed, hidden := c.secretsOf(names)
 	for _, name := range append(passed, hidden...) {
 		s, _ := c.p.Secrets.Get(name)
-		ref := value.Obj("name", plain(s.KubernetesSecret.Name), "key", plain(s.KubernetesSecret.Key))
+		ref := value.Obj("name", query.Plain(s.KubernetesSecret.Name), "key", query.Plain(s.KubernetesSecret.Key))
 		if !slices.Contains(passed, name) {
 			ref.Set("optional", true)
 		}
@@ -40,8 +41,8 @@ func (c *compiler) submitterSecrets(names []string) []any {
 	return out
 }
 
-// wantSecrets is the expression of a command that fails, before it does anything, if Ray's pods lack a secret.
-func (c *compiler) wantSecrets(names []string, command string) string {
+// wantSecrets is a command that fails, before it does anything, if Ray's pods lack a secret.
+func (c *compiler) wantSecrets(names []string, command query.Expr) query.Expr {
 	var check strings.Builder
 	for _, name := range names {
 		if s, _ := c.p.Secrets.Get(name); s.InRayPods {
@@ -52,7 +53,7 @@ func (c *compiler) wantSecrets(names []string, command string) string {
 	if check.Len() == 0 {
 		return command
 	}
-	return str(check.String()) + " & " + command
+	return query.Concat(query.Str(check.String()), command)
 }
 
 // shownByRay are the secrets of a job that Ray's record would contain.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -60,7 +61,7 @@ func amountText(v any) any {
 	case value.Number:
 		return string(v)
 	case string: // an expression
-		return wrap("$string(" + inline(v) + ")")
+		return query.Call("string", query.Inline(v)).Value()
 	}
 	return nil
 }

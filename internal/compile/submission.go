@@ -1,17 +1,17 @@
 package compile
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 // submission is what one job of the pipeline wants: the job of a step, the one that cleans up after it, or the one that places files.
 // It is resolved once from the pipeline's types, and a submission mode carries it in its own terms: a new field of a step is read here
-// and nowhere else. Texts named expressions are JSONata; fields of type any are values of a state's field.
+// and nowhere else.
 type submission struct {
 	step      string // the step's name
 	state     string // the state that runs the attempts; ids contain it
@@ -26,8 +26,8 @@ type submission struct {
 	in        *scope
 	clustered bool // an attempt is counted by a variable of the definition
 
-	command   string        // an expression: what sh runs, with the wrapper
-	env       string        // an expression: the environment variables
+	command   query.Expr    // what sh runs, with the wrapper
+	env       query.Expr    // the environment variables
 	secrets   []string      // names of the secrets that the job gets
 	metadata  *value.Object // the file's own
 	resources resources
@@ -90,7 +90,7 @@ func (c *compiler) stepSubmission(n *node, in *scope) *submission {
 func (c *compiler) cleanupSubmission(n *node, in *scope) *submission {
 	s := n.step
 	return c.resolved(&submission{step: s.Name, state: "Clean up after " + s.Name, context: s.Context, timeout: s.OnFailure.Timeout,
-		pending: s.PendingTimeout, before: in.before(n.order, s.Name), failure: "$" + in.variable("failure", s.Name), in: in},
+		pending: s.PendingTimeout, before: in.before(n.order, s.Name), failure: in.variable("failure", s.Name), in: in},
 		body{s.OnFailure.Ray, s.OnFailure.Job})
 }
 
@@ -113,7 +113,7 @@ func (c *compiler) resolved(s *submission, b body) *submission {
 
 func (c *compiler) resolveRay(s *submission, r *pipeline.RayJob) {
 	s.kind, s.secrets, s.metadata, s.workingDir = kindRay, r.Secrets, c.texts(r.Metadata, s.in), r.WorkingDir
-	command := c.shell(r.Entrypoint, s.in)
+	command := c.script(r.Entrypoint, s.in)
 	if c.at != nil {
 		s.packages = packages{c.workingDirOf(r), c.at.modules[r]}
 		command = c.wantSecrets(r.Secrets, c.inWorkingDir(s.packages.dir, command))
@@ -132,11 +132,11 @@ func (c *compiler) resolveRay(s *submission, r *pipeline.RayJob) {
 // resolveJob reads a plain job. What only a pod has is not looked at for a process: the mode's check has said so.
 func (c *compiler) resolveJob(s *submission, j *pipeline.Job) {
 	s.kind, s.secrets, s.metadata, s.workingDir, s.inPlace = kindJob, j.Secrets, c.texts(j.Metadata, s.in), j.WorkingDir, j.InPlace
-	command := ""
+	var command query.Expr
 	if j.Shell != nil {
-		command = c.shell(*j.Shell, s.in)
+		command = c.script(*j.Shell, s.in)
 	} else {
-		command = c.argv(j.Command, s.in)
+		command = c.commandLine(j.Command, s.in)
 	}
 	s.command, s.env = wrapper(command), c.environment(s, j.Env)
 	if c.at == nil {
@@ -176,18 +176,18 @@ func (s *submission) variable(kind string) string {
 	return s.in.inner(nil).variable(kind, s.step)
 }
 
-// attempt is the expression of which attempt this is, from 1, as text.
-func (s *submission) attempt() string {
+// attempt is which attempt this is, from 1, as text.
+func (s *submission) attempt() query.Expr {
 	if s.clustered {
-		return "$string($" + s.variable("try") + ")"
+		return query.Call("string", query.Var(s.variable("try")))
 	}
-	return "$string($states.context.State.RetryCount + 1)"
+	return query.Call("string", query.Op(query.States("context", "State", "RetryCount"), "+", query.Int(1)))
 }
 
 // marks are the metadata of a job: what started it, so that people and the cleanup machine find it, and the file's own.
 func (c *compiler) marks(s *submission) *value.Object {
-	o := value.Obj("rayorch.execution", "{% $states.context.Execution.Id %}", "rayorch.pipeline", c.p.Name,
-		"rayorch.step", s.step, "rayorch.attempt", wrap(s.attempt()))
+	o := value.Obj("rayorch.execution", executionID.Value(), "rayorch.pipeline", c.p.Name,
+		"rayorch.step", s.step, "rayorch.attempt", s.attempt().Value())
 	merge(o, s.metadata)
 	return o
 }
@@ -203,7 +203,7 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 	if c.at != nil { // here Ray's runner reads it; in a cluster it counted when the directory was packed
 		env = env.Without("excludes")
 	}
-	env.Set("env_vars", s.env)
+	env.Set("env_vars", s.env.Value())
 	switch {
 	case c.at != nil:
 		placeWorkingDir(env, s)
@@ -215,47 +215,57 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 
 // maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB), and beside long parameters what a task
 // takes as its input; in a cluster a Job and its pods hold it, and a list of them must stay under Step Functions' 262,144 bytes.
-func (c *compiler) maxOutputsEnv() string {
+func (c *compiler) maxOutputsEnv() query.Expr {
 	switch {
 	case c.at != nil:
-		return "30000"
+		return query.Int(30_000)
 	case c.paramsOnce():
-		return "($exists($env.RAYORCH_PARAMS) ? 100000 : 240000 - $length($string($params)))"
+		return query.If(shortParams, query.Int(100_000), query.Op(query.Int(240_000), "-", query.Call("length", paramsText)))
 	}
-	return "100000"
+	return query.Int(100_000)
 }
 
-// environment is the expression of a job's environment: what every step of the run gets, what only this one gets, and
-// the file's own.
-func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template]) string {
-	pairs := []string{"'RAYORCH_STEP': " + str(s.step), "'RAYORCH_ATTEMPT': " + s.attempt(),
-		"'RAYORCH_OUTPUTS': ($o := $string(" + record(s.before, s.in) + "); $length($o) > " + c.maxOutputsEnv() + " ? '' : $o)"}
+var (
+	sharedEnv   = query.Var("env") // the environment of all jobs of a run
+	paramsText  = query.Call("string", query.Var("params"))
+	shortParams = query.Call("exists", sharedEnv.Get("RAYORCH_PARAMS")) // otherwise they are too long for it
+	executionID = query.States("context", "Execution", "Id")
+)
+
+// environment is a job's environment: what every step of the run gets, what only this one gets, and the file's own.
+func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template]) query.Expr {
+	o := query.Var("o")
+	outputs := query.Block(query.If(query.Op(query.Call("length", o), ">", c.maxOutputsEnv()), query.Str(""), o),
+		query.Bind("o", query.Call("string", outputsOf(s.before, s.in))))
+	vars := []query.Binding{query.Bind("RAYORCH_STEP", query.Str(s.step)), query.Bind("RAYORCH_ATTEMPT", s.attempt()),
+		query.Bind("RAYORCH_OUTPUTS", outputs)}
 	if l := s.in.loop(); l != nil {
-		pairs = append(pairs, "'RAYORCH_ITEM': $string($item_"+l.name+")", "'RAYORCH_INDEX': $string($index_"+l.name+")")
+		vars = append(vars, query.Bind("RAYORCH_ITEM", query.Call("string", query.Var("item_"+l.name))),
+			query.Bind("RAYORCH_INDEX", query.Call("string", query.Var("index_"+l.name))))
 	}
-	if s.failure != "" {
-		pairs = append(pairs, "'RAYORCH_ERROR': "+s.failure+".Error", "'RAYORCH_CAUSE': "+cause(s.failure))
+	if failure := query.Var(s.failure); s.failure != "" {
+		vars = append(vars, query.Bind("RAYORCH_ERROR", failure.Get("Error")), query.Bind("RAYORCH_CAUSE", cause(failure)))
 	}
 	for _, e := range own.Entries {
-		pairs = append(pairs, str(e.Key)+": "+c.text(e.Value, s.in))
+		vars = append(vars, query.Bind(e.Key, c.template(e.Value, s.in)))
 	}
-	shared := "$env"
+	parts := []query.Expr{sharedEnv}
 	if c.at != nil && s.kind == kindJob && c.paramsOnce() { // a pod has nobody to make them
-		shared += ", $exists($env.RAYORCH_PARAMS) ? {} : " + inline(c.paramVariables())
+		parts = append(parts, query.If(shortParams, query.Object(), query.Inline(c.paramVariables())))
 	}
-	return wrap("$merge([" + shared + ", {" + strings.Join(pairs, ", ") + "}])")
+	return query.Call("merge", query.Array(append(parts, query.Object(vars...))...))
 }
 
 // sharedEnvironment is what the jobs of all steps get: the run and its parameters.
 func (c *compiler) sharedEnvironment() any {
-	env := value.Obj("RAYORCH_RUN_ID", "{% $run.id %}", "RAYORCH_STORAGE", "{% $run.storage %}", "RAYORCH_PIPELINE", c.p.Name)
+	run := query.Var("run")
+	env := value.Obj("RAYORCH_RUN_ID", run.Get("id").Value(), "RAYORCH_STORAGE", run.Get("storage").Value(), "RAYORCH_PIPELINE", c.p.Name)
 	params := c.paramVariables()
 	if c.paramsOnce() {
-		return wrap(fmt.Sprintf("$merge([%s, $length($string($params)) > %d ? {} : %s])", inline(env), textParams, inline(params)))
+		long := query.Op(query.Call("length", paramsText), ">", query.Int(textParams))
+		return query.Call("merge", query.Array(query.Inline(env), query.If(long, query.Object(), query.Inline(params)))).Value()
 	}
-	for i := range params.Len() {
-		env.Set(params.At(i))
-	}
+	merge(env, params)
 	return env
 }
 
@@ -263,22 +273,30 @@ func (c *compiler) sharedEnvironment() any {
 func (c *compiler) paramVariables() *value.Object {
 	o := &value.Object{}
 	for _, e := range c.p.Params.Entries {
-		o.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), wrap("$string($params"+field(e.Key)+")"))
+		o.Set("RAYORCH_PARAM_"+strings.ToUpper(e.Key), query.Call("string", query.Var("params").Get(e.Key)).Value())
 	}
-	o.Set("RAYORCH_PARAMS", "{% $string($params) %}")
+	o.Set("RAYORCH_PARAMS", paramsText.Value())
 	return o
 }
 
 // idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.
 const idStep = 20
 
-// shownID is the expression of the part of an id that tells people what it is.
-func (s *submission) shownID() string {
+// hashedID is an id of an attempt: the run's prefix, the step for people, and a hash of the execution, what makes the attempt, and the
+// iteration.
+func (s *submission) hashedID(parts ...query.Expr) query.Expr {
 	name := strings.ToLower(s.step)
-	return "$run.prefix & " + str(name[:min(len(name), idStep)]+"-")
+	shown := query.Str(name[:min(len(name), idStep)] + "-")
+	made := executionID
+	for _, part := range append(parts, s.in.iteration()) {
+		if !part.IsZero() {
+			made = query.Concat(made, query.Str("/"), part)
+		}
+	}
+	return query.Concat(query.Var("run").Get("prefix"), shown, hashed10(made))
 }
 
-// prefix is the expression of what the ids of all jobs of an execution start with.
-func prefix(execution string) string {
-	return "'r' & $substring($hash(" + execution + ", 'SHA-256'), 0, 12) & '-'"
+// hashed10 is a text's hash, short enough for an id.
+func hashed10(text query.Expr) query.Expr {
+	return query.Call("substring", query.Call("hash", text, query.Str("SHA-256")), query.Int(0), query.Int(10))
 }

@@ -2,6 +2,7 @@ package compile
 
 import (
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -13,18 +14,18 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	sub := c.stepSubmission(n, in)
 	state := c.modeOf(sub.kind).state(sub)
 	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
-	switch failure := "$states.errorOutput"; {
+	switch failure := query.States("errorOutput"); {
 	case s.OnFailure != nil && raises:
-		state.Set("Catch", catchFailure(s, in, "States.ALL", raised(failure, failure), "Clean up after "+s.Name))
+		state.Set("Catch", catchFailure(s, in, "States.ALL", raisedError(failure, failure), "Clean up after "+s.Name))
 	case s.OnFailure != nil:
 		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
 	case raises:
 		c.catchRaised(states, state, s, in)
 	}
 	if s.Output.Len() > 0 && c.at == nil {
-		checkedResult(state, s, in, c.jobOutput())
+		setCheckedResult(state, s, in, c.jobOutput())
 	} else {
-		result(state, s, in, c.jobOutput())
+		setResult(state, s, in, c.jobOutput())
 	}
 	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Run}, follow(state, next))
 	if s.OnFailure != nil {
@@ -32,25 +33,26 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	}
 }
 
-// catchFailure is a Catch that keeps the failure, an expression, with the redrive count at that time.
-func catchFailure(s *pipeline.Step, in *scope, name, failure, next string) []any {
-	return []any{value.Obj("ErrorEquals", []any{name}, "Assign", value.Obj(in.variable("failure", s.Name),
-		wrap("$merge(["+failure+", {'redrive': "+redriveCount+"}])")), "Next", next)}
+// catchFailure is a Catch that keeps the failure with the redrive count at that time.
+func catchFailure(s *pipeline.Step, in *scope, name string, failure query.Expr, next string) []any {
+	kept := query.Call("merge", query.Array(failure, query.Object(query.Bind("redrive", redrives()))))
+	return caughtBy(name, value.Obj(in.variable("failure", s.Name), kept.Value()), next)
 }
 
 // catchRaised makes the error that an expression of a state raises the error of the step. Step Functions' own error quotes the whole
 // expression.
 func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
-	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
+	failure := query.States("errorOutput")
+	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raisedError(failure, failure), "Fail "+s.Name))
 	c.rethrow(states, s, in)
 }
 
-// jobOutput is the expression of a job's output in its state's result.
-func (c *compiler) jobOutput() string {
+// jobOutput is a job's output in its state's result.
+func (c *compiler) jobOutput() query.Expr {
 	if c.at != nil {
-		return "$states.result[0].Output"
+		return query.States("result").At(0).Get("Output")
 	}
-	return "$states.result.Output"
+	return query.States("result", "Output")
 }
 
 // onFailure adds the cleanup of a step and the state that fails with the step's failure, whatever the result of the cleanup.
@@ -65,9 +67,9 @@ func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
 
 // rethrow adds the state that fails with the kept failure. A redrive leads from there to the step again.
 func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
-	failure := "$" + in.variable("failure", s.Name)
-	raise := value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(failure+".redrive", failure+".Error")),
-		"Cause", wrap(cause(failure)))
+	failure := query.Var(in.variable("failure", s.Name))
+	raise := value.Obj("Type", "Fail", "Error", failureOrRedriven(failure.Get("Error"), failure.Get("redrive")).Value(),
+		"Cause", cause(failure).Value())
 	inner, say := &value.Object{}, annotation.State{Step: s.Name, Role: annotation.Fail}
 	put(inner, "Give on failure of "+s.Name, say, raise)
 	put(states, "Fail "+s.Name, say, value.Obj("Type", "Parallel",
@@ -75,7 +77,8 @@ func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
 
-// cause is the expression of a failure's cause, which some errors lack.
-func cause(failure string) string {
-	return "$exists(" + failure + ".Cause) ? " + failure + ".Cause : ''"
+// cause is a failure's cause, which some errors lack.
+func cause(failure query.Expr) query.Expr {
+	given := failure.Get("Cause")
+	return query.If(query.Call("exists", given), given, query.Str(""))
 }

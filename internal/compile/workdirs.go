@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -199,25 +200,25 @@ func (c *compiler) tooLarge(d *workingDir) error {
 // submitter.
 func placeWorkingDir(env *value.Object, s *submission) {
 	if s.workingDir != "" && remote(s.workingDir) {
-		env.Set("working_dir", plain(s.workingDir))
+		env.Set("working_dir", query.Plain(s.workingDir))
 		return
 	}
 	if d := s.packages.dir; d != nil && d.via == viaObjectStore {
-		env.Set("working_dir", plain(d.uri))
+		env.Set("working_dir", query.Plain(d.uri))
 	}
 }
 
-// inWorkingDir is the expression of a command that runs in its working directory, where that travels by neither Ray's
+// inWorkingDir is a command that runs in its working directory, where that travels by neither Ray's
 // packages nor an address.
-func (c *compiler) inWorkingDir(d *workingDir, command string) string {
+func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	if d == nil {
 		return command
 	}
 	switch d.via {
 	case viaInline:
-		return "$dirs." + dirVariable(d) + " & " + command
+		return query.Concat(query.Var("dirs").Get(dirVariable(d)), command)
 	case viaClaim:
-		return str("cd "+shellWord(c.placedAt(d))+" || exit 120\n") + " & " + command
+		return query.Concat(query.Str("cd "+shellQuoted(c.placedAt(d))+" || exit 120\n"), command)
 	}
 	return command
 }
@@ -227,8 +228,8 @@ func (c *compiler) placedAt(d *workingDir) string {
 	return strings.TrimSuffix(c.storage, "/") + "/.rayorch/" + c.p.Name + "/" + d.hash
 }
 
-// shellWord is a text as one word for sh.
-func shellWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+// shellQuoted is a text as one word for sh.
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func dirVariable(d *workingDir) string { return "d" + d.hash[:8] }
 
@@ -270,15 +271,16 @@ func (a *attempts) placingJob() *value.Object {
 			args = append(args, filesPath+"/"+d.name(), c.placedAt(d))
 		}
 	}
-	volume := value.Obj("name", "storage", "persistentVolumeClaim", value.Obj("claimName", plain(c.at.claim)))
-	mount := value.Obj("name", "storage", "mountPath", plain(c.storage))
+	volume := value.Obj("name", "storage", "persistentVolumeClaim", value.Obj("claimName", query.Plain(c.at.claim)))
+	mount := value.Obj("name", "storage", "mountPath", query.Plain(c.storage))
 	if c.at.pods.SubPath != "" {
-		mount.Set("subPath", plain(c.at.pods.SubPath))
+		mount.Set("subPath", query.Plain(c.at.pods.SubPath))
 	}
-	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': %d, 'template': {'metadata': {'labels': $labels}, 'spec': "+
-		"$merge([$submitter.pod, {'volumes': [$submitter.pod.volumes, %s], 'containers': [$merge([$submitter.container, {'args': %s, "+
-		"'volumeMounts': [$submitter.container.volumeMounts, %s]}])]}])}}])", a.deadline(), inline(volume), inline(args), inline(mount))
-	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")), "spec", wrap(spec))
+	container := query.Object(query.Bind("args", query.Inline(args)),
+		query.Bind("volumeMounts", query.Array(submitterPart("container").Get("volumeMounts"), query.Inline(mount))))
+	volumes := query.Bind("volumes", query.Array(submitterPart("pod").Get("volumes"), query.Inline(volume)))
+	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")),
+		"spec", submitterSpec(a.deadline(), container, volumes).Value())
 }
 
 // inlineDirs is the variable with the commands that unpack the working directories which travel in entrypoints. Python is
@@ -287,7 +289,7 @@ func (c *compiler) inlineDirs() *value.Object {
 	o := &value.Object{}
 	for _, key := range c.at.order {
 		if d := c.at.dirs[key]; d.via == viaInline {
-			o.Set(dirVariable(d), plain(`cd "$(python3 -c 'import base64, io, os, sys, tempfile, zipfile
+			o.Set(dirVariable(d), query.Plain(`cd "$(python3 -c 'import base64, io, os, sys, tempfile, zipfile
 d = tempfile.mkdtemp(prefix="rayorch-")
 z = zipfile.ZipFile(io.BytesIO(base64.b64decode(sys.argv[1])))
 z.extractall(d)
