@@ -19,7 +19,7 @@ func paramsIfLong() query.Expr {
 
 // paramsOnce reports whether the task that starts the jobs can take the parameters as an object.
 func (c *compiler) paramsOnce() bool {
-	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.way == wayJob)
+	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.mode == modeJob)
 }
 
 // maxParams is how many characters parameters may have together, as JSON, in a cluster. The Job of a plain step contains their text
@@ -27,7 +27,7 @@ func (c *compiler) paramsOnce() bool {
 // variable of Ray's contains all.
 func (c *compiler) maxParams() int {
 	switch {
-	case c.ray && c.at.way != wayJob:
+	case c.ray && c.at.mode != modeJob:
 		return 58_000
 	case c.job:
 		return 120_000

@@ -81,7 +81,7 @@ func (a *attempts) checkOutput() {
 	})
 	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", a.assign("end", end.Value()),
 		"Output", value.Obj("Output", withDefaults(s, query.States("input", "Output")).Value()), "Next", a.goTo("Accept output of")))
-	failed := query.Call("exists", query.Var(a.variableName("end")).Get("Error"))
+	failed := query.Call("exists", a.v("end").Get("Error"))
 	a.put("Accept output of", annotation.CheckOutput, value.Obj("Type", "Choice", "Choices", []any{
 		value.Obj("Condition", failed.Value(), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
 	a.put("Return output of", annotation.CheckOutput, value.Obj("Type", "Succeed"))
