@@ -279,7 +279,7 @@ func (c *compiler) machine() *value.Object {
 	if c.outputsMayLack(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
-			value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Give outputs"))
 	} else {
 		c.sequence(states, node, top, "Give outputs")
 	}
@@ -295,7 +295,7 @@ func (c *compiler) machine() *value.Object {
 // outputs is what the execution gives back.
 func (c *compiler) outputs(top *scope) any {
 	if len(c.p.Outputs.Entries) == 0 {
-		return wrap(record(top.names, top))
+		return outputsOf(top.names, top).Value()
 	}
 	o := &value.Object{}
 	for _, e := range c.p.Outputs.Entries {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -66,7 +67,7 @@ func (c *compiler) branch(n *node, in *scope) *value.Object {
 	}
 	last := "Collect after " + start
 	c.sequence(states, n, in, last)
-	put(states, last, annotation.State{Role: annotation.Collect}, value.Obj("Type", "Pass", "Output", wrap(record(in.names, in)), "End", true))
+	put(states, last, annotation.State{Role: annotation.Collect}, value.Obj("Type", "Pass", "Output", outputsOf(in.names, in).Value(), "End", true))
 	return value.Obj("StartAt", start, "States", states)
 }
 
@@ -87,13 +88,13 @@ func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 func (c *compiler) group(states *value.Object, n *node, in *scope, next string) {
 	name := c.entry(n)
 	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in, in.seen))
-	assign := &value.Object{}
+	assign, all := &value.Object{}, query.Call("merge", query.States("result"))
 	for _, s := range leaves(n) {
-		assign.Set(in.variable("step", s.Name), wrap("$merge($states.result)"+field(s.Name)))
+		assign.Set(in.variable("step", s.Name), all.Get(s.Name).Value())
 		in.ended(s.Name)
 	}
 	state.Set("Assign", assign)
-	state.Set("Output", wrap("$merge($states.result)"))
+	state.Set("Output", all.Value())
 	put(states, name, annotation.State{Role: annotation.Group}, follow(state, next))
 }
 
@@ -113,9 +114,9 @@ func leaves(n *node) []*pipeline.Step {
 func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	if s.When != nil {
-		rule := value.Obj("Condition", wrap(c.condition(s.When.Expr, in)), "Next", s.Name)
-		if missing := c.missing(s.When.Expr, in); missing != "" {
-			rule.Set("Output", value.Obj("condition", plain(s.When.Text), "missing", wrap(missing)))
+		rule := value.Obj("Condition", c.condition(s.When.Expr, in).Value(), "Next", s.Name)
+		if missing := c.missing(s.When.Expr, in); !missing.IsZero() {
+			rule.Set("Output", value.Obj("condition", query.Plain(s.When.Text), "missing", missing.Value()))
 		}
 		put(states, "When "+s.Name, annotation.State{Step: s.Name, Role: annotation.Condition}, value.Obj("Type", "Choice", "Choices", []any{rule},
 			"Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
@@ -134,10 +135,10 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	in.ended(s.Name)
 }
 
-// result sets a step's variable and output from an expression of its state's result.
-func result(state *value.Object, s *pipeline.Step, in *scope, expr string) {
-	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(expr)))
-	state.Set("Output", value.Obj(s.Name, wrap(expr)))
+// setResult sets a step's variable and output from its state's result.
+func setResult(state *value.Object, s *pipeline.Step, in *scope, output query.Expr) {
+	state.Set("Assign", value.Obj(in.variable("step", s.Name), output.Value()))
+	state.Set("Output", value.Obj(s.Name, output.Value()))
 }
 
 // put adds a state with what it says about itself.

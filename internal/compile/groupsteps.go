@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -26,11 +27,11 @@ func (c *compiler) parallel(states *value.Object, n *node, in *scope, next strin
 			state = value.Obj("Type", "Parallel", "Branches", c.branches(node, in, seen))
 		}
 	}
-	outputs := "$merge($states.result)"
+	outputs := query.Call("merge", query.States("result"))
 	if p.ToleratedFailures > 0 {
-		outputs = "$sift(" + outputs + ", function($v, $k) { $k != " + str(failedKey) + " })"
+		outputs = query.Call("sift", outputs, query.Function(query.Op(query.Var("k"), "!=", query.Str(failedKey)), "v", "k"))
 	}
-	result(state, s, in, outputs)
+	setResult(state, s, in, outputs)
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
@@ -61,7 +62,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 			c.sequence(states, n, in.inner(seen), "")
 		}
 		items = append(items, child.Name)
-		rules = append(rules, value.Obj("Condition", wrap("$states.input = "+str(child.Name)), "Next", start))
+		rules = append(rules, value.Obj("Condition", query.Eq(query.States("input"), query.Str(child.Name)).Value(), "Next", start))
 	}
 	last := rules[len(rules)-1].(*value.Object)
 	next, _ := last.Get("Next")
@@ -86,12 +87,12 @@ func merge(into, from *value.Object) {
 // try is the states of a node whose failure is tolerated: a Parallel of one branch that catches whatever fails in it.
 // outputs is what stands for the outputs that are missing then.
 func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
-	failed := outputs.With(failedKey, "{% $states.errorOutput %}")
+	failed := outputs.With(failedKey, query.States("errorOutput").Value())
 	branch := c.branch(n, in.inner(in.seen))
 	states := &value.Object{}
 	put(states, "Try "+name, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
 		"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
-		"Output", "{% $states.result[0] %}", "End", true))
+		"Output", query.States("result").At(0).Value(), "End", true))
 	put(states, "Failed "+name, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
 	return states
 }
@@ -103,20 +104,27 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
-	failures := "$" + in.variable("failures", s.Name)
+	name := in.variable("failures", s.Name)
+	failures, count := query.Var(name), query.Call("count", query.Var(name))
+	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))
 	assign, _ := state.Get("Assign")
-	assign.(*value.Object).Set(failures[1:], wrap("[$filter($states.result, function($r) { $exists($r.`"+failedKey+"`) }).`"+failedKey+"`]"))
+	assign.(*value.Object).Set(name, query.Array(failed.Get(failedKey)).Value())
 	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, check))
 	if next == "" { // a Choice cannot end a scope
 		done = "Done " + s.Name
 		put(states, done, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Pass", "End", true))
 	}
 	put(states, check, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
-		"Condition", wrap(fmt.Sprintf("$count(%s) > %d", failures, limit)), "Next", refuse)}, "Default", done))
-	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse}, value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold",
-		"Cause", wrap(fmt.Sprintf("$string($count(%s)) & ' of %s failed, %d tolerated; the first by ' & %s[0].Error & ': ' & %s[0].Cause",
-			failures, s.Name, limit, failures, failures))))
+		"Condition", query.Op(count, ">", query.Int(int64(limit))).Value(), "Next", refuse)}, "Default", done))
+	first := failures.At(0)
+	cause := query.Concat(query.Call("string", count), query.Str(fmt.Sprintf(" of %s failed, %d tolerated; the first by ", s.Name, limit)),
+		first.Get("Error"), query.Str(": "), first.Get("Cause"))
+	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse},
+		value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold", "Cause", cause.Value()))
 }
+
+// iterationFailed is the condition that an item r of a result is a failure that was tolerated.
+var iterationFailed = query.Call("exists", query.Var("r").Get(failedKey))
 
 // loopItems are a loop's items. Where the history has no room for more than some, more are refused before any is begun.
 func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
@@ -125,8 +133,7 @@ func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	if c.items == 0 || !computed {
 		return items
 	}
-	return wrap(fmt.Sprintf("($l := %s; $count($l) > %d ? $error('a run may have %d items here, not ' & $count($l) & "+
-		"', or its history would grow over 25,000 events') : $l)", inline(text), c.items, c.items))
+	return query.File("fewitems", query.Bind("items", query.Inline(text)), query.Bind("most", query.Int(int64(c.items)))).Value()
 }
 
 // forEach adds a for-each step's Map. An iteration first keeps its item, its index and its place in all loops around it
@@ -135,20 +142,20 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	s, f := n.step, n.step.ForEach
 	inner := in.inner(in.before(n.order, s.Name))
 	name := ident(s.Name)
-	place := "$string($states.input.index)"
-	if outer := in.place(); outer != "" {
-		place = outer + " & '.' & " + place
+	place := query.Call("string", query.States("input", "index"))
+	if outer := in.iteration(); !outer.IsZero() {
+		place = query.Concat(outer, query.Str("."), place)
 	}
 	inner.in = &loopContext{name: name, as: f.As}
-	take := annotated(value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, "{% $states.input.item %}",
-		"index_"+name, "{% $states.input.index %}", "at_"+name, wrap(place))), annotation.State{Step: s.Name, Role: annotation.Item})
+	take := annotated(value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, query.States("input", "item").Value(),
+		"index_"+name, query.States("input", "index").Value(), "at_"+name, place.Value())), annotation.State{Step: s.Name, Role: annotation.Item})
 	body := value.Obj("Take item of "+s.Name, take)
-	outputs := "$states.result"
+	outputs := query.States("result")
 	node := c.arrange(f.Steps, true)
 	if f.ToleratedFailures > 0 {
 		follow(take, "Try "+s.Name)
 		merge(body, c.try(node, s.Name, &value.Object{}, inner))
-		outputs = "[$map($states.result, function($r) { $exists($r.`" + failedKey + "`) ? null : $r })]"
+		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
 	} else {
 		branch := c.branch(node, inner)
 		start, _ := branch.Get("StartAt")
@@ -164,8 +171,9 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	if f.MaxConcurrency > 0 {
 		state.Set("MaxConcurrency", value.Int(int64(f.MaxConcurrency)))
 	}
-	state.Set("ItemSelector", value.Obj("item", "{% $states.context.Map.Item.Value %}", "index", "{% $states.context.Map.Item.Index %}"))
+	item := query.States("context", "Map", "Item")
+	state.Set("ItemSelector", value.Obj("item", item.Get("Value").Value(), "index", item.Get("Index").Value()))
 	state.Set("ItemProcessor", processor("Take item of "+s.Name, body))
-	result(state, s, in, outputs)
+	setResult(state, s, in, outputs)
 	c.tolerate(states, state, s, f.ToleratedFailures, in, next)
 }

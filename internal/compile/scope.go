@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
@@ -67,16 +68,16 @@ func (s *scope) variable(kind, step string) string {
 // ended says that a step has ended: from now on its variable is there.
 func (s *scope) ended(step string) { s.names = append(s.names, step) }
 
-// output is the expression of an ended step's output.
-func (s *scope) output(step string) string {
+// output is an ended step's output.
+func (s *scope) output(step string) query.Expr {
 	for at := s; at != nil; at = at.outer {
 		for _, name := range at.names {
 			if name == step {
-				return "$" + at.variable("step", step)
+				return query.Var(at.variable("step", step))
 			}
 		}
 	}
-	return "null" // a step's own checks have refused such a reference
+	return query.Null // a step's own checks have refused such a reference
 }
 
 // loop is the innermost for-each around; nil outside of all.
@@ -99,19 +100,19 @@ func (s *scope) loopOf(item string) *loopContext {
 	return &loopContext{}
 }
 
-// place is the expression of where in all loops an iteration is; empty outside of loops.
-func (s *scope) place() string {
+// iteration is where in all loops an iteration is; the zero value outside of loops.
+func (s *scope) iteration() query.Expr {
 	if l := s.loop(); l != nil {
-		return "$at_" + l.name
+		return query.Var("at_" + l.name)
 	}
-	return ""
+	return query.Expr{}
 }
 
-// record is the expression of an object of ended steps' outputs by name.
-func record(steps []string, in *scope) string {
-	pairs := make([]string, len(steps))
+// outputsOf is an object of ended steps' outputs by name.
+func outputsOf(steps []string, in *scope) query.Expr {
+	fields := make([]query.Binding, len(steps))
 	for i, name := range steps {
-		pairs[i] = str(name) + ": " + in.output(name)
+		fields[i] = query.Bind(name, in.output(name))
 	}
-	return "{" + strings.Join(pairs, ", ") + "}"
+	return query.Object(fields...)
 }

@@ -54,10 +54,7 @@ func Plain(text string) string {
 func Inline(v any) Expr {
 	switch v := v.(type) {
 	case string:
-		if text, ok := strings.CutPrefix(v, "{% "); ok {
-			return Expr{text: strings.TrimSuffix(text, " %}"), op: cond, open: true} // of unknown form
-		}
-		return Str(v)
+		return inlineText(v)
 	case []any:
 		items := make([]Expr, len(v))
 		for i, item := range v {
@@ -74,6 +71,20 @@ func Inline(v any) Expr {
 	}
 	return Literal(v)
 }
+
+// inlineText is a text that may be the value of an expression, of which only a path can be recognized.
+func inlineText(text string) Expr {
+	expr, ok := strings.CutPrefix(text, "{% ")
+	switch expr = strings.TrimSuffix(expr, " %}"); {
+	case !ok:
+		return Str(text)
+	case fields.MatchString(expr):
+		return Expr{text: expr, op: path}
+	}
+	return Expr{text: expr, op: cond, open: true}
+}
+
+var fields = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])*$`)
 
 // Null, True and False are the constants.
 var Null, True, False = Expr{text: "null"}, Expr{text: "true"}, Expr{text: "false"}
@@ -110,6 +121,20 @@ func Literal(v any) Expr {
 		return Object(fields...)
 	}
 	return Expr{text: value.Text(v)}
+}
+
+// Pattern is a regular expression, of which the whole text must match.
+func Pattern(pattern string) Expr {
+	var b strings.Builder
+	escaped := false
+	for i := range len(pattern) {
+		if pattern[i] == '/' && !escaped { // which would end it
+			b.WriteByte('\\')
+		}
+		escaped = pattern[i] == '\\' && !escaped
+		b.WriteByte(pattern[i])
+	}
+	return Expr{text: "/^(?:" + b.String() + ")$/"}
 }
 
 // Strs is a list of texts.

@@ -110,23 +110,58 @@ func (f *file) expr(inputs []Binding) Expr {
 	}
 	checkBound(bound)
 	names := f.rename(insert)
-	var b strings.Builder
-	for _, p := range f.parts {
-		b.WriteString(p.gap)
+	parts := slices.Clone(f.parts)
+	for i, p := range parts {
 		e, ok := insert[p.input]
 		switch {
 		case !ok:
-			b.WriteString(cmp.Or(names[p.text], p.text))
+			parts[i].text = cmp.Or(names[p.text], p.text)
 		case p.enclosed || e.op == atom || e.op == path && !p.index:
-			b.WriteString(e.text)
+			parts[i].text = e.text
 		default:
-			b.WriteString("(" + e.text + ")")
+			parts[i].text = "(" + e.text + ")"
 		}
 	}
+	text := printed(parts)
 	if f.many || len(bound) > 0 {
-		return Block(Expr{text: b.String()}, bound...)
+		return Block(Expr{text: text}, bound...)
 	}
-	return Expr{text: b.String(), op: f.op, open: f.open}
+	return Expr{text: text, op: f.op, open: f.open}
+}
+
+// printed is the text of parts, in which a text and an inserted text or number that follow one another are one text.
+func printed(parts []part) string {
+	var out []part
+	for i, p := range parts {
+		n := len(out)
+		if n > 1 && out[n-1].text == "&" && out[n-2].joins(p) && !tight(out, n-3) && !tight(parts, i+1) && !p.index {
+			joined := "'" + strings.Trim(out[n-2].text, "'") + strings.Trim(p.text, "'") + "'"
+			out[n-2].text, out[n-2].input, out = joined, cmp.Or(out[n-2].input, p.input), out[:n-1]
+			continue
+		}
+		out = append(out, p)
+	}
+	var b strings.Builder
+	for _, p := range out {
+		b.WriteString(p.gap + p.text)
+	}
+	return b.String()
+}
+
+// tight reports whether a part is an operator that takes an operand away from a concatenation.
+func tight(parts []part, i int) bool {
+	return i >= 0 && i < len(parts) && parts[i].text != "&" && powers[parts[i].text] >= powers["&"]
+}
+
+// joins reports whether two parts, of which one is inserted, may be one text.
+func (p part) joins(q part) bool {
+	return (p.input != "" || q.input != "") && joinable(p.text) && joinable(q.text)
+}
+
+// joinable reports whether an expression is a text in single quotes or a whole number.
+func joinable(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 64)
+	return err == nil || strings.HasPrefix(text, "'")
 }
 
 // checkBound panics if an input uses a variable of the name of another input that is bound before it.

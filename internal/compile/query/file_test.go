@@ -63,51 +63,87 @@ func TestFileInputs(t *testing.T) {
 	}
 }
 
-// TestFileText prints a file: inputs are inserted or bound, the comment and line breaks are gone.
-func TestFileText(t *testing.T) {
-	const body = `$t := $substringAfter($m, '#'); $n := $match($t, /"([^\\"]*)"\s*:\s*(NaN|-?Infinity)/)[0].groups; ` +
-		`$exists($n) ? $error('JSON has no NaN and no Infinity, but ' & $n[0] & ' is ' & $n[1]) : $exists($m) ? $parse($t) : null)`
+// TestInsert prints small files with inputs $x and $y.
+func TestInsert(t *testing.T) {
+	long := query.States("context", "Execution", "RedriveCount")
+	block := query.Block(v("b"), bind("b", num(1)))
 	for _, test := range []struct {
-		name string
-		logs query.Expr
-		want string
+		name, body string
+		x          query.Expr
+		want       string
 	}{
-		{"a path", query.States("result"), `($m := $filter($split($join([$states.result], '\n'), '\n'), function($l) { $contains($l, '#') })[-1]; `},
-		{"an operation used once", query.Concat(v("a"), v("b")), `($m := $filter($split($join([$a & $b], '\n'), '\n'), function($l) { $contains($l, '#') })[-1]; `},
+		{"line breaks and comments", "[\n  1, /* one */\n  $x\n]", v("a"), "[1, $a]"},
+		{"variable", "$x & $x & $x", v("a1"), "$a1 & $a1 & $a1"},
+		{"long path, used often", "$f($x, $x, $x, $x)", long, "($x := $states.context.Execution.RedriveCount; $f($x, $x, $x, $x))"},
+		{"path before an index", "$x[0]", v("a").Get("b"), "($a.b)[0]"},
+		{"path before a field", "$x.c", v("a").Get("b"), "$a.b.c"},
+		{"operation used once", "1 * $x", query.Op(num(1), "+", v("a")), "1 * (1 + $a)"},
+		{"operation in brackets", "$f($x)", query.Op(num(1), "+", v("a")), "$f(1 + $a)"},
+		{"operation used twice", "$x & $x", query.Op(num(1), "+", v("a")), "($x := 1 + $a; $x & $x)"},
+		{"operation in a function", "$map($y, function($i) { $x })", query.Op(num(1), "+", v("a")), "($x := 1 + $a; $map($y, function($i) { $x }))"},
+		{"the same variable", "$x & $x", v("x"), "$x & $x"},
+		{"a variable of the name of a local one", "$b := 1; $b + $x", v("b"), "($b1 := 1; $b1 + $b)"},
+		{"a block with a local variable of this name", "$b := 1; $b + $x", block, "($b1 := 1; $b1 + ($b := 1; $b))"},
+		{"parameter of a function", "$map($y, function($b) { $b + $x })", v("b"), "$map($y, function($b1) { $b1 + $b })"},
+		{"number between texts", "'a ' & $x & ' b'", num(5), "'a 5 b'"},
+		{"text after a text", "$y & ': ' & $x", str("b"), "$y & ': b'"},
+		{"text with a quote", "'a ' & $x", str("it's"), `'a ' & "it's"`},
+		{"number that is added", "1 + $x & 'a'", num(5), "1 + 5 & 'a'"},
+		{"number that is multiplied", "'a' & $x * 2", num(5), "'a' & 5 * 2"},
+		{"number that is an index", "$y[$x] & 'a'", num(5), "$y[5] & 'a'"},
+		{"text with an index", "'a' & $x[0]", str("b"), "'a' & 'b'[0]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := query.File("marked", bind("logs", test.logs), bind("mark", str("#"))).String(); got != test.want+body {
-				t.Errorf("got  %s\nwant %s", got, test.want+body)
+			src := "/*\nInputs:\n  $x\n  $y\n*/\n" + test.body
+			got, err := query.FileOf(src, bind("x", test.x), bind("y", v("y")))
+			if err != nil || got.String() != test.want {
+				t.Errorf("got  %s (%v)\nwant %s", got, err, test.want)
 			}
 		})
 	}
 }
 
-// TestFileRenames inserts an expression with a variable of a name that the file binds.
-func TestFileRenames(t *testing.T) {
-	e := query.File("marked", bind("logs", query.Block(v("m"), bind("n", num(1)))), bind("mark", str("#")))
-	gives(t, e, vars{"m": `"#[7]"`}, "[7]")
-	if !strings.HasPrefix(e.String(), "($m1 := ") || strings.Contains(e.String(), "$n[0]") {
-		t.Errorf("does not rename $m and $n: %s", e)
+// TestFileForm uses files as operands: one with a loose operator needs parentheses.
+func TestFileForm(t *testing.T) {
+	for body, want := range map[string]string{
+		"$a":                  "'t' & $a = 1",
+		"$f($a + 1)":          "'t' & $f($a + 1) = 1",
+		"$a.b[0]":             "'t' & $a.b[0] = 1",
+		"$a + 1":              "'t' & ($a + 1) = 1",
+		"$a ? $b : $c":        "'t' & ($a ? $b : $c) = 1",
+		"$a := 1; $a":         "'t' & ($a := 1; $a) = 1",
+		"$a * 2 = 1 or false": "'t' & ($a * 2 = 1 or false) = 1",
+	} {
+		e, err := query.FileOf("/* */" + body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := query.Eq(query.Concat(str("t"), e), num(1)).String(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
 	}
+	open, err := query.FileOf("/* */ $a ? $b ? 1 : 2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gives(t, query.If(v("a"), open, num(3)), vars{"a": "false", "b": "true"}, "3")
 }
 
-func TestMarked(t *testing.T) {
-	marked := query.File("marked", bind("logs", v("x")), bind("mark", str("#out ")))
-	for _, test := range []struct{ name, logs, want string }{
-		{"no line", `"a\nb"`, `null`},
-		{"last line", `"#out {\"a\": 1}\n#out {\"a\": 2}\nend"`, `{"a": 2}`},
-		{"several logs", `["#out 1", "x\n#out [2]"]`, `[2]`},
-		{"no logs", `[]`, `null`},
-		{"NaN in a text", `"#out {\"a\": \"\\\"b\\\": NaN\"}"`, `{"a": "\"b\": NaN"}`},
+func TestFileErrors(t *testing.T) {
+	for name, test := range map[string]struct{ src, want string }{
+		"no comment":   {"$x", "no comment"},
+		"no JSONata":   {"/* */ $x +", "S0211"},
+		"binds inputs": {"/*\nInputs:\n  $x\n*/\n$x := 1; $x", "binds its input $x"},
 	} {
-		t.Run(test.name, func(t *testing.T) { gives(t, marked, vars{"x": test.logs}, test.want) })
+		if _, err := query.FileOf(test.src); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	for name, test := range map[string][2]string{
-		"NaN":       {`"#out {\"a\": NaN}"`, "but a is NaN"},
-		"-Infinity": {`"#out {\"b\" : -Infinity}"`, "but b is -Infinity"},
-		"no JSON":   {`"#out nope"`, "parse"},
-	} {
-		t.Run(name, func(t *testing.T) { fails(t, marked, vars{"x": test[0]}, test[1]) })
-	}
+	defer func() {
+		if msg, _ := recover().(string); !strings.Contains(msg, "$y uses another variable $x") {
+			t.Errorf("panics with %q", msg)
+		}
+	}()
+	sum := query.Op(v("x"), "+", num(1))
+	_, _ = query.FileOf("/*\nInputs:\n  $x\n  $y\n*/\n$x & $x & $y & $y", bind("x", sum), bind("y", sum))
 }

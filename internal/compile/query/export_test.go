@@ -1,0 +1,13 @@
+package query
+
+// FileOf is File for a file of the given content.
+func FileOf(src string, inputs ...Binding) (Expr, error) {
+	f, err := load(src)
+	if err != nil {
+		return Expr{}, err
+	}
+	return f.expr(inputs), nil
+}
+
+// Inputs are the names of a file's inputs.
+func Inputs(name string) []string { return loaded()[name].inputs }
