@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -57,9 +56,6 @@ var loaded = sync.OnceValue(func() map[string]*file {
 	}
 	return all
 })
-
-// Names are the names of all files, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
 
 // File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
 // uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
