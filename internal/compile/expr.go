@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What a reference gives that finds nothing: strict fails the state with a message, lenient gives null.
+// What a reference that finds nothing gives: strict fails the step with a message, lenient gives null.
 const (
 	strict  = false
 	lenient = true

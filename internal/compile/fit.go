@@ -3,11 +3,11 @@ package compile
 import "github.com/rayorch/rayorch/internal/compile/query"
 
 const (
-	// textParams is how many characters of parameters, as JSON, a definition gives to its jobs as text: their text is there twice, and
-	// escaped.
+	// textParams is how many characters of parameters, as JSON, a definition passes to its jobs as variables: each text is then part of
+	// the payload twice, and escaped.
 	textParams = 20_000
-	// maxRuntimeEnv is how many bytes of environment variables, as JSON, Ray can pass to a process: one argument has 128 KiB. More,
-	// and the job would stay pending.
+	// maxRuntimeEnv is how many bytes of environment variables, as JSON, Ray can pass to a process: it passes them as one argument, of at
+	// most 128 KiB. With more, the job would stay pending.
 	maxRuntimeEnv = 118_000
 )
 
@@ -22,8 +22,9 @@ func (c *compiler) paramsOnce() bool {
 	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.mode == modeJob)
 }
 
-// maxParams is how many characters parameters may have together, as JSON, in a cluster. Plain jobs have their text twice in a Job,
-// for which Step Functions has 262,144 bytes; submit.py is given them once; else one variable of Ray's holds all.
+// maxParams is how many characters parameters may have together, as JSON, in a cluster. The Job of a plain step contains their text
+// twice, within the 262,144 bytes of a payload of Step Functions; that of a submitter contains it once; otherwise one environment
+// variable of Ray's contains all.
 func (c *compiler) maxParams() int {
 	switch {
 	case c.ray && c.at.mode != modeJob:
@@ -45,7 +46,7 @@ func largest(object query.Expr) query.Expr {
 	return query.File("largest", query.Bind("object", object))
 }
 
-// fitted are environment variables that Ray can pass on: it fails where they are too large, for the job would not.
+// fitted are environment variables that Ray can pass on. It fails if they are too large, because the job would stay pending.
 func fitted(vars query.Expr) query.Expr {
 	v := query.Var("vars")
 	return query.Block(query.File("fitting", query.Bind("vars", v), query.Bind("largest", largest(v)), query.Bind("most", query.Int(maxRuntimeEnv))),

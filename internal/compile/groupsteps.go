@@ -9,11 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// failedKey marks, among the outputs of a branch or an iteration, one that failed and was tolerated. No step can have
-// such a name.
+// failedKey is the key of the error among the outputs of a branch or an iteration whose failure was tolerated. No step can have
+// this name.
 const failedKey = "rayorch:failed"
 
-// parallel adds a parallel step's state: a Parallel, or with a limit a Map over the names of its steps.
+// parallel adds the state of a parallel step: a Parallel, or a Map over the names of its steps if maxConcurrency limits them.
 func (c *compiler) parallel(states *value.Object, n *node, in *scope, next string) {
 	s, p, seen := n.step, n.step.Parallel, in.before(n.order, n.step.Name)
 	var state *value.Object
@@ -35,7 +35,7 @@ func (c *compiler) parallel(states *value.Object, n *node, in *scope, next strin
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
-// tolerantBranches are branches of which each catches its own failure: a Parallel by itself ends with the first.
+// tolerantBranches are branches that catch their own failures, because a Parallel fails as soon as one of its branches does.
 func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) []any {
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	out := make([]any, len(s.Parallel.Steps))
@@ -47,7 +47,8 @@ func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) 
 	return out
 }
 
-// limited is a parallel with a limit: Step Functions has no limit on a Parallel's branches, but on a Map's iterations.
+// limited is a parallel step with maxConcurrency: Step Functions can limit the iterations of a Map, but not the branches of a Parallel.
+// Each iteration gets the name of a step and chooses its states.
 func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Object {
 	items, rules, states := []any{}, []any{}, value.Obj("Choose in "+s.Name, nil)
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
@@ -77,15 +78,15 @@ func processor(start string, states *value.Object) *value.Object {
 	return value.Obj("ProcessorConfig", value.Obj("Mode", "INLINE"), "StartAt", start, "States", states)
 }
 
-// merge adds all states of one machine to another's.
+// merge adds all fields of an object to another.
 func merge(into, from *value.Object) {
 	for i := range from.Len() {
 		into.Set(from.At(i))
 	}
 }
 
-// try is the states of a node whose failure is tolerated: a Parallel of one branch that catches whatever fails in it.
-// outputs is what stands for the outputs that are missing then.
+// try are the states of a node whose failure is tolerated: a Parallel of one branch that catches all errors. After a failure, its
+// output is outputs, with the error added.
 func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
 	failed := outputs.With(failedKey, query.States("errorOutput").Value())
 	branch := c.branch(n, in.inner(in.seen))
@@ -97,7 +98,7 @@ func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *
 	return states
 }
 
-// tolerate adds the step's own state and, where failures are tolerated, the ones that count them.
+// tolerate adds the step's own state and, if failures are tolerated, the states that count them and fail if there are too many.
 func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit int, in *scope, next string) {
 	if limit == 0 {
 		put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, next))
@@ -110,7 +111,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 	assign, _ := state.Get("Assign")
 	assign.(*value.Object).Set(name, query.Array(failed.Get(failedKey)).Value())
 	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, check))
-	if next == "" { // a Choice cannot end a scope
+	if next == "" { // a Choice state cannot end a scope
 		done = "Done " + s.Name
 		put(states, done, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Pass", "End", true))
 	}
@@ -126,7 +127,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 // iterationFailed is the condition that an item r of a result is a failure that was tolerated.
 var iterationFailed = query.Call("exists", query.Var("r").Get(failedKey))
 
-// loopItems are a loop's items. Where the history has no room for more than some, more are refused before any is begun.
+// loopItems are a loop's items. If the history has no room for all, the step fails before it starts any.
 func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	items := c.dynamic(f.Items.Value, in, strict)
 	text, computed := items.(string)
@@ -136,8 +137,8 @@ func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	return query.File("fewitems", query.Bind("items", query.Inline(text)), query.Bind("most", query.Int(int64(c.items)))).Value()
 }
 
-// forEach adds a for-each step's Map. An iteration first keeps its item, its index and its place in all loops around it
-// as variables, for the context object knows only the innermost Map.
+// forEach adds the Map of a for-each step. An iteration first assigns its item, its index and its position in all loops to variables,
+// because the context object has only those of the innermost Map.
 func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
 	s, f := n.step, n.step.ForEach
 	inner := in.inner(in.before(n.order, s.Name))

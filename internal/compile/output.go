@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// A step may declare its output. The definition checks it by the rules of parameters, and keeps undeclared keys: a job that ran
-// for hours does not fail because of an extra key.
+// A step may declare its output. The definition checks the output by the rules of parameters, but accepts undeclared keys: a job that
+// ran for hours does not fail because of an extra key.
 
 // problemsOf are variables for an expression: o is the output, and p the list of its problems as text, empty if there are none.
 func problemsOf(s *pipeline.Step, output query.Expr) []query.Binding {

@@ -9,7 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// paramStates adds what every run starts with: parameters are read and checked by the definition itself.
+// paramStates adds the states that every run starts with. The definition itself reads and checks the parameters, so that a run that
+// any client starts is as safe as one that rayorch starts.
 func (c *compiler) paramStates(states *value.Object, first string) {
 	params := &value.Object{}
 	for _, e := range c.p.Params.Entries {
@@ -67,7 +68,7 @@ func problemText(problems []query.Expr) query.Expr {
 	return query.Call("join", query.Array(problems...), query.Str("; "))
 }
 
-// comment is the definition's Comment: JSON with what forms need to ask for the parameters.
+// comment is the definition's Comment: JSON with what a form needs to ask for the parameters.
 func (c *compiler) comment() string {
 	o := value.Obj("pipeline", c.p.Name)
 	if c.p.Description != "" {

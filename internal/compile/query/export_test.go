@@ -11,3 +11,6 @@ func FileOf(src string, inputs ...Binding) (Expr, error) {
 
 // Inputs are the names of a file's inputs.
 func Inputs(name string) []string { return loaded()[name].inputs }
+
+// String returns the text of the expression. Other packages can only print it as the value of a field.
+func (e Expr) String() string { return e.text }

@@ -32,9 +32,6 @@ var powers = map[string]int{
 	"+": 50, "-": 50, "&": 50, "*": 60, "/": 60, "%": 60, path: 75, atom: 100,
 }
 
-// String returns the text of the expression.
-func (e Expr) String() string { return e.text }
-
 // IsZero reports whether there is no expression.
 func (e Expr) IsZero() bool { return e.text == "" }
 
