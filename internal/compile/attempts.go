@@ -53,8 +53,9 @@ func (c *compiler) attempts(t *submission, submit func(*attempts)) *value.Object
 // name is a state's name: words that say what it does, then the step.
 func (a *attempts) name(words string) string { return words + " " + a.of }
 
-// v is a variable of the branch.
-func (a *attempts) v(kind string) query.Expr { return query.Var(a.t.variable(kind)) }
+// v is a variable of the branch. The branch is a scope of its own, in which no other step assigns, so that its variables need no step's
+// name: the states of two steps differ in little, and a template writes what is the same once. No scope around it has such a name.
+func (a *attempts) v(name string) query.Expr { return query.Var(name) }
 
 // put adds a state to the branch. A caller may still complete it.
 func (a *attempts) put(words string, role annotation.Role, state *value.Object) {
@@ -73,15 +74,6 @@ func (a *attempts) putIn(states *value.Object, words string, role annotation.Rol
 // goTo is the name of a state that another one leads to.
 func (a *attempts) goTo(words string) string { return a.name(words) }
 
-// assign is an object of variables of the branch.
-func (a *attempts) assign(kv ...any) *value.Object {
-	o := &value.Object{}
-	for i := 0; i+1 < len(kv); i += 2 {
-		o.Set(a.t.variable(kv[i].(string)), kv[i+1])
-	}
-	return o
-}
-
 // entered is when the state was entered, in milliseconds.
 var entered = query.Call("toMillis", query.States("context", "State", "EnteredTime"))
 
@@ -99,10 +91,10 @@ func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.t.pend
 // begin starts the first attempt. "begun" is when the step itself began, and the wait between two polls is a share of the time since.
 // An attempt's id holds the redrive count as it was then, so that a redriven execution tells a new attempt from one that was stopped.
 func (a *attempts) begin() {
-	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1), "begun", entered.Value()),
+	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", value.Obj("try", value.Int(1), "begun", entered.Value()),
 		"Next", a.goTo("Attempt")))
 	id := a.t.hashedID(redrives(), query.Str(a.t.state), a.v("try"))
-	assign := a.assign("id", id.Value(), "redrive", redrives().Value(), "since", entered.Value(), "ran", value.Int(0),
+	assign := value.Obj("id", id.Value(), "redrive", redrives().Value(), "since", entered.Value(), "ran", value.Int(0),
 		"job", &value.Object{}, "end", &value.Object{})
 	a.put("Attempt", annotation.Attempt, value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
 }
@@ -115,12 +107,12 @@ func (a *attempts) decide() {
 		when(query.Op(redrives(), "!=", a.v("redrive")), a.goTo("Attempt")),
 		when(query.Eq(end.Get("again"), query.True), a.goTo("Wait a moment for")),
 	}
-	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
+	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", value.Obj("end", &value.Object{}),
 		"Next", a.goTo("Run")))
 	if r := a.t.retry; r != nil && r.Attempts > 1 {
 		rules = append(rules, when(a.retryable(), a.goTo("Wait to retry")))
 		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", a.backoff().Value(),
-			"Assign", a.assign("try", query.Op(try, "+", query.Int(1)).Value()), "Next", a.goTo("Attempt")))
+			"Assign", value.Obj("try", query.Op(try, "+", query.Int(1)).Value()), "Next", a.goTo("Attempt")))
 	}
 	a.put("Decide on", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
 	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failureOrRedriven(end.Get("Error"), a.v("redrive")).Value(),

@@ -48,7 +48,7 @@ func (a *attempts) byJob() {
 	run := value.Obj("StartAt", a.name("Submit"), "States", submit)
 	a.put("Run", annotation.Watch, a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", query.States("result").At(0).Value(),
-		"Catch", caught(a.assign("fail", query.States("errorOutput").Value()), a.goTo("Ask why failed")))))
+		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Ask why failed")))))
 	a.askWhy()
 	var rules []any
 	if a.t.kind == kindRay {
@@ -167,7 +167,7 @@ func (a *attempts) watch() *value.Object {
 	look.Set("Next", a.name("Judge pod of"))
 	add("Look for pod of", annotation.PollStart, look)
 	late := when(a.waited(), a.name("Ask what holds up"))
-	late.Set("Assign", a.assign("why", query.States("input", "why").Value()))
+	late.Set("Assign", value.Obj("why", query.States("input", "why").Value()))
 	add("Judge pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
 		when(query.States("input", "started"), a.name("Leave alone")), late}, "Default", a.name("Await pod of")))
 	add("Leave alone", annotation.Started, value.Obj("Type", "Succeed"))
@@ -175,7 +175,7 @@ func (a *attempts) watch() *value.Object {
 	events := a.eventsOf(a.v("id"))
 	events.Set("Retry", transient(2))
 	events.Set("Catch", caught(nil, a.name("Refuse to wait for")))
-	events.Set("Assign", a.assign("why", query.If(query.Op(why, "!=", query.Str("")), why, query.File("warning")).Value()))
+	events.Set("Assign", value.Obj("why", query.If(query.Op(why, "!=", query.Str("")), why, query.File("warning")).Value()))
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", annotation.Diagnose, events)
 	failure := "Job.StartFailed"
@@ -199,8 +199,8 @@ func (a *attempts) askWhy() {
 	path := query.If(query.Eq(fail.Get("Error"), query.Str("EKS.409")), a.c.objectPath(jobs, a.v("id")), query.Str(a.c.pathOf(pods)))
 	ask := a.c.needing(a.c.call(pods.to("list"), path.Value(), a.podsOf(a.v("id")), nil), jobs.to("get"))
 	ask.Set("Retry", transient(patience))
-	ask.Set("Assign", a.assign("end", a.verdict(fail).Value()))
-	ask.Set("Catch", caught(a.assign("end", a.unknown(fail).Value()), a.goTo("Sort out")))
+	ask.Set("Assign", value.Obj("end", a.verdict(fail).Value()))
+	ask.Set("Catch", caught(value.Obj("end", a.unknown(fail).Value()), a.goTo("Sort out")))
 	ask.Set("Next", a.goTo("Sort out"))
 	a.put("Ask why failed", annotation.Diagnose, ask)
 }

@@ -35,9 +35,9 @@ func (a *attempts) byProxy() {
 	submit.Set("Retry", transient(patience, "EKS.500"))
 	failure := query.States("errorOutput")
 	submit.Set("Catch", append(
-		caughtBy("EKS.500", a.assign("refused", errorText(failure).Value()), a.goTo("Look at")),
-		caught(a.assign("end", a.callFailed("Ray.SubmitFailed").Value()), a.goTo("Decide on"))...))
-	submit.Set("Assign", a.assign("refused", query.Str("").Value()))
+		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Look at")),
+		caught(value.Obj("end", a.callFailed("Ray.SubmitFailed").Value()), a.goTo("Decide on"))...))
+	submit.Set("Assign", value.Obj("refused", query.Str("").Value()))
 	submit.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, submit)
 	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
@@ -92,10 +92,10 @@ func (a *attempts) lookAtJob(ray rayAPI) {
 	look.Set("Retry", transient(patience))
 	unread := query.File("recordunread", query.Bind("cause", errorText(query.States("errorOutput"))), query.Bind("refused", a.v("refused")),
 		query.Bind("id", a.v("id")), query.Bind("elapsed", a.elapsed()), query.Bind("pending", a.pendingMillis()))
-	look.Set("Catch", caught(a.assign("end", unread.Value()), a.goTo("Decide on")))
+	look.Set("Catch", caught(value.Obj("end", unread.Value()), a.goTo("Decide on")))
 	body := query.States("result", "ResponseBody")
 	status := body.Get("status")
-	look.Set("Assign", a.assign("job", value.Obj("status", status.Value(), "message", textOf(body.Get("message")),
+	look.Set("Assign", value.Obj("job", value.Obj("status", status.Value(), "message", textOf(body.Get("message")),
 		"type", textOf(body.Get("error_type")), "node", textOf(body.Get("driver_node_id")),
 		"execution", textOf(body.Get("metadata", "rayorch.execution"))),
 		"ran", a.runsSince(query.Op(status, "!=", query.Str("PENDING")))))
@@ -127,17 +127,17 @@ func (a *attempts) judgeJob() {
 	foreign := query.Concat(query.Str("ray holds another job of the id "), a.v("id"), query.Str(": delete it"))
 	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.t.pending.Seconds())), job.Get("message"))
 	rules := []any{
-		rule(query.Op(job.Get("execution"), "!=", executionID), a.assign("end", failed("Ray.SubmitFailed", foreign)), "Decide on"),
+		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed("Ray.SubmitFailed", foreign)), "Decide on"),
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
 		rule(query.Op(status, "in", query.Strs([]string{"SUCCEEDED", "FAILED", "STOPPED"})),
-			a.assign("end", query.If(ending, end, verdict).Value()), "Decide on"),
+			value.Obj("end", query.If(ending, end, verdict).Value()), "Decide on"),
 		// Ray kills what does not end within seconds; a job that stays all the same holds nobody up.
 		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
-			a.assign("end", failed("Ray.PendingTimeout", pending)), "Call off"),
+			value.Obj("end", failed("Ray.PendingTimeout", pending)), "Call off"),
 	}
 	if a.t.timeout > 0 {
-		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), a.assign("end", failed("States.Timeout", a.timeoutCause())), "Stop"))
+		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed("States.Timeout", a.timeoutCause())), "Stop"))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
@@ -195,7 +195,7 @@ func (a *attempts) stopJob(ray rayAPI) {
 	stop := a.c.call(ray.need.to("create"), ray.path("/api/jobs/", a.v("id"), query.Str("/stop")), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
-	stop.Set("Assign", a.assign("ran", entered.Value()))
+	stop.Set("Assign", value.Obj("ran", entered.Value()))
 	stop.Set("Catch", caught(nil, a.goTo("Decide on")))
 	stop.Set("Next", a.goTo("Wait for"))
 	a.put("Stop", annotation.Stop, stop)
@@ -218,11 +218,11 @@ func (a *attempts) reading(read *value.Object) {
 	read.Set("Retry", transient(3))
 	out := value.Obj("Output", query.If(query.Eq(query.Call("type", text), query.Str("string")), marked(text), query.Null).Value())
 	unread := unreadOutput(failure)
-	notJSON := a.assign("end", failed("Ray.JobFailed", query.File("notjson")))
+	notJSON := value.Obj("end", failed("Ray.JobFailed", query.File("notjson")))
 	if a.c.at.mode == modeRayJob { // the RayJob is still to be deleted
-		read.Set("Assign", a.assign("end", value.Obj("done", out)))
+		read.Set("Assign", value.Obj("end", value.Obj("done", out)))
 		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
-			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
+			caught(value.Obj("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(name, annotation.ReadOutput, read)
 		return

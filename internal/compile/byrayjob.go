@@ -39,7 +39,7 @@ func (a *attempts) byRayJob() {
 	create.Set("Catch", []any{
 		// Ours, when the answer to the first try was lost; the next state looks whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", a.rayJobRefused().Value()),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
@@ -140,10 +140,10 @@ func (a *attempts) lookAtRayJob() {
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
 	unread := query.File("rayjobunread", query.Bind("cause", errorText(query.States("errorOutput"))), query.Bind("id", a.v("id")))
-	look.Set("Catch", caught(a.assign("end", unread.Value()), a.goTo("Decide on")))
+	look.Set("Catch", caught(value.Obj("end", unread.Value()), a.goTo("Decide on")))
 	body := query.States("result", "ResponseBody")
 	status := body.Get("status")
-	look.Set("Assign", a.assign("job", value.Obj(
+	look.Set("Assign", value.Obj("job", value.Obj(
 		"status", textOf(status.Get("jobStatus")), "deployment", textOf(status.Get("jobDeploymentStatus")),
 		"reason", textOf(status.Get("reason")), "message", textOf(status.Get("message")),
 		"cluster", textOf(status.Get("rayClusterName")), "started", textOf(status.Get("rayJobInfo", "startTime")),
@@ -161,10 +161,10 @@ func (a *attempts) judgeRayJob() {
 	is := func(e query.Expr, text string) query.Expr { return query.Eq(e, query.Str(text)) }
 	among := func(e query.Expr, texts ...string) query.Expr { return query.Op(e, "in", query.Strs(texts)) }
 	ended := func(condition query.Expr, failure string, cause query.Expr) any {
-		rule := value.Obj("Condition", condition.Value(), "Assign", a.assign("end", failed(failure, cause)))
+		rule := value.Obj("Condition", condition.Value(), "Assign", value.Obj("end", failed(failure, cause)))
 		return follow(rule, a.goTo("Delete RayJob of"))
 	}
-	foreign := value.Obj("Condition", query.Op(job.Get("execution"), "!=", executionID).Value(), "Assign", a.assign("end", failed(
+	foreign := value.Obj("Condition", query.Op(job.Get("execution"), "!=", executionID).Value(), "Assign", value.Obj("end", failed(
 		"Ray.SubmitFailed", query.Concat(query.Str("another RayJob of the name "), a.v("id"), query.Str(" is there: delete it")))),
 		"Next", a.goTo("Decide on"))
 	said := query.File("said", query.Bind("job", job))
@@ -258,7 +258,7 @@ func (a *attempts) heldUp(why query.Expr) *value.Object {
 	if a.c.at.ownCluster() {
 		end.Set("known", query.Op(why, "!=", query.Str("")).Value())
 	}
-	return a.assign("end", end)
+	return value.Obj("end", end)
 }
 
 // reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
@@ -298,9 +298,9 @@ func (a *attempts) readSubmitter() {
 // finding completes a state that finds where the output is: it leads to the state that reads it.
 func (a *attempts) finding(find *value.Object, name string, found any) {
 	find.Set("Retry", transient(3))
-	find.Set("Assign", a.assign("job", found))
+	find.Set("Assign", value.Obj("job", found))
 	unread := value.Obj("done", unreadOutput(query.States("errorOutput")))
-	find.Set("Catch", caught(a.assign("end", unread), a.goTo("Delete RayJob of")))
+	find.Set("Catch", caught(value.Obj("end", unread), a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
 	a.put(name, annotation.ReadOutput, find)
 }

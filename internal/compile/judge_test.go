@@ -44,7 +44,7 @@ func (a *attempt) set(t *testing.T, kind, text string) {
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	a.vars[kind+"1_train"] = v
+	a.vars[kind] = v
 }
 
 // eval is a field's value as Step Functions evaluates it.
@@ -87,7 +87,7 @@ func (a *attempt) choose(t *testing.T, name string) string {
 			continue
 		}
 		to := strings.TrimSuffix(strings.TrimSuffix(fmt.Sprint(get(rule.(*value.Object), "Next")), " train"), " of")
-		if end := get(rule.(*value.Object), "Assign", "end1_train"); end != nil {
+		if end := get(rule.(*value.Object), "Assign", "end"); end != nil {
 			failure, _ := a.eval(t, end).(*value.Object)
 			return fmt.Sprintf("%s: %v: %v", to, get(failure, "Error"), get(failure, "Cause"))
 		}
@@ -254,7 +254,7 @@ func TestIds(t *testing.T) {
 	a := newAttempt(t, "job", "")
 	a.vars["run"] = value.Obj("prefix", "r123-")
 	id := func() string {
-		return fmt.Sprint(a.eval(t, get(a.states["Attempt train"], "Assign", "id1_train")))
+		return fmt.Sprint(a.eval(t, get(a.states["Attempt train"], "Assign", "id")))
 	}
 	first := id()
 	if !strings.HasPrefix(first, "r123-train-") || len(first) != len("r123-train-")+10 {

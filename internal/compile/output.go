@@ -79,7 +79,7 @@ func (a *attempts) checkOutput() {
 		unread := query.If(query.Call("exists", reason), query.Concat(query.Str(" (the output could not be read: "), reason, query.Str(")")), query.Str(""))
 		return query.Object(query.Bind("Error", query.Str(errOutputInvalid)), query.Bind("Cause", query.Concat(query.Str(invalid(s)), problems, unread)))
 	})
-	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", a.assign("end", end.Value()),
+	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", value.Obj("end", end.Value()),
 		"Output", value.Obj("Output", withDefaults(s, query.States("input", "Output")).Value()), "Next", a.goTo("Accept output of")))
 	failed := query.Call("exists", a.v("end").Get("Error"))
 	a.put("Accept output of", annotation.CheckOutput, value.Obj("Type", "Choice", "Choices", []any{

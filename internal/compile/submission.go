@@ -168,18 +168,10 @@ func (s *submission) scope() annotation.Scope {
 	return ""
 }
 
-// variable is the name of a variable of the attempts in a cluster.
-func (s *submission) variable(kind string) string {
-	if s.failure != "" {
-		kind += "c"
-	}
-	return s.in.inner(nil).variable(kind, s.step)
-}
-
 // attempt is which attempt this is, from 1, as text.
 func (s *submission) attempt() query.Expr {
 	if s.clustered {
-		return query.Call("string", query.Var(s.variable("try")))
+		return query.Call("string", query.Var("try"))
 	}
 	return query.Call("string", query.Op(query.States("context", "State", "RetryCount"), "+", query.Int(1)))
 }
