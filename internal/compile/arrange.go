@@ -15,8 +15,8 @@ type node struct {
 	order *pipeline.Order
 }
 
-// arrange turns an order of steps into sequences and parallels. Whatever is no series-parallel order gets barriers by
-// level, which makes some steps wait longer than they must; the user is told.
+// arrange turns an order of steps into sequences and parallels. An order that is not series-parallel runs level by level, so that some
+// steps wait longer than they have to; a note says so.
 func (c *compiler) arrange(steps []pipeline.Step, sequential bool) *node {
 	order, _ := pipeline.NewOrder(steps, sequential)
 	all := make([]*pipeline.Step, len(steps))
@@ -26,9 +26,9 @@ func (c *compiler) arrange(steps []pipeline.Step, sequential bool) *node {
 	return c.split(all, order)
 }
 
-// split finds the parts of an order. Steps that no chain of orders connects run at the same time; where none is unordered
-// to the others, they run one after another. An order that is neither has an N in it (a before c and d, b before d) and
-// cannot be nested: it is taken apart by levels.
+// split finds the parts of an order. Groups of steps without any order between them run at the same time; groups of which each is
+// wholly before or after each other run one after another. An order that has neither contains an N (a before c and d, b before d), which
+// cannot be nested: it is split by levels.
 func (c *compiler) split(steps []*pipeline.Step, order *pipeline.Order) *node {
 	if len(steps) == 1 {
 		return &node{step: steps[0], order: order}

@@ -1,10 +1,10 @@
 package compile
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/rayorch/rayorch/internal/annotation"
-	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -18,38 +18,29 @@ const (
 // as its retry says. A variable of our own counts the attempts: whether Step Functions computes Arguments anew when it
 // retries a task is documented nowhere, and each attempt needs an id of its own.
 //
-// In the branch, each way of submitting begins with the state "Run STEP", gives {"Output": ...} when the job has
+// In the branch, each submission mode begins with the state "Run STEP", gives {"Output": ...} when the job has
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
 type attempts struct {
 	c      *compiler
-	t      task
+	t      *submission
 	of     string // what states' names end with
-	inner  *scope
 	states *value.Object
-	retry  *pipeline.Retry
 }
 
-func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
+// attempts is that state; submit adds the states of one attempt, in the terms of a submission mode.
+func (c *compiler) attempts(t *submission, submit func(*attempts)) *value.Object {
 	if c.at.stepContext = t.context; t.context != "" {
 		defer func() { c.at.stepContext = "" }()
 	}
-	a := &attempts{c: c, t: t, of: t.step, inner: t.in.inner(nil), states: &value.Object{}, retry: r}
-	if t.failure != "" {
+	a := &attempts{c: c, t: t, of: t.step, states: &value.Object{}}
+	switch t.scope() {
+	case annotation.OnFailure:
 		a.of = "cleaning up after " + t.step
-	}
-	if t.placing {
+	case annotation.Files:
 		a.of = "placing of files"
 	}
-	a.t.try = a.v("try")
 	a.begin()
-	switch {
-	case t.ray == nil || c.at.way == wayJob:
-		a.byJob()
-	case c.at.way == wayProxy:
-		a.byProxy()
-	default:
-		a.byRayJob()
-	}
+	submit(a)
 	if a.declares() {
 		a.checkOutput()
 	}
@@ -62,15 +53,9 @@ func (c *compiler) attempts(t task, r *pipeline.Retry) *value.Object {
 // name is a state's name: words that say what it does, then the step.
 func (a *attempts) name(words string) string { return words + " " + a.of }
 
-// v is a variable of the branch as an expression.
-func (a *attempts) v(kind string) string { return "$" + a.variableName(kind) }
-
-func (a *attempts) variableName(kind string) string {
-	if a.t.failure != "" {
-		kind += "c"
-	}
-	return a.inner.variable(kind, a.t.step)
-}
+// v is a variable of the branch. The branch is a scope of its own, in which no other step assigns, so that its variables need no step's
+// name: the states of two steps differ in little, and a template writes what is the same once. No scope around it has such a name.
+func (a *attempts) v(name string) query.Expr { return query.Var(name) }
 
 // put adds a state to the branch. A caller may still complete it.
 func (a *attempts) put(words string, role annotation.Role, state *value.Object) {
@@ -78,140 +63,93 @@ func (a *attempts) put(words string, role annotation.Role, state *value.Object) 
 }
 
 func (a *attempts) putIn(states *value.Object, words string, role annotation.Role, state *value.Object) {
-	states.Set(a.name(words), annotated(state, annotation.State{Step: a.stepName(), Role: role, Scope: a.scope()}))
-}
-
-// scope is which work of the step the attempts are for.
-func (a *attempts) scope() annotation.Scope {
-	switch {
-	case a.t.failure != "":
-		return annotation.OnFailure
-	case a.t.placing:
-		return annotation.Files
-	}
-	return ""
-}
-
-// stepName is the pipeline step that the attempts are for; empty where they place files.
-func (a *attempts) stepName() string {
+	about := annotation.State{Step: a.t.step, Role: role, Scope: a.t.scope()}
 	if a.t.placing {
-		return ""
+		about.Step = "" // for all of them
 	}
-	return a.t.step
+	put(states, a.name(words), about, state)
+	a.c.named(a.name(words), state)
 }
 
-// goTo is a state's field that leads on.
+// goTo is the name of a state that another one leads to.
 func (a *attempts) goTo(words string) string { return a.name(words) }
 
-// assign is an object of variables of the branch.
-func (a *attempts) assign(kv ...any) *value.Object {
-	o := &value.Object{}
-	for i := 0; i+1 < len(kv); i += 2 {
-		o.Set(a.variableName(kv[i].(string)), kv[i+1])
-	}
-	return o
-}
+// entered is when the state was entered, in milliseconds.
+var entered = query.Call("toMillis", query.States("context", "State", "EnteredTime"))
 
-// entered is the expression of when the state was entered, in milliseconds.
-const entered = "$toMillis($states.context.State.EnteredTime)"
+// since is the milliseconds since a moment in a variable.
+func since(moment query.Expr) query.Expr { return query.Op(entered, "-", moment) }
 
-// elapsed is the expression of the milliseconds since the attempt began.
-func (a *attempts) elapsed() string { return "(" + entered + " - " + a.v("since") + ")" }
+// elapsed is the milliseconds since the attempt began.
+func (a *attempts) elapsed() query.Expr { return since(a.v("since")) }
 
-// begin starts the first attempt; begun is when the step itself began, whose share is the wait between two looks. An attempt's id holds the redrive count as it was then: what a redriven execution finds
-// of an attempt that was stopped is told from a new one.
+// waited holds once the attempt has taken as long as it may be pending.
+func (a *attempts) waited() query.Expr { return query.Op(a.elapsed(), ">", a.pendingMillis()) }
+
+func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.t.pending.Seconds()) }
+
+// begin starts the first attempt. "begun" is when the step itself began, and the wait between two polls is a share of the time since.
+// An attempt's id holds the redrive count as it was then, so that a redriven execution tells a new attempt from one that was stopped.
 func (a *attempts) begin() {
-	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", a.assign("try", value.Int(1), "begun", wrap(entered)), "Next", a.goTo("Attempt")))
-	assign := a.assign("id", wrap(a.id()), "redrive", "{% $states.context.Execution.RedriveCount %}",
-		"since", wrap(entered), "ran", value.Int(0), "job", &value.Object{}, "end", &value.Object{})
+	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", value.Obj("try", value.Int(1), "begun", entered.Value()),
+		"Next", a.goTo("Attempt")))
+	id := a.t.hashedID(redrives(), query.Str(a.t.state), a.v("try"))
+	assign := value.Obj("id", id.Value(), "redrive", redrives().Value(), "since", entered.Value(), "ran", value.Int(0),
+		"job", &value.Object{}, "end", &value.Object{})
 	a.put("Attempt", annotation.Attempt, value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
-}
-
-// id is the expression of an attempt's id: the run's prefix, the step for people, and a hash of what makes the attempt.
-func (a *attempts) id() string {
-	parts := "$states.context.Execution.Id & '/' & $states.context.Execution.RedriveCount & '/' & " + str(a.t.state) +
-		" & '/' & " + a.v("try")
-	if place := a.t.in.place(); place != "" {
-		parts += " & '/' & " + place
-	}
-	return a.t.shownID() + " & $substring($hash(" + parts + ", 'SHA-256'), 0, 10)"
 }
 
 // decide adds the states after an attempt that failed.
 func (a *attempts) decide() {
-	end := a.v("end")
+	end, try := a.v("end"), a.v("try")
 	rules := []any{
 		// The execution was redriven meanwhile: what was stopped counts for nothing.
-		value.Obj("Condition", wrap("$states.context.Execution.RedriveCount != "+a.v("redrive")), "Next", a.goTo("Attempt")),
-		value.Obj("Condition", wrap(end+".again = true"), "Next", a.goTo("Wait a moment for")),
+		when(query.Op(redrives(), "!=", a.v("redrive")), a.goTo("Attempt")),
+		when(query.Eq(end.Get("again"), query.True), a.goTo("Wait a moment for")),
 	}
-	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", a.assign("end", &value.Object{}),
+	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", value.Obj("end", &value.Object{}),
 		"Next", a.goTo("Run")))
-	if r := a.retry; r != nil && r.Attempts > 1 {
-		rules = append(rules, value.Obj("Condition", wrap(a.retryable()), "Next", a.goTo("Wait to retry")))
-		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", wrap(a.backoff()),
-			"Assign", a.assign("try", wrap(a.v("try")+" + 1")), "Next", a.goTo("Attempt")))
+	if r := a.t.retry; r != nil && r.Attempts > 1 {
+		rules = append(rules, when(a.retryable(), a.goTo("Wait to retry")))
+		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", a.backoff().Value(),
+			"Assign", value.Obj("try", query.Op(try, "+", query.Int(1)).Value()), "Next", a.goTo("Attempt")))
 	}
 	a.put("Decide on", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
-	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", wrap(unlessRedriven(a.v("redrive"), end+".Error")),
-		"Cause", wrap(told(end+".Cause"))))
+	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failureOrRedriven(end.Get("Error"), a.v("redrive")).Value(),
+		"Cause", query.File("told", query.Bind("cause", end.Get("Cause"))).Value()))
 }
 
-// retryable is the expression that another attempt is left and the error one of those to retry.
-func (a *attempts) retryable() string {
-	left := fmt.Sprintf("%s < %d", a.v("try"), a.retry.Attempts)
-	on := a.retry.Retried(a.kind())
-	switch match := a.v("end") + ".Error"; on[0] {
-	case "States.ALL":
+// when is a rule of a Choice.
+func when(condition query.Expr, next string) *value.Object {
+	return value.Obj("Condition", condition.Value(), "Next", next)
+}
+
+// retryable holds if another attempt is left and the error is one of those to retry.
+func (a *attempts) retryable() query.Expr {
+	left := query.Op(a.v("try"), "<", query.Int(int64(a.t.retry.Attempts)))
+	on, failure := a.t.retry.Retried(a.t.kind), a.v("end").Get("Error")
+	if on[0] == "States.ALL" {
 		return left
-	default:
-		cond := match + " in " + literal(value.FromGo(on))
-		for _, name := range on {
-			if name == "States.TaskFailed" { // all but timeouts
-				cond = "(" + cond + " or " + match + " != 'States.Timeout')"
-			}
-		}
-		return left + " and " + cond
 	}
+	named := query.Op(failure, "in", query.Strs(on))
+	if slices.Contains(on, "States.TaskFailed") { // all but timeouts
+		named = query.Or(named, query.Op(failure, "!=", query.Str("States.Timeout")))
+	}
+	return query.And(left, named)
 }
 
-func (a *attempts) kind() string {
-	if a.t.ray != nil {
-		return "ray"
-	}
-	return "job"
-}
-
-// backoff is the expression of the seconds to wait before the next attempt.
-func (a *attempts) backoff() string {
-	r := a.retry
+// backoff is the seconds to wait before the next attempt.
+func (a *attempts) backoff() query.Expr {
+	r, share := a.t.retry, query.Int(1)
 	most := r.MaxInterval.Seconds()
+	if r.Jitter {
+		share = query.Call("random")
+	}
 	if most <= 0 {
 		most = longestRun
 	}
-	// The exponent is bounded, for a power too large is an error.
-	wait := fmt.Sprintf("$min([%d, %d * $power(%s, $min([%s - 1, 60]))])", most, r.Interval.Seconds(), value.Float(r.Backoff), a.v("try"))
-	if r.Jitter {
-		wait = "$random() * " + wait
-	}
-	return "$floor(" + wait + ")"
-}
-
-// call is a task that calls the Kubernetes API.
-func (a *attempts) call(method, path string, query *value.Object, body any) *value.Object {
-	return a.c.call(method, path, query, body)
-}
-
-func (c *compiler) call(method, path string, query *value.Object, body any) *value.Object {
-	args := c.eksArguments("Method", method, "Path", path)
-	if query != nil {
-		args.Set("QueryParameters", query)
-	}
-	if body != nil {
-		args.Set("RequestBody", body)
-	}
-	// Answers are large, and would go along from state to state.
-	return value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{})
+	return query.File("backoff", query.Bind("try", a.v("try")), query.Bind("interval", query.Int(r.Interval.Seconds())),
+		query.Bind("rate", query.Literal(value.Float(r.Backoff))), query.Bind("most", query.Int(most)), query.Bind("share", share))
 }
 
 // transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are

@@ -155,7 +155,7 @@ func attemptsOf(s *pipeline.Step) int {
 // attemptsEvents are those of all attempts together. A job that is looked at is so by the step's time, which all attempts
 // share and which is at most the run's.
 func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
-	if !ray || c.at.way == wayJob {
+	if !ray || c.at.mode == modeJob {
 		return float64(tries) * c.jobEvents(pending, ray)
 	}
 	longest := float64(longestRun)

@@ -1,11 +1,31 @@
 package compile
 
 import (
-	"fmt"
-
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
+
+// rayJobMode is the mode of Ray jobs that KubeRay's operator submits.
+type rayJobMode struct{ c *compiler }
+
+func (m rayJobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byRayJob) }
+
+// cleanUp deletes all RayJobs; then it stops what a Ray that stays would still run.
+func (m rayJobMode) cleanUp(states *value.Object, next string) string {
+	if m.c.reachesRay() {
+		next = m.c.stopByProxy(states, next)
+	}
+	return m.c.deleteAll(states, "RayJob", rayJobs, next)
+}
+
+// check refuses what a RayJob has no field for, and secrets, which Ray's record of the job would show.
+func (m rayJobMode) check(w wanted) {
+	m.c.checkShown(w)
+	if w.ray.Memory != nil {
+		m.c.problem(w.path+".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+	}
+}
 
 // byRayJob hands the step to KubeRay's operator as a RayJob, on a cluster that is there or on one of its own.
 //
@@ -13,18 +33,18 @@ import (
 // token, which HTTPMode cannot give. HTTPMode runs a job again, silently, when the head is lost: a start time that changes
 // gives that away, and the RayJob is deleted. Neither of the two statuses alone tells the end.
 func (a *attempts) byRayJob() {
-	create := a.call("POST", a.rayJobs(), nil, a.rayJob())
+	create := a.c.create(rayJobs, a.rayJob())
 	create.Set("TimeoutSeconds", value.Int(60))
 	create.Set("Retry", transient(patience))
 	create.Set("Catch", []any{
 		// Ours, when the answer to the first try was lost; the next state looks whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.rayJobRefused())),
+		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, create)
-	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", wrap(a.interval()), "Next", a.goTo("Look at")))
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
 	a.lookAtRayJob()
 	a.judgeRayJob()
 	a.askWhatHoldsUp()
@@ -33,43 +53,31 @@ func (a *attempts) byRayJob() {
 	} else {
 		a.readSubmitter()
 	}
-	remove := a.call("DELETE", wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), value.Obj("propagationPolicy", []any{"Background"}), nil)
+	remove := a.c.remove(rayJobs, a.v("id"), "Background")
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Check")))
 	remove.Set("Next", a.goTo("Check"))
 	a.put("Delete RayJob of", annotation.Stop, remove)
 	a.put("Check", annotation.ReadOutput, value.Obj("Type", "Choice", "Choices", []any{
-		value.Obj("Condition", wrap("$exists("+a.v("end")+".done)"), "Next", a.goTo("Hand over output of"))},
+		when(query.Call("exists", a.v("end").Get("done")), a.goTo("Hand over output of"))},
 		"Default", a.goTo("Decide on")))
-	a.put("Hand over output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", wrap(a.v("end")+".done"))))
-}
-
-func (a *attempts) rayJobs() string {
-	return "/apis/ray.io/v1/namespaces/" + a.c.at.namespace + "/rayjobs"
+	a.put("Hand over output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", a.v("end").Get("done").Value())))
 }
 
 // rayJob is the object. Its deadline is always set: a cluster of its own that loses its head stays Running for ever.
 func (a *attempts) rayJob() *value.Object {
-	c, at, r := a.c, a.c.at, a.t.ray
-	spec := value.Obj("jobId", wrap(a.v("id")), "entrypoint", commandEntrypoint, "submissionMode", "HTTPMode",
-		"metadata", c.metadata(a.t, r.Metadata), "runtimeEnvYAML", wrap("$string("+a.runtimeEnvWithCommand()+")"),
+	c, at := a.c, a.c.at
+	a.t.withCommand()
+	spec := value.Obj("jobId", a.v("id").Value(), "entrypoint", commandEntrypoint, "submissionMode", "HTTPMode",
+		"metadata", c.marks(a.t), "runtimeEnvYAML", query.Call("string", query.Inline(a.t.runtimeEnv)).Value(),
 		"backoffLimit", value.Int(0), "activeDeadlineSeconds", value.Int(a.deadline()))
-	if r.CPUs != nil {
-		spec.Set("entrypointNumCpus", c.number(r.CPUs, a.t.in))
-	}
-	if r.GPUs != nil {
-		spec.Set("entrypointNumGpus", c.number(r.GPUs, a.t.in))
-	}
-	if len(r.Resources.Entries) > 0 {
-		all := &value.Object{}
-		for _, e := range r.Resources.Entries {
-			all.Set(e.Key, c.number(&e.Value, a.t.in))
-		}
-		spec.Set("entrypointResources", wrap("$string("+inline(all)+")"))
+	a.t.resources.reserve(spec, rayJobNames)
+	if custom := a.t.resources.custom; custom != nil { // here it is JSON in a text
+		spec.Set(rayJobNames.custom, query.Call("string", query.Inline(custom)).Value())
 	}
 	if at.ownCluster() {
 		cluster := plainAll(at.target.Ray.ClusterSpec.Value)
-		c.withSecrets(cluster, r.Secrets)
+		c.withSecrets(cluster, a.t.secrets)
 		spec.Set("rayClusterSpec", cluster)
 		spec.Set("shutdownAfterJobFinishes", true)
 		// Long enough to read the output; then the RayJob is deleted, and the cluster with it.
@@ -83,19 +91,11 @@ func (a *attempts) rayJob() *value.Object {
 	head := a.metadata(a.v("id"))
 	if q := at.target.Queue; q != "" {
 		labels, _ := head.Get("labels")
-		head.Set("labels", wrap("$merge(["+inline(labels)+", {'kueue.x-k8s.io/queue-name': "+str(q)+"}])"))
+		queued := query.Object(query.Bind("kueue.x-k8s.io/queue-name", query.Str(q)))
+		head.Set("labels", extended(query.Inline(labels), queued).Value())
 		spec.Set("suspend", true)
 	}
 	return value.Obj("apiVersion", "ray.io/v1", "kind", "RayJob", "metadata", head, "spec", spec)
-}
-
-// runtimeEnvWithCommand is the expression of the runtime environment, with the command as a variable.
-func (a *attempts) runtimeEnvWithCommand() string {
-	o := value.Obj("runtime_env", a.c.runtimeEnv(a.t))
-	env, _ := o.Get("runtime_env")
-	a.c.placeWorkingDir(env.(*value.Object), a.t.ray)
-	withCommand(o, a.entrypoint())
-	return inline(env)
 }
 
 // bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell and
@@ -103,20 +103,20 @@ func (a *attempts) runtimeEnvWithCommand() string {
 // arrives whole.
 func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submissionMode", "K8sJobMode")
-	spec.Set("entrypoint", "sh -c "+shellWord(commandEntrypoint))
+	spec.Set("entrypoint", "sh -c "+shellQuoted(commandEntrypoint))
 	pod := a.c.podSpec(a.c.at.account)
-	container := value.Obj("name", "ray-job-submitter", "image", plain(a.c.at.image), "env", []any{
+	container := value.Obj("name", "ray-job-submitter", "image", query.Plain(a.c.at.image), "env", []any{
 		value.Obj("name", "RAY_AUTH_MODE", "value", "token"), secretVariable("RAY_AUTH_TOKEN", a.c.at.target.Ray.Token)})
 	secure(pod, container, a.c.at.pods.SecurityContext)
 	pod.Set("containers", []any{container})
-	spec.Set("submitterPodTemplate", value.Obj("metadata", value.Obj("labels", "{% $labels %}"), "spec", pod))
+	spec.Set("submitterPodTemplate", value.Obj("metadata", value.Obj("labels", runLabels.Value()), "spec", pod))
 }
 
 // plainAll is a JSON value whose texts are no expressions, whatever they hold.
 func plainAll(v any) any {
 	switch v := v.(type) {
 	case string:
-		return plain(v)
+		return query.Plain(v)
 	case []any:
 		out := make([]any, len(v))
 		for i, item := range v {
@@ -136,83 +136,87 @@ func plainAll(v any) any {
 
 // lookAtRayJob adds the state that reads the RayJob.
 func (a *attempts) lookAtRayJob() {
-	look := a.call("GET", wrap(str(a.rayJobs()+"/")+" & "+a.v("id")), nil, nil)
+	look := a.c.get(rayJobs, a.v("id"), nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
-	look.Set("Catch", caught(a.assign("end", wrap("($c := "+errorText("$states.errorOutput")+"; $states.errorOutput.Error = 'EKS.404' ? "+
-		"{'Error': 'Ray.JobStopped', 'Cause': 'somebody deleted the RayJob ' & "+a.v("id")+"} : "+
-		"{'Error': $states.errorOutput.Error in ['EKS.401', 'EKS.403'] ? 'Ray.Unauthorized' : 'Ray.Unreachable', 'Cause': $c})")),
-		a.goTo("Decide on")))
-	status := "$states.result.ResponseBody.status"
-	look.Set("Assign", a.assign("job", value.Obj(
-		"status", wrap(orEmpty(status+".jobStatus")), "deployment", wrap(orEmpty(status+".jobDeploymentStatus")),
-		"reason", wrap(orEmpty(status+".reason")), "message", wrap(orEmpty(status+".message")),
-		"cluster", wrap(orEmpty(status+".rayClusterName")), "started", wrap(orEmpty(status+".rayJobInfo.startTime")),
-		"before", wrap("($v := "+a.v("job")+".started; $exists($v) ? $v : '')"),
-		"execution", wrap(orEmpty("$states.result.ResponseBody.metadata.annotations.`rayorch.dev/execution`"))),
-		"ran", wrap(a.v("ran")+" = 0 and "+status+".jobStatus = 'RUNNING' ? "+entered+" : "+a.v("ran"))))
+	unread := query.File("rayjobunread", query.Bind("cause", errorText(query.States("errorOutput"))), query.Bind("id", a.v("id")))
+	look.Set("Catch", caught(value.Obj("end", unread.Value()), a.goTo("Decide on")))
+	body := query.States("result", "ResponseBody")
+	status := body.Get("status")
+	look.Set("Assign", value.Obj("job", value.Obj(
+		"status", textOf(status.Get("jobStatus")), "deployment", textOf(status.Get("jobDeploymentStatus")),
+		"reason", textOf(status.Get("reason")), "message", textOf(status.Get("message")),
+		"cluster", textOf(status.Get("rayClusterName")), "started", textOf(status.Get("rayJobInfo", "startTime")),
+		"before", textOf(a.v("job").Get("started")),
+		"execution", textOf(body.Get("metadata", "annotations", "rayorch.dev/execution"))),
+		"ran", a.runsSince(query.Eq(status.Get("jobStatus"), query.Str("RUNNING")))))
 	look.Set("Next", a.goTo("Judge"))
 	a.put("Look at", annotation.Poll, look)
 }
 
-// judgeRayJob adds the choice that follows from the RayJob's two statuses.
+// judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray, and of its deployment.
 func (a *attempts) judgeRayJob() {
 	job := a.v("job")
-	ended := func(condition, failure, cause string) any {
-		return value.Obj("Condition", wrap(condition), "Assign",
-			a.assign("end", value.Obj("Error", failure, "Cause", wrap(cause))), "Next", a.goTo("Delete RayJob of"))
+	status, deployment, ran := job.Get("status"), job.Get("deployment"), a.v("ran")
+	is := func(e query.Expr, text string) query.Expr { return query.Eq(e, query.Str(text)) }
+	among := func(e query.Expr, texts ...string) query.Expr { return query.Op(e, "in", query.Strs(texts)) }
+	ended := func(condition query.Expr, failure string, cause query.Expr) any {
+		rule := value.Obj("Condition", condition.Value(), "Assign", value.Obj("end", failed(failure, cause)))
+		return follow(rule, a.goTo("Delete RayJob of"))
 	}
-	said := "$join($append([], [" + job + ".reason, " + job + ".message][$ != '']), ': ')" // neither need be there
-	failed := job + ".deployment in ['Failed', 'ValidationFailed']"
+	foreign := value.Obj("Condition", query.Op(job.Get("execution"), "!=", executionID).Value(), "Assign", value.Obj("end", failed(
+		"Ray.SubmitFailed", query.Concat(query.Str("another RayJob of the name "), a.v("id"), query.Str(" is there: delete it")))),
+		"Next", a.goTo("Decide on"))
+	said := query.File("said", query.Bind("job", job))
+	gone := among(deployment, "Failed", "ValidationFailed")
+	before, started := job.Get("before"), job.Get("started")
+	restarted := query.And(query.Op(before, "!=", query.Str("")), query.Op(started, "!=", query.Str("")), query.Op(before, "!=", started))
 	rules := []any{
-		value.Obj("Condition", wrap(job+".execution != $states.context.Execution.Id"), "Assign", a.assign("end",
-			value.Obj("Error", "Ray.SubmitFailed", "Cause", wrap("'another RayJob of the name ' & "+a.v("id")+" & ' is there: delete it'"))),
-			"Next", a.goTo("Decide on")),
-		value.Obj("Condition", wrap(job+".status = 'SUCCEEDED' and "+a.readable(failed)), "Next", a.goTo(a.firstReading())),
-		ended(job+".status = 'FAILED' and ("+runtimeEnvFailed(job)+")", "Ray.RuntimeEnvFailed", said),
-		ended(job+".status = 'FAILED'", "Ray.JobFailed", said),
-		ended(job+".status = 'STOPPED'", "Ray.JobStopped", "'somebody stopped the job ' & "+said),
-		ended(job+".reason = 'DeadlineExceeded'", "States.Timeout", said),
-		ended(job+".deployment = 'ValidationFailed'", "Ray.SubmitFailed", said),
-		ended(failed+" and "+job+".status in ['SUCCEEDED', 'RUNNING']", "Ray.HeadLost", "'the head was lost: ' & "+said),
-		ended(failed, "Ray.SubmitFailed", said),
-		ended(job+".before != '' and "+job+".started != '' and "+job+".before != "+job+".started", "Ray.HeadLost",
-			"'the head was replaced, and the operator began the job again'"),
-		value.Obj("Condition", wrap(fmt.Sprintf("%s = 0 and %s > %d", a.v("ran"), a.elapsed(), 1000*a.t.pending.Seconds())),
-			"Next", a.goTo("Ask what holds up")),
+		foreign,
+		when(query.And(is(status, "SUCCEEDED"), a.readable(gone)), a.goTo(a.firstReading())),
+		ended(query.And(is(status, "FAILED"), envFailed(job)), "Ray.RuntimeEnvFailed", said),
+		ended(is(status, "FAILED"), "Ray.JobFailed", said),
+		ended(is(status, "STOPPED"), "Ray.JobStopped", query.Concat(query.Str("somebody stopped the job "), said)),
+		ended(is(job.Get("reason"), "DeadlineExceeded"), "States.Timeout", said),
+		ended(is(deployment, "ValidationFailed"), "Ray.SubmitFailed", said),
+		ended(query.And(gone, among(status, "SUCCEEDED", "RUNNING")), "Ray.HeadLost", query.Concat(query.Str("the head was lost: "), said)),
+		ended(gone, "Ray.SubmitFailed", said),
+		ended(restarted, "Ray.HeadLost", query.Str("the head was replaced, and the operator began the job again")),
+		when(query.And(query.Eq(ran, query.Int(0)), a.waited()), a.goTo("Ask what holds up")),
 	}
 	if q := a.c.at.target.Queue; q != "" { // let in again, KubeRay would begin the job anew, which only retry may say
-		rules = append(rules, ended(a.v("ran")+" > 0 and "+job+".deployment in ['Suspending', 'Suspended']", "Ray.HeadLost",
-			str("the queue "+q+" took the cluster away from the job")))
+		taken := query.And(query.Op(ran, ">", query.Int(0)), among(deployment, "Suspending", "Suspended"))
+		rules = append(rules, ended(taken, "Ray.HeadLost", query.Str("the queue "+q+" took the cluster away from the job")))
 	}
 	if a.t.timeout > 0 {
-		rules = append(rules, ended(fmt.Sprintf("%s > 0 and %s - %s > %d", a.v("ran"), entered, a.v("ran"), 1000*a.t.timeout.Seconds()),
-			"States.Timeout", a.timedOut()))
+		rules = append(rules, ended(a.timedOut(), "States.Timeout", a.timeoutCause()))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
-// readable is the expression that the output of a job that has succeeded is where it will be read. A submitter's pod prints
-// the last lines some seconds after that.
-func (a *attempts) readable(failed string) string {
+// readable holds if the output of a job that has succeeded is where it will be read. A submitter's pod prints the last lines some
+// seconds after that.
+func (a *attempts) readable(gone query.Expr) query.Expr {
 	if a.c.at.target.Ray.Token != nil {
-		return a.v("job") + ".deployment = 'Complete'"
+		return query.Eq(a.v("job").Get("deployment"), query.Str("Complete"))
 	}
-	return "$not(" + failed + ")"
+	return query.Not(gone)
 }
 
-// rayJobRefused is the expression of the error and cause of a RayJob that could not be made. A quota that is used up is
-// refused as a missing right is, and is none.
-func (a *attempts) rayJobRefused() string {
-	return "$contains(" + errorText("$states.errorOutput") + ", 'exceeded quota') ? {'Error': 'Ray.SubmitFailed', 'Cause': $states.errorOutput.Cause} : " +
-		a.callFailed("Ray.SubmitFailed")
+// rayJobRefused is the error and cause of a RayJob that could not be made. Kubernetes answers the same for a quota that is used up as
+// for a permission that is missing.
+func (a *attempts) rayJobRefused() query.Expr {
+	failure := query.States("errorOutput")
+	quota := query.Call("contains", errorText(failure), query.Str("exceeded quota"))
+	refused := query.Object(query.Bind("Error", query.Str("Ray.SubmitFailed")), query.Bind("Cause", failure.Get("Cause")))
+	return query.If(quota, refused, a.callFailed("Ray.SubmitFailed"))
 }
 
-// askWhatHoldsUp adds the states that say why a job was not begun: its cluster's pods know best; of those that could not be
-// made their cluster's events tell.
+// askWhatHoldsUp adds the states that say why a job was not started: the pods of its cluster show it, and the cluster's events for
+// pods that could not be created.
 func (a *attempts) askWhatHoldsUp() {
-	job := a.v("job")
-	cluster := "(" + job + ".cluster != '' ? " + job + ".cluster : " + str(a.c.at.rayCluster) + ")"
+	own := a.v("job").Get("cluster")
+	cluster := query.If(query.Op(own, "!=", query.Str("")), own, query.Str(a.c.at.rayCluster))
 	next := "Delete RayJob of"
 	if a.c.reachesRay() { // what KubeRay then asks Ray to stop would run all the same once there is room
 		next = "Call off"
@@ -221,43 +225,45 @@ func (a *attempts) askWhatHoldsUp() {
 		off.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(next, annotation.Stop, off)
 	}
-	ask := a.call("GET", a.podsPath(), value.Obj("labelSelector", []any{wrap("'ray.io/cluster=' & " + cluster)},
-		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}), nil)
-	a.holdingUp("Ask what holds up", ask, a.waiting(), next)
+	ask := a.c.list(pods, value.Obj("labelSelector", []any{query.Concat(query.Str("ray.io/cluster="), cluster).Value()},
+		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}))
+	a.holdingUp("Ask what holds up", ask, query.File("podwaits"), next)
 	if !a.c.at.ownCluster() {
 		return
 	}
 	ask.Set("Next", a.goTo("Judge what holds up"))
 	a.put("Judge what holds up", annotation.Diagnose, value.Obj("Type", "Choice", "Choices", []any{
-		value.Obj("Condition", wrap(a.v("end")+".known"), "Next", a.goTo(next))}, "Default", a.goTo("Ask about cluster of")))
-	a.holdingUp("Ask about cluster of", a.eventsOf(cluster), warning, next)
+		when(a.v("end").Get("known"), a.goTo(next))}, "Default", a.goTo("Ask about cluster of")))
+	a.holdingUp("Ask about cluster of", a.eventsOf(cluster), query.File("warning"), next)
 }
 
-// holdingUp completes a state that asks why a job was not begun; why is the expression of what its answer says.
-func (a *attempts) holdingUp(name string, ask *value.Object, why, next string) {
-	job, queue := a.v("job"), ""
-	if q := a.c.at.target.Queue; q != "" {
-		queue = fmt.Sprintf("%s.deployment in ['Suspending', 'Suspended'] ? %s : '', ", job, str("the queue "+q+" has not let it start"))
-	}
-	text := func(why string) *value.Object {
-		end := value.Obj("Error", "Ray.PendingTimeout", "Cause", wrap(fmt.Sprintf(
-			"$join(['ray did not start the job within %d s: RayJob ' & (%s.deployment = '' ? 'not taken up by KubeRay' : %s.deployment), %s%s.reason, %s.message, %s][$ != ''], '; ')",
-			a.t.pending.Seconds(), job, job, queue, job, job, why)))
-		if a.c.at.ownCluster() {
-			end.Set("known", wrap(why+" != ''"))
-		}
-		return a.assign("end", end)
-	}
+// holdingUp completes a state that asks why a job was not started; why is what its answer says.
+func (a *attempts) holdingUp(name string, ask *value.Object, why query.Expr, next string) {
 	ask.Set("Retry", transient(2))
-	ask.Set("Assign", text(why))
-	ask.Set("Catch", caught(text("''"), a.goTo(next)))
+	ask.Set("Assign", a.heldUp(why))
+	ask.Set("Catch", caught(a.heldUp(query.Str("")), a.goTo(next)))
 	ask.Set("Next", a.goTo(next))
 	a.put(name, annotation.Diagnose, ask)
 }
 
+// heldUp assigns the failure of a job that was not started in time.
+func (a *attempts) heldUp(why query.Expr) *value.Object {
+	job, queue := a.v("job"), query.Str("")
+	if q := a.c.at.target.Queue; q != "" {
+		suspended := query.Op(job.Get("deployment"), "in", query.Strs([]string{"Suspending", "Suspended"}))
+		queue = query.If(suspended, query.Str("the queue "+q+" has not let it start"), query.Str(""))
+	}
+	end := failed("Ray.PendingTimeout", query.File("pendingcause", query.Bind("job", job),
+		query.Bind("seconds", query.Int(a.t.pending.Seconds())), query.Bind("queue", queue), query.Bind("why", why)))
+	if a.c.at.ownCluster() {
+		end.Set("known", query.Op(why, "!=", query.Str("")).Value())
+	}
+	return value.Obj("end", end)
+}
+
 // reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
 func (c *compiler) reachesRay() bool {
-	return c.ray && (c.at.way == wayProxy || c.at.way == wayRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
+	return c.ray && (c.at.mode == modeProxy || c.at.mode == modeRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
 }
 
 // firstReading is the state that begins to read the output.
@@ -268,35 +274,33 @@ func (a *attempts) firstReading() string {
 	return "Find submitter of"
 }
 
-// readRayJob adds the states that read the log's last lines from the head. A cluster of the job's own has a service named
-// after it.
+// readRayJob adds the states that read the log's last lines from the head.
 func (a *attempts) readRayJob() {
-	base := str(a.ray(""))
+	ray, job := a.c.head(), a.v("job")
 	if a.c.at.ownCluster() {
-		base = str("/api/v1/namespaces/"+a.c.at.namespace+"/services/") + " & " + a.v("job") + ".cluster & " +
-			str(fmt.Sprintf("-head-svc:%d/proxy", a.c.at.port))
+		ray = a.c.ownHead(job.Get("cluster"))
 	}
-	find := a.call("GET", wrap(base+" & '/api/jobs/' & "+a.v("id")), nil, nil)
+	node := textOf(query.States("result", "ResponseBody", "driver_node_id"))
+	find := a.c.call(ray.need.to("get"), ray.path("/api/jobs/", a.v("id")), nil, nil)
 	find.Set("TimeoutSeconds", value.Int(60))
-	find.Set("Retry", transient(3))
-	find.Set("Assign", a.assign("job", wrap("$merge(["+a.v("job")+", {'node': "+orEmpty("$states.result.ResponseBody.driver_node_id")+"}])")))
-	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
-		a.goTo("Delete RayJob of")))
-	find.Set("Next", a.goTo("Read output of"))
-	a.put("Find log of", annotation.ReadOutput, find)
-	a.readOutput(wrap(base + " & '/api/v0/logs/file'"))
+	a.finding(find, "Find log of", extended(job, query.Object(query.Bind("node", query.Inline(node)))).Value())
+	a.readOutput(ray)
 }
 
 // readSubmitter adds the states that read the output where the submitter's pod printed it: the API server's proxy passes
 // no token on.
 func (a *attempts) readSubmitter() {
-	find := a.call("GET", a.podsPath(), a.podsQuery(), nil)
+	name := textOf(query.States("result", "ResponseBody", "items").At(-1).Get("metadata", "name"))
+	a.finding(a.listPods(), "Find submitter of", value.Obj("pod", name))
+	a.reading(a.c.get(podLogs, a.v("job").Get("pod"), value.Obj("tailLines", []any{"12"})))
+}
+
+// finding completes a state that finds where the output is: it leads to the state that reads it.
+func (a *attempts) finding(find *value.Object, name string, found any) {
 	find.Set("Retry", transient(3))
-	find.Set("Assign", a.assign("job", value.Obj("pod", wrap(orEmpty("$states.result.ResponseBody.items[-1].metadata.name")))))
-	find.Set("Catch", caught(a.assign("end", value.Obj("done", value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput"))))),
-		a.goTo("Delete RayJob of")))
+	find.Set("Assign", value.Obj("job", found))
+	unread := value.Obj("done", unreadOutput(query.States("errorOutput")))
+	find.Set("Catch", caught(value.Obj("end", unread), a.goTo("Delete RayJob of")))
 	find.Set("Next", a.goTo("Read output of"))
-	a.put("Find submitter of", annotation.ReadOutput, find)
-	read := a.call("GET", wrap(str(a.podsPath()+"/")+" & "+a.v("job")+".pod & '/log'"), value.Obj("tailLines", []any{"12"}), nil)
-	a.reading(read, "$states.result.ResponseBody", "Read output of")
+	a.put(name, annotation.ReadOutput, find)
 }

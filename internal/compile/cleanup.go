@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"slices"
+
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -14,36 +16,16 @@ func (c *compiler) cleanup() []byte {
 	if c.at != nil {
 		return c.clusterCleanup()
 	}
-	type stop struct {
-		name, resource string
-		arguments      *value.Object
+	states, next := &value.Object{}, ""
+	for _, m := range slices.Backward(c.modes()) {
+		before := &value.Object{}
+		next = m.cleanUp(before, next)
+		merge(before, states)
+		states = before
 	}
-	own := wrap(prefix("$states.input.detail.executionArn"))
-	var stops []stop
-	if c.ray {
-		args := value.Obj("Prefix", own)
-		if c.address != "" {
-			args.Set("Address", plain(c.address))
-		}
-		stops = append(stops, stop{"Stop Ray jobs", resourceRayStop, args})
-	}
-	if c.job {
-		stops = append(stops, stop{"Stop processes", resourceProcessStop, value.Obj("Prefix", own)})
-	}
-	if len(stops) == 0 {
+	if next == "" {
 		return nil
 	}
-	states := &value.Object{}
-	for i, s := range stops {
-		next := ""
-		if i+1 < len(stops) {
-			next = stops[i+1].name
-		}
-		state := value.Obj("Type", "Task", "Resource", s.resource, "Arguments", s.arguments, "Retry", []any{value.Obj(
-			"ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
-			"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60))})
-		put(states, s.name, cleanupState, follow(state, next))
-	}
 	return pretty(value.Obj("Comment", "Stops what an execution of "+c.p.Name+" left when it was aborted or timed out.",
-		"QueryLanguage", "JSONata", "StartAt", stops[0].name, "TimeoutSeconds", value.Int(3600), "States", states))
+		"QueryLanguage", "JSONata", "StartAt", next, "TimeoutSeconds", value.Int(3600), "States", states))
 }

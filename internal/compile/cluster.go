@@ -8,15 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// The ways of submitting a Ray step in a cluster.
-const (
-	wayJob    = "job"    // a pod beside Ray submits, follows and reports
-	wayProxy  = "proxy"  // the state machine itself asks Ray, through the API server
-	wayRayJob = "rayjob" // KubeRay's operator submits
 )
 
 // Defaults of targets in a cluster.
@@ -34,7 +28,7 @@ const (
 
 // place is a target in a cluster, with all that options, target and defaults say of it.
 type place struct {
-	kind, way           string
+	kind, mode          string
 	namespace, context  string
 	stepContext         string // of the step, or the part of the clean-up, that is being compiled
 	eks                 Cluster
@@ -57,7 +51,7 @@ type place struct {
 // newPlace settles what options and target say.
 func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
 	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
-		way:        cmp.Or(o.Submit, t.Submit, wayJob),
+		mode:       cmp.Or(o.Submit, t.Submit, modeJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),
 		rayCluster: t.Ray.Cluster,
@@ -94,7 +88,7 @@ func (at *place) ttl() int64 {
 }
 
 // ownCluster tells whether each Ray step has a Ray cluster of its own.
-func (at *place) ownCluster() bool { return at.way == wayRayJob && at.target.Ray.ClusterSpec != nil }
+func (at *place) ownCluster() bool { return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil }
 
 // checkPlace reports what the way, the kind and the file rule out together.
 func (c *compiler) checkPlace(name string) {
@@ -102,8 +96,8 @@ func (c *compiler) checkPlace(name string) {
 	report := func(field, format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path+field, fmt.Sprintf(format, args...)))
 	}
-	if at.way != wayJob && at.way != wayProxy && at.way != wayRayJob {
-		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.way)
+	if at.mode != modeJob && at.mode != modeProxy && at.mode != modeRayJob {
+		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {
 		report(".namespace", "%q is no name of a namespace", at.namespace)
@@ -111,10 +105,10 @@ func (c *compiler) checkPlace(name string) {
 	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
 		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
 	}
-	if at.way == wayProxy && at.target.Ray.Token != nil {
+	if at.mode == modeProxy && at.target.Ray.Token != nil {
 		report(".submit", "proxy cannot send a token; use job or rayjob")
 	}
-	if at.way != wayRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
+	if at.mode != modeRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
 		report("", "clusterSpec and queue need submit: rayjob")
 	}
 	if at.kind == "aws" && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
@@ -131,21 +125,8 @@ func (c *compiler) notePlace(o Options) {
 	if c.ray && at.claim == "" {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
 	}
-	if at.kind == "aws" && (c.job || c.ray && at.way == wayJob) {
+	if at.kind == "aws" && (c.job || c.ray && at.mode == modeJob) {
 		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
-	}
-}
-
-// checkSteps reports what the way of submitting cannot do for a step, at any depth.
-func (c *compiler) checkSteps(steps []pipeline.Step, path string) {
-	for i := range steps {
-		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
-		c.checkBody(body{s.Ray, s.Job}, at)
-		c.checkContext(s, at)
-		if s.OnFailure != nil {
-			c.checkBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
-		}
-		c.checkSteps(s.Children(), at+"."+s.Kind()+".steps")
 	}
 }
 
@@ -161,16 +142,10 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	}
 }
 
-func (c *compiler) checkBody(b body, path string) {
-	report := func(field, message string) { c.problems = append(c.problems, c.p.Problem(path+field, message)) }
-	switch {
-	case b.job != nil && len(b.job.Image.Parts) == 0 && c.at.jobImage == "":
-		report(".job", "needs image here, or the target jobImage")
-	case b.ray == nil || c.at.way == wayJob:
-	case len(c.shownByRay(b.ray)) > 0:
-		report(".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; "+c.at.way+" would show them")
-	case b.ray.Memory != nil && c.at.way == wayRayJob:
-		report(".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+// checkShown refuses secrets that Ray's record of a job would show.
+func (c *compiler) checkShown(w wanted) {
+	if len(c.shownByRay(w.ray.Secrets)) > 0 {
+		c.problem(w.path+".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; %s would show them", c.at.mode)
 	}
 }
 
@@ -190,10 +165,10 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 	switch {
 	case c.at.kind == "aws":
 		for _, name := range []string{"ClusterName", "CertificateAuthority", "Endpoint"} {
-			o.Set(name, wrap("$eks."+name))
+			o.Set(name, query.Var("eks").Get(name).Value())
 		}
 	case cmp.Or(c.at.stepContext, c.at.context) != "":
-		o.Set("ClusterName", plain(cmp.Or(c.at.stepContext, c.at.context)))
+		o.Set("ClusterName", query.Plain(cmp.Or(c.at.stepContext, c.at.context)))
 	}
 	for i := 0; i+1 < len(kv); i += 2 {
 		if kv[i+1] != nil {
@@ -209,22 +184,22 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority,
 			"Endpoint", c.at.eks.Endpoint))
 	}
-	assign.Set("labels", c.labels(wrap("$substring("+prefix("$states.context.Execution.Id")+", 0, 13)")))
-	annotations := value.Obj("rayorch.dev/execution", "{% $states.context.Execution.Id %}")
+	assign.Set("labels", c.labels(executionMark(executionID).Value()))
+	annotations := value.Obj("rayorch.dev/execution", executionID.Value())
 	for _, e := range c.at.pods.Annotations.Entries {
-		annotations.Set(e.Key, plain(e.Value))
+		annotations.Set(e.Key, query.Plain(e.Value))
 	}
 	assign.Set("annotations", annotations)
 	if c.submits() {
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {
-		assign.Set("killer", plain(killer))
+		assign.Set("killer", query.Plain(killer))
 	}
 	if dirs := c.inlineDirs(); dirs.Len() > 0 {
 		assign.Set("dirs", dirs)
 	}
-	if c.ray && c.at.way == wayJob {
+	if c.ray && c.at.mode == modeJob {
 		codes := &value.Object{}
 		for i, name := range submitterErrors {
 			codes.Set(fmt.Sprint(firstCode+i), name)
@@ -234,40 +209,20 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 }
 
 // submits tells whether pods with the submitter's script are made.
-func (c *compiler) submits() bool { return c.ray && (c.at.way == wayJob || c.at.placing) }
+func (c *compiler) submits() bool { return c.ray && (c.at.mode == modeJob || c.at.placing) }
 
 // labels are on every object of a run; the execution's is the hash that the ids of its jobs start with.
 func (c *compiler) labels(execution string) *value.Object {
 	o := value.Obj("app.kubernetes.io/managed-by", "rayorch", "rayorch.dev/pipeline", c.p.Name, "rayorch.dev/execution", execution)
 	for _, e := range c.at.pods.Labels.Entries {
-		o.Set(e.Key, plain(e.Value))
+		o.Set(e.Key, query.Plain(e.Value))
 	}
 	return o
 }
 
-// inline makes of a field's value, with expressions in it, one expression.
-func inline(v any) string {
-	switch v := v.(type) {
-	case string:
-		if expr, ok := strings.CutPrefix(v, "{% "); ok {
-			return strings.TrimSuffix(expr, " %}")
-		}
-		return str(v)
-	case []any:
-		items := make([]string, len(v))
-		for i, item := range v {
-			items[i] = inline(item)
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	case *value.Object:
-		pairs := make([]string, v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			pairs[i] = str(k) + ": " + inline(item)
-		}
-		return "{" + strings.Join(pairs, ", ") + "}"
-	}
-	return value.Text(v)
+// executionMark is the part of the ids of an execution's jobs that is the label of all its objects.
+func executionMark(execution query.Expr) query.Expr {
+	return query.Call("substring", runPrefix(execution), query.Int(0), query.Int(13))
 }
 
 // hashed is a name with a hash of the content that it stands for.

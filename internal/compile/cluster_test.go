@@ -99,7 +99,7 @@ func TestAccess(t *testing.T) {
 		rule("", "pods/log", nil, "get"),
 		rule("", "events", nil, "list"),
 	}
-	head := rule("", "services/proxy", []string{"kuberay-head-svc:8265"}, "get", "create")
+	head := rule("", "services/proxy", []string{"kuberay-head-svc:8265"}, "create", "get")
 	for name, want := range map[string][]compile.Rule{
 		"aws-job":    jobs,
 		"aws-proxy":  append(jobs[:4:4], head),

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -11,18 +12,17 @@ import (
 // what their ids start with.
 func (c *compiler) clusterCleanup() []byte {
 	states := &value.Object{}
-	own := prefix("$states.input.detail.executionArn")
-	mark := wrap("$substring(" + own + ", 0, 13)")
-	assign := value.Obj("prefix", wrap(own), "mark", mark, "labels", c.labels(mark),
-		"annotations", value.Obj("rayorch.dev/execution", "{% $states.input.detail.executionArn %}"))
+	mark := executionMark(aborted).Value()
+	assign := value.Obj("prefix", abortedPrefix(), "mark", mark, "labels", c.labels(mark),
+		"annotations", value.Obj("rayorch.dev/execution", aborted.Value()))
 	if c.at.kind == "aws" {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority, "Endpoint", c.at.eks.Endpoint))
 	}
-	if c.ray && c.at.way == wayJob { // else no pod stops Ray jobs
+	if c.ray && c.at.mode == modeJob { // else no pod stops Ray jobs
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {
-		assign.Set("killer", plain(killer))
+		assign.Set("killer", query.Plain(killer))
 	}
 	start := "Done"
 	for i, context := range append([]string{""}, c.at.others...) {
@@ -37,29 +37,25 @@ func (c *compiler) clusterCleanup() []byte {
 		return nil
 	}
 	all := &value.Object{}
-	put(all, "Begin", cleanupState, value.Obj("Type", "Pass", "Assign", assign, "Next", start))
+	c.putCleanup(all, "Begin", value.Obj("Type", "Pass", "Assign", assign, "Next", start))
 	merge(all, states)
-	put(all, "Done", cleanupState, value.Obj("Type", "Succeed"))
+	c.putCleanup(all, "Done", value.Obj("Type", "Succeed"))
 	return pretty(value.Obj("Comment", "Stops what an execution of "+c.p.Name+" left when it was aborted or timed out.",
 		"QueryLanguage", "JSONata", "StartAt", "Begin", "TimeoutSeconds", value.Int(3600), "States", all))
 }
 
 // cleanCluster adds the states that clean one cluster up, and returns the first of them.
 func (c *compiler) cleanCluster(states *value.Object, next string) string {
-	namespaced := "/namespaces/" + c.at.namespace
-	if c.reachesRay() {
-		next = c.stopByProxy(states, next)
-	}
-	if c.ray && c.at.way == wayJob {
-		next = c.stopByJob(states, next)
-	}
-	if c.ray && c.at.way == wayRayJob {
-		next = c.deleteAll(states, "RayJob", "/apis/ray.io/v1"+namespaced+"/rayjobs", next)
-	}
-	if c.job || c.submits() {
-		next = c.deleteAll(states, "Job", "/apis/batch/v1"+namespaced+"/jobs", next)
+	for _, m := range c.modes() { // plain jobs, and submitters, are the first to stop
+		next = m.cleanUp(states, next)
 	}
 	return next
+}
+
+// putCleanup adds a state of the cleanup machine and records what its call needs.
+func (c *compiler) putCleanup(states *value.Object, name string, state *value.Object) {
+	put(states, name, cleanupState, state)
+	c.named(name, state)
 }
 
 // cleanupRetry goes on for long: nobody else will clean up.
@@ -73,44 +69,46 @@ func cleanupRetry(answered ...string) []any {
 }
 
 // deleteAll lists the objects of a kind that the execution left, and deletes each, until there are none.
-func (c *compiler) deleteAll(states *value.Object, kind, path, next string) string {
+func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next string) string {
 	of := c.at.cleanupOf
 	list, found, remove, again := "List "+kind+"s"+of, "Look at "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
 	kind += of
-	ask := c.call("GET", path, value.Obj("labelSelector", []any{wrap("'rayorch.dev/execution=' & $mark")}, "limit", []any{"3"}), nil)
+	ask := c.list(need, value.Obj("labelSelector", []any{query.Concat(query.Str("rayorch.dev/execution="), query.Var("mark")).Value()},
+		"limit", []any{"3"}))
 	ask.Set("Retry", cleanupRetry())
-	ask.Set("Output", value.Obj("names", wrap("[$states.result.ResponseBody.items[$not($exists(metadata.deletionTimestamp))].metadata.name]"),
-		"left", wrap("$count($states.result.ResponseBody.items)")))
+	left := query.Call("count", query.States("result", "ResponseBody", "items"))
+	ask.Set("Output", value.Obj("names", query.File("undeleted").Value(), "left", left.Value()))
 	ask.Set("Next", found)
-	put(states, list, cleanupState, ask)
-	put(states, found, cleanupState, value.Obj("Type", "Choice", "Choices", []any{
-		value.Obj("Condition", "{% $states.input.left = 0 %}", "Next", next)}, "Default", remove))
-	one := c.call("DELETE", wrap(str(path+"/")+" & $states.input"), value.Obj("propagationPolicy", []any{"Background"}), nil)
+	c.putCleanup(states, list, ask)
+	c.putCleanup(states, found, value.Obj("Type", "Choice", "Choices", []any{
+		when(query.Eq(query.States("input", "left"), query.Int(0)), next)}, "Default", remove))
+	one := c.remove(need, query.States("input"), "Background")
 	one.Set("Retry", cleanupRetry("EKS.404"))
 	one.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Next", "Gone "+kind)})
 	one.Set("Next", "Gone "+kind)
 	body := &value.Object{}
-	put(body, "Delete "+kind, cleanupState, one)
-	put(body, "Gone "+kind, cleanupState, value.Obj("Type", "Succeed"))
-	put(states, remove, cleanupState, value.Obj("Type", "Map", "Items", "{% $states.input.names %}",
+	c.putCleanup(body, "Delete "+kind, one)
+	c.putCleanup(body, "Gone "+kind, value.Obj("Type", "Succeed"))
+	c.putCleanup(states, remove, value.Obj("Type", "Map", "Items", query.States("input", "names").Value(),
 		"ItemProcessor", processor("Delete "+kind, body), "Next", again))
-	put(states, again, cleanupState, value.Obj("Type", "Wait", "Seconds", value.Int(1), "Next", list))
+	c.putCleanup(states, again, value.Obj("Type", "Wait", "Seconds", value.Int(1), "Next", list))
 	return list
 }
 
 // stopByJob stops the Ray jobs from a pod: the identity that runs this has no other way to Ray.
 func (c *compiler) stopByJob(states *value.Object, next string) string {
-	a := &attempts{c: c}
-	name := "$prefix & 'stop-' & $substring($hash($states.context.Execution.Id, 'SHA-256'), 0, 10)"
-	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': 900, 'template': {'metadata': {'labels': $labels}, "+
-		"'spec': $merge([$submitter.pod, {'containers': [$merge([$submitter.container, {'args': %s}])]}])}}])", "['stop-all', $prefix]")
+	name := query.Concat(query.Var("prefix"), query.Str("stop-"), hashed10(executionID))
+	args := query.Array(query.Str("stop-all"), query.Var("prefix"))
 	// Without the label of the execution, or another clean-up would delete it.
-	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", wrap(name),
-		"labels", wrap("$sift($labels, function($v, $k) { $k != 'rayorch.dev/execution' })"), "annotations", "{% $annotations %}"), "spec", wrap(spec))
-	state := value.Obj("Type", "Task", "Resource", resourceRunJob,
-		"Arguments", a.c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
-		"Retry", cleanupRetry("EKS.409", "States.Timeout"),
-		"Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)}, "Next", next)
-	put(states, "Stop Ray jobs"+c.at.cleanupOf, cleanupState, state)
+	other := query.Function(query.Op(query.Var("k"), "!=", query.Str("rayorch.dev/execution")), "v", "k")
+	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", name.Value(),
+		"labels", query.Call("sift", runLabels, other).Value(), "annotations", query.Var("annotations").Value()),
+		"spec", submitterSpec(900, query.Object(query.Bind("args", args))).Value())
+	state := c.runJob(job)
+	state.Set("TimeoutSeconds", value.Int(960))
+	state.Set("Retry", cleanupRetry("EKS.409", "States.Timeout"))
+	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)})
+	state.Set("Next", next)
+	c.putCleanup(states, "Stop Ray jobs"+c.at.cleanupOf, state)
 	return "Stop Ray jobs" + c.at.cleanupOf
 }

@@ -69,6 +69,8 @@ type Result struct {
 
 	// Access is what the identity needs that runs the definition and its clean-up machine, as narrow as the way allows.
 	Access []Rule
+	// Needs are the same by state, as they were recorded.
+	Needs []Need
 	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
 	Files   []ConfigMap
 	Uploads []Upload
@@ -104,7 +106,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 		return nil, err
 	}
 	c := newCompiler(p, target, o)
-	c.survey(p.Steps)
+	c.survey()
 	c.check(name, o)
 	if len(c.problems) > 0 {
 		return nil, c.problems
@@ -127,20 +129,22 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 func (c *compiler) check(target string, o Options) {
 	if c.at == nil {
 		c.checkSecrets()
-		c.readAll(c.p.Steps, "steps")
+		c.eachBody(c.checkBody)
+		c.eachBody(c.readBody)
 		return
 	}
 	c.checkPlace(target)
 	c.checkClusterSecrets()
-	c.checkSteps(c.p.Steps, "steps")
+	eachStep(c.p.Steps, "steps", c.checkContext)
+	c.eachBody(c.checkBody)
 	c.notePlace(o)
 	c.noteRaySecrets()
 	if len(c.problems) == 0 {
 		c.limitItems()
-		c.readAll(c.p.Steps, "steps")
+		c.eachBody(c.readBody)
 	}
 	if len(c.problems) == 0 {
-		c.packAll(c.p.Steps, "steps")
+		c.eachBody(func(w wanted) { c.packOne(w.ray, w.path+".ray.workingDir") })
 		c.at.scripts = hashed("rayorch-"+c.p.Name+"-submit", []byte(submitScript))
 	}
 }
@@ -154,14 +158,14 @@ func (c *compiler) inCluster(r *Result) {
 			r.Dirs = append(r.Dirs, d.Dir)
 		}
 	}
-	r.Access, r.Secrets, r.Pods = c.access(), c.secretKeys(), c.podContexts()
+	r.Needs, r.Access, r.Secrets, r.Pods = c.needs, c.access(), c.secretKeys(), c.podContexts()
 	r.Namespace, r.ServiceAccount, r.Claim = at.namespace, at.account, at.claim
 	r.Cluster = at.context
 	if at.kind == "aws" {
 		r.Cluster = at.eks.Name
 	}
 	r.Contexts = at.others
-	r.Service, r.RayCluster, r.Port, r.Way, r.Image = at.service, at.rayCluster, at.port, at.way, at.image
+	r.Service, r.RayCluster, r.Port, r.Way, r.Image = at.service, at.rayCluster, at.port, at.mode, at.image
 }
 
 // pick finds the target by name, or the default one.
@@ -201,6 +205,8 @@ type compiler struct {
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool
 	steps    map[string]*pipeline.Step // by name, at any depth
+	calls    map[*value.Object][]Need  // what states need that have no name yet
+	needs    []Need
 
 	localFiles Files
 	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with what the files hold that they name
@@ -209,7 +215,7 @@ type compiler struct {
 // newCompiler settles what options, target and file say of the same thing, in this order.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
-		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, envs: map[*pipeline.RayJob]*value.Object{}}
+		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Need{}, envs: map[*pipeline.RayJob]*value.Object{}}
 	if t.Kind != "local" {
 		c.at, c.storage = newPlace(p, t, o), p.Storage.Path
 		return c
@@ -253,23 +259,15 @@ func (c *compiler) checkSecrets() {
 	}
 }
 
-// survey notes the steps, which kinds of work they do and which secrets they use, at any depth.
-func (c *compiler) survey(steps []pipeline.Step) {
-	for i := range steps {
-		s := &steps[i]
-		c.steps[s.Name] = s
-		bodies := []body{{s.Ray, s.Job}}
-		if s.OnFailure != nil {
-			bodies = append(bodies, body{s.OnFailure.Ray, s.OnFailure.Job})
+// survey notes the steps, which kinds of work they do and which secrets they use.
+func (c *compiler) survey() {
+	eachStep(c.p.Steps, "steps", func(s *pipeline.Step, _ string) { c.steps[s.Name] = s })
+	c.eachBody(func(w wanted) {
+		c.ray, c.job = c.ray || w.ray != nil, c.job || w.job != nil
+		for _, name := range w.secrets() {
+			c.secrets[name] = true
 		}
-		for _, b := range bodies {
-			c.ray, c.job = c.ray || b.ray != nil, c.job || b.job != nil
-			for _, name := range b.secrets() {
-				c.secrets[name] = true
-			}
-		}
-		c.survey(s.Children())
-	}
+	})
 }
 
 // machine is the whole definition.
@@ -281,7 +279,7 @@ func (c *compiler) machine() *value.Object {
 	if c.outputsMayLack(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
-			value.Obj("Type", "Pass", "Output", value.Obj("missing", wrap(c.missingOutputs(top))), "Next", "Give outputs"))
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Give outputs"))
 	} else {
 		c.sequence(states, node, top, "Give outputs")
 	}
@@ -297,7 +295,7 @@ func (c *compiler) machine() *value.Object {
 // outputs is what the execution gives back.
 func (c *compiler) outputs(top *scope) any {
 	if len(c.p.Outputs.Entries) == 0 {
-		return wrap(record(top.names, top))
+		return outputsOf(top.names, top).Value()
 	}
 	o := &value.Object{}
 	for _, e := range c.p.Outputs.Entries {

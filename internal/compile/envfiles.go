@@ -23,30 +23,19 @@ type Files interface {
 	PackModule(path string, excludes []string) (name string, data []byte, err error)
 }
 
-// readAll checks the directories that steps name, and reads the files that their runtime environments name.
-func (c *compiler) readAll(steps []pipeline.Step, path string) {
-	for i := range steps {
-		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
-		c.readBody(body{s.Ray, s.Job}, at)
-		if s.OnFailure != nil {
-			c.readBody(body{s.OnFailure.Ray, s.OnFailure.Job}, at+".onFailure")
-		}
-		c.readAll(s.Children(), at+"."+s.Kind()+".steps")
-	}
-}
-
-func (c *compiler) readBody(b body, path string) {
+// readBody checks the directories that a body names, and reads the files that its runtime environment names.
+func (c *compiler) readBody(w wanted) {
 	switch {
-	case b.job != nil && c.at == nil: // elsewhere it is in the image
-		c.checkDir(b.job.WorkingDir, path+".job.workingDir")
-	case b.ray != nil:
-		c.checkDir(b.ray.WorkingDir, path+".ray.workingDir")
-		if b.ray.RuntimeEnv == nil {
+	case w.job != nil && c.at == nil: // elsewhere it is in the image
+		c.checkDir(w.job.WorkingDir, w.path+".job.workingDir")
+	case w.ray != nil:
+		c.checkDir(w.ray.WorkingDir, w.path+".ray.workingDir")
+		if w.ray.RuntimeEnv == nil {
 			return
 		}
-		if o, ok := b.ray.RuntimeEnv.Value.(*value.Object); ok {
-			f := &envFiles{c: c, ray: b.ray}
-			c.envs[b.ray] = f.env(o, path+".ray.runtimeEnv")
+		if o, ok := w.ray.RuntimeEnv.Value.(*value.Object); ok {
+			f := &envFiles{c: c, ray: w.ray}
+			c.envs[w.ray] = f.env(o, w.path+".ray.runtimeEnv")
 		}
 	}
 }
@@ -378,19 +367,19 @@ func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
 		via, uri = w.Via, w.URI
 	}
 	switch {
-	case c.at.way == wayJob && via != viaObjectStore && len(d.zip) <= configMapLimit:
+	case c.at.mode == modeJob && via != viaObjectStore && len(d.zip) <= configMapLimit:
 		d.via, d.configMap = viaConfigMap, "rayorch-"+c.p.Name+"-dir-"+d.hash[:10]
 	case uri != "":
 		d.via, d.uri, d.upload = viaObjectStore, strings.TrimSuffix(uri, "/")+"/"+c.p.Name+"/"+d.module, d.zip
 		if !strings.HasSuffix(d.module, ".whl") {
 			d.upload, err = below("dir/", d.zip)
 		}
-	case c.at.way == wayJob:
+	case c.at.mode == modeJob:
 		err = fmt.Errorf("the module has %d KiB, zipped, more than the %d KiB of a ConfigMap: name an object store (the target's workingDir.uri)",
 			(len(d.zip)+1023)>>10, configMapLimit>>10)
 	default:
 		err = fmt.Errorf("is on this machine, and submit: %s cannot upload it: use submit: job, or name an object store (the target's "+
-			"workingDir.uri), or give an address (s3://, gs:// or https://)", c.at.way)
+			"workingDir.uri), or give an address (s3://, gs:// or https://)", c.at.mode)
 	}
 	return err
 }

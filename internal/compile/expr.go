@@ -1,156 +1,127 @@
 package compile
 
 import (
-	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What a reference gives that finds nothing: strict fails the state with a message, lenient gives null.
+// What a reference that finds nothing gives: strict fails the step with a message, lenient gives null.
 const (
 	strict  = false
 	lenient = true
 )
 
-// wrap makes a JSONata expression a field's value.
-func wrap(expr string) string { return "{% " + expr + " %}" }
-
-// plain is text as a field's value. It becomes an expression where it would be taken for one, and where asl-validator's
-// schema takes no plain text: when it is empty or has several lines.
-func plain(text string) string {
-	if text == "" || strings.Contains(text, "\n") || strings.HasPrefix(text, "{%") || strings.HasSuffix(text, "%}") {
-		return wrap(str(text))
-	}
-	return text
-}
-
-// str is a JSONata string literal. Single quotes read better inside JSON, but JSONata cannot escape one within them.
-func str(text string) string {
-	quoted := value.Text(text)
-	if strings.Contains(text, "'") {
-		return quoted
-	}
-	return "'" + strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + "'"
-}
-
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// field is one step of a JSONata path.
-func field(name string) string {
-	switch {
-	case name == "and" || name == "or" || name == "in" || !identifier.MatchString(name):
-		return ".`" + name + "`"
-	default:
-		return "." + name
-	}
-}
-
-// ref is the expression of a reference.
-func (c *compiler) ref(r *pipeline.Ref, in *scope, missing bool) string {
+// reference is the value of a reference.
+func (c *compiler) reference(r *pipeline.Ref, in *scope, missing bool) query.Expr {
 	root, keys := c.root(r, in)
-	if len(keys) == 0 {
-		return root
-	}
-	expr := path(root, keys)
+	found := follows(root, keys)
 	if !c.mayLack(r, in) {
-		return expr
+		return found
 	}
-	otherwise := "null"
-	if !missing { // strict
+	otherwise := query.Null
+	if missing == strict {
 		otherwise = c.inputMissing(r, in)
 	}
-	return fmt.Sprintf("($v := %s; $exists($v) ? $v : %s)", expr, otherwise)
+	v := query.Var("v")
+	return query.Block(query.If(query.Call("exists", v), v, otherwise), query.Bind("v", found))
 }
 
-// root is the variable that a reference starts at, which is always there, and what of its path remains.
-func (c *compiler) root(r *pipeline.Ref, in *scope) (string, []pipeline.Key) {
+// root is the variable that a reference starts at, which always exists, and what of its path remains.
+func (c *compiler) root(r *pipeline.Ref, in *scope) (query.Expr, []pipeline.Key) {
 	switch r.Root {
 	case "params":
-		return "$params" + field(r.Name(0)), r.Path[1:]
+		return query.Var("params").Get(r.Name(0)), r.Path[1:]
 	case "run":
-		return "$run" + field(r.Name(0)), nil
+		return query.Var("run").Get(r.Name(0)), nil
 	case "storage":
-		return str(c.storage), nil
+		return query.Str(c.storage), nil
 	case "steps":
 		return in.output(r.Name(0)), r.Path[2:]
 	case "index":
-		return "$index_" + in.loop().name, r.Path
+		return query.Var("index_" + in.loop().name), r.Path
 	default:
-		return "$item_" + in.loopOf(r.Root).name, r.Path
+		return query.Var("item_" + in.loopOf(r.Root).name), r.Path
 	}
 }
 
-// text is the expression of a template as text. An empty template has no parts, and is an empty text.
-func (c *compiler) text(t pipeline.Template, in *scope) string {
-	if len(t.Parts) == 0 {
-		return str("")
-	}
-	parts := make([]string, len(t.Parts))
-	for i, p := range t.Parts {
-		if p.Ref == nil {
-			parts[i] = str(p.Text)
+// follows is the value at a path.
+func follows(from query.Expr, keys []pipeline.Key) query.Expr {
+	for _, k := range keys {
+		if k.Name == "" {
+			from = from.At(k.Index)
 		} else {
-			parts[i] = "$string(" + c.ref(p.Ref, in, strict) + ")"
+			from = from.Get(k.Name)
 		}
 	}
-	return strings.Join(parts, " & ")
+	return from
+}
+
+// template is a template as text.
+func (c *compiler) template(t pipeline.Template, in *scope) query.Expr {
+	return c.parts(t.Parts, in, func(e query.Expr) query.Expr { return query.Call("string", e) })
+}
+
+// parts are the parts of a template in one text, each reference as the function has it.
+func (c *compiler) parts(parts []pipeline.Part, in *scope, text func(query.Expr) query.Expr) query.Expr {
+	texts := make([]query.Expr, len(parts))
+	for i, p := range parts {
+		if p.Ref == nil {
+			texts[i] = query.Str(p.Text)
+		} else {
+			texts[i] = text(c.reference(p.Ref, in, strict))
+		}
+	}
+	return query.Concat(texts...)
 }
 
 // textField is a template as a field's value that is always text.
 func (c *compiler) textField(t pipeline.Template, in *scope) string {
 	if s, ok := t.Plain(); ok {
-		return plain(s)
+		return query.Plain(s)
 	}
-	return wrap(c.text(t, in))
+	return c.template(t, in).Value()
 }
 
-// quoted is the expression of one value as one word for sh: nothing in single quotes is special but their end.
-func quoted(expr string) string {
-	return `"'" & $join($split($string(` + expr + `), "'"), "'\\''") & "'"`
+// quoted is a value as one word for sh.
+func quoted(e query.Expr) query.Expr { return query.File("shellword", query.Bind("value", e)) }
+
+// script is a command for sh, its references quoted.
+func (c *compiler) script(s pipeline.Shell, in *scope) query.Expr {
+	return c.parts(s.Parts, in, quoted)
 }
 
-// shell is the expression of a command for sh, its references quoted.
-func (c *compiler) shell(s pipeline.Shell, in *scope) string {
-	parts := make([]string, len(s.Parts))
-	for i, p := range s.Parts {
-		if p.Ref == nil {
-			parts[i] = str(p.Text)
-		} else {
-			parts[i] = quoted(c.ref(p.Ref, in, strict))
-		}
-	}
-	return strings.Join(parts, " & ")
-}
-
-// argv is the expression of a program with arguments as a command for sh.
-func (c *compiler) argv(args []pipeline.Template, in *scope) string {
-	words := make([]string, len(args))
+// commandLine is a program with arguments as a command for sh.
+func (c *compiler) commandLine(args []pipeline.Template, in *scope) query.Expr {
+	var words []query.Expr
 	for i, arg := range args {
+		if i > 0 {
+			words = append(words, query.Str(" "))
+		}
 		if s, ok := arg.Plain(); ok {
-			words[i] = str("'" + strings.ReplaceAll(s, "'", `'\''`) + "'")
+			words = append(words, query.Str("'"+strings.ReplaceAll(s, "'", `'\''`)+"'"))
 		} else {
-			words[i] = quoted(c.text(arg, in))
+			words = append(words, quoted(c.template(arg, in)))
 		}
 	}
-	return strings.Join(words, " & ' ' & ")
+	return query.Concat(words...)
 }
 
 // dynamic is a JSON value with references as a field's value: a reference alone keeps its type.
 func (c *compiler) dynamic(v any, in *scope, missing bool) any {
 	switch v := v.(type) {
 	case string:
-		return plain(v)
+		return query.Plain(v)
 	case pipeline.Template:
 		if r := v.Sole(); r != nil {
-			return wrap(c.ref(r, in, missing))
+			return c.reference(r, in, missing).Value()
 		}
-		if there := c.there(v, in); missing && there != "" {
-			return wrap(there + " ? " + c.text(v, in) + " : null")
+		if found := c.found(v, in); missing == lenient && !found.IsZero() {
+			return query.If(found, c.template(v, in), query.Null).Value()
 		}
-		return wrap(c.text(v, in))
+		return c.template(v, in).Value()
 	case []any:
 		out := make([]any, len(v))
 		for i, item := range v {
@@ -171,7 +142,7 @@ func (c *compiler) dynamic(v any, in *scope, missing bool) any {
 // number is a number as a field's value, or what it refers to.
 func (c *compiler) number(n *pipeline.Number, in *scope) any {
 	if n.Ref != nil {
-		return wrap(c.ref(n.Ref, in, strict))
+		return c.reference(n.Ref, in, strict).Value()
 	}
 	return value.Float(n.Value)
 }
@@ -179,62 +150,55 @@ func (c *compiler) number(n *pipeline.Number, in *scope) any {
 // quantity is a number of bytes, or what it refers to.
 func (c *compiler) quantity(q *pipeline.Quantity, in *scope) any {
 	if q.Ref != nil {
-		return wrap(c.ref(q.Ref, in, strict))
+		return c.reference(q.Ref, in, strict).Value()
 	}
 	return value.Int(q.Bytes)
 }
 
-// condition is the expression of a condition; it is always a boolean, whatever the references find.
-func (c *compiler) condition(e pipeline.Expr, in *scope) string {
+// operators are those of conditions, as JSONata has them.
+var operators = map[string]string{"==": "=", "!=": "!=", "in": "in"}
+
+// condition is the value of a condition. It is always a boolean, whatever the references find.
+func (c *compiler) condition(e pipeline.Expr, in *scope) query.Expr {
 	switch e.Op {
-	case "and", "or":
-		parts := make([]string, len(e.Args))
-		for i, arg := range e.Args {
-			parts[i] = c.condition(arg, in)
-		}
-		return "(" + strings.Join(parts, " "+e.Op+" ") + ")"
+	case "and":
+		return query.And(c.conditions(e.Args, in)...)
+	case "or":
+		return query.Or(c.conditions(e.Args, in)...)
 	case "not":
-		return "$not(" + c.condition(e.Args[0], in) + ")"
+		return query.Not(c.condition(e.Args[0], in))
 	case "ref", "literal":
-		return "$boolean(" + c.operand(e, in) + ")"
+		return query.Call("boolean", c.operand(e, in))
 	case "<", "<=", ">", ">=":
-		return fmt.Sprintf("($a := %s; $b := %s; $type($a) = $type($b) ? ($type($a) in ['number', 'string'] ? $a %s $b : false) : false)",
-			c.operand(e.Args[0], in), c.operand(e.Args[1], in), e.Op)
+		return ordered(c.operand(e.Args[0], in), e.Op, c.operand(e.Args[1], in))
 	}
-	sign := map[string]string{"==": "=", "!=": "!=", "in": "in"}[e.Op]
-	return fmt.Sprintf("(%s %s %s)", c.operand(e.Args[0], in), sign, c.operand(e.Args[1], in))
+	return query.Op(c.operand(e.Args[0], in), operators[e.Op], c.operand(e.Args[1], in))
 }
 
-// operand is the expression of what is compared; a reference to nothing is null there, so that every comparison has a
-// result.
-func (c *compiler) operand(e pipeline.Expr, in *scope) string {
+// ordered compares two numbers or two texts; it is false for anything else, which JSONata would refuse to compare.
+func ordered(left query.Expr, operator string, right query.Expr) query.Expr {
+	a, b := query.Var("a"), query.Var("b")
+	kind := query.Call("type", a)
+	comparable := query.Op(kind, "in", query.Strs([]string{"number", "string"}))
+	return query.Block(query.If(query.Eq(kind, query.Call("type", b)), query.If(comparable, query.Op(a, operator, b), query.False), query.False),
+		query.Bind("a", left), query.Bind("b", right))
+}
+
+func (c *compiler) conditions(args []pipeline.Expr, in *scope) []query.Expr {
+	out := make([]query.Expr, len(args))
+	for i, arg := range args {
+		out[i] = c.condition(arg, in)
+	}
+	return out
+}
+
+// operand is what is compared. A reference that finds nothing is null there, so that every comparison has a result.
+func (c *compiler) operand(e pipeline.Expr, in *scope) query.Expr {
 	switch e.Op {
 	case "ref":
-		return c.ref(e.Ref, in, lenient)
+		return c.reference(e.Ref, in, lenient)
 	case "literal":
-		return literal(e.Value)
+		return query.Literal(e.Value)
 	}
 	return c.condition(e, in)
-}
-
-// literal is a JSON value as a JSONata expression.
-func literal(v any) string {
-	switch v := v.(type) {
-	case string:
-		return str(v)
-	case []any:
-		items := make([]string, len(v))
-		for i, item := range v {
-			items[i] = literal(item)
-		}
-		return "[" + strings.Join(items, ", ") + "]"
-	case *value.Object:
-		pairs := make([]string, v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			pairs[i] = str(k) + ": " + literal(item)
-		}
-		return "{" + strings.Join(pairs, ", ") + "}"
-	}
-	return value.Text(v)
 }

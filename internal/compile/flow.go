@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Every state that stands for a step, or for several, puts out an object of outputs by step, and assigns each to a
-// variable of its scope. So a branch of one part needs nothing more, and one of several ends with a Pass that collects.
+// The output of each state that represents steps is an object of their outputs by name, and the state assigns each of them to a
+// variable of its scope. So a branch of one part is complete, and a branch of several parts ends with a Pass that collects them.
 
 // entry is the name of the first state of a node.
 func (c *compiler) entry(n *node) string {
@@ -28,7 +29,7 @@ func (c *compiler) entry(n *node) string {
 	return n.name
 }
 
-// follow sets where a state goes: on to next, or to its scope's end where next is empty.
+// follow sets the state after a state. If next is empty, the scope ends.
 func follow(state *value.Object, next string) *value.Object {
 	if next == "" {
 		state.Set("End", true)
@@ -38,7 +39,7 @@ func follow(state *value.Object, next string) *value.Object {
 	return state
 }
 
-// sequence adds the states of a node and leads on to next.
+// sequence adds the states of a node. The last one is followed by next, or ends the scope if next is empty.
 func (c *compiler) sequence(states *value.Object, n *node, in *scope, next string) {
 	switch {
 	case n.step != nil:
@@ -56,7 +57,7 @@ func (c *compiler) sequence(states *value.Object, n *node, in *scope, next strin
 	}
 }
 
-// branch is a node as a scope of its own: the States and StartAt of a Parallel's branch or a Map's processor.
+// branch is a node in a scope of its own: the States and StartAt of a Parallel's branch or a Map's processor.
 func (c *compiler) branch(n *node, in *scope) *value.Object {
 	states := &value.Object{}
 	start := c.entry(n)
@@ -66,11 +67,12 @@ func (c *compiler) branch(n *node, in *scope) *value.Object {
 	}
 	last := "Collect after " + start
 	c.sequence(states, n, in, last)
-	put(states, last, annotation.State{Role: annotation.Collect}, value.Obj("Type", "Pass", "Output", wrap(record(in.names, in)), "End", true))
+	put(states, last, annotation.State{Role: annotation.Collect}, value.Obj("Type", "Pass", "Output", outputsOf(in.names, in).Value(), "End", true))
 	return value.Obj("StartAt", start, "States", states)
 }
 
-// branches are a node's parts as branches; seen are the steps of in that have ended before them.
+// branches are the parts of a node as branches. seen are the steps of the scope that have ended before they start, whose variables
+// they can read.
 func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 	parts := []*node{n}
 	if n.same {
@@ -83,17 +85,17 @@ func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 	return out
 }
 
-// group adds a Parallel state for parts at the same time that no step stands for.
+// group adds a Parallel state for steps that run at the same time because of their order, not because of a step of type parallel.
 func (c *compiler) group(states *value.Object, n *node, in *scope, next string) {
 	name := c.entry(n)
 	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in, in.seen))
-	assign := &value.Object{}
+	assign, all := &value.Object{}, query.Call("merge", query.States("result"))
 	for _, s := range leaves(n) {
-		assign.Set(in.variable("step", s.Name), wrap("$merge($states.result)"+field(s.Name)))
+		assign.Set(in.variable("step", s.Name), all.Get(s.Name).Value())
 		in.ended(s.Name)
 	}
 	state.Set("Assign", assign)
-	state.Set("Output", wrap("$merge($states.result)"))
+	state.Set("Output", all.Value())
 	put(states, name, annotation.State{Role: annotation.Group}, follow(state, next))
 }
 
@@ -109,13 +111,13 @@ func leaves(n *node) []*pipeline.Step {
 	return out
 }
 
-// step adds a step's states: the condition's, its own, and those of its failure.
+// step adds a step's states: those of its condition, its own, and those of its failure. A step that is skipped has the output null.
 func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	if s.When != nil {
-		rule := value.Obj("Condition", wrap(c.condition(s.When.Expr, in)), "Next", s.Name)
-		if missing := c.missing(s.When.Expr, in); missing != "" {
-			rule.Set("Output", value.Obj("condition", plain(s.When.Text), "missing", wrap(missing)))
+		rule := value.Obj("Condition", c.condition(s.When.Expr, in).Value(), "Next", s.Name)
+		if missing := c.missing(s.When.Expr, in); !missing.IsZero() {
+			rule.Set("Output", value.Obj("condition", query.Plain(s.When.Text), "missing", missing.Value()))
 		}
 		put(states, "When "+s.Name, annotation.State{Step: s.Name, Role: annotation.Condition}, value.Obj("Type", "Choice", "Choices", []any{rule},
 			"Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
@@ -134,18 +136,18 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	in.ended(s.Name)
 }
 
-// result sets a step's variable and output from an expression of its state's result.
-func result(state *value.Object, s *pipeline.Step, in *scope, expr string) {
-	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(expr)))
-	state.Set("Output", value.Obj(s.Name, wrap(expr)))
+// setResult sets a step's variable and output from its state's result.
+func setResult(state *value.Object, s *pipeline.Step, in *scope, output query.Expr) {
+	state.Set("Assign", value.Obj(in.variable("step", s.Name), output.Value()))
+	state.Set("Output", value.Obj(s.Name, output.Value()))
 }
 
-// put adds a state with what it says about itself.
+// put adds a state with its annotation.
 func put(states *value.Object, name string, a annotation.State, state *value.Object) {
 	states.Set(name, annotated(state, a))
 }
 
-// annotated sets a state's Comment, first, where people see it. A caller may still complete the state.
+// annotated sets a state's Comment as its first field, where readers see it. A caller may still complete the state.
 func annotated(state *value.Object, a annotation.State) *value.Object {
 	rest := state.Without("Comment")
 	*state = *value.Obj("Comment", a.Comment())

@@ -4,37 +4,36 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// failedKey marks, among the outputs of a branch or an iteration, one that failed and was tolerated. No step can have
-// such a name.
+// failedKey is the key of the error among the outputs of a branch or an iteration whose failure was tolerated. No step can have
+// this name.
 const failedKey = "rayorch:failed"
 
-// parallel adds a parallel step's state: a Parallel, or with a limit a Map over the names of its steps.
+// parallel adds the state of a parallel step: a Parallel, or a Map over the names of its steps if maxConcurrency limits them.
 func (c *compiler) parallel(states *value.Object, n *node, in *scope, next string) {
 	s, p, seen := n.step, n.step.Parallel, in.before(n.order, n.step.Name)
 	var state *value.Object
-	if p.MaxConcurrency > 0 {
+	switch {
+	case p.MaxConcurrency > 0:
 		state = c.limited(s, in, seen)
-	} else {
-		node := c.arrange(p.Steps, false)
-		if p.ToleratedFailures > 0 {
-			state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in, seen))
-		} else {
-			state = value.Obj("Type", "Parallel", "Branches", c.branches(node, in, seen))
-		}
+	case p.ToleratedFailures > 0:
+		state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in, seen))
+	default:
+		state = value.Obj("Type", "Parallel", "Branches", c.branches(c.arrange(p.Steps, false), in, seen))
 	}
-	outputs := "$merge($states.result)"
+	outputs := query.Call("merge", query.States("result"))
 	if p.ToleratedFailures > 0 {
-		outputs = "$sift(" + outputs + ", function($v, $k) { $k != " + str(failedKey) + " })"
+		outputs = query.Call("sift", outputs, query.Function(query.Op(query.Var("k"), "!=", query.Str(failedKey)), "v", "k"))
 	}
-	result(state, s, in, outputs)
+	setResult(state, s, in, outputs)
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
-// tolerantBranches are branches of which each catches its own failure: a Parallel by itself ends with the first.
+// tolerantBranches are branches that catch their own failures, because a Parallel fails as soon as one of its branches does.
 func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) []any {
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	out := make([]any, len(s.Parallel.Steps))
@@ -46,7 +45,8 @@ func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) 
 	return out
 }
 
-// limited is a parallel with a limit: Step Functions has no limit on a Parallel's branches, but on a Map's iterations.
+// limited is a parallel step with maxConcurrency: Step Functions can limit the iterations of a Map, but not the branches of a Parallel.
+// Each iteration gets the name of a step and chooses its states.
 func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Object {
 	items, rules, states := []any{}, []any{}, value.Obj("Choose in "+s.Name, nil)
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
@@ -61,7 +61,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 			c.sequence(states, n, in.inner(seen), "")
 		}
 		items = append(items, child.Name)
-		rules = append(rules, value.Obj("Condition", wrap("$states.input = "+str(child.Name)), "Next", start))
+		rules = append(rules, value.Obj("Condition", query.Eq(query.States("input"), query.Str(child.Name)).Value(), "Next", start))
 	}
 	last := rules[len(rules)-1].(*value.Object)
 	next, _ := last.Get("Next")
@@ -76,86 +76,67 @@ func processor(start string, states *value.Object) *value.Object {
 	return value.Obj("ProcessorConfig", value.Obj("Mode", "INLINE"), "StartAt", start, "States", states)
 }
 
-// merge adds all states of one machine to another's.
+// merge adds all fields of an object to another.
 func merge(into, from *value.Object) {
 	for i := range from.Len() {
 		into.Set(from.At(i))
 	}
 }
 
-// try is the states of a node whose failure is tolerated: a Parallel of one branch that catches whatever fails in it.
-// outputs is what stands for the outputs that are missing then.
+// try are the states of a node whose failure is tolerated: a Parallel of one branch that catches all errors. After a failure, its
+// output is outputs, with the error added.
 func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
-	failed := outputs.With(failedKey, "{% $states.errorOutput %}")
+	failed := outputs.With(failedKey, query.States("errorOutput").Value())
 	branch := c.branch(n, in.inner(in.seen))
 	states := &value.Object{}
 	put(states, "Try "+name, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
 		"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
-		"Output", "{% $states.result[0] %}", "End", true))
+		"Output", query.States("result").At(0).Value(), "End", true))
 	put(states, "Failed "+name, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
 	return states
 }
 
-// tolerate adds the step's own state and, where failures are tolerated, the ones that count them.
+// tolerate adds the step's own state and, if failures are tolerated, the states that count them and fail if there are too many.
 func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit int, in *scope, next string) {
 	if limit == 0 {
 		put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, next))
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
-	failures := "$" + in.variable("failures", s.Name)
+	name := in.variable("failures", s.Name)
+	failures, count := query.Var(name), query.Call("count", query.Var(name))
+	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))
 	assign, _ := state.Get("Assign")
-	assign.(*value.Object).Set(failures[1:], wrap("[$filter($states.result, function($r) { $exists($r.`"+failedKey+"`) }).`"+failedKey+"`]"))
+	assign.(*value.Object).Set(name, query.Array(failed.Get(failedKey)).Value())
 	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, check))
-	if next == "" { // a Choice cannot end a scope
+	if next == "" { // a Choice state cannot end a scope
 		done = "Done " + s.Name
 		put(states, done, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Pass", "End", true))
 	}
 	put(states, check, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
-		"Condition", wrap(fmt.Sprintf("$count(%s) > %d", failures, limit)), "Next", refuse)}, "Default", done))
-	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse}, value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold",
-		"Cause", wrap(fmt.Sprintf("$string($count(%s)) & ' of %s failed, %d tolerated; the first by ' & %s[0].Error & ': ' & %s[0].Cause",
-			failures, s.Name, limit, failures, failures))))
+		"Condition", query.Op(count, ">", query.Int(int64(limit))).Value(), "Next", refuse)}, "Default", done))
+	first := failures.At(0)
+	cause := query.Concat(query.Call("string", count), query.Str(fmt.Sprintf(" of %s failed, %d tolerated; the first by ", s.Name, limit)),
+		first.Get("Error"), query.Str(": "), first.Get("Cause"))
+	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse},
+		value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold", "Cause", cause.Value()))
 }
 
-// loopItems are a loop's items. Where the history has no room for more than some, more are refused before any is begun.
+// iterationFailed is the condition that an item r of a result is a failure that was tolerated.
+var iterationFailed = query.Call("exists", query.Var("r").Get(failedKey))
+
+// loopItems are a loop's items. If the history has no room for all, the step fails before it starts any.
 func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	items := c.dynamic(f.Items.Value, in, strict)
-	text, computed := items.(string)
-	if c.items == 0 || !computed {
+	if _, computed := items.(string); c.items == 0 || !computed {
 		return items
 	}
-	return wrap(fmt.Sprintf("($l := %s; $count($l) > %d ? $error('a run may have %d items here, not ' & $count($l) & "+
-		"', or its history would grow over 25,000 events') : $l)", inline(text), c.items, c.items))
+	return query.File("fewitems", query.Bind("items", query.Inline(items)), query.Bind("most", query.Int(int64(c.items)))).Value()
 }
 
-// forEach adds a for-each step's Map. An iteration first keeps its item, its index and its place in all loops around it
-// as variables, for the context object knows only the innermost Map.
+// forEach adds the Map of a for-each step.
 func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
 	s, f := n.step, n.step.ForEach
-	inner := in.inner(in.before(n.order, s.Name))
-	name := ident(s.Name)
-	place := "$string($states.input.index)"
-	if outer := in.place(); outer != "" {
-		place = outer + " & '.' & " + place
-	}
-	inner.in = &loopContext{name: name, as: f.As}
-	take := annotated(value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, "{% $states.input.item %}",
-		"index_"+name, "{% $states.input.index %}", "at_"+name, wrap(place))), annotation.State{Step: s.Name, Role: annotation.Item})
-	body := value.Obj("Take item of "+s.Name, take)
-	outputs := "$states.result"
-	node := c.arrange(f.Steps, true)
-	if f.ToleratedFailures > 0 {
-		follow(take, "Try "+s.Name)
-		merge(body, c.try(node, s.Name, &value.Object{}, inner))
-		outputs = "[$map($states.result, function($r) { $exists($r.`" + failedKey + "`) ? null : $r })]"
-	} else {
-		branch := c.branch(node, inner)
-		start, _ := branch.Get("StartAt")
-		follow(take, start.(string))
-		rest, _ := branch.Get("States")
-		merge(body, rest.(*value.Object))
-	}
 	asking := in.askedBy(s.Name)
 	state := value.Obj("Type", "Map", "Items", c.loopItems(f, asking))
 	if asking.asks.mayFail {
@@ -164,8 +145,41 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	if f.MaxConcurrency > 0 {
 		state.Set("MaxConcurrency", value.Int(int64(f.MaxConcurrency)))
 	}
-	state.Set("ItemSelector", value.Obj("item", "{% $states.context.Map.Item.Value %}", "index", "{% $states.context.Map.Item.Index %}"))
-	state.Set("ItemProcessor", processor("Take item of "+s.Name, body))
-	result(state, s, in, outputs)
+	item := query.States("context", "Map", "Item")
+	state.Set("ItemSelector", value.Obj("item", item.Get("Value").Value(), "index", item.Get("Index").Value()))
+	state.Set("ItemProcessor", processor("Take item of "+s.Name, c.iteration(n, in)))
+	outputs := query.States("result")
+	if f.ToleratedFailures > 0 { // a failed iteration has the output null
+		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
+	}
+	setResult(state, s, in, outputs)
 	c.tolerate(states, state, s, f.ToleratedFailures, in, next)
+}
+
+// iteration are the states of an iteration. The first assigns its item, its index and its position in all loops to variables, because
+// the context object has only those of the innermost Map.
+func (c *compiler) iteration(n *node, in *scope) *value.Object {
+	s, name := n.step, ident(n.step.Name)
+	index := query.States("input", "index")
+	position := query.Call("string", index)
+	if outer := in.iteration(); !outer.IsZero() {
+		position = query.Concat(outer, query.Str("."), position)
+	}
+	take := value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, query.States("input", "item").Value(),
+		"index_"+name, index.Value(), "at_"+name, position.Value()))
+	states, inner := &value.Object{}, in.inner(in.before(n.order, s.Name))
+	inner.in = &loopContext{name: name, as: s.ForEach.As}
+	put(states, "Take item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
+	steps := c.arrange(s.ForEach.Steps, true)
+	if s.ForEach.ToleratedFailures > 0 {
+		follow(take, "Try "+s.Name)
+		merge(states, c.try(steps, s.Name, &value.Object{}, inner))
+		return states
+	}
+	branch := c.branch(steps, inner)
+	start, _ := branch.Get("StartAt")
+	follow(take, start.(string))
+	rest, _ := branch.Get("States")
+	merge(states, rest.(*value.Object))
+	return states
 }

@@ -1,11 +1,9 @@
 package compile
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -16,21 +14,8 @@ import (
 // maxShown is how many characters of names or of a value a message shows.
 const maxShown = 200
 
-// path is the expression of a path from a value.
-func path(from string, keys []pipeline.Key) string {
-	for _, k := range keys {
-		if k.Name == "" {
-			from += "[" + strconv.Itoa(k.Index) + "]"
-		} else {
-			from += field(k.Name)
-		}
-	}
-	return from
-}
-
-// absence is the expression of the message about a reference that finds nothing: the reference, what did not return it, and what
-// was returned.
-func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
+// absence is the message about a reference that finds nothing: the reference, what did not return it, and what was returned.
+func (c *compiler) absence(r *pipeline.Ref, in *scope) query.Expr {
 	root, keys := c.root(r, in)
 	who, nothing := ", which the item does not have (it has: ", "nothing"
 	switch r.Root {
@@ -42,11 +27,12 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 	case "params":
 		who = ", which the parameter does not have (it has: "
 	}
-	shown := "$string(" + root + ")"
+	shown := query.Call("string", root)
 	if len(keys) == 1 && keys[0].Name != "" {
-		shown = fmt.Sprintf("$count($keys(%s)) > 0 ? $join([$keys(%[1]s)], ', ') : %s", root, shown)
+		shown = query.File("keys", query.Bind("value", root))
 	}
-	return fmt.Sprintf("%s & (%s = null ? '%s' : $substring(%s, 0, %d)) & ')'", str(r.Text+who), root, nothing, shown, maxShown)
+	return query.Concat(query.Str(r.Text+who), query.File("returned", query.Bind("value", root), query.Bind("nothing", query.Str(nothing)),
+		query.Bind("shown", shown), query.Bind("most", query.Int(maxShown))), query.Str(")"))
 }
 
 // The errors that an expression of a definition raises. An expression can raise only States.QueryEvaluationError, so the message
@@ -56,26 +42,26 @@ const (
 	errOutputInvalid = "Step.OutputInvalid"
 )
 
-// inputMissing is the expression that fails the step with the reference.
-func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) string {
+// inputMissing fails the step with the reference.
+func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) query.Expr {
 	asker := in.asker()
 	asker.mayFail = true
-	return "$error(" + str(errInputMissing+": step "+asker.name+" needs ") + " & " + c.absence(r, in) + ")"
+	return query.Call("error", query.Concat(query.Str(errInputMissing+": step "+asker.name+" needs "), c.absence(r, in)))
 }
 
-// raised is the expression of the error and cause that an expression raised with $error, or otherwise if the error in output, a
-// state's error output, is another one. The message is at the end of the cause, after the whole expression.
-func raised(output, otherwise string) string {
-	return fmt.Sprintf("($c := $substringAfter(%s.Cause, 'D3137: '); $n := $substringBefore($c, ': '); "+
-		"$n in ['%s', '%s'] ? {'Error': $n, 'Cause': $substringAfter($c, ': ')} : %s)", output, errInputMissing, errOutputInvalid, otherwise)
+// raisedError is the error and cause that an expression raised with $error, or otherwise if output, a state's error output, is of
+// another error.
+func raisedError(output, otherwise query.Expr) query.Expr {
+	return query.File("raised", query.Bind("output", output), query.Bind("names", query.Strs([]string{errInputMissing, errOutputInvalid})),
+		query.Bind("otherwise", otherwise))
 }
 
-// raised is the same for a step with a reference that may find nothing; for others it is otherwise.
-func (a *attempts) raised(output, otherwise string) string {
+// raisedError is the same for a step with a reference that may find nothing; for others it is otherwise.
+func (a *attempts) raisedError(output, otherwise query.Expr) query.Expr {
 	if !a.t.in.asker().mayFail {
 		return otherwise
 	}
-	return raised(output, otherwise)
+	return raisedError(output, otherwise)
 }
 
 // mayLack reports whether the reference may find nothing in a run: properties of parameters are declared, and keys of an output may
@@ -88,47 +74,48 @@ func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
 }
 
-// lacks is the expression of whether a reference finds nothing. The output of a step that was skipped, or whose failure was
-// tolerated, is null and is not expected to have keys.
-func (c *compiler) lacks(r *pipeline.Ref, in *scope) string {
+// exists is the condition that a reference finds something.
+func (c *compiler) exists(r *pipeline.Ref, in *scope) query.Expr {
+	return query.Call("exists", follows(c.root(r, in)))
+}
+
+// lacks is the condition that a reference finds nothing. The output of a step that was skipped, or whose failure was tolerated, is
+// null and is not expected to have keys.
+func (c *compiler) lacks(r *pipeline.Ref, in *scope) query.Expr {
 	root, keys := c.root(r, in)
-	expr := ""
+	var conditions []query.Expr
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil {
 		for _, n := range s.Nullable(keys) {
-			expr += path(root, keys[:n]) + " != null and "
+			conditions = append(conditions, query.Op(follows(root, keys[:n]), "!=", query.Null))
 		}
 	}
-	return expr + "$not($exists(" + path(root, keys) + "))"
+	return query.And(append(conditions, query.Not(c.exists(r, in)))...)
 }
 
-// missing is the expression of a list with the message about each reference of a condition that finds nothing; "" if none can be
-// missing. A comparison with null checks whether there is a value: such a reference may find none, also elsewhere in the condition.
-func (c *compiler) missing(e pipeline.Expr, in *scope) string {
-	list := ""
+// missing is a list with the message about each reference of a condition that finds nothing; the zero value if none can be missing. A
+// comparison with null checks whether there is a value: such a reference may find none, also elsewhere in the condition.
+func (c *compiler) missing(e pipeline.Expr, in *scope) query.Expr {
+	var list []query.Expr
 	for _, r := range conditionRefs(e) {
 		if c.mayLack(r, in) && !guarded(e, r) {
-			if list != "" {
-				list += ", "
-			}
-			list += c.lacks(r, in) + " ? " + c.absence(r, in)
+			list = append(list, query.If(c.lacks(r, in), c.absence(r, in), query.Expr{}))
 		}
 	}
-	if list == "" {
-		return ""
+	if len(list) == 0 {
+		return query.Expr{}
 	}
-	return "[" + list + "]"
+	return query.Array(list...)
 }
 
-// there is the expression of whether all references of a text find something; "" if none can be missing.
-func (c *compiler) there(t pipeline.Template, in *scope) string {
-	var found []string
+// found is the condition that all references of a text find something; the zero value if none can be missing.
+func (c *compiler) found(t pipeline.Template, in *scope) query.Expr {
+	var found []query.Expr
 	for _, p := range t.Parts {
 		if p.Ref != nil && c.mayLack(p.Ref, in) {
-			root, keys := c.root(p.Ref, in)
-			found = append(found, "$exists("+path(root, keys)+")")
+			found = append(found, c.exists(p.Ref, in))
 		}
 	}
-	return strings.Join(found, " and ")
+	return query.And(found...)
 }
 
 // outputsMayLack reports whether a run may find nothing at a reference of the pipeline's outputs.
@@ -141,17 +128,18 @@ func (c *compiler) outputsMayLack(top *scope) bool {
 	return false
 }
 
-// missingOutputs is the expression of a list of what the pipeline's outputs refer to and do not find.
-func (c *compiler) missingOutputs(top *scope) string {
-	var list []string
+// missingOutputs is a list of messages about what the pipeline's outputs refer to and do not find.
+func (c *compiler) missingOutputs(top *scope) query.Expr {
+	var list []query.Expr
 	for _, e := range c.p.Outputs.Entries {
 		for _, r := range refsIn(e.Value.Value) {
 			if c.mayLack(r, top) {
-				list = append(list, c.lacks(r, top)+" ? "+str("output "+e.Key+" refers to ")+" & "+c.absence(r, top))
+				message := query.Concat(query.Str("output "+e.Key+" refers to "), c.absence(r, top))
+				list = append(list, query.If(c.lacks(r, top), message, query.Expr{}))
 			}
 		}
 	}
-	return "[" + strings.Join(list, ", ") + "]"
+	return query.Array(list...)
 }
 
 // refsIn returns the references anywhere in a JSON value.
@@ -221,12 +209,11 @@ func comparesNull(e pipeline.Expr) bool {
 func (c *compiler) asked(when *pipeline.Condition, in *scope) *value.Object {
 	values := &value.Object{}
 	for _, r := range conditionRefs(when.Expr) {
-		values.Set(r.Text, wrap(fmt.Sprintf("($x := %s; $length($string($x)) > %d ? $substring($string($x), 0, %[2]d) & '...' : $x)",
-			c.ref(r, in, lenient), maxShown)))
+		values.Set(r.Text, query.File("shortened", query.Bind("x", c.reference(r, in, lenient)), query.Bind("most", query.Int(maxShown))).Value())
 	}
-	out := value.Obj("condition", plain(when.Text), "values", values)
-	if missing := c.missing(when.Expr, in); missing != "" {
-		out.Set("missing", wrap(missing))
+	out := value.Obj("condition", query.Plain(when.Text), "values", values)
+	if missing := c.missing(when.Expr, in); !missing.IsZero() {
+		out.Set("missing", missing.Value())
 	} else {
 		out.Set("missing", []any{})
 	}

@@ -148,3 +148,11 @@ outputs: {a: "${{ steps.par.output.skipped.x }}", b: "${{ steps.par.output.faile
 		}
 	}
 }
+
+// TestKeysThatJSONataReserves refers to keys that are words or signs of JSONata.
+func TestKeysThatJSONataReserves(t *testing.T) {
+	r := run(t, head+"steps:\n"+step("a", `{"true":1,"false":2,"null":3,"function":4,"in":5,"a b":6}`, "")+
+		"outputs: {all: ['${{ steps.a.output.true }}', '${{ steps.a.output.false }}', '${{ steps.a.output.null }}', "+
+		"'${{ steps.a.output.function }}', '${{ steps.a.output.in }}', \"${{ steps.a.output['a b'] }}\"]}\n", `{}`)
+	r.wantOutput(t, `{"all":[1,2,3,4,5,6]}`)
+}

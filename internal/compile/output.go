@@ -1,37 +1,44 @@
 package compile
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// A step may declare its output. The definition checks it by the rules of parameters, and keeps undeclared keys: a job that ran
-// for hours does not fail because of an extra key.
+// A step may declare its output. The definition checks the output by the rules of parameters, but accepts undeclared keys: a job that
+// ran for hours does not fail because of an extra key.
 
-// problemsOf returns assignments for an expression: $o is the output, an expression itself, and $p the list of its problems as text,
-// empty if there are none.
-func problemsOf(s *pipeline.Step, output string) string {
-	keys, checks := make([]string, s.Output.Len()), make([]string, s.Output.Len())
+// problemsOf are variables for an expression: o is the output, and p the list of its problems as text, empty if there are none.
+func problemsOf(s *pipeline.Step, output query.Expr) []query.Binding {
+	o := query.Var("o")
+	keys, checks := make([]string, s.Output.Len()), make([]query.Expr, s.Output.Len())
 	for i := range s.Output.Entries {
 		e := &s.Output.Entries[i]
-		keys[i], checks[i] = e.Key, check(&e.Value.Param, "$o"+field(e.Key), spot{text: e.Key, output: true})
+		keys[i], checks[i] = e.Key, check(&e.Value.Param, o.Get(e.Key), spot{text: e.Key, output: true})
 	}
-	return fmt.Sprintf("$o := %s; "+
-		"$got := function($x) { ', got ' & ($type($x) = 'string' ? '\"' & $substring($x, 0, %d) & '\"' : $substring($string($x), 0, %[2]d)) }; "+
-		"$p := $type($o) != 'object' ? %s & ($exists($o) and $o != null ? $got($o) : ', got nothing') : $join([%s], '; '); ",
-		output, maxShown, str("it must be an object with the keys "+strings.Join(keys, ", ")), strings.Join(checks, ", "))
+	something := query.And(query.Call("exists", o), query.Op(o, "!=", query.Null))
+	noObject := query.Concat(query.Str("it must be an object with the keys "+strings.Join(keys, ", ")),
+		query.If(something, query.Call("got", o), query.Str(", got nothing")))
+	return []query.Binding{query.Bind("o", output), query.Bind("got", query.File("got", query.Bind("most", query.Int(maxShown)))),
+		query.Bind("p", query.If(notOfType(o, "object"), noObject, problemText(checks)))}
+}
+
+// checked is the value of an output with problemsOf as variables: accepted, or refused with what is wrong.
+func checked(s *pipeline.Step, output, accepted query.Expr, refused func(problems query.Expr) query.Expr) query.Expr {
+	p := query.Var("p")
+	return query.Block(query.If(query.Eq(p, query.Str("")), accepted, refused(p)), problemsOf(s, output)...)
 }
 
 // invalid begins the cause of an invalid output.
 func invalid(s *pipeline.Step) string { return "the output of step " + s.Name + " is invalid: " }
 
-// withDefaults is the expression of an output with the defaults of the keys that it lacks.
-func withDefaults(s *pipeline.Step, output string) string {
+// withDefaults is an output with the defaults of the keys that it lacks.
+func withDefaults(s *pipeline.Step, output query.Expr) query.Expr {
 	defaults := &value.Object{}
 	for _, e := range s.Output.Entries {
 		if e.Value.Default != nil {
@@ -41,15 +48,18 @@ func withDefaults(s *pipeline.Step, output string) string {
 	if defaults.Len() == 0 {
 		return output
 	}
-	return fmt.Sprintf("($type(%s) = 'object' ? $merge([%s, %[1]s]) : %[1]s)", output, literal(defaults))
+	return query.If(query.Eq(query.Call("type", output), query.Str("object")),
+		query.Call("merge", query.Array(query.Literal(defaults), output)), output)
 }
 
-// checkedResult sets a step's variable and output if the state's own result contains the job's output. An invalid output fails
+// setCheckedResult sets a step's variable and output if the state's own result contains the job's output. An invalid output fails
 // the state.
-func checkedResult(state *value.Object, s *pipeline.Step, in *scope, output string) {
-	state.Set("Assign", value.Obj(in.variable("step", s.Name), wrap(fmt.Sprintf("(%s$p = '' ? %s : $error(%s & $p))",
-		problemsOf(s, output), withDefaults(s, "$o"), str(errOutputInvalid+": "+invalid(s))))))
-	state.Set("Output", value.Obj(s.Name, wrap(withDefaults(s, output))))
+func setCheckedResult(state *value.Object, s *pipeline.Step, in *scope, output query.Expr) {
+	accepted := checked(s, output, withDefaults(s, query.Var("o")), func(problems query.Expr) query.Expr {
+		return query.Call("error", query.Concat(query.Str(errOutputInvalid+": "+invalid(s)), problems))
+	})
+	state.Set("Assign", value.Obj(in.variable("step", s.Name), accepted.Value()))
+	state.Set("Output", value.Obj(s.Name, withDefaults(s, output).Value()))
 }
 
 // retriesOutput returns the error names for a retrier: an error that an expression raises has another name there.
@@ -64,13 +74,16 @@ func retriesOutput(s *pipeline.Step, errors []string) []string {
 // An invalid output ends the attempt like any other failure.
 func (a *attempts) checkOutput() {
 	s := a.c.steps[a.t.step]
-	end := fmt.Sprintf("(%s$p = '' ? {} : {'Error': '%s', 'Cause': %s & $p & "+
-		"($exists($states.input.Reason) ? ' (the output could not be read: ' & $states.input.Reason & ')' : '')})",
-		problemsOf(s, "$states.input.Output"), errOutputInvalid, str(invalid(s)))
-	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", a.assign("end", wrap(end)),
-		"Output", value.Obj("Output", wrap(withDefaults(s, "$states.input.Output"))), "Next", a.goTo("Accept output of")))
+	end := checked(s, query.States("input", "Output"), query.Object(), func(problems query.Expr) query.Expr {
+		reason := query.States("input", "Reason")
+		unread := query.If(query.Call("exists", reason), query.Concat(query.Str(" (the output could not be read: "), reason, query.Str(")")), query.Str(""))
+		return query.Object(query.Bind("Error", query.Str(errOutputInvalid)), query.Bind("Cause", query.Concat(query.Str(invalid(s)), problems, unread)))
+	})
+	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", value.Obj("end", end.Value()),
+		"Output", value.Obj("Output", withDefaults(s, query.States("input", "Output")).Value()), "Next", a.goTo("Accept output of")))
+	failed := query.Call("exists", a.v("end").Get("Error"))
 	a.put("Accept output of", annotation.CheckOutput, value.Obj("Type", "Choice", "Choices", []any{
-		value.Obj("Condition", wrap("$exists("+a.v("end")+".Error)"), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
+		value.Obj("Condition", failed.Value(), "Next", a.goTo("Decide on"))}, "Default", a.goTo("Return output of")))
 	a.put("Return output of", annotation.CheckOutput, value.Obj("Type", "Succeed"))
 }
 

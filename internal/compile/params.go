@@ -4,26 +4,28 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// paramStates adds what every run starts with: parameters are read and checked by the definition itself.
+// paramStates adds the states that every run starts with. The definition itself reads and checks the parameters, so that a run that
+// any client starts is as safe as one that rayorch starts.
 func (c *compiler) paramStates(states *value.Object, first string) {
 	params := &value.Object{}
 	for _, e := range c.p.Params.Entries {
-		params.Set(e.Key, wrap(given(&e.Value, "$states.input"+field(e.Key), 0)))
+		params.Set(e.Key, given(&e.Value, query.States("input").Get(e.Key), 0).Value())
 	}
-	execution := "$states.context.Execution."
+	execution := query.States("context", "Execution")
 	run := value.Obj(
-		"id", wrap(execution+"Name"),
-		"arn", wrap(execution+"Id"),
-		"startTime", wrap(execution+"StartTime"),
+		"id", execution.Get("Name").Value(),
+		"arn", execution.Get("Id").Value(),
+		"startTime", execution.Get("StartTime").Value(),
 		"pipeline", c.p.Name,
-		"storage", wrap(str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/")+" & $replace("+execution+"Name, /^\\./, '_')"),
-		"prefix", wrap(prefix(execution+"Id")))
-	assign := value.Obj("params", params, "run", run, "problems", wrap(c.paramProblems()),
-		"wrapper", value.Obj("start", plain(c.wrapperStart()), "end", plain(c.wrapperEnd())))
+		"storage", query.File("storage", query.Bind("base", query.Str(strings.TrimSuffix(c.storage, "/")+"/"+c.p.Name+"/"))).Value(),
+		"prefix", runPrefix(execution.Get("Id")).Value())
+	assign := value.Obj("params", params, "run", run, "problems", c.paramProblems().Value(),
+		"wrapper", value.Obj("start", query.Plain(c.wrapperStart()), "end", query.Plain(c.wrapperEnd())))
 	if c.at != nil {
 		c.clusterVariables(assign)
 	}
@@ -33,42 +35,40 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 		c.placeFiles(states, first)
 		first = "Place files"
 	}
+	problems := query.Var("problems")
 	put(states, "Check params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Choice",
-		"Choices", []any{value.Obj("Condition", "{% $problems != '' %}", "Next", "Refuse params")},
+		"Choices", []any{value.Obj("Condition", query.Op(problems, "!=", query.Str("")).Value(), "Next", "Refuse params")},
 		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))
-	put(states, "Refuse params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", "{% $problems %}"))
+	put(states, "Refuse params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", problems.Value()))
 }
 
-// paramProblems is the expression of all that is wrong with the input in one line; empty when nothing is.
-func (c *compiler) paramProblems() string {
+// runPrefix is what the ids of all jobs of an execution start with.
+func runPrefix(execution query.Expr) query.Expr {
+	return query.File("prefix", query.Bind("execution", execution))
+}
+
+// paramProblems is all that is wrong with the input in one line; empty when nothing is.
+func (c *compiler) paramProblems() query.Expr {
 	// Step Functions adds this one when an execution starts another.
 	known := append(c.p.Params.Keys(), "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID")
-	checks := []string{undeclared("$in", known, "'unknown parameter ' & $k")}
+	in := query.Var("in")
+	checks := []query.Expr{undeclared(in, known, func(key query.Expr) query.Expr { return query.Concat(query.Str("unknown parameter "), key) })}
 	for _, e := range c.p.Params.Entries {
-		checks = append(checks, check(&e.Value, "$in"+field(e.Key), spot{text: e.Key}))
+		checks = append(checks, check(&e.Value, in.Get(e.Key), spot{text: e.Key}))
 	}
 	if c.at != nil {
 		checks = append(checks, c.paramsTooLong())
 	}
-	return "($in := $states.input; $type($in) != 'object' ? 'the input must be an object of parameters' : $join([" +
-		strings.Join(checks, ", ") + "], '; '))"
+	return query.Block(query.If(notOfType(in, "object"), query.Str("the input must be an object of parameters"), problemText(checks)),
+		query.Bind("in", query.States("input")))
 }
 
-// slashes escapes what would end a regular expression.
-func slashes(pattern string) string {
-	var b strings.Builder
-	escaped := false
-	for i := range len(pattern) {
-		if pattern[i] == '/' && !escaped {
-			b.WriteByte('\\')
-		}
-		escaped = pattern[i] == '\\' && !escaped
-		b.WriteByte(pattern[i])
-	}
-	return b.String()
+// problemText are problems in one line. Problems that give nothing are left out.
+func problemText(problems []query.Expr) query.Expr {
+	return query.Call("join", query.Array(problems...), query.Str("; "))
 }
 
-// comment is the definition's Comment: JSON with what forms need to ask for the parameters.
+// comment is the definition's Comment: JSON with what a form needs to ask for the parameters.
 func (c *compiler) comment() string {
 	o := value.Obj("pipeline", c.p.Name)
 	if c.p.Description != "" {

@@ -2,42 +2,41 @@ package compile
 
 import (
 	"fmt"
-	"strings"
+	"strconv"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// given is the expression of a parameter's value as the steps see it: of what the input has, else the default. An input of
-// another type gives anything, because the check refuses the run. depth counts the lists around x: each has variables of its own.
-func given(p *pipeline.Param, x string, depth int) string {
-	otherwise := "null" // then the check refuses the run
+// given is a parameter's value as the steps see it: x from the input if there is one, else the default. An input of another type gives
+// anything, because the check refuses the run. depth counts the lists around x: each has variables of its own.
+func given(p *pipeline.Param, x query.Expr, depth int) query.Expr {
+	otherwise := query.Null // then the check refuses the run
 	if p.Default != nil {
-		otherwise = literal(p.Normalize(p.Default.Value))
+		otherwise = query.Literal(p.Normalize(p.Default.Value))
+	}
+	if !changes(p) {
+		return query.If(query.Call("exists", x), x, otherwise)
 	}
 	kind, normal := normalized(p, x, depth)
-	if normal == "" {
-		return "$exists(" + x + ") ? " + x + " : " + otherwise
-	}
-	return "$type(" + x + ") = '" + kind + "' ? " + normal + " : " + otherwise
+	return query.If(query.Eq(query.Call("type", x), query.Str(kind)), normal, otherwise)
 }
 
-// normalized is the expression of x, of JSONata's type kind, as Param.Normalize has it; empty where that changes nothing.
-func normalized(p *pipeline.Param, x string, depth int) (kind, expr string) {
-	switch {
-	case !changes(p):
-		return "", ""
-	case p.Type == "integer":
-		return "number", "$floor(" + x + ")"
-	case p.Type == "list":
+// normalized is x, if it is of JSONata's type kind, as Param.Normalize has it.
+func normalized(p *pipeline.Param, x query.Expr, depth int) (kind string, normal query.Expr) {
+	switch p.Type {
+	case "integer":
+		return "number", query.Call("floor", x)
+	case "list":
 		return "array", normalizedList(p.Items, x, depth+1)
 	}
-	pairs := make([]string, p.Properties.Len())
-	for i := range pairs {
+	fields := make([]query.Binding, p.Properties.Len())
+	for i := range fields {
 		e := &p.Properties.Entries[i]
-		pairs[i] = str(e.Key) + ": (" + given(&e.Value, x+field(e.Key), depth) + ")"
+		fields[i] = query.Bind(e.Key, given(&e.Value, x.Get(e.Key), depth))
 	}
-	return "object", "{" + strings.Join(pairs, ", ") + "}"
+	return "object", query.Object(fields...)
 }
 
 // changes says whether Param.Normalize may change a value.
@@ -58,126 +57,137 @@ func changes(p *pipeline.Param) bool {
 
 // normalizedList maps a list. JSONata's $map returns the item itself for a list of one, and nothing for an empty list; [...]
 // flattens a list inside it unless that is written as [...], too. So lists of one and none are written out.
-func normalizedList(items *pipeline.Param, x string, depth int) string {
-	v, f := fmt.Sprintf("$v%d", depth), fmt.Sprintf("$f%d", depth)
-	only := "[" + f + "(" + x + "[0])]"
+func normalizedList(items *pipeline.Param, x query.Expr, depth int) query.Expr {
+	v, f := numbered("v", depth), numbered("f", depth)
+	only := query.Array(query.Call(f, x.At(0)))
 	if items.Type == "list" {
-		only = "[" + only + "]"
+		only = query.Array(only)
 	}
-	return fmt.Sprintf("(%s := function(%s) { %s }; $count(%s) > 1 ? $map(%s, %s) : $count(%s) = 1 ? %s : [])",
-		f, v, given(items, v, depth), x, x, f, x, only)
+	count := query.Call("count", x)
+	return query.Block(
+		query.If(query.Op(count, ">", query.Int(1)), query.Call("map", x, query.Var(f)), query.If(query.Eq(count, query.Int(1)), only, query.Array())),
+		query.Bind(f, query.Function(given(items, query.Var(v), depth), v)))
 }
 
-// spot is where a value is in the input, for messages: an expression for what only the run knows, and a text after it.
+// numbered is the name of a variable that exists once in each list around it.
+func numbered(name string, depth int) string { return name + strconv.Itoa(depth) }
+
+// spot is where a value is in the input, for messages: what only the run knows, if anything, and a text after it.
 type spot struct {
-	before string // ends with &, or is empty
+	before query.Expr
 	text   string
 	depth  int  // of lists around it
 	output bool // of an output: messages end with its value, and undeclared keys are allowed
 }
 
-// got is the expression of the value of x, which follows a message.
-func (at spot) got(x string) string {
+// got is the value of x, as a message about it ends; the zero value in messages that do not show it.
+func (at spot) got(x query.Expr) query.Expr {
 	if at.output {
-		return " & $got(" + x + ")"
+		return query.Call("got", x)
 	}
-	return ""
+	return query.Expr{}
 }
 
-// says is the expression of a message that begins with the place.
-func (at spot) says(msg string) string { return at.before + str(at.text+msg) }
+// says is a message that begins with the place.
+func (at spot) says(msg string) query.Expr { return query.Concat(at.before, query.Str(at.text+msg)) }
 
-// check is the expression of what is wrong with x, or of nothing.
-func check(p *pipeline.Param, x string, at spot) string {
-	expr := "$exists(" + x + ") ? (" + checkValue(p, x, at) + ")"
-	if p.Default == nil {
-		missing := " is missing"
-		if at.output {
-			missing += " and " + pipeline.TypeWords[p.Type]
-		}
-		expr += " : " + at.says(missing)
+// check is what is wrong with x, or nothing.
+func check(p *pipeline.Param, x query.Expr, at spot) query.Expr {
+	if p.Default != nil {
+		return query.If(query.Call("exists", x), checkValue(p, x, at), query.Expr{})
 	}
-	return expr
+	missing := " is missing"
+	if at.output {
+		missing += " and " + pipeline.TypeWords[p.Type]
+	}
+	return query.If(query.Call("exists", x), checkValue(p, x, at), at.says(missing))
 }
 
-// checkValue is the expression of what is wrong with x, which is there.
-func checkValue(p *pipeline.Param, x string, at spot) string {
-	parts := checkScalar(p, x, at)
-	switch p.Type {
-	case "list":
-		if p.Items != nil {
-			parts = append(parts, checkItems(p, x, at))
-		}
-	case "object":
-		if p.Properties.Len() > 0 {
-			parts = append(parts, checkProperties(p, x, at))
-		}
+// checkValue is what is wrong with x, which exists.
+func checkValue(p *pipeline.Param, x query.Expr, at spot) query.Expr {
+	rules := checkScalar(p, x, at)
+	var problem query.Expr
+	switch {
+	case p.Type == "list" && p.Items != nil:
+		problem = checkItems(p, x, at)
+	case p.Type == "object" && p.Properties.Len() > 0:
+		problem = checkProperties(p, x, at)
 	}
-	return strings.Join(parts, " : ")
+	for i := len(rules) - 1; i >= 0; i-- {
+		problem = query.If(rules[i].broken, rules[i].message, problem)
+	}
+	return problem
 }
 
-// checkScalar are the rules of a parameter itself, each as CONDITION ? MESSAGE.
-func checkScalar(p *pipeline.Param, x string, at spot) []string {
-	var rules []string
-	add := func(broken, message string) { rules = append(rules, broken+" ? "+at.says(" "+message)+at.got(x)) }
+// rule is a condition that holds if a value breaks the rule, and what to say then.
+type rule struct{ broken, message query.Expr }
+
+// checkScalar are the rules of a parameter itself, in the order in which they are checked.
+func checkScalar(p *pipeline.Param, x query.Expr, at spot) []rule {
+	var rules []rule
+	add := func(broken query.Expr, message string) {
+		rules = append(rules, rule{broken, query.Concat(at.says(" "+message), at.got(x))})
+	}
 	add(brokenType(p.Type, x), pipeline.TypeWords[p.Type])
 	if p.Min != nil {
-		add(fmt.Sprintf("%s < %s", x, value.Float(*p.Min)), "must be at least "+string(value.Float(*p.Min)))
+		add(query.Op(x, "<", query.Literal(value.Float(*p.Min))), "must be at least "+string(value.Float(*p.Min)))
 	}
 	if p.Max != nil {
-		add(fmt.Sprintf("%s > %s", x, value.Float(*p.Max)), "must be at most "+string(value.Float(*p.Max)))
+		add(query.Op(x, ">", query.Literal(value.Float(*p.Max))), "must be at most "+string(value.Float(*p.Max)))
 	}
+	length := query.Call("length", x)
 	if p.MinLength != nil {
-		add(fmt.Sprintf("$length(%s) < %d", x, *p.MinLength), fmt.Sprintf("must have at least %d characters", *p.MinLength))
+		add(query.Op(length, "<", query.Int(int64(*p.MinLength))), fmt.Sprintf("must have at least %d characters", *p.MinLength))
 	}
 	if p.MaxLength != nil {
-		add(fmt.Sprintf("$length(%s) > %d", x, *p.MaxLength), fmt.Sprintf("must have at most %d characters", *p.MaxLength))
+		add(query.Op(length, ">", query.Int(int64(*p.MaxLength))), fmt.Sprintf("must have at most %d characters", *p.MaxLength))
 	}
 	if p.Pattern != "" {
-		add("$not($contains("+x+", /^(?:"+slashes(p.Pattern)+")$/))", "must match "+p.Pattern)
+		add(query.Not(query.Call("contains", x, query.Pattern(p.Pattern))), "must match "+p.Pattern)
 	}
 	if len(p.Choices) > 0 {
-		add("$not("+x+" in "+literal(choices(p))+")", "must be one of "+p.ChoiceList())
+		add(query.Not(query.Op(x, "in", query.Literal(choices(p)))), "must be one of "+p.ChoiceList())
 	}
 	return rules
 }
 
-func checkItems(p *pipeline.Param, x string, at spot) string {
+func checkItems(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	depth := at.depth + 1
-	item, index := fmt.Sprintf("$v%d", depth), fmt.Sprintf("$i%d", depth)
-	inner := spot{at.says("[") + " & $string(" + index + ") & ", "]", depth, at.output}
-	return joined(at, fmt.Sprintf("$map(%s, function(%s, %s) { %s })", x, item, index, checkValue(p.Items, item, inner)))
+	item, index := numbered("v", depth), numbered("i", depth)
+	inner := spot{query.Concat(at.says("["), query.Call("string", query.Var(index))), "]", depth, at.output}
+	return someProblems(at, query.Call("map", x, query.Function(checkValue(p.Items, query.Var(item), inner), item, index)))
 }
 
-func checkProperties(p *pipeline.Param, x string, at spot) string {
-	var checks []string
+func checkProperties(p *pipeline.Param, x query.Expr, at spot) query.Expr {
+	var checks []query.Expr
 	if !at.output {
-		checks = append(checks, undeclared(x, p.Properties.Keys(), at.says(".")+" & $k & ' is not declared'"))
+		checks = append(checks, undeclared(x, p.Properties.Keys(), func(key query.Expr) query.Expr {
+			return query.Concat(at.says("."), key, query.Str(" is not declared"))
+		}))
 	}
 	for i := range p.Properties.Entries {
 		e := &p.Properties.Entries[i]
-		checks = append(checks, check(&e.Value, x+field(e.Key), spot{at.before, at.text + "." + e.Key, at.depth, at.output}))
+		checks = append(checks, check(&e.Value, x.Get(e.Key), spot{at.before, at.text + "." + e.Key, at.depth, at.output}))
 	}
-	return joined(at, checks...)
+	return someProblems(at, checks...)
 }
 
-// undeclared is the expression of a message about each key $k of x that is not among the known ones.
-func undeclared(x string, known []string, message string) string {
-	list := make([]any, len(known))
-	for i, name := range known {
-		list[i] = name
-	}
-	return "$map($filter($keys(" + x + "), function($k) { $not($k in " + literal(list) + ") }), function($k) { " + message + " })"
+// undeclared is a message about each key of x that is not among the known ones.
+func undeclared(x query.Expr, known []string, message func(key query.Expr) query.Expr) query.Expr {
+	key := query.Var("k")
+	unknown := query.Call("filter", query.Call("keys", x), query.Function(query.Not(query.Op(key, "in", query.Strs(known))), "k"))
+	return query.Call("map", unknown, query.Function(message(key), "k"))
 }
 
 // maxProblems is how many characters are shown of the problems inside a list or an object: each item may have one.
 const maxProblems = 1000
 
-// joined is the expression of problems in one text, or of nothing where there are none.
-func joined(at spot, problems ...string) string {
-	all := fmt.Sprintf("$p%d", at.depth)
-	return fmt.Sprintf("(%s := [%s]; $count(%s) > 0 ? $substring($join(%s, '; '), 0, %d))",
-		all, strings.Join(problems, ", "), all, all, maxProblems)
+// someProblems are problems in one text, or nothing if there are none.
+func someProblems(at spot, problems ...query.Expr) query.Expr {
+	name := numbered("p", at.depth)
+	all := query.Var(name)
+	text := query.Call("substring", query.Call("join", all, query.Str("; ")), query.Int(0), query.Int(maxProblems))
+	return query.Block(query.If(query.Op(query.Call("count", all), ">", query.Int(0)), text, query.Expr{}), query.Bind(name, query.Array(problems...)))
 }
 
 // choices are the values allowed.
@@ -189,14 +199,19 @@ func choices(p *pipeline.Param) []any {
 	return out
 }
 
-// brokenType is the expression that a value is not of the type. $floor of anything but a number is an error in JSONata, so
-// the type is asked first.
-func brokenType(kind, x string) string {
+// brokenType is the condition that a value is not of the type. $floor of anything but a number is an error in JSONata, so the type
+// is checked first.
+func brokenType(kind string, x query.Expr) query.Expr {
 	switch kind {
 	case "integer":
-		return fmt.Sprintf("($type(%s) = 'number' ? $floor(%s) != %s or $abs(%s) > %d : true)", x, x, x, x, 1<<53)
+		return query.File("nointeger", query.Bind("x", x), query.Bind("most", query.Int(1<<53)))
 	case "list":
 		kind = "array"
 	}
-	return "$type(" + x + ") != " + str(kind)
+	return notOfType(x, kind)
+}
+
+// notOfType is the condition that a value is not of one of JSONata's types.
+func notOfType(x query.Expr, kind string) query.Expr {
+	return query.Op(query.Call("type", x), "!=", query.Str(kind))
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed" // the submitter's script
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -36,7 +37,7 @@ func (c *compiler) submitter() *value.Object {
 		}))
 	pod := c.podSpec(c.at.account)
 	pod.Set("volumes", []any{c.filesVolume()})
-	container := value.Obj("name", "submit", "image", plain(c.at.image), "command", []any{"python3", filesPath + "/submit.py"},
+	container := value.Obj("name", "submit", "image", query.Plain(c.at.image), "command", []any{"python3", filesPath + "/submit.py"},
 		"env", c.submitterEnv(),
 		"resources", value.Obj("requests", value.Obj("cpu", "50m", "memory", "64Mi"), "limits", value.Obj("memory", "512Mi")),
 		"terminationMessagePolicy", "FallbackToLogsOnError",
@@ -72,7 +73,7 @@ func selector(labels ...pipeline.Map[string]) *value.Object {
 	o := &value.Object{}
 	for _, m := range labels {
 		for _, e := range m.Entries {
-			o.Set(e.Key, plain(e.Value))
+			o.Set(e.Key, query.Plain(e.Value))
 		}
 	}
 	return o
@@ -85,7 +86,7 @@ func tolerations(lists ...[]pipeline.Toleration) []any {
 			o := value.Obj("operator", t.Operator)
 			for _, f := range []struct{ name, text string }{{"key", t.Key}, {"value", t.Value}, {"effect", t.Effect}} {
 				if f.text != "" {
-					o.Set(f.name, plain(f.text))
+					o.Set(f.name, query.Plain(f.text))
 				}
 			}
 			if t.TolerationSeconds != nil {
@@ -127,7 +128,7 @@ func (c *compiler) submitterEnv() []any {
 
 // secretVariable is an environment variable whose value the kubelet reads from a Secret.
 func secretVariable(name string, key *pipeline.SecretKey) *value.Object {
-	return value.Obj("name", name, "valueFrom", value.Obj("secretKeyRef", value.Obj("name", plain(key.Name), "key", plain(key.Key))))
+	return value.Obj("name", name, "valueFrom", value.Obj("secretKeyRef", value.Obj("name", query.Plain(key.Name), "key", query.Plain(key.Key))))
 }
 
 // secretVariables are those of the secrets that a job gets.
@@ -141,46 +142,60 @@ func (c *compiler) secretVariables(names []string) []any {
 	return out
 }
 
-// dollars is the expression of a text that Kubernetes is to leave as it is: it takes $(NAME) for a variable and $$ for $
-// in commands, arguments and the environment.
-func dollars(expr string) string { return "$join($split(" + expr + ", '$'), '$$')" }
-
-// argumentSize keeps one argument under what Linux takes, 128 KiB, also where each character has four bytes.
-const argumentSize = "30000"
-
-// chunks is the expression of a long text as several arguments, and whatever stands before them.
-func chunks(text, before string) string {
-	return "($s := " + text + "; [" + before + "$map([0..$floor(($length($s) - 1) / " + argumentSize + ")], function($i) { " +
-		dollars("$substring($s, $i * "+argumentSize+", "+argumentSize+")") + " })])"
+// dollars is a text that Kubernetes is to leave as it is: it takes $(NAME) for a variable and $$ for $ in commands, arguments and the
+// environment.
+func dollars(text query.Expr) query.Expr {
+	return query.Call("join", query.Call("split", text, query.Str("$")), query.Str("$$"))
 }
 
-// object is a Kubernetes object's head with the labels and annotations of the run, the step and the attempt.
-func (a *attempts) metadata(name string) *value.Object {
-	own := a.t.job
-	notes := value.Obj("rayorch.dev/step", a.t.step, "rayorch.dev/attempt", wrap("$string("+a.v("try")+")"))
-	if own != nil {
-		for _, e := range own.Metadata.Entries {
-			notes.Set(e.Key, a.c.textField(e.Value, a.t.in))
-		}
+// argumentSize keeps one argument under what Linux takes, 128 KiB, also if each character has four bytes.
+const argumentSize = 30000
+
+var runLabels = query.Var("labels") // of all objects of a run
+
+// metadata is an object's name with the labels and annotations of the run, the step and the attempt.
+func (a *attempts) metadata(name query.Expr) *value.Object {
+	notes := value.Obj("rayorch.dev/step", a.t.step, "rayorch.dev/attempt", a.t.attempt().Value())
+	if a.t.kind == kindJob { // a Ray job has its own metadata
+		merge(notes, a.t.metadata)
 	}
-	return value.Obj("name", wrap(name),
-		"labels", wrap("$merge([$labels, {'rayorch.dev/step': "+str(a.t.step)+"}])"),
-		"annotations", wrap("$merge([$annotations, "+inline(notes)+"])"))
+	return value.Obj("name", name.Value(),
+		"labels", extended(runLabels, query.Object(query.Bind("rayorch.dev/step", query.Str(a.t.step)))).Value(),
+		"annotations", extended(query.Var("annotations"), query.Inline(notes)).Value())
+}
+
+// extended is an object with more fields.
+func extended(object, more query.Expr) query.Expr {
+	return query.Call("merge", query.Array(object, more))
 }
 
 // submitterJob is a Job that runs the submitter's script; deadline is in seconds.
-func (a *attempts) submitterJob(name, args string, deadline int64, env []any) *value.Object {
-	container := "'args': " + args
+func (a *attempts) submitterJob(name, args query.Expr, deadline int64, env []any) *value.Object {
+	container := []query.Binding{query.Bind("args", args)}
 	if len(env) > 0 {
-		container += ", 'env': [$submitter.container.env, " + inlineItems(env) + "]"
+		all := append([]query.Expr{submitterPart("container").Get("env")}, inlined(env)...)
+		container = append(container, query.Bind("env", query.Array(all...)))
 	}
-	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': %d, 'template': {'metadata': {'labels': $labels}, "+
-		"'spec': $merge([$submitter.pod, {'containers': [$merge([$submitter.container, {%s}])]}])}}])", deadline, container)
-	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(name), "spec", wrap(spec))
+	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(name),
+		"spec", submitterSpec(deadline, query.Object(container...)).Value())
 }
 
-// inlineItems are a list's items as expressions, without the brackets.
-func inlineItems(items []any) string {
-	text := inline(items)
-	return text[1 : len(text)-1]
+// submitterPart is what the pods that run the submitter's script share: of a Job's spec, of a pod or of a container.
+func submitterPart(of string) query.Expr { return query.Var("submitter").Get(of) }
+
+// submitterSpec is the spec of a Job that runs the submitter's script, with more fields of its container and its pod.
+func submitterSpec(deadline int64, container query.Expr, pod ...query.Binding) query.Expr {
+	containers := query.Array(extended(submitterPart("container"), container))
+	spec := extended(submitterPart("pod"), query.Object(append(pod, query.Bind("containers", containers))...))
+	template := query.Object(query.Bind("metadata", query.Object(query.Bind("labels", runLabels))), query.Bind("spec", spec))
+	return extended(submitterPart("job"), query.Object(query.Bind("activeDeadlineSeconds", query.Int(deadline)), query.Bind("template", template)))
+}
+
+// inlined are field values as expressions.
+func inlined(items []any) []query.Expr {
+	out := make([]query.Expr, len(items))
+	for i, item := range items {
+		out[i] = query.Inline(item)
+	}
+	return out
 }

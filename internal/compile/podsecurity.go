@@ -21,25 +21,15 @@ func (c *compiler) podContexts() []PodContext {
 		pod, container := security(own)
 		out = append(out, PodContext{Of: of, pod: pod, container: container})
 	}
-	if c.submits() || c.ray && c.at.way == wayRayJob && c.at.target.Ray.Token != nil {
+	if c.submits() || c.ray && c.at.mode == modeRayJob && c.at.target.Ray.Token != nil {
 		add("the submitters", c.at.pods.SecurityContext)
 	}
-	c.eachJob(c.p.Steps, func(of string, j *pipeline.Job) { add(of, c.securityOf(j)) })
+	c.eachBody(func(w wanted) {
+		if w.job != nil {
+			add(w.of, c.securityOf(w.job))
+		}
+	})
 	return out
-}
-
-// eachJob calls see for every plain job, at any depth.
-func (c *compiler) eachJob(steps []pipeline.Step, see func(of string, j *pipeline.Job)) {
-	for i := range steps {
-		s := &steps[i]
-		if s.Job != nil {
-			see("step "+s.Name, s.Job)
-		}
-		if s.OnFailure != nil && s.OnFailure.Job != nil {
-			see("onFailure of step "+s.Name, s.OnFailure.Job)
-		}
-		c.eachJob(s.Children(), see)
-	}
 }
 
 // baselineCapabilities are what the Pod Security Standard "baseline" lets a container add.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -13,11 +13,11 @@ import (
 // is passed on by the submitter.
 
 // secretsOf are the secrets that the submitter of a job passes on, and those that it only hides in what the job prints.
-func (c *compiler) secretsOf(r *pipeline.RayJob) (passed, hidden []string) {
+func (c *compiler) secretsOf(names []string) (passed, hidden []string) {
 	for _, e := range c.p.Secrets.Entries {
 		switch {
 		case e.Value.KubernetesSecret == nil || !c.secrets[e.Key]:
-		case slices.Contains(r.Secrets, e.Key) && !e.Value.InRayPods:
+		case slices.Contains(names, e.Key) && !e.Value.InRayPods:
 			passed = append(passed, e.Key)
 		default:
 			hidden = append(hidden, e.Key)
@@ -27,12 +27,12 @@ func (c *compiler) secretsOf(r *pipeline.RayJob) (passed, hidden []string) {
 }
 
 // submitterSecrets are variables of the submitter's pod. It starts without those that it only hides.
-func (c *compiler) submitterSecrets(r *pipeline.RayJob) []any {
+func (c *compiler) submitterSecrets(names []string) []any {
 	var out []any
-	passed, hidden := c.secretsOf(r)
+	passed, hidden := c.secretsOf(names)
 	for _, name := range append(passed, hidden...) {
 		s, _ := c.p.Secrets.Get(name)
-		ref := value.Obj("name", plain(s.KubernetesSecret.Name), "key", plain(s.KubernetesSecret.Key))
+		ref := value.Obj("name", query.Plain(s.KubernetesSecret.Name), "key", query.Plain(s.KubernetesSecret.Key))
 		if !slices.Contains(passed, name) {
 			ref.Set("optional", true)
 		}
@@ -41,10 +41,10 @@ func (c *compiler) submitterSecrets(r *pipeline.RayJob) []any {
 	return out
 }
 
-// wantSecrets is the expression of a command that fails, before it does anything, if Ray's pods lack a secret.
-func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
+// wantSecrets is a command that fails, before it does anything, if Ray's pods lack a secret.
+func (c *compiler) wantSecrets(names []string, command query.Expr) query.Expr {
 	var check strings.Builder
-	for _, name := range r.Secrets {
+	for _, name := range names {
 		if s, _ := c.p.Secrets.Get(name); s.InRayPods {
 			check.WriteString(`[ -n "${` + name + `+x}" ] || { echo "rayorch: error: Ray's pods have no environment variable ` + name +
 				`, which inRayPods requires" >&2; exit 120; }` + "\n")
@@ -53,15 +53,15 @@ func (c *compiler) wantSecrets(r *pipeline.RayJob, command string) string {
 	if check.Len() == 0 {
 		return command
 	}
-	return str(check.String()) + " & " + command
+	return query.Concat(query.Str(check.String()), command)
 }
 
 // shownByRay are the secrets of a job that Ray's record would contain.
-func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
+func (c *compiler) shownByRay(names []string) []string {
 	if c.at.ownCluster() {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(r.Secrets), func(name string) bool {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		s, _ := c.p.Secrets.Get(name)
 		return s.InRayPods
 	})
@@ -71,24 +71,15 @@ func (c *compiler) shownByRay(r *pipeline.RayJob) []string {
 func (c *compiler) noteRaySecrets() {
 	var shown []string
 	for _, e := range c.p.Secrets.Entries {
-		for _, s := range c.steps {
-			for _, r := range []*pipeline.RayJob{s.Ray, cleanupRay(s)} {
-				if r != nil && slices.Contains(c.shownByRay(r), e.Key) && !slices.Contains(shown, e.Key) {
-					shown = append(shown, e.Key)
-				}
+		c.eachBody(func(w wanted) {
+			if w.ray != nil && slices.Contains(c.shownByRay(w.ray.Secrets), e.Key) && !slices.Contains(shown, e.Key) {
+				shown = append(shown, e.Key)
 			}
-		}
+		})
 	}
 	if len(shown) > 0 {
 		c.note("Ray keeps the values of %s in its job records, which its API and dashboard show: give them to Ray's pods, and set inRayPods: true", strings.Join(shown, ", "))
 	}
-}
-
-func cleanupRay(s *pipeline.Step) *pipeline.RayJob {
-	if s.OnFailure == nil {
-		return nil
-	}
-	return s.OnFailure.Ray
 }
 
 // withSecrets adds secrets to the first container of each pod of a rayClusterSpec, which is Ray's. What is there stays.

@@ -5,11 +5,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// scope is one scope of variables in the definition: the machine, a branch or an iteration. An inner scope reads the
-// outer one's variables but may not assign to their names, so names of inner scopes carry their depth.
+// scope is a scope of variables in the definition: the machine, a branch or an iteration. An inner scope can read the variables of
+// the outer ones but cannot assign to their names, so its own names contain its depth.
 type scope struct {
 	outer *scope
 	depth int
@@ -42,18 +43,18 @@ func (s *scope) asker() *asker {
 	return &asker{}
 }
 
-// loopContext is a for-each seen from inside: name is its step's, as part of variables' names, as its item's.
+// loopContext is a for-each step as its iterations see it: name is the step's name as part of variables, as the name of its item.
 type loopContext struct{ name, as string }
 
 // inner is a new scope inside s, which the named steps of s have ended before.
 func (s *scope) inner(seen []string) *scope { return &scope{outer: s, depth: s.depth + 1, seen: seen} }
 
-// before are the steps, in all scopes, that a step of this one runs after.
+// before are the steps, in all scopes, that end before a step of this scope starts.
 func (s *scope) before(order *pipeline.Order, step string) []string {
 	return append(slices.Clone(s.seen), order.Before(step)...)
 }
 
-// ident is a step's name as part of a variable's: step names have no underscores, so no two meet.
+// ident is a step's name as part of a variable's name. Step names have no underscores, so each has a variable of its own.
 func ident(step string) string { return strings.ReplaceAll(strings.ToLower(step), "-", "_") }
 
 // variable is the name, without $, of a variable of this scope.
@@ -64,19 +65,19 @@ func (s *scope) variable(kind, step string) string {
 	return fmt.Sprintf("%s%d_%s", kind, s.depth, ident(step))
 }
 
-// ended says that a step has ended: from now on its variable is there.
+// ended records that a step has ended: states added from now on can read its variable.
 func (s *scope) ended(step string) { s.names = append(s.names, step) }
 
-// output is the expression of an ended step's output.
-func (s *scope) output(step string) string {
+// output is an ended step's output.
+func (s *scope) output(step string) query.Expr {
 	for at := s; at != nil; at = at.outer {
 		for _, name := range at.names {
 			if name == step {
-				return "$" + at.variable("step", step)
+				return query.Var(at.variable("step", step))
 			}
 		}
 	}
-	return "null" // a step's own checks have refused such a reference
+	return query.Null // a step's own checks have refused such a reference
 }
 
 // loop is the innermost for-each around; nil outside of all.
@@ -99,19 +100,19 @@ func (s *scope) loopOf(item string) *loopContext {
 	return &loopContext{}
 }
 
-// place is the expression of where in all loops an iteration is; empty outside of loops.
-func (s *scope) place() string {
+// iteration is the position of an iteration in all loops around it, such as 2.0; the zero value outside of loops.
+func (s *scope) iteration() query.Expr {
 	if l := s.loop(); l != nil {
-		return "$at_" + l.name
+		return query.Var("at_" + l.name)
 	}
-	return ""
+	return query.Expr{}
 }
 
-// record is the expression of an object of ended steps' outputs by name.
-func record(steps []string, in *scope) string {
-	pairs := make([]string, len(steps))
+// outputsOf is an object of ended steps' outputs by name.
+func outputsOf(steps []string, in *scope) query.Expr {
+	fields := make([]query.Binding, len(steps))
 	for i, name := range steps {
-		pairs[i] = str(name) + ": " + in.output(name)
+		fields[i] = query.Bind(name, in.output(name))
 	}
-	return "{" + strings.Join(pairs, ", ") + "}"
+	return query.Object(fields...)
 }

@@ -64,17 +64,10 @@ func (c *compiler) getsToken(j *pipeline.Job) bool {
 	return c.at.pods.AutomountServiceAccountToken
 }
 
-// refusedHint is the expression of what to do about a pod that cannot start, or cannot be created, because of its security context; of
-// nothing where the reason is another.
-func refusedHint(why string) string {
-	return "($contains(" + why + ", /on-?root|PodSecurity/i) ? ': set securityContext' : '')"
-}
-
-// deniedHint is the expression of what to do about a plain job that failed because it is not root, although the file does not say what
-// it runs as.
+// deniedHint is what to do about a plain job that failed because it is not root, if the file does not say what it runs as.
 func (a *attempts) deniedHint() string {
-	if a.c.securityOf(a.t.job) != nil {
-		return "''"
+	if a.t.pod.security != nil {
+		return ""
 	}
-	return fmt.Sprintf("($contains($t.message, /permission denied/i) ? ': the job runs as user %d: set securityContext' : '')", podUser)
+	return fmt.Sprintf(": the job runs as user %d: set securityContext", podUser)
 }

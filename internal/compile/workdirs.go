@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -77,18 +78,7 @@ func excludes(r *pipeline.RayJob) []string {
 	return out
 }
 
-// packAll packs the working directories of all steps, each once.
-func (c *compiler) packAll(steps []pipeline.Step, path string) {
-	for i := range steps {
-		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
-		c.packOne(s.Ray, at+".ray.workingDir")
-		if s.OnFailure != nil {
-			c.packOne(s.OnFailure.Ray, at+".onFailure.ray.workingDir")
-		}
-		c.packAll(s.Children(), at+"."+s.Kind()+".steps")
-	}
-}
-
+// packOne packs the working directory of a Ray job, unless another job has the same one.
 func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) || c.at.dirs[c.dirKey(r)] != nil {
 		return
@@ -162,9 +152,9 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	fits := func(limit int) bool { return len(d.zip) <= limit }
 	if via == "" {
 		switch {
-		case c.at.way == wayJob && fits(configMapLimit):
+		case c.at.mode == modeJob && fits(configMapLimit):
 			via = viaConfigMap
-		case c.at.way != wayJob && fits(inlineLimit):
+		case c.at.mode != modeJob && fits(inlineLimit):
 			via = viaInline
 		case c.at.claim != "" && fits(configMapLimit):
 			via = viaClaim
@@ -176,8 +166,8 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	}
 	d.via = via
 	switch {
-	case via == viaConfigMap && c.at.way != wayJob:
-		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.way)
+	case via == viaConfigMap && c.at.mode != modeJob:
+		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.mode)
 	case via == viaInline && !fits(inlineLimit), (via == viaConfigMap || via == viaClaim) && !fits(configMapLimit):
 		return c.tooLarge(d)
 	case via == viaClaim && c.at.claim == "":
@@ -208,32 +198,27 @@ func (c *compiler) tooLarge(d *workingDir) error {
 
 // placeWorkingDir says in a runtime environment where Ray finds the directory; elsewhere the entrypoint does, or the
 // submitter.
-func (c *compiler) placeWorkingDir(env *value.Object, r *pipeline.RayJob) {
-	if r.WorkingDir != "" && remote(r.WorkingDir) {
-		env.Set("working_dir", plain(r.WorkingDir))
+func placeWorkingDir(env *value.Object, s *submission) {
+	if s.workingDir != "" && remote(s.workingDir) {
+		env.Set("working_dir", query.Plain(s.workingDir))
 		return
 	}
-	d := c.workingDirOf(r)
-	if d == nil {
-		return
-	}
-	if d.via == viaObjectStore {
-		env.Set("working_dir", plain(d.uri))
+	if d := s.packages.dir; d != nil && d.via == viaObjectStore {
+		env.Set("working_dir", query.Plain(d.uri))
 	}
 }
 
-// inWorkingDir is the expression of a command that runs in its working directory, where that travels by neither Ray's
+// inWorkingDir is a command that runs in its working directory, where that travels by neither Ray's
 // packages nor an address.
-func (c *compiler) inWorkingDir(r *pipeline.RayJob, command string) string {
-	d := c.workingDirOf(r)
+func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	if d == nil {
 		return command
 	}
 	switch d.via {
 	case viaInline:
-		return "$dirs." + dirVariable(d) + " & " + command
+		return query.Concat(query.Var("dirs").Get(dirVariable(d)), command)
 	case viaClaim:
-		return str("cd "+shellWord(c.placedAt(d))+" || exit 120\n") + " & " + command
+		return query.Concat(query.Str("cd "+shellQuoted(c.placedAt(d))+" || exit 120\n"), command)
 	}
 	return command
 }
@@ -243,8 +228,8 @@ func (c *compiler) placedAt(d *workingDir) string {
 	return strings.TrimSuffix(c.storage, "/") + "/.rayorch/" + c.p.Name + "/" + d.hash
 }
 
-// shellWord is a text as one word for sh.
-func shellWord(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+// shellQuoted is a text as one word for sh.
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 func dirVariable(d *workingDir) string { return "d" + d.hash[:8] }
 
@@ -271,8 +256,7 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 // placeFiles adds the state that puts working directories on the storage before the first step, where they travel so. It
 // is made as a step is, so that a claim that is missing is told.
 func (c *compiler) placeFiles(states *value.Object, next string) {
-	t := task{step: "files", state: "Place files", placing: true, timeout: placeTimeout, pending: placeTimeout, in: &scope{}}
-	state := c.attempts(t, &pipeline.Retry{Attempts: 3, Interval: 5, Backoff: 2})
+	state := jobMode{c}.state(placingSubmission())
 	state.Set("Output", &value.Object{})
 	put(states, "Place files", annotation.State{Role: annotation.Run, Scope: annotation.Files}, follow(state, next))
 }
@@ -287,15 +271,16 @@ func (a *attempts) placingJob() *value.Object {
 			args = append(args, filesPath+"/"+d.name(), c.placedAt(d))
 		}
 	}
-	volume := value.Obj("name", "storage", "persistentVolumeClaim", value.Obj("claimName", plain(c.at.claim)))
-	mount := value.Obj("name", "storage", "mountPath", plain(c.storage))
+	volume := value.Obj("name", "storage", "persistentVolumeClaim", value.Obj("claimName", query.Plain(c.at.claim)))
+	mount := value.Obj("name", "storage", "mountPath", query.Plain(c.storage))
 	if c.at.pods.SubPath != "" {
-		mount.Set("subPath", plain(c.at.pods.SubPath))
+		mount.Set("subPath", query.Plain(c.at.pods.SubPath))
 	}
-	spec := fmt.Sprintf("$merge([$submitter.job, {'activeDeadlineSeconds': %d, 'template': {'metadata': {'labels': $labels}, 'spec': "+
-		"$merge([$submitter.pod, {'volumes': [$submitter.pod.volumes, %s], 'containers': [$merge([$submitter.container, {'args': %s, "+
-		"'volumeMounts': [$submitter.container.volumeMounts, %s]}])]}])}}])", a.deadline(), inline(volume), inline(args), inline(mount))
-	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")), "spec", wrap(spec))
+	container := query.Object(query.Bind("args", query.Inline(args)),
+		query.Bind("volumeMounts", query.Array(submitterPart("container").Get("volumeMounts"), query.Inline(mount))))
+	volumes := query.Bind("volumes", query.Array(submitterPart("pod").Get("volumes"), query.Inline(volume)))
+	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")),
+		"spec", submitterSpec(a.deadline(), container, volumes).Value())
 }
 
 // inlineDirs is the variable with the commands that unpack the working directories which travel in entrypoints. Python is
@@ -304,7 +289,7 @@ func (c *compiler) inlineDirs() *value.Object {
 	o := &value.Object{}
 	for _, key := range c.at.order {
 		if d := c.at.dirs[key]; d.via == viaInline {
-			o.Set(dirVariable(d), plain(`cd "$(python3 -c 'import base64, io, os, sys, tempfile, zipfile
+			o.Set(dirVariable(d), query.Plain(`cd "$(python3 -c 'import base64, io, os, sys, tempfile, zipfile
 d = tempfile.mkdtemp(prefix="rayorch-")
 z = zipfile.ZipFile(io.BytesIO(base64.b64decode(sys.argv[1])))
 z.extractall(d)

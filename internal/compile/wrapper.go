@@ -1,5 +1,7 @@
 package compile
 
+import "github.com/rayorch/rayorch/internal/compile/query"
+
 // MaxOutput is how many bytes of JSON a job may give as its output; larger ones belong on the storage.
 const MaxOutput = "32768"
 
@@ -69,12 +71,14 @@ func (c *compiler) wrapperStart() string {
 
 // wrapperEnd is the end of the wrapper for the target.
 func (c *compiler) wrapperEnd() string {
-	if c.at != nil && c.at.way != wayJob && c.ray {
+	if c.at != nil && c.at.mode != modeJob && c.ray {
 		return wrapperEndAlways
 	}
 	return wrapperEnd
 }
 
-// wrapper is the expression of the command, itself an expression, with the wrapper round it: its two halves are
-// variables of the run, for they are the same in every step.
-func wrapper(command string) string { return "$wrapper.start & " + command + " & $wrapper.end" }
+// wrapper is a command with the wrapper around it. Its two halves are variables of the run, because they are the same in every step.
+func wrapper(command query.Expr) query.Expr {
+	around := query.Var("wrapper")
+	return query.Concat(around.Get("start"), command, around.Get("end"))
+}

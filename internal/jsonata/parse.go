@@ -29,11 +29,18 @@ type parser struct {
 	lexer
 	tok   token
 	depth int
+
+	record   bool // for Tokens
+	recorded []span
 }
 
 // parse parses a whole expression.
 func parse(src string) (*node, error) {
 	p := parser{lexer: lexer{src: src}}
+	return p.parse()
+}
+
+func (p *parser) parse() (*node, error) {
 	if err := p.advance(false); err != nil {
 		return nil, err
 	}
@@ -50,6 +57,9 @@ func parse(src string) (*node, error) {
 // advance reads the next token.
 func (p *parser) advance(afterOperand bool) (err error) {
 	p.tok, err = p.next(afterOperand)
+	if p.record && err == nil && p.tok.kind != tokenEnd {
+		p.recorded = append(p.recorded, span{p.tok.kind, p.tok.pos, p.pos})
+	}
 	if err == nil && p.tok.kind == tokenOperator && !known(p.tok.text) {
 		return newError("S0204", p.tok.pos).with("token", p.tok.text)
 	}

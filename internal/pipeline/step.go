@@ -18,6 +18,9 @@ type Step struct {
 	OnFailure      *Cleanup    `yaml:"onFailure" doc:"A job that cleans up when the step has finally failed (ray, job)."`
 }
 
+// DefaultPendingTimeout is Step.PendingTimeout where the file has none.
+const DefaultPendingTimeout Duration = 15 * 60
+
 // RayJob is a job on a Ray cluster: its entry point is run by the shell where the driver runs.
 type RayJob struct {
 	Entrypoint Shell         `yaml:"entrypoint" need:"1" doc:"The command that starts the driver, for sh."`

@@ -62,6 +62,7 @@ func TestExamplesFit(t *testing.T) {
 		for _, way := range []string{"job", "proxy", "rayjob"} {
 			t.Run(file+" "+way, func(t *testing.T) {
 				r, s := example(t, file, way)
+				t.Logf("the template has %d bytes, the definition %d", len(s.Template), len(r.Definition))
 				if len(s.Template) > stack.MaxInline {
 					t.Errorf("the template has %d bytes", len(s.Template))
 				}

@@ -1,0 +1,219 @@
+package compile
+
+import (
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Resources of the tasks on this machine.
+const (
+	resourceRay         = "arn:aws:states:::ray:submitJob.sync"
+	resourceRayStop     = "arn:aws:states:::ray:stopJobs"
+	resourceProcess     = "arn:aws:states:::process:run.sync"
+	resourceProcessStop = "arn:aws:states:::process:stop"
+)
+
+// margin is what a state's own timeout leaves to the task runner to end an attempt by itself, in seconds.
+const margin = 60
+
+// rayTasks is the mode of Ray jobs on this machine: the engine's task runner submits, follows and stops them.
+type rayTasks struct{ c *compiler }
+
+// state is a task; the runner's documentation says what each argument means.
+func (m rayTasks) state(s *submission) *value.Object {
+	c := m.c
+	args := value.Obj("SubmissionId", s.taskID().Value(), "Entrypoint", s.command.Value())
+	if c.address != "" {
+		args.Set("Address", query.Plain(c.address))
+	}
+	if s.workingDir != "" {
+		args.Set("WorkingDir", query.Plain(c.beside(s.workingDir)))
+	}
+	args.Set("RuntimeEnv", s.runtimeEnv)
+	c.runnerParams(args)
+	c.fromHost(args, s.secrets)
+	s.resources.reserve(args, taskNames)
+	args.Set("Metadata", c.marks(s))
+	args.Set("PendingTimeoutSeconds", value.Int(s.pending.Seconds()))
+	return c.localTask(s, resourceRay, args, s.timeout+s.pending)
+}
+
+func (m rayTasks) cleanUp(states *value.Object, next string) string {
+	args := value.Obj("Prefix", abortedPrefix())
+	if m.c.address != "" {
+		args.Set("Address", query.Plain(m.c.address))
+	}
+	return stopTask(states, "Stop Ray jobs", resourceRayStop, args, next)
+}
+
+func (m rayTasks) check(w wanted) { m.c.noteContext(w) }
+
+// processes is the mode of plain jobs on this machine. A process runs under a supervisor of its own; its command is always a shell's,
+// for the wrapper is.
+type processes struct{ c *compiler }
+
+func (m processes) state(s *submission) *value.Object {
+	c := m.c
+	args := value.Obj("Id", s.taskID().Value(), "Shell", s.command.Value())
+	if dir := c.beside(s.workingDir); dir != "" {
+		args.Set("Dir", query.Plain(dir))
+		if !s.inPlace {
+			snapshot := &value.Object{}
+			if pattern := c.storageIn(dir); pattern != "" {
+				snapshot.Set("Excludes", []any{query.Plain(pattern)})
+			}
+			args.Set("Snapshot", snapshot)
+		}
+	}
+	args.Set("Environment", s.env.Value())
+	c.runnerParams(args)
+	c.fromHost(args, s.secrets)
+	state := c.localTask(s, resourceProcess, args, s.timeout)
+	args.Set("Metadata", c.marks(s))
+	return state
+}
+
+func (m processes) cleanUp(states *value.Object, next string) string {
+	return stopTask(states, "Stop processes", resourceProcessStop, value.Obj("Prefix", abortedPrefix()), next)
+}
+
+// check notes which fields of a plain job mean nothing on this machine.
+func (m processes) check(w wanted) {
+	m.c.noteContext(w)
+	j := w.job
+	var ignored []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"image", len(j.Image.Parts) > 0}, {"cpus", j.CPUs != nil}, {"gpus", j.GPUs != nil}, {"memory", j.Memory != nil},
+		{"ephemeralStorage", j.EphemeralStorage != nil}, {"nodeSelector", len(j.NodeSelector.Entries) > 0},
+		{"tolerations", len(j.Tolerations) > 0}, {"mounts", len(j.Mounts) > 0}, {"serviceAccount", j.ServiceAccount != ""},
+		{"securityContext", j.SecurityContext != nil}, {"automountServiceAccountToken", j.AutomountServiceAccountToken != nil},
+		{"pendingTimeout", !w.cleanup && w.step.PendingTimeout != pipeline.DefaultPendingTimeout && cleanupKind(w.step) != kindRay},
+	} {
+		if f.set {
+			ignored = append(ignored, f.name)
+		}
+	}
+	if len(ignored) > 0 {
+		m.c.note("%s is a process of this machine: %s ignored here", w.of, strings.Join(ignored, ", "))
+	}
+}
+
+// cleanupKind is the kind of the job that cleans up after a step; empty if there is none.
+func cleanupKind(s *pipeline.Step) string {
+	if s.OnFailure == nil {
+		return ""
+	}
+	return body{s.OnFailure.Ray, s.OnFailure.Job}.kind()
+}
+
+// noteContext notes a step's cluster, which this machine is not. It is the step's, so its cleanup does not say it again.
+func (c *compiler) noteContext(w wanted) {
+	if w.step.Context != "" && !w.cleanup {
+		c.note("%s: context ignored here", w.of)
+	}
+}
+
+// localTask is the Task state of a submission, which the runner bounds, with its retries.
+func (c *compiler) localTask(s *submission, resource string, args *value.Object, longest pipeline.Duration) *value.Object {
+	state := value.Obj("Type", "Task", "Resource", resource, "Arguments", args)
+	if s.timeout > 0 {
+		args.Set("TimeoutSeconds", value.Int(s.timeout.Seconds()))
+		state.Set("TimeoutSeconds", value.Int(longest.Seconds()+margin))
+	}
+	if r := s.retry; r != nil && r.Attempts > 1 {
+		state.Set("Retry", []any{retry(r, c.steps[s.step])})
+	}
+	return state
+}
+
+// retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
+func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
+	o := value.Obj("ErrorEquals", value.FromGo(retriesOutput(s, r.Retried(s.Kind()))), "IntervalSeconds", value.Int(r.Interval.Seconds()),
+		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
+	if r.MaxInterval > 0 {
+		o.Set("MaxDelaySeconds", value.Int(r.MaxInterval.Seconds()))
+	}
+	if r.Jitter {
+		o.Set("JitterStrategy", "FULL")
+	}
+	return o
+}
+
+// taskID is a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
+func (s *submission) taskID() query.Expr {
+	return s.hashedID(redrives(), query.States("context", "State", "Name"), query.States("context", "State", "RetryCount"))
+}
+
+// runnerParams gives the runner the parameters that are too long for the definition.
+func (c *compiler) runnerParams(args *value.Object) {
+	if c.paramsOnce() {
+		args.Set("Params", paramsIfLong().Value())
+	}
+}
+
+// fromHost says what the job gets of the host's environment, and must not show: the runner reads the values when it starts the job.
+func (c *compiler) fromHost(args *value.Object, names []string) {
+	given, hidden := &value.Object{}, []any{}
+	for _, e := range c.p.Secrets.Entries {
+		ref := value.Obj("Env", e.Value.Env)
+		switch {
+		case e.Value.Env == "":
+		case slices.Contains(names, e.Key):
+			given.Set(e.Key, ref)
+		default:
+			hidden = append(hidden, ref)
+		}
+	}
+	if given.Len() > 0 {
+		args.Set("SecretEnv", given)
+	}
+	if len(hidden) > 0 {
+		args.Set("Redact", hidden)
+	}
+	if c.inherit != nil {
+		args.Set("InheritEnv", c.inherit)
+	}
+}
+
+// excludeStorage keeps the storage out of the package of a directory that contains it.
+func (c *compiler) excludeStorage(env *value.Object, dir string) {
+	if pattern := c.storageIn(dir); pattern != "" {
+		given, _ := env.Get("excludes")
+		list, _ := given.([]any)
+		env.Set("excludes", append(slices.Clip(list), query.Plain(pattern)))
+	}
+}
+
+// storageIn is the pattern that excludes the storage from the package of a directory that contains it; empty if the directory does not.
+func (c *compiler) storageIn(dir string) string {
+	rel, err := filepath.Rel(dir, c.storage)
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		return ""
+	}
+	return "/" + gitignoreSpecial.ReplaceAllString(filepath.ToSlash(rel), `\$0`) + "/"
+}
+
+var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
+
+// aborted is the execution whose end the event reports that the cleanup machine gets.
+var aborted = query.States("input", "detail", "executionArn")
+
+// abortedPrefix is what the ids of its jobs start with.
+func abortedPrefix() string { return runPrefix(aborted).Value() }
+
+// stopTask adds a task that stops work by what its ids start with.
+func stopTask(states *value.Object, name, resource string, args *value.Object, next string) string {
+	put(states, name, cleanupState, follow(value.Obj("Type", "Task", "Resource", resource, "Arguments", args, "Retry", []any{value.Obj(
+		"ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
+		"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60))}), next))
+	return name
+}

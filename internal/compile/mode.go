@@ -1,0 +1,97 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// The modes of submitting a Ray step in a cluster.
+const (
+	modeJob    = "job"    // a pod beside Ray submits, follows and reports
+	modeProxy  = "proxy"  // the state machine itself asks Ray, through the API server
+	modeRayJob = "rayjob" // KubeRay's operator submits
+)
+
+// mode is one way of running submissions of a kind.
+type mode interface {
+	// state returns the state that runs a submission to its end, with all its attempts. Its result contains the job's output.
+	state(s *submission) *value.Object
+	// cleanUp adds the states that stop what an execution left, which lead on to next, and returns the name of the first one.
+	cleanUp(states *value.Object, next string) string
+	// check reports the fields that the mode refuses, and notes those that it ignores.
+	check(w wanted)
+}
+
+// wanted is a body in the file, before it is resolved.
+type wanted struct {
+	body
+	step    *pipeline.Step
+	of      string // for people: "step infer"
+	path    string // of the step or its onFailure
+	cleanup bool   // it is the step's onFailure
+}
+
+// modeOf is the mode that runs submissions of a kind.
+func (c *compiler) modeOf(kind string) mode {
+	switch {
+	case c.at == nil && kind == kindRay:
+		return rayTasks{c}
+	case c.at == nil:
+		return processes{c}
+	case kind == kindJob || c.at.mode == modeJob:
+		return jobMode{c}
+	case c.at.mode == modeProxy:
+		return proxyMode{c}
+	default:
+		return rayJobMode{c}
+	}
+}
+
+// modes are those that the pipeline uses, plain jobs last.
+func (c *compiler) modes() []mode {
+	var out []mode
+	if c.ray {
+		out = append(out, c.modeOf(kindRay))
+	}
+	if plain := c.job || c.at != nil && c.at.placing; plain && !(c.ray && c.at != nil && c.at.mode == modeJob) {
+		out = append(out, c.modeOf(kindJob))
+	}
+	return out
+}
+
+// eachBody calls visit for the bodies of all steps and of what cleans up after them, at any depth.
+func (c *compiler) eachBody(visit func(w wanted)) {
+	eachStep(c.p.Steps, "steps", func(s *pipeline.Step, path string) {
+		if b := (body{s.Ray, s.Job}); b.kind() != "" {
+			visit(wanted{b, s, "step " + s.Name, path, false})
+		}
+		if f := s.OnFailure; f != nil {
+			visit(wanted{body{f.Ray, f.Job}, s, "onFailure of step " + s.Name, path + ".onFailure", true})
+		}
+	})
+}
+
+// eachStep calls visit for all steps, at any depth.
+func eachStep(steps []pipeline.Step, path string, visit func(s *pipeline.Step, path string)) {
+	for i := range steps {
+		s, at := &steps[i], fmt.Sprintf("%s[%d]", path, i)
+		visit(s, at)
+		eachStep(s.Children(), at+"."+s.Kind()+".steps", visit)
+	}
+}
+
+// kind is empty for a group of steps.
+func (b body) kind() string {
+	switch {
+	case b.ray != nil:
+		return kindRay
+	case b.job != nil:
+		return kindJob
+	}
+	return ""
+}
+
+// checkBody has the mode of a body check its fields.
+func (c *compiler) checkBody(w wanted) { c.modeOf(w.kind()).check(w) }

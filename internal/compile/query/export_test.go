@@ -1,0 +1,24 @@
+package query
+
+import (
+	"maps"
+	"slices"
+)
+
+// FileOf is File for a file of the given content.
+func FileOf(src string, inputs ...Binding) (Expr, error) {
+	f, err := load(src)
+	if err != nil {
+		return Expr{}, err
+	}
+	return f.expr(inputs), nil
+}
+
+// Names are the names of all files, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
+
+// Inputs are the names of a file's inputs.
+func Inputs(name string) []string { return loaded()[name].inputs }
+
+// String returns the text of the expression. Other packages can only print it as the value of a field.
+func (e Expr) String() string { return e.text }
