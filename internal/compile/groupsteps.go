@@ -103,7 +103,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
-	// The error outputs stay in a variable, because the Fail state that quotes the first one has no input of its own.
+	// The error outputs stay in a variable for the Fail state that quotes the first one: the output of the step does not contain them.
 	name := in.variable("failures", s.Name)
 	failures, count := query.Var(name), query.Call("count", query.Var(name))
 	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))
