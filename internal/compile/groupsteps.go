@@ -17,15 +17,13 @@ const failedKey = "rayorch:failed"
 func (c *compiler) parallel(states *value.Object, n *node, in *scope, next string) {
 	s, p, seen := n.step, n.step.Parallel, in.before(n.order, n.step.Name)
 	var state *value.Object
-	if p.MaxConcurrency > 0 {
+	switch {
+	case p.MaxConcurrency > 0:
 		state = c.limited(s, in, seen)
-	} else {
-		node := c.arrange(p.Steps, false)
-		if p.ToleratedFailures > 0 {
-			state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in, seen))
-		} else {
-			state = value.Obj("Type", "Parallel", "Branches", c.branches(node, in, seen))
-		}
+	case p.ToleratedFailures > 0:
+		state = value.Obj("Type", "Parallel", "Branches", c.tolerantBranches(s, in, seen))
+	default:
+		state = value.Obj("Type", "Parallel", "Branches", c.branches(c.arrange(p.Steps, false), in, seen))
 	}
 	outputs := query.Call("merge", query.States("result"))
 	if p.ToleratedFailures > 0 {
@@ -65,7 +63,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		items = append(items, child.Name)
 		rules = append(rules, value.Obj("Condition", query.Eq(query.States("input"), query.Str(child.Name)).Value(), "Next", start))
 	}
-	last := rules[len(rules)-1].(*value.Object)
+	last := rules[len(rules)-1].(*value.Object) // a Choice needs a Default, which is never used
 	next, _ := last.Get("Next")
 	choose := value.Obj("Type", "Choice", "Choices", rules, "Default", next)
 	put(states, "Choose in "+s.Name, annotation.State{Step: s.Name, Role: annotation.Choose}, choose)
@@ -105,6 +103,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
+	// The error outputs stay in a variable for the Fail state that quotes the first one: the output of the step does not contain them.
 	name := in.variable("failures", s.Name)
 	failures, count := query.Var(name), query.Call("count", query.Var(name))
 	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))
@@ -130,40 +129,15 @@ var iterationFailed = query.Call("exists", query.Var("r").Get(failedKey))
 // loopItems are a loop's items. If the history has no room for all, the step fails before it starts any.
 func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	items := c.dynamic(f.Items.Value, in, strict)
-	text, computed := items.(string)
-	if c.items == 0 || !computed {
+	if _, computed := items.(string); c.items == 0 || !computed {
 		return items
 	}
-	return query.File("fewitems", query.Bind("items", query.Inline(text)), query.Bind("most", query.Int(int64(c.items)))).Value()
+	return query.File("fewitems", query.Bind("items", query.Inline(items)), query.Bind("most", query.Int(int64(c.items)))).Value()
 }
 
-// forEach adds the Map of a for-each step. An iteration first assigns its item, its index and its position in all loops to variables,
-// because the context object has only those of the innermost Map.
+// forEach adds the Map of a for-each step.
 func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
 	s, f := n.step, n.step.ForEach
-	inner := in.inner(in.before(n.order, s.Name))
-	name := ident(s.Name)
-	place := query.Call("string", query.States("input", "index"))
-	if outer := in.iteration(); !outer.IsZero() {
-		place = query.Concat(outer, query.Str("."), place)
-	}
-	inner.in = &loopContext{name: name, as: f.As}
-	take := annotated(value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, query.States("input", "item").Value(),
-		"index_"+name, query.States("input", "index").Value(), "at_"+name, place.Value())), annotation.State{Step: s.Name, Role: annotation.Item})
-	body := value.Obj("Take item of "+s.Name, take)
-	outputs := query.States("result")
-	node := c.arrange(f.Steps, true)
-	if f.ToleratedFailures > 0 {
-		follow(take, "Try "+s.Name)
-		merge(body, c.try(node, s.Name, &value.Object{}, inner))
-		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
-	} else {
-		branch := c.branch(node, inner)
-		start, _ := branch.Get("StartAt")
-		follow(take, start.(string))
-		rest, _ := branch.Get("States")
-		merge(body, rest.(*value.Object))
-	}
 	asking := in.askedBy(s.Name)
 	state := value.Obj("Type", "Map", "Items", c.loopItems(f, asking))
 	if asking.asks.mayFail {
@@ -174,7 +148,39 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	}
 	item := query.States("context", "Map", "Item")
 	state.Set("ItemSelector", value.Obj("item", item.Get("Value").Value(), "index", item.Get("Index").Value()))
-	state.Set("ItemProcessor", processor("Take item of "+s.Name, body))
+	state.Set("ItemProcessor", processor("Take item of "+s.Name, c.iteration(n, in)))
+	outputs := query.States("result")
+	if f.ToleratedFailures > 0 { // a failed iteration has the output null
+		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
+	}
 	setResult(state, s, in, outputs)
 	c.tolerate(states, state, s, f.ToleratedFailures, in, next)
+}
+
+// iteration are the states of an iteration. The first assigns its item, its index and its position in all loops to variables, because
+// the context object has only those of the innermost Map.
+func (c *compiler) iteration(n *node, in *scope) *value.Object {
+	s, name := n.step, ident(n.step.Name)
+	index := query.States("input", "index")
+	position := query.Call("string", index)
+	if outer := in.iteration(); !outer.IsZero() {
+		position = query.Concat(outer, query.Str("."), position)
+	}
+	take := value.Obj("Type", "Pass", "Assign", value.Obj("item_"+name, query.States("input", "item").Value(),
+		"index_"+name, index.Value(), "at_"+name, position.Value()))
+	states, inner := &value.Object{}, in.inner(in.before(n.order, s.Name))
+	inner.in = &loopContext{name: name, as: s.ForEach.As}
+	put(states, "Take item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
+	steps := c.arrange(s.ForEach.Steps, true)
+	if s.ForEach.ToleratedFailures > 0 {
+		follow(take, "Try "+s.Name)
+		merge(states, c.try(steps, s.Name, &value.Object{}, inner))
+		return states
+	}
+	branch := c.branch(steps, inner)
+	start, _ := branch.Get("StartAt")
+	follow(take, start.(string))
+	rest, _ := branch.Get("States")
+	merge(states, rest.(*value.Object))
+	return states
 }

@@ -1,5 +1,10 @@
 package query
 
+import (
+	"maps"
+	"slices"
+)
+
 // FileOf is File for a file of the given content.
 func FileOf(src string, inputs ...Binding) (Expr, error) {
 	f, err := load(src)
@@ -8,6 +13,9 @@ func FileOf(src string, inputs ...Binding) (Expr, error) {
 	}
 	return f.expr(inputs), nil
 }
+
+// Names are the names of all files, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
 
 // Inputs are the names of a file's inputs.
 func Inputs(name string) []string { return loaded()[name].inputs }

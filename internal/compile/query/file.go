@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"embed"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-
-	"github.com/rayorch/rayorch/internal/jsonata"
 )
 
 // A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
@@ -20,25 +17,6 @@ import (
 
 //go:embed *.jsonata
 var files embed.FS
-
-// file is a loaded file.
-type file struct {
-	parts  []part
-	inputs []string
-	binds  map[string]bool // the variables that the file binds itself
-	op     string          // as in Expr
-	open   bool
-	many   bool // several expressions
-}
-
-// part is a token with the white space before it.
-type part struct {
-	gap, text string
-	input     string // the input's name, if the token is one
-	index     bool   // an index or predicate follows
-	enclosed  bool   // between brackets, commas and semicolons, so that any expression can stand here
-	function  bool   // in the body of a function, which may be evaluated many times
-}
 
 var loaded = sync.OnceValue(func() map[string]*file {
 	all := map[string]*file{}
@@ -57,9 +35,6 @@ var loaded = sync.OnceValue(func() map[string]*file {
 	}
 	return all
 })
-
-// Names are the names of all files, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
 
 // File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
 // uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
@@ -97,7 +72,7 @@ func (f *file) mismatch(inputs []Binding) string {
 	return ""
 }
 
-// expr prints the file with its inputs.
+// expr prints the file with its inputs. An input that is a variable of the input's own name needs neither insertion nor binding.
 func (f *file) expr(inputs []Binding) Expr {
 	insert, bound := map[string]Expr{}, []Binding{}
 	for _, in := range inputs {
@@ -129,7 +104,8 @@ func (f *file) expr(inputs []Binding) Expr {
 	return Expr{text: text, op: f.op, open: f.open}
 }
 
-// printed is the text of parts, in which a text and an inserted text or number that follow one another are one text.
+// printed is the text of parts. A text and an inserted text or number that are concatenated become one text: messages contain limits
+// and names, and definitions have to be short.
 func printed(parts []part) string {
 	var out []part
 	for i, p := range parts {
@@ -148,7 +124,7 @@ func printed(parts []part) string {
 	return b.String()
 }
 
-// tight reports whether a part is an operator that takes an operand away from a concatenation.
+// tight reports whether a part is an operator that binds an operand before a concatenation does, or that is evaluated before it.
 func tight(parts []part, i int) bool {
 	return i >= 0 && i < len(parts) && parts[i].text != "&" && powers[parts[i].text] >= powers["&"]
 }
@@ -175,7 +151,8 @@ func checkBound(bound []Binding) {
 	}
 }
 
-// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name.
+// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name: the file would
+// capture it. The keys and values of the result begin with $.
 func (f *file) rename(insert map[string]Expr) map[string]string {
 	taken := func(name string) bool {
 		for _, e := range insert {
@@ -222,111 +199,4 @@ var variables = regexp.MustCompile(`\$[A-Za-z_][A-Za-z0-9_]*`)
 // uses reports whether an expression may use a variable. It also finds names in its strings, and names that it binds itself.
 func uses(e Expr, name string) bool {
 	return slices.Contains(variables.FindAllString(e.text, -1), "$"+name)
-}
-
-// load reads a file.
-func load(src string) (*file, error) {
-	inputs, err := declared(src, "Inputs:")
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := jsonata.Tokens("(" + src + "\n)")
-	if err != nil {
-		return nil, err
-	}
-	f := &file{inputs: inputs, binds: map[string]bool{}}
-	f.read(tokens)
-	for name := range f.binds {
-		if slices.Contains(inputs, name) {
-			return nil, fmt.Errorf("it binds its input $%s", name)
-		}
-	}
-	return f, nil
-}
-
-// declared are the names that the comment at the top of a file lists after a heading.
-func declared(src, heading string) ([]string, error) {
-	comment, _, ok := strings.Cut(src, "*/")
-	if !strings.HasPrefix(comment, "/*") || !ok {
-		return nil, fmt.Errorf("no comment at its top")
-	}
-	var names []string
-	in := false
-	for line := range strings.Lines(comment) {
-		line = strings.TrimSpace(line)
-		switch name, found := strings.CutPrefix(line, "$"); {
-		case strings.HasSuffix(line, ":") && !strings.Contains(line, " "):
-			in = line == heading
-		case in && found:
-			names = append(names, strings.Fields(name)[0])
-		}
-	}
-	return names, nil
-}
-
-// read makes parts of tokens, of which the first and last are the parentheses around the file.
-func (f *file) read(tokens []jsonata.Token) {
-	var brackets []string // that are open: each with the token before it
-	lowest, conditionals := powers[atom], 0
-	for i := 1; i < len(tokens)-1; i++ {
-		before, t, after := tokens[i-1], tokens[i], tokens[i+1]
-		p := part{gap: gap(before, t), text: t.Text, index: after.Text == "[", function: slices.Contains(brackets, "){")}
-		if i == 1 {
-			p.gap = ""
-		}
-		if t.Kind == jsonata.TokenVariable {
-			f.variable(&p, before, after, len(brackets) > 0 && brackets[len(brackets)-1] == "function(")
-		}
-		f.parts = append(f.parts, p)
-		if t.Kind != jsonata.TokenOperator {
-			continue
-		}
-		if len(brackets) == 0 {
-			lowest = f.outermost(t.Text, lowest)
-			conditionals += map[string]int{cond: 1, ":": -1}[t.Text]
-		}
-		switch t.Text {
-		case "(", "[", "{":
-			brackets = append(brackets, before.Text+t.Text)
-		case ")", "]", "}":
-			brackets = brackets[:len(brackets)-1]
-		}
-	}
-	f.open = conditionals > 0
-}
-
-// outermost notes an operator outside of all brackets; lowest is the least power of those before it.
-func (f *file) outermost(operator string, lowest int) int {
-	f.many = f.many || operator == ";"
-	if power, known := powers[operator]; known && power < lowest {
-		f.op = operator
-		return power
-	}
-	return lowest
-}
-
-// variable says of a part that is a variable what it is.
-func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
-	name := p.text[1:]
-	if parameter || after.Text == ":=" {
-		f.binds[name] = true
-	}
-	if slices.Contains(f.inputs, name) {
-		p.input = name
-		p.enclosed = slices.Contains([]string{"(", "[", ",", ";", ":", ":=", "{"}, before.Text) &&
-			slices.Contains([]string{")", "]", ",", ";", "}"}, after.Text)
-	}
-}
-
-// gap is the white space that is printed before a token: one space as the file has it, none for a line break beside a bracket.
-func gap(before, t jsonata.Token) string {
-	switch {
-	case t.Gap == "":
-		return ""
-	case !strings.Contains(t.Gap, "\n"):
-		return " "
-	case strings.Contains("([{", before.Text) || strings.Contains(")]}", t.Text):
-		return ""
-	}
-	return " "
 }
