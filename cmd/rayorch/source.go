@@ -35,6 +35,7 @@ type source struct {
 	app      *app
 	file     string // absolute
 	pipeline *pipeline.Pipeline
+	compiled *compile.Result // for a target in a cluster, where nothing depends on the state directory: directories are packed once
 }
 
 const pipelineFile = "pipeline.yaml"
@@ -74,10 +75,15 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 		return nil, err
 	}
 	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: localFiles{s.app}}
-	if t, ok := s.pipeline.Targets.Get(target); ok && t.Kind != kindLocal {
-		s.inCluster(&o, t)
+	t, ok := s.pipeline.Targets.Get(target)
+	if !ok || t.Kind == kindLocal {
+		return compile.Compile(s.pipeline, o)
 	}
-	return compile.Compile(s.pipeline, o)
+	if s.compiled == nil {
+		s.inCluster(&o, t)
+		s.compiled, err = compile.Compile(s.pipeline, o)
+	}
+	return s.compiled, err
 }
 
 func (s *source) storageDir(target, stateDir string) (string, error) {

@@ -22,20 +22,20 @@ const (
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
 type attempts struct {
 	c      *compiler
-	t      *submission
+	sub    *submission
 	of     string // what states' names end with
 	states *value.Object
 }
 
 // attempts is that state; submit adds the states of one attempt, in the terms of a submission mode.
-func (c *compiler) attempts(t *submission, submit func(*attempts)) *value.Object {
-	if c.at.stepContext = t.context; t.context != "" {
+func (c *compiler) attempts(s *submission, submit func(*attempts)) *value.Object {
+	if c.at.stepContext = s.context; s.context != "" {
 		defer func() { c.at.stepContext = "" }()
 	}
-	a := &attempts{c: c, t: t, of: t.step, states: &value.Object{}}
-	switch t.scope() {
+	a := &attempts{c: c, sub: s, of: s.step, states: &value.Object{}}
+	switch s.scope() {
 	case annotation.OnFailure:
-		a.of = "cleaning up after " + t.step
+		a.of = "cleaning up after " + s.step
 	case annotation.Files:
 		a.of = "placing of files"
 	}
@@ -63,8 +63,8 @@ func (a *attempts) put(words string, role annotation.Role, state *value.Object) 
 }
 
 func (a *attempts) putIn(states *value.Object, words string, role annotation.Role, state *value.Object) {
-	about := annotation.State{Step: a.t.step, Role: role, Scope: a.t.scope()}
-	if a.t.placing {
+	about := annotation.State{Step: a.sub.step, Role: role, Scope: a.sub.scope()}
+	if a.sub.placing {
 		about.Step = "" // for all of them
 	}
 	put(states, a.name(words), about, state)
@@ -86,14 +86,14 @@ func (a *attempts) elapsed() query.Expr { return since(a.v("since")) }
 // waited holds once the attempt has taken as long as it may be pending.
 func (a *attempts) waited() query.Expr { return query.Op(a.elapsed(), ">", a.pendingMillis()) }
 
-func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.t.pending.Seconds()) }
+func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.sub.pending.Seconds()) }
 
 // begin starts the first attempt. "begun" is when the step itself began, and the wait between two polls is a share of the time since.
 // An attempt's id holds the redrive count as it was then, so that a redriven execution tells a new attempt from one that was stopped.
 func (a *attempts) begin() {
 	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", value.Obj("try", value.Int(1), "begun", entered.Value()),
 		"Next", a.goTo("Attempt")))
-	id := a.t.hashedID(redrives(), query.Str(a.t.state), a.v("try"))
+	id := a.sub.hashedID(redrives(), query.Str(a.sub.state), a.v("try"))
 	assign := value.Obj("id", id.Value(), "redrive", redrives().Value(), "since", entered.Value(), "ran", value.Int(0),
 		"job", &value.Object{}, "end", &value.Object{})
 	a.put("Attempt", annotation.Attempt, value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
@@ -109,7 +109,7 @@ func (a *attempts) decide() {
 	}
 	a.put("Wait a moment for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", value.Int(2), "Assign", value.Obj("end", &value.Object{}),
 		"Next", a.goTo("Run")))
-	if r := a.t.retry; r != nil && r.Attempts > 1 {
+	if r := a.sub.retry; r != nil && r.Attempts > 1 {
 		rules = append(rules, when(a.retryable(), a.goTo("Wait to retry")))
 		a.put("Wait to retry", annotation.Retry, value.Obj("Type", "Wait", "Seconds", a.backoff().Value(),
 			"Assign", value.Obj("try", query.Op(try, "+", query.Int(1)).Value()), "Next", a.goTo("Attempt")))
@@ -126,8 +126,8 @@ func when(condition query.Expr, next string) *value.Object {
 
 // retryable holds if another attempt is left and the error is one of those to retry.
 func (a *attempts) retryable() query.Expr {
-	left := query.Op(a.v("try"), "<", query.Int(int64(a.t.retry.Attempts)))
-	on, failure := a.t.retry.Retried(a.t.kind), a.v("end").Get("Error")
+	left := query.Op(a.v("try"), "<", query.Int(int64(a.sub.retry.Attempts)))
+	on, failure := a.sub.retry.Retried(a.sub.kind), a.v("end").Get("Error")
 	if on[0] == "States.ALL" {
 		return left
 	}
@@ -140,7 +140,7 @@ func (a *attempts) retryable() query.Expr {
 
 // backoff is the seconds to wait before the next attempt.
 func (a *attempts) backoff() query.Expr {
-	r, share := a.t.retry, query.Int(1)
+	r, share := a.sub.retry, query.Int(1)
 	most := r.MaxInterval.Seconds()
 	if r.Jitter {
 		share = query.Call("random")

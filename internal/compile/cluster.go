@@ -26,8 +26,8 @@ const (
 	longestRun = 365 * 24 * 3600
 )
 
-// place is a target in a cluster, with all that options, target and defaults say of it.
-type place struct {
+// clusterTarget is a target of kind kubernetes or aws, with all that options, target and defaults say of it.
+type clusterTarget struct {
 	kind, mode          string
 	namespace, context  string
 	stepContext         string // of the step, or the part of the clean-up, that is being compiled
@@ -48,9 +48,9 @@ type place struct {
 	placing             bool                               // working directories are put on the claim first
 }
 
-// newPlace settles what options and target say.
-func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
-	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
+// newClusterTarget settles what options and target say.
+func newClusterTarget(p *pipeline.Pipeline, t pipeline.Target, o Options) *clusterTarget {
+	at := &clusterTarget{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
 		mode:       cmp.Or(o.Submit, t.Submit, modeJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),
@@ -80,7 +80,7 @@ func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
 }
 
 // ttl is how long finished objects stay, in seconds.
-func (at *place) ttl() int64 {
+func (at *clusterTarget) ttl() int64 {
 	if at.pods.TTL > 0 {
 		return at.pods.TTL.Seconds()
 	}
@@ -88,16 +88,18 @@ func (at *place) ttl() int64 {
 }
 
 // ownCluster tells whether each Ray step has a Ray cluster of its own.
-func (at *place) ownCluster() bool { return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil }
+func (at *clusterTarget) ownCluster() bool {
+	return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil
+}
 
-// checkPlace reports what the way, the kind and the file rule out together.
-func (c *compiler) checkPlace(name string) {
+// checkPlace reports what the submission mode, the kind and the file rule out together.
+func (c *compiler) checkTarget(name string) {
 	at, path := c.at, "targets."+name
 	report := func(field, format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path+field, fmt.Sprintf(format, args...)))
 	}
 	if at.mode != modeJob && at.mode != modeProxy && at.mode != modeRayJob {
-		report(".submit", "unknown way of submitting %q; expected one of job, proxy, rayjob", at.mode)
+		report(".submit", "unknown submission mode %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {
 		report(".namespace", "%q is no name of a namespace", at.namespace)
@@ -117,7 +119,7 @@ func (c *compiler) checkPlace(name string) {
 }
 
 // notePlace tells what the target takes for granted.
-func (c *compiler) notePlace(o Options) {
+func (c *compiler) noteTarget(o Options) {
 	at := c.at
 	if t := at.target.Ray; c.ray && !at.ownCluster() && t.Service == "" && t.Cluster == "" && o.RayService == "" {
 		c.note("the target names no ray.service or ray.cluster: %s is taken", at.service)

@@ -156,14 +156,14 @@ steps: [{name: a, ray: {entrypoint: x, workingDir: work}}]
 		fails string
 	}{
 		"job":              {"job", 1 << 19, text, "-dir-", ""},
-		"job too large":    {"job", 1 << 20, text, "", "too much for this way"},
+		"job too large":    {"job", 1 << 20, text, "", "too much for this submission mode"},
 		"inline":           {"proxy", 40 << 10, text, "$dirs.d", ""},
 		"claim":            {"proxy", 60 << 10, text, "Place files", ""},
 		"claim by rayjob":  {"rayjob", 60 << 10, text, "Place files", ""},
 		"no claim":         {"proxy", 60 << 10, strings.Replace(text, "storage: {claim: data}\n", "", 1), "", "object store"},
 		"object store":     {"proxy", 2 << 20, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {uri: s3://b/p/}", 1), `"working_dir": "s3://b/p/p/`, ""},
 		"named, not able":  {"proxy", 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: configMap}", 1), "", "needs submit: job"},
-		"named, too large": {"job", 60 << 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: inline}", 1), "", "too much for this way"},
+		"named, too large": {"job", 60 << 10, strings.Replace(text, "kind: kubernetes", "kind: kubernetes, workingDir: {via: inline}", 1), "", "too much for this submission mode"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pack := func(string, []string) ([]byte, error) { return stored(t, c.size), nil }
@@ -289,7 +289,7 @@ func TestRefused(t *testing.T) {
 		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: need submit: job, whose pod reads them, or inRayPods: true"},
 		"no image":         {"{kind: kubernetes}", "{name: a, job: {command: [x]}}", "job", "steps[0].job: needs image here"},
 		"queue by job":     {"{kind: kubernetes, submit: rayjob, queue: q, ray: {clusterSpec: {a: 1}}}", "{name: a, ray: {entrypoint: x}}", "job", "clusterSpec and queue need submit: rayjob"},
-		"unknown way":      {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown way of submitting"},
+		"unknown mode":     {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown submission mode"},
 		"unknown cluster":  {"{kind: aws}", "{name: a, ray: {entrypoint: x}}", "job", "clusterEndpoint"},
 		"namespace":        {"{kind: kubernetes, namespace: A_B}", "{name: a, ray: {entrypoint: x}}", "job", "no name of a namespace"},
 		"memory":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, memory: 1Gi}}", "rayjob", "cannot be asked for by submit: rayjob"},

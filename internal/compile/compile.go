@@ -25,7 +25,7 @@ type Options struct {
 	BaseDir string
 	// StorageDir is the pipeline's storage here. Defaults to the target's, then to the pipeline's path.
 	StorageDir string
-	// RayAddress goes before the target's. Defaults to the target's; without one the engine finds a Ray itself.
+	// RayAddress takes precedence over the target's. Defaults to the target's; without one the engine finds a Ray itself.
 	RayAddress string
 
 	// Files reads what the pipeline names beside its file. Defaults to none: then it may name no files for Ray to install.
@@ -33,7 +33,7 @@ type Options struct {
 
 	// What follows is for targets of kind kubernetes and aws.
 
-	// Submit is the way of submitting: job, proxy or rayjob. Defaults to the target's, then to job.
+	// Submit is the submission mode: job, proxy or rayjob. Defaults to the target's, then to job.
 	Submit string
 	// Context and Namespace default to the target's, then to the current context and to "default".
 	Context, Namespace string
@@ -67,9 +67,9 @@ type Result struct {
 	// Dirs are the working directories whose packages are in Files, in Uploads or in the definition itself.
 	Dirs []Dir
 
-	// Access is what the identity needs that runs the definition and its clean-up machine, as narrow as the way allows.
+	// Access is what the identity needs that runs the definition and its cleanup machine, and nothing else.
 	Access []Rule
-	// Needs are the same by state, as they were recorded.
+	// Needs are the same by state.
 	Needs []Need
 	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
 	Files   []ConfigMap
@@ -84,8 +84,8 @@ type Result struct {
 	// Service and Port are where the head's API is; RayCluster is its name where it is known.
 	Service, RayCluster string
 	Port                int
-	// Way is how Ray steps are submitted: job, proxy or rayjob.
-	Way string
+	// Mode is the submission mode of Ray steps: job, proxy or rayjob.
+	Mode string
 	// Image is the submitter's.
 	Image string
 	// Pods are the security contexts of the pods that a run creates.
@@ -133,11 +133,11 @@ func (c *compiler) check(target string, o Options) {
 		c.eachBody(c.readBody)
 		return
 	}
-	c.checkPlace(target)
+	c.checkTarget(target)
 	c.checkClusterSecrets()
 	eachStep(c.p.Steps, "steps", c.checkContext)
 	c.eachBody(c.checkBody)
-	c.notePlace(o)
+	c.noteTarget(o)
 	c.noteRaySecrets()
 	if len(c.problems) == 0 {
 		c.limitItems()
@@ -165,7 +165,7 @@ func (c *compiler) inCluster(r *Result) {
 		r.Cluster = at.eks.Name
 	}
 	r.Contexts = at.others
-	r.Service, r.RayCluster, r.Port, r.Way, r.Image = at.service, at.rayCluster, at.port, at.mode, at.image
+	r.Service, r.RayCluster, r.Port, r.Mode, r.Image = at.service, at.rayCluster, at.port, at.mode, at.image
 }
 
 // pick finds the target by name, or the default one.
@@ -196,8 +196,8 @@ type compiler struct {
 	baseDir  string
 	storage  string
 	address  string
-	inherit  any    // what jobs inherit of the environment here, as the definition has it
-	at       *place // a target in a cluster; nil for one on this machine
+	inherit  any            // what jobs inherit of the environment here, as the definition has it
+	at       *clusterTarget // a target in a cluster; nil for one on this machine
 	problems pipeline.Problems
 	notes    []string
 	items    int  // how many items a for-each of unknown length may have on AWS; 0 for no limit
@@ -217,7 +217,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
 		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Need{}, envs: map[*pipeline.RayJob]*value.Object{}}
 	if t.Kind != "local" {
-		c.at, c.storage = newPlace(p, t, o), p.Storage.Path
+		c.at, c.storage = newClusterTarget(p, t, o), p.Storage.Path
 		return c
 	}
 	switch {

@@ -360,7 +360,7 @@ func (c *compiler) packModule(file string, r *pipeline.RayJob, path string) stri
 	return "gcs://" + d.module
 }
 
-// chooseModuleVia takes the first way that can: an entrypoint cannot bring modules to the nodes where tasks and actors run.
+// chooseModuleVia decides how a module reaches the jobs: an entrypoint cannot bring modules to the nodes where tasks and actors run.
 func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
 	via, uri := "", ""
 	if w := c.at.target.WorkingDir; w != nil {

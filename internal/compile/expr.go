@@ -8,14 +8,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What a reference that finds nothing gives: strict fails the step with a message, lenient gives null.
+// missingKey is what a reference gives that finds nothing.
+type missingKey int
+
 const (
-	strict  = false
-	lenient = true
+	strict  missingKey = iota // it fails the step with a message
+	lenient                   // it is null
 )
 
 // reference is the value of a reference.
-func (c *compiler) reference(r *pipeline.Ref, in *scope, missing bool) query.Expr {
+func (c *compiler) reference(r *pipeline.Ref, in *scope, missing missingKey) query.Expr {
 	root, keys := c.root(r, in)
 	found := follows(root, keys)
 	if !c.mayLack(r, in) {
@@ -110,7 +112,7 @@ func (c *compiler) commandLine(args []pipeline.Template, in *scope) query.Expr {
 }
 
 // dynamic is a JSON value with references as a field's value: a reference alone keeps its type.
-func (c *compiler) dynamic(v any, in *scope, missing bool) any {
+func (c *compiler) dynamic(v any, in *scope, missing missingKey) any {
 	switch v := v.(type) {
 	case string:
 		return query.Plain(v)
@@ -179,8 +181,8 @@ func (c *compiler) condition(e pipeline.Expr, in *scope) query.Expr {
 func ordered(left query.Expr, operator string, right query.Expr) query.Expr {
 	a, b := query.Var("a"), query.Var("b")
 	kind := query.Call("type", a)
-	comparable := query.Op(kind, "in", query.Strs([]string{"number", "string"}))
-	return query.Block(query.If(query.Eq(kind, query.Call("type", b)), query.If(comparable, query.Op(a, operator, b), query.False), query.False),
+	hasOrder := query.Op(kind, "in", query.Strs([]string{"number", "string"}))
+	return query.Block(query.If(query.Eq(kind, query.Call("type", b)), query.If(hasOrder, query.Op(a, operator, b), query.False), query.False),
 		query.Bind("a", left), query.Bind("b", right))
 }
 

@@ -63,7 +63,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		items = append(items, child.Name)
 		rules = append(rules, value.Obj("Condition", query.Eq(query.States("input"), query.Str(child.Name)).Value(), "Next", start))
 	}
-	last := rules[len(rules)-1].(*value.Object)
+	last := rules[len(rules)-1].(*value.Object) // a Choice needs a Default, which is never used
 	next, _ := last.Get("Next")
 	choose := value.Obj("Type", "Choice", "Choices", rules, "Default", next)
 	put(states, "Choose in "+s.Name, annotation.State{Step: s.Name, Role: annotation.Choose}, choose)
@@ -103,6 +103,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 		return
 	}
 	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
+	// The error outputs stay in a variable for the Fail state that quotes the first one: the output of the step does not contain them.
 	name := in.variable("failures", s.Name)
 	failures, count := query.Var(name), query.Call("count", query.Var(name))
 	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))

@@ -58,7 +58,7 @@ func raisedError(output, otherwise query.Expr) query.Expr {
 
 // raisedError is the same for a step with a reference that may find nothing; for others it is otherwise.
 func (a *attempts) raisedError(output, otherwise query.Expr) query.Expr {
-	if !a.t.in.asker().mayFail {
+	if !a.sub.in.asker().mayFail {
 		return otherwise
 	}
 	return raisedError(output, otherwise)

@@ -73,7 +73,7 @@ func retriesOutput(s *pipeline.Step, errors []string) []string {
 // checkOutput adds the states between a job that succeeded in a cluster, with the result {"Output": ...}, and the end of the step.
 // An invalid output ends the attempt like any other failure.
 func (a *attempts) checkOutput() {
-	s := a.c.steps[a.t.step]
+	s := a.c.steps[a.sub.step]
 	end := checked(s, query.States("input", "Output"), query.Object(), func(problems query.Expr) query.Expr {
 		reason := query.States("input", "Reason")
 		unread := query.If(query.Call("exists", reason), query.Concat(query.Str(" (the output could not be read: "), reason, query.Str(")")), query.Str(""))
@@ -97,6 +97,6 @@ func (a *attempts) succeed(state *value.Object) *value.Object {
 
 // declares reports whether the job belongs to a step with a declared output.
 func (a *attempts) declares() bool {
-	s := a.c.steps[a.t.step]
-	return s != nil && s.Output.Len() > 0 && a.t.failure == "" && !a.t.placing
+	s := a.c.steps[a.sub.step]
+	return s != nil && s.Output.Len() > 0 && a.sub.failure == "" && !a.sub.placing
 }

@@ -155,12 +155,12 @@ var runLabels = query.Var("labels") // of all objects of a run
 
 // metadata is an object's name with the labels and annotations of the run, the step and the attempt.
 func (a *attempts) metadata(name query.Expr) *value.Object {
-	notes := value.Obj("rayorch.dev/step", a.t.step, "rayorch.dev/attempt", a.t.attempt().Value())
-	if a.t.kind == kindJob { // a Ray job has its own metadata
-		merge(notes, a.t.metadata)
+	notes := value.Obj("rayorch.dev/step", a.sub.step, "rayorch.dev/attempt", a.sub.attempt().Value())
+	if a.sub.kind == kindJob { // a Ray job has its own metadata
+		merge(notes, a.sub.metadata)
 	}
 	return value.Obj("name", name.Value(),
-		"labels", extended(runLabels, query.Object(query.Bind("rayorch.dev/step", query.Str(a.t.step)))).Value(),
+		"labels", extended(runLabels, query.Object(query.Bind("rayorch.dev/step", query.Str(a.sub.step)))).Value(),
 		"annotations", extended(query.Var("annotations"), query.Inline(notes)).Value())
 }
 

@@ -66,7 +66,7 @@ func (c *compiler) getsToken(j *pipeline.Job) bool {
 
 // deniedHint is what to do about a plain job that failed because it is not root, if the file does not say what it runs as.
 func (a *attempts) deniedHint() string {
-	if a.t.pod.security != nil {
+	if a.sub.pod.security != nil {
 		return ""
 	}
 	return fmt.Sprintf(": the job runs as user %d: set securityContext", podUser)

@@ -140,7 +140,8 @@ func below(dir string, data []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// chooseVia takes the way that the target names, or the first that the way of submitting allows and the size fits.
+// chooseVia decides how a directory reaches the jobs: as the target says, or by the first means that the submission mode allows and the
+// size fits.
 func (c *compiler) chooseVia(d *workingDir) error {
 	via, uri := "", ""
 	if w := c.at.target.WorkingDir; w != nil {
@@ -191,7 +192,7 @@ func (c *compiler) chooseVia(d *workingDir) error {
 
 // tooLarge names the ways out.
 func (c *compiler) tooLarge(d *workingDir) error {
-	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this way (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
+	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this submission mode (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
 		"inline): leave out data by a .rayignore file, or name an object store (the target's workingDir.uri), or put it on the "+
 		"storage's claim yourself and let the entrypoint change to it", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
 }

@@ -70,7 +70,7 @@ func (c *Cluster) rayToken(context.Context) []Finding {
 	if !c.headIsReady() || !c.head.Auth || c.Target.Ray.Token != nil {
 		return nil
 	}
-	f := found(c.Compiled.Way == "rayjob", "the cluster wants a token, and the target names none")
+	f := found(c.Compiled.Mode == "rayjob", "the cluster wants a token, and the target names none")
 	if !f[0].OK {
 		f[0].Advice = "set the target's ray.token: {name: " + c.head.Cluster + ", key: auth_token}, and submit by job"
 	}
@@ -79,7 +79,7 @@ func (c *Cluster) rayToken(context.Context) []Finding {
 
 // kubeRay looks for the operator's kinds if runs create RayJobs. The other modes need a Ray, not its operator.
 func (c *Cluster) kubeRay(ctx context.Context) []Finding {
-	if c.Compiled.Way != "rayjob" || !c.UsesRay(c.client.Context()) {
+	if c.Compiled.Mode != "rayjob" || !c.UsesRay(c.client.Context()) {
 		return nil
 	}
 	_, err := c.get(ctx, "/apis/ray.io/v1")

@@ -1,5 +1,5 @@
 // Package manifest makes the Kubernetes objects that a compiled pipeline needs in its namespace: service accounts, a role
-// as narrow as the way of submitting allows with its binding, and the files that pods mount. It is pure, and the same
+// as narrow as the submission mode allows with its binding, and the files that pods mount. It is pure, and the same
 // pipeline gives the same bytes. It applies nothing: commands and deployments do.
 package manifest
 

@@ -131,7 +131,7 @@ var table = []Param{
 		to: func(p *Params) any { return &p.Pipeline }},
 	{Name: "target", Want: "the name of one of the pipeline's targets of kind aws", Doc: "Which of the pipeline's targets; by default its only one of kind aws.",
 		check: matches(`[A-Za-z][A-Za-z0-9-]{0,39}`), to: func(p *Params) any { return &p.Target }},
-	{Name: "submit", Want: "job, proxy or rayjob", Doc: "The way Ray steps are submitted.",
+	{Name: "submit", Want: "job, proxy or rayjob", Doc: "The submission mode of Ray steps.",
 		check: oneOf("job", "proxy", "rayjob"), to: func(p *Params) any { return &p.Submit }},
 	{Name: "ray_service", Default: "kuberay-head-svc", Want: "a Kubernetes service's name", Doc: "The service of Ray's head in the namespace.",
 		check: matches(dnsLabel), to: func(p *Params) any { return &p.RayService }, given: func(p *Params) *bool { return &p.ServiceGiven }},

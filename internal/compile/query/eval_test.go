@@ -1,7 +1,6 @@
 package query_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,16 +65,5 @@ func gives(t *testing.T, e query.Expr, given vars, want string) {
 	}
 	if diff := cmp.Diff(value.Text(parse(t, want)), value.Text(got)); diff != "" {
 		t.Errorf("%s\n(-want +got):\n%s", e, diff)
-	}
-}
-
-// fails wants an expression to fail with a cause that contains a text.
-func fails(t *testing.T, e query.Expr, given vars, want string) {
-	t.Helper()
-	got, err := eval(t, e, given)
-	if err == nil {
-		t.Errorf("%s\ngives %s, want an error", e, value.Text(got))
-	} else if !strings.Contains(err.Error(), want) {
-		t.Errorf("%s\nfailed: %v\nwant %q in it", e, err, want)
 	}
 }

@@ -83,8 +83,12 @@ func inlineText(text string) Expr {
 
 var fields = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])*$`)
 
-// Null, True and False are the constants.
-var Null, True, False = Expr{text: "null"}, Expr{text: "true"}, Expr{text: "false"}
+// The constants of JSONata.
+var (
+	Null  = Expr{text: "null"}
+	True  = Expr{text: "true"}
+	False = Expr{text: "false"}
+)
 
 // Str is a text. It is in single quotes, which read better inside JSON, unless it contains one, which JSONata cannot escape.
 func Str(text string) Expr {

@@ -12,8 +12,8 @@ import (
 )
 
 // A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
-// says what it gives, and lists its inputs one a line after a line "Inputs:", each as "$name  what it is". Only names of the
-// machine's own variables follow after a line "Reads:".
+// says what it gives. After a line "Inputs:", it lists the inputs, each on a line "$name  what it is"; after a line "Reads:", what the
+// file reads from the state machine itself: its variables, and parts of $states.
 
 //go:embed *.jsonata
 var files embed.FS
@@ -72,7 +72,7 @@ func (f *file) mismatch(inputs []Binding) string {
 	return ""
 }
 
-// expr prints the file with its inputs.
+// expr prints the file with its inputs. An input that is a variable of the input's own name needs neither insertion nor binding.
 func (f *file) expr(inputs []Binding) Expr {
 	insert, bound := map[string]Expr{}, []Binding{}
 	for _, in := range inputs {
@@ -104,7 +104,8 @@ func (f *file) expr(inputs []Binding) Expr {
 	return Expr{text: text, op: f.op, open: f.open}
 }
 
-// printed is the text of parts, in which a text and an inserted text or number that follow one another are one text.
+// printed is the text of parts. A text and an inserted text or number that are concatenated become one text: messages contain limits
+// and names, and definitions have to be short.
 func printed(parts []part) string {
 	var out []part
 	for i, p := range parts {
@@ -123,7 +124,7 @@ func printed(parts []part) string {
 	return b.String()
 }
 
-// tight reports whether a part is an operator that takes an operand away from a concatenation.
+// tight reports whether a part is an operator that binds an operand before a concatenation does, or that is evaluated before it.
 func tight(parts []part, i int) bool {
 	return i >= 0 && i < len(parts) && parts[i].text != "&" && powers[parts[i].text] >= powers["&"]
 }
@@ -150,7 +151,8 @@ func checkBound(bound []Binding) {
 	}
 }
 
-// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name.
+// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name: the file would
+// capture it. The keys and values of the result begin with $.
 func (f *file) rename(insert map[string]Expr) map[string]string {
 	taken := func(name string) bool {
 		for _, e := range insert {

@@ -74,6 +74,8 @@ func (f *file) read(tokens []jsonata.Token) {
 	lowest, conditionals := powers[atom], 0
 	for i := 1; i < len(tokens)-1; i++ {
 		before, t, after := tokens[i-1], tokens[i], tokens[i+1]
+		// The body of a function follows the parenthesis of its parameters. A grouping may look the same, and is then bound to a variable
+		// without need.
 		p := part{gap: gap(before, t), text: t.Text, index: after.Text == "[", function: slices.Contains(brackets, "){")}
 		if i == 1 {
 			p.gap = ""
@@ -99,7 +101,8 @@ func (f *file) read(tokens []jsonata.Token) {
 	f.open = conditionals > 0
 }
 
-// outermost notes an operator outside of all brackets; lowest is the least power of those before it.
+// outermost records an operator outside of all brackets, so that File knows where the expression needs parentheses. lowest is the least
+// power of the operators before it.
 func (f *file) outermost(operator string, lowest int) int {
 	f.many = f.many || operator == ";"
 	if power, known := powers[operator]; known && power < lowest {
@@ -109,7 +112,7 @@ func (f *file) outermost(operator string, lowest int) int {
 	return lowest
 }
 
-// variable says of a part that is a variable what it is.
+// variable records what the part is whose token is a variable: an input, or a variable that the file binds, as a parameter does.
 func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
 	name := p.text[1:]
 	if parameter || after.Text == ":=" {

@@ -52,7 +52,7 @@ func (a *attempts) byProxy() {
 func (a *attempts) proxySubmission() *value.Object {
 	o := a.submission()
 	o.Set("entrypoint", commandEntrypoint)
-	a.t.withCommand()
+	a.sub.withCommand()
 	return o
 }
 
@@ -125,7 +125,7 @@ func (a *attempts) judgeJob() {
 	ending, status := query.Call("exists", end.Get("Error")), job.Get("status")
 	verdict := query.File("recordverdict", query.Bind("job", job), query.Bind("environment", envFailed(job)))
 	foreign := query.Concat(query.Str("ray holds another job of the id "), a.v("id"), query.Str(": delete it"))
-	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.t.pending.Seconds())), job.Get("message"))
+	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
 	rules := []any{
 		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed("Ray.SubmitFailed", foreign)), "Decide on"),
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
@@ -136,7 +136,7 @@ func (a *attempts) judgeJob() {
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
 			value.Obj("end", failed("Ray.PendingTimeout", pending)), "Call off"),
 	}
-	if a.t.timeout > 0 {
+	if a.sub.timeout > 0 {
 		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed("States.Timeout", a.timeoutCause())), "Stop"))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
@@ -150,13 +150,13 @@ func failed(name string, cause query.Expr) *value.Object {
 // timedOut holds once the job has run as long as it may.
 func (a *attempts) timedOut() query.Expr {
 	ran := a.v("ran")
-	return query.And(query.Op(ran, ">", query.Int(0)), query.Op(since(ran), ">", query.Int(1000*a.t.timeout.Seconds())))
+	return query.And(query.Op(ran, ">", query.Int(0)), query.Op(since(ran), ">", query.Int(1000*a.sub.timeout.Seconds())))
 }
 
 // timeoutCause is the cause of a job's timeout.
 func (a *attempts) timeoutCause() query.Expr {
 	seconds := query.Call("round", query.Op(since(a.v("ran")), "/", query.Int(1000)))
-	return query.Concat(query.Str("the job timed out after "), seconds, query.Str(fmt.Sprintf(" s (limit %d s)", a.t.timeout.Seconds())))
+	return query.Concat(query.Str("the job timed out after "), seconds, query.Str(fmt.Sprintf(" s (limit %d s)", a.sub.timeout.Seconds())))
 }
 
 // envFailed holds if Ray could not set up the runtime environment of a job.

@@ -51,7 +51,7 @@ func (a *attempts) byJob() {
 		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Ask why failed")))))
 	a.askWhy()
 	var rules []any
-	if a.t.kind == kindRay {
+	if a.sub.kind == kindRay {
 		rules = append(rules, when(query.Eq(a.v("end").Get("stop"), query.True), a.goTo("Stop Ray job of")))
 		a.put("Stop Ray job of", annotation.Stop, a.stopper())
 	}
@@ -75,7 +75,7 @@ func (a *attempts) podsOf(job query.Expr) *value.Object {
 func (a *attempts) submit() *value.Object {
 	state := a.c.runJob(a.manifest(), "LogOptions",
 		value.Obj("RetrieveLogs", true, "RawLogs", true, "LogParameters", value.Obj("tailLines", []any{tailLines})))
-	if a.t.timeout > 0 {
+	if a.sub.timeout > 0 {
 		state.Set("TimeoutSeconds", value.Int(a.deadline()+margin))
 	}
 	busy := value.Obj("ErrorEquals", []any{"EKS.429", "EKS.500", "EKS.502", "EKS.503", "EKS.504"}, "IntervalSeconds", value.Int(1),
@@ -89,8 +89,8 @@ func (a *attempts) submit() *value.Object {
 // deadline is how long the Job may take in all, in seconds.
 func (a *attempts) deadline() int64 {
 	switch {
-	case a.t.timeout > 0:
-		return a.t.pending.Seconds() + a.t.timeout.Seconds() + margin
+	case a.sub.timeout > 0:
+		return a.sub.pending.Seconds() + a.sub.timeout.Seconds() + margin
 	case a.c.p.Timeout > 0:
 		return a.c.p.Timeout.Seconds()
 	}
@@ -103,28 +103,28 @@ func marked(logs query.Expr) query.Expr {
 }
 
 func (a *attempts) manifest() *value.Object {
-	if a.t.placing {
+	if a.sub.placing {
 		return a.placingJob()
 	}
-	if a.t.kind == kindRay {
+	if a.sub.kind == kindRay {
 		text := query.Call("string", query.Inline(a.request()))
 		chunks := query.File("chunks", query.Bind("text", text), query.Bind("size", query.Int(argumentSize)))
-		return a.submitterJob(a.v("id"), query.Array(query.Str("submit"), chunks), a.deadline(), a.c.submitterSecrets(a.t.secrets))
+		return a.submitterJob(a.v("id"), query.Array(query.Str("submit"), chunks), a.deadline(), a.c.submitterSecrets(a.sub.secrets))
 	}
 	return a.plainJob()
 }
 
 // request is what the submitter is told.
 func (a *attempts) request() *value.Object {
-	request := value.Obj("submission", a.submission(), "since", a.v("since").Value(), "pending", value.Int(a.t.pending.Seconds()))
-	if a.t.timeout > 0 {
-		request.Set("timeout", value.Int(a.t.timeout.Seconds()))
+	request := value.Obj("submission", a.submission(), "since", a.v("since").Value(), "pending", value.Int(a.sub.pending.Seconds()))
+	if a.sub.timeout > 0 {
+		request.Set("timeout", value.Int(a.sub.timeout.Seconds()))
 	}
-	if d := a.t.packages.dir; d != nil && d.configMap != "" {
+	if d := a.sub.packages.dir; d != nil && d.configMap != "" {
 		request.Set("package", d.name())
 	}
 	modules := &value.Object{}
-	for _, m := range a.t.packages.modules {
+	for _, m := range a.sub.packages.modules {
 		if m.configMap != "" {
 			modules.Set(m.module, m.name())
 		}
@@ -135,7 +135,7 @@ func (a *attempts) request() *value.Object {
 	if a.c.paramsOnce() {
 		request.Set("params", paramsIfLong().Value())
 	}
-	passed, hidden := a.c.secretsOf(a.t.secrets)
+	passed, hidden := a.c.secretsOf(a.sub.secrets)
 	if len(passed) > 0 {
 		request.Set("secrets", value.FromGo(passed))
 	}
@@ -147,9 +147,9 @@ func (a *attempts) request() *value.Object {
 
 // submission is the body of the request that submits the job to Ray.
 func (a *attempts) submission() *value.Object {
-	o := value.Obj("submission_id", a.v("id").Value(), "entrypoint", a.t.command.Value(), "runtime_env", a.t.runtimeEnv,
-		"metadata", a.c.marks(a.t))
-	a.t.resources.reserve(o, jobsNames)
+	o := value.Obj("submission_id", a.v("id").Value(), "entrypoint", a.sub.command.Value(), "runtime_env", a.sub.runtimeEnv,
+		"metadata", a.c.marks(a.sub))
+	a.sub.resources.reserve(o, jobsNames)
 	return o
 }
 
@@ -179,10 +179,10 @@ func (a *attempts) watch() *value.Object {
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", annotation.Diagnose, events)
 	failure := "Job.StartFailed"
-	if a.t.kind == kindRay {
+	if a.sub.kind == kindRay {
 		failure = "Ray.PendingTimeout"
 	}
-	cause := query.File("notstarted", query.Bind("why", why), query.Bind("seconds", query.Int(a.t.pending.Seconds())))
+	cause := query.File("notstarted", query.Bind("why", why), query.Bind("seconds", query.Int(a.sub.pending.Seconds())))
 	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
 	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
 }
@@ -208,7 +208,7 @@ func (a *attempts) askWhy() {
 // unknown is how the attempt ended if the cluster cannot be asked.
 func (a *attempts) unknown(fail query.Expr) query.Expr {
 	otherwise := "Job.StartFailed"
-	if a.t.kind == kindRay {
+	if a.sub.kind == kindRay {
 		otherwise = "Ray.SubmitFailed"
 	}
 	return query.File("jobunknown", query.Bind("fail", fail), query.Bind("cause", errorText(fail)), query.Bind("otherwise", query.Str(otherwise)))
@@ -218,15 +218,15 @@ func (a *attempts) unknown(fail query.Expr) query.Expr {
 func (a *attempts) verdict(fail query.Expr) query.Expr {
 	inputs := []query.Binding{query.Bind("fail", fail), query.Bind("cause", errorText(fail)), query.Bind("id", a.v("id")),
 		query.Bind("late", query.Str(a.tooLong()))}
-	if a.t.kind == kindRay {
+	if a.sub.kind == kindRay {
 		return a.raisedError(fail, query.File("submitterverdict", inputs...))
 	}
 	return a.raisedError(fail, query.File("podverdict", append(inputs, query.Bind("hint", query.Str(a.deniedHint())))...))
 }
 
 func (a *attempts) tooLong() string {
-	if a.t.timeout > 0 {
-		return fmt.Sprintf("the job timed out after %[1]d s (limit %[1]d s)", a.t.timeout.Seconds()) // Kubernetes measures it
+	if a.sub.timeout > 0 {
+		return fmt.Sprintf("the job timed out after %[1]d s (limit %[1]d s)", a.sub.timeout.Seconds()) // Kubernetes measures it
 	}
 	return "the job ran past the deadline of the run"
 }
@@ -242,7 +242,7 @@ func (a *attempts) stopper() *value.Object {
 
 // plainJob is the Job of a plain step: the user's image and command, the wrapper round it.
 func (a *attempts) plainJob() *value.Object {
-	c, s := a.c, a.t
+	c, s := a.c, a.sub
 	container := value.Obj("name", "main", "image", s.pod.image,
 		"command", []any{"sh", "-c", dollars(s.command).Value()}, "env", a.plainEnv().Value(),
 		"terminationMessagePolicy", "FallbackToLogsOnError")
@@ -267,8 +267,8 @@ func (a *attempts) plainJob() *value.Object {
 	if t := tolerations(c.at.pods.Tolerations, s.pod.tolerations); len(t) > 0 {
 		pod.Set("tolerations", t)
 	}
-	if a.t.timeout > 0 { // counts from when a node has taken the pod
-		pod.Set("activeDeadlineSeconds", value.Int(a.t.timeout.Seconds()))
+	if a.sub.timeout > 0 { // counts from when a node has taken the pod
+		pod.Set("activeDeadlineSeconds", value.Int(a.sub.timeout.Seconds()))
 	}
 	pod.Set("containers", []any{container})
 	if len(volumes) > 0 {
@@ -284,6 +284,6 @@ func (a *attempts) plainJob() *value.Object {
 // plainEnv is a container's environment.
 func (a *attempts) plainEnv() query.Expr {
 	v := query.Object(query.Bind("name", query.Var("k")), query.Bind("value", dollars(query.Var("v"))))
-	list := query.Call("each", a.t.env, query.Function(v, "v", "k"))
-	return query.Array(append([]query.Expr{list}, inlined(a.c.secretVariables(a.t.secrets))...)...)
+	list := query.Call("each", a.sub.env, query.Function(v, "v", "k"))
+	return query.Array(append([]query.Expr{list}, inlined(a.c.secretVariables(a.sub.secrets))...)...)
 }

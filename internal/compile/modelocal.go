@@ -74,9 +74,8 @@ func (m processes) state(s *submission) *value.Object {
 	args.Set("Environment", s.env.Value())
 	c.runnerParams(args)
 	c.fromHost(args, s.secrets)
-	state := c.localTask(s, resourceProcess, args, s.timeout)
 	args.Set("Metadata", c.marks(s))
-	return state
+	return c.localTask(s, resourceProcess, args, s.timeout)
 }
 
 func (m processes) cleanUp(states *value.Object, next string) string {

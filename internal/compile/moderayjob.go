@@ -67,17 +67,17 @@ func (a *attempts) byRayJob() {
 // rayJob is the object. Its deadline is always set: a cluster of its own that loses its head stays Running for ever.
 func (a *attempts) rayJob() *value.Object {
 	c, at := a.c, a.c.at
-	a.t.withCommand()
+	a.sub.withCommand()
 	spec := value.Obj("jobId", a.v("id").Value(), "entrypoint", commandEntrypoint, "submissionMode", "HTTPMode",
-		"metadata", c.marks(a.t), "runtimeEnvYAML", query.Call("string", query.Inline(a.t.runtimeEnv)).Value(),
+		"metadata", c.marks(a.sub), "runtimeEnvYAML", query.Call("string", query.Inline(a.sub.runtimeEnv)).Value(),
 		"backoffLimit", value.Int(0), "activeDeadlineSeconds", value.Int(a.deadline()))
-	a.t.resources.reserve(spec, rayJobNames)
-	if custom := a.t.resources.custom; custom != nil { // here it is JSON in a text
+	a.sub.resources.reserve(spec, rayJobNames)
+	if custom := a.sub.resources.custom; custom != nil { // here it is JSON in a text
 		spec.Set(rayJobNames.custom, query.Call("string", query.Inline(custom)).Value())
 	}
 	if at.ownCluster() {
 		cluster := plainAll(at.target.Ray.ClusterSpec.Value)
-		c.withSecrets(cluster, a.t.secrets)
+		c.withSecrets(cluster, a.sub.secrets)
 		spec.Set("rayClusterSpec", cluster)
 		spec.Set("shutdownAfterJobFinishes", true)
 		// Long enough to read the output; then the RayJob is deleted, and the cluster with it.
@@ -188,7 +188,7 @@ func (a *attempts) judgeRayJob() {
 		taken := query.And(query.Op(ran, ">", query.Int(0)), among(deployment, "Suspending", "Suspended"))
 		rules = append(rules, ended(taken, "Ray.HeadLost", query.Str("the queue "+q+" took the cluster away from the job")))
 	}
-	if a.t.timeout > 0 {
+	if a.sub.timeout > 0 {
 		rules = append(rules, ended(a.timedOut(), "States.Timeout", a.timeoutCause()))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
@@ -254,7 +254,7 @@ func (a *attempts) heldUp(why query.Expr) *value.Object {
 		queue = query.If(suspended, query.Str("the queue "+q+" has not let it start"), query.Str(""))
 	}
 	end := failed("Ray.PendingTimeout", query.File("pendingcause", query.Bind("job", job),
-		query.Bind("seconds", query.Int(a.t.pending.Seconds())), query.Bind("queue", queue), query.Bind("why", why)))
+		query.Bind("seconds", query.Int(a.sub.pending.Seconds())), query.Bind("queue", queue), query.Bind("why", why)))
 	if a.c.at.ownCluster() {
 		end.Set("known", query.Op(why, "!=", query.Str("")).Value())
 	}
