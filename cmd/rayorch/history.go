@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
@@ -41,6 +42,9 @@ func (a *app) history(ctx context.Context, text string) error {
 		if printed.beside, err = s.aftermath(ctx, arn); err != nil {
 			return err
 		}
+		if printed.states, err = s.states(ctx, arn); err != nil {
+			return err
+		}
 		if err := s.events(ctx, arn, printed.event); err != nil {
 			return err
 		}
@@ -61,6 +65,7 @@ type chronicle struct {
 	last   int64 // the last event's id: what is read again after an owner went away is not printed again
 	told   int   // how many of those beside are printed
 	beside []engine.Aftermath
+	states progress.States
 }
 
 func (c *chronicle) event(e *types.HistoryEvent) error {
@@ -71,7 +76,7 @@ func (c *chronicle) event(e *types.HistoryEvent) error {
 		return err
 	}
 	c.last = e.Id
-	return c.print(eventLine(e), eventJSON(e))
+	return c.print(eventLine(e, c.states), eventJSON(e))
 }
 
 // rest prints what stands beside the events and was before a time.
@@ -147,7 +152,8 @@ func lowerKeys(text json.RawMessage) any {
 	return out
 }
 
-func eventLine(e *types.HistoryEvent) string {
+// eventLine is an event for people, with what its state does for which step where the definition says so.
+func eventLine(e *types.HistoryEvent, states progress.States) string {
 	line := fmt.Sprintf("%5d  %s  %-24s", e.Id, aws.ToTime(e.Timestamp).UTC().Format(eventTime), e.Type)
 	d, ok := detailsOf(e).(map[string]any)
 	if !ok {
@@ -156,6 +162,9 @@ func eventLine(e *types.HistoryEvent) string {
 	for _, k := range []string{"name", "resource", "index", "error", "cause", "input", "output", "parameters"} {
 		if v, ok := d[k]; ok && v != "" {
 			line += "  " + k + "=" + terminal.Cut(terminal.Clean(strings.ReplaceAll(fmt.Sprint(v), "\n", " ")), 160)
+		}
+		if e.StateEnteredEventDetails != nil && k == "name" && states[fmt.Sprint(d[k])].Role != "" {
+			line += "  role=" + string(states[fmt.Sprint(d[k])].Role)
 		}
 	}
 	return line

@@ -31,7 +31,7 @@ type history struct {
 // toldOf is the steps of a view as told.
 func toldOf(view *progress.View) []told {
 	var all []told
-	for _, s := range view.Steps {
+	for _, s := range view.Steps() {
 		waits := ""
 		if s.Status == progress.Pending && s.Waiting != nil {
 			waits = s.Waiting.Reason
@@ -117,7 +117,7 @@ func TestSameStory(t *testing.T) {
 // compare folds one history by both.
 func (s *site) compare(t *testing.T, p *page, arn string) {
 	t.Helper()
-	view := progress.New()
+	view := progress.New(nil)
 	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: aws.String(arn)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -156,10 +156,11 @@ func TestSameStatuses(t *testing.T) {
 	}
 	for name, story := range stories {
 		for _, target := range progresstest.Targets {
-			view := progress.New()
+			definition, parts := story.Play(t, target)
+			view := progress.New(progress.ReadStates(definition))
 			var want []history
 			var events [][]json.RawMessage
-			for _, part := range story.Play(t, target) {
+			for _, part := range parts {
 				raw := []json.RawMessage{}
 				for i := range part {
 					view.Add(&part[i].HistoryEvent)
