@@ -31,6 +31,7 @@ func (s *Server) newExtras() http.Handler {
 	closed.HandleFunc("GET /rayorch/v1/logs", s.logs)
 	closed.HandleFunc("GET /rayorch/v1/log", s.log)
 	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
+	closed.HandleFunc("GET /rayorch/v1/view", s.view())
 	closed.HandleFunc("GET /rayorch/v1/left", s.left)
 	closed.HandleFunc("GET /rayorch/v1/origin", s.origin)
 	closed.HandleFunc("GET /rayorch/v1/aftermath", s.aftermath)
@@ -161,7 +162,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
-		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "pending", "resting", "resume", "watch"},
+		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "pending", "resting", "resume", "view", "watch"},
 	})
 }
 
