@@ -104,7 +104,7 @@ func (s *upstreamSource) Events(ctx context.Context, arn string, after int64, do
 }
 
 // pollTime is how often the API is asked for news: AWS has no way to wait for an event.
-const pollTime = 2 * time.Second
+const pollTime = 3 * time.Second
 
 func (s *upstreamSource) Wait(ctx context.Context, _ string, _ int64, _ time.Duration) error {
 	select {

@@ -1,6 +1,8 @@
 package progress
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -46,6 +48,7 @@ func (v *View) Since(m Mark) (Delta, Mark) {
 			d.show(v, x)
 		}
 	}
+	d.sort()
 	return d, Mark(len(v.touched))
 }
 
@@ -62,7 +65,13 @@ func (v *View) After(event int64) (Delta, Mark) {
 			d.show(v, x)
 		}
 	}
+	d.sort()
 	return d, now
+}
+
+// sort puts the entries in the order in which the states were entered: clients meet new ones in order.
+func (d *Delta) sort() {
+	slices.SortFunc(d.Entries, func(a, b Shown) int { return cmp.Compare(a.N, b.N) })
 }
 
 func (v *View) head() Delta {
