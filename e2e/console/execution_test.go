@@ -154,3 +154,20 @@ func TestSkippedAndTolerated(t *testing.T) {
 	p.sees(".state-panel .status", "failed (tolerated)")
 	p.sees(".state-panel", "for good")
 }
+
+// TestLongInput fetches what the server leaves out when a user asks for it.
+func TestLongInput(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	arn := s.start(s.machine("long", machine("a", object{"a": object{"Type": "Pass", "Next": "b"}, "b": object{"Type": "Pass", "Result": 1, "End": true}})), "one",
+		text(object{"long": strings.Repeat("x", 5000), "end": "here it ends"}))
+	p := open(t, s.URL)
+	p.to(execution(arn, "?state=b"))
+	p.sees(".state-panel h2", "b")
+	p.sees(".state-panel .state-body section", "Output")
+	p.button("Show the input")
+	p.sees(".state-panel", "here it ends")
+	p.clickState("a")
+	p.button("Show the output")
+	p.sees(".state-panel", "here it ends")
+}

@@ -131,6 +131,12 @@ func TestLimit(t *testing.T) {
 	if e := v.Entries[0]; e.Input != "" || e.Event != 1 || e.Output != `"short"` || e.OutputEvent != 2 {
 		t.Errorf("%+v", e)
 	}
+	v.Fold(&progress.Event{ID: 3, Previous: 2, Type: "TaskStateEntered", Name: "b"})
+	v.Fold(&progress.Event{ID: 4, Previous: 3, Type: "TaskScheduled"})
+	v.Fold(&progress.Event{ID: 5, Previous: 4, Type: "TaskFailed", Error: "Long", Cause: "ends in äöü"})
+	if e := v.Entries[1]; e.Cause != "ends in ä…" || e.Attempts[0].Cause != e.Cause {
+		t.Errorf("%q, %q", e.Cause, e.Attempts[0].Cause)
+	}
 }
 
 // TestDashboard links to web pages only: the address is from the output of a task.

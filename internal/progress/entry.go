@@ -66,7 +66,6 @@ type Attempt struct {
 	Scheduled, Started, Ended time.Time
 	Status                    Status
 	Error, Cause              string
-	Job                       Job
 	Tasks                     []int64 // the events that scheduled the tasks which may have the job's log, in order
 }
 

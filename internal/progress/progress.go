@@ -216,6 +216,7 @@ func submits(resource string) bool {
 // fails folds a failure. A task or a wait may be retried: the next events show it.
 func (v *View) fails(x *Entry, e *Event) {
 	x.Error, x.Cause = failure(e)
+	x.Cause = v.cut(x.Cause)
 	if x.Kind == kindTask || x.Kind == kindWait {
 		v.set(x, Retrying)
 		x.Ended = time.Time{}
@@ -246,9 +247,6 @@ func (e *Entry) job(output string) {
 		return
 	}
 	e.Job = j
-	if a := e.newest(); a != nil {
-		a.Job = j
-	}
 }
 
 // exit folds the end of a state that succeeded, or whose failure was caught.
@@ -264,6 +262,9 @@ func (v *View) exit(x *Entry, e *Event) {
 	x.Ended, x.Output, x.OutputEvent = e.Time, v.bounded(e.Output), e.ID
 	if len(x.Job.Output) > 0 {
 		x.Output = v.bounded(string(x.Job.Output))
+	}
+	if v.limit > 0 {
+		x.Job.Output = nil
 	}
 	x.endAttempt(Succeeded, e.Time)
 	switch {
@@ -324,8 +325,8 @@ func (v *View) close(x *Entry, status Status, when time.Time) {
 	}
 }
 
-// Limit has the view keep at most so many bytes of an input or output: a longer one is left out, and the events have it. Call it
-// before the first event.
+// Limit has the view keep at most so many bytes of each text: a longer input or output is left out, a longer cause is cut off. The
+// events have them. Call it before the first event.
 func (v *View) Limit(bytes int) { v.limit = bytes }
 
 func (v *View) bounded(text string) string {
@@ -333,6 +334,13 @@ func (v *View) bounded(text string) string {
 		return ""
 	}
 	return text
+}
+
+func (v *View) cut(cause string) string {
+	if v.limit > 0 && len(cause) > v.limit {
+		return strings.ToValidUTF8(cause[:v.limit], "") + "…"
+	}
+	return cause
 }
 
 func indexed(i int) string { return fmt.Sprintf("[%d]", i) }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/rayorch/rayorch/internal/annotation"
 )
 
@@ -72,8 +70,8 @@ func (v *View) scheduledInside(step, x *Entry, e *Event) {
 	}
 }
 
-// exitInside folds the result of a state inside. The prefix of a variable's name says what the variable holds: id the job's ID, end
-// how an attempt failed, job the status of the job in Ray.
+// exitInside folds the result of a state inside. The variables that it assigns are the compiler's, and the prefix of a name says what
+// the variable holds: id the job's ID, end how an attempt failed, job the status of the job in Ray.
 func (v *View) exitInside(step, x *Entry, e *Event) {
 	v.touch(step)
 	for _, name := range slices.Sorted(maps.Keys(e.Assigned)) {
@@ -87,19 +85,16 @@ func (v *View) exitInside(step, x *Entry, e *Event) {
 	if x.says.Role == annotation.PollStart && json.Unmarshal([]byte(e.Output), &pod) == nil {
 		step.waits(pod.Why)
 	}
-	if a := step.newest(); a != nil {
-		a.Job = step.Job
-	}
 }
 
 func (v *View) assignedInside(step *Entry, name string, text []byte) {
-	var end struct{ Error, Cause *string }
+	var end struct{ Error, Cause string }
 	var job rayJob
 	switch {
 	case strings.HasPrefix(name, "id"):
 		_ = json.Unmarshal(text, &step.Job.SubmissionID) // otherwise, it is another ID
-	case strings.HasPrefix(name, "end") && json.Unmarshal(text, &end) == nil && aws.ToString(end.Error) != "":
-		step.Error, step.Cause = *end.Error, aws.ToString(end.Cause)
+	case strings.HasPrefix(name, "end") && json.Unmarshal(text, &end) == nil && end.Error != "":
+		step.Error, step.Cause = end.Error, v.cut(end.Cause)
 	case strings.HasPrefix(name, "job") && json.Unmarshal(text, &job) == nil:
 		if job.runs() {
 			v.runs(step)
