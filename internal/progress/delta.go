@@ -8,6 +8,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
+// A delta costs as much as what changed: the view keeps, in order, which entry changed at which event, and an entry knows its newest
+// place there. A client that stays connected knows the place up to which it has seen the changes (Mark). One that comes back knows an
+// event only, by which another fold of the same history can answer, too.
+
 // touch is a change of an entry, at an event or between two.
 type touch struct {
 	event int64
@@ -74,6 +78,7 @@ func (d *Delta) sort() {
 	slices.SortFunc(d.Entries, func(a, b Shown) int { return cmp.Compare(a.N, b.N) })
 }
 
+// head is a delta without entries.
 func (v *View) head() Delta {
 	return Delta{
 		Last: v.Last, Status: v.Status, Started: Seconds(v.Started), Stopped: Seconds(v.Stopped), Error: v.Error, Cause: v.Cause,
@@ -81,6 +86,7 @@ func (v *View) head() Delta {
 	}
 }
 
+// show adds an entry to the delta, and its state: only a change of an entry changes the state.
 func (d *Delta) show(v *View, x *Entry) {
 	d.Entries = append(d.Entries, x.shown())
 	c := v.states[x.State]

@@ -150,6 +150,7 @@ func (e *Entry) open() *Attempt {
 	return nil
 }
 
+// holds reports whether other states are inside the state.
 func (e *Entry) holds() bool { return e.Kind == kindMap || e.Kind == kindParallel }
 
 // frame is what the history of a line of control is in: a Parallel or Map state, or one iteration of a Map.
@@ -166,6 +167,7 @@ type place struct {
 	left  *Entry // the Map or Parallel that exited last on this path
 }
 
+// depth is how many Map and Parallel states are around.
 func (f *frame) depth() (n int) {
 	for ; f != nil; f = f.outer {
 		n++

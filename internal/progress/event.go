@@ -27,6 +27,8 @@ type Event struct {
 	Assigned map[string]string // variables, as JSON
 }
 
+// An event's type is the kind of state, task or line of control that it is about, and what happens to it: the fold reads the two apart,
+// so that it knows the events of every kind of task.
 func (e *Event) is(suffix string) bool { return strings.HasSuffix(e.Type, suffix) }
 func (e *Event) entered() bool         { return e.is("StateEntered") }
 func (e *Event) exited() bool          { return e.is("StateExited") }
@@ -82,6 +84,7 @@ func (e *Event) details(d reflect.Value) {
 	}
 }
 
+// text is where a detail of that name belongs; nil if the fold does not read it.
 func (e *Event) text(field string) *string {
 	switch field {
 	case "Name", "State":
@@ -102,6 +105,7 @@ func (e *Event) text(field string) *string {
 	return nil
 }
 
+// number is text for numbers.
 func (e *Event) number(field string) *int {
 	switch field {
 	case "Index":

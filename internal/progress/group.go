@@ -54,6 +54,7 @@ func (v *View) startGroup(x *Entry, e *Event, p, here place, redriven bool) plac
 	return here
 }
 
+// iteration folds an event of a Map's iteration. What follows the start of one is inside it; what follows its end is in the Map.
 func (v *View) iteration(x *Entry, e *Event, p, here place) place {
 	if x.Items == nil {
 		x.Items = &Items{}

@@ -32,8 +32,8 @@ type View struct {
 	// Warnings are messages about references that found nothing, if that did not fail a step.
 	Warnings []string
 
-	says    States
-	at      map[int64]place
+	says    States          // nil while the definition is not known
+	at      map[int64]place // of every event: any of them may be the previous one of an event to come
 	entered map[entry]place // for failures of expressions, which name the state
 	states  map[string]*stateCount
 
@@ -42,9 +42,9 @@ type View struct {
 	resumable []*Entry // steps in a cluster that it resumes, for events that do not show their step
 
 	waiting []*Entry // entries that wait according to the engine
-	touched []touch
-	tick    int
-	limit   int // bytes that are kept of each text, if not 0
+	touched []touch  // what changed, in order; an entry is in it once for each event that changed it
+	tick    int      // counts what may change entries: events, and reports of the engine
+	limit   int      // bytes that are kept of each text, if not 0
 }
 
 // entry identifies a state's entry by the event that it follows. Only the first states of other branches follow the same event.
@@ -102,6 +102,7 @@ func (v *View) Fold(e *Event) {
 	v.at[e.ID] = p
 }
 
+// fold changes the view by an event that follows what is at p, and returns where the events that follow it stand.
 func (v *View) fold(e *Event, p place) place {
 	switch {
 	case e.ofExecution():
@@ -230,6 +231,7 @@ func (v *View) fails(x *Entry, e *Event) {
 	}
 }
 
+// failure is the error and the cause of a failed attempt. Some kinds of events have neither: their type says what failed then.
 func failure(e *Event) (name, cause string) {
 	switch {
 	case e.evaluationFailed():
@@ -329,6 +331,7 @@ func (v *View) close(x *Entry, status Status, when time.Time) {
 // events have them. Call it before the first event.
 func (v *View) Limit(bytes int) { v.limit = bytes }
 
+// bounded is an input or output, or nothing if the view does not keep texts of its length. A part of a JSON text would be none.
 func (v *View) bounded(text string) string {
 	if v.limit > 0 && len(text) > v.limit {
 		return ""
@@ -336,6 +339,7 @@ func (v *View) bounded(text string) string {
 	return text
 }
 
+// cut is a cause, of which people read the beginning.
 func (v *View) cut(cause string) string {
 	if v.limit > 0 && len(cause) > v.limit {
 		return strings.ToValidUTF8(cause[:v.limit], "") + "…"
@@ -343,6 +347,7 @@ func (v *View) cut(cause string) string {
 	return cause
 }
 
+// indexed is what distinguishes the entries of a state in a Map's iterations.
 func indexed(i int) string { return fmt.Sprintf("[%d]", i) }
 
 // before is where the event's predecessor stands. After a redrive, a task's event follows its old entry. For other states, the history

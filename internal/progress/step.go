@@ -87,6 +87,7 @@ func (v *View) exitInside(step, x *Entry, e *Event) {
 	}
 }
 
+// assignedInside reads one variable. A text that is not what the prefix promises is another variable, and changes nothing.
 func (v *View) assignedInside(step *Entry, name string, text []byte) {
 	var end struct{ Error, Cause string }
 	var job rayJob
@@ -104,8 +105,10 @@ func (v *View) assignedInside(step *Entry, name string, text []byte) {
 }
 
 // rayJob is what the definition keeps of a Ray job's record, or of a RayJob's status.
+// Deployment and Reason are a RayJob's only.
 type rayJob struct{ Status, Deployment, Reason, Message string }
 
+// runs reports whether Ray runs the job, or has run it.
 func (j *rayJob) runs() bool { return j.Status != "" && j.Status != "PENDING" }
 
 // pending returns the reason why the job does not run yet, "" if unknown.

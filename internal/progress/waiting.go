@@ -17,6 +17,7 @@ type Waiting struct {
 // Duration returns how long the work has waited.
 func (w *Waiting) Duration(now time.Time) time.Duration { return max(0, now.Sub(w.Since)) }
 
+// same reports whether the engine says the same as before: then nothing has changed.
 func (w *Waiting) same(other Waiting) bool {
 	return w != nil && w.Event == other.Event && w.Reason == other.Reason && w.Since.Equal(other.Since)
 }
@@ -57,6 +58,8 @@ func (v *View) ShowWaiting(now []Waiting) {
 	v.waiting = waiting
 }
 
+// showWait shows an entry as pending that runs according to the history: a task has started for the engine when its runner has, which
+// then may wait for room.
 func (v *View) showWait(x *Entry, w Waiting) {
 	w.wasRunning = x.Status == Running
 	if x.Waiting != nil && x.Waiting.Event != 0 {

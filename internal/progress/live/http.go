@@ -49,6 +49,7 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 	}
 }
 
+// number is a number of the query, or the one that stands for none.
 func number(text string, without float64) (float64, error) {
 	if text == "" {
 		return without, nil
@@ -128,6 +129,8 @@ func (c *client) news(d progress.Delta) bool {
 	return len(d.Entries) > 0 || d.Last != c.shown.Last || d.Parked != c.shown.Parked || d.Status != c.shown.Status
 }
 
+// send writes a delta as one event or, where it has many entries, as several. The id of all but the last is the event that the client
+// knew before: if the connection breaks between them, it asks for all of them again.
 func send(w http.ResponseWriter, d progress.Delta, after int64) error {
 	for _, part := range d.Split(entriesAtOnce, after) {
 		text, err := json.Marshal(part)

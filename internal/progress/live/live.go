@@ -56,7 +56,8 @@ type fold struct {
 	asked time.Time // when Outside was called
 }
 
-// watch returns the fold of an execution, for whom it is kept until release.
+// watch returns the fold of an execution, new or kept. It is kept at least until release, which must follow. Whether there is such an
+// execution shows when the source is asked.
 func (s *Folds) watch(arn string) *fold {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,6 +128,9 @@ func (s *Folds) with(ctx context.Context, f *fold, do func(*progress.View)) erro
 // outsideTime is how often Outside is called. Nothing reports its changes.
 const outsideTime = time.Second
 
+// update folds the events that are new, and asks for what they do not show: that may change without an event, so at most once in
+// outsideTime, and after each event, since the same tasks may not wait any more. f is busy. After an error, the fold is as far as it
+// came, and the next update continues.
 func (s *Folds) update(ctx context.Context, f *fold) error {
 	v := f.view
 	if !v.Described() {
