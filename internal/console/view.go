@@ -21,9 +21,10 @@ import (
 func (up Upstream) view(proxy http.Handler) http.Handler {
 	src := &upstreamSource{up: up, client: &http.Client{Transport: signing{up}}}
 	own := live.New(src).Handler(func(w http.ResponseWriter, r *http.Request, err error) {
-		if r.Context().Err() == nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
+		if r.Context().Err() != nil {
+			return // the browser went away
 		}
+		http.Error(w, err.Error(), http.StatusBadGateway)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if slices.Contains(src.features(r.Context()), "view") {
