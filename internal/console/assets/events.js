@@ -25,7 +25,7 @@ const tests = {
 const keepBytes = 24 << 20;
 
 // History is the events that have come.
-export class History {
+class History {
   constructor() {
     this.events = [];
     this.owners = new Map(); // event -> the event that entered its state

@@ -23,7 +23,7 @@ export function clean(line) {
 
 // logsOf finds the log of an entry's attempt by the events of its tasks: the last that has one has the whole log. Logs of earlier
 // releases are kept without an event: those of the state and the attempt are found, which may be several, of iterations of a Map.
-export function logsOf(logs, entry, attempt) {
+function logsOf(logs, entry, attempt) {
   const tasks = entry.attempts.find((a) => a.n === attempt)?.tasks ?? [];
   const found = tasks.map((event) => logs.find((l) => l.Event === event)).findLast(Boolean);
   return found ? [found] : logs.filter((l) => !l.Event && l.State === entry.state && l.Attempt === attempt);
