@@ -23,7 +23,7 @@ func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.
 	ctx, cancel := context.WithTimeout(ctx, dashboardWait)
 	defer cancel()
 	jobs := map[string]progress.Job{}
-	for _, st := range v.Steps {
+	for _, st := range v.Steps() {
 		if st.Job.Dashboard() != "" {
 			jobs[rayOf(st.Job)] = st.Job
 		}
@@ -40,7 +40,7 @@ func (s *session) linkDashboards(ctx context.Context, sum *summary, v *progress.
 		})
 	}
 	asking.Wait()
-	for i, st := range v.Steps {
+	for i, st := range v.Steps() {
 		if up[rayOf(st.Job)] {
 			sum.Steps[i].Dashboard = st.Job.Dashboard()
 		}

@@ -99,7 +99,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	if err != nil {
 		return nil, apiError("describe the execution", err)
 	}
-	v := progress.New()
+	v := progress.New(nil)
 	if err := errors.Join(s.catchUp(ctx, arn, v), s.showWaiting(ctx, arn, v)); err != nil {
 		return nil, err
 	}
@@ -141,8 +141,8 @@ func raw(text string) json.RawMessage {
 }
 
 func stepSummaries(v *progress.View, now time.Time) []stepSummary {
-	out := make([]stepSummary, 0, len(v.Steps))
-	for _, st := range v.Steps {
+	out := make([]stepSummary, 0, len(v.Steps()))
+	for _, st := range v.Steps() {
 		sum := stepSummary{
 			Name: st.Name, Status: st.Status, Attempts: st.Attempt, Started: st.Entered,
 			Seconds: st.Duration(now).Seconds(), Output: raw(st.Output), Error: st.Error, Cause: st.Cause, Pending: pendingOf(st, now),

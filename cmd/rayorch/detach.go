@@ -65,7 +65,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 		_, _ = ready.WriteString("\n")
 		_ = ready.Close()
 		for _, arn := range arns {
-			w.view = progress.New()
+			w.view = progress.New(nil)
 			if err := s.untilEnd(ctx, arn, w); err != nil {
 				return ended(ctx, err)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
@@ -20,9 +21,9 @@ func (a *app) historyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "history [EXECUTION]",
 		Short: "show an execution's events",
-		Long: "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them. Lines\n" +
-			"with - in place of an id are rayorch's own: what became of the work of tasks that were stopped, and the execution\n" +
-			"of the clean-up machine that an abort or a timeout has started.",
+		Long: "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them, and the\n" +
+			"role of each state in a definition that rayorch compiled. Lines with - in place of an id are rayorch's own: what became\n" +
+			"of the work of tasks that were stopped, and the execution of the clean-up machine that an abort or a timeout has started.",
 		Example: "  rayorch history\n  rayorch history shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,6 +40,9 @@ func (a *app) history(ctx context.Context, text string) error {
 			return err
 		}
 		if printed.beside, err = s.aftermath(ctx, arn); err != nil {
+			return err
+		}
+		if printed.states, err = s.states(ctx, arn); err != nil {
 			return err
 		}
 		if err := s.events(ctx, arn, printed.event); err != nil {
@@ -61,6 +65,7 @@ type chronicle struct {
 	last   int64 // the last event's id: what is read again after an owner went away is not printed again
 	told   int   // how many of those beside are printed
 	beside []engine.Aftermath
+	states progress.States
 }
 
 func (c *chronicle) event(e *types.HistoryEvent) error {
@@ -71,7 +76,7 @@ func (c *chronicle) event(e *types.HistoryEvent) error {
 		return err
 	}
 	c.last = e.Id
-	return c.print(eventLine(e), eventJSON(e))
+	return c.print(eventLine(e, c.states), eventJSON(e))
 }
 
 // rest prints what stands beside the events and was before a time.
@@ -147,7 +152,8 @@ func lowerKeys(text json.RawMessage) any {
 	return out
 }
 
-func eventLine(e *types.HistoryEvent) string {
+// eventLine is an event for people, with what its state does for which step where the definition says so.
+func eventLine(e *types.HistoryEvent, states progress.States) string {
 	line := fmt.Sprintf("%5d  %s  %-24s", e.Id, aws.ToTime(e.Timestamp).UTC().Format(eventTime), e.Type)
 	d, ok := detailsOf(e).(map[string]any)
 	if !ok {
@@ -156,6 +162,9 @@ func eventLine(e *types.HistoryEvent) string {
 	for _, k := range []string{"name", "resource", "index", "error", "cause", "input", "output", "parameters"} {
 		if v, ok := d[k]; ok && v != "" {
 			line += "  " + k + "=" + terminal.Cut(terminal.Clean(strings.ReplaceAll(fmt.Sprint(v), "\n", " ")), 160)
+		}
+		if e.StateEnteredEventDetails != nil && k == "name" && states[fmt.Sprint(d[k])].Role != "" {
+			line += "  role=" + string(states[fmt.Sprint(d[k])].Role)
 		}
 	}
 	return line

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -47,12 +49,12 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 
 // printLog prints a log from where an earlier owner's answer was cut off.
 func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, printed *int64) error {
-	q, err := s.namedLog(ctx, arn, q)
-	if err != nil {
-		return err
-	}
 	if s.owner != nil { // nobody runs the step, so that there is nothing to wait for, and others wait for the directory
 		q.Follow = false
+	}
+	q, err := s.namedLog(ctx, arn, q)
+	if err != nil || q.Task == "" { // the step has printed nothing
+		return err
 	}
 	r, err := s.openLog(ctx, arn, q)
 	if errors.Is(err, engine.ErrNoLog) {
@@ -69,48 +71,82 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 	return errors.Join(err, r.Close())
 }
 
-// namedLog turns a step's name, with [i] inside a for-each, into a query; no name is the step that started last.
+// namedLog turns a step's name, with [i] inside a for-each, into a query by the task; no name is the step that started last. Without a
+// log, there is no task.
 func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (engine.LogQuery, error) {
-	v := progress.New()
+	v := progress.New(nil)
 	if err := s.catchUp(ctx, arn, v); err != nil {
 		return q, err
 	}
-	st := stepNamed(v.Steps, q.State)
-	switch {
-	case st == nil && q.State == "":
-		return q, fail(exitError, "", "the execution %s has started no step", nameOf(arn))
-	case st == nil:
-		return q, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
-	case st.Status == progress.Skipped:
-		return q, fail(exitError, "", "the step %s was skipped and has no log", st.Name)
-	}
-	attempt := q.Attempt
-	if attempt < 0 || attempt > st.Attempt {
-		return q, fail(exitError, "rayorch describe shows its steps", "the step %s has no attempt %d: it has had %d", st.Name, attempt, st.Attempt)
-	}
-	if attempt == 0 {
-		attempt = st.Attempt
+	st, attempt, err := namedAttempt(v, arn, q)
+	if err != nil {
+		return q, err
 	}
 	if attempt == st.Attempt {
 		if err := s.sayPending(ctx, arn, v, st); err != nil {
 			return q, err
 		}
 	}
-	logs, err := s.logsOf(ctx, arn)
-	if err != nil {
-		return q, err
+	for {
+		logs, err := s.logsOf(ctx, arn)
+		if err != nil {
+			return q, err
+		}
+		found := stepLogs(logs, st, attempt)
+		if len(found) > 1 {
+			return q, ambiguous(arn, st, attempt, found)
+		}
+		if len(found) == 1 {
+			q.Task = found[0].Task
+			return q, nil
+		}
+		if !q.Follow || st.Status.Ended() || st.Attempt > attempt {
+			return q, nil
+		}
+		if err := errors.Join(pause(ctx, logPoll), s.catchUp(ctx, arn, v)); err != nil {
+			return q, err
+		}
 	}
-	q.State = st.State
-	if id, ok := stepLog(v.Steps, logs, st, attempt); ok {
-		q.Task = id
+}
+
+// logPoll is how often a log is looked for that does not exist yet.
+const logPoll = 500 * time.Millisecond
+
+// ambiguous lists logs of an earlier release, which do not show the iteration of a Map that they belong to.
+func ambiguous(arn string, st *progress.Entry, attempt int, logs []engine.LogInfo) error {
+	list := ""
+	for _, l := range logs {
+		list += fmt.Sprintf("\n  task %s, started %s, %d bytes", l.Task, l.Started.UTC().Format(eventTime), l.Size)
 	}
-	return q, nil
+	return fail(exitError, "read one with GET /rayorch/v1/log?execution="+arn+"&task=TASK",
+		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each belongs to:%s", len(logs), attempt, st.State, list)
+}
+
+// namedAttempt is the step and the attempt that a query names.
+func namedAttempt(v *progress.View, arn string, q engine.LogQuery) (st *progress.Entry, attempt int, err error) {
+	st = stepNamed(v.Steps(), q.State)
+	switch {
+	case st == nil && q.State == "":
+		return nil, 0, fail(exitError, "", "the execution %s has started no step", nameOf(arn))
+	case st == nil:
+		return nil, 0, fail(exitError, "rayorch describe shows its steps", "the execution %s has no step %q", nameOf(arn), q.State)
+	case st.Status == progress.Skipped:
+		return nil, 0, fail(exitError, "", "the step %s was skipped and has no log", st.Name)
+	}
+	attempt = q.Attempt
+	if attempt < 0 || attempt > st.Attempt {
+		return nil, 0, fail(exitError, "rayorch describe shows its steps", "the step %s has no attempt %d: it has had %d", st.Name, attempt, st.Attempt)
+	}
+	if attempt == 0 {
+		attempt = st.Attempt
+	}
+	return st, attempt, nil
 }
 
 // stepNamed is the newest step of a name, or the newest of all.
-func stepNamed(steps []*progress.Step, name string) *progress.Step {
+func stepNamed(steps []*progress.Entry, name string) *progress.Entry {
 	for _, st := range slices.Backward(steps) {
-		if !st.Wait && (name == "" && st.Status != progress.Skipped || st.Name == name || st.State == name) {
+		if !st.IsWait() && (name == "" && st.Status != progress.Skipped || st.Name == name || st.State == name) {
 			return st
 		}
 	}

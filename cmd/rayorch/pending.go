@@ -41,8 +41,8 @@ func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, 
 
 // showWaiting adds the waiting tasks to the view, if any step may wait.
 func (s *session) showWaiting(ctx context.Context, arn string, v *progress.View) error {
-	for _, st := range v.Steps {
-		if st.Wait || st.Status.Ended() || st.Status == progress.Retrying {
+	for _, st := range v.Steps() {
+		if st.IsWait() || st.Status.Ended() || st.Status == progress.Retrying {
 			continue
 		}
 		now, err := s.waiting(ctx, arn)
@@ -64,7 +64,7 @@ func (p *pendingSummary) text() string {
 	return "for " + terminal.Duration(time.Duration(p.Seconds*float64(time.Second))) + ": " + terminal.FirstLine(p.Reason)
 }
 
-func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
+func pendingOf(st *progress.Entry, now time.Time) *pendingSummary {
 	if st.Waiting == nil || st.Status != progress.Pending {
 		return nil
 	}
@@ -72,7 +72,7 @@ func pendingOf(st *progress.Step, now time.Time) *pendingSummary {
 }
 
 // sayPending prints why a step has no output yet.
-func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Step) error {
+func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Entry) error {
 	err := s.showWaiting(ctx, arn, v)
 	if p := pendingOf(st, time.Now()); p != nil {
 		s.app.say(fmt.Sprintf("the step %s is pending %s", st.Name, p.text()))

@@ -80,7 +80,7 @@ func stops(err error) bool {
 
 // alsoToEnd waits for a run besides the one that is shown.
 func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher) error {
-	w.view, w.logs = progress.New(), map[string]bool{}
+	w.view, w.logs = progress.New(nil), map[string]bool{}
 	err := w.watch(ctx, s, arn, 0)
 	var code silent
 	if errors.As(err, &code) && code == exitHangUp {

@@ -22,11 +22,16 @@ func TestMain(m *testing.M) {
 
 // TestScripts specifies the commands: what they print, their exit codes, and that a failure leaves nothing behind.
 func TestScripts(t *testing.T) {
+	testdata, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("RAYORCH_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("TESTDATA", testdata)
 			env.Values[fakeRayKey{}] = new(*raytest.Fake)
 			// The Python of these tests has no Ray: what needs one is tested against the real one elsewhere.
 			env.Setenv("RAYORCH_PYTHON", "")

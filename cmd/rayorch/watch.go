@@ -26,6 +26,13 @@ const awsPoll = 2 * time.Second
 // catchUp feeds the view all events that it has not seen. GetExecutionHistory cannot start in the middle, so it reads
 // backwards until it meets what is known: the cost is that of what is new.
 func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) error {
+	if !v.Described() {
+		states, err := s.states(ctx, arn)
+		if err != nil {
+			return err
+		}
+		v.Describe(states)
+	}
 	var fresh []types.HistoryEvent
 	pages := sfn.NewGetExecutionHistoryPaginator(s.sfn, &sfn.GetExecutionHistoryInput{
 		ExecutionArn: aws.String(arn), ReverseOrder: true, IncludeExecutionData: aws.Bool(true), MaxResults: 200,
@@ -46,6 +53,20 @@ func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) err
 		v.Add(&fresh[i])
 	}
 	return nil
+}
+
+// states reads the annotations of an execution's definition. A caller who may not read the definition sees plain states.
+func (s *session) states(ctx context.Context, arn string) (progress.States, error) {
+	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
+		ExecutionArn: aws.String(arn), IncludedData: types.IncludedDataAllData,
+	})
+	if isAnswer(err) {
+		return progress.ReadStates(nil), nil
+	}
+	if err != nil {
+		return nil, apiError("read the definition", err)
+	}
+	return progress.ReadStates([]byte(aws.ToString(m.Definition))), nil
 }
 
 // await returns when the execution has an event after the given one, or after a while in any case.

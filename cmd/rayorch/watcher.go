@@ -54,7 +54,7 @@ func (a *app) newWatcher(follow bool) *watcher {
 		}
 	}
 	return &watcher{
-		screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(), logs: map[string]bool{},
+		screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(nil), logs: map[string]bool{},
 		signals: make(chan os.Signal, 2),
 	}
 }
@@ -348,9 +348,9 @@ func (w *watcher) interrupted(ctx context.Context, s *session, arn string, signa
 
 // followLogs starts to read the log of every attempt that has one and is not read yet.
 func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
-	var fresh []*progress.Step
-	for _, st := range w.view.Steps {
-		if !st.Wait && st.Attempt > 0 && !w.logs[logKey(st)] {
+	var fresh []*progress.Entry
+	for _, st := range w.view.Steps() {
+		if !st.IsWait() && st.Attempt > 0 && !w.logs[logKey(st)] {
 			fresh = append(fresh, st)
 		}
 	}
@@ -362,17 +362,17 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 		return // a log is a convenience here: the step's error and cause come with its events
 	}
 	for _, st := range fresh {
-		id, ok := stepLog(w.view.Steps, logs, st, st.Attempt)
-		if !ok {
+		found := stepLogs(logs, st, st.Attempt)
+		if len(found) != 1 {
 			continue
 		}
 		w.logs[logKey(st)] = true
 		name := st.Name
-		w.readers.Go(func() { w.readLog(ctx, s, arn, name, engine.LogQuery{Task: id, Follow: true}) })
+		w.readers.Go(func() { w.readLog(ctx, s, arn, name, engine.LogQuery{Task: found[0].Task, Follow: true}) })
 	}
 }
 
-func logKey(st *progress.Step) string { return fmt.Sprintf("%s %d", st.Name, st.Attempt) }
+func logKey(st *progress.Entry) string { return fmt.Sprintf("%s %d", st.Name, st.Attempt) }
 
 func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q engine.LogQuery) {
 	r, err := s.openLog(ctx, arn, q)

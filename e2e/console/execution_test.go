@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -125,15 +126,20 @@ func TestSkippedAndTolerated(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	s.on("trial", func(context.Context, *task.Request) task.Result { return task.Fail("Broken", "for good") })
+	says := func(step string, role annotation.Role) string {
+		return annotation.State{Step: step, Role: role}.Comment()
+	}
 	arn := s.start(s.machine("choosy", machine("condition", object{
 		"condition": object{"Type": "Pass", "Result": object{"condition": "steps.eval.output.acc > 0.9", "values": object{"steps.eval.output.acc": 0.5},
-			"missing": []any{"steps.eval.output.lost, which step eval did not return"}}, "Next": "When promote"},
-		"When promote": object{"Type": "Choice", "Choices": []any{object{"Variable": "$.never", "IsPresent": true, "Next": "promote"}}, "Default": "Skip promote"},
-		"Skip promote": object{"Type": "Pass", "Next": "Try trial"},
-		"promote":      work("Try trial"),
-		"Try trial": object{"Type": "Parallel", "Next": "Failed trial", "Branches": []any{object{"StartAt": "trial", "States": object{"trial": work("")}}},
-			"Catch": []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "Failed trial"}}},
-		"Failed trial": object{"Type": "Pass", "End": true},
+			"missing": []any{"steps.eval.output.lost, which step eval did not return"}}, "Next": "promote?"},
+		"promote?": object{"Type": "Choice", "Comment": says("promote", annotation.Condition),
+			"Choices": []any{object{"Variable": "$.never", "IsPresent": true, "Next": "promote"}}, "Default": "no promotion"},
+		"no promotion": object{"Type": "Pass", "Comment": says("promote", annotation.Skip), "Next": "around trial"},
+		"promote":      work("around trial", object{"Comment": says("promote", annotation.Run)}),
+		"around trial": object{"Type": "Parallel", "Comment": says("trial", annotation.Try), "Next": "gone wrong",
+			"Branches": []any{object{"StartAt": "trial", "States": object{"trial": work("")}}},
+			"Catch":    []any{object{"ErrorEquals": []any{"States.ALL"}, "Next": "gone wrong"}}},
+		"gone wrong": object{"Type": "Pass", "Comment": says("trial", annotation.Tolerated), "End": true},
 	})), "one", `{}`)
 	p := open(t, s.URL)
 	p.to(execution(arn, ""))
@@ -147,4 +153,21 @@ func TestSkippedAndTolerated(t *testing.T) {
 	p.clickState("trial")
 	p.sees(".state-panel .status", "failed (tolerated)")
 	p.sees(".state-panel", "for good")
+}
+
+// TestLongInput fetches what the server leaves out when a user asks for it.
+func TestLongInput(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	arn := s.start(s.machine("long", machine("a", object{"a": object{"Type": "Pass", "Next": "b"}, "b": object{"Type": "Pass", "Result": 1, "End": true}})), "one",
+		text(object{"long": strings.Repeat("x", 5000), "end": "here it ends"}))
+	p := open(t, s.URL)
+	p.to(execution(arn, "?state=b"))
+	p.sees(".state-panel h2", "b")
+	p.sees(".state-panel .state-body section", "Output")
+	p.button("Show the input")
+	p.sees(".state-panel", "here it ends")
+	p.clickState("a")
+	p.button("Show the output")
+	p.sees(".state-panel", "here it ends")
 }

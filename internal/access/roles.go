@@ -62,6 +62,7 @@ var needs = map[string]Role{
 	"GET /rayorch/v1/origin":     Read,
 	"GET /rayorch/v1/pending":    Read,
 	"GET /rayorch/v1/resting":    Read,
+	"GET /rayorch/v1/view":       Read,
 	"GET /rayorch/v1/watch":      Read,
 
 	"POST /rayorch/v1/resume": Run,

@@ -53,6 +53,7 @@ func endpoints() []endpoint {
 		{pattern: "GET /rayorch/v1/origin", serve: (*Server).origin},
 		{pattern: "GET /rayorch/v1/pending", serve: (*Server).pending},
 		{pattern: "GET /rayorch/v1/resting", serve: (*Server).resting},
+		{pattern: "GET /rayorch/v1/view", serve: (*Server).view},
 		{pattern: "GET /rayorch/v1/watch", serve: (*Server).watch},
 		{pattern: "POST /rayorch/v1/resume", serve: (*Server).resume},
 
@@ -246,6 +247,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 		Attempt       int
 		Started       time.Time
 		Size, Dropped int64
+		Event         int64 `json:",omitempty"`
 	}
 	out := make([]entry, len(kept))
 	for i, l := range kept {
@@ -254,18 +256,20 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"logs": out})
 }
 
-// log sends one log: ?execution=ARN, and task=ID or state=NAME[&attempt=N]; follow=true goes on until the task has ended.
+// log sends one log: ?execution=ARN, and task=ID, event=ID of the TaskScheduled event, or state=NAME[&attempt=N]; follow=true goes on
+// until the task has ended.
 func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	attempt, err := strconv.Atoi(or(q.Get("attempt"), "0"))
-	if err != nil {
-		http.Error(w, "attempt must be a number", http.StatusBadRequest)
+	event, eventErr := strconv.ParseInt(or(q.Get("event"), "0"), 10, 64)
+	if err != nil || eventErr != nil {
+		http.Error(w, "attempt and event must be numbers", http.StatusBadRequest)
 		return
 	}
 	r, stop := s.untilClosing(r)
 	defer stop()
 	log, err := s.eng.OpenLog(r.Context(), q.Get("execution"), engine.LogQuery{
-		Task: q.Get("task"), State: q.Get("state"), Attempt: attempt, Follow: q.Get("follow") == "true",
+		Task: q.Get("task"), Event: event, State: q.Get("state"), Attempt: attempt, Follow: q.Get("follow") == "true",
 	})
 	if err != nil {
 		s.failExtra(w, r, err)

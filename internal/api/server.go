@@ -15,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/progress/live"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -70,6 +71,7 @@ type Server struct {
 	metrics *metrics
 	limits  *limit.Limits
 	replays *replays
+	shown   http.HandlerFunc // how executions are shown
 }
 
 // New makes a server. It starts nothing: hand it to an http.Server.
@@ -86,6 +88,7 @@ func New(c Config) *Server {
 	s := &Server{
 		cfg: c, eng: c.Engine, cat: c.Catalog, metrics: newMetrics(c.Engine, c.Limits), limits: c.Limits, replays: newReplays(c.Now),
 	}
+	s.shown = live.New(source{s.eng}).Handler(s.failExtra)
 	s.guard = Guard{Keys: len(c.Keys) > 0, Hosts: map[string]bool{}}
 	for _, h := range c.Hosts {
 		s.guard.Hosts[h] = true

@@ -1,7 +1,7 @@
 // Package console serves the pages that a browser shows: files that are built into the binary, signing in, and the
 // layout of a definition's graph. The pages speak the Step Functions API themselves, and /rayorch/v1/ where a server of
-// ours answers it; whoever wires this package says where those requests go. It reads no execution and keeps nothing but
-// the browsers that signed in.
+// ours answers it; whoever wires this package says where those requests go. In front of an API elsewhere, it folds the
+// executions that are watched (internal/progress/live). It keeps nothing else but the browsers that signed in.
 package console
 
 import (

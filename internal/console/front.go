@@ -36,6 +36,7 @@ func (c *Console) Front(guard func(*http.Request) error, up Upstream) http.Handl
 	mux.Handle("GET /{$}", http.RedirectHandler("/console/", http.StatusFound))
 	proxy := up.proxy()
 	mux.Handle("POST /{$}", c.signedIn(proxy))
+	mux.Handle("GET /rayorch/v1/view", c.signedIn(up.view(proxy)))
 	if up.Extras {
 		mux.Handle("GET /rayorch/v1/", c.signedIn(proxy))
 	}

@@ -183,11 +183,14 @@ type LogInfo struct {
 	Started     time.Time
 	Size        int64 // bytes that are kept
 	Dropped     int64 // bytes that are not, between head and tail
+	// Event is the TaskScheduled event of the attempt; 0 for logs of earlier releases.
+	Event int64 `json:",omitempty"`
 }
 
-// LogQuery picks a log: by Task, or the newest one of State (and Attempt, when it is not 0).
+// LogQuery picks a log: by Task, by the TaskScheduled event of the attempt, or the newest one of State (and Attempt, when it is not 0).
 type LogQuery struct {
 	Task, State string
+	Event       int64
 	Attempt     int
 	// Follow waits at the log's end for more, until the task has ended or ctx is done.
 	Follow bool

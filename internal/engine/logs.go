@@ -33,6 +33,7 @@ type logNote struct {
 	State   string `json:"state"`
 	Attempt int    `json:"attempt"`
 	Started int64  `json:"started"`
+	Event   int64  `json:"event,omitempty"`   // the TaskScheduled event; 0 where a former engine began the log
 	Dropped int64  `json:"dropped,omitempty"` // bytes between head and tail that are gone
 	First   int    `json:"first,omitempty"`   // the first segment after 0 that is still there
 }
@@ -111,8 +112,9 @@ func (l *logs) forget(id store.ID) {
 
 // logWriter takes what one attempt of a task prints. Nothing is made on disk before the first byte.
 type logWriter struct {
-	l   *logs
-	key taskKey
+	l         *logs
+	key       taskKey
+	scheduled func() int64 // finds the TaskScheduled event
 
 	mu       sync.Mutex
 	note     logNote
@@ -127,8 +129,8 @@ type logWriter struct {
 }
 
 // writer opens the log of a task, after what a former engine wrote of it.
-func (l *logs) writer(id store.ID, t interp.Task) *logWriter {
-	w := &logWriter{l: l, key: taskKey{id, t.ID}, changed: make(chan struct{})}
+func (l *logs) writer(id store.ID, t interp.Task, scheduled func() int64) *logWriter {
+	w := &logWriter{l: l, key: taskKey{id, t.ID}, scheduled: scheduled, changed: make(chan struct{})}
 	w.note = logNote{V: metaVersion, State: t.State, Attempt: t.Attempt, Started: time.Now().UnixMilli(), First: 1}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -330,6 +332,9 @@ func (w *logWriter) rotate() error {
 }
 
 func (w *logWriter) keepNote() error {
+	if w.note.Event == 0 {
+		w.note.Event = w.scheduled()
+	}
 	v, _ := json.Marshal(w.note) // plain fields: it cannot fail
 	b := w.l.st.NewBatch()
 	b.Log(w.key.run, w.key.task, v)
@@ -412,7 +417,7 @@ func (l *logs) list(id store.ID) ([]LogInfo, error) {
 			}
 		}
 		infos = append(infos, LogInfo{Task: task, State: n.State, Attempt: n.Attempt,
-			Started: fromMillis(n.Started), Size: size, Dropped: n.Dropped})
+			Started: fromMillis(n.Started), Size: size, Dropped: n.Dropped, Event: n.Event})
 	})
 	return infos, errors.Join(err, broken)
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -105,5 +108,58 @@ func TestLogFollow(t *testing.T) {
 	}
 	if _, err := e.OpenLog(t.Context(), x.ARN, engine.LogQuery{State: "X", Follow: true}); !errors.Is(err, engine.ErrNoLog) {
 		t.Errorf("a state without a log: %v", err)
+	}
+}
+
+// TestLogEvent finds a log by the event that scheduled its task: of each attempt, after a restart before the first line, and after a
+// redrive.
+func TestLogEvent(t *testing.T) {
+	fs := vfs.NewMem()
+	begun, printing := make(chan struct{}, 1), false
+	runner := func(ctx context.Context, req *task.Request) task.Result {
+		_ = req.Submitted([]byte(`{}`))
+		if !printing { // in the first process
+			begun <- struct{}{}
+			<-ctx.Done()
+			return task.Result{}
+		}
+		fmt.Fprintf(req.Log, "attempt %d\n", req.Attempt)
+		return task.Fail("Flaky", "")
+	}
+	e := open(t, fs, runner)
+	x := start(t, e, "a", `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true,
+		"Retry":[{"ErrorEquals":["Flaky"],"MaxAttempts":1,"IntervalSeconds":1}]}}}`, `{}`)
+	<-begun
+	closeEngine(t, e)
+	printing = true
+	e = open(t, fs, runner)
+	end(t, e, x.ARN)
+	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		t.Fatal(err)
+	}
+	end(t, e, x.ARN)
+	events, err := e.History(x.ARN, engine.HistoryQuery{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := e.Logs(x.ARN)
+	if err != nil || len(logs) < 3 {
+		t.Fatalf("%v, %v", logs, err)
+	}
+	var scheduled, kept []int64
+	for _, ev := range events {
+		if ev.Type == history.TaskScheduled {
+			scheduled = append(scheduled, ev.ID)
+		}
+	}
+	for _, l := range logs {
+		kept = append(kept, l.Event)
+		if got, want := readLog(t, e, x.ARN, engine.LogQuery{Event: l.Event}), fmt.Sprintf("attempt %d\n", l.Attempt); got != want {
+			t.Errorf("the log of event %d is %q, want %q", l.Event, got, want)
+		}
+	}
+	slices.Sort(kept)
+	if diff := cmp.Diff(scheduled, kept); diff != "" {
+		t.Errorf("events of TaskScheduled (-) and of logs (+):\n%s", diff)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -74,13 +75,37 @@ func (e *Engine) openLog(ctx context.Context, id store.ID, q LogQuery) (io.ReadC
 		return nil, err
 	}
 	for _, info := range slices.Backward(infos) {
-		wanted := q.Task == info.Task || q.Task == "" && q.State == info.State &&
-			(q.Attempt == 0 || q.Attempt == info.Attempt)
-		if wanted {
+		if q.wants(info) {
 			return &logReader{ctx: ctx, engine: e.ctx, l: e.logs, key: taskKey{id, info.Task}, follow: q.Follow}, nil
 		}
 	}
 	return nil, ErrNoLog
+}
+
+func (q *LogQuery) wants(l LogInfo) bool {
+	switch {
+	case q.Task != "":
+		return q.Task == l.Task
+	case q.Event != 0:
+		return q.Event == l.Event
+	}
+	return q.State == l.State && (q.Attempt == 0 || q.Attempt == l.Attempt)
+}
+
+// scheduled finds the event that scheduled a task, from a later one of the same attempt: the engine knows the last one only. 0 if it
+// cannot be read; the log is then found by its state and attempt.
+func (e *Engine) scheduled(id store.ID, event int64) int64 {
+	for event > 0 {
+		page, err := e.events(id, HistoryQuery{After: event - 1, Limit: 1})
+		if err != nil || len(page) == 0 || page[0].ID != event || strings.HasSuffix(string(page[0].Type), "StateEntered") {
+			return 0
+		}
+		if strings.HasSuffix(string(page[0].Type), "Scheduled") {
+			return event
+		}
+		event = page[0].Previous
+	}
+	return 0
 }
 
 func (l *logs) whenCreated() <-chan struct{} {

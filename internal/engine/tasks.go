@@ -220,7 +220,7 @@ func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
 func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request, live *liveTask) {
 	var res task.Result
 	defer func() { e.finished(ctx, live, res) }()
-	id, log := live.key.run, e.logs.writer(live.key.run, live.task)
+	id, log := live.key.run, e.logs.writer(live.key.run, live.task, func() int64 { return e.scheduled(live.key.run, live.task.Event) })
 	held := false
 	defer func() {
 		if !held {

@@ -1,82 +1,24 @@
-// Package progress folds an execution's history into what a person wants to see: each step with its status, attempt,
-// times, output and error. It reads the Step Functions API's own events, so that it tells the same story of an execution
-// here, on Kubernetes and on AWS. The terminal view and the console's server use it; it draws nothing itself.
+// Package progress folds an execution's history into what people want to see: each entry of a state, and among them each step, with
+// its status, attempts, times, output and error. It reads the Step Functions API's own events and the annotations of the definition
+// (internal/annotation), so that it shows an execution here, on Kubernetes and on AWS in the same way. A state's name is shown and
+// never interpreted. Package progress/live serves the fold; terminal and console draw it. It does no I/O and draws nothing itself.
 package progress
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/annotation"
 )
-
-// Step is what a pipeline calls a step: one entry of a Task or Wait state, or of a Parallel that stands for a step, or a step that
-// was skipped. A state that is entered twice (a loop, a Map iteration) makes two.
-type Step struct {
-	Name    string // the state's name, with [index] inside a Map
-	State   string // the state's name alone
-	Wait    bool   // a Wait state, not a Task
-	Inside  bool   // a Parallel whose states inside do the step's work
-	Status  Status
-	Attempt int       // from 1; 0 before the first
-	Entered time.Time //
-	Ended   time.Time // zero while it runs
-	Output  string    // JSON of what the job gave back, or of the state's output where the task is no job of ours
-	Error   string    // of the last failed attempt
-	Cause   string    //
-	Job     Job       // the newest attempt's
-	Logs    []LogAt   // of a step with states inside: which of them may have the log, in order
-	Waiting *Waiting  // why it is pending, if that is known
-
-	Scheduled  time.Time // the newest attempt
-	Tolerated  bool      // it failed, and its parallel or forEach tolerates that
-	SkipReason string    // the condition that did not hold, and its values; empty if the definition does not record it
-
-	in    *scope
-	group *scope // of a Parallel or Map that failed before anything in it started
-	left  bool   // its state exited: a redrive does not run it again
-}
-
-// LogAt is a task inside a step that may have the log of an attempt of the step.
-type LogAt struct {
-	State   string
-	Attempt int // the step's
-	At      time.Time
-}
-
-// Duration is how long the step has taken, up to now while it runs.
-func (s *Step) Duration(now time.Time) time.Duration {
-	if !s.Ended.IsZero() {
-		now = s.Ended
-	}
-	return max(0, now.Sub(s.Entered))
-}
-
-// Job is what an attempt started outside: taken from the output that its submission or its end showed.
-type Job struct {
-	SubmissionID string `json:"SubmissionId"`
-	Address      string `json:"Address"`
-	SessionName  string `json:"SessionName"`
-	ID           string `json:"Id"`
-	Pid          int    `json:"Pid"`
-
-	// Output is what the job gave back; only the task's end shows it.
-	Output json.RawMessage `json:"Output"`
-}
-
-// Dashboard is the page of Ray's dashboard that shows the job, or empty.
-func (j Job) Dashboard() string {
-	if j.SubmissionID == "" || j.Address == "" {
-		return ""
-	}
-	return strings.TrimSuffix(j.Address, "/") + "/#/jobs/" + j.SubmissionID
-}
 
 // View is the fold: feed it every event once, in order.
 type View struct {
-	Steps   []*Step
+	Entries []*Entry
 	Status  types.ExecutionStatus
 	Started time.Time
 	Stopped time.Time
@@ -85,16 +27,24 @@ type View struct {
 	Cause   string
 	Last    int64 // id of the last event seen
 	Begun   Begun
+	Parked  string // why no process drives the execution any more; set from outside
 
 	// Warnings are messages about references that found nothing, if that did not fail a step.
 	Warnings []string
 
-	at       map[int64]place
-	entered  map[entry]place
-	redriven int64   // the newest ExecutionRedriven
-	undone   []place // steps that it takes up again
+	says    States          // nil while the definition is not known
+	at      map[int64]place // of every event: any of them may be the previous one of an event to come
+	entered map[entry]place // for failures of expressions, which name the state
+	states  map[string]*stateCount
 
-	groups []*scope // Parallel and Map states that were entered, in order
+	redriven  int64    // the newest ExecutionRedriven
+	undone    []*Entry // entries that it resumes
+	resumable []*Entry // steps in a cluster that it resumes, for events that do not show their step
+
+	waiting []*Entry // entries that wait according to the engine
+	touched []touch  // what changed, in order; an entry is in it once for each event that changed it
+	tick    int      // counts what may change entries: events, and reports of the engine
+	limit   int      // bytes that are kept of each text, if not 0
 }
 
 // entry identifies a state's entry by the event that it follows. Only the first states of other branches follow the same event.
@@ -103,205 +53,159 @@ type entry struct {
 	state    string
 }
 
-// New makes an empty view of a running execution.
-func New() *View {
-	return &View{Status: types.ExecutionStatusRunning, at: map[int64]place{}, entered: map[entry]place{}}
+// New makes an empty view of a running execution of a definition. If the definition is not known yet, s is nil, and Describe must come
+// before the first event.
+func New(s States) *View {
+	return &View{Status: types.ExecutionStatusRunning, says: s, at: map[int64]place{}, entered: map[entry]place{}, states: map[string]*stateCount{}}
 }
 
-// Add folds one event.
+// Described reports whether the definition is known.
+func (v *View) Described() bool { return v.says != nil }
+
+// Describe sets the annotations of the definition.
+func (v *View) Describe(s States) { v.says = s }
+
+// Steps are the entries that a pipeline calls steps, in order.
+func (v *View) Steps() []*Entry {
+	var out []*Entry
+	for _, e := range v.Entries {
+		if e.IsStep() {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Closed reports whether the execution has ended. A redrive opens it again.
+func (v *View) Closed() bool { return v.Status != types.ExecutionStatusRunning }
+
+// Add folds one event of the API.
 func (v *View) Add(e *types.HistoryEvent) {
-	if e.Id <= v.Last {
+	if e.Id > v.Last {
+		event := FromAPI(e)
+		v.Fold(&event)
+	}
+}
+
+// Fold folds one event. One that was folded before changes nothing.
+func (v *View) Fold(e *Event) {
+	if e.ID <= v.Last {
 		return
 	}
-	v.Last = e.Id
-	v.begin(e)
-	p := v.resumed(e, v.at[e.PreviousEventId])
-	when := aws.ToTime(e.Timestamp)
-	kind := string(e.Type)
+	v.Last = e.ID
+	v.tick++
+	p := v.fold(e, v.before(e))
+	if e.exited() {
+		v.begin(e)
+		v.warn(e)
+	}
+	v.at[e.ID] = p
+}
+
+// fold changes the view by an event that follows what is at p, and returns where the events that follow it stand.
+func (v *View) fold(e *Event, p place) place {
 	switch {
-	case strings.HasPrefix(kind, "Execution"):
-		v.execution(e, p.of(), when)
-	case e.StateEnteredEventDetails != nil:
-		p = v.enter(e, p, when)
-		v.entered[entry{e.PreviousEventId, p.at}] = p
-	case strings.HasPrefix(kind, "Map"), strings.HasPrefix(kind, "Parallel"):
-		p = v.group(e, p, when)
-	default:
-		p = v.evaluating(e, p)
-		p.event(e, when)
-	}
-	v.warn(e)
-	v.at[e.Id] = p
-}
-
-// evaluating is the place of an event, or of the state that the failure of an expression names: in Step Functions' histories, that
-// failure follows the event before the state's entry.
-func (v *View) evaluating(e *types.HistoryEvent, p place) place {
-	if d := e.EvaluationFailedEventDetails; d != nil {
-		if named, ok := v.entered[entry{e.PreviousEventId, aws.ToString(d.State)}]; ok {
-			return named
-		}
-	}
-	return p
-}
-
-// of is the step that a place belongs to, if any.
-func (p place) of() *Step {
-	if c := p.in.around(p.at); c != nil {
-		return c.step
-	}
-	return p.step
-}
-
-// event folds what happens inside a state that is no Map or Parallel.
-func (p place) event(e *types.HistoryEvent, when time.Time) {
-	if c := p.in.around(p.at); c != nil {
-		c.event(e, p.at, when)
-	} else if p.step != nil {
-		p.step.event(e, when)
-	} else if s := p.in.group(); s != nil && s.state == p.at && e.EvaluationFailedEventDetails != nil {
-		s.failure, s.cause = failure(e)
-	}
-}
-
-// group folds an event of a Map or Parallel state itself, which moves in or out of it.
-func (v *View) group(e *types.HistoryEvent, p place, when time.Time) place {
-	if d := e.MapIterationStartedEventDetails; d != nil {
-		name := aws.ToString(d.Name)
-		return place{in: &scope{state: name, iteration: d.Index, outer: v.find(p.in, name)}}
-	}
-	for _, d := range []*types.MapIterationEventDetails{
-		e.MapIterationSucceededEventDetails, e.MapIterationFailedEventDetails, e.MapIterationAbortedEventDetails,
-	} {
-		if d != nil {
-			return place{in: v.find(p.in, aws.ToString(d.Name)), step: p.step}
-		}
-	}
-	if d := e.StateExitedEventDetails; d != nil {
-		return v.exitGroup(d, p, when)
-	}
-	switch e.Type {
-	case types.HistoryEventTypeParallelStateStarted, types.HistoryEventTypeMapStateStarted:
-		s := p.in.group()
-		if s != nil && p.at != s.state && e.PreviousEventId != v.redriven { // a retrier starts it again
-			v.settle(s, p.step, when)
-		}
-		return place{in: s}
-	case types.HistoryEventTypeParallelStateFailed, types.HistoryEventTypeMapStateFailed:
-		if e.PreviousEventId != v.redriven {
-			return v.groupFails(p, when)
-		}
-	}
-	return p
-}
-
-// exitGroup folds the end of a Map or Parallel that succeeded, or that has just failed and was caught.
-func (v *View) exitGroup(d *types.StateExitedEventDetails, p place, when time.Time) place {
-	name := aws.ToString(d.Name)
-	s := p.left
-	if s == nil || s.state != name || s.exited {
-		s = v.find(p.in, name)
-	}
-	if s == nil {
+	case e.ofExecution():
+		v.execution(e, p)
 		return p
-	}
-	s.exited = true
-	p = place{step: s.leave(aws.ToString(d.Output), when), at: name, in: s.outer, left: s}
-	if c := p.in.around(name); c != nil {
-		c.exitInside(d)
-	}
-	return p
-}
-
-func (v *View) enter(e *types.HistoryEvent, p place, when time.Time) place {
-	name := aws.ToString(e.StateEnteredEventDetails.Name)
-	p.step.followedBy(name)
-	v.tolerate(name, p.left)
-	c := p.in.around(name)
-	if c == nil {
-		if c = v.resumedStep(name); c != nil {
-			p.in = c
-		}
-	}
-	after := p.at
-	p.step, p.at = nil, name
-	if c != nil {
-		v.enterInside(c, name, when)
-	}
-	switch e.Type {
-	case types.HistoryEventTypeParallelStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when, parallel: true})
-	case types.HistoryEventTypeMapStateEntered:
-		p.in = v.enterGroup(&scope{state: name, iteration: noIteration, outer: p.in, entered: when})
+	case e.entered():
+		return v.enter(e, p)
+	case e.inGroup():
+		return v.group(e, p)
+	case p.entry == nil:
+	case e.exited():
+		v.exit(p.entry, e)
 	default:
-		if c == nil {
-			p.step = v.add(newStep(e, after, when), p.in, when)
-		}
+		v.happens(p.entry, e)
 	}
 	return p
 }
 
-func (v *View) enterGroup(s *scope) *scope {
-	v.groups = append(v.groups, s)
-	return s
+// enter folds the entry of a state.
+func (v *View) enter(e *Event, p place) place {
+	says := v.says[e.Name]
+	v.followed(p.entry, says)
+	v.tolerate(p.left, says)
+	in := p.in
+	within := in.step()
+	if within == nil {
+		if within = v.resumedStep(says); within != nil {
+			in = &frame{within, -1, within.in}
+		}
+	}
+	x := v.add(&Entry{State: e.Name, Kind: e.stateKind(), Input: v.bounded(e.Input), Within: within, says: says}, in, e)
+	switch {
+	case x.Kind == kindFail:
+		v.set(x, Failed)
+		x.Ended = e.Time
+	case x.Kind == kindTask, x.composite:
+		v.set(x, Pending)
+	default:
+		v.set(x, Running)
+	}
+	if within != nil {
+		v.enterInside(within, x, e.Time)
+	}
+	if says.Role == annotation.Skip && p.entry != nil && p.entry.says.Role == annotation.Condition && p.entry.says.Step == says.Step {
+		v.skip(says.Step, in, e)
+	}
+	here := place{x, in, p.left}
+	v.entered[entry{e.Previous, e.Name}] = here
+	return here
 }
 
-// newStep is the step of a state that was entered after another one; nil if the state is not a step.
-func newStep(e *types.HistoryEvent, after string, when time.Time) *Step {
-	name := aws.ToString(e.StateEnteredEventDetails.Name)
-	switch e.Type {
-	case types.HistoryEventTypeTaskStateEntered:
-		return &Step{State: name, Status: Pending}
-	case types.HistoryEventTypeWaitStateEntered:
-		return &Step{State: name, Status: Running, Wait: true}
+// add adds an entry that an event made.
+func (v *View) add(x *Entry, in *frame, e *Event) *Entry {
+	x.N, x.Event, x.Entered, x.in = len(v.Entries), e.ID, e.Time, in
+	x.Name, x.Depth, x.Index = x.State+in.suffix(), in.depth(), in.iteration()
+	x.composite = x.Kind == kindParallel && x.says.Role == annotation.Run && x.Within == nil
+	v.Entries = append(v.Entries, x)
+	if in != nil {
+		in.group.children = append(in.group.children, x)
 	}
-	if step, ok := strings.CutPrefix(name, "Skip "); ok && after == "When "+step {
-		return skipped(step, aws.ToString(e.StateEnteredEventDetails.Input), when)
-	}
-	return nil
+	v.count(x)
+	v.touch(x)
+	return x
 }
 
-// add adds a step that was entered in a scope, unless it is nil.
-func (v *View) add(s *Step, in *scope, when time.Time) *Step {
-	if s != nil {
-		s.Name, s.Entered, s.in = s.State+in.suffix(), when, in
-		v.Steps = append(v.Steps, s)
-	}
-	return s
-}
-
-// followedBy folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after
-// which the run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
-func (s *Step) followedBy(state string) {
-	if s == nil || s.Status != Caught {
+// followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after which the
+// run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
+func (v *View) followed(x *Entry, next annotation.State) {
+	if x == nil || x.Status != Caught || next.Step == "" || next.Step != x.says.Step {
 		return
 	}
-	const cleanup = "Clean up after "
-	if state == cleanup+s.State || state == "Fail "+strings.TrimPrefix(s.State, cleanup) {
-		s.Status = Failed
+	if next.Role == annotation.Fail || next.Role == annotation.Run && next.Scope == annotation.OnFailure {
+		v.set(x, Failed)
 	}
 }
 
-// event folds what happens inside a Task: the suffix of the type says what, whatever kind of task it is.
-func (s *Step) event(e *types.HistoryEvent, when time.Time) {
-	kind := string(e.Type)
+// happens folds what happens inside a state that is no Map or Parallel, or the failure of an expression of any state: the suffix of the
+// type says what, whatever kind of task it is.
+func (v *View) happens(x *Entry, e *Event) {
+	v.touch(x)
 	switch {
-	case e.StateExitedEventDetails != nil:
-		s.exit(aws.ToString(e.StateExitedEventDetails.Output), s.Error != "", when)
-	case strings.HasSuffix(kind, "Scheduled"):
-		s.begin(when)
-	case e.TaskStartedEventDetails != nil && !submits(aws.ToString(e.TaskStartedEventDetails.Resource)),
-		kind == "ActivityStarted", kind == "LambdaFunctionStarted":
-		s.runs()
-	case e.TaskSubmittedEventDetails != nil:
-		s.runs()
-		s.job(aws.ToString(e.TaskSubmittedEventDetails.Output))
-	case e.TaskSucceededEventDetails != nil:
-		s.job(aws.ToString(e.TaskSucceededEventDetails.Output))
-		s.Error, s.Cause = "", ""
-	case strings.HasSuffix(kind, "Failed"), strings.HasSuffix(kind, "TimedOut"):
-		s.fails()
-		s.Error, s.Cause = failure(e)
+	case e.is("Scheduled"):
+		if x.Within != nil {
+			v.scheduledInside(x.Within, x, e)
+		}
+		v.beginAttempt(x, e.Time)
+		x.newest().Tasks = []int64{e.ID}
+	case e.failed():
+		v.fails(x, e)
+	case e.is("Started"):
+		if a := x.newest(); a != nil {
+			a.Started = e.Time
+		}
+		if !submits(e.Resource) {
+			v.runs(x)
+		}
+	case e.is("Submitted"), e.is("Succeeded"):
+		v.runs(x)
+		x.job(e.Output)
+		if e.is("Succeeded") {
+			x.Error, x.Cause = "", ""
+			x.endAttempt(Succeeded, e.Time)
+		}
 	}
 }
 
@@ -310,100 +214,164 @@ func submits(resource string) bool {
 	return strings.Contains(resource, ".sync") || strings.HasSuffix(resource, ".waitForTaskToken")
 }
 
-func (s *Step) exit(output string, failed bool, when time.Time) {
-	s.left = true
-	if s.Status == Skipped {
-		return
+// fails folds a failure. A task or a wait may be retried: the next events show it.
+func (v *View) fails(x *Entry, e *Event) {
+	x.Error, x.Cause = failure(e)
+	x.Cause = v.cut(x.Cause)
+	if x.Kind == kindTask || x.Kind == kindWait {
+		v.set(x, Retrying)
+		x.Ended = time.Time{}
+	} else {
+		v.set(x, Failed)
+		x.Ended = e.Time
 	}
-	s.Ended, s.Output, s.Status = when, output, Succeeded
-	if len(s.Job.Output) > 0 {
-		s.Output = string(s.Job.Output)
-	}
-	if failed {
-		s.Status = Caught
-	}
-}
-
-func (s *Step) job(output string) {
-	var j Job
-	if json.Unmarshal([]byte(output), &j) == nil && (j.SubmissionID != "" || j.ID != "") {
-		s.Job = j
+	x.itself = x.itself || x.holds()
+	if a := x.newest(); a != nil {
+		a.Status, a.Ended, a.Error, a.Cause = Failed, e.Time, x.Error, x.Cause
 	}
 }
 
-func failure(e *types.HistoryEvent) (name, cause string) {
+// failure is the error and the cause of a failed attempt. Some kinds of events have neither: their type says what failed then.
+func failure(e *Event) (name, cause string) {
 	switch {
-	case e.TaskFailedEventDetails != nil:
-		d := e.TaskFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
-	case e.TaskTimedOutEventDetails != nil:
-		d := e.TaskTimedOutEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
-	case e.TaskStartFailedEventDetails != nil:
-		d := e.TaskStartFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
-	case e.TaskSubmitFailedEventDetails != nil:
-		d := e.TaskSubmitFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
-	case e.ActivityFailedEventDetails != nil:
-		d := e.ActivityFailedEventDetails
-		return aws.ToString(d.Error), aws.ToString(d.Cause)
-	case e.EvaluationFailedEventDetails != nil:
-		return raised(e.EvaluationFailedEventDetails)
+	case e.evaluationFailed():
+		return raised(e.Error, e.Cause)
+	case e.Error == "" && e.Cause == "":
+		return e.Type, ""
 	}
-	return string(e.Type), ""
+	return e.Error, e.Cause
 }
 
-// execution folds an event of the execution; at is the step that it follows, if any.
-func (v *View) execution(e *types.HistoryEvent, at *Step, when time.Time) {
-	switch e.Type {
-	case types.HistoryEventTypeExecutionStarted:
-		v.Started = when
-	case types.HistoryEventTypeExecutionRedriven:
-		v.reopen(e)
-	case types.HistoryEventTypeExecutionSucceeded:
-		v.Output = aws.ToString(e.ExecutionSucceededEventDetails.Output)
-		v.close(types.ExecutionStatusSucceeded, when)
-	case types.HistoryEventTypeExecutionFailed:
-		if d := e.ExecutionFailedEventDetails; d != nil {
-			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
-		}
-		v.failed(at, when)
-		v.close(types.ExecutionStatusFailed, when)
-	case types.HistoryEventTypeExecutionTimedOut:
-		if d := e.ExecutionTimedOutEventDetails; d != nil {
-			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
-		}
-		v.close(types.ExecutionStatusTimedOut, when)
-	case types.HistoryEventTypeExecutionAborted:
-		if d := e.ExecutionAbortedEventDetails; d != nil {
-			v.Error, v.Cause = aws.ToString(d.Error), aws.ToString(d.Cause)
-		}
-		v.close(types.ExecutionStatusAborted, when)
-	}
-}
-
-// failed ends the step that failed the execution. Its own events may not say why.
-func (v *View) failed(s *Step, when time.Time) {
-	if s == nil || s.Status.Ended() {
+// job takes from a task's output what was started outside.
+func (e *Entry) job(output string) {
+	var j Job
+	if json.Unmarshal([]byte(output), &j) != nil || j.SubmissionID == "" && j.ID == "" {
 		return
 	}
-	if s.Error == "" {
-		s.Error, s.Cause = v.Error, v.Cause
-	}
-	s.end(Failed, when)
+	e.Job = j
 }
 
-// close ends the steps that were still open.
-func (v *View) close(status types.ExecutionStatus, when time.Time) {
-	v.Status, v.Stopped = status, when
-	for _, s := range v.Steps {
-		s.end(Cancelled, when)
+// exit folds the end of a state that succeeded, or whose failure was caught.
+func (v *View) exit(x *Entry, e *Event) {
+	v.touch(x)
+	x.exited = true
+	if x.Within != nil {
+		v.exitInside(x.Within, x, e)
+	}
+	if x.composite && !x.gaveUp {
+		x.Error, x.Cause = "", ""
+	}
+	x.Ended, x.Output, x.OutputEvent = e.Time, v.bounded(e.Output), e.ID
+	if len(x.Job.Output) > 0 {
+		x.Output = v.bounded(string(x.Job.Output))
+	}
+	if v.limit > 0 {
+		x.Job.Output = nil
+	}
+	x.endAttempt(Succeeded, e.Time)
+	switch {
+	case x.Kind == kindFail:
+		v.set(x, Failed)
+	case x.Error != "" || x.gaveUp:
+		v.set(x, Caught)
+	default:
+		v.set(x, Succeeded)
 	}
 }
 
-func (v *View) reopen(e *types.HistoryEvent) {
-	v.Status, v.Stopped = types.ExecutionStatusRunning, time.Time{}
-	v.Output, v.Error, v.Cause = "", "", ""
-	v.redrive(e)
+// execution folds an event of the execution.
+func (v *View) execution(e *Event, p place) {
+	switch types.HistoryEventType(e.Type) {
+	case types.HistoryEventTypeExecutionStarted:
+		v.Started = e.Time
+	case types.HistoryEventTypeExecutionRedriven:
+		v.Status, v.Stopped = types.ExecutionStatusRunning, time.Time{}
+		v.Output, v.Error, v.Cause = "", "", ""
+		v.redrive(e.ID)
+	case types.HistoryEventTypeExecutionSucceeded:
+		v.end(types.ExecutionStatusSucceeded, e, p)
+	case types.HistoryEventTypeExecutionTimedOut:
+		v.end(types.ExecutionStatusTimedOut, e, p)
+	case types.HistoryEventTypeExecutionAborted:
+		v.end(types.ExecutionStatusAborted, e, p)
+	default:
+		v.end(types.ExecutionStatusFailed, e, p)
+	}
+}
+
+// end ends the entries that were open: the one that failed the execution is failed, the others are cancelled. Its own events may not
+// say why.
+func (v *View) end(status types.ExecutionStatus, e *Event, p place) {
+	v.Status, v.Stopped, v.Output, v.Error, v.Cause = status, e.Time, v.bounded(e.Output), e.Error, e.Cause
+	for _, x := range v.Entries {
+		if x.Status.Ended() {
+			continue
+		}
+		here := status == types.ExecutionStatusFailed && p.entry != nil && (x == p.entry || x == p.entry.Within)
+		if here && x.Error == "" {
+			x.Error, x.Cause = v.Error, v.Cause
+		}
+		v.close(x, map[bool]Status{true: Failed, false: Cancelled}[here], e.Time)
+	}
+}
+
+// close ends an entry that is open, and its attempt.
+func (v *View) close(x *Entry, status Status, when time.Time) {
+	if x.open() != nil {
+		x.endAttempt(status, when)
+		v.touch(x)
+	}
+	if !x.Status.Ended() {
+		v.set(x, status)
+		x.Ended = when
+	}
+}
+
+// Limit has the view keep at most so many bytes of each text: a longer input or output is left out, a longer cause is cut off. The
+// events have them. Call it before the first event.
+func (v *View) Limit(bytes int) { v.limit = bytes }
+
+// bounded is an input or output, or nothing if the view does not keep texts of its length. A part of a JSON text would be none.
+func (v *View) bounded(text string) string {
+	if v.limit > 0 && len(text) > v.limit {
+		return ""
+	}
+	return text
+}
+
+// cut is a cause, of which people read the beginning.
+func (v *View) cut(cause string) string {
+	if v.limit > 0 && len(cause) > v.limit {
+		return strings.ToValidUTF8(cause[:v.limit], "") + "…"
+	}
+	return cause
+}
+
+// indexed is what distinguishes the entries of a state in a Map's iterations.
+func indexed(i int) string { return fmt.Sprintf("[%d]", i) }
+
+// before is where the event's predecessor stands. After a redrive, a task's event follows its old entry. For other states, the history
+// does not show which line of control continues, but they are resumed in the order in which they stand.
+func (v *View) before(e *Event) place {
+	if v.redriven != 0 && e.Previous == v.redriven && !e.ofExecution() {
+		if e.Name == "" && e.inGroup() {
+			return place{}
+		}
+		if len(v.undone) > 0 {
+			i := max(0, slices.IndexFunc(v.undone, func(x *Entry) bool { return x.State == e.Name }))
+			x := v.undone[i]
+			v.undone = slices.Delete(v.undone, i, i+1)
+			return place{entry: x, in: x.in}
+		}
+	}
+	if e.evaluationFailed() { // in Step Functions' histories, it follows the event before the entry of the state that it names
+		if named, ok := v.entered[entry{e.Previous, e.Name}]; ok {
+			return named
+		}
+	}
+	p := v.at[e.Previous]
+	if len(v.undone) > 0 {
+		v.undone = slices.DeleteFunc(v.undone, func(x *Entry) bool { return x == p.entry })
+	}
+	return p
 }

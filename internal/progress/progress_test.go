@@ -11,8 +11,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/progress"
 )
+
+// said are the annotations of the states that these tests enter.
+var said = func() progress.States {
+	all := progress.States{
+		"When promote": {Step: "promote", Role: annotation.Condition}, "Skip promote": {Step: "promote", Role: annotation.Skip},
+	}
+	for _, step := range []string{"train", "calm"} {
+		for of, scope := range map[string]annotation.Scope{step: "", "cleaning up after " + step: annotation.OnFailure} {
+			for words, role := range map[string]annotation.Role{
+				"Begin": annotation.Begin, "Attempt": annotation.Attempt, "Run": annotation.Watch, "Submit": annotation.Submit,
+				"Look for pod of": annotation.PollStart, "Leave alone": annotation.Started, "Look at": annotation.Poll,
+				"Ask why failed": annotation.Diagnose, "Hand over output of": annotation.ReadOutput, "Wait to retry": annotation.Retry,
+				"Give up": annotation.GiveUp,
+			} {
+				all[words+" "+of] = annotation.State{Step: step, Role: role, Scope: scope}
+			}
+		}
+		all[step] = annotation.State{Step: step, Role: annotation.Run}
+		all["Clean up after "+step] = annotation.State{Step: step, Role: annotation.Run, Scope: annotation.OnFailure}
+	}
+	return all
+}()
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -57,7 +80,7 @@ func (s *script) failed(name, cause string) int64 {
 }
 
 func (s *script) view() *progress.View {
-	v := progress.New()
+	v := progress.New(said)
 	for i := range s.events {
 		v.Add(&s.events[i])
 		v.Add(&s.events[i]) // a second time changes nothing
@@ -68,7 +91,7 @@ func (s *script) view() *progress.View {
 // lines are the steps in short, for comparing.
 func lines(v *progress.View) []string {
 	var out []string
-	for _, s := range v.Steps {
+	for _, s := range v.Steps() {
 		out = append(out, fmt.Sprintf("%s %s attempt=%d took=%s error=%s output=%s",
 			s.Name, s.Status, s.Attempt, s.Duration(start.Add(time.Hour)), s.Error, s.Output))
 	}
@@ -104,7 +127,7 @@ func TestRetryThenSuccess(t *testing.T) {
 	if diff := cmp.Diff(want, lines(v)); diff != "" {
 		t.Fatal(diff)
 	}
-	if got := v.Steps[0].Job.Dashboard(); got != "http://127.0.0.1:8265/#/jobs/a-2" {
+	if got := v.Steps()[0].Job.Dashboard(); got != "http://127.0.0.1:8265/#/jobs/a-2" {
 		t.Fatal(got)
 	}
 }
@@ -159,10 +182,10 @@ func TestTheExecutionsEndClosesOpenSteps(t *testing.T) {
 			}
 			s.add(tc.end, -1, nil)
 			v := s.view()
-			if got := v.Steps[0].Status; got != tc.want {
+			if got := v.Steps()[0].Status; got != tc.want {
 				t.Errorf("status %s, want %s", got, tc.want)
 			}
-			if v.Steps[0].Ended != v.Stopped || v.Status == types.ExecutionStatusRunning {
+			if v.Steps()[0].Ended != v.Stopped || v.Status == types.ExecutionStatusRunning {
 				t.Errorf("the view is still open: %+v", v)
 			}
 		})
@@ -195,7 +218,7 @@ func TestIterationsInARowDoNotPileUp(t *testing.T) {
 	s.exit(types.HistoryEventTypeMapStateExited, "each", "[]", -1)
 	s.enter(taskIn, "after", -1)
 	var names []string
-	for _, st := range s.view().Steps {
+	for _, st := range s.view().Steps() {
 		names = append(names, st.Name)
 	}
 	if diff := cmp.Diff([]string{"one[0]", "one[1]", "one[2]", "after"}, names); diff != "" {
@@ -255,11 +278,11 @@ func redriveAfterAbort(t *testing.T, told bool) {
 		}
 	}
 	v := s.view()
-	if len(v.Steps) != 2 {
-		t.Fatalf("there are %d steps", len(v.Steps))
+	if len(v.Steps()) != 2 {
+		t.Fatalf("there are %d steps", len(v.Steps()))
 	}
 	for i, want := range []progress.Status{progress.Succeeded, progress.Running} {
-		got := v.Steps[i]
+		got := v.Steps()[i]
 		if got.Status != want || got.Attempt != 2 || got.Job.ID != fmt.Sprintf("again-%d", i) || got.Ended.IsZero() != (want == progress.Running) {
 			t.Errorf("step %d: %+v", i, got)
 		}
@@ -285,10 +308,10 @@ func TestSkipped(t *testing.T) {
 		})
 		s.exit(passOut, "Skip promote", `{"promote":null}`, -1)
 		v := s.view()
-		if len(v.Steps) != 1 {
-			t.Fatalf("there are %d steps", len(v.Steps))
+		if len(v.Steps()) != 1 {
+			t.Fatalf("there are %d steps", len(v.Steps()))
 		}
-		got := v.Steps[0]
+		got := v.Steps()[0]
 		if got.Name != "promote" || got.Status != progress.Skipped || got.SkipReason != want || got.Ended != got.Entered || got.Attempt != 0 {
 			t.Errorf("%s: %+v", input, got)
 		}
@@ -307,11 +330,11 @@ func TestPendingUntilTheWorkRuns(t *testing.T) {
 		s.add(types.HistoryEventTypeTaskStarted, -1, func(e *types.HistoryEvent) {
 			e.TaskStartedEventDetails = &types.TaskStartedEventDetails{Resource: aws.String(resource)}
 		})
-		if got := s.view().Steps[0]; got.Status != want || got.Scheduled != start.Add(3*time.Second) {
+		if got := s.view().Steps()[0]; got.Status != want || got.Scheduled != start.Add(3*time.Second) {
 			t.Errorf("%s: %+v", resource, got)
 		}
 		s.submitted(`{"Id":"x"}`)
-		if got := s.view().Steps[0].Status; got != progress.Running {
+		if got := s.view().Steps()[0].Status; got != progress.Running {
 			t.Errorf("%s, submitted: %s", resource, got)
 		}
 	}
@@ -320,12 +343,17 @@ func TestPendingUntilTheWorkRuns(t *testing.T) {
 // TestAnyHistory folds events in orders that no execution has: there is no panic, and steps that have ended have an end time.
 func TestAnyHistory(t *testing.T) {
 	kinds := types.HistoryEventType("").Values()
-	names := []string{"a", "b", "Try a", "Failed a", "Clean up after a", "Fail a", "When a", "Skip a", "Attempt a", "Give up a", "Run a", "Submit b",
-		"Refuse failures of a", "cleaning up after a", "Attempt cleaning up after a"}
+	names := []string{"a", "b", "c", "d"}
+	roles := []annotation.Role{annotation.Run, annotation.Condition, annotation.Skip, annotation.Fail, annotation.Group, annotation.Try, annotation.Tolerated,
+		annotation.Refuse, annotation.Begin, annotation.Attempt, annotation.Submit, annotation.Poll, annotation.GiveUp, annotation.Retry, annotation.Started}
 	for seed := range uint64(3000) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		name := func() *string { return aws.String(names[r.IntN(len(names))]) }
-		v := progress.New()
+		says := progress.States{}
+		for _, n := range names {
+			says[n] = annotation.State{Step: names[r.IntN(2)], Role: roles[r.IntN(len(roles))], Scope: []annotation.Scope{"", annotation.OnFailure}[r.IntN(2)]}
+		}
+		v := progress.New(says)
 		for id := int64(1); id < 60; id++ {
 			e := types.HistoryEvent{Id: id, PreviousEventId: r.Int64N(id), Type: kinds[r.IntN(len(kinds))], Timestamp: aws.Time(start)}
 			if r.IntN(2) == 0 {
@@ -346,7 +374,7 @@ func TestAnyHistory(t *testing.T) {
 				e.ExecutionSucceededEventDetails = &types.ExecutionSucceededEventDetails{}
 			}
 			v.Add(&e)
-			for _, s := range v.Steps {
+			for _, s := range v.Entries {
 				if s.Status.Ended() == s.Ended.IsZero() {
 					t.Fatalf("seed %d, after %s: %+v", seed, e.Type, s)
 				}

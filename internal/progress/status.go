@@ -2,7 +2,7 @@ package progress
 
 import "time"
 
-// Status of a step: the same word in the terminal, in JSON and in the console.
+// Status of an entry: the same word in the terminal, in JSON and in the console.
 type Status string
 
 // The statuses.
@@ -24,39 +24,85 @@ func (s Status) Ended() bool { return s != Pending && s != Running && s != Retry
 func (s Status) undone() bool { return s == Failed || s == Cancelled }
 
 // Word returns the status as users see it.
-func (s *Step) Word() string {
-	if s.Tolerated {
-		return string(s.Status) + " (tolerated)"
+func (e *Entry) Word() string {
+	if e.Tolerated {
+		return string(e.Status) + " (tolerated)"
 	}
-	return string(s.Status)
+	return string(e.Status)
 }
 
-// begin starts an attempt.
-func (s *Step) begin(when time.Time) {
-	s.Status, s.Attempt, s.Job, s.Ended, s.Scheduled = Pending, s.Attempt+1, Job{}, time.Time{}, when
-	s.Waiting = nil
+// beginAttempt starts an attempt.
+func (v *View) beginAttempt(x *Entry, when time.Time) {
+	x.Attempt++
+	x.Job, x.Ended, x.Scheduled, x.Waiting = Job{}, time.Time{}, when, nil
+	x.Attempts = append(x.Attempts, Attempt{N: x.Attempt, Scheduled: when, Status: Pending})
+	v.set(x, Pending)
 }
 
-// fails records that an attempt failed. The next events show whether another attempt follows.
-func (s *Step) fails() { s.Status, s.Ended = Retrying, time.Time{} }
-
-// end ends a step that is open.
-func (s *Step) end(status Status, when time.Time) {
-	if !s.Status.Ended() {
-		s.Status, s.Ended = status, when
-	}
-}
-
-// waits records why the work of the newest attempt does not run yet.
-func (s *Step) waits(reason string) {
-	if s.Status == Pending && reason != "" {
-		s.Waiting = &Waiting{Since: s.Scheduled, Reason: reason}
+// endAttempt ends the attempt that is open.
+func (e *Entry) endAttempt(status Status, when time.Time) {
+	if a := e.open(); a != nil {
+		a.Ended, a.Status = when, status
 	}
 }
 
 // runs records that the work of the newest attempt runs.
-func (s *Step) runs() {
-	if s.Status == Pending {
-		s.Status = Running
+func (v *View) runs(x *Entry) {
+	if x.Status != Pending {
+		return
 	}
+	v.set(x, Running)
+	if a := x.open(); a != nil {
+		a.Status = Running
+	}
+}
+
+// set changes the status, and the numbers of the state's entries by status.
+func (v *View) set(x *Entry, status Status) {
+	if !status.Ended() {
+		x.Ended = time.Time{}
+	}
+	v.touch(x)
+	counts := v.states[x.State].counts
+	if x.Status != "" {
+		counts[x.Status]--
+	}
+	counts[status]++
+	x.Status = status
+}
+
+// stateCount is what a picture of the definition shows of a state.
+type stateCount struct {
+	entered int // how often
+	counts  map[Status]int
+	last    *Entry
+}
+
+// count counts an entry that has no status yet.
+func (v *View) count(x *Entry) {
+	c := v.states[x.State]
+	if c == nil {
+		c = &stateCount{counts: map[Status]int{}}
+		v.states[x.State] = c
+	}
+	c.entered++
+	c.last = x
+}
+
+// status is the status of a state: of its only line of control that of the newest entry, of several that of most interest.
+func (c *stateCount) status() Status {
+	for _, s := range []Status{Running, Retrying, Pending} {
+		if c.counts[s] > 0 {
+			return s
+		}
+	}
+	if c.last.Index < 0 {
+		return c.last.Status
+	}
+	for _, s := range []Status{Failed, Caught, Cancelled, Succeeded, Skipped} {
+		if c.counts[s] > 0 {
+			return s
+		}
+	}
+	return ""
 }

@@ -1,12 +1,12 @@
 package progress_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/progress/progresstest"
 )
@@ -16,9 +16,10 @@ func TestStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
 			t.Run(name+"/"+target, func(t *testing.T) {
-				v := progress.New()
+				definition, parts := story.Play(t, target)
+				v := progress.New(progress.ReadStates(definition))
 				var got []string
-				for i, part := range story.Play(t, target) {
+				for i, part := range parts {
 					if i > 0 {
 						got = append(got, "then")
 					}
@@ -41,18 +42,21 @@ func TestRedrivenStatuses(t *testing.T) {
 	for name, story := range progresstest.Stories {
 		for _, target := range progresstest.Targets {
 			t.Run(name+"/"+target, func(t *testing.T) {
-				v, redriven := progress.New(), story.Redriven()
-				for _, part := range redriven.Play(t, target) {
+				redriven := story.Redriven()
+				definition, parts := redriven.Play(t, target)
+				says := progress.ReadStates(definition)
+				v := progress.New(says)
+				for _, part := range parts {
 					for j := range part {
 						v.Add(&part[j].HistoryEvent)
 					}
 				}
-				newest := map[string]*progress.Step{}
-				for _, s := range v.Steps {
+				newest := map[string]*progress.Entry{}
+				for _, s := range v.Steps() {
 					newest[s.Name] = s
 				}
 				for _, s := range newest {
-					done := s.Status == progress.Succeeded || s.Status == progress.Skipped || s.Tolerated || strings.HasPrefix(s.Name, "Clean up")
+					done := s.Status == progress.Succeeded || s.Status == progress.Skipped || s.Tolerated || says[s.State].Scope == annotation.OnFailure
 					if !done && v.Status == types.ExecutionStatusSucceeded && name != "tolerated, a whole group" {
 						t.Errorf("the run has %s: %v", v.Status, shown(v))
 						break
@@ -66,7 +70,7 @@ func TestRedrivenStatuses(t *testing.T) {
 // shown are the steps with their statuses.
 func shown(v *progress.View) []string {
 	var out []string
-	for _, s := range v.Steps {
+	for _, s := range v.Steps() {
 		line := s.Name + " " + s.Word()
 		if s.Status.Ended() == s.Ended.IsZero() {
 			line += ", but its end time does not match"

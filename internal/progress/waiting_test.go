@@ -18,7 +18,7 @@ func TestShowWaiting(t *testing.T) {
 	v := s.view()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "the previous attempt is being stopped"}})
 	v.ShowWaiting(nil)
-	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting != nil {
+	if got := v.Steps()[0]; got.Status != progress.Pending || got.Waiting != nil {
 		t.Errorf("before it is submitted: %+v", got)
 	}
 	s.add(types.HistoryEventTypeTaskSubmitted, -1, func(e *types.HistoryEvent) {
@@ -27,20 +27,20 @@ func TestShowWaiting(t *testing.T) {
 	v = s.view()
 	since := time.Now()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}, {Event: 99, Reason: "of another view"}})
-	if got := v.Steps[0]; got.Status != progress.Pending || got.Waiting == nil || got.Waiting.Reason != "no room" {
+	if got := v.Steps()[0]; got.Status != progress.Pending || got.Waiting == nil || got.Waiting.Reason != "no room" {
 		t.Errorf("while it waits: %+v", got)
 	}
-	if got := v.Steps[0].Waiting.Duration(since.Add(time.Minute)); got != time.Minute {
+	if got := v.Steps()[0].Waiting.Duration(since.Add(time.Minute)); got != time.Minute {
 		t.Errorf("it has waited for %s", got)
 	}
 	v.ShowWaiting(nil)
-	if got := v.Steps[0]; got.Status != progress.Running || got.Waiting != nil {
+	if got := v.Steps()[0]; got.Status != progress.Running || got.Waiting != nil {
 		t.Errorf("then: %+v", got)
 	}
 	s.add(types.HistoryEventTypeExecutionAborted, -1, nil)
 	v = s.view()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Since: since, Reason: "no room"}})
-	if got := v.Steps[0]; got.Status != progress.Cancelled || got.Waiting != nil {
+	if got := v.Steps()[0]; got.Status != progress.Cancelled || got.Waiting != nil {
 		t.Errorf("of an execution that ended: %+v", got)
 	}
 }
@@ -69,7 +69,7 @@ func TestWaitingInACluster(t *testing.T) {
 		v := s.view()
 		v.ShowWaiting(nil) // the engine reports nothing
 		got := ""
-		if st := v.Steps[0]; st.Status == progress.Pending && st.Waiting != nil {
+		if st := v.Steps()[0]; st.Status == progress.Pending && st.Waiting != nil {
 			if got = st.Waiting.Reason; st.Waiting.Since.IsZero() {
 				t.Error("waiting since when?")
 			}
@@ -91,7 +91,7 @@ func TestShowWaitingInACluster(t *testing.T) {
 	event := s.add(scheduled, -1, nil)
 	v := s.view()
 	v.ShowWaiting([]progress.Waiting{{Event: event, Reason: "no node has room"}})
-	if got := v.Steps[0]; len(v.Steps) != 1 || got.Name != "train" || got.Status != progress.Pending || got.Waiting == nil {
+	if got := v.Steps()[0]; len(v.Steps()) != 1 || got.Name != "train" || got.Status != progress.Pending || got.Waiting == nil {
 		t.Errorf("%+v", got)
 	}
 }

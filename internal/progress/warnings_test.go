@@ -7,12 +7,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/progress"
 )
 
 // exits is a view of Choice and Pass states that exited with outputs.
-func exits(namesAndOutputs ...string) *progress.View {
-	v := progress.New()
+func exits(says progress.States, namesAndOutputs ...string) *progress.View {
+	v := progress.New(says)
 	for i := 0; i < len(namesAndOutputs); i += 2 {
 		v.Add(&types.HistoryEvent{Id: int64(i + 1), PreviousEventId: int64(i), Type: types.HistoryEventTypeChoiceStateExited,
 			StateExitedEventDetails: &types.StateExitedEventDetails{Name: &namesAndOutputs[i], Output: &namesAndOutputs[i+1]}})
@@ -21,7 +22,11 @@ func exits(namesAndOutputs ...string) *progress.View {
 }
 
 func TestWarnings(t *testing.T) {
-	v := exits(
+	says := progress.States{"Check outputs": {Role: annotation.Outputs}, "Give outputs": {Role: annotation.Outputs}}
+	for _, step := range []string{"a", "b", "c", "old", "text", "none", "odd"} {
+		says["When "+step] = annotation.State{Step: step, Role: annotation.Condition}
+	}
+	v := exits(says,
 		"When a", `{"condition":"x","values":{"x":1},"missing":[]}`,
 		"When b", `{"condition":"x","values":{"x":null},"missing":["x, which was not returned","y, too"]}`,
 		"When b", `{"condition":"x","values":{"x":null},"missing":["x, which was not returned"]}`,
@@ -55,13 +60,13 @@ func TestRaisedErrors(t *testing.T) {
 		expression + "T2001: Step.X: no":                           {"States.QueryEvaluationError", expression + "T2001: Step.X: no"},
 		"":                                                         {"States.QueryEvaluationError", ""},
 	} {
-		v := progress.New()
+		v := progress.New(nil)
 		v.Add(&types.HistoryEvent{Id: 1, Type: types.HistoryEventTypeTaskStateEntered,
 			StateEnteredEventDetails: &types.StateEnteredEventDetails{Name: aws.String("a")}})
 		v.Add(&types.HistoryEvent{Id: 2, PreviousEventId: 1, Type: types.HistoryEventTypeEvaluationFailed,
 			EvaluationFailedEventDetails: &types.EvaluationFailedEventDetails{State: aws.String("a"),
 				Error: aws.String("States.QueryEvaluationError"), Cause: &cause}})
-		if got := [2]string{v.Steps[0].Error, v.Steps[0].Cause}; got != want {
+		if got := [2]string{v.Steps()[0].Error, v.Steps()[0].Cause}; got != want {
 			t.Errorf("%q is %q, want %q", cause, got, want)
 		}
 	}

@@ -122,7 +122,7 @@ func (s *Screen) erase() {
 func (s *Screen) block(v *progress.View) []string {
 	width := max(20, s.cfg.Width()-1)
 	var out []string
-	for _, st := range v.Steps {
+	for _, st := range v.Steps() {
 		out = append(out, s.stepLine(st, width))
 		if st.Status == progress.Pending && st.Waiting != nil {
 			out = append(out, s.paint(dim, Cut("    │ "+FirstLine(st.Waiting.Reason), width)))
@@ -136,7 +136,7 @@ func (s *Screen) block(v *progress.View) []string {
 	return out
 }
 
-func (s *Screen) stepLine(st *progress.Step, width int) string {
+func (s *Screen) stepLine(st *progress.Entry, width int) string {
 	text := fmt.Sprintf("%-20s %-10s %8s", st.Name, st.Word(), Duration(st.Duration(s.cfg.Now())))
 	if st.Attempt > 1 {
 		text += fmt.Sprintf("  attempt %d", st.Attempt)
@@ -180,7 +180,7 @@ const shortPending = 2 * time.Second
 
 // changes prints a plain line for each step that is not as it was when it was printed last.
 func (s *Screen) changes(v *progress.View) {
-	for i, st := range v.Steps {
+	for i, st := range v.Steps() {
 		state := fmt.Sprintf("%s attempt %d", st.Word(), st.Attempt)
 		key := fmt.Sprintf("%d", i)
 		if st.Status == progress.Pending && st.Waiting != nil {
@@ -189,7 +189,7 @@ func (s *Screen) changes(v *progress.View) {
 			}
 			state += " " + st.Waiting.Reason
 		}
-		if s.said[key] == state || st.Attempt == 0 && !st.Wait && !st.Status.Ended() {
+		if s.said[key] == state || st.Attempt == 0 && !st.IsWait() && !st.Status.Ended() {
 			continue
 		}
 		if st.Status == progress.Pending && s.cfg.Now().Sub(st.Scheduled) < shortPending {

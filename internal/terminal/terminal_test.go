@@ -14,10 +14,10 @@ import (
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func view() *progress.View {
-	v := progress.New()
-	v.Steps = []*progress.Step{
-		{Name: "train", Status: progress.Succeeded, Attempt: 2, Entered: now.Add(-90 * time.Second), Ended: now.Add(-30 * time.Second)},
-		{Name: "infer", Status: progress.Running, Attempt: 1, Entered: now.Add(-30 * time.Second)},
+	v := progress.New(nil)
+	v.Entries = []*progress.Entry{
+		{Name: "train", Kind: "Task", Status: progress.Succeeded, Attempt: 2, Entered: now.Add(-90 * time.Second), Ended: now.Add(-30 * time.Second)},
+		{Name: "infer", Kind: "Task", Status: progress.Running, Attempt: 1, Entered: now.Add(-30 * time.Second)},
 	}
 	return v
 }
@@ -60,8 +60,8 @@ func TestPlainLinesSayEachChangeOnce(t *testing.T) {
 	v := view()
 	s.Show(v)
 	s.Show(v)
-	v.Steps[1].Status, v.Steps[1].Error, v.Steps[1].Cause = progress.Failed, "Ray.JobFailed", "\nboom\nmore"
-	v.Steps[1].Ended = now
+	v.Entries[1].Status, v.Entries[1].Error, v.Entries[1].Cause = progress.Failed, "Ray.JobFailed", "\nboom\nmore"
+	v.Entries[1].Ended = now
 	s.Show(v)
 	want := "03:04:05  train                succeeded  attempt 2  after 1m00s\n" +
 		"03:04:05  infer                running\n" +
@@ -73,9 +73,9 @@ func TestPlainLinesSayEachChangeOnce(t *testing.T) {
 
 func TestPendingSaysWhy(t *testing.T) {
 	v := view()
-	v.Steps = v.Steps[1:]
-	v.Steps[0].Status = progress.Pending
-	v.Steps[0].Waiting = &progress.Waiting{Since: now.Add(-29 * time.Second), Reason: "no room for\x1b[2J it\nin the cluster at this time"}
+	v.Entries = v.Entries[1:]
+	v.Entries[0].Status = progress.Pending
+	v.Entries[0].Waiting = &progress.Waiting{Since: now.Add(-29 * time.Second), Reason: "no room for\x1b[2J it\nin the cluster at this time"}
 	var b strings.Builder
 	screen(&b, true).Show(v)
 	want := "\r○ infer                pending       30.0s\x1b[K\n\r    │ no room for[2J it\x1b[K\n\x1b[J"
@@ -85,10 +85,10 @@ func TestPendingSaysWhy(t *testing.T) {
 	b.Reset()
 	s := screen(&b, false)
 	for _, since := range []time.Duration{time.Second, 3 * time.Second, 4 * time.Second} { // every job is pending for a moment
-		v.Steps[0].Waiting.Since, v.Steps[0].Scheduled = now.Add(-since), now.Add(-since)
+		v.Entries[0].Waiting.Since, v.Entries[0].Scheduled = now.Add(-since), now.Add(-since)
 		s.Show(v)
 	}
-	v.Steps[0].Status = progress.Running
+	v.Entries[0].Status = progress.Running
 	s.Show(v)
 	want = "03:04:05  infer                pending  for 3.0s: no room for[2J it\n03:04:05  infer                running\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
@@ -102,16 +102,16 @@ func TestPlainLinesOfStatuses(t *testing.T) {
 	var b strings.Builder
 	clock := now
 	s := terminal.New(terminal.Config{Out: &b, Now: func() time.Time { return clock }})
-	v := progress.New()
-	v.Steps = []*progress.Step{
-		{Name: "train", Status: progress.Pending, Attempt: 1, Entered: now, Scheduled: now},
-		{Name: "promote", Status: progress.Skipped, Entered: now, Ended: now, SkipReason: "a > 1 (a is 0)"},
-		{Name: "trial", Status: progress.Failed, Tolerated: true, Attempt: 1, Entered: now, Ended: now, Error: "Job.Failed", Cause: "boom"},
+	v := progress.New(nil)
+	v.Entries = []*progress.Entry{
+		{Name: "train", Kind: "Task", Status: progress.Pending, Attempt: 1, Entered: now, Scheduled: now},
+		{Name: "promote", Kind: "Skipped", Status: progress.Skipped, Entered: now, Ended: now, SkipReason: "a > 1 (a is 0)"},
+		{Name: "trial", Kind: "Task", Status: progress.Failed, Tolerated: true, Attempt: 1, Entered: now, Ended: now, Error: "Job.Failed", Cause: "boom"},
 	}
 	s.Show(v)
 	clock = now.Add(2 * time.Second)
 	s.Show(v)
-	v.Steps[0].Status = progress.Running
+	v.Entries[0].Status = progress.Running
 	s.Show(v)
 	want := "03:04:05  promote              skipped: a > 1 (a is 0)\n" +
 		"03:04:05  trial                failed (tolerated)  after 0.0s  Job.Failed: boom\n" +

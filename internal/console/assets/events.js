@@ -5,8 +5,7 @@ import { extra, place } from "./api.js";
 import { List } from "./list.js";
 import { clock, count, duration, exact } from "./format.js";
 import { jsonView } from "./json.js";
-import { detailsOf } from "./fold.js";
-import { findEvent } from "./live.js";
+import { detailsOf, findEvent, follow } from "./live.js";
 
 const kinds = {
   "": "All events",
@@ -22,9 +21,48 @@ const tests = {
   bad: (e) => /(Failed|TimedOut|Aborted)$/.test(e.type),
 };
 
+// keepBytes bounds what is kept of the events: the details of old ones are dropped first, and fetched again when a user opens them.
+const keepBytes = 24 << 20;
+
+// History is the events that have come.
+class History {
+  constructor() {
+    this.events = [];
+    this.owners = new Map(); // event -> the event that entered its state
+    this.last = this.kept = this.dropped = 0;
+    this.closed = false;
+  }
+
+  // add adds one event, which may come again.
+  add(event) {
+    if (event.id <= this.last) return;
+    const details = detailsOf(event), owner = event.type.endsWith("StateEntered") ? event.id : this.owners.get(event.previousEventId) ?? 0;
+    const size = payloadSize(details);
+    this.last = event.id;
+    this.owners.set(event.id, owner);
+    this.events.push({ id: event.id, type: event.type, when: event.timestamp, name: details?.name, owner, previous: event.previousEventId, event, size });
+    if (event.type.startsWith("Execution")) this.closed = !/(Started|Redriven)$/.test(event.type);
+    this.kept += size;
+    while (this.kept > keepBytes && this.dropped < this.events.length - 1) {
+      const old = this.events[this.dropped++];
+      this.kept -= old.size;
+      if (old.size > 512) old.event = null;
+    }
+  }
+}
+
+function payloadSize(details) {
+  let size = 64;
+  for (const key in details) {
+    if (typeof details[key] === "string") size += details[key].length;
+  }
+  return size;
+}
+
 export class Events {
   constructor(arn) {
     this.arn = arn;
+    this.history = new History();
     this.shown = null; // indices of the events that fit, or null for all
     this.filter = h("input", { type: "search", placeholder: "Filter: state, type, id", "aria-label": "Filter events", autocomplete: "off", spellcheck: "false", oninput: () => this.sift() });
     this.kind = h("select", { "aria-label": "Kind of event", onchange: () => this.sift() }, Object.entries(kinds).map(([value, words]) => h("option", { value }, words)));
@@ -37,8 +75,23 @@ export class Events {
       h("div.events-split", {}, this.list.node, this.detail), this.after);
   }
 
+  // begin follows the history from where it stands. Only who looks at it needs it.
+  begin() {
+    const { history, view } = this;
+    if (this.live && (!history.closed || history.last >= view.last)) return;
+    this.live?.close();
+    this.live = follow(this.arn, history, () => {
+      this.frame ||= requestAnimationFrame(() => {
+        this.frame = 0;
+        this.update(this.view);
+      });
+    }, () => {});
+  }
+
   close() {
     this.gone = true;
+    this.live?.close();
+    cancelAnimationFrame(this.frame);
     clearTimeout(this.again);
     this.list.close();
   }
@@ -62,12 +115,15 @@ export class Events {
     }
   }
 
-  event(i) { return this.fold.events[this.shown ? this.shown[i] : i]; }
+  event(i) { return this.history.events[this.shown ? this.shown[i] : i]; }
+
+  // stateOf is the state of an event, with the indices of its iteration where the event itself names none.
+  stateOf(e) { return e.name ?? this.view?.byEvent.get(e.owner)?.name ?? ""; }
 
   fits(e) {
     const wanted = this.filter.value.trim().toLowerCase();
     if (!tests[this.kind.value](e)) return false;
-    return !wanted || e.type.toLowerCase().includes(wanted) || e.state.toLowerCase().includes(wanted) || String(e.id) === wanted;
+    return !wanted || e.type.toLowerCase().includes(wanted) || this.stateOf(e).toLowerCase().includes(wanted) || String(e.id) === wanted;
   }
 
   sift() {
@@ -75,13 +131,13 @@ export class Events {
     this.shown = this.filter.value.trim() || this.kind.value ? [] : null;
     this.list.active = -1;
     this.list.node.scrollTop = 0;
-    this.update(this.fold);
+    this.update(this.view);
   }
 
-  update(fold) {
-    this.fold = fold;
-    if (!fold) return;
-    const all = fold.events;
+  update(view) {
+    this.view = view;
+    if (!view) return;
+    const { history } = this, all = history.events;
     if (this.shown) {
       for (let i = this.looked ?? 0; i < all.length; i++) if (this.fits(all[i])) this.shown.push(i);
       this.looked = all.length;
@@ -89,8 +145,8 @@ export class Events {
     const n = this.shown?.length ?? all.length;
     this.list.show(n);
     this.list.node.setAttribute("aria-rowcount", n);
-    if (fold.closed && this.asked !== fold.last && place.features.has("aftermath")) {
-      this.asked = fold.last;
+    if (history.closed && this.asked !== history.last && place.features.has("aftermath")) {
+      this.asked = history.last;
       this.beside();
     }
     this.how.textContent = this.shown ? `${count(n)} of ${count(all.length)} events` : `${count(n)} events`;
@@ -99,8 +155,8 @@ export class Events {
   render(row, e) {
     const bad = tests.bad(e);
     row.classList.toggle("bad", bad);
-    put(row, h("span.event-id", { role: "cell" }, String(e.id)), h("span.event-type", { role: "cell" }, e.type), h("span.event-state", { role: "cell" }, e.state),
-      h("time.event-time", { role: "cell", datetime: exact(e.when), title: exact(e.when) }, `+${duration(e.when - this.fold.started)}`));
+    put(row, h("span.event-id", { role: "cell" }, String(e.id)), h("span.event-type", { role: "cell" }, e.type), h("span.event-state", { role: "cell" }, this.stateOf(e)),
+      h("time.event-time", { role: "cell", datetime: exact(e.when), title: exact(e.when) }, `+${duration(e.when - (this.view.started || e.when))}`));
   }
 
   async open(e) {

@@ -46,7 +46,7 @@ export class Graph {
     return node;
   }
 
-  // update colours the states by a fold.
+  // update colours the states by a view.
   update(view) {
     this.view = view;
     if (!view || !this.placed) return;

@@ -113,14 +113,22 @@ export class Poll {
   }
 }
 
-// follow gives an execution's events to fold, from where it stands, until the execution is closed: by the server's
-// events where it sends them, else by asking the API for the newest.
-export function follow(arn, fold, onnews, onstate) {
+// detailsOf is the one member of an event that holds its details.
+export function detailsOf(event) {
+  for (const key in event) {
+    if (key.endsWith("EventDetails")) return event[key];
+  }
+  return null;
+}
+
+// follow adds an execution's events to a history, from where it stands, until the execution is closed: by the server's events where
+// it sends them, otherwise by asking the API for the newest.
+export function follow(arn, history, onnews, onstate) {
   if (place.features.has("watch")) {
     return new Stream({
-      make: () => url("watch", { execution: arn, after: fold.last }), onstate,
+      make: () => url("watch", { execution: arn, after: history.last }), onstate,
       take(data, kind) {
-        if (kind === "message") fold.add(JSON.parse(data));
+        if (kind === "message") history.add(JSON.parse(data));
         onnews(kind === "closed");
       },
     });
@@ -128,9 +136,9 @@ export function follow(arn, fold, onnews, onstate) {
   const poll = new Poll({
     every: 3000, onstate,
     async ask() {
-      for (const event of await newer(arn, fold.last)) fold.add(event);
-      onnews(fold.closed);
-      if (fold.closed) poll.close();
+      for (const event of await newer(arn, history.last)) history.add(event);
+      onnews(history.closed);
+      if (history.closed) poll.close();
     },
   });
   poll.run();

@@ -5,7 +5,6 @@ import { h, put, problem } from "./dom.js";
 import { extra, open, place, url } from "./api.js";
 import { List } from "./list.js";
 import { count } from "./format.js";
-import { logInside } from "./composite.js";
 import { Metrics } from "./chart.js";
 
 const keepLines = 100_000, keepChars = 24 << 20, longestLine = 4000;
@@ -22,16 +21,12 @@ export function clean(line) {
   return line.length > longestLine ? `${line.slice(0, longestLine)}…` : line;
 }
 
-// taskOf finds the log of an entry's attempt. The history does not name tasks, so that the entries of one state (a
-// Map's iterations) are told apart by their order, which is the same in both; null until every one of them has a log.
-export function taskOf(steps, logs, entry, attempt) {
-  const order = (a, b) => number(a, 0) - number(b, 0) || number(a, 1) - number(b, 1);
-  const number = (log, i) => Number(log.Task.split("-")[i]);
-  if (entry.isStep) return logInside(steps, logs, entry, attempt, order);
-  const rivals = steps.filter((s) => s.state === entry.state && s.attempt >= attempt);
-  const mine = logs.filter((l) => l.State === entry.state && l.Attempt === attempt).sort(order);
-  if (mine.length < rivals.length) return null;
-  return mine[rivals.indexOf(entry)]?.Task ?? null;
+// logsOf finds the log of an entry's attempt by the events of its tasks: the last that has one has the whole log. Logs of earlier
+// releases are kept without an event: those of the state and the attempt are found, which may be several, of iterations of a Map.
+function logsOf(logs, entry, attempt) {
+  const tasks = entry.attempts.find((a) => a.n === attempt)?.tasks ?? [];
+  const found = tasks.map((event) => logs.find((l) => l.Event === event)).findLast(Boolean);
+  return found ? [found] : logs.filter((l) => !l.Event && l.State === entry.state && l.Attempt === attempt);
 }
 
 // Buffer keeps the last lines of a text that comes in pieces.
@@ -98,10 +93,9 @@ export class Logs {
   }
 
   // offer lists what has logs; entry and attempt are what is shown.
-  offer(fold, entry, attempt) {
-    this.fold = fold;
-    this.options = fold.steps.filter((s) => s.attempt > 0).slice(-500);
-    const signature = this.options.map((s) => `${s.id}.${s.attempt}`).join();
+  offer(view, entry, attempt) {
+    this.options = view.steps.filter((s) => s.attempt > 0).slice(-500);
+    const signature = this.options.map((s) => `${s.n}.${s.attempt}`).join();
     if (signature !== this.signature) {
       this.signature = signature;
       put(this.choice, this.options.flatMap((s, i) => s.attempts.map((a) => h("option", { value: `${i}:${a.n}` }, s.name + (s.attempts.length > 1 ? ` · attempt ${a.n}` : "")))));
@@ -134,7 +128,12 @@ export class Logs {
     this.stop = stop;
     const running = () => !this.entry.ended && this.entry.attempt === this.attempt;
     try {
-      const task = await this.find(stop.signal);
+      const found = await this.find(stop.signal);
+      if (found.length > 1) {
+        this.how.textContent = `An earlier release kept ${found.length} logs of this attempt, without their iterations: rayorch logs lists them`;
+        return;
+      }
+      const task = found[0]?.Task;
       if (!task) {
         this.how.textContent = running() ? "Nothing was printed yet" : "Nothing was printed";
         if (running()) this.timer = setTimeout(() => this.read(stop, pause), 1000);
@@ -154,7 +153,7 @@ export class Logs {
 
   async find(signal) {
     const { logs } = await extra("logs", { execution: this.arn }, signal);
-    return taskOf(this.fold.steps, logs, this.entry, this.attempt);
+    return logsOf(logs, this.entry, this.attempt);
   }
 
   async stream(response, stop) {

@@ -3,9 +3,7 @@
 
 import { h, put, icon, text, problem, announce, copyButton } from "./dom.js";
 import { call, layout, mayRun } from "./api.js";
-import { Fold } from "./fold.js";
-import { follow } from "./live.js";
-import { watchPending } from "./pending.js";
+import { View, followView } from "./view.js";
 import { Graph } from "./graph.js";
 import { Timeline } from "./timeline.js";
 import { Events } from "./events.js";
@@ -26,17 +24,17 @@ export function executionPage(root, route, go) {
 
 class ExecutionPage {
   constructor(root, route, go) {
-    Object.assign(this, { arn: route.arn, go, query: { ...route.query }, fold: new Fold(), stop: new AbortController() });
+    Object.assign(this, { arn: route.arn, go, query: { ...route.query }, view: new View(), stop: new AbortController() });
     this.name = nameOf(this.arn);
     this.tab = this.query.tab in tabs ? this.query.tab : "timeline";
-    this.graph = new Graph({ onpick: (name) => this.pick(this.fold.states.get(name)?.last ?? null, name) });
+    this.graph = new Graph({ onpick: (name) => this.pick(this.view.states.get(name)?.last ?? null, name) });
     this.timeline = new Timeline({ onpick: (entry) => this.pick(entry) });
     this.events = new Events(this.arn);
     this.logs = new Logs(this.arn, { onpick: (entry, attempt) => this.pick(entry, entry.state, attempt) });
-    this.state = new StatePanel({ onpick: (entry, attempt) => this.pick(entry, entry.state, attempt), onlog: () => this.showTab("logs", true) });
+    this.state = new StatePanel(this.arn, { onpick: (entry, attempt) => this.pick(entry, entry.state, attempt), onlog: () => this.showTab("logs", true) });
     this.root = root;
     put(root, this.build());
-    this.clock = setInterval(() => { if (!document.hidden && !this.fold.closed) this.draw(); }, 1000);
+    this.clock = setInterval(() => { if (!document.hidden && !this.view.closed) this.draw(); }, 1000);
   }
 
   build() {
@@ -87,9 +85,7 @@ class ExecutionPage {
 
   follow() {
     this.live?.close();
-    this.live = follow(this.arn, this.fold, (closed) => this.news(closed), (state) => this.shows(state));
-    this.pending?.close();
-    this.pending = watchPending(this.arn, this.fold, () => this.draw(true));
+    this.live = followView(this.arn, this.view, (closed) => this.news(closed), (state) => this.shows(state));
   }
 
   // news draws at most once a frame: a long history comes in at thousands of events a second.
@@ -105,17 +101,17 @@ class ExecutionPage {
 
   shows(state) {
     const words = { live: "Live", lost: "Connection lost, trying again", rests: "", ended: "" };
-    if (this.fold.closed && state === "live") state = "ended";
+    if (this.view.closed && state === "live") state = "ended";
     this.link.className = `link-state ${state}`;
     text(this.link, words[state] ?? "");
   }
 
   // draw brings everything that is seen up to date.
   draw(fresh = false) {
-    const { fold, about } = this;
-    const status = fold.last && !(about?.status !== "RUNNING" && !fold.closed) ? fold.status : about?.status;
+    const { view, about } = this;
+    const status = view.last && !(about?.status !== "RUNNING" && !view.closed) ? view.status : about?.status;
     if (!status) return;
-    const shown = status === "RUNNING" && fold.parked ? "Parked" : statusNames[status] ?? status;
+    const shown = status === "RUNNING" && view.parked ? "Parked" : statusNames[status] ?? status;
     if (this.shownStatus !== shown) {
       const word = shown === "Parked" ? "pending" : statusWords[status] ?? "pending";
       this.shownStatus = shown;
@@ -126,24 +122,27 @@ class ExecutionPage {
     this.showFacts(status);
     this.showTrouble();
     this.choose();
-    this.graph.update(fold);
-    this.state.show(this.picked, fold, this.attempt);
-    this.logs.offer(fold, this.logEntry, this.logAttempt);
-    if (this.tab === "timeline") this.timeline.update(fold);
-    if (this.tab === "events" && fresh) this.events.update(fold);
+    this.graph.update(view);
+    this.state.show(this.picked, view, this.attempt);
+    this.logs.offer(view, this.logEntry, this.logAttempt);
+    if (this.tab === "timeline") this.timeline.update(view);
+    if (this.tab === "events" && fresh) {
+      this.events.update(view);
+      this.events.begin();
+    }
   }
 
   // choose picks a state as long as nobody has: the first that failed or, while it runs, the newest one that does.
   choose() {
-    const { fold } = this;
+    const { view } = this;
     if (this.query.state && !this.picked) {
-      this.picked = fold.entries.findLast((e) => e.name === this.query.state) ?? null;
+      this.picked = view.entries.findLast((e) => e.name === this.query.state) ?? null;
       if (this.picked) this.graph.select(this.picked.state);
     }
     if (!this.byHand && !this.query.state) {
       const failed = (e) => e.status === "failed" && !e.tolerated;
-      const best = fold.steps.find(failed) ?? fold.entries.findLast(failed) ??
-        fold.steps.findLast((e) => ["running", "retrying", "pending"].includes(e.status)) ?? fold.steps.at(-1) ?? fold.entries.at(-1) ?? null;
+      const best = view.steps.find(failed) ?? view.entries.findLast(failed) ??
+        view.steps.findLast((e) => ["running", "retrying", "pending"].includes(e.status)) ?? view.steps.at(-1) ?? view.entries.at(-1) ?? null;
       if (best !== this.picked) {
         this.picked = best;
         this.graph.select(best?.state);
@@ -155,7 +154,7 @@ class ExecutionPage {
   // chooseLog shows the log of the state that was picked, or else that of the newest job.
   chooseLog() {
     let entry = this.picked?.attempt ? this.picked : null;
-    if (!entry) entry = this.fold.steps.findLast((e) => e.attempt > 0) ?? null;
+    if (!entry) entry = this.view.steps.findLast((e) => e.attempt > 0) ?? null;
     const attempt = entry === this.picked && this.attempt ? this.attempt : entry?.attempt ?? 0;
     if (entry === this.logEntry && attempt === this.logAttempt) return;
     Object.assign(this, { logEntry: entry, logAttempt: attempt });
@@ -225,15 +224,15 @@ class ExecutionPage {
   }
 
   showFacts(status) {
-    const { about, fold } = this;
+    const { about, view } = this;
     if (!about) return;
-    const until = fold.stopped || about.stopDate || now();
+    const until = view.stopped || about.stopDate || now();
     const open = status === "RUNNING";
     const facts = [
       ["State machine", h("a", { href: `#/machine/${encodeURIComponent(about.stateMachineArn)}` }, nameOf(about.stateMachineArn))],
       ["Started", h("time", { datetime: exact(about.startDate), title: exact(about.startDate) }, moment(about.startDate))],
       [open ? "Running for" : "Took", duration(until - about.startDate)],
-      ["Events", count(fold.last)],
+      ["Events", count(view.last)],
       about.redriveCount > 0 ? ["Redriven", `${about.redriveCount} ${about.redriveCount === 1 ? "time" : "times"}`] : null,
       about.mapRunArn ? ["Map run", nameOf(about.mapRunArn)] : null,
     ].filter(Boolean);
@@ -244,10 +243,10 @@ class ExecutionPage {
   }
 
   showTrouble() {
-    const error = this.fold.error || (this.fold.closed ? this.about?.error : ""), cause = this.fold.cause || (this.fold.closed ? this.about?.cause : "");
-    const { warnings, parked } = this.fold;
+    const error = this.view.error || (this.view.closed ? this.about?.error : ""), cause = this.view.cause || (this.view.closed ? this.about?.cause : "");
+    const { warnings, parked } = this.view;
     const signature = [error, cause, parked, ...warnings].join("\n");
-    if (signature === this.troubleShown || !this.fold.last) return;
+    if (signature === this.troubleShown || !this.view.last) return;
     this.troubleShown = signature;
     put(this.trouble,
       error || cause ? h("div.problem.ended", {}, icon("failed"), h("div", {}, h("strong", {}, error || "Stopped"), cause ? h("pre.cause", {}, cause) : null)) : null,
@@ -274,7 +273,6 @@ class ExecutionPage {
     cancelAnimationFrame(this.frame);
     this.stop.abort();
     this.live?.close();
-    this.pending?.close();
     for (const part of [this.graph, this.timeline, this.events, this.logs, this.shownDefinition]) part?.close();
   }
 }

@@ -1,7 +1,8 @@
 // The panel of one state: what it came to, its attempts, its job, and what went in and out.
 
-import { h, put, icon, text } from "./dom.js";
-import { dashboard, word } from "./fold.js";
+import { h, put, icon, problem, text } from "./dom.js";
+import { detailsOf, findEvent } from "./live.js";
+import { word } from "./view.js";
 import { jsonView } from "./json.js";
 import { clock, duration, now } from "./format.js";
 
@@ -9,16 +10,16 @@ const longestChoice = 300; // entries of one state that can be chosen from; the 
 
 export class StatePanel {
   // onpick is called with an entry and an attempt, onlog to show the log.
-  constructor({ onpick, onlog }) {
-    Object.assign(this, { onpick, onlog });
+  constructor(arn, { onpick, onlog }) {
+    Object.assign(this, { arn, onpick, onlog });
     this.node = h("div.state", {}, h("p.muted.pad", {}, "Nothing has begun yet."));
   }
 
   // show draws an entry anew only when it changed: what somebody opened in it stays open.
-  show(entry, fold, attempt) {
+  show(entry, view, attempt) {
     if (!entry) return;
-    const others = fold.states.get(entry.state).entries;
-    const signature = [entry.id, word(entry), entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.waits?.reason, entry.items && Object.values(entry.items).join()].join("|");
+    const others = view.states.get(entry.state).entries;
+    const signature = [entry.n, word(entry), entry.attempt, entry.attempts.map((a) => a.status + a.started).join(), Boolean(entry.job), entry.ended, others.length, attempt, entry.waiting?.reason, entry.items && Object.values(entry.items).join()].join("|");
     if (signature !== this.signature) {
       this.signature = signature;
       this.draw(entry, others, attempt);
@@ -35,7 +36,7 @@ export class StatePanel {
     this.clocks = [];
     put(this.node, h("div.panel-head", {}, h("h2", {}, entry.name), h(`span.status.${entry.status}`, {}, icon(entry.status), h("span", {}, word(entry)))),
       h("div.state-body", {}, this.choice(entry, others), this.facts(entry), this.attempts(entry, attempt), this.failure(entry),
-        this.part("Output", entry.job?.output !== undefined ? JSON.stringify(entry.job.output) : entry.output), this.part("Input", entry.input)));
+        this.part("Output", entry.output, entry.outputEvent), this.part("Input", entry.input, entry.kind === "Skipped" ? 0 : entry.event)));
   }
 
   choice(entry, others) {
@@ -49,13 +50,13 @@ export class StatePanel {
 
   facts(entry) {
     if (entry.kind === "Skipped") return entry.skipReason ? h("dl.facts.tight", {}, h("div", {}, h("dt", {}, "Condition"), h("dd.mono", {}, entry.skipReason))) : null;
-    const took = h("dd"), link = dashboard(entry.job), waits = entry.status === "pending" ? entry.waits : null;
+    const took = h("dd"), link = entry.job?.dashboard, waits = entry.waiting;
     const facts = [h("div", {}, h("dt", {}, entry.ended ? "Took" : entry.status === "pending" ? "Pending for" : "Running for"), took)];
     this.clocks.push([took, waits?.since ?? entry.entered, () => entry.ended]);
     if (waits) facts.push(h("div", {}, h("dt", {}, "Reason"), h("dd", {}, waits.reason)));
     if (entry.items) facts.push(h("div", {}, h("dt", {}, "Items"), h("dd", {}, `${entry.items.succeeded} of ${entry.items.total} done${entry.items.failed ? `, ${entry.items.failed} failed` : ""}`)));
     if (entry.mapRun) facts.push(h("div", {}, h("dt", {}, "Map run"), h("dd.mono", {}, entry.mapRun)));
-    if (entry.job?.submission) facts.push(h("div", {}, h("dt", {}, "Ray job"), h("dd.mono", {}, entry.job.submission)));
+    if (entry.job?.submissionId) facts.push(h("div", {}, h("dt", {}, "Ray job"), h("dd.mono", {}, entry.job.submissionId)));
     else if (entry.job?.id) facts.push(h("div", {}, h("dt", {}, "Job"), h("dd.mono", {}, entry.job.id)));
     const buttons = [
       entry.attempt ? h("button", { type: "button", onclick: () => this.onlog() }, "Show the log") : null,
@@ -80,8 +81,18 @@ export class StatePanel {
     return h("div.problem", {}, icon(entry.status === "caught" ? "caught" : "failed"), h("div", {}, h("strong", {}, entry.error), entry.cause ? h("pre.cause", {}, entry.cause) : null));
   }
 
-  part(name, value) {
-    if (value === undefined || value === "") return null;
-    return h("section", {}, h("h3", {}, name), jsonView(`${name.toLowerCase()} of the state`, value, 2));
+  // part is the input or the output. The server leaves out a long one, which its event has.
+  part(name, value, event) {
+    const tree = (text) => jsonView(`${name.toLowerCase()} of the state`, text, 2);
+    if (value !== undefined) return h("section", {}, h("h3", {}, name), tree(value));
+    if (!event) return null;
+    const body = h("div", {}, h("button", { type: "button", onclick: async () => {
+      try {
+        put(body, tree(detailsOf(await findEvent(this.arn, event))?.[name.toLowerCase()] ?? ""));
+      } catch (error) {
+        put(body, problem(error));
+      }
+    } }, `Show the ${name.toLowerCase()}`));
+    return h("section", {}, h("h3", {}, name), body);
   }
 }

@@ -2,7 +2,7 @@
 
 import { h, put, icon } from "./dom.js";
 import { List } from "./list.js";
-import { word } from "./fold.js";
+import { word } from "./view.js";
 import { clock, duration, now } from "./format.js";
 
 export class Timeline {
@@ -10,7 +10,7 @@ export class Timeline {
   constructor({ onpick }) {
     this.rows = [];
     this.axis = h("div.axis", { "aria-hidden": "true" });
-    this.everything = h("input", { type: "checkbox", onchange: () => this.update(this.fold) });
+    this.everything = h("input", { type: "checkbox", onchange: () => this.update(this.view) });
     this.list = new List({ label: "Timeline", render: (i, row) => this.render(row, this.rows[i]), onpick: (i) => onpick(this.rows[i].entry) });
     this.list.node.classList.add("timeline-rows");
     this.node = h("div.timeline", {}, h("div.tools", {}, h("label.check", {}, this.everything, "Passes and choices too")), h("div.timeline-head", {}, h("span"), this.axis), this.list.node);
@@ -18,12 +18,12 @@ export class Timeline {
 
   close() { this.list.close(); }
 
-  update(fold) {
-    this.fold = fold;
-    if (!fold) return;
-    this.from = fold.started || now();
-    this.to = Math.max(fold.stopped || now(), this.from + 0.001);
-    this.rows = rowsOf(fold, this.everything.checked);
+  update(view) {
+    this.view = view;
+    if (!view) return;
+    this.from = view.started || now();
+    this.to = Math.max(view.stopped || now(), this.from + 0.001);
+    this.rows = rowsOf(view, this.everything.checked);
     this.list.show(this.rows.length);
     put(this.axis, ticks(this.to - this.from).map((t) => h("span.tick", { style: { left: `${(100 * t) / (this.to - this.from)}%` } }, duration(t))));
   }
@@ -46,10 +46,10 @@ export class Timeline {
   }
 }
 
-function rowsOf(fold, everything) {
+function rowsOf(view, everything) {
   const rows = [];
-  for (const entry of fold.entries) {
-    if (!everything && entry.within) continue; // its step's bar stands for it
+  for (const entry of view.entries) {
+    if (!everything && entry.within !== null) continue; // its step's bar stands for it
     if (!everything && !["Task", "Wait", "Map", "Parallel", "Skipped"].includes(entry.kind) && entry.status !== "failed") continue;
     if (entry.attempts.length < 2) rows.push({ entry, attempt: entry.attempts[0], first: true });
     else entry.attempts.forEach((attempt, i) => rows.push({ entry, attempt, first: i === 0 }));

@@ -1,5 +1,5 @@
-// Package progresstest makes histories of compiled pipelines for tests of the views that are folded from them: internal/progress and
-// its counterpart in the console. The interpreter runs with a simulated clock and without jobs. Tests call it.
+// Package progresstest makes histories of compiled pipelines for tests of the fold in internal/progress and of what serves it. The
+// interpreter runs with a simulated clock and without jobs. Tests call it.
 package progresstest
 
 import (
@@ -13,11 +13,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
+	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -57,8 +59,8 @@ type Event struct {
 	JSON json.RawMessage
 }
 
-// Play drives a story to its end and returns its history, in parts between the looks.
-func (s *Story) Play(t testing.TB, target string) [][]Event {
+// Play drives a story to its end and returns its definition and its history, in parts between the looks.
+func (s *Story) Play(t testing.TB, target string) (definition []byte, parts [][]Event) {
 	t.Helper()
 	steps, o := s.Steps, compile.Options{Target: "local", BaseDir: t.TempDir(), StorageDir: "/storage"}
 	if target != "local" {
@@ -82,7 +84,7 @@ func (s *Story) Play(t testing.TB, target string) [][]Event {
 	}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	d := &drive{t: t, target: target, now: start, jobs: map[string]string{}, ids: map[string]string{}, tried: map[string]int{}, hang: map[string]string{},
-		parts: [][]Event{nil}}
+		parts: [][]Event{nil}, says: progress.ReadStates(r.Definition)}
 	d.run = interp.New(interp.Params{ExecutionARN: execution, Name: "one",
 		MachineARN: "arn:aws:states:us-east-1:123456789012:stateMachine:p", MachineName: "p", Input: []byte("{}"), StartTime: start, Seed: 1}, m)
 	for job, outcome := range s.Jobs {
@@ -93,7 +95,7 @@ func (s *Story) Play(t testing.TB, target string) [][]Event {
 		d.act(what)
 	}
 	d.act("end")
-	return d.parts
+	return r.Definition, d.parts
 }
 
 // drive is one run of a story.
@@ -108,6 +110,7 @@ type drive struct {
 	hang   map[string]string // tasks by job
 	facts  []interp.Fact
 	parts  [][]Event
+	says   progress.States
 }
 
 func (d *drive) act(what string) {
@@ -203,26 +206,27 @@ var (
 // begin starts a task: a job of a step, or in a cluster, a call about a job.
 func (d *drive) begin(task interp.Task) {
 	id := idOf.FindString(string(task.Input))
-	if job := jobOf(task); job != "" && d.ids[id] == "" {
+	if job := d.jobOf(task); job != "" && d.ids[id] == "" {
 		d.ids[id] = job
 		d.tried[job]++
 	}
 	job := d.ids[id]
 	status, output := d.outcome(job)
+	role := d.says[task.State].Role
 	switch {
-	case task.State == job || strings.HasPrefix(task.State, "Submit ") || !strings.Contains(task.Resource, "eks:"):
+	case !strings.Contains(task.Resource, "eks:call"):
 		d.work(task, job)
-	case strings.HasPrefix(task.State, "Look at "):
+	case role == annotation.Poll:
 		d.answer(task, `{"ResponseBody": {"status": `+rayStatus(task, status)+`, "driver_node_id": "n", "metadata": {"rayorch.execution": "`+execution+`", `+
 			`"annotations": {"rayorch.dev/execution": "`+execution+`"}}}}`)
-	case strings.HasPrefix(task.State, "Read output of "):
+	case role == annotation.ReadOutput:
 		d.answer(task, `{"ResponseBody": "::rayorch-output::`+strings.ReplaceAll(output, `"`, `\"`)+`\n"}`)
-	case strings.HasPrefix(task.State, "Look for pod of ") && status == "PENDING":
+	case role == annotation.PollStart && status == "PENDING":
 		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", `+
 			`"reason": "Unschedulable", "message": "no node"}]}}]}}`)
-	case strings.HasPrefix(task.State, "Look for pod of "):
+	case role == annotation.PollStart:
 		d.answer(task, `{"ResponseBody": {"items": [{"status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}}]}}`)
-	case strings.HasPrefix(task.State, "Ask why failed "):
+	case role == annotation.Diagnose:
 		d.answer(task, `{"ResponseBody": {"items": [{"metadata": {"creationTimestamp": "1"}, "status": {"phase": "Failed", `+
 			`"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": "it broke"}}}]}}]}}`)
 	default:
@@ -231,13 +235,13 @@ func (d *drive) begin(task interp.Task) {
 }
 
 // jobOf is the job that a task submits, by its environment.
-func jobOf(task interp.Task) string {
+func (d *drive) jobOf(task interp.Task) string {
 	found := stepOf.FindSubmatch(task.Input)
 	if found == nil {
 		return ""
 	}
 	job := string(found[1])
-	if strings.Contains(strings.ToLower(task.State), "clean") {
+	if d.says[task.State].Scope == annotation.OnFailure {
 		job = "cleanup " + job
 	}
 	if i := indexOf.FindSubmatch(task.Input); i != nil {

@@ -36,8 +36,8 @@ func (s *script) attempt(step, id string) {
 	s.add(scheduled, -1, nil)
 }
 
-// TestStepInACluster folds a Parallel of states that end with its name into one step, with its attempts, its job and what
-// it gave back.
+// TestStepInACluster folds a Parallel whose states make the attempts of a step into one step, with its attempts, its job and what the
+// job returned.
 func TestStepInACluster(t *testing.T) {
 	var s script
 	s.add(started, 0, nil)
@@ -50,7 +50,7 @@ func TestStepInACluster(t *testing.T) {
 	s.enter(taskIn, "Ask why failed train", -1)
 	s.assigned(taskOut, "Ask why failed train", "end1_train", `{"Error": "Ray.JobFailed", "Cause": "exit code 1"}`)
 	s.enter(types.HistoryEventTypeWaitStateEntered, "Wait to retry train", -1)
-	if got := s.view().Steps[0]; got.Status != "retrying" || got.Error != "Ray.JobFailed" || got.Cause != "exit code 1" {
+	if got := s.view().Steps()[0]; got.Status != "retrying" || got.Error != "Ray.JobFailed" || got.Cause != "exit code 1" {
 		t.Errorf("while it waits: %+v", got)
 	}
 	s.attempt("train", "second")
@@ -58,17 +58,14 @@ func TestStepInACluster(t *testing.T) {
 	s.exit(parallelOut, "Run train", `{"Output":{"loss":1}}`, -1)
 	s.exit(parallelOut, "train", `{"train":{"loss":1}}`, -1)
 	v := s.view()
-	step := v.Steps[0]
+	step := v.Steps()[0]
 	if step.Name != "train" || step.Status != "succeeded" || step.Attempt != 2 || step.Error != "" || step.Output != `{"loss":1}` ||
-		step.Job.SubmissionID != "second" || !step.Inside {
+		step.Job.SubmissionID != "second" || !step.IsStep() {
 		t.Errorf("%+v", step)
 	}
-	var logs []string
-	for _, l := range step.Logs {
-		logs = append(logs, l.State+" "+string(rune('0'+l.Attempt)))
-	}
-	if diff := cmp.Diff([]string{"Submit train 1", "Submit train 2"}, logs); diff != "" {
-		t.Error(diff)
+	first, second := step.Tasks(1), step.Tasks(2)
+	if len(first) != 1 || len(second) != 1 || first[0] >= second[0] || s.events[first[0]-1].Type != scheduled {
+		t.Errorf("the tasks that may have the logs are %v and %v", first, second)
 	}
 }
 
@@ -81,7 +78,7 @@ func TestGroupOfSteps(t *testing.T) {
 	s.enter(taskIn, "left", branches)
 	s.enter(taskIn, "right", branches)
 	var names []string
-	for _, step := range s.view().Steps {
+	for _, step := range s.view().Steps() {
 		names = append(names, step.Name)
 	}
 	if diff := cmp.Diff([]string{"left", "right"}, names); diff != "" {
@@ -97,6 +94,7 @@ func TestGivenUpAndCaught(t *testing.T) {
 	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
 	s.attempt("train", "first")
 	s.assigned(taskOut, "Submit train", "end1_train", `{"Error": "Ray.HeadLost", "Cause": "it went"}`)
+	s.exit(parallelOut, "Run train", "{}", -1)
 	s.enter(types.HistoryEventTypeFailStateEntered, "Give up train", -1)
 	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
 	s.exit(parallelOut, "train", "{}", -1)
@@ -104,10 +102,28 @@ func TestGivenUpAndCaught(t *testing.T) {
 	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
 	s.enter(passIn, "Begin cleaning up after train", -1)
 	v := s.view()
-	if got := v.Steps[0]; got.Status != "failed" || got.Error != "Ray.HeadLost" {
+	if got := v.Steps()[0]; got.Status != "failed" || got.Error != "Ray.HeadLost" {
 		t.Errorf("%+v", got)
 	}
-	if got := v.Steps[1]; got.Name != "Clean up after train" || got.Status != "pending" {
+	if got := v.Steps()[1]; got.Name != "Clean up after train" || got.Status != "pending" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestGivenUpByTheWatch does not end a step when the watch over its pod gives up: another attempt may follow.
+func TestGivenUpByTheWatch(t *testing.T) {
+	var s script
+	s.add(started, 0, nil)
+	s.enter(parallelIn, "train", -1)
+	s.add(types.HistoryEventTypeParallelStateStarted, -1, nil)
+	s.attempt("train", "first")
+	s.enter(types.HistoryEventTypeFailStateEntered, "Give up train", -1)
+	s.add(types.HistoryEventTypeParallelStateFailed, -1, nil)
+	s.exit(parallelOut, "Run train", "{}", -1)
+	s.attempt("train", "second")
+	s.exit(parallelOut, "Run train", `{"Output":1}`, -1)
+	s.exit(parallelOut, "train", `{"train":1}`, -1)
+	if got := s.view().Steps()[0]; got.Status != "succeeded" || got.Attempt != 2 || got.Output != "1" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -138,7 +154,7 @@ func TestRedriveInACluster(t *testing.T) {
 	s.attempt("train", "second")
 	v := s.view()
 	var got []string
-	for _, step := range v.Steps {
+	for _, step := range v.Steps() {
 		got = append(got, step.Name+" "+string(step.Status)+" "+step.Job.SubmissionID)
 	}
 	if diff := cmp.Diff([]string{"calm running one", "train pending second"}, got); diff != "" {
@@ -159,7 +175,7 @@ func TestPendingInACluster(t *testing.T) {
 	}{{`{}`, progress.Pending}, {`{"status":"PENDING"}`, progress.Pending}, {`{"status":""}`, progress.Pending}, {`{"status":"RUNNING"}`, progress.Running}} {
 		s.enter(taskIn, "Look at train", -1)
 		s.assigned(taskOut, "Look at train", "job1_train", c.job)
-		if got := s.view().Steps[0].Status; got != c.want {
+		if got := s.view().Steps()[0].Status; got != c.want {
 			t.Errorf("%s: %s, want %s", c.job, got, c.want)
 		}
 	}
