@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/doctor"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/stack"
@@ -243,12 +244,9 @@ func TestDoctorOfADeployment(t *testing.T) {
 	}
 }
 
-func deploymentChecks(ctx context.Context, found deploy.Deployment, c *kube.Client, p *pipeline.Pipeline) []check {
-	w := &awsDoctor{found: found, c: c}
-	w.account(ctx)
-	w.rayPods(ctx)
-	w.secrets(ctx, p)
-	return w.checks
+func deploymentChecks(ctx context.Context, found deploy.Deployment, c *kube.Client, p *pipeline.Pipeline) []doctor.Result {
+	d := &doctor.Deployment{Found: found, Connect: func(context.Context) (*kube.Client, error) { return c, nil }}
+	return append(doctor.Run(ctx, d.Checks()), doctor.Run(ctx, d.Secrets(p))...)
 }
 
 func kubeconfig(server string) string {

@@ -163,7 +163,7 @@ func (a *app) rayStatus(ctx context.Context) error {
 	case errors.Is(err, ray.ErrNoRay):
 		_, err = fmt.Fprintln(a.out, "a run would start one")
 	case err == nil:
-		_, err = fmt.Fprintf(a.out, "a run would use %s\n", describeRay(found))
+		_, err = fmt.Fprintf(a.out, "a run would use %s\n", found)
 	default: // the status was shown; that a run would fail is news, not a failure of this command
 		_, err = fmt.Fprintf(a.out, "a run would fail: %s\n", terminal.Clean(err.Error()))
 	}
@@ -181,8 +181,4 @@ func (a *app) rayState(s ray.State) error {
 	_, err := fmt.Fprintf(a.out, "ray %s runs since %s\naddress  %s\ntoken    %s\n",
 		s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
 	return err
-}
-
-func describeRay(f ray.Found) string {
-	return fmt.Sprintf("ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
 }

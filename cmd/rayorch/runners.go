@@ -139,7 +139,7 @@ func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptio
 	if err != nil {
 		return none, err
 	}
-	w.screen.Say("using %s", describeRay(found))
+	w.screen.Say("using %s", found)
 	if src.givesRaySecrets() && !ray.Here(ctx, found) {
 		w.screen.Say("note: this Ray keeps the secrets of jobs in its job records, which its API and dashboard show (see docs/pipeline.md)")
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -235,7 +236,7 @@ func (s *source) secretValues() (map[string]string, error) {
 	if t, ok := s.pipeline.Targets.Get(name); ok && t.Kind != kindLocal {
 		return nil, nil
 	}
-	users := secretUsers(s.pipeline.Steps)
+	users := pipeline.SecretUsers(s.pipeline.Steps)
 	var variables []string
 	for _, e := range s.pipeline.Secrets.Entries {
 		if len(users[e.Key]) > 0 && e.Value.Env != "" {

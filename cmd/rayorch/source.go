@@ -144,11 +144,8 @@ func anyRay(steps []pipeline.Step, wanted func(*pipeline.Step) bool) bool {
 func (s *source) givesRaySecrets() bool {
 	target, _ := s.targetName() // known by now
 	t, _ := s.pipeline.Targets.Get(target)
+	secrets := func(r *pipeline.RayJob) bool { return r != nil && len(r.Secrets) > 0 }
 	return anyRay(s.pipeline.Steps, func(st *pipeline.Step) bool {
-		var onFailure *pipeline.RayJob
-		if st.OnFailure != nil {
-			onFailure = st.OnFailure.Ray
-		}
-		return len(t.InheritEnv.Names) > 0 || len(jobSecrets(st.Ray, nil))+len(jobSecrets(onFailure, nil)) > 0
+		return len(t.InheritEnv.Names) > 0 || secrets(st.Ray) || st.OnFailure != nil && secrets(st.OnFailure.Ray)
 	})
 }

@@ -48,6 +48,11 @@ type Found struct {
 	Discovered bool
 }
 
+// String names the Ray in a line for people.
+func (f Found) String() string {
+	return fmt.Sprintf("ray %s at %s (%s)", f.Version.RayVersion, f.Address, f.Source)
+}
+
 // Client makes a client for what was found.
 func (f Found) Client() (*Client, error) {
 	return New(Config{Address: f.Address, Token: f.Token, Withheld: f.Withheld, CAFile: f.CAFile})

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"testing"
@@ -36,18 +36,19 @@ steps:
 			"the namespace enforces restricted and rejects the pods of onFailure of step b: allowPrivilegeEscalation != false, unrestricted capabilities, seccompProfile",
 		},
 	} {
-		d := clusterDoctor{r: r}
-		d.podSecurity(kube.Object{"metadata": map[string]any{"labels": map[string]any{"pod-security.kubernetes.io/enforce": level}}})
+		c := Cluster{Compiled: r, space: kube.Object{"metadata": map[string]any{"labels": map[string]any{"pod-security.kubernetes.io/enforce": level}}}}
 		var got []string
-		for _, c := range d.checks {
-			got = append(got, c.Found)
-			if c.OK != (level == "privileged") || c.OK != (c.Advice == "") {
-				t.Errorf("%s: %+v", level, c)
+		for _, r := range Run(t.Context(), []Check{{Look: c.podSecurity, Fix: "fix"}}) {
+			got = append(got, r.Found)
+			if r.OK != (level == "privileged") || r.OK != (r.Advice == "") {
+				t.Errorf("%s: %+v", level, r)
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", level, diff)
 		}
 	}
-	(&clusterDoctor{r: r}).podSecurity(nil) // a namespace that may not be read
+	if got := (&Cluster{Compiled: r}).podSecurity(t.Context()); got != nil {
+		t.Errorf("a namespace that cannot be read: %+v", got)
+	}
 }

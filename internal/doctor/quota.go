@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"cmp"
@@ -11,32 +11,39 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// quota tells of quotas that are used up.
-func (d *clusterDoctor) quota(ctx context.Context) {
+// quota looks for quotas that are used up.
+func (c *Cluster) quota(ctx context.Context) []Finding {
 	var list struct {
 		Items []struct {
 			Metadata kube.Meta
 			Status   struct{ Hard, Used map[string]string }
 		}
 	}
-	res, err := d.c.Do(ctx, kube.Request{Path: kube.CollectionPath("v1", d.r.Namespace, "resourcequotas")})
+	res, err := c.client.Do(ctx, kube.Request{Path: kube.CollectionPath("v1", c.Compiled.Namespace, "resourcequotas")})
 	if err != nil || json.Unmarshal(res.Body, &list) != nil {
-		return // who may not read quotas meets them all the same
+		return nil // a user who cannot read quotas is still subject to them
 	}
+	var findings []Finding
 	for _, q := range list.Items {
-		var full []string
-		for what, hard := range q.Status.Hard {
-			if used := q.Status.Used[what]; quantity(used) >= quantity(hard) {
-				full = append(full, what+" "+used+" of "+hard)
-			}
+		f := Finding{Object: q.Metadata.Name, OK: true, Text: "has room"}
+		if full := usedUp(q.Status.Hard, q.Status.Used); len(full) > 0 {
+			f.OK, f.Text = false, "used up: "+strings.Join(full, ", ")
 		}
-		slices.Sort(full)
-		d.add("quota "+q.Metadata.Name, false, len(full) == 0, "pods of the pipeline may have to wait: raise it, or end what uses it",
-			"%s", cmp.Or(strings.Join(full, ", "), "has room"))
-		if len(full) > 0 {
-			d.checks[len(d.checks)-1].Found = "used up: " + strings.Join(full, ", ")
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+// usedUp are the resources of a quota that are used up, in the order of their names.
+func usedUp(hard, used map[string]string) []string {
+	var full []string
+	for what, limit := range hard {
+		if quantity(used[what]) >= quantity(limit) {
+			full = append(full, what+" "+used[what]+" of "+limit)
 		}
 	}
+	slices.Sort(full)
+	return full
 }
 
 // quantity is a Kubernetes quantity as a number: 500m is 0.5, 2Ki is 2048. What is none is 0.

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"context"
@@ -10,25 +10,29 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// permissions asks for every rule that the definition needs, and for putting files.
-func (d *clusterDoctor) permissions(ctx context.Context) {
+// permissions asks for every rule that the definition needs.
+func (c *Cluster) permissions(ctx context.Context) []Finding {
 	var rules []kube.Rule
-	for _, a := range d.r.Access {
-		rules = append(rules, singleRules(a, d.r.Namespace)...)
+	for _, a := range c.Compiled.Access {
+		rules = append(rules, singleRules(a, c.Compiled.Namespace)...)
 	}
-	who := d.whoAmI(ctx)
-	d.ask(ctx, "permissions", true, rules, "somebody who may grant them runs: "+d.src.command("apply")+" --runner "+shellWord(who))
-	if len(d.r.Files) > 0 {
-		d.ask(ctx, "to put files", false, []kube.Rule{
-			{Verb: "create", Resource: "configmaps", Namespace: d.r.Namespace},
-			{Verb: "patch", Resource: "configmaps", Namespace: d.r.Namespace},
-		}, "somebody who may runs, after each change of the pipeline's files: "+d.src.command("apply"))
+	return c.ask(ctx, rules, "somebody who may grant them runs: "+c.Apply(c.whoAmI(ctx)))
+}
+
+// putFiles asks for what uploading the pipeline's files needs.
+func (c *Cluster) putFiles(ctx context.Context) []Finding {
+	if len(c.Compiled.Files) == 0 {
+		return nil
 	}
+	return c.ask(ctx, []kube.Rule{
+		{Verb: "create", Resource: "configmaps", Namespace: c.Compiled.Namespace},
+		{Verb: "patch", Resource: "configmaps", Namespace: c.Compiled.Namespace},
+	}, "somebody who may runs, after each change of the pipeline's files: "+c.Apply(""))
 }
 
 // whoAmI is the client as apply's --runner takes it, so that what doctor advises can be pasted.
-func (d *clusterDoctor) whoAmI(ctx context.Context) string {
-	res, err := d.c.Do(ctx, kube.Request{
+func (c *Cluster) whoAmI(ctx context.Context) string {
+	res, err := c.client.Do(ctx, kube.Request{
 		Method: http.MethodPost, Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
 		Body: []byte(`{"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}`),
 	})
@@ -45,11 +49,11 @@ func (d *clusterDoctor) whoAmI(ctx context.Context) string {
 	return "user:" + name
 }
 
-func (d *clusterDoctor) ask(ctx context.Context, name string, needed bool, rules []kube.Rule, advice string) {
-	answers, err := d.c.Can(ctx, rules)
+func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []Finding {
+	namespace := c.Compiled.Namespace
+	answers, err := c.client.Can(ctx, rules)
 	if err != nil {
-		d.add(name, needed, false, "kubectl auth can-i --list -n "+d.r.Namespace+" shows what you may do there", "%v", err)
-		return
+		return failed("kubectl auth can-i --list -n "+namespace+" shows what you may do there", "%v", err)
 	}
 	var missing []kube.Rule
 	for _, a := range answers {
@@ -58,10 +62,9 @@ func (d *clusterDoctor) ask(ctx context.Context, name string, needed bool, rules
 		}
 	}
 	if len(missing) > 0 {
-		d.add(name, needed, false, advice, "%d of %d are missing in namespace %s: %s", len(missing), len(rules), d.r.Namespace, together(missing))
-		return
+		return failed(advice, "%d of %d are missing in namespace %s: %s", len(missing), len(rules), namespace, together(missing))
 	}
-	d.add(name, needed, true, "", "all %d are granted", len(rules))
+	return found(true, "all %d are granted", len(rules))
 }
 
 // together says rules of the same resource in one: get, list pods; create jobs.batch.

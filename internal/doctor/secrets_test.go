@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"fmt"
@@ -50,14 +50,14 @@ steps: [{name: one, job: {shell: x, secrets: [A]}}, {name: two, forEach: {items:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[compile.SecretKey]check{
+	for key, want := range map[compile.SecretKey]Result{
 		{Name: "hf", Key: "token"}:   {OK: true, Needed: true, Found: "key token: found"},
 		{Name: "hf", Key: "other"}:   {Needed: true, Found: "key other: missing; needed by three"},
 		{Name: "none", Key: "token"}: {Needed: true, Found: `GET /api/v1/namespaces/ml/secrets/none: 404 secrets "none" not found`},
 		{Name: "closed", Key: "k"}:   {Found: "not allowed to read it; it needs the key k"},
 	} {
 		want.Name = "secret " + key.Name
-		got := checkSecret(t.Context(), c, "ml", key, clusterUsers(p, key))
+		got := Run(t.Context(), []Check{secretCheck(func() *kube.Client { return c }, "ml", key, clusterUsers(p, key))})[0]
 		if (got.Advice == "") != got.OK {
 			t.Errorf("%v: the advice is %q", key, got.Advice)
 		}

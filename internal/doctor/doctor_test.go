@@ -1,0 +1,54 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestRun covers what a finding takes over from its check, and that a failed gate ends the list.
+func TestRun(t *testing.T) {
+	look := func(findings ...Finding) func(context.Context) []Finding {
+		return func(context.Context) []Finding { return findings }
+	}
+	got := Run(t.Context(), []Check{
+		{Name: "passes", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{OK: true, Text: "there"})},
+		{Name: "passes by itself", Severity: Advisory, Fix: "fix", Look: look(Finding{OK: true, Text: "later", Advice: "wait"})},
+		{Name: "does not apply", Severity: Required, Fix: "fix", Gate: true, Look: look()},
+		{Name: "one of", Severity: Advisory, Fix: "fix", Look: look(Finding{Object: "a", Text: "bad"}, Finding{Object: "b", OK: true})},
+		{Name: "unknown", Severity: Required, Fix: "fix", Look: look(Finding{Text: "forbidden", Severity: Advisory, Advice: "ask"})},
+		{Name: "worse", Severity: Advisory, Fix: "fix", Look: look(Finding{Text: "full", Severity: Required})},
+		{Name: "error", Severity: Required, Fix: "fix", Look: look(Finding{Err: errors.New("broken")})},
+		{Name: "gate", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{Text: "unreachable"})},
+		{Name: "behind the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("looked behind a failed gate"); return nil }},
+	})
+	want := []Result{
+		{Name: "passes", OK: true, Found: "there", Needed: true},
+		{Name: "passes by itself", OK: true, Found: "later", Advice: "wait"},
+		{Name: "one of a", Found: "bad", Advice: "fix"},
+		{Name: "one of b", OK: true},
+		{Name: "unknown", Found: "forbidden", Advice: "ask"},
+		{Name: "worse", Found: "full", Advice: "fix", Needed: true},
+		{Name: "error", Found: "broken", Needed: true},
+		{Name: "gate", Found: "unreachable", Advice: "fix", Needed: true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestStateSpace: below 256 MiB free, a note; below 64 MiB, no run starts.
+func TestStateSpace(t *testing.T) {
+	check := Check{Name: "disk", Severity: Advisory}
+	for free, want := range map[uint64]Result{
+		1 << 30:   {Name: "disk", OK: true, Found: "1.0 GiB free in /d"},
+		200 << 20: {Name: "disk", Found: "0.2 GiB free in /d"},
+		63 << 20:  {Name: "disk", Found: "0.1 GiB free in /d", Needed: true},
+	} {
+		if diff := cmp.Diff(want, check.result(stateSpace(free, "/d")[0])); diff != "" {
+			t.Errorf("%d bytes: %s", free, diff)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package pipeline
+
+import "slices"
+
+// SecretUsers are the steps that list each secret, by the secret's name.
+func SecretUsers(steps []Step) map[string][]string {
+	users := map[string][]string{}
+	for i := range steps {
+		s := &steps[i]
+		names := jobSecrets(s.Ray, s.Job)
+		if s.OnFailure != nil {
+			names = append(names, jobSecrets(s.OnFailure.Ray, s.OnFailure.Job)...)
+		}
+		for _, name := range names {
+			if !slices.Contains(users[name], s.Name) {
+				users[name] = append(users[name], s.Name)
+			}
+		}
+		for name, inside := range SecretUsers(s.Children()) {
+			users[name] = append(users[name], inside...)
+		}
+	}
+	return users
+}
+
+func jobSecrets(ray *RayJob, job *Job) []string {
+	var names []string
+	if ray != nil {
+		names = append(names, ray.Secrets...)
+	}
+	if job != nil {
+		names = append(names, job.Secrets...)
+	}
+	return names
+}
