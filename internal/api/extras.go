@@ -8,7 +8,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -21,44 +23,74 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// endpoint is what the server answers that is no action of the Step Functions API. docs/serve.md documents each; the role that it needs is in
+// the table of package access.
+type endpoint struct {
+	pattern string // of http.ServeMux
+	serve   func(*Server, http.ResponseWriter, *http.Request)
+	// open endpoints answer without a key.
+	open bool
+	// on says whether a server has the endpoint. Defaults to yes.
+	on func(*Config) bool
+}
+
+// endpoints are all that a server may have.
+func endpoints() []endpoint {
+	return []endpoint{
+		{pattern: "GET /healthz", serve: (*Server).healthz, open: true},
+		{pattern: "GET /readyz", serve: (*Server).readyz, open: true},
+		{pattern: "GET /metrics", serve: (*Server).serveMetrics},
+
+		{pattern: "GET /rayorch/v1/aftermath", serve: (*Server).aftermath},
+		{pattern: "GET /rayorch/v1/changes", serve: (*Server).changes},
+		{pattern: "GET /rayorch/v1/code", serve: (*Server).code, on: hasCode},
+		{pattern: "GET /rayorch/v1/counts", serve: (*Server).counts},
+		{pattern: "GET /rayorch/v1/executions", serve: (*Server).search},
+		{pattern: "GET /rayorch/v1/info", serve: (*Server).info},
+		{pattern: "GET /rayorch/v1/left", serve: (*Server).left},
+		{pattern: "GET /rayorch/v1/log", serve: (*Server).log},
+		{pattern: "GET /rayorch/v1/logs", serve: (*Server).logs},
+		{pattern: "GET /rayorch/v1/origin", serve: (*Server).origin},
+		{pattern: "GET /rayorch/v1/pending", serve: (*Server).pending},
+		{pattern: "GET /rayorch/v1/resting", serve: (*Server).resting},
+		{pattern: "GET /rayorch/v1/watch", serve: (*Server).watch},
+		{pattern: "POST /rayorch/v1/resume", serve: (*Server).resume},
+
+		{pattern: "GET /rayorch/v1/secrets", serve: (*Server).wantedSecrets, on: hasSecrets},
+		{pattern: "POST /rayorch/v1/code", serve: (*Server).nameCode, on: func(c *Config) bool { return hasCode(c) && hasSecrets(c) }}, // it reads directories
+		{pattern: "POST /rayorch/v1/console", serve: (*Server).consoleLink, on: func(c *Config) bool { return c.ConsoleLink != nil }},
+		{pattern: "POST /rayorch/v1/secrets", serve: (*Server).giveSecrets, on: hasSecrets},
+
+		{pattern: "GET /debug/pprof/", serve: without(pprof.Index), on: hasPprof},
+		{pattern: "GET /debug/pprof/profile", serve: without(pprof.Profile), on: hasPprof},
+		{pattern: "GET /debug/pprof/symbol", serve: without(pprof.Symbol), on: hasPprof},
+		{pattern: "GET /debug/pprof/trace", serve: without(pprof.Trace), on: hasPprof},
+	}
+}
+
+func hasCode(c *Config) bool    { return c.Code != nil }
+func hasSecrets(c *Config) bool { return c.Secrets != nil }
+func hasPprof(c *Config) bool   { return c.Pprof }
+
+// without is a handler that needs no server.
+func without(h http.HandlerFunc) func(*Server, http.ResponseWriter, *http.Request) {
+	return func(_ *Server, w http.ResponseWriter, r *http.Request) { h(w, r) }
+}
+
+// has says whether this server has an endpoint.
+func (s *Server) has(e endpoint) bool { return e.on == nil || e.on(&s.cfg) }
+
 // newExtras routes everything that is no action of the Step Functions API.
 func (s *Server) newExtras() http.Handler {
-	open := http.NewServeMux()
-	open.HandleFunc("GET /healthz", s.healthz)
-	open.HandleFunc("GET /readyz", s.readyz)
-	closed := http.NewServeMux()
-	closed.HandleFunc("GET /rayorch/v1/info", s.info)
-	closed.HandleFunc("GET /rayorch/v1/logs", s.logs)
-	closed.HandleFunc("GET /rayorch/v1/log", s.log)
-	closed.HandleFunc("GET /rayorch/v1/watch", s.watch)
-	closed.HandleFunc("GET /rayorch/v1/left", s.left)
-	closed.HandleFunc("GET /rayorch/v1/origin", s.origin)
-	closed.HandleFunc("GET /rayorch/v1/aftermath", s.aftermath)
-	closed.HandleFunc("GET /rayorch/v1/pending", s.pending)
-	closed.HandleFunc("GET /rayorch/v1/executions", s.search)
-	closed.HandleFunc("GET /rayorch/v1/counts", s.counts)
-	closed.HandleFunc("GET /rayorch/v1/changes", s.changes)
-	closed.HandleFunc("GET /rayorch/v1/resting", s.resting)
-	closed.HandleFunc("POST /rayorch/v1/resume", s.resume)
-	if s.cfg.Code != nil {
-		closed.HandleFunc("GET /rayorch/v1/code", s.code)
-	}
-	if s.cfg.Code != nil && s.cfg.Secrets != nil { // it reads directories
-		closed.HandleFunc("POST /rayorch/v1/code", s.nameCode)
-	}
-	if s.cfg.Secrets != nil {
-		closed.HandleFunc("GET /rayorch/v1/secrets", s.wantedSecrets)
-		closed.HandleFunc("POST /rayorch/v1/secrets", s.giveSecrets)
-	}
-	if s.cfg.ConsoleLink != nil {
-		closed.HandleFunc("POST /rayorch/v1/console", s.consoleLink)
-	}
-	closed.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
-	if s.cfg.Pprof {
-		closed.HandleFunc("GET /debug/pprof/", pprof.Index)
-		closed.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		closed.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		closed.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	open, closed := http.NewServeMux(), http.NewServeMux()
+	for _, e := range endpoints() {
+		mux := closed
+		if e.open {
+			mux = open
+		}
+		if s.has(e) {
+			mux.HandleFunc(e.pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(s, w, r) })
+		}
 	}
 	if s.cfg.Console != nil {
 		open.Handle("/console/", s.cfg.Console)
@@ -157,12 +189,27 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// info lets a client tell this server from AWS, and see its release.
+func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
+}
+
+// info lets a client tell this server from AWS, and see its release and what else it answers.
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
-		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23",
-		"features": []string{"aftermath", "changes", "counts", "executions", "log", "logs", "pending", "resting", "resume", "watch"},
+		"name": "rayorch", "version": s.cfg.Version, "api": "states-2016-11-23", "features": s.features(),
 	})
+}
+
+// features are the endpoints of this server below /rayorch/v1/, without the path, in alphabetical order.
+func (s *Server) features() []string {
+	var names []string
+	for _, e := range endpoints() {
+		if _, name, ours := strings.Cut(e.pattern, " /rayorch/v1/"); ours && s.has(e) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

@@ -52,12 +52,22 @@ func New(c Config) *Console {
 	for _, a := range loadAssets() {
 		con.mux.Handle("GET "+a.path, a)
 	}
-	con.mux.HandleFunc("GET /console/start", con.start)
-	con.mux.HandleFunc("POST /console/login", con.login)
-	con.mux.HandleFunc("POST /console/link", con.exchange)
-	con.mux.HandleFunc("POST /console/logout", con.logout)
-	con.mux.HandleFunc("POST /console/layout", con.layout)
+	for _, e := range endpoints {
+		con.mux.HandleFunc(e.pattern, func(w http.ResponseWriter, r *http.Request) { e.serve(con, w, r) })
+	}
 	return con
+}
+
+// endpoints are what the console answers besides its files; docs/serve.md documents each.
+var endpoints = []struct {
+	pattern string // of http.ServeMux
+	serve   func(*Console, http.ResponseWriter, *http.Request)
+}{
+	{"GET /console/start", (*Console).start},
+	{"POST /console/login", (*Console).login},
+	{"POST /console/link", (*Console).exchange},
+	{"POST /console/logout", (*Console).logout},
+	{"POST /console/layout", (*Console).layout},
 }
 
 // policy lets a page load what this server gives and nothing else, run no script that stands in it, and be in no frame.

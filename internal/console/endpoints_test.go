@@ -1,0 +1,33 @@
+package console_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rayorch/rayorch/internal/console"
+)
+
+var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /console/[^`]*)` \\|")
+
+// TestEndpointsAreDocumented compares the console's endpoints with those of docs/serve.md, in both directions. Its files are
+// one row, GET /console/.
+func TestEndpointsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/serve.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented []string
+	for _, m := range documentedEndpoint.FindAllStringSubmatch(string(text), -1) {
+		documented = append(documented, m[1])
+	}
+	served := append(console.Endpoints(), "GET /console/")
+	slices.Sort(served)
+	slices.Sort(documented)
+	if diff := cmp.Diff(served, documented); diff != "" {
+		t.Errorf("docs/serve.md (-served +documented):\n%s", diff)
+	}
+}
