@@ -81,8 +81,9 @@ check: lint ## the quick gate: format, lint, short tests
 	@go test -short ./...
 
 .PHONY: lint
-lint: $(TOOLS)/bin/golangci-lint ## check format, vet and lint
+lint: $(TOOLS)/bin/golangci-lint ## check format; lint Go, Python, shell and JavaScript
 	@sh scripts/format
+	@sh scripts/lint
 	@CGO_ENABLED=0 GOFLAGS=-trimpath $(TOOLS)/bin/golangci-lint run --allow-parallel-runners # compiles as make build does
 
 .PHONY: vuln

@@ -55,7 +55,7 @@ def main(argv=None):
             "checkpoint": path,
             "run": facts["run"],
             "step": facts["step"],
-            "texts": [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts)],
+            "texts": [{"prompt": prompt, "text": text} for prompt, text in zip(prompts, texts, strict=True)],
         }
     )
 

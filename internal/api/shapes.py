@@ -53,7 +53,7 @@ def compact(model, name, out):
 
 
 def service(directory):
-    newest = sorted(glob.glob(os.path.join(directory, "*", "service-2.json.gz")))[-1]
+    newest = max(glob.glob(os.path.join(directory, "*", "service-2.json.gz")))
     with gzip.open(newest) as f:
         model = json.load(f)
     shapes, actions = {}, {}
@@ -68,7 +68,7 @@ def main():
     lines = []
     for name in SERVICES:
         path = os.path.join(sys.argv[1], name)
-        names = ",".join([name] + ALIASES.get(name, []))
+        names = ",".join([name, *ALIASES.get(name, [])])
         lines.append(names + "\t" + json.dumps(service(path), separators=(",", ":"), sort_keys=True) + "\n")
     sys.stdout.buffer.write(gzip.compress("".join(lines).encode(), 9, mtime=0))
 

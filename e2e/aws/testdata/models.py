@@ -15,7 +15,7 @@ for part in (spec.deploy, spec.destroy):
     assert part.phases.install.commands and part.phases.build.commands, part
 
 with open(os.path.join(module, "README.md"), encoding="utf-8") as file:
-    blocks = re.findall(r"```yaml\n(name: .*?)```", file.read(), re.S)
+    blocks = re.findall(r"```yaml\n(name: .*?)```", file.read(), re.DOTALL)
 assert blocks, "the README has no sample manifest"
 names = set()
 for block in blocks:
@@ -35,6 +35,6 @@ assert required <= names, required - names
 
 with open(os.path.join(module, "modulestack.yaml"), encoding="utf-8") as file:
     text = file.read()
-parameters = set(re.findall(r"^  (\w+): \{Type: String", text, re.M))
+parameters = set(re.findall(r"^  (\w+): \{Type: String", text, re.MULTILINE))
 assert {"ProjectName", "DeploymentName", "ModuleName", "RoleName"} <= parameters, parameters
 print("models: ok")

@@ -63,7 +63,7 @@ class OnRayTest(unittest.TestCase):
         self.assertGreater(output["first_loss"], 4.0)  # about log(73): nothing is known yet
         self.assertLess(output["loss"], 3.0)
         self.assertLess(output["validation_loss"], 3.0)
-        metrics = re.findall(r"^metric loss=([\d.]+) validation=[\d.]+ chars_per_second=[\d.]+ step=(\d+)$", printed, re.M)
+        metrics = re.findall(r"^metric loss=([\d.]+) validation=[\d.]+ chars_per_second=[\d.]+ step=(\d+)$", printed, re.MULTILINE)
         self.assertEqual([int(step) for _, step in metrics], [1, 10, 20, 30, 40, 50, 60])
         self.assertLess(float(metrics[-1][0]), float(metrics[0][0]))
 

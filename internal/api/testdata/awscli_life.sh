@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # A state machine's life through the AWS CLI, whose path is $1.
 set -eu
 sfn() { "$aws" --cli-connect-timeout 300 --cli-read-timeout 300 stepfunctions "$@"; }

@@ -81,7 +81,10 @@ def callbacks():
 def same_second():
     """Calls that look alike get one signature within a second: AWS starts an execution for each."""
     signatures, runs = [], []
-    note = lambda request, **_: signatures.append(request.headers["Authorization"])
+
+    def note(request, **_):
+        signatures.append(request.headers["Authorization"])
+
     # A user's default region may be another one than the server's.
     abroad = boto3.client("stepfunctions", region_name="eu-central-1", config=Config(connect_timeout=300, read_timeout=300))
     arn = abroad.create_state_machine(name="alike", definition=PASS, roleArn=ROLE)["stateMachineArn"]
