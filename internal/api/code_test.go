@@ -55,7 +55,7 @@ func TestCode(t *testing.T) {
 	}
 	post := func(base, body string) int {
 		t.Helper()
-		resp, err := http.Post(base+"/rayorch/v1/code?execution=x", "application/json", strings.NewReader(body)) //nolint:gosec // a test server
+		resp, err := http.Post(base+"/rayorch/v1/code?execution=x", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

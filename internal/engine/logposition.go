@@ -29,10 +29,10 @@ const positionHeader = 4 + 4 + 8 + 8 + 8
 
 func (p logPosition) encode() []byte {
 	b := make([]byte, 4, positionHeader+len(p.source))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(p.source))) //nolint:gosec // positions are short
+	b = binary.BigEndian.AppendUint32(b, uint32(len(p.source)))
 	b = binary.BigEndian.AppendUint64(b, p.number)
-	b = binary.BigEndian.AppendUint64(b, uint64(p.segment)) //nolint:gosec // it is not negative
-	b = binary.BigEndian.AppendUint64(b, uint64(p.at))      //nolint:gosec // it is not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(p.segment))
+	b = binary.BigEndian.AppendUint64(b, uint64(p.at))
 	b = append(b, p.source...)
 	binary.BigEndian.PutUint32(b, crc32.ChecksumIEEE(b[4:]))
 	return b
@@ -145,7 +145,7 @@ func (l *logs) truncate(path string, n int64) error {
 		return err
 	}
 	if fd := f.Fd(); fd != vfs.InvalidFd {
-		return errors.Join(syscall.Ftruncate(int(fd), n), f.Close()) //nolint:gosec // a descriptor
+		return errors.Join(syscall.Ftruncate(int(fd), n), f.Close())
 	}
 	data, err := io.ReadAll(io.LimitReader(f, n))
 	if err := errors.Join(err, f.Close()); err != nil {

@@ -121,7 +121,7 @@ func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.
 func object(pairs ...any) *value.Object {
 	o := value.NewObject(len(pairs) / 2)
 	for i := 0; i < len(pairs); i += 2 {
-		o.Set(pairs[i].(string), pairs[i+1])
+		o.Set(pairs[i].(string), pairs[i+1]) //nolint:gosec // callers pass pairs
 	}
 	return o
 }

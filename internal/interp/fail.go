@@ -135,7 +135,7 @@ func backoff(t *asl.Retrier, n int) float64 {
 func (r *Run) delay(f *frame, t *asl.Retrier, n int) time.Duration {
 	s := backoff(t, n)
 	if t.FullJitter {
-		s *= rand.New(r.random(f, onRetry, 0)).Float64()
+		s *= rand.New(r.random(f, onRetry, 0)).Float64() //nolint:gosec // jitter, from the seed of the run
 	}
 	return seconds(s).Truncate(time.Millisecond)
 }

@@ -276,7 +276,7 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
 		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
-	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
+	x := rand.New(r.random(f, onMapRun, uint64(f.retried))) //nolint:gosec // a name, from the seed of the run
 	a, b := x.Uint64(), x.Uint64()
 	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
 	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid

@@ -235,7 +235,7 @@ func (l *lexer) hex(at int) (rune, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(l.src[at:at+4], 16, 32)
-	return rune(n), err == nil //nolint:gosec // four digits
+	return rune(n), err == nil
 }
 
 // regex reads a regular expression and its flags. A slash inside brackets does not end the expression.

@@ -422,7 +422,7 @@ func (p *regexParser) charEscape() rune {
 	case digits > 0 && len(rest) > digits:
 		if n, err := strconv.ParseUint(rest[1:1+digits], 16, 32); err == nil {
 			p.pos += digits
-			return rune(n) //nolint:gosec // at most four digits
+			return rune(n)
 		}
 	case c >= '0' && c <= '7':
 		return p.octal(c)

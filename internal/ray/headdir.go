@@ -47,7 +47,7 @@ func closeTemp(tempDir string) error {
 	if !ok {
 		return nil
 	}
-	if err := os.Chmod(root, 0o700); !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Chmod(root, 0o700); !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // a directory
 		return err
 	}
 	return nil

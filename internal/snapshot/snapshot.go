@@ -278,9 +278,9 @@ func extractFile(f *zip.File, dir string, at time.Time) error {
 	}
 	path := filepath.Join(dir, filepath.FromSlash(f.Name))
 	if strings.HasSuffix(f.Name, "/") {
-		return os.MkdirAll(path, 0o755)
+		return os.MkdirAll(path, 0o755) //nolint:gosec // the directory of the package has mode 0700
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // as above
 		return err
 	}
 	in, err := f.Open()

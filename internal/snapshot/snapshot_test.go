@@ -156,7 +156,7 @@ func TestDiff(t *testing.T) {
 	dir, s := t.TempDir(), snapshot.In(t.TempDir())
 	noise := make([]byte, 2048)
 	for i := range noise {
-		noise[i] = byte(rand.Uint32()) //nolint:gosec // the bytes are arbitrary
+		noise[i] = byte(rand.Uint32())
 	}
 	write(t, dir, map[string]string{"code/a.py": "one\ntwo\n", "code/gone.py": "x\n", "code/same.py": "x\n", "code/bin": "\x00" + string(noise)})
 	all := []snapshot.Snapshot{keep(t, s, snapshot.Source{Path: dir + "/code"}), keep(t, s, snapshot.Source{Path: dir})}

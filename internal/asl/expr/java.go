@@ -77,7 +77,7 @@ func javaSet(items []any) []any {
 			continue
 		}
 		seen[key] = true
-		h := uint32(javaHash(v)) //nolint:gosec // the bits are what is wanted
+		h := uint32(javaHash(v))
 		entries = append(entries, entry{(h ^ h>>16) & (buckets - 1), v})
 	}
 	sort.SliceStable(entries, func(i, j int) bool { return entries[i].bucket < entries[j].bucket })
@@ -162,17 +162,17 @@ func javaHash(v any) int32 {
 func javaNumberHash(n value.Number) int32 {
 	i, ok := integer(n)
 	if !ok {
-		i = int64(math.Float64bits(n.Float64())) //nolint:gosec // the bits are what is wanted
+		i = int64(math.Float64bits(n.Float64()))
 	} else if i == int64(int32(i)) {
 		return int32(i)
 	}
-	return int32(i ^ int64(uint64(i)>>32)) //nolint:gosec // as Long.hashCode
+	return int32(i ^ int64(uint64(i)>>32))
 }
 
 // javaRandom returns the first result of nextDouble of a java.util.Random with a seed.
 func javaRandom(seed int64) float64 {
 	const multiplier, increment, mask = 0x5DEECE66D, 0xB, 1<<48 - 1
-	state := (uint64(seed) ^ multiplier) & mask //nolint:gosec // the bits are what is wanted
+	state := (uint64(seed) ^ multiplier) & mask
 	next := func(bits int) uint64 {
 		state = (state*multiplier + increment) & mask
 		return state >> (48 - bits)

@@ -61,7 +61,7 @@ func (p *outputPipe) rest(buf []byte) {
 	}
 	_ = raw.Read(func(fd uintptr) bool {
 		for left := pipeBytes; left > 0; {
-			n, err := syscall.Read(int(fd), buf) //nolint:gosec // a descriptor
+			n, err := syscall.Read(int(fd), buf)
 			if errors.Is(err, syscall.EINTR) {
 				continue
 			}
