@@ -13,7 +13,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// Cluster has the checks of a target of kind kubernetes in one of its clusters.
+// Cluster has the checks of a target of kind kubernetes in one of its clusters. They ask as the user of the kubeconfig, who often
+// has few rights: what must not be read (403) is a note, not a failure, unless a run needs the same right.
 type Cluster struct {
 	// Context is the kubeconfig's; "" for the current one.
 	Context string
@@ -35,7 +36,8 @@ type Cluster struct {
 	head   *kube.Head  // nil if it was not found, or is not needed
 }
 
-// Examine runs the checks and names the context in each result.
+// Examine runs the checks and names the context in each result. The name is that of the client, because Context may be "", the
+// current one.
 func (c *Cluster) Examine(ctx context.Context) []Result {
 	results := Run(ctx, c.Checks())
 	name := c.Context
@@ -48,7 +50,8 @@ func (c *Cluster) Examine(ctx context.Context) []Result {
 	return results
 }
 
-// Checks are in the order in which they depend on each other.
+// Checks are in the order in which they depend on each other: reach sets the client, namespace the labels, rayHead the head that
+// the checks of Ray look at. Without a connection or a namespace, all others would fail, too: these two are gates.
 func (c *Cluster) Checks() []Check {
 	r := c.Compiled
 	checks := []Check{
@@ -88,6 +91,7 @@ func (c *Cluster) get(ctx context.Context, path string) (kube.Object, error) {
 	return o, errors.Join(json.Unmarshal(res.Body, &o))
 }
 
+// reach connects and asks for the version, which every user can read.
 func (c *Cluster) reach(ctx context.Context) []Finding {
 	client, err := c.Open()
 	if err != nil {
@@ -103,6 +107,7 @@ func (c *Cluster) reach(ctx context.Context) []Finding {
 	return found(true, "%s: kubernetes %s at %s", cmp.Or(client.Context(), "this pod's"), cmp.Or(v.GitVersion, "of an unknown version"), client.Server())
 }
 
+// namespace keeps the object for podSecurity, if the user can read it.
 func (c *Cluster) namespace(ctx context.Context) []Finding {
 	name := c.Compiled.Namespace
 	o, err := c.get(ctx, kube.CollectionPath("v1", "", "namespaces")+"/"+name)
@@ -136,6 +141,7 @@ func (c *Cluster) podSecurity(context.Context) []Finding {
 	return refused
 }
 
+// queue looks for the LocalQueue: Kueue never admits a RayJob of a queue that does not exist, and the step would wait.
 func (c *Cluster) queue(ctx context.Context) []Finding {
 	if c.Target.Queue == "" {
 		return nil
@@ -144,7 +150,8 @@ func (c *Cluster) queue(ctx context.Context) []Finding {
 	return readable(c.Target.Queue, err)
 }
 
-// account looks for the pods' service account, without which Kubernetes creates no pod.
+// account looks for the pods' service account, without which Kubernetes creates no pod. The role that apply creates does not
+// allow reading service accounts: then there is no finding.
 func (c *Cluster) account(ctx context.Context) []Finding {
 	name := c.Compiled.ServiceAccount
 	if name == "" {
@@ -157,7 +164,8 @@ func (c *Cluster) account(ctx context.Context) []Finding {
 	return readable(name, err)
 }
 
-// files looks for this version's files.
+// files looks for this version's files. Missing ones are no failure: run, register and apply create them. The name of each has a
+// hash of its content, so that one that exists has the right content.
 func (c *Cluster) files(ctx context.Context) []Finding {
 	missing, unknown := 0, 0
 	for _, f := range c.Files {

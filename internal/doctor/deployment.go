@@ -14,7 +14,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// Deployment has the checks of what rayorch deploy made on AWS, by its record.
+// Deployment has the checks of what rayorch deploy created on AWS, by the record that it left in the stack: what is deployed counts,
+// not what the pipeline file says now.
 type Deployment struct {
 	Found deploy.Deployment
 	// Connect opens its cluster as its admin role.
@@ -23,7 +24,8 @@ type Deployment struct {
 	client *kube.Client
 }
 
-// Checks are of the deployment itself, not of what the pipeline file says now.
+// Checks are of the deployment itself. That its record was found is the first result, not a check that can fail: without one there is
+// nothing to check, and the command says so.
 func (d *Deployment) Checks() []Check {
 	r, role := d.Found.Record, d.Found.Outputs["EksServiceAccountRoleArn"]
 	return []Check{
@@ -64,7 +66,8 @@ func (d *Deployment) cluster(ctx context.Context) []Finding {
 	return found(true, "%s, as %s", d.Found.Record.Cluster, d.Found.Record.AdminRole)
 }
 
-// account looks for the service account by whose role pods reach the bucket.
+// account looks for the service account by whose role pods reach the bucket. EKS takes the role from an annotation; if somebody
+// applied the object without it, pods start and cannot read the bucket.
 func (d *Deployment) account(ctx context.Context) []Finding {
 	r := d.Found.Record
 	res, err := d.client.Do(ctx, kube.Request{Path: kube.ObjectPath("v1", r.Namespace, "serviceaccounts", r.User)})

@@ -39,6 +39,7 @@ func (l Local) State() Check {
 	return Check{Name: "state directory", Severity: Required, Look: l.state}
 }
 
+// python looks for a Python that can start Ray. One without Ray will do: the first run installs it.
 func (l Local) python(ctx context.Context) []Finding {
 	r, err := l.Resolver()
 	if err != nil {
@@ -60,6 +61,7 @@ func (l Local) python(ctx context.Context) []Finding {
 		Advice: "the first run gets ray[default]==" + ray.Release + " from PyPI (about 400 MB) into an environment of its own"}}
 }
 
+// ray resolves the Ray as a run does, so that doctor and run never disagree.
 func (l Local) ray(ctx context.Context) []Finding {
 	r, err := l.Resolver()
 	if err != nil {
@@ -75,6 +77,7 @@ func (l Local) ray(ctx context.Context) []Finding {
 	return found(true, "%s", there)
 }
 
+// state asks the owner, if a process serves the directory: then it can be written, whatever this user may do.
 func (l Local) state(ctx context.Context) []Finding {
 	dir, err := l.StateDir()
 	if err != nil {
@@ -89,7 +92,7 @@ func (l Local) state(ctx context.Context) []Finding {
 	return found(true, "%s", dir)
 }
 
-// writable tries the directory or, where it does not exist yet, the nearest one above it: doctor creates no directory.
+// writable creates a file, because permissions do not tell of read-only file systems. It tries the directory or, where it does not exist yet, the nearest one above it: doctor creates no directory.
 func writable(dir string) error {
 	dir, err := existing(dir)
 	if err != nil {
@@ -154,6 +157,7 @@ func rayDisk(context.Context) []Finding {
 	return found(free >= lowDisk, "%s", gibFree(free, ray.TempRoot))
 }
 
+// sharedMemory passes on systems without /dev/shm, where Ray does not use it.
 func sharedMemory(context.Context) []Finding {
 	free, err := freeBytes("/dev/shm")
 	if err != nil {

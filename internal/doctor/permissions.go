@@ -10,7 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// permissions asks for every rule that the definition needs.
+// permissions asks for every rule that the definition needs, as the user who runs it. The advice is the command that grants them:
+// only somebody who has the rights can grant them.
 func (c *Cluster) permissions(ctx context.Context) []Finding {
 	var rules []kube.Rule
 	for _, a := range c.Compiled.Access {
@@ -19,7 +20,8 @@ func (c *Cluster) permissions(ctx context.Context) []Finding {
 	return c.ask(ctx, rules, "somebody who may grant them runs: "+c.Apply(c.whoAmI(ctx)))
 }
 
-// putFiles asks for what uploading the pipeline's files needs.
+// putFiles asks for what uploading the pipeline's files needs. It is advisory: the role that apply creates does not contain it, and
+// apply uploads the files, too.
 func (c *Cluster) putFiles(ctx context.Context) []Finding {
 	if len(c.Compiled.Files) == 0 {
 		return nil
@@ -49,6 +51,7 @@ func (c *Cluster) whoAmI(ctx context.Context) string {
 	return "user:" + name
 }
 
+// ask asks the API server, which knows all ways to a right: roles, groups, webhooks.
 func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []Finding {
 	namespace := c.Compiled.Namespace
 	answers, err := c.client.Can(ctx, rules)

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// quota looks for quotas that are used up.
+// quota looks for quotas that are used up, of any resource: a pod that does not fit waits until its step's pendingTimeout.
 func (c *Cluster) quota(ctx context.Context) []Finding {
 	var list struct {
 		Items []struct {

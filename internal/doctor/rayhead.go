@@ -9,7 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// rayHead looks for the Ray cluster, unless each step creates one of its own.
+// rayHead looks for the Ray cluster, unless each step creates one of its own. A Ray without KubeRay has no RayCluster: its service
+// alone will do, but then the other checks of Ray have nothing to look at.
 func (c *Cluster) rayHead(ctx context.Context) []Finding {
 	r := c.Compiled
 	if !c.UsesRay(c.client.Context()) || c.Target.Ray.ClusterSpec != nil {
@@ -45,7 +46,8 @@ func (c *Cluster) headService(ctx context.Context, notFound error) []Finding {
 // headIsReady says whether there is a head to ask.
 func (c *Cluster) headIsReady() bool { return c.head != nil && c.head.Ready }
 
-// rayVersion compares what Ray answers with what its RayCluster says. The submitter works with any release.
+// rayVersion compares what Ray answers with what its RayCluster says. Our submitter works with any release; KubeRay's own, which
+// rayjob may use, takes its commands from the RayCluster's.
 func (c *Cluster) rayVersion(ctx context.Context) []Finding {
 	if !c.headIsReady() {
 		return nil
@@ -75,7 +77,7 @@ func (c *Cluster) rayToken(context.Context) []Finding {
 	return f
 }
 
-// kubeRay looks for the operator's kinds if runs create RayJobs.
+// kubeRay looks for the operator's kinds if runs create RayJobs. The other modes need a Ray, not its operator.
 func (c *Cluster) kubeRay(ctx context.Context) []Finding {
 	if c.Compiled.Way != "rayjob" || !c.UsesRay(c.client.Context()) {
 		return nil

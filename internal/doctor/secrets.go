@@ -14,6 +14,7 @@ import (
 )
 
 // Secrets are the checks of the environment variables that hold the steps' secrets on this machine. An empty one counts as missing.
+// It is this process whose environment is looked at: for a run by a server, that of the process that starts the run counts.
 func Secrets(p *pipeline.Pipeline) []Check {
 	users := pipeline.SecretUsers(p.Steps)
 	var checks []Check
@@ -56,7 +57,8 @@ func clusterUsers(p *pipeline.Pipeline, k compile.SecretKey) []string {
 	return steps
 }
 
-// secretCheck looks for a key of a Secret in a cluster. The client is known once the check runs.
+// secretCheck looks for a key of a Secret in a cluster, and never shows its value. The client is known once the check runs. Users
+// who run pipelines often cannot read Secrets, because the kubelet does it for the pods: that is a note.
 func secretCheck(client func() *kube.Client, namespace string, k compile.SecretKey, steps []string) Check {
 	return Check{Name: "secret " + k.Name, Severity: Required, Look: func(ctx context.Context) []Finding {
 		var o struct{ Data map[string]any }

@@ -11,7 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// claim looks at the storage. Steps on several nodes need one that several nodes can mount.
+// claim looks at the storage. Steps on several nodes need one that several nodes can mount; on a cluster of one node,
+// ReadWriteOnce works, too, so it is a note.
 func (c *Cluster) claim(ctx context.Context) []Finding {
 	name, namespace := c.Compiled.Claim, c.Compiled.Namespace
 	if name == "" {
