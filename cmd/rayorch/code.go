@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,23 +203,8 @@ func (f *freezer) addUses(users map[string][]string, arn string, released map[st
 }
 
 // code returns the code of an execution, or none if the server does not keep it.
-func (s *session) code(ctx context.Context, arn string) (all []snapshot.Snapshot, err error) {
-	if s.http == nil {
-		return nil, nil // on AWS
-	}
-	err = s.askCode(ctx, url.Values{"execution": {arn}}, &all)
-	return all, err
-}
-
-func (s *session) askCode(ctx context.Context, q url.Values, into any) error {
-	resp, err := s.extension(ctx, "code", q)
-	if answered(err) { // the server is of an older release, or is not rayorch
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(json.NewDecoder(resp.Body).Decode(into), resp.Body.Close())
+func (s *session) code(ctx context.Context, arn string) ([]snapshot.Snapshot, error) {
+	return s.client.Code(ctx, arn)
 }
 
 // nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
@@ -235,25 +217,7 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	for _, d := range dirs {
 		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
 	}
-	if len(sources) == 0 || s.dir == "" {
-		return nil
-	}
-	if s.owner != nil {
-		return s.owner.code.Name(arn, sources)
-	}
-	body, err := json.Marshal(sources)
-	if err != nil {
-		return err
-	}
-	resp, err := s.extend(ctx, http.MethodPost, "code", url.Values{"execution": {arn}}, bytes.NewReader(body))
-	if unknown(err) {
-		return fail(exitError, "restart that process with this release, or use another directory with --state-dir",
-			"process %d (rayorch %s) owns the state directory and is of an older release, which cannot run this pipeline", s.addr.PID, s.addr.Version)
-	}
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return s.client.NameCode(ctx, arn, sources)
 }
 
 // changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.

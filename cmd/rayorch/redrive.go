@@ -99,8 +99,8 @@ func (s *session) changedDefinition(ctx context.Context, arn string) bool {
 	if err != nil {
 		return false // this command does not use the file
 	}
-	then, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
-	return err == nil && aws.ToString(then.Definition) != string(now.Definition)
+	then, err := s.client.Definition(ctx, arn)
+	return err == nil && then != string(now.Definition)
 }
 
 // pipelineOf is the state machine's name in an execution's ARN.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
 )
 
@@ -150,19 +148,16 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err != nil {
 		return "", err
 	}
-	if err := s.giveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
+	if err := s.client.GiveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
 	if err := s.nameCode(ctx, executionARN(version, o.name), src.file, out.Dirs); err != nil {
 		return "", err
 	}
-	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(version), Name: aws.String(o.name), Input: aws.String(string(input)),
-	})
+	arn, err := s.client.Start(ctx, "run", version, o.name, string(input))
 	if err != nil {
-		return "", apiError("start the run", err)
+		return "", err
 	}
-	arn := aws.ToString(x.ExecutionArn)
 	return arn, s.resume(ctx, arn)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/ray"
@@ -171,11 +172,14 @@ func (o *rayOptions) pinned(s *session) string {
 	return o.address
 }
 
+// settlePoll is how often settle asks.
+const settlePoll = 100 * time.Millisecond
+
 // settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up. When the
 // owner goes away before that, this process takes its place.
 func (s *session) settle(ctx context.Context, arn string) (int, error) {
 	for {
-		n, err := s.left(ctx, arn)
+		n, err := s.client.Left(ctx, arn)
 		if err != nil && s.owner == nil && s.dir != "" && ctx.Err() == nil {
 			n, err = 1, s.takeOver(ctx, arn)
 		}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -164,11 +161,8 @@ func environment(variables []string) (map[string]string, error) {
 
 // supply hands the secrets of open runs over again, from this environment: a new owner does not have them.
 func (s *session) supply(ctx context.Context, arns ...string) error {
-	if s.dir == "" {
-		return nil
-	}
 	for _, arn := range arns {
-		names, err := s.wantedSecrets(ctx, arn)
+		names, err := s.client.WantedSecrets(ctx, arn)
 		if err != nil {
 			return err
 		}
@@ -176,49 +170,11 @@ func (s *session) supply(ctx context.Context, arns ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := s.giveSecrets(ctx, arn, values); err != nil {
+		if err := s.client.GiveSecrets(ctx, arn, values); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (s *session) wantedSecrets(ctx context.Context, arn string) (names []string, err error) {
-	if s.owner != nil {
-		return s.owner.vault.Wanted(arn)
-	}
-	resp, err := s.extension(ctx, "secrets", url.Values{"execution": {arn}})
-	if unknown(err) {
-		return nil, nil // an owner of an older release
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = json.NewDecoder(resp.Body).Decode(&names)
-	return names, errors.Join(err, resp.Body.Close())
-}
-
-// giveSecrets hands values over to the owner: by the directory's socket, which is the user's alone.
-func (s *session) giveSecrets(ctx context.Context, arn string, values map[string]string) error {
-	if len(values) == 0 {
-		return nil
-	}
-	if s.owner != nil {
-		return s.owner.vault.Give(arn, values)
-	}
-	body, err := json.Marshal(values)
-	if err != nil {
-		return err
-	}
-	resp, err := s.extend(ctx, http.MethodPost, "secrets", url.Values{"execution": {arn}}, bytes.NewReader(body))
-	if unknown(err) {
-		return fail(exitError, "stop that process, or use another directory with --state-dir",
-			"process %d (rayorch %s) owns the state directory and does not take this run's secrets: %w", s.addr.PID, s.addr.Version, err)
-	}
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
 }
 
 // executionARN is what StartExecution will call the execution of a machine, or of a version of it.

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/proc"
@@ -23,13 +26,23 @@ import (
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
 // directory itself and is the owner for its time (owner is set then).
 type session struct {
-	*remote
-	app   *app
-	dir   string // empty with --endpoint and --aws
-	owner *owner
-	addr  home.Address // the owner's, where this process is a client
-	opts  ownerOptions // should this process become the owner
-	arns  []string     // the runs that this command watches: it drives them, or has another process drive them
+	client *client.Client
+	sfn    *sfn.Client // the client's
+	app    *app
+	dir    string // empty with --endpoint and --aws
+	owner  *owner
+	addr   home.Address // the owner's, where this process is a client
+	opts   ownerOptions // should this process become the owner
+	arns   []string     // the runs that this command watches: it drives them, or has another process drive them
+}
+
+// speakTo has the session ask a server from now on.
+func (s *session) speakTo(c *client.Client) { s.client, s.sfn = c, c.SFN }
+
+// joinOwner has the session ask the process that owns the directory.
+func (s *session) joinOwner(at home.Address) {
+	s.addr = at
+	s.speakTo(client.Local(at))
 }
 
 // with connects for the time of do.
@@ -54,9 +67,14 @@ func (a *app) look(ctx context.Context, ask func(*session) error) error {
 //
 // A command that only looks opens the directory with every execution at rest: to list runs must not set one going.
 func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
-	if a.aws || a.endpoint != "" {
-		r, err := a.awsClient(ctx)
-		return &session{remote: r, app: a}, err
+	if a.elsewhere() {
+		c, err := a.awsClient(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s := &session{app: a}
+		s.speakTo(c)
+		return s, nil
 	}
 	dir, err := home.Dir(a.stateDir, os.Getenv)
 	if err != nil {
@@ -97,7 +115,7 @@ func (s *session) join(ctx context.Context) error {
 	for {
 		addr, err := home.Find(ctx, s.dir)
 		if err == nil {
-			s.remote, s.addr = localClient(addr), addr
+			s.joinOwner(addr)
 			return nil
 		}
 		if !errors.Is(err, home.ErrNobody) {
@@ -107,7 +125,7 @@ func (s *session) join(ctx context.Context) error {
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
 			if err == nil {
-				s.remote = localClient(s.owner.addr)
+				s.speakTo(client.Local(s.owner.addr))
 			}
 			return err
 		}

@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
@@ -15,19 +13,7 @@ import (
 
 // logsOf lists the logs that are kept of an execution.
 func (s *session) logsOf(ctx context.Context, arn string) ([]engine.LogInfo, error) {
-	if s.owner != nil {
-		return s.owner.eng.Logs(arn)
-	}
-	resp, err := s.extension(ctx, "logs", url.Values{"execution": {arn}})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var out struct{ Logs []engine.LogInfo }
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("read the list of logs: %w", err)
-	}
-	return out.Logs, nil
+	return s.client.Logs(ctx, arn)
 }
 
 // stepLog finds the log of a step's attempt. The history does not name tasks, so that the entries of one state (a Map's
