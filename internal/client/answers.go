@@ -63,7 +63,7 @@ func (c *Client) KeepsLogs() error {
 	if c.place != amazon {
 		return nil
 	}
-	return c.missing(context.Background(), logs, lacks[logs][amazon], nil)
+	return c.missing(context.Background(), logs, logs.lacks[amazon], nil)
 }
 
 // Logs lists the logs that are kept of an execution's tasks.

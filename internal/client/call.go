@@ -63,7 +63,7 @@ var errNothing = errors.New("the server does not have the path")
 
 // call sends a request and returns a successful response, whose body the caller closes.
 func (c *Client) call(ctx context.Context, p path, q url.Values, body []byte) (*http.Response, error) {
-	lack := lacks[p][c.place]
+	lack := p.lacks[c.place]
 	if c.place == amazon || lack.when == never {
 		return nil, c.missing(ctx, p, lack, nil)
 	}
@@ -104,15 +104,16 @@ func (c *Client) missing(ctx context.Context, p path, l lack, answer error) erro
 	if l.message == "" {
 		return errNothing
 	}
-	server := "not rayorch"
+	server, hint := "", l.hint
 	if strings.Contains(l.message, "{server}") {
+		server, hint = "not rayorch", "" // which no upgrade helps
 		if about, err := c.Info(ctx); err == nil && about.Name == "rayorch" {
-			server = "rayorch " + about.Version
+			server, hint = "rayorch "+about.Version, l.hint
 		}
 	}
 	text := strings.NewReplacer("{url}", c.base, "{server}", server, "{path}", p.name, "{pid}", strconv.Itoa(c.owner.PID),
 		"{version}", c.owner.Version, "{answer}", fmt.Sprint(answer)).Replace(l.message)
-	return &MissingError{message: text, hint: l.hint}
+	return &MissingError{message: text, hint: hint}
 }
 
 // get reads an answer into a value, and reports whether there is one: known is false where the server lacks the path.

@@ -129,8 +129,7 @@ func TestServerWithoutThePaths(t *testing.T) {
 				", which this command needs; hint: upgrade the server to the release of this command"
 		}},
 		"another API": {http.NotFoundHandler(), "", func(path string) string {
-			return "error: the server at URL (not rayorch) does not have the path /rayorch/v1/" + path +
-				", which this command needs; hint: upgrade the server to the release of this command"
+			return "error: the server at URL (not rayorch) does not have the path /rayorch/v1/" + path + ", which this command needs; hint: "
 		}},
 		"another API, which answers everything with an error": {http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "<html>", http.StatusBadRequest)

@@ -1,25 +1,13 @@
 package client
 
-// path is one of the paths below /rayorch/v1/, by method and name.
-type path struct{ method, name string }
+// path is one of the paths below /rayorch/v1/, and what a command gets of a server that does not have it.
+type path struct {
+	method, name string
+	lacks        byPlace
+}
 
-var (
-	info          = path{"GET", "info"}
-	watch         = path{"GET", "watch"}
-	logs          = path{"GET", "logs"}
-	log           = path{"GET", "log"}
-	pending       = path{"GET", "pending"}
-	aftermath     = path{"GET", "aftermath"}
-	left          = path{"GET", "left"}
-	origin        = path{"GET", "origin"}
-	resting       = path{"GET", "resting"}
-	resume        = path{"POST", "resume"}
-	code          = path{"GET", "code"}
-	nameCode      = path{"POST", "code"}
-	wantedSecrets = path{"GET", "secrets"}
-	giveSecrets   = path{"POST", "secrets"}
-	consoleLink   = path{"POST", "console"}
-)
+// byPlace is what a command gets of the owner of a state directory, of a server at --endpoint, and of AWS.
+type byPlace [places]lack
 
 // lack is what a command gets of a server that does not have a path.
 type lack struct {
@@ -49,7 +37,7 @@ var (
 	nothingFound    = lack{when: notFound}
 	nothingAnswered = lack{when: failed}
 	notAsked        = lack{when: never}
-	// outdated is the error for a path that a command cannot do without; newMissing completes it.
+	// outdated is the error for a path that a command cannot do without; missing fills in the server.
 	outdated = lack{message: "the server at {url} ({server}) does not have the path /rayorch/v1/{path}, which this command needs",
 		hint: "upgrade the server to the release of this command"}
 	noLogs = lack{message: "step functions on aws keeps no logs of jobs", hint: "the jobs' logs are where the target sends them"}
@@ -62,22 +50,21 @@ var (
 
 const restart = "restart that process with this release, or use another directory with --state-dir"
 
-// lacks says, for each path, what a command gets where a place lacks it, in the order of the places.
-var lacks = map[path][places]lack{
-	//             the owner        --endpoint       AWS
-	info:          {nothing, nothingAnswered, nothing},
-	watch:         {oldOwner, outdated, nothing}, // Watch waits instead
-	logs:          {oldOwner, outdated, noLogs},
-	log:           {oldOwner, outdated, noLogs},
-	pending:       {nothing, nothingAnswered, nothing},
-	aftermath:     {oldOwner, outdated, nothing},
-	left:          {oldOwner, outdated, nothing}, // the clean-up machine of a stopped execution sees to it
-	origin:        {nothing, nothingFound, nothing},
-	resting:       {nothing, nothingAnswered, nothing},
-	resume:        {oldOwner, nothingAnswered, nothing}, // none rests there
-	code:          {nothing, nothingAnswered, nothing},
-	nameCode:      {oldOwnerCode, notAsked, nothing},
-	wantedSecrets: {nothing, notAsked, nothing},
-	giveSecrets:   {oldOwnerSecrets, notAsked, nothing},
-	consoleLink:   {nothingFound, notAsked, nothing},
-}
+// The paths. TestEachPathHasAMethod compares them with docs/serve.md.
+var (
+	info          = path{"GET", "info", byPlace{nothing, nothingAnswered, nothing}}
+	watch         = path{"GET", "watch", byPlace{oldOwner, outdated, nothing}} // Watch waits instead
+	logs          = path{"GET", "logs", byPlace{oldOwner, outdated, noLogs}}
+	log           = path{"GET", "log", byPlace{oldOwner, outdated, noLogs}}
+	pending       = path{"GET", "pending", byPlace{nothing, nothingAnswered, nothing}}
+	aftermath     = path{"GET", "aftermath", byPlace{oldOwner, outdated, nothing}}
+	left          = path{"GET", "left", byPlace{oldOwner, outdated, nothing}} // the clean-up machine of a stopped execution sees to it
+	origin        = path{"GET", "origin", byPlace{nothing, nothingFound, nothing}}
+	resting       = path{"GET", "resting", byPlace{nothing, nothingAnswered, nothing}}
+	resume        = path{"POST", "resume", byPlace{oldOwner, nothingAnswered, nothing}} // none rests there
+	code          = path{"GET", "code", byPlace{nothing, nothingAnswered, nothing}}
+	nameCode      = path{"POST", "code", byPlace{oldOwnerCode, notAsked, nothing}}
+	wantedSecrets = path{"GET", "secrets", byPlace{nothing, notAsked, nothing}}
+	giveSecrets   = path{"POST", "secrets", byPlace{oldOwnerSecrets, notAsked, nothing}}
+	consoleLink   = path{"POST", "console", byPlace{nothingFound, notAsked, nothing}}
+)
