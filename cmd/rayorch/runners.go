@@ -17,6 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // runners act for the Tasks of an owner: Ray jobs, local processes, and calls of a Kubernetes.
@@ -27,7 +28,7 @@ type runners struct {
 	find *finder
 }
 
-func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault, code *snapshot.Store) (*runners, error) {
+func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
 	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
 	resolver, err := a.resolver(o, true, a.say)
 	if err != nil {
@@ -46,10 +47,10 @@ func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *v
 		find: f,
 		eks:  eks,
 		ray: raytask.New(raytask.Config{
-			Resolve: f.resolve, Code: code, Secret: secrets.secret, Policy: may, EnvDir: filepath.Join(dir, "ray", "env"),
+			Resolve: f.resolve, Code: code, Secret: secrets.Secret, Policy: may, EnvDir: filepath.Join(dir, "ray", "env"),
 		}),
 		proc: proctask.New(proctask.Config{
-			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.secret,
+			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.Secret,
 			Policy: may,
 		}),
 	}, nil

@@ -17,10 +17,12 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/freeze"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
+	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
@@ -217,8 +219,8 @@ type owner struct {
 	cat     *catalog.Catalog
 	sdk     *api.SDKTasks
 	signIn  signIn
-	vault   *vault
-	code    *freezer
+	vault   *vault.Vault
+	code    *freeze.Freezer
 	runners *runners
 	addr    home.Address
 	srv     *http.Server
@@ -228,10 +230,10 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault(), code: newFreezer(dir, opts.Policy)}
+	o := &owner{served: make(chan struct{}), remove: func() {}, vault: vault.New(), code: freeze.New(dir, opts.Policy)}
 	if opts.Run {
 		var err error
-		if o.runners, err = a.newRunners(dir, opts.Ray, opts.Policy, o.vault, o.code.store); err != nil {
+		if o.runners, err = a.newRunners(dir, opts.Ray, opts.Policy, o.vault, o.code.Store); err != nil {
 			return nil, err
 		}
 	}
@@ -294,14 +296,15 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	o.eng, err = engine.Open(ctx, engine.Config{
 		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
-		Prepare: o.code.prepare,
+		Prepare: o.code.Prepare,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
-			o.vault.docs = st
+			o.vault.Keep(st)
 			return api.Machines(o.cat)
 		},
 	})
-	o.vault.eng, o.code.eng = o.eng, o.eng
+	o.vault.Of(o.eng)
+	o.code.Of(o.eng)
 	if err := errors.Join(err, catErr); err != nil || !opts.Run {
 		return err
 	}

@@ -1,4 +1,7 @@
-package main
+// Package freeze has executions run the code as it was when they started. It is the engine's Config.Prepare: it packs the directories
+// and modules that a definition names (internal/snapshot) and adds the list as a label, which is committed with the start. What an
+// execution may not use is left out: the attempt that needs it reports that. It runs nothing and removes nothing.
+package freeze
 
 import (
 	"context"
@@ -6,14 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
@@ -23,14 +24,16 @@ import (
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// freezer takes snapshots of the code of executions when they start.
-type freezer struct {
-	store  *snapshot.Store
+// Freezer takes snapshots of the code of executions when they start. The API reads and names code by it (api.Code).
+type Freezer struct {
+	// Store has the packages.
+	Store *snapshot.Store
+
 	eng    *engine.Engine
 	policy policy.Policy
 
 	mu sync.Mutex
-	// named are the sources that the definition of an execution does not name, until the execution starts: see nameCode.
+	// named are the sources that the definition of an execution does not name, until the execution starts.
 	named map[string][]ray.Source
 	// defined is what definitions name, by the definition's hash.
 	defined map[[sha256.Size]byte]defined
@@ -43,12 +46,16 @@ type defined struct {
 	own       string
 }
 
-func newFreezer(stateDir string, may policy.Policy) *freezer {
-	return &freezer{store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
+// New keeps packages in a state directory.
+func New(stateDir string, may policy.Policy) *Freezer {
+	return &Freezer{Store: snapshot.In(stateDir), policy: may, named: map[string][]ray.Source{}, defined: map[[sha256.Size]byte]defined{}}
 }
 
-// prepare is the engine's Config.Prepare.
-func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
+// Of sets the engine, which is opened with Prepare. Code and Users need it.
+func (f *Freezer) Of(eng *engine.Engine) { f.eng = eng }
+
+// Prepare is the engine's Config.Prepare.
+func (f *Freezer) Prepare(ctx context.Context, arn string, r *engine.StartRequest) error {
 	f.mu.Lock()
 	names := f.read(r.Definition)
 	sources := f.named[arn]
@@ -63,7 +70,7 @@ func (f *freezer) prepare(ctx context.Context, arn string, r *engine.StartReques
 		if _, ok := snapshot.Find(all, of); ok {
 			continue
 		}
-		kept, err := f.store.Keep(ctx, of)
+		kept, err := f.Store.Keep(ctx, of)
 		if err != nil {
 			return fmt.Errorf("snapshot the code: %w", err)
 		}
@@ -87,7 +94,7 @@ func permitted(all []ray.Source, labels map[string]string, check func(labels map
 const maxDefined = 256
 
 // read returns what a definition names, the sources in a stable order. The caller holds f.mu.
-func (f *freezer) read(definition []byte) defined {
+func (f *Freezer) read(definition []byte) defined {
 	hash := sha256.Sum256(definition)
 	if known, ok := f.defined[hash]; ok {
 		return known
@@ -140,7 +147,7 @@ func (p *program) collect(d *defined) {
 }
 
 // Name records sources that belong to the code of an execution that is about to start.
-func (f *freezer) Name(execution string, sources []ray.Source) error {
+func (f *Freezer) Name(execution string, sources []ray.Source) error {
 	for _, of := range sources {
 		if !filepath.IsAbs(of.Path) {
 			return fmt.Errorf("the path %q must be absolute", of.Path)
@@ -153,7 +160,7 @@ func (f *freezer) Name(execution string, sources []ray.Source) error {
 }
 
 // Code returns the code of an execution.
-func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
+func (f *Freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 	x, err := f.eng.Describe(execution)
 	if err != nil {
 		return nil, err
@@ -162,8 +169,8 @@ func (f *freezer) Code(execution string) ([]snapshot.Snapshot, error) {
 }
 
 // Users returns the executions that use each package, except those whose code clean has released since their last start.
-func (f *freezer) Users() (map[string][]string, error) {
-	released, err := f.store.Released()
+func (f *Freezer) Users() (map[string][]string, error) {
+	released, err := f.Store.Released()
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +191,7 @@ func (f *freezer) Users() (map[string][]string, error) {
 	}
 }
 
-func (f *freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
+func (f *Freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
 	x, err := f.eng.Describe(arn)
 	if errors.Is(err, engine.ErrExecutionDoesNotExist) {
 		return nil // deleted meanwhile
@@ -200,113 +207,4 @@ func (f *freezer) addUses(users map[string][]string, arn string, released map[st
 		users[kept.Package] = append(users[kept.Package], arn)
 	}
 	return err
-}
-
-// code returns the code of an execution, or none if the server does not keep it.
-func (s *session) code(ctx context.Context, arn string) ([]snapshot.Snapshot, error) {
-	return s.client.Code(ctx, arn)
-}
-
-// nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
-// pipeline file, and the directories of a run in a cluster.
-func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
-	var sources []ray.Source
-	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
-		sources = append(sources, ray.Source{Path: file, File: true})
-	}
-	for _, d := range dirs {
-		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
-	}
-	return s.client.NameCode(ctx, arn, sources)
-}
-
-// changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.
-func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
-	if s.dir == "" {
-		return nil
-	}
-	store := snapshot.In(s.dir)
-	for _, kept := range all {
-		name, err := store.Name(ctx, kept.Source)
-		_, here := store.Size(kept.Package)
-		switch {
-		case err == nil && name == kept.Package, !here && !kept.File:
-		case kept.File:
-			changed = append(changed, "the pipeline file "+kept.Path)
-		default:
-			changed = append(changed, "the code in "+kept.Path)
-		}
-	}
-	return changed
-}
-
-// codeDiff prints what differs between the code of an execution and the working tree.
-func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
-	all, err := s.code(ctx, arn)
-	if err != nil {
-		return err
-	}
-	if len(all) == 0 {
-		return fail(exitError, "rayorch keeps the code of runs that rayorch run starts on this machine or in a Kubernetes cluster",
-			"no code is kept for the execution %s", nameOf(arn))
-	}
-	if s.dir == "" {
-		return fail(exitUsage, "run rayorch describe --code-diff on that machine", "--code-diff reads the state directory of the machine that runs the execution")
-	}
-	text, err := snapshot.In(s.dir).Diff(ctx, all)
-	if err != nil {
-		return err
-	}
-	if len(text) == 0 {
-		a.say("the code has not changed since the run started")
-	}
-	_, err = a.out.Write(text)
-	return err
-}
-
-func (a *app) describeCodeDiff(ctx context.Context, text string) error {
-	return a.look(ctx, func(s *session) error {
-		arn, err := s.findExecution(ctx, text)
-		if err != nil {
-			return err
-		}
-		return a.codeDiff(ctx, s, arn)
-	})
-}
-
-// codeSummary is a directory or a module of an execution's code as describe shows it.
-type codeSummary struct {
-	Path   string `json:"path"`
-	Hash   string `json:"hash"`
-	Bytes  int64  `json:"bytes"`
-	Commit string `json:"commit,omitempty"`
-	Dirty  bool   `json:"dirty,omitempty"`
-	// LeftOut are files that may hold keys and are not in the package.
-	LeftOut []string `json:"leftOut,omitempty"`
-}
-
-func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
-	for _, c := range all {
-		if !c.File { // the pipeline file is not code that runs
-			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty, c.LeftOut})
-		}
-	}
-	return out
-}
-
-// shownHash is the number of characters of a hash that a terminal shows.
-const shownHash = 12
-
-func (c codeSummary) text() string {
-	text := fmt.Sprintf("%s  %s", c.Hash[:min(shownHash, len(c.Hash))], c.Path)
-	if c.Commit != "" {
-		text += ", commit " + c.Commit[:min(shownHash, len(c.Commit))]
-	}
-	if c.Dirty {
-		text += ", dirty"
-	}
-	if len(c.LeftOut) > 0 {
-		text += ", without " + strings.Join(c.LeftOut, ", ")
-	}
-	return text
 }
