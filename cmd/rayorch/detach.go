@@ -70,10 +70,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 				return ended(ctx, err)
 			}
 		}
-		if s.owner == nil {
-			return nil
-		}
-		return s.releaseRay(s.owner.runners.find)
+		return s.releaseOwnRay()
 	})
 }
 

@@ -164,6 +164,15 @@ func (s *session) releaseRay(f *finder) error {
 	return f.stopStarted(ctx)
 }
 
+// releaseOwnRay releases the Ray that this process found for the runs that it drove. Where another process owns the state directory,
+// the Ray is that one's.
+func (s *session) releaseOwnRay() error {
+	if s.owner == nil {
+		return nil
+	}
+	return s.releaseRay(s.owner.runners.find)
+}
+
 // pinned is the address that the definition must carry: where another process owns the directory, its Ray is used
 // unless the user named one.
 func (o *rayOptions) pinned(s *session) string {
