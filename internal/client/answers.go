@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -154,9 +155,20 @@ func (c *Client) Resting(ctx context.Context) (arns map[string]string, known boo
 	return arns, known, err
 }
 
-// Resume has the server drive executions that rest.
+// resumeBatch is how many executions one request names: a server accepts a header of 32 KiB, an ARN has at most some 200 bytes.
+const resumeBatch = 100
+
+// Resume has the server drive executions that rest, or all of them if none is named.
 func (c *Client) Resume(ctx context.Context, arns ...string) error {
-	return c.post(ctx, resume, url.Values{"execution": arns}, nil)
+	if len(arns) == 0 {
+		return c.post(ctx, resume, nil, nil)
+	}
+	for some := range slices.Chunk(arns, resumeBatch) {
+		if err := c.post(ctx, resume, url.Values{"execution": some}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Code is the code that an execution started with, none if the server does not keep it.

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -347,5 +348,24 @@ func TestRefused(t *testing.T) {
 	_, err = client.Endpoint(aws.Config{}, "http://127.0.0.1:1").Left(t.Context(), "arn")
 	if !errors.As(err, &dial) || client.Refused(err) || client.IsAnswer(err) {
 		t.Errorf("a server out of reach: %v", err)
+	}
+}
+
+// TestResume names executions in requests that a server accepts; no name means all executions.
+func TestResume(t *testing.T) {
+	var got [][]string
+	c := local(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.URL.Query()["execution"])
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	var arns []string
+	for i := range 250 {
+		arns = append(arns, fmt.Sprint("arn", i))
+	}
+	if err := errors.Join(c.Resume(t.Context(), arns...), c.Resume(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{arns[:100], arns[100:200], arns[200:], nil}, got); diff != "" {
+		t.Error(diff)
 	}
 }
