@@ -122,10 +122,11 @@ func (c *Client) Site(ctx context.Context) (Site, error) {
 		}
 		return Site{URL: &at.URI, Name: "AWS " + o.Region, Sign: c.sign}, nil
 	}
-	at, err := url.Parse(aws.ToString(c.SFN.Options().BaseEndpoint))
+	base := aws.ToString(c.SFN.Options().BaseEndpoint)
+	at, err := url.Parse(base)
 	site := Site{URL: at, Transport: c.http.Transport, Sign: c.sign, Extras: true}
 	if c.place == endpoint {
-		site.Name = at.String()
+		site.Name = base
 	}
 	return site, err
 }
