@@ -2,51 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// aftermath is what the engine did for an execution and no event tells: what became of work that was stopped, and which
-// execution clears away. AWS has nothing of the kind.
+// aftermath is what the engine did for an execution and no event tells.
 func (s *session) aftermath(ctx context.Context, arn string) ([]engine.Aftermath, error) {
-	switch {
-	case s.owner != nil:
-		return s.owner.eng.Aftermath(arn)
-	case s.http == nil:
-		return nil, nil
-	}
-	resp, err := s.extension(ctx, "aftermath", url.Values{"execution": {arn}})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var out struct {
-		Aftermath []struct {
-			Type      string
-			Timestamp time.Time
-			Stopped   struct {
-				Name, Resource, Outcome string
-				Attempt                 int
-			} `json:"taskStoppedEventDetails"`
-			Cleanup struct{ Execution string } `json:"cleanupStartedEventDetails"`
-		}
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("read the aftermath: %w", err)
-	}
-	var all []engine.Aftermath
-	for _, d := range out.Aftermath {
-		all = append(all, engine.Aftermath{
-			Time: d.Timestamp, Type: d.Type, State: d.Stopped.Name, Resource: d.Stopped.Resource,
-			Outcome: d.Stopped.Outcome, Attempt: d.Stopped.Attempt, Execution: d.Cleanup.Execution,
-		})
-	}
-	return all, nil
+	return s.client.Aftermath(ctx, arn)
 }
 
 // eventTime is how the time of an event is shown.

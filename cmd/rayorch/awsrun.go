@@ -6,9 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
-
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/kube"
 )
@@ -51,13 +48,10 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 		if err != nil {
 			return err
 		}
-		x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-			StateMachineArn: aws.String(machine), Name: aws.String(cmp.Or(o.name, runName(time.Now()))), Input: aws.String(input),
-		})
+		arn, err := s.client.Start(ctx, "run", machine, cmp.Or(o.name, runName(time.Now())), input)
 		if err != nil {
-			return apiError("start the run", err)
+			return err
 		}
-		arn := aws.ToString(x.ExecutionArn)
 		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
 		if o.detach {
 			return a.detach(ctx, s, arn)

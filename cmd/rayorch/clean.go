@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,8 +125,8 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if s.dir == "" {
 		return nil, nil
 	}
-	var users map[string][]string
-	if err := s.askCode(ctx, url.Values{}, &users); err != nil || users == nil {
+	users, err := s.client.CodeUsers(ctx)
+	if err != nil || users == nil {
 		return nil, err
 	}
 	isCleaned := map[string]bool{}
@@ -248,7 +247,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
 	}
-	if a.aws || a.endpoint != "" { // the code is not on this machine
+	if a.elsewhere() { // the code is not on this machine
 		return errors.Join(errs...)
 	}
 	dir, err := a.stateDirectory()

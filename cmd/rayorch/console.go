@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -12,16 +10,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 
@@ -71,12 +64,16 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if !o.own {
-		if link, err := s.serverLink(ctx); link != "" || err != nil {
+		link, err := s.client.ConsoleLink(ctx)
+		if err != nil {
+			return fmt.Errorf("ask the server for a link to its console: %w", err)
+		}
+		if link != "" {
 			a.printLink(link)
-			return err
+			return nil
 		}
 	}
-	up, where, err := s.upstream()
+	up, where, err := s.upstream(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,55 +87,17 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 }
 
 func (a *app) printLink(link string) {
-	if link != "" {
-		fmt.Fprintf(a.out, "the console is at %s\n", link)
-		fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes; run the command again for another link")
-	}
+	fmt.Fprintf(a.out, "the console is at %s\n", link)
+	fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes; run the command again for another link")
 }
 
-// upstream is the API that the console stands in front of: the state directory's owner, who is this process where
-// there is none, or one elsewhere.
-func (s *session) upstream() (up console.Upstream, where string, err error) {
-	if s.dir != "" {
-		up, err = s.ownUpstream()
-		return up, "", err
-	}
-	return remoteUpstream(s.app, s.sfn)
-}
-
-// ownUpstream is the owner's socket. Only this user can open it, so that nothing has to be signed.
-func (s *session) ownUpstream() (console.Upstream, error) {
-	base, err := url.Parse(home.BaseURL)
-	return console.Upstream{URL: base, Transport: s.http.Transport, Extras: true, Logger: s.app.logger()}, err
-}
-
-// remoteUpstream signs what the pages ask for as the SDK's client would.
-func remoteUpstream(a *app, c *sfn.Client) (up console.Upstream, where string, err error) {
-	o := c.Options()
-	up = console.Upstream{Extras: !a.aws, Logger: a.logger(), Sign: signer(o)}
-	if !a.aws {
-		up.URL, err = url.Parse(a.endpoint)
-		return up, a.endpoint, err
-	}
-	at, err := o.EndpointResolverV2.ResolveEndpoint(context.Background(), sfn.EndpointParameters{Region: aws.String(o.Region)})
-	if err != nil {
-		return up, "", fmt.Errorf("find Step Functions in %s: %w", o.Region, err)
-	}
-	up.URL = &at.URI
-	return up, "AWS " + o.Region, nil
-}
-
-// signer signs requests with the credentials that a client was made with.
-func signer(o sfn.Options) func(*http.Request, []byte) error {
-	sign := v4.NewSigner()
-	return func(r *http.Request, body []byte) error {
-		creds, err := o.Credentials.Retrieve(r.Context())
-		if err != nil {
-			return fmt.Errorf("find AWS credentials: %w", err)
-		}
-		hash := sha256.Sum256(body)
-		return sign.SignHTTP(r.Context(), creds, r, hex.EncodeToString(hash[:]), "states", o.Region, time.Now())
-	}
+// upstream is the API that the console stands in front of: the state directory's owner, who is this process where there is none, or
+// one elsewhere.
+func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
+	site, err := s.client.Site(ctx)
+	return console.Upstream{
+		URL: site.URL, Transport: site.Transport, Sign: site.Sign, Extras: site.Extras, Logger: s.app.logger(),
+	}, site.Name, err
 }
 
 // consoleSite is a console that this process serves.
@@ -178,7 +137,7 @@ func (s *consoleSite) close() error {
 // showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
 // the terminal's own view reads, so that both tell the same.
 func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
-	up, where, err := s.upstream()
+	up, where, err := s.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/task"
@@ -94,7 +95,7 @@ func newDeputy(t *testing.T, may policy.Policy) *deputy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.own, d.tcp, d.socket = own, over.sfn, localClient(own.addr).sfn
+	d.own, d.tcp, d.socket = own, over.SFN, client.Local(own.addr).SFN
 	return d
 }
 
@@ -108,7 +109,7 @@ func (d *deputy) write(t *testing.T, name, text string) {
 func register(t *testing.T, by *sfn.Client, name, definition string) string {
 	t.Helper()
 	made, err := by.CreateStateMachine(t.Context(), &sfn.CreateStateMachineInput{
-		Name: &name, Definition: &definition, RoleArn: aws.String(localRole), Publish: true,
+		Name: &name, Definition: &definition, RoleArn: aws.String(client.LocalRole), Publish: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -322,11 +323,11 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	update(d.tcp, definition)
 	uses(unversioned(version))
 	// What came over the network becomes the owner's when the owner registers it, and stays so when the owner registers it again.
-	s := &session{remote: localClient(d.own.addr), app: &app{}}
+	socket := client.Local(d.own.addr)
 	adopted := machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/adopted"}`)
 	d.refuses(t, d.end(t, d.socket, register(t, d.tcp, "adopted", adopted), "{}"), "--allow-context other")
 	for range 2 {
-		arn, err := s.putMachine(t.Context(), "adopted", adopted, "", nil)
+		arn, err := socket.Register(t.Context(), client.Machine{Name: "adopted", Definition: adopted})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,7 +359,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	})
 	t.Run("registered by the API", func(t *testing.T) {
 		text, _ := json.Marshal(machine(eksCall, theft))
-		arguments := `{"Name": "made", "RoleArn": "` + localRole + `", "Definition": ` + string(text) + `}`
+		arguments := `{"Name": "made", "RoleArn": "` + client.LocalRole + `", "Definition": ` + string(text) + `}`
 		if x := d.end(t, d.tcp, register(t, d.tcp, "makes", machine("arn:aws:states:::aws-sdk:sfn:createStateMachine", arguments)), "{}"); x.Status != engine.Succeeded {
 			t.Fatalf("%s: %s", x.Error, x.Cause)
 		}
@@ -431,7 +432,7 @@ func (d *deputy) cleanup(t *testing.T, machine string) string {
 func TestOlderStateDirectory(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: engine.Standard, Publish: true, Settings: catalog.Settings{
-		Definition: machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/"}`), RoleARN: localRole}})
+		Definition: machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/"}`), RoleARN: client.LocalRole}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,8 +63,9 @@ func (b *browser) post(t *testing.T, path, action string, v any) string {
 // owner's link is.
 func TestConsoleKeysAreNotTheOwner(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
-	s := &session{remote: localClient(d.own.addr), app: &app{err: io.Discard}, dir: d.dir}
-	up, err := s.ownUpstream()
+	s := &session{app: &app{err: io.Discard}, dir: d.dir}
+	s.joinOwner(d.own.addr)
+	up, _, err := s.upstream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,10 +70,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 				return ended(ctx, err)
 			}
 		}
-		if s.owner == nil {
-			return nil
-		}
-		return s.releaseRay(s.owner.runners.find)
+		return s.releaseOwnRay()
 	})
 }
 
@@ -100,19 +97,9 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// resume resumes runs that rest: in this process, or in the one that owns the directory.
+// resume has runs driven that rest: by this process, or by the one that owns the directory.
 func (s *session) resume(ctx context.Context, arns ...string) error {
-	if s.owner != nil {
-		return s.owner.eng.Resume(ctx, arns...)
-	}
-	if s.http == nil {
-		return nil // on AWS none rests
-	}
-	err := s.resumeThere(ctx, arns)
-	if s.dir == "" && answered(err) {
-		return nil // another server than ours
-	}
-	return err
+	return s.client.Resume(ctx, arns...)
 }
 
 // handOver starts a background process that drives the session's runs to their end. A server that owns the directory does so
@@ -227,7 +214,7 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 	for late := time.After(joinTime); ; {
 		addr, err := home.Find(ctx, s.dir)
 		if err == nil {
-			s.remote, s.addr = localClient(addr), addr
+			s.joinOwner(addr)
 			return nil
 		}
 		if !errors.Is(err, home.ErrNobody) {

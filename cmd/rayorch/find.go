@@ -13,27 +13,10 @@ import (
 // errStop ends a walk over pages early.
 var errStop = errors.New("stop")
 
-// machines calls do for every state machine.
-func (s *session) machines(ctx context.Context, do func(types.StateMachineListItem) error) error {
-	pages := sfn.NewListStateMachinesPaginator(s.sfn, &sfn.ListStateMachinesInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return apiError("list state machines", err)
-		}
-		for _, m := range page.StateMachines {
-			if err := do(m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // recording calls do for every state machine whose executions can be listed, which is all but Express ones. One of those that
 // is asked for by its name is an error.
 func (s *session) recording(ctx context.Context, asked string, do func(types.StateMachineListItem) error) error {
-	return s.machines(ctx, func(m types.StateMachineListItem) error {
+	return s.client.Machines(ctx, func(m types.StateMachineListItem) error {
 		switch {
 		case m.Type != types.StateMachineTypeExpress:
 			return do(m)

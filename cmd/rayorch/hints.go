@@ -7,6 +7,7 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/store"
 )
@@ -19,7 +20,10 @@ func hintFor(err error) string {
 	var lost *store.LostError
 	var dial *net.OpError
 	var unknown x509.UnknownAuthorityError
+	var missing *client.MissingError
 	switch {
+	case errors.As(err, &missing):
+		return missing.Hint()
 	case errors.As(err, &unknown):
 		return "name the server's certificate, or its authority's, by SSL_CERT_FILE; that of a cluster in the kubeconfig"
 	case errors.As(err, &locked):

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/rayorch/rayorch/internal/progress"
@@ -55,36 +52,17 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 // oursOf returns what tells the directories of a run from others that its history names. A caller over the network chooses the
 // name of a run and the directory in its history: of such a run, only directories are removed that the owner named.
 func (s *session) oursOf(ctx context.Context, arn string) (func(dir string) bool, error) {
-	origin, err := s.originOf(ctx, arn)
+	origin, err := s.client.Origin(ctx, arn)
 	if origin == "" || err != nil {
 		return func(string) bool { return true }, err
 	}
 	definition := ""
 	if origin == task.NetworkInput {
-		of, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: &arn})
-		if err != nil {
-			return nil, apiError("describe the state machine of the execution", err)
+		if definition, err = s.client.Definition(ctx, arn); err != nil {
+			return nil, err
 		}
-		definition = aws.ToString(of.Definition)
 	}
 	return func(dir string) bool { return s.inStateDir(dir, arn) || isNamed(dir, definition) }, nil
-}
-
-// originOf returns what of a run came over the network, "" for nothing: task.OriginLabel.
-func (s *session) originOf(ctx context.Context, arn string) (string, error) {
-	if s.http == nil {
-		return "", nil // AWS
-	}
-	resp, err := s.extension(ctx, "origin", url.Values{"execution": {arn}})
-	if unknown(err) { // a server of an older release, which does not record it
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	var answer struct{ Origin string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return answer.Origin, errors.Join(err, resp.Body.Close())
 }
 
 // inStateDir reports whether the state directory holds a directory as this run's: of a plain job, or its storage. A symbolic link

@@ -40,8 +40,8 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 		if err != nil {
 			return err
 		}
-		if s.owner == nil && s.http == nil {
-			return fail(exitError, "the jobs' logs are where the target sends them", "step functions on aws keeps no logs of jobs")
+		if err := s.client.KeepsLogs(); err != nil {
+			return err
 		}
 		return s.printLog(ctx, arn, q, &printed)
 	})

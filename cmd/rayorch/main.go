@@ -109,10 +109,15 @@ func (a *app) report(err error) int {
 	if hint == "" {
 		hint = cmp.Or(a.keyHint(err), hintFor(err))
 	}
-	for line := range strings.Lines(hint) {
+	a.hint(hint)
+	return code
+}
+
+// hint prints what to do about an error.
+func (a *app) hint(text string) {
+	for line := range strings.Lines(text) {
 		fmt.Fprintf(a.err, "rayorch: hint: %s\n", terminal.Clean(line))
 	}
-	return code
 }
 
 func (a *app) root() *cobra.Command {

@@ -2,41 +2,21 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// waiting lists the tasks of an execution whose work does not run yet. It lists none on AWS, on a server that is not rayorch's,
-// and on a server of an earlier release.
+// waiting lists the tasks of an execution whose work does not run yet.
 func (s *session) waiting(ctx context.Context, arn string) ([]progress.Waiting, error) {
-	var out struct{ Pending []progress.Waiting }
-	switch {
-	case s.owner != nil:
-		all, err := s.owner.eng.Pending(arn)
-		for _, p := range all {
-			out.Pending = append(out.Pending, progress.Waiting{Event: p.Event, Since: p.Since, Reason: p.Reason})
-		}
-		return out.Pending, err
-	case s.http == nil:
-		return nil, nil
+	all, err := s.client.Pending(ctx, arn)
+	out := make([]progress.Waiting, 0, len(all))
+	for _, p := range all {
+		out = append(out, progress.Waiting{Event: p.Event, Since: p.Since, Reason: p.Reason})
 	}
-	resp, err := s.extension(ctx, "pending", url.Values{"execution": {arn}})
-	switch {
-	case answered(err):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("read the pending tasks: %w", err)
-	}
-	return out.Pending, nil
+	return out, err
 }
 
 // showWaiting adds the waiting tasks to the view, if any step may wait.

@@ -29,8 +29,7 @@ func (a *app) redriveCommand() *cobra.Command {
 		},
 	}
 	o.ray.flags(c)
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
+	o.watchFlags(c)
 	return c
 }
 
@@ -59,10 +58,7 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 			w.screen.Say("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
 		}
 		err = a.watchToEnd(ctx, s, arn, w, o.wait)
-		if s.owner != nil {
-			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
-		}
-		return err
+		return errors.Join(err, s.releaseOwnRay())
 	})
 }
 
@@ -99,8 +95,8 @@ func (s *session) changedDefinition(ctx context.Context, arn string) bool {
 	if err != nil {
 		return false // this command does not use the file
 	}
-	then, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
-	return err == nil && aws.ToString(then.Definition) != string(now.Definition)
+	then, err := s.client.Definition(ctx, arn)
+	return err == nil && then != string(now.Definition)
 }
 
 // pipelineOf is the state machine's name in an execution's ARN.

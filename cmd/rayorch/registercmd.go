@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
-	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
 )
 
@@ -60,7 +56,7 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 			version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
 			made = registered{Machine: unversioned(version), Version: version}
 			if err == nil && alias != "" {
-				made.Alias, err = s.pointAlias(ctx, made, alias)
+				made.Alias, err = s.client.PointAlias(ctx, made.Machine, version, alias)
 			}
 			return err
 		})
@@ -73,23 +69,4 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", made.Version, src.pipeline.Name)
 		return err
 	})
-}
-
-// pointAlias makes or moves an alias.
-func (s *session) pointAlias(ctx context.Context, made registered, alias string) (string, error) {
-	route := []types.RoutingConfigurationListItem{{StateMachineVersionArn: aws.String(made.Version), Weight: 100}}
-	out, err := s.sfn.CreateStateMachineAlias(ctx, &sfn.CreateStateMachineAliasInput{Name: aws.String(alias), RoutingConfiguration: route})
-	if err == nil {
-		return aws.ToString(out.StateMachineAliasArn), nil
-	}
-	var conflict *types.ConflictException
-	if !errors.As(err, &conflict) {
-		return "", apiError("make the alias", err)
-	}
-	arn := made.Machine + ":" + alias
-	_, err = s.sfn.UpdateStateMachineAlias(ctx, &sfn.UpdateStateMachineAliasInput{StateMachineAliasArn: aws.String(arn), RoutingConfiguration: route})
-	if err != nil {
-		return "", apiError("move the alias", err)
-	}
-	return arn, nil
 }

@@ -26,8 +26,7 @@ func (a *app) resumeCommand() *cobra.Command {
 		},
 	}
 	o.ray.flags(c)
-	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
-	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
+	o.watchFlags(c)
 	return c
 }
 
@@ -65,10 +64,7 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			}
 			err = errors.Join(err, a.alsoToEnd(ctx, s, arn, w))
 		}
-		if s.owner != nil {
-			err = errors.Join(err, s.releaseRay(s.owner.runners.find))
-		}
-		return err
+		return errors.Join(err, s.releaseOwnRay())
 	})
 }
 

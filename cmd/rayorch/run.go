@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
 )
 
@@ -57,17 +55,22 @@ func (a *app) runCommand() *cobra.Command {
 	}
 	o.source.flags(c)
 	o.ray.flags(c)
+	o.watchFlags(c)
 	f := c.Flags()
 	f.StringArrayVarP(&o.params, "param", "p", nil, "a parameter, NAME=VALUE; may be repeated")
 	f.StringVar(&o.file, "params-file", "", "a JSON or YAML file of parameters; --param goes before it")
 	f.StringVar(&o.name, "name", "", "the run's name (default made from the time)")
-	f.BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
 	f.BoolVarP(&o.detach, "detach", "d", false, "start the run, print its ARN and exit; a background process drives the run to its end")
-	f.DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
 	f.BoolVar(&o.console, "console", false, "serve the web console on this machine until the run ends (on a terminal: until Ctrl-C), and print its address")
 	f.StringVar(&o.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
 	f.BoolVar(&o.keepRay, "keep-ray", false, "leave a Ray that was started for this run running")
 	return c
+}
+
+// watchFlags are the flags of the commands that watch a run to its end.
+func (o *runOptions) watchFlags(c *cobra.Command) {
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "print every line that the jobs print, with the step before it")
+	c.Flags().DurationVar(&o.wait, "wait", 0, "watch at most this long, then exit with 4; the run continues in the background (default: until it ends)")
 }
 
 func (a *app) runPipeline(ctx context.Context, o runOptions) error {
@@ -150,19 +153,16 @@ func (s *session) startRun(ctx context.Context, src *source, o runOptions, input
 	if err != nil {
 		return "", err
 	}
-	if err := s.giveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
+	if err := s.client.GiveSecrets(ctx, executionARN(version, o.name), o.secrets); err != nil {
 		return "", err
 	}
 	if err := s.nameCode(ctx, executionARN(version, o.name), src.file, out.Dirs); err != nil {
 		return "", err
 	}
-	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(version), Name: aws.String(o.name), Input: aws.String(string(input)),
-	})
+	arn, err := s.client.Start(ctx, "run", version, o.name, string(input))
 	if err != nil {
-		return "", apiError("start the run", err)
+		return "", err
 	}
-	arn := aws.ToString(x.ExecutionArn)
 	return arn, s.resume(ctx, arn)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/ray"
@@ -16,6 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // runners act for the Tasks of an owner: Ray jobs, local processes, and calls of a Kubernetes.
@@ -26,7 +28,7 @@ type runners struct {
 	find *finder
 }
 
-func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault, code *snapshot.Store) (*runners, error) {
+func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
 	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
 	resolver, err := a.resolver(o, true, a.say)
 	if err != nil {
@@ -45,10 +47,10 @@ func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *v
 		find: f,
 		eks:  eks,
 		ray: raytask.New(raytask.Config{
-			Resolve: f.resolve, Code: code, Secret: secrets.secret, Policy: may, EnvDir: filepath.Join(dir, "ray", "env"),
+			Resolve: f.resolve, Code: code, Secret: secrets.Secret, Policy: may, EnvDir: filepath.Join(dir, "ray", "env"),
 		}),
 		proc: proctask.New(proctask.Config{
-			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.secret,
+			Dir: filepath.Join(dir, "jobs"), Supervisor: []string{self, superviseCommand}, Code: code, Secret: secrets.Secret,
 			Policy: may,
 		}),
 	}, nil
@@ -162,6 +164,15 @@ func (s *session) releaseRay(f *finder) error {
 	return f.stopStarted(ctx)
 }
 
+// releaseOwnRay releases the Ray that this process found for the runs that it drove. Where another process owns the state directory,
+// the Ray is that one's.
+func (s *session) releaseOwnRay() error {
+	if s.owner == nil {
+		return nil
+	}
+	return s.releaseRay(s.owner.runners.find)
+}
+
 // pinned is the address that the definition must carry: where another process owns the directory, its Ray is used
 // unless the user named one.
 func (o *rayOptions) pinned(s *session) string {
@@ -171,11 +182,14 @@ func (o *rayOptions) pinned(s *session) string {
 	return o.address
 }
 
+// settlePoll is how often settle asks.
+const settlePoll = 100 * time.Millisecond
+
 // settle waits until nothing of a stopped execution runs any more, and says how much was left when it gave up. When the
 // owner goes away before that, this process takes its place.
 func (s *session) settle(ctx context.Context, arn string) (int, error) {
 	for {
-		n, err := s.left(ctx, arn)
+		n, err := s.client.Left(ctx, arn)
 		if err != nil && s.owner == nil && s.dir != "" && ctx.Err() == nil {
 			n, err = 1, s.takeOver(ctx, arn)
 		}

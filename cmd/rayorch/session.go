@@ -11,25 +11,40 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/freeze"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
+	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state
 // directory itself and is the owner for its time (owner is set then).
 type session struct {
-	*remote
-	app   *app
-	dir   string // empty with --endpoint and --aws
-	owner *owner
-	addr  home.Address // the owner's, where this process is a client
-	opts  ownerOptions // should this process become the owner
-	arns  []string     // the runs that this command watches: it drives them, or has another process drive them
+	client *client.Client
+	sfn    *sfn.Client // the client's
+	app    *app
+	dir    string // empty with --endpoint and --aws
+	owner  *owner
+	addr   home.Address // the owner's, where this process is a client
+	opts   ownerOptions // should this process become the owner
+	arns   []string     // the runs that this command watches: it drives them, or has another process drive them
+}
+
+// speakTo has the session ask a server from now on.
+func (s *session) speakTo(c *client.Client) { s.client, s.sfn = c, c.SFN }
+
+// joinOwner has the session ask the process that owns the directory.
+func (s *session) joinOwner(at home.Address) {
+	s.addr = at
+	s.speakTo(client.Local(at))
 }
 
 // with connects for the time of do.
@@ -54,9 +69,14 @@ func (a *app) look(ctx context.Context, ask func(*session) error) error {
 //
 // A command that only looks opens the directory with every execution at rest: to list runs must not set one going.
 func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
-	if a.aws || a.endpoint != "" {
-		r, err := a.awsClient(ctx)
-		return &session{remote: r, app: a}, err
+	if a.elsewhere() {
+		c, err := a.awsClient(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s := &session{app: a}
+		s.speakTo(c)
+		return s, nil
 	}
 	dir, err := home.Dir(a.stateDir, os.Getenv)
 	if err != nil {
@@ -97,7 +117,7 @@ func (s *session) join(ctx context.Context) error {
 	for {
 		addr, err := home.Find(ctx, s.dir)
 		if err == nil {
-			s.remote, s.addr = localClient(addr), addr
+			s.joinOwner(addr)
 			return nil
 		}
 		if !errors.Is(err, home.ErrNobody) {
@@ -107,7 +127,7 @@ func (s *session) join(ctx context.Context) error {
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
 			if err == nil {
-				s.remote = localClient(s.owner.addr)
+				s.speakTo(client.Local(s.owner.addr))
 			}
 			return err
 		}
@@ -199,8 +219,8 @@ type owner struct {
 	cat     *catalog.Catalog
 	sdk     *api.SDKTasks
 	signIn  signIn
-	vault   *vault
-	code    *freezer
+	vault   *vault.Vault
+	code    *freeze.Freezer
 	runners *runners
 	addr    home.Address
 	srv     *http.Server
@@ -210,10 +230,10 @@ type owner struct {
 
 // own opens the engine and serves the API on the directory's socket.
 func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, error) {
-	o := &owner{served: make(chan struct{}), remove: func() {}, vault: newVault(), code: newFreezer(dir, opts.Policy)}
+	o := &owner{served: make(chan struct{}), remove: func() {}, vault: vault.New(), code: freeze.New(dir, opts.Policy)}
 	if opts.Run {
 		var err error
-		if o.runners, err = a.newRunners(dir, opts.Ray, opts.Policy, o.vault, o.code.store); err != nil {
+		if o.runners, err = a.newRunners(dir, opts.Ray, opts.Policy, o.vault, o.code.Store); err != nil {
 			return nil, err
 		}
 	}
@@ -276,14 +296,15 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	o.eng, err = engine.Open(ctx, engine.Config{
 		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
-		Prepare: o.code.prepare,
+		Prepare: o.code.Prepare,
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
-			o.vault.docs = st
+			o.vault.Keep(st)
 			return api.Machines(o.cat)
 		},
 	})
-	o.vault.eng, o.code.eng = o.eng, o.eng
+	o.vault.Of(o.eng)
+	o.code.Of(o.eng)
 	if err := errors.Join(err, catErr); err != nil || !opts.Run {
 		return err
 	}

@@ -1,20 +1,15 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
-
-	"github.com/aws/smithy-go"
 
 	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/home"
 )
@@ -89,26 +84,9 @@ func (a *app) stateDirFlag() string {
 	return " --state-dir " + dir
 }
 
-// serverLink asks rayorch serve, if it owns the state directory, for a link to its console. It is empty if the server has none.
-func (s *session) serverLink(ctx context.Context) (string, error) {
-	if s.dir == "" || s.owner != nil || !s.addr.Server {
-		return "", nil
-	}
-	resp, err := s.extend(ctx, http.MethodPost, "console", nil, nil)
-	if unknown(err) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("ask the server for a link to its console: %w", err)
-	}
-	var answer struct{ Link string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	return answer.Link, errors.Join(err, resp.Body.Close())
-}
-
 // keyHint says which key to use with a server that did not accept the caller's.
 func (a *app) keyHint(err error) string {
-	if a.endpoint == "" || !refusedCaller(err) {
+	if a.endpoint == "" || !client.Refused(err) {
 		return ""
 	}
 	file := access.FileName + " in its state directory"
@@ -123,18 +101,4 @@ func (a *app) keyHint(err error) string {
 func fileExists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-// refusedCaller says that an API did not accept who called, rather than what was asked of it.
-func refusedCaller(err error) bool {
-	var status *statusError
-	if errors.As(err, &status) {
-		return status.code == http.StatusUnauthorized
-	}
-	var answer smithy.APIError
-	return errors.As(err, &answer) && slices.Contains(refusals, answer.ErrorCode())
-}
-
-var refusals = []string{
-	"MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 }

@@ -87,13 +87,10 @@ func (s *session) startNamed(ctx context.Context, what string, o startOptions) (
 	if err != nil {
 		return "", err
 	}
-	x, err := s.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: aws.String(machine), Name: aws.String(o.name), Input: aws.String(input),
-	})
+	arn, err := s.client.Start(ctx, "execution", machine, o.name, input)
 	if err != nil {
-		return "", apiError("start the execution", err)
+		return "", err
 	}
-	arn := aws.ToString(x.ExecutionArn)
 	return arn, s.resume(ctx, arn)
 }
 
@@ -103,8 +100,11 @@ func (s *session) findMachine(ctx context.Context, what string) (string, error) 
 		return what, nil
 	}
 	name, qualifier, qualified := strings.Cut(what, ":")
-	arn, err := s.machineARN(ctx, name)
+	arn, err := s.client.MachineARN(ctx, name)
 	if err != nil {
+		return "", err
+	}
+	if arn == "" {
 		return "", fail(exitError, "rayorch register makes one of a pipeline", "there is no state machine %s", name)
 	}
 	if qualified {

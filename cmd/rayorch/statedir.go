@@ -30,7 +30,7 @@ func makeStateDir(dir string) error {
 
 // trustedStateDir checks the state directory of a command that removes what histories there name.
 func (a *app) trustedStateDir() error {
-	if a.aws || a.endpoint != "" {
+	if a.elsewhere() {
 		return nil
 	}
 	dir, err := a.stateDirectory()

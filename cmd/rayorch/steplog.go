@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/url"
 	"slices"
 
 	"github.com/rayorch/rayorch/internal/engine"
@@ -13,19 +10,7 @@ import (
 
 // logsOf lists the logs that are kept of an execution.
 func (s *session) logsOf(ctx context.Context, arn string) ([]engine.LogInfo, error) {
-	if s.owner != nil {
-		return s.owner.eng.Logs(arn)
-	}
-	resp, err := s.extension(ctx, "logs", url.Values{"execution": {arn}})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var out struct{ Logs []engine.LogInfo }
-	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
-		return nil, fmt.Errorf("read the list of logs: %w", err)
-	}
-	return out.Logs, nil
+	return s.client.Logs(ctx, arn)
 }
 
 // stepLogs finds the log of a step's attempt by the events of its tasks. Logs of earlier releases are kept without an event: those of

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -121,6 +119,7 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 		return code
 	}
 	if sum.Status != string(types.ExecutionStatusSucceeded) {
+		a.hint(s.client.OtherRelease(ctx, version, sum.Cause))
 		return silent(exitFailed)
 	}
 	return nil
@@ -354,7 +353,7 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 			fresh = append(fresh, st)
 		}
 	}
-	if len(fresh) == 0 || s.http == nil && s.owner == nil {
+	if len(fresh) == 0 {
 		return
 	}
 	logs, err := s.logsOf(ctx, arn)
@@ -385,17 +384,5 @@ func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q e
 
 // openLog reads the log of an attempt, here or from the server.
 func (s *session) openLog(ctx context.Context, arn string, q engine.LogQuery) (io.ReadCloser, error) {
-	if s.owner != nil {
-		return s.owner.eng.OpenLog(ctx, arn, q)
-	}
-	resp, err := s.extension(ctx, "log", url.Values{
-		"execution": {arn}, "task": {q.Task}, "state": {q.State}, "attempt": {strconv.Itoa(q.Attempt)}, "follow": {strconv.FormatBool(q.Follow)},
-	})
-	if unknown(err) {
-		return nil, engine.ErrNoLog
-	}
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
+	return s.client.OpenLog(ctx, arn, q)
 }

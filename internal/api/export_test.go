@@ -22,3 +22,6 @@ func Endpoints() []Endpoint {
 	}
 	return all
 }
+
+// Stream is stream.
+var Stream = stream

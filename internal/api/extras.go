@@ -231,8 +231,17 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil: // nobody is there to read an answer
 	default:
 		s.cfg.Logger.Error("request failed", "path", r.URL.Path, "error", err)
-		http.Error(w, reason(err), http.StatusInternalServerError)
+		http.Error(w, s.reasonOf(err), http.StatusInternalServerError)
 	}
+}
+
+// reasonOf is what the caller may know of an error. The owner of the state directory reads the log itself, and may be this process.
+func (s *Server) reasonOf(err error) string {
+	var damaged *store.DamagedError
+	if s.cfg.Owner && !errors.As(err, &damaged) {
+		return err.Error()
+	}
+	return reason(err)
 }
 
 // logs lists the kept logs of an execution: ?execution=ARN.
@@ -278,7 +287,7 @@ func (s *Server) log(w http.ResponseWriter, r *http.Request) {
 	defer log.Close()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff") // a browser shall not take a job's output for a page
-	stream(w, log)
+	stream(r.Context(), w, log)
 }
 
 // untilClosing is a request that also ends when the server is about to: a browser would listen on for hours.
@@ -303,8 +312,8 @@ func or(s, without string) string {
 	return s
 }
 
-// stream copies what comes as it comes.
-func stream(w http.ResponseWriter, from io.Reader) {
+// stream copies what comes as it comes. A failed read cuts the response off: its end would look like the end of what is read.
+func stream(ctx context.Context, w http.ResponseWriter, from io.Reader) {
 	flush := http.NewResponseController(w)
 	flush.Flush()
 	buf := make([]byte, 32<<10)
@@ -317,6 +326,9 @@ func stream(w http.ResponseWriter, from io.Reader) {
 			flush.Flush()
 		}
 		if err != nil {
+			if !errors.Is(err, io.EOF) && ctx.Err() == nil {
+				panic(http.ErrAbortHandler)
+			}
 			return
 		}
 	}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/snapshot"
+)
+
+// code returns the code of an execution, or none if the server does not keep it.
+func (s *session) code(ctx context.Context, arn string) ([]snapshot.Snapshot, error) {
+	return s.client.Code(ctx, arn)
+}
+
+// nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
+// pipeline file, and the directories of a run in a cluster.
+func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
+	var sources []ray.Source
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
+		sources = append(sources, ray.Source{Path: file, File: true})
+	}
+	for _, d := range dirs {
+		sources = append(sources, ray.Source{Path: d.Path, Excludes: d.Excludes})
+	}
+	return s.client.NameCode(ctx, arn, sources)
+}
+
+// changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.
+func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
+	if s.dir == "" {
+		return nil
+	}
+	store := snapshot.In(s.dir)
+	for _, kept := range all {
+		name, err := store.Name(ctx, kept.Source)
+		_, here := store.Size(kept.Package)
+		switch {
+		case err == nil && name == kept.Package, !here && !kept.File:
+		case kept.File:
+			changed = append(changed, "the pipeline file "+kept.Path)
+		default:
+			changed = append(changed, "the code in "+kept.Path)
+		}
+	}
+	return changed
+}
+
+// codeDiff prints what differs between the code of an execution and the working tree.
+func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
+	all, err := s.code(ctx, arn)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		return fail(exitError, "rayorch keeps the code of runs that rayorch run starts on this machine or in a Kubernetes cluster",
+			"no code is kept for the execution %s", nameOf(arn))
+	}
+	if s.dir == "" {
+		return fail(exitUsage, "run rayorch describe --code-diff on that machine", "--code-diff reads the state directory of the machine that runs the execution")
+	}
+	text, err := snapshot.In(s.dir).Diff(ctx, all)
+	if err != nil {
+		return err
+	}
+	if len(text) == 0 {
+		a.say("the code has not changed since the run started")
+	}
+	_, err = a.out.Write(text)
+	return err
+}
+
+func (a *app) describeCodeDiff(ctx context.Context, text string) error {
+	return a.look(ctx, func(s *session) error {
+		arn, err := s.findExecution(ctx, text)
+		if err != nil {
+			return err
+		}
+		return a.codeDiff(ctx, s, arn)
+	})
+}
+
+// codeSummary is a directory or a module of an execution's code as describe shows it.
+type codeSummary struct {
+	Path   string `json:"path"`
+	Hash   string `json:"hash"`
+	Bytes  int64  `json:"bytes"`
+	Commit string `json:"commit,omitempty"`
+	Dirty  bool   `json:"dirty,omitempty"`
+	// LeftOut are files that may hold keys and are not in the package.
+	LeftOut []string `json:"leftOut,omitempty"`
+}
+
+func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
+	for _, c := range all {
+		if !c.File { // the pipeline file is not code that runs
+			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty, c.LeftOut})
+		}
+	}
+	return out
+}
+
+// shownHash is the number of characters of a hash that a terminal shows.
+const shownHash = 12
+
+func (c codeSummary) text() string {
+	text := fmt.Sprintf("%s  %s", c.Hash[:min(shownHash, len(c.Hash))], c.Path)
+	if c.Commit != "" {
+		text += ", commit " + c.Commit[:min(shownHash, len(c.Commit))]
+	}
+	if c.Dirty {
+		text += ", dirty"
+	}
+	if len(c.LeftOut) > 0 {
+		text += ", without " + strings.Join(c.LeftOut, ", ")
+	}
+	return text
+}

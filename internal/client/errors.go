@@ -1,0 +1,63 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+
+	"github.com/aws/smithy-go"
+)
+
+// Wrap is an API's error in one line: what failed, its code and its message, without the SDK's wrapping.
+func Wrap(what string, err error) error {
+	var ae smithy.APIError
+	if errors.As(err, &ae) {
+		return fmt.Errorf("%s: %s: %w", what, ae.ErrorCode(), plain{ae})
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// plain shows an API error's message alone, and stays the error it is.
+type plain struct{ smithy.APIError }
+
+func (p plain) Error() string { return p.ErrorMessage() }
+func (p plain) Unwrap() error { return p.APIError }
+
+// IsAnswer says that an error is an answer of the Step Functions API, and not that the API is out of reach.
+func IsAnswer(err error) bool {
+	var ae smithy.APIError
+	return errors.As(err, &ae)
+}
+
+// Refused says that a server did not accept who called, rather than what was asked of it.
+func Refused(err error) bool {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.Code == http.StatusUnauthorized
+	}
+	var answer smithy.APIError
+	return errors.As(err, &answer) && slices.Contains(refusals, answer.ErrorCode())
+}
+
+var refusals = []string{
+	"MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
+}
+
+// OtherRelease says what to do about a definition that a server does not understand, by what the server says of it: the error of a
+// call, or the cause of a failed execution. It is empty if the server is of our release, or the reason is another.
+func (c *Client) OtherRelease(ctx context.Context, ours, reason string) string {
+	if c.place != endpoint || !notUnderstood.MatchString(reason) {
+		return ""
+	}
+	about, err := c.Info(ctx)
+	if err != nil || about.Name == "" || about.Version == ours {
+		return ""
+	}
+	return fmt.Sprintf("the server at %s is rayorch %s and this command is rayorch %s: use the same release of both", c.base, about.Version, ours)
+}
+
+// notUnderstood is what a server says of an argument of a task, or of a part of a definition, that its release does not have.
+var notUnderstood = regexp.MustCompile(`the arguments of \S+: unknown field|SCHEMA_VALIDATION_FAILED`)

@@ -1,0 +1,153 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
+
+// LocalRole stands where the API wants a role: nobody assumes it on a rayorch.
+const LocalRole = "arn:aws:iam::123456789012:role/rayorch"
+
+// Machine is a state machine to register.
+type Machine struct {
+	Name, Definition string
+	// Description is of the version that is published.
+	Description string
+	Tags        []types.Tag
+}
+
+// Register creates or updates a state machine and returns the ARN of the version with the definition.
+func (c *Client) Register(ctx context.Context, m Machine) (version string, err error) {
+	made, err := c.SFN.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
+		Name: aws.String(m.Name), Definition: aws.String(m.Definition), RoleArn: aws.String(LocalRole), Publish: true, Tags: m.Tags,
+		VersionDescription: text(m.Description),
+	})
+	if err == nil {
+		return c.madeVersion(ctx, made, m)
+	}
+	var exists *types.StateMachineAlreadyExists
+	if !errors.As(err, &exists) {
+		return "", Wrap("register the pipeline", err)
+	}
+	arn, err := c.MachineARN(ctx, m.Name)
+	if err == nil && arn == "" {
+		err = fmt.Errorf("the state machine %s is gone: somebody removed it just now", m.Name)
+	}
+	if err != nil {
+		return "", err
+	}
+	return c.update(ctx, arn, m)
+}
+
+// madeVersion is the version of the definition. If the machine existed already, CreateStateMachine answers the first version, whatever
+// the current definition's is.
+func (c *Client) madeVersion(ctx context.Context, made *sfn.CreateStateMachineOutput, m Machine) (string, error) {
+	v, err := c.SFN.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: made.StateMachineVersionArn})
+	if err != nil {
+		return "", Wrap("register the pipeline", err)
+	}
+	if aws.ToString(v.Definition) == m.Definition {
+		return aws.ToString(made.StateMachineVersionArn), nil
+	}
+	return c.update(ctx, aws.ToString(made.StateMachineArn), m)
+}
+
+func (c *Client) update(ctx context.Context, arn string, m Machine) (string, error) {
+	updated, err := c.SFN.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
+		StateMachineArn: aws.String(arn), Definition: aws.String(m.Definition), Publish: true, VersionDescription: text(m.Description),
+	})
+	if err != nil {
+		return "", Wrap("register the pipeline", err)
+	}
+	return aws.ToString(updated.StateMachineVersionArn), nil
+}
+
+// maxDescription is the longest description of a version that the API accepts.
+const maxDescription = 256
+
+// text is nil for an empty string: the API accepts no empty ones.
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return aws.String(s[:min(len(s), maxDescription)])
+}
+
+// PointAlias creates an alias of a state machine, or moves it, so that it leads to one version.
+func (c *Client) PointAlias(ctx context.Context, machine, version, alias string) (arn string, err error) {
+	route := []types.RoutingConfigurationListItem{{StateMachineVersionArn: aws.String(version), Weight: 100}}
+	out, err := c.SFN.CreateStateMachineAlias(ctx, &sfn.CreateStateMachineAliasInput{Name: aws.String(alias), RoutingConfiguration: route})
+	if err == nil {
+		return aws.ToString(out.StateMachineAliasArn), nil
+	}
+	var conflict *types.ConflictException
+	if !errors.As(err, &conflict) {
+		return "", Wrap("make the alias", err)
+	}
+	arn = machine + ":" + alias
+	_, err = c.SFN.UpdateStateMachineAlias(ctx, &sfn.UpdateStateMachineAliasInput{StateMachineAliasArn: aws.String(arn), RoutingConfiguration: route})
+	if err != nil {
+		return "", Wrap("move the alias", err)
+	}
+	return arn, nil
+}
+
+// errStop ends a walk over pages early.
+var errStop = errors.New("stop")
+
+// Machines calls do for every state machine, until do fails.
+func (c *Client) Machines(ctx context.Context, do func(types.StateMachineListItem) error) error {
+	pages := sfn.NewListStateMachinesPaginator(c.SFN, &sfn.ListStateMachinesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return Wrap("list state machines", err)
+		}
+		for _, m := range page.StateMachines {
+			if err := do(m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// MachineARN is the ARN of a state machine, "" if there is none of the name.
+func (c *Client) MachineARN(ctx context.Context, name string) (arn string, err error) {
+	err = c.Machines(ctx, func(m types.StateMachineListItem) error {
+		if aws.ToString(m.Name) != name {
+			return nil
+		}
+		arn = aws.ToString(m.StateMachineArn)
+		return errStop
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return arn, err
+}
+
+// Start starts an execution. what is for the error: the run, or the execution.
+func (c *Client) Start(ctx context.Context, what, machine, name, input string) (arn string, err error) {
+	x, err := c.SFN.StartExecution(ctx, &sfn.StartExecutionInput{
+		StateMachineArn: aws.String(machine), Name: aws.String(name), Input: aws.String(input),
+	})
+	if err != nil {
+		return "", Wrap("start the "+what, err)
+	}
+	return aws.ToString(x.ExecutionArn), nil
+}
+
+// Definition is the definition that an execution runs.
+func (c *Client) Definition(ctx context.Context, arn string) (string, error) {
+	of, err := c.SFN.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{ExecutionArn: aws.String(arn)})
+	if err != nil {
+		return "", Wrap("describe the state machine of the execution", err)
+	}
+	return aws.ToString(of.Definition), nil
+}

@@ -1,0 +1,152 @@
+// Package vault holds the values of the secrets that the starters of runs hand over to the owner of a state directory. Values are in
+// memory only; the names of the variables are in the store, so that the next owner knows which values to wait for. Task runners ask it
+// for the value of a variable (task.SecretSource), the API passes it what commands send (api.Secrets).
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/task"
+)
+
+// kind is the kind of the documents that name the variables whose values a run's starter supplies. Values are never
+// on disk.
+const kind = "secrets"
+
+// Vault has the values of all runs. It is safe for concurrent use once the store and the engine are set. A run whose starter handed none
+// over, as one that an SDK started, gets them from the owner's environment.
+type Vault struct {
+	docs *store.Store
+	eng  *engine.Engine
+
+	mu      sync.Mutex
+	values  map[string]map[string]string // by execution and variable
+	changed chan struct{}                // closed when values come
+}
+
+// New is an empty vault. Keep and Of set what it works on, as both are opened after the runners that ask it.
+func New() *Vault {
+	return &Vault{values: map[string]map[string]string{}, changed: make(chan struct{})}
+}
+
+// Keep sets the store of the names.
+func (v *Vault) Keep(docs *store.Store) { v.docs = docs }
+
+// Of sets the engine, which says which runs have ended.
+func (v *Vault) Of(eng *engine.Engine) { v.eng = eng }
+
+// names are the variables that the run's starter supplies.
+func (v *Vault) names(execution string) ([]string, error) {
+	doc, err := v.docs.Doc(kind, execution)
+	if errors.Is(err, store.ErrNoDoc) {
+		return nil, nil
+	}
+	var names []string
+	if err == nil {
+		err = json.Unmarshal(doc, &names)
+	}
+	return names, err
+}
+
+// Wanted are the variables that the run's starter supplies and whose values are not here.
+func (v *Vault) Wanted(execution string) ([]string, error) {
+	names, err := v.names(execution)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.forget()
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, ok := v.values[execution][name]
+		return ok
+	}), err
+}
+
+// Give takes values for a run, which need not have been started yet. Those that are here stay: a run keeps its starter's.
+func (v *Vault) Give(execution string, values map[string]string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	names, err := v.names(execution)
+	if err != nil {
+		return err
+	}
+	known := len(names)
+	for name := range values {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > known {
+		slices.Sort(names)
+		doc, err := json.Marshal(names)
+		if err != nil {
+			return err
+		}
+		if err := v.docs.PutDocs(kind, store.Doc{Name: execution, Value: doc}); err != nil {
+			return err
+		}
+	}
+	v.forget()
+	here := v.values[execution]
+	if here == nil {
+		here = map[string]string{}
+		v.values[execution] = here
+	}
+	for name, value := range values {
+		if _, ok := here[name]; !ok {
+			here[name] = value
+		}
+	}
+	close(v.changed)
+	v.changed = make(chan struct{})
+	return nil
+}
+
+// forget drops the values of runs that have ended.
+func (v *Vault) forget() {
+	for arn := range v.values {
+		if x, err := v.eng.Describe(arn); err == nil && x.Closed() {
+			delete(v.values, arn)
+		}
+	}
+}
+
+// Secret is the value of a variable for a task. It waits for one that the run's starter has to supply.
+func (v *Vault) Secret(ctx context.Context, req *task.Request, variable string) (string, error) {
+	if task.FromNetwork(req.Labels) { // the runner has checked that it may read the variable here
+		return os.Getenv(variable), nil
+	}
+	names, err := v.names(req.Execution)
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(names, variable) {
+		return os.Getenv(variable), nil
+	}
+	name := req.Execution[strings.LastIndex(req.Execution, ":")+1:]
+	for began := time.Now(); ; {
+		v.mu.Lock()
+		value, ok := v.values[req.Execution][variable]
+		changed := v.changed
+		v.mu.Unlock()
+		if ok {
+			req.Waits("", began)
+			return value, nil
+		}
+		req.Waits(fmt.Sprintf("waits for the secret in the environment variable %s, which the process that started the run supplies: "+
+			"supply it again with rayorch resume %s", variable, name), began)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+}
