@@ -13,7 +13,7 @@ import (
 type Need struct {
 	State                 string
 	Verb, Group, Resource string
-	Name                  string // where it is known before a run
+	Name                  string // empty if only a run knows it
 }
 
 // The kinds of objects that states read and write. A proxy carries calls to Ray's API.
@@ -37,13 +37,13 @@ var (
 // methods are the verbs' HTTP methods.
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
-// needing keeps what a state's call needs until the state gets its name.
+// needing remembers the needs of a state's calls until the state is named.
 func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
 }
 
-// named records the needs of a state that has got its name.
+// named records the needs of a state under its name.
 func (c *compiler) named(name string, state *value.Object) {
 	for _, n := range c.calls[state] {
 		n.State = name
@@ -94,14 +94,14 @@ type rayAPI struct {
 	service       query.Expr // the name, if only a run knows it
 }
 
-// head is the API of the target's Ray. RBAC compares the service's name with the one in the path as it stands.
+// head is the API of the target's Ray. RBAC compares the service's name with the text in the path.
 func (c *compiler) head() rayAPI {
 	need := proxies
 	need.Name = fmt.Sprintf("%s:%d", c.at.service, c.at.port)
 	return rayAPI{need: need, before: c.pathOf(proxies) + "/" + need.Name + "/proxy"}
 }
 
-// ownHead is the API of a cluster that KubeRay makes for one RayJob: its service has the name of the cluster.
+// ownHead is the API of a cluster that KubeRay creates for one RayJob: its service has the name of the cluster.
 func (c *compiler) ownHead(cluster query.Expr) rayAPI {
 	return rayAPI{proxies, c.pathOf(proxies) + "/", fmt.Sprintf("-head-svc:%d/proxy", c.at.port), cluster}
 }
@@ -126,7 +126,7 @@ func (c *compiler) call(need Need, path string, parameters *value.Object, body a
 	if body != nil {
 		args.Set("RequestBody", body)
 	}
-	// Answers are large, and would go along from state to state.
+	// Answers are large: as outputs, they would pass from state to state.
 	return c.needing(value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{}), need)
 }
 
