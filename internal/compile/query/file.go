@@ -12,8 +12,8 @@ import (
 )
 
 // A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
-// says what it gives, and lists its inputs one a line after a line "Inputs:", each as "$name  what it is". Only names of the
-// machine's own variables follow after a line "Reads:".
+// says what it gives. After a line "Inputs:", it lists the inputs, each on a line "$name  what it is"; after a line "Reads:", what the
+// file reads from the state machine itself: its variables, and parts of $states.
 
 //go:embed *.jsonata
 var files embed.FS
