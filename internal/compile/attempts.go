@@ -20,6 +20,23 @@ const (
 //
 // In the branch, each submission mode begins with the state "Run STEP", returns {"Output": ...} when the job has
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
+//
+// The variables of the branch, with times in milliseconds:
+//
+//	begun    when the step began
+//	try      the attempt, from 1
+//	id       the attempt's id, of the Job, the RayJob or the Ray job
+//	redrive  the execution's redrive count when the attempt began
+//	since    when the attempt began
+//	job      what the last poll returned: status, message and what else the mode needs
+//	ran      when a poll first saw the job run; 0 until then
+//	end      how the attempt ended: {Error, Cause}; {again} submits once more under the same id. Job mode adds stop (the Ray job may
+//	         still run) and foreign (the Job is another execution's), rayjob mode done (the result) and known (the cause is complete)
+//	fail     the error output of the Job's state (job mode)
+//	why      what holds up the Job's pod (job mode)
+//	refused  why Ray refused the submission; empty if it did not (proxy mode)
+//
+// Package progress reads id, job and end from histories, by these names.
 type attempts struct {
 	c      *compiler
 	sub    *submission

@@ -14,7 +14,8 @@ const (
 	modeRayJob = "rayjob" // KubeRay's operator submits
 )
 
-// mode runs submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster.
+// mode runs submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode holds no state
+// of its own; the compiler that it belongs to calls check for all jobs of the file before it calls state for any.
 type mode interface {
 	// state returns the state that runs a submission to its end, with all its attempts. Its result contains the job's output.
 	state(s *submission) *value.Object
@@ -24,7 +25,8 @@ type mode interface {
 	check(w wanted)
 }
 
-// wanted is a job in the file, before it is resolved to a submission.
+// wanted is a job in the file, before it is resolved to a submission: fields can be refused before directories are packed and files
+// are read.
 type wanted struct {
 	body
 	step    *pipeline.Step

@@ -40,7 +40,12 @@ func (m jobMode) check(w wanted) {
 	}
 }
 
-// byJob runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job; a second
+// byJob adds the states of an attempt by a Kubernetes Job:
+//
+//	Run (Submit beside Await pod, Look for pod, Judge pod, Ask what holds up, Refuse to wait for)
+//	Ask why failed -> Sort out -> [Stop Ray job] -> Delete Job -> Decide on
+//
+// It runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job; a second
 // branch beside it watches whether the pod starts, because nothing reports a Job that waits forever.
 func (a *attempts) byJob() {
 	submit := &value.Object{}

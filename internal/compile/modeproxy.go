@@ -111,7 +111,8 @@ func (a *attempts) runsSince(runs query.Expr) string {
 	return query.If(query.And(query.Eq(a.v("ran"), query.Int(0)), runs), entered, a.v("ran")).Value()
 }
 
-// judgeJob adds the choice that follows from the job's record.
+// judgeJob adds the choice that follows from the job's record. If end has an error already, the attempt is being stopped, and only the
+// end of the job counts; whatever its status then is, that error remains the attempt's.
 func (a *attempts) judgeJob() {
 	job, end, ran := a.v("job"), a.v("end"), a.v("ran")
 	rule := func(condition query.Expr, assign *value.Object, next string) any {

@@ -153,7 +153,10 @@ func (a *attempts) lookAtRayJob() {
 	a.put("Look at", annotation.Poll, look)
 }
 
-// judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray, and of its deployment.
+// judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray (jobStatus), and of its deployment
+// (jobDeploymentStatus). A job that Ray has stopped or finished is over whatever the deployment's status. A deployment that failed ends
+// the attempt even if the last known status of the job is RUNNING or SUCCEEDED: then the head was lost. The order of the rules matters;
+// TestRayJobVerdicts has every pair.
 func (a *attempts) judgeRayJob() {
 	job := a.v("job")
 	status, deployment, ran := job.Get("status"), job.Get("deployment"), a.v("ran")

@@ -9,7 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built.
+// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built, so that a call
+// cannot be added without its permission. A test reads the needs from the definition's text once more.
 type Need struct {
 	State                 string
 	Verb, Group, Resource string
@@ -28,7 +29,7 @@ var (
 
 func (n Need) to(verb string) Need { n.Verb = verb; return n }
 
-// grantOrder is the order of the rules and of the verbs in them.
+// grantOrder is the order of the rules and verbOrder that of the verbs in them: the same pipeline always gives the same Role.
 var (
 	grantOrder = []Need{jobs, pods, podLogs, events, rayJobs, proxies}
 	verbOrder  = []string{"create", "get", "list", "delete", "watch"}

@@ -14,7 +14,7 @@ import (
 // and nowhere else.
 type submission struct {
 	step      string // the step's name
-	state     string // the state that runs the attempts; ids contain it
+	state     string // the name of the state that runs the attempts. Ids contain it, so it must not depend on the mode
 	kind      string // kindRay or kindJob
 	context   string // the kubeconfig context of a cluster of its own
 	timeout   pipeline.Duration
