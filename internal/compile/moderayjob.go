@@ -154,7 +154,7 @@ func (a *attempts) lookAtRayJob() {
 }
 
 // judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray (jobStatus), and of its deployment
-// (jobDeploymentStatus). A job that Ray has stopped or finished is over whatever the deployment's status. A deployment that failed ends
+// (jobDeploymentStatus). A job that Ray reports as FAILED or STOPPED is over whatever the status of the deployment. A deployment that failed ends
 // the attempt even if the last known status of the job is RUNNING or SUCCEEDED: then the head was lost. The order of the rules matters;
 // TestRayJobVerdicts has every pair.
 func (a *attempts) judgeRayJob() {
