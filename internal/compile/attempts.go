@@ -15,19 +15,36 @@ const (
 )
 
 // attempts makes the state that stands for one step in a cluster: a Parallel of one branch, which tries the step as often
-// as its retry says. A variable of our own counts the attempts: whether Step Functions computes Arguments anew when it
-// retries a task is documented nowhere, and each attempt needs an id of its own.
+// as its retry says. A variable of the definition counts the attempts, because each attempt needs its own id and no documentation
+// says whether Step Functions evaluates Arguments again when it retries a task.
 //
-// In the branch, each submission mode begins with the state "Run STEP", gives {"Output": ...} when the job has
+// In the branch, each submission mode begins with the state "Run STEP", returns {"Output": ...} when the job has
 // succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
+//
+// The variables of the branch, with times in milliseconds:
+//
+//	begun    when the step began
+//	try      the attempt, from 1
+//	id       the attempt's id, of the Job, the RayJob or the Ray job
+//	redrive  the execution's redrive count when the attempt began
+//	since    when the attempt began
+//	job      what the last poll returned: status, message and what else the mode needs
+//	ran      when a poll first saw the job run; 0 until then
+//	end      how the attempt ended: {Error, Cause}; {again} submits once more under the same id. Job mode adds stop (the Ray job may
+//	         still run) and foreign (the Job is another execution's), rayjob mode done (the result) and known (the cause is complete)
+//	fail     the error output of the Job's state (job mode)
+//	why      what holds up the Job's pod (job mode)
+//	refused  why Ray refused the submission; empty if it did not (proxy mode)
+//
+// Package progress reads id, job and end from histories, by these names.
 type attempts struct {
 	c      *compiler
 	sub    *submission
-	of     string // what states' names end with
+	of     string // the end of the states' names
 	states *value.Object
 }
 
-// attempts is that state; submit adds the states of one attempt, in the terms of a submission mode.
+// attempts is that state; submit adds the states of one attempt in a submission mode.
 func (c *compiler) attempts(s *submission, submit func(*attempts)) *value.Object {
 	if c.at.stepContext = s.context; s.context != "" {
 		defer func() { c.at.stepContext = "" }()
@@ -53,11 +70,11 @@ func (c *compiler) attempts(s *submission, submit func(*attempts)) *value.Object
 // name is a state's name: words that say what it does, then the step.
 func (a *attempts) name(words string) string { return words + " " + a.of }
 
-// v is a variable of the branch. The branch is a scope of its own, in which no other step assigns, so that its variables need no step's
-// name: the states of two steps differ in little, and a template writes what is the same once. No scope around it has such a name.
+// v is a variable of the branch. The branch is its own scope, so variables have the same names in every step: a template then contains
+// the texts that steps share only once. No scope around a branch uses these names.
 func (a *attempts) v(name string) query.Expr { return query.Var(name) }
 
-// put adds a state to the branch. A caller may still complete it.
+// put adds a state to the branch. The caller may complete the state later.
 func (a *attempts) put(words string, role annotation.Role, state *value.Object) {
 	a.putIn(a.states, words, role, state)
 }
@@ -89,7 +106,7 @@ func (a *attempts) waited() query.Expr { return query.Op(a.elapsed(), ">", a.pen
 func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.sub.pending.Seconds()) }
 
 // begin starts the first attempt. "begun" is when the step itself began, and the wait between two polls is a share of the time since.
-// An attempt's id holds the redrive count as it was then, so that a redriven execution tells a new attempt from one that was stopped.
+// An attempt's id contains the redrive count of that time, so that a redriven execution tells a new attempt from one that was stopped.
 func (a *attempts) begin() {
 	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", value.Obj("try", value.Int(1), "begun", entered.Value()),
 		"Next", a.goTo("Attempt")))
@@ -103,7 +120,7 @@ func (a *attempts) begin() {
 func (a *attempts) decide() {
 	end, try := a.v("end"), a.v("try")
 	rules := []any{
-		// The execution was redriven meanwhile: what was stopped counts for nothing.
+		// The execution was redriven since: an attempt that was stopped does not count.
 		when(query.Op(redrives(), "!=", a.v("redrive")), a.goTo("Attempt")),
 		when(query.Eq(end.Get("again"), query.True), a.goTo("Wait a moment for")),
 	}
@@ -152,8 +169,8 @@ func (a *attempts) backoff() query.Expr {
 		query.Bind("rate", query.Literal(value.Float(r.Backoff))), query.Bind("most", query.Int(most)), query.Bind("share", share))
 }
 
-// transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are
-// answers, so that asking again would give the same, as would computing the call again.
+// transient retries failures that pass: a busy API server, a broken connection. answered are further errors that a repeated call would
+// return again, as it would EKS.404 or an expression that fails.
 func transient(attempts int64, answered ...string) []any {
 	answered = append([]string{"States.QueryEvaluationError", "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{
@@ -163,7 +180,7 @@ func transient(attempts int64, answered ...string) []any {
 	}
 }
 
-// patience is how often a call is repeated: for some two minutes.
+// patience is how often a call is repeated: for about two minutes.
 const patience = 11
 
 // caught is a Catch of everything.

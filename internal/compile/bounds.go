@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// MaxEvents is where Step Functions ends an execution.
+	// MaxEvents is the most events of an execution; Step Functions fails a longer one.
 	MaxEvents = 25_000
-	// MaxPayload is what Step Functions takes as one state's input or output, in bytes.
+	// MaxPayload is the most bytes of a state's input or output in Step Functions.
 	MaxPayload = 262_144
-	// spareEvents are left for what no timeout bounds: calls that are repeated, jobs that are looked up again.
+	// spareEvents are reserved for what no timeout limits: repeated calls, polls after an error.
 	spareEvents = 500
-	// Events of one state: entered and exited, and what a task or a Parallel has between.
+	// Events of one state: entered and exited, and those of a task or a Parallel in between.
 	quickEvents, callEvents, groupEvents = 2, 5, 4
-	// mostItems is what a list in a payload can have at all, with one character an item.
+	// mostItems is the most items that a list in a payload can have, with one character each.
 	mostItems = 100_000
 )
 
@@ -31,8 +31,7 @@ func (c *compiler) bounds(definition *value.Object) Bounds {
 	return b
 }
 
-// largestPayload is the length of the largest task's arguments or variables as they stand in the definition. What a run puts
-// into them comes on top.
+// largestPayload is the length of the largest arguments or variables in the definition, before a run evaluates them.
 func largestPayload(v any) int {
 	most := 0
 	switch v := v.(type) {
@@ -54,7 +53,7 @@ func largestPayload(v any) int {
 
 // limitItems finds how many items the loops of unknown length may have so that the history has room for all, each as long as
 // its timeouts allow. On AWS the definition refuses more before it starts any. The engine here ends a history at the same
-// length, but sees the ends of pods at once and needs far fewer events than the timeouts allow: there the user is told.
+// length, but sees the ends of pods at once and needs far fewer events than the timeouts allow: so that a note is enough there.
 func (c *compiler) limitItems() {
 	if !unknownLoops(c.p.Steps) {
 		return
@@ -79,8 +78,8 @@ func (c *compiler) limitItems() {
 	}
 }
 
-// noteEvents tells that the engine's history may be too short. Package stack refuses to deploy then; here a run seldom takes
-// as long as it may.
+// noteEvents notes that the history may be too short for the engine. Package stack refuses to deploy such a pipeline; in the engine, a
+// run seldom takes as long as its timeouts allow.
 func (c *compiler) noteEvents(b Bounds) {
 	if c.at.kind != "aws" && b.Events > MaxEvents {
 		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
@@ -88,7 +87,7 @@ func (c *compiler) noteEvents(b Bounds) {
 	}
 }
 
-// unknownLoops tells whether a loop's items are known only in a run.
+// unknownLoops reports whether a loop's items are known only in a run.
 func unknownLoops(steps []pipeline.Step) bool {
 	for i := range steps {
 		if f := steps[i].ForEach; f != nil {
@@ -133,7 +132,7 @@ func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 	return n
 }
 
-// stepEvents are those of all attempts of a step, and of its clean-up.
+// stepEvents are those of all attempts of a step, and of its cleanup.
 func (c *compiler) stepEvents(s *pipeline.Step) float64 {
 	n := c.attemptsEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, attemptsOf(s))
 	if s.Output.Len() > 0 {
@@ -152,8 +151,8 @@ func attemptsOf(s *pipeline.Step) int {
 	return 1
 }
 
-// attemptsEvents are those of all attempts together. A job that is looked at is so by the step's time, which all attempts
-// share and which is at most the run's.
+// attemptsEvents are those of all attempts together. The polls of a job depend on the step's time, which all its attempts
+// share, and which is at most the run's.
 func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
 	if !ray || c.at.mode == modeJob {
 		return float64(tries) * c.jobEvents(pending, ray)
@@ -169,7 +168,7 @@ func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, 
 	return float64(tries)*(6*callEvents+6*quickEvents+look) + looks(longest, 1, 0.01)*look
 }
 
-// jobEvents are those of one Job, with the looks at its pod until that runs.
+// jobEvents are those of one Job, with the polls of its pod until the pod runs.
 func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
 	n := 2*groupEvents + 4*callEvents + 6*quickEvents + looks(float64(pending.Seconds()), 2, 0.2)*(callEvents+2*quickEvents)
 	if ray {
@@ -178,8 +177,8 @@ func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
 	return n
 }
 
-// looks is how often something is looked at in a time, when the wait before each look is a share of the time so far, in
-// whole seconds, and at least the first one.
+// looks is the number of polls in a time, if the wait before each is a share of the time so far, in whole seconds, and at least the
+// first wait.
 func looks(seconds, first, share float64) float64 {
 	n := 1.0
 	for at := 0.0; at < seconds; n++ {

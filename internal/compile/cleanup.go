@@ -10,8 +10,8 @@ import (
 // cleanupState is what each state of the cleanup machine says about itself.
 var cleanupState = annotation.State{Role: annotation.Cleanup}
 
-// cleanup is the machine that stops what an execution left. Abort and timeout run no further state of the execution
-// itself, so something else must; its input is the event of the execution's change of status, as EventBridge sends it.
+// cleanup is the machine that stops what an execution left. An execution that is aborted or times out runs no
+// further state, so another one must clean up. Its input is the event of the execution's change of status, as EventBridge sends it.
 func (c *compiler) cleanup() []byte {
 	if c.at != nil {
 		return c.clusterCleanup()

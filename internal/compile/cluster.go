@@ -22,15 +22,15 @@ const (
 	DefaultService = "kuberay-head-svc"
 	defaultPort    = 8265
 	defaultTTL     = 24 * 3600
-	// longestRun is Step Functions' own limit, for what must have a deadline where the file gives none.
+	// longestRun is Step Functions' own limit, in seconds: the deadline of what must have one if the file has none.
 	longestRun = 365 * 24 * 3600
 )
 
-// clusterTarget is a target of kind kubernetes or aws, with all that options, target and defaults say of it.
+// clusterTarget is a target of kind kubernetes or aws, with its settings from options, target and defaults.
 type clusterTarget struct {
 	kind, mode          string
 	namespace, context  string
-	stepContext         string // of the step, or the part of the clean-up, that is being compiled
+	stepContext         string // of the step, or the part of the cleanup, that is being compiled
 	eks                 Cluster
 	service, rayCluster string
 	port                int
@@ -44,11 +44,11 @@ type clusterTarget struct {
 	modules             map[*pipeline.RayJob][]*workingDir // of py_modules
 	scripts             string                             // the ConfigMap with the submitter's script
 	others              []string                           // contexts that steps name
-	cleanupOf           string                             // what states' names end with while another cluster's clean-up is compiled
+	cleanupOf           string                             // the end of the states' names while another cluster's cleanup is compiled
 	placing             bool                               // working directories are put on the claim first
 }
 
-// newClusterTarget settles what options and target say.
+// newClusterTarget merges the settings: options take precedence over the target.
 func newClusterTarget(p *pipeline.Pipeline, t pipeline.Target, o Options) *clusterTarget {
 	at := &clusterTarget{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
 		mode:       cmp.Or(o.Submit, t.Submit, modeJob),
@@ -87,12 +87,12 @@ func (at *clusterTarget) ttl() int64 {
 	return defaultTTL
 }
 
-// ownCluster tells whether each Ray step has a Ray cluster of its own.
+// ownCluster reports whether each Ray step has a Ray cluster of its own.
 func (at *clusterTarget) ownCluster() bool {
 	return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil
 }
 
-// checkPlace reports what the submission mode, the kind and the file rule out together.
+// checkTarget reports settings of the target that do not go together.
 func (c *compiler) checkTarget(name string) {
 	at, path := c.at, "targets."+name
 	report := func(field, format string, args ...any) {
@@ -102,7 +102,7 @@ func (c *compiler) checkTarget(name string) {
 		report(".submit", "unknown submission mode %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {
-		report(".namespace", "%q is no name of a namespace", at.namespace)
+		report(".namespace", "%q is not a valid namespace", at.namespace)
 	}
 	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
 		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
@@ -118,11 +118,11 @@ func (c *compiler) checkTarget(name string) {
 	}
 }
 
-// notePlace tells what the target takes for granted.
+// noteTarget notes what the target assumes.
 func (c *compiler) noteTarget(o Options) {
 	at := c.at
 	if t := at.target.Ray; c.ray && !at.ownCluster() && t.Service == "" && t.Cluster == "" && o.RayService == "" {
-		c.note("the target names no ray.service or ray.cluster: %s is taken", at.service)
+		c.note("the target names neither ray.service nor ray.cluster: using %s", at.service)
 	}
 	if c.ray && at.claim == "" {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
@@ -160,8 +160,8 @@ func (c *compiler) checkClusterSecrets() {
 	}
 }
 
-// eksArguments are the arguments of a task on the cluster. What EKS needs to be found is the same in all tasks, and long:
-// it is a variable of the run.
+// eksArguments are the arguments of a task in the cluster. The cluster's address and certificate are long and the same in all tasks, so
+// that they are a variable of the run.
 func (c *compiler) eksArguments(kv ...any) *value.Object {
 	o := &value.Object{}
 	switch {
@@ -210,10 +210,10 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 	}
 }
 
-// submits tells whether pods with the submitter's script are made.
+// submits reports whether the pipeline has pods that run the submitter's script.
 func (c *compiler) submits() bool { return c.ray && (c.at.mode == modeJob || c.at.placing) }
 
-// labels are on every object of a run; the execution's is the hash that the ids of its jobs start with.
+// labels are on every object of a run. The execution's label is the hash that the ids of its jobs start with.
 func (c *compiler) labels(execution string) *value.Object {
 	o := value.Obj("app.kubernetes.io/managed-by", "rayorch", "rayorch.dev/pipeline", c.p.Name, "rayorch.dev/execution", execution)
 	for _, e := range c.at.pods.Labels.Entries {

@@ -291,7 +291,7 @@ func TestRefused(t *testing.T) {
 		"queue by job":     {"{kind: kubernetes, submit: rayjob, queue: q, ray: {clusterSpec: {a: 1}}}", "{name: a, ray: {entrypoint: x}}", "job", "clusterSpec and queue need submit: rayjob"},
 		"unknown mode":     {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown submission mode"},
 		"unknown cluster":  {"{kind: aws}", "{name: a, ray: {entrypoint: x}}", "job", "clusterEndpoint"},
-		"namespace":        {"{kind: kubernetes, namespace: A_B}", "{name: a, ray: {entrypoint: x}}", "job", "no name of a namespace"},
+		"namespace":        {"{kind: kubernetes, namespace: A_B}", "{name: a, ray: {entrypoint: x}}", "job", "not a valid namespace"},
 		"memory":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, memory: 1Gi}}", "rayjob", "cannot be asked for by submit: rayjob"},
 		"secret":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [E]}}", "job", "needs kubernetesSecret"},
 	} {

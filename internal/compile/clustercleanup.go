@@ -7,9 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// clusterCleanup is the machine that stops what an execution left in a cluster: it deletes its objects by the label that
-// all of them bear, a few at a time, for what a list holds must stay under 262,144 bytes; then it stops its Ray jobs by
-// what their ids start with.
+// clusterCleanup is the machine that stops what an execution left in a cluster: it deletes its objects by their
+// label, a few at a time, because a list must stay below 262,144 bytes; then it stops its Ray jobs by the prefix of their ids.
 func (c *compiler) clusterCleanup() []byte {
 	states := &value.Object{}
 	mark := executionMark(aborted).Value()
@@ -58,7 +57,7 @@ func (c *compiler) putCleanup(states *value.Object, name string, state *value.Ob
 	c.named(name, state)
 }
 
-// cleanupRetry goes on for long: nobody else will clean up.
+// cleanupRetry retries for about eight minutes: nothing else will clean up.
 func cleanupRetry(answered ...string) []any {
 	rules := []any{}
 	if len(answered) > 0 {
@@ -95,11 +94,11 @@ func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next 
 	return list
 }
 
-// stopByJob stops the Ray jobs from a pod: the identity that runs this has no other way to Ray.
+// stopByJob stops the Ray jobs from a pod: the state machine's identity cannot reach Ray.
 func (c *compiler) stopByJob(states *value.Object, next string) string {
 	name := query.Concat(query.Var("prefix"), query.Str("stop-"), hashed10(executionID))
 	args := query.Array(query.Str("stop-all"), query.Var("prefix"))
-	// Without the label of the execution, or another clean-up would delete it.
+	// Without the label of the execution, or another cleanup would delete it.
 	other := query.Function(query.Op(query.Var("k"), "!=", query.Str("rayorch.dev/execution")), "v", "k")
 	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", name.Value(),
 		"labels", query.Call("sift", runLabels, other).Value(), "annotations", query.Var("annotations").Value()),

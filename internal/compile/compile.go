@@ -1,7 +1,7 @@
-// Package compile turns a pipeline into an Amazon States Language definition for one target: JSONata, one top-level
-// state a step, ids, quoting and defaults computed by the definition itself, so that a start by any client is as safe
-// as one by the CLI. It is pure, and the same pipeline and options give the same bytes. It knows task resources by
-// name only; it is called by the CLI and by whoever registers a pipeline as a state machine.
+// Package compile turns a pipeline into an Amazon States Language definition for one target. Each step is one top-level state.
+// The definition itself computes ids, quoting and defaults in JSONata, so that a start by any client is as safe as one by the
+// CLI. The package is pure: the same pipeline and options give the same bytes. It knows task resources only by name. The
+// commands and package stack call it; docs/architecture.md ("The compiler") has its layout.
 package compile
 
 import (
@@ -19,16 +19,16 @@ import (
 // Options say where the definition is to run.
 type Options struct {
 	// Target names one of the pipeline's targets. Defaults to the file's first one of kind local, or to a plain local one
-	// where the file has no targets.
+	// if the file has no targets.
 	Target string
-	// BaseDir is the pipeline file's directory, absolute: working directories stand beside it.
+	// BaseDir is the pipeline file's directory, absolute: working directories are relative to it.
 	BaseDir string
 	// StorageDir is the pipeline's storage here. Defaults to the target's, then to the pipeline's path.
 	StorageDir string
-	// RayAddress takes precedence over the target's. Defaults to the target's; without one the engine finds a Ray itself.
+	// RayAddress takes precedence over the target's. Without either, the engine finds a Ray itself.
 	RayAddress string
 
-	// Files reads what the pipeline names beside its file. Defaults to none: then it may name no files for Ray to install.
+	// Files reads the files that the pipeline names. Defaults to none: the pipeline then cannot name files for Ray to install.
 	Files Files
 
 	// What follows is for targets of kind kubernetes and aws.
@@ -47,17 +47,17 @@ type Options struct {
 	Claim string
 	// Cluster is the EKS cluster (aws).
 	Cluster Cluster
-	// Pack zips a directory without what excludes (patterns as in .gitignore) name, the same bytes for the same content.
-	// It is asked only for working directories, so that compiling itself reads nothing.
+	// Pack zips a directory without what matches the patterns in excludes (as in .gitignore): the same bytes for the same
+	// content. It is called only for working directories; the compiler itself reads nothing.
 	Pack func(dir string, excludes []string) ([]byte, error)
 }
 
 // Result is what a pipeline compiles to.
 type Result struct {
 	// Definition is the state machine, Cleanup the one that stops what an aborted or timed-out execution left; its
-	// input is the EventBridge event of the execution's change of status. Cleanup is nil where nothing can be left.
+	// input is the EventBridge event of the execution's change of status. Cleanup is nil if nothing can be left.
 	Definition, Cleanup []byte
-	// Notes tell the user what the target does otherwise than the file may suggest.
+	// Notes say what the target ignores, assumes, or does in another way than the file suggests.
 	Notes []string
 	// Target and Kind are the target's name and kind; Storage is its storage directory.
 	Target, Kind, Storage string
@@ -81,7 +81,7 @@ type Result struct {
 	Contexts []string
 	// ServiceAccount is that of the pods, "" for the namespace's default; Claim is mounted as storage.
 	ServiceAccount, Claim string
-	// Service and Port are where the head's API is; RayCluster is its name where it is known.
+	// Service and Port are where the head's API is; RayCluster is its name if it is known.
 	Service, RayCluster string
 	Port                int
 	// Mode is the submission mode of Ray steps: job, proxy or rayjob.
@@ -99,7 +99,7 @@ type Dir struct {
 	Excludes []string // patterns of what is not packed
 }
 
-// Compile compiles for one target. An error that lies in the file is pipeline.Problems.
+// Compile compiles for one target. An error in the file is pipeline.Problems, with all that was found.
 func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	name, target, err := pick(p, o.Target)
 	if err != nil {
@@ -125,7 +125,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	return r, nil
 }
 
-// check reports what the target rules out, and packs what must travel.
+// check reports all fields that the target refuses, then reads and packs the files that jobs need.
 func (c *compiler) check(target string, o Options) {
 	if c.at == nil {
 		c.checkSecrets()
@@ -196,8 +196,8 @@ type compiler struct {
 	baseDir  string
 	storage  string
 	address  string
-	inherit  any            // what jobs inherit of the environment here, as the definition has it
-	at       *clusterTarget // a target in a cluster; nil for one on this machine
+	inherit  any            // which variables of the environment jobs on this machine inherit, as in the definition
+	at       *clusterTarget // nil for a target on this machine
 	problems pipeline.Problems
 	notes    []string
 	items    int  // how many items a for-each of unknown length may have on AWS; 0 for no limit
@@ -205,14 +205,14 @@ type compiler struct {
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool
 	steps    map[string]*pipeline.Step // by name, at any depth
-	calls    map[*value.Object][]Need  // what states need that have no name yet
+	calls    map[*value.Object][]Need  // the needs of states that are not named yet
 	needs    []Need
 
 	localFiles Files
 	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with what the files hold that they name
 }
 
-// newCompiler settles what options, target and file say of the same thing, in this order.
+// newCompiler merges the settings: options take precedence over the target, and the target over the file.
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
 		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Need{}, envs: map[*pipeline.RayJob]*value.Object{}}
@@ -237,7 +237,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	return c
 }
 
-// beside is a path of the file's, seen from its directory.
+// beside is a path in the file, which is relative to the file's directory.
 func (c *compiler) beside(path string) string {
 	if filepath.IsAbs(path) || strings.Contains(path, "://") {
 		return path
@@ -245,12 +245,12 @@ func (c *compiler) beside(path string) string {
 	return filepath.Join(c.baseDir, path)
 }
 
-// note keeps something to tell the user.
+// note adds a note for the user.
 func (c *compiler) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
-// checkSecrets reports secrets that a step uses and that this machine has no way to.
+// checkSecrets reports secrets that a step uses and that have no source on this machine.
 func (c *compiler) checkSecrets() {
 	for _, e := range c.p.Secrets.Entries {
 		if c.secrets[e.Key] && e.Value.Env == "" {
@@ -259,7 +259,7 @@ func (c *compiler) checkSecrets() {
 	}
 }
 
-// survey notes the steps, which kinds of work they do and which secrets they use.
+// survey records the steps, their kinds of work, and the secrets that they use.
 func (c *compiler) survey() {
 	eachStep(c.p.Steps, "steps", func(s *pipeline.Step, _ string) { c.steps[s.Name] = s })
 	c.eachBody(func(w wanted) {
@@ -292,7 +292,7 @@ func (c *compiler) machine() *value.Object {
 	return m
 }
 
-// outputs is what the execution gives back.
+// outputs is the execution's output.
 func (c *compiler) outputs(top *scope) any {
 	if len(c.p.Outputs.Entries) == 0 {
 		return outputsOf(top.names, top).Value()
@@ -304,7 +304,7 @@ func (c *compiler) outputs(top *scope) any {
 	return o
 }
 
-// pretty is JSON for people, its keys in order: definitions are read, and compared byte by byte.
+// pretty is indented JSON with its keys in order: people read definitions, and tests compare them byte by byte.
 func pretty(v any) []byte {
 	var b bytes.Buffer
 	if err := json.Indent(&b, value.Bytes(v), "", "  "); err != nil {

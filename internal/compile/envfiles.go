@@ -68,8 +68,8 @@ func (c *compiler) problem(path, format string, args ...any) {
 	c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 }
 
-// envFiles replaces the files that one runtime environment names by what they hold, because Ray cannot read them: as Ray's own
-// client does, but for relative names, which are looked for in the working directory and then beside the pipeline file.
+// envFiles replaces the files that one runtime environment names by their contents, because Ray cannot read them. Ray's own
+// client does the same, but relative names are searched for in the working directory and then beside the pipeline file.
 type envFiles struct {
 	c   *compiler
 	ray *pipeline.RayJob
@@ -93,7 +93,7 @@ func (f *envFiles) env(o *value.Object, path string) *value.Object {
 	return out
 }
 
-// find is the path of a file or a directory on this machine.
+// find is the path of a file or a directory on this machine; empty if there is none.
 func (f *envFiles) find(name string) (string, fs.FileInfo) {
 	var dirs []string
 	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
@@ -123,7 +123,7 @@ func (f *envFiles) missing(path, what, name string) {
 	f.c.problem(path, "the %s %s does not exist %s", what, name, where)
 }
 
-// read is what a file holds.
+// read returns the path and the content of a file.
 func (f *envFiles) read(name, what, path string) (string, []byte) {
 	if f.c.localFiles == nil {
 		f.c.problem(path, "names the %s %s, which cannot be read here", what, name)
@@ -163,7 +163,7 @@ func (f *envFiles) packages(v any, path string) any {
 	return v
 }
 
-// listed is a list of packages; references in it are known only when the run is on.
+// listed is a list of packages; references in it are known only in a run.
 func (f *envFiles) listed(list []any, path string) []any {
 	out := []any{}
 	for i, item := range list {

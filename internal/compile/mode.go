@@ -7,24 +7,26 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The modes of submitting a Ray step in a cluster.
+// The submission modes of Ray steps in a cluster.
 const (
-	modeJob    = "job"    // a pod beside Ray submits, follows and reports
-	modeProxy  = "proxy"  // the state machine itself asks Ray, through the API server
+	modeJob    = "job"    // a pod in the cluster submits, follows and reports
+	modeProxy  = "proxy"  // the state machine calls Ray through the API server
 	modeRayJob = "rayjob" // KubeRay's operator submits
 )
 
-// mode is one way of running submissions of a kind.
+// mode runs submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode holds no state
+// of its own; the compiler that it belongs to calls check for all jobs of the file before it calls state for any.
 type mode interface {
 	// state returns the state that runs a submission to its end, with all its attempts. Its result contains the job's output.
 	state(s *submission) *value.Object
-	// cleanUp adds the states that stop what an execution left, which lead on to next, and returns the name of the first one.
+	// cleanUp adds the states that stop what an execution left, which lead to next, and returns the name of the first one.
 	cleanUp(states *value.Object, next string) string
 	// check reports the fields that the mode refuses, and notes those that it ignores.
 	check(w wanted)
 }
 
-// wanted is a body in the file, before it is resolved.
+// wanted is a job in the file, before it is resolved to a submission: fields can be refused before directories are packed and files
+// are read.
 type wanted struct {
 	body
 	step    *pipeline.Step
@@ -49,7 +51,7 @@ func (c *compiler) modeOf(kind string) mode {
 	}
 }
 
-// modes are those that the pipeline uses, plain jobs last.
+// modes are those that the pipeline uses: the one of Ray jobs, then the one of plain jobs.
 func (c *compiler) modes() []mode {
 	var out []mode
 	if c.ray {
@@ -61,7 +63,7 @@ func (c *compiler) modes() []mode {
 	return out
 }
 
-// eachBody calls visit for the bodies of all steps and of what cleans up after them, at any depth.
+// eachBody calls visit for the jobs of all steps and of their onFailure, at any depth.
 func (c *compiler) eachBody(visit func(w wanted)) {
 	eachStep(c.p.Steps, "steps", func(s *pipeline.Step, path string) {
 		if b := (body{s.Ray, s.Job}); b.kind() != "" {

@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Output is what a Job's last lines are asked for: the marked line of 32 KiB may be three in the node's log, which has 16
-// KiB a line at most. So what is retrieved stays far under Step Functions' 262,144 bytes, whatever the job prints.
+// tailLines is how many of a Job's last lines are retrieved. The marked line of 32 KiB can be three lines of the node's log, which
+// have at most 16 KiB each, so that the result stays far below Step Functions' 262,144 bytes whatever the job prints.
 const tailLines = "6"
 
 // jobMode is the mode of plain jobs in a cluster, and of Ray jobs by a pod that submits them.
@@ -40,7 +40,12 @@ func (m jobMode) check(w wanted) {
 	}
 }
 
-// byJob runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job; a second
+// byJob adds the states of an attempt by a Kubernetes Job:
+//
+//	Run (Submit beside Await pod, Look for pod, Judge pod, Ask what holds up, Refuse to wait for)
+//	Ask why failed -> Sort out -> [Stop Ray job] -> Delete Job -> Decide on
+//
+// It runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job; a second
 // branch beside it watches whether the pod starts, because nothing reports a Job that waits forever.
 func (a *attempts) byJob() {
 	submit := &value.Object{}
@@ -86,7 +91,7 @@ func (a *attempts) submit() *value.Object {
 	return state
 }
 
-// deadline is how long the Job may take in all, in seconds.
+// deadline is the most seconds that the Job may take, waiting included.
 func (a *attempts) deadline() int64 {
 	switch {
 	case a.sub.timeout > 0:
@@ -114,7 +119,7 @@ func (a *attempts) manifest() *value.Object {
 	return a.plainJob()
 }
 
-// request is what the submitter is told.
+// request is the submitter's input.
 func (a *attempts) request() *value.Object {
 	request := value.Obj("submission", a.submission(), "since", a.v("since").Value(), "pending", value.Int(a.sub.pending.Seconds()))
 	if a.sub.timeout > 0 {
@@ -240,7 +245,7 @@ func (a *attempts) stopper() *value.Object {
 	return state
 }
 
-// plainJob is the Job of a plain step: the user's image and command, the wrapper round it.
+// plainJob is the Job of a plain step: the user's image, and the user's command in the wrapper.
 func (a *attempts) plainJob() *value.Object {
 	c, s := a.c, a.sub
 	container := value.Obj("name", "main", "image", s.pod.image,
@@ -267,14 +272,14 @@ func (a *attempts) plainJob() *value.Object {
 	if t := tolerations(c.at.pods.Tolerations, s.pod.tolerations); len(t) > 0 {
 		pod.Set("tolerations", t)
 	}
-	if a.sub.timeout > 0 { // counts from when a node has taken the pod
+	if a.sub.timeout > 0 { // counts from when the pod is on a node
 		pod.Set("activeDeadlineSeconds", value.Int(a.sub.timeout.Seconds()))
 	}
 	pod.Set("containers", []any{container})
 	if len(volumes) > 0 {
 		pod.Set("volumes", volumes)
 	}
-	// A pod that was lost is no reason to run a job again that nobody said may run twice: retry says so.
+	// A lost pod is no reason to run the job again: only retry says that it may run twice.
 	spec := value.Obj("backoffLimit", value.Int(0), "activeDeadlineSeconds", value.Int(a.deadline()),
 		"ttlSecondsAfterFinished", value.Int(c.at.ttl()),
 		"template", value.Obj("metadata", value.Obj("labels", runLabels.Value()), "spec", pod))

@@ -19,7 +19,7 @@ const (
 	resourceProcessStop = "arn:aws:states:::process:stop"
 )
 
-// margin is what a state's own timeout leaves to the task runner to end an attempt by itself, in seconds.
+// margin is how many seconds a state's timeout exceeds the job's, so that the task runner can end the attempt itself.
 const margin = 60
 
 // rayTasks is the mode of Ray jobs on this machine: the engine's task runner submits, follows and stops them.
@@ -54,8 +54,8 @@ func (m rayTasks) cleanUp(states *value.Object, next string) string {
 
 func (m rayTasks) check(w wanted) { m.c.noteContext(w) }
 
-// processes is the mode of plain jobs on this machine. A process runs under a supervisor of its own; its command is always a shell's,
-// for the wrapper is.
+// processes is the mode of plain jobs on this machine. A process runs under a supervisor of its own; its command is always run
+// by a shell, because the wrapper needs one.
 type processes struct{ c *compiler }
 
 func (m processes) state(s *submission) *value.Object {
@@ -82,7 +82,7 @@ func (m processes) cleanUp(states *value.Object, next string) string {
 	return stopTask(states, "Stop processes", resourceProcessStop, value.Obj("Prefix", abortedPrefix()), next)
 }
 
-// check notes which fields of a plain job mean nothing on this machine.
+// check notes the fields that only a pod has.
 func (m processes) check(w wanted) {
 	m.c.noteContext(w)
 	j := w.job
@@ -114,14 +114,15 @@ func cleanupKind(s *pipeline.Step) string {
 	return body{s.OnFailure.Ray, s.OnFailure.Job}.kind()
 }
 
-// noteContext notes a step's cluster, which this machine is not. It is the step's, so its cleanup does not say it again.
+// noteContext notes that a step's context is ignored, once for the step and its cleanup.
 func (c *compiler) noteContext(w wanted) {
 	if w.step.Context != "" && !w.cleanup {
 		c.note("%s: context ignored here", w.of)
 	}
 }
 
-// localTask is the Task state of a submission, which the runner bounds, with its retries.
+// localTask is the Task state of a submission, with its retries. The runner enforces the timeout; the state's is longer, in
+// case the runner cannot.
 func (c *compiler) localTask(s *submission, resource string, args *value.Object, longest pipeline.Duration) *value.Object {
 	state := value.Obj("Type", "Task", "Resource", resource, "Arguments", args)
 	if s.timeout > 0 {
@@ -159,7 +160,8 @@ func (c *compiler) runnerParams(args *value.Object) {
 	}
 }
 
-// fromHost says what the job gets of the host's environment, and must not show: the runner reads the values when it starts the job.
+// fromHost names the secrets that the job gets from the environment, and those that its log must not show. The runner reads the values
+// when it starts the job.
 func (c *compiler) fromHost(args *value.Object, names []string) {
 	given, hidden := &value.Object{}, []any{}
 	for _, e := range c.p.Secrets.Entries {
@@ -203,7 +205,7 @@ func (c *compiler) storageIn(dir string) string {
 
 var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 
-// aborted is the execution whose end the event reports that the cleanup machine gets.
+// aborted is the execution that the cleanup machine cleans up after: its input is the event of that execution's end.
 var aborted = query.States("input", "detail", "executionArn")
 
 // abortedPrefix is what the ids of its jobs start with.

@@ -8,8 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// outputLines is how many of a log's last lines are read: the marked one, those that the wrapper puts before it, and one
-// that Ray may put after it.
+// outputLines is how many of a log's last lines are read: the marked one, those that the wrapper prints before it, and one that Ray may
+// add.
 const outputLines = "6"
 
 // proxyMode is the mode of Ray jobs that the state machine submits to Ray itself, through the API server.
@@ -25,13 +25,13 @@ func (m proxyMode) cleanUp(states *value.Object, next string) string {
 func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
 
 // byProxy speaks to Ray's Jobs API through the API server: no pod is made. It polls less and less often, so that a run of a year stays
-// far under Step Functions' 25,000 events, and a hand-over waits 1 s or 1 % of the step's time.
+// far below Step Functions' 25,000 events, and the next step starts at most 1 s, or 1 % of the step's time, late.
 func (a *attempts) byProxy() {
 	ray := a.c.head()
 	submit := a.c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, a.proxySubmission())
 	submit.Set("TimeoutSeconds", value.Int(120))
-	// 500 is Ray's answer to an id that it knows, as when the answer to the first try was lost, and to much else: the next
-	// state looks whether the job is there.
+	// Ray answers 500 to an id that it knows, as after a first try whose answer was lost, but also to other problems: the next
+	// state reads the job's record to tell them apart.
 	submit.Set("Retry", transient(patience, "EKS.500"))
 	failure := query.States("errorOutput")
 	submit.Set("Catch", append(
@@ -56,8 +56,8 @@ func (a *attempts) proxySubmission() *value.Object {
 	return o
 }
 
-// commandEntrypoint runs the command of the variable. Ray itself puts variables' values in where a variable's text has
-// $NAME, without any quoting: that would make code of what parameters hold. So each $ is replaced by another character.
+// commandEntrypoint runs the command of the variable. Ray replaces $NAME in the values of variables by
+// other variables' values, without quoting: that would execute what parameters contain. So each $ is replaced by another character.
 const commandEntrypoint = `exec sh -c "$(printf %s "$RAYORCH_COMMAND" | tr "\001" "$")"`
 
 // withCommand adds the command to the environment of a Ray job.
@@ -79,7 +79,7 @@ func errorText(failure query.Expr) query.Expr {
 	return query.File("errortext", query.Bind("failure", failure))
 }
 
-// callFailed is the error and cause of a call that failed: otherwise names what a plain refusal is.
+// callFailed is the error and cause of a call that failed; otherwise is the error if the call was refused.
 func (a *attempts) callFailed(otherwise string) query.Expr {
 	failure := query.States("errorOutput")
 	return a.raisedError(failure, query.File("callfailed", query.Bind("cause", errorText(failure)), query.Bind("otherwise", query.Str(otherwise))))
@@ -111,7 +111,8 @@ func (a *attempts) runsSince(runs query.Expr) string {
 	return query.If(query.And(query.Eq(a.v("ran"), query.Int(0)), runs), entered, a.v("ran")).Value()
 }
 
-// judgeJob adds the choice that follows from the job's record.
+// judgeJob adds the choice that follows from the job's record. If end has an error already, the attempt is being stopped, and only the
+// end of the job counts; whatever its status then is, that error remains the attempt's.
 func (a *attempts) judgeJob() {
 	job, end, ran := a.v("job"), a.v("end"), a.v("ran")
 	rule := func(condition query.Expr, assign *value.Object, next string) any {
@@ -131,7 +132,7 @@ func (a *attempts) judgeJob() {
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
 		rule(query.Op(status, "in", query.Strs([]string{"SUCCEEDED", "FAILED", "STOPPED"})),
 			value.Obj("end", query.If(ending, end, verdict).Value()), "Decide on"),
-		// Ray kills what does not end within seconds; a job that stays all the same holds nobody up.
+		// Ray kills a job that does not end within seconds. The run does not wait for one that remains.
 		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
 			value.Obj("end", failed("Ray.PendingTimeout", pending)), "Call off"),
@@ -164,8 +165,8 @@ func envFailed(job query.Expr) query.Expr {
 	return query.File("envfailed", query.Bind("message", job.Get("message")))
 }
 
-// killer is the entrypoint of a job that kills the supervisor of another one. Ray says that it stops a pending job, and yet
-// runs it as soon as there is room. The names of the actor and its namespace are Ray's own
+// killer is the entrypoint of a job that kills the supervisor of another one. Ray reports that it stops a pending job, but
+// still runs it when there are resources. The names of the actor and its namespace are Ray's own
 // (dashboard/modules/job/common.py).
 const killer = `code='import os, ray
 ray.init(log_to_driver=False)
@@ -186,7 +187,7 @@ func (c *compiler) callOff(id query.Expr) *value.Object {
 	return state
 }
 
-// stopJob adds the states that stop the job; the states before look for its end.
+// stopJob adds the states that stop the job. They lead back to the polls, which see its end.
 func (a *attempts) stopJob(ray rayAPI) {
 	off := a.c.callOff(a.v("id"))
 	off.Set("Catch", caught(nil, a.goTo("Stop")))
@@ -201,8 +202,8 @@ func (a *attempts) stopJob(ray rayAPI) {
 	a.put("Stop", annotation.Stop, stop)
 }
 
-// readOutput adds the state that reads the marked line. What cannot be read is null, with a reason: whether Step Functions
-// hands text on is documented nowhere.
+// readOutput adds the state that reads the marked line. An output that cannot be read is null, with a reason: no
+// documentation says whether Step Functions passes on an answer that is text.
 func (a *attempts) readOutput(ray rayAPI) {
 	read := a.c.call(ray.need.to("get"), ray.path("/api/v0/logs/file"), value.Obj(
 		"filename", []any{query.Concat(query.Str("job-driver-"), a.v("id"), query.Str(".log")).Value()},
@@ -210,7 +211,7 @@ func (a *attempts) readOutput(ray rayAPI) {
 	a.reading(read)
 }
 
-// reading completes a state whose result holds the log's last lines.
+// reading completes a state whose result contains the log's last lines.
 func (a *attempts) reading(read *value.Object) {
 	const name = "Read output of"
 	text, failure := query.States("result", "ResponseBody"), query.States("errorOutput")
@@ -242,7 +243,7 @@ func unreadOutput(failure query.Expr) *value.Object {
 // stopByProxy stops the Ray jobs through the API server.
 func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	of, ray, input := c.at.cleanupOf, c.head(), query.States("input")
-	// The state API leaves out what has ended, and environments: the records of many jobs are large.
+	// The state API can filter by status and omits environments; the records of many jobs would be too large.
 	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
 	list := c.call(ray.need.to("get"), ray.path("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
 		"filter_predicates", []any{"!=", "!=", "!="}, "filter_values", done), nil)

@@ -11,7 +11,7 @@ type rayJobMode struct{ c *compiler }
 
 func (m rayJobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byRayJob) }
 
-// cleanUp deletes all RayJobs; then it stops what a Ray that stays would still run.
+// cleanUp deletes all RayJobs, then stops the Ray jobs that a standing cluster would still run.
 func (m rayJobMode) cleanUp(states *value.Object, next string) string {
 	if m.c.reachesRay() {
 		next = m.c.stopByProxy(states, next)
@@ -19,7 +19,7 @@ func (m rayJobMode) cleanUp(states *value.Object, next string) string {
 	return m.c.deleteAll(states, "RayJob", rayJobs, next)
 }
 
-// check refuses what a RayJob has no field for, and secrets, which Ray's record of the job would show.
+// check refuses fields that a RayJob does not have, and secrets, which Ray's record of the job would show.
 func (m rayJobMode) check(w wanted) {
 	m.c.checkShown(w)
 	if w.ray.Memory != nil {
@@ -27,17 +27,17 @@ func (m rayJobMode) check(w wanted) {
 	}
 }
 
-// byRayJob hands the step to KubeRay's operator as a RayJob, on a cluster that is there or on one of its own.
+// byRayJob runs the step as a RayJob of KubeRay's operator, on a standing cluster or on one that is created for it.
 //
-// The operator's HTTPMode submits at once and costs no pod; K8sJobMode takes 10 s longer, and is used only where Ray wants a
-// token, which HTTPMode cannot give. HTTPMode runs a job again, silently, when the head is lost: a start time that changes
-// gives that away, and the RayJob is deleted. Neither of the two statuses alone tells the end.
+// The operator's HTTPMode submits immediately and needs no pod. K8sJobMode takes 10 s longer, and is used only if Ray requires a token,
+// which HTTPMode cannot send. If the head is lost, HTTPMode runs the job again without saying so: only its start time changes, and then
+// the RayJob is deleted. Neither of the two statuses alone shows the end of a job.
 func (a *attempts) byRayJob() {
 	create := a.c.create(rayJobs, a.rayJob())
 	create.Set("TimeoutSeconds", value.Int(60))
 	create.Set("Retry", transient(patience))
 	create.Set("Catch", []any{
-		// Ours, when the answer to the first try was lost; the next state looks whose it is.
+		// It is ours if the answer to the first try was lost; the next state reads whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
 		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
 			"Next", a.goTo("Decide on")),
@@ -64,7 +64,7 @@ func (a *attempts) byRayJob() {
 	a.put("Hand over output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", a.v("end").Get("done").Value())))
 }
 
-// rayJob is the object. Its deadline is always set: a cluster of its own that loses its head stays Running for ever.
+// rayJob is the object. Its deadline is always set, because a RayJob whose own cluster loses its head stays Running.
 func (a *attempts) rayJob() *value.Object {
 	c, at := a.c, a.c.at
 	a.sub.withCommand()
@@ -98,9 +98,8 @@ func (a *attempts) rayJob() *value.Object {
 	return value.Obj("apiVersion", "ray.io/v1", "kind", "RayJob", "metadata", head, "spec", spec)
 }
 
-// bySubmitterPod makes the operator submit by a pod, which can be given a token. The entrypoint goes through its shell and
-// the command line of Ray's client, which quotes its words anew (tried with 2.60.0): as one word for another shell it
-// arrives whole.
+// bySubmitterPod makes the operator submit from a pod, which can have a token. The entrypoint passes the pod's shell and the command
+// line of Ray's client, which quotes words again (tested with 2.60.0): one word for another shell arrives unchanged.
 func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submissionMode", "K8sJobMode")
 	spec.Set("entrypoint", "sh -c "+shellQuoted(commandEntrypoint))
@@ -112,7 +111,7 @@ func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submitterPodTemplate", value.Obj("metadata", value.Obj("labels", runLabels.Value()), "spec", pod))
 }
 
-// plainAll is a JSON value whose texts are no expressions, whatever they hold.
+// plainAll is a JSON value in which no text is taken for an expression.
 func plainAll(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -154,7 +153,10 @@ func (a *attempts) lookAtRayJob() {
 	a.put("Look at", annotation.Poll, look)
 }
 
-// judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray, and of its deployment.
+// judgeRayJob adds the choice that follows from the RayJob's two statuses: of the job in Ray (jobStatus), and of its deployment
+// (jobDeploymentStatus). A job that Ray reports as FAILED or STOPPED is over whatever the status of the deployment. A deployment that failed ends
+// the attempt even if the last known status of the job is RUNNING or SUCCEEDED: then the head was lost. The order of the rules matters;
+// TestRayJobVerdicts has every pair.
 func (a *attempts) judgeRayJob() {
 	job := a.v("job")
 	status, deployment, ran := job.Get("status"), job.Get("deployment"), a.v("ran")
@@ -184,7 +186,7 @@ func (a *attempts) judgeRayJob() {
 		ended(restarted, "Ray.HeadLost", query.Str("the head was replaced, and the operator began the job again")),
 		when(query.And(query.Eq(ran, query.Int(0)), a.waited()), a.goTo("Ask what holds up")),
 	}
-	if q := a.c.at.target.Queue; q != "" { // let in again, KubeRay would begin the job anew, which only retry may say
+	if q := a.c.at.target.Queue; q != "" { // KubeRay would start the job again when the queue admits it; only retry may do that
 		taken := query.And(query.Op(ran, ">", query.Int(0)), among(deployment, "Suspending", "Suspended"))
 		rules = append(rules, ended(taken, "Ray.HeadLost", query.Str("the queue "+q+" took the cluster away from the job")))
 	}
@@ -218,7 +220,7 @@ func (a *attempts) askWhatHoldsUp() {
 	own := a.v("job").Get("cluster")
 	cluster := query.If(query.Op(own, "!=", query.Str("")), own, query.Str(a.c.at.rayCluster))
 	next := "Delete RayJob of"
-	if a.c.reachesRay() { // what KubeRay then asks Ray to stop would run all the same once there is room
+	if a.c.reachesRay() { // a pending job that Ray is asked to stop would still run when there are resources
 		next = "Call off"
 		off := a.c.callOff(a.v("id"))
 		off.Set("Catch", caught(nil, a.goTo("Delete RayJob of")))
@@ -261,7 +263,7 @@ func (a *attempts) heldUp(why query.Expr) *value.Object {
 	return value.Obj("end", end)
 }
 
-// reachesRay tells whether the state machine itself speaks to a Ray that stays when the RayJob is gone.
+// reachesRay reports whether the state machine itself calls a Ray that outlives the step.
 func (c *compiler) reachesRay() bool {
 	return c.ray && (c.at.mode == modeProxy || c.at.mode == modeRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
 }
@@ -287,8 +289,8 @@ func (a *attempts) readRayJob() {
 	a.readOutput(ray)
 }
 
-// readSubmitter adds the states that read the output where the submitter's pod printed it: the API server's proxy passes
-// no token on.
+// readSubmitter adds the states that read the output where the submitter's pod printed it: the API server's proxy does not
+// pass a token on.
 func (a *attempts) readSubmitter() {
 	name := textOf(query.States("result", "ResponseBody", "items").At(-1).Get("metadata", "name"))
 	a.finding(a.listPods(), "Find submitter of", value.Obj("pod", name))

@@ -9,11 +9,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built.
+// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built, so that a call
+// cannot be added without its permission. A test reads the needs from the definition's text once more.
 type Need struct {
 	State                 string
 	Verb, Group, Resource string
-	Name                  string // where it is known before a run
+	Name                  string // empty if only a run knows it
 }
 
 // The kinds of objects that states read and write. A proxy carries calls to Ray's API.
@@ -28,7 +29,7 @@ var (
 
 func (n Need) to(verb string) Need { n.Verb = verb; return n }
 
-// grantOrder is the order of the rules and of the verbs in them.
+// grantOrder is the order of the rules and verbOrder that of the verbs in them: the same pipeline always gives the same Role.
 var (
 	grantOrder = []Need{jobs, pods, podLogs, events, rayJobs, proxies}
 	verbOrder  = []string{"create", "get", "list", "delete", "watch"}
@@ -37,13 +38,13 @@ var (
 // methods are the verbs' HTTP methods.
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
-// needing keeps what a state's call needs until the state gets its name.
+// needing remembers the needs of a state's calls until the state is named.
 func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
 }
 
-// named records the needs of a state that has got its name.
+// named records the needs of a state under its name.
 func (c *compiler) named(name string, state *value.Object) {
 	for _, n := range c.calls[state] {
 		n.State = name
@@ -94,14 +95,14 @@ type rayAPI struct {
 	service       query.Expr // the name, if only a run knows it
 }
 
-// head is the API of the target's Ray. RBAC compares the service's name with the one in the path as it stands.
+// head is the API of the target's Ray. RBAC compares the service's name with the text in the path.
 func (c *compiler) head() rayAPI {
 	need := proxies
 	need.Name = fmt.Sprintf("%s:%d", c.at.service, c.at.port)
 	return rayAPI{need: need, before: c.pathOf(proxies) + "/" + need.Name + "/proxy"}
 }
 
-// ownHead is the API of a cluster that KubeRay makes for one RayJob: its service has the name of the cluster.
+// ownHead is the API of a cluster that KubeRay creates for one RayJob: its service has the name of the cluster.
 func (c *compiler) ownHead(cluster query.Expr) rayAPI {
 	return rayAPI{proxies, c.pathOf(proxies) + "/", fmt.Sprintf("-head-svc:%d/proxy", c.at.port), cluster}
 }
@@ -126,7 +127,7 @@ func (c *compiler) call(need Need, path string, parameters *value.Object, body a
 	if body != nil {
 		args.Set("RequestBody", body)
 	}
-	// Answers are large, and would go along from state to state.
+	// Answers are large: as outputs, they would pass from state to state.
 	return c.needing(value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{}), need)
 }
 

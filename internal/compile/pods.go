@@ -27,8 +27,8 @@ func (c *compiler) submitter() *value.Object {
 	for i := range submitterErrors {
 		codes[i] = value.Int(int64(firstCode + i))
 	}
-	// An indexed Job, for only its pods are told how many came before them: one that follows must not send a job again
-	// that a lost head has forgotten. A pod that ends by one of our exit codes has done its work.
+	// An indexed Job, because only its pods get the number of pods before them: a later pod must not submit a job again that a
+	// lost head has forgotten. A pod that ends with one of our exit codes has done its work.
 	job := value.Obj("completions", value.Int(1), "parallelism", value.Int(1), "completionMode", "Indexed",
 		"backoffLimitPerIndex", value.Int(3), "ttlSecondsAfterFinished", value.Int(c.at.ttl()),
 		"podFailurePolicy", value.Obj("rules", []any{
@@ -46,8 +46,8 @@ func (c *compiler) submitter() *value.Object {
 	return value.Obj("job", job, "pod", pod, "container", container)
 }
 
-// podSpec is what the target says of all pods. Nothing runs twice in one pod: a Job makes another. Only plain jobs may want a token for
-// the API server.
+// podSpec has the target's settings for all pods. A container is never restarted: the Job creates another pod. Only plain jobs can have a
+// token for the API server.
 func (c *compiler) podSpec(account string) *value.Object {
 	o := value.Obj("restartPolicy", "Never", "automountServiceAccountToken", false)
 	if account != "" {
@@ -109,7 +109,7 @@ func (c *compiler) filesVolume() *value.Object {
 	return value.Obj("name", "files", "projected", value.Obj("sources", sources))
 }
 
-// submitterEnv is where Ray is, the token, and what Kubernetes counts.
+// submitterEnv is Ray's address, the token, and Kubernetes' counts of failed pods.
 func (c *compiler) submitterEnv() []any {
 	env := []any{
 		value.Obj("name", "RAYORCH_RAY", "value", fmt.Sprintf("%s.%s.svc:%d", c.at.service, c.at.namespace, c.at.port)),
@@ -142,13 +142,12 @@ func (c *compiler) secretVariables(names []string) []any {
 	return out
 }
 
-// dollars is a text that Kubernetes is to leave as it is: it takes $(NAME) for a variable and $$ for $ in commands, arguments and the
-// environment.
+// dollars escapes a text for Kubernetes, which takes $(NAME) for a variable and $$ for $ in commands, arguments and the environment.
 func dollars(text query.Expr) query.Expr {
 	return query.Call("join", query.Call("split", text, query.Str("$")), query.Str("$$"))
 }
 
-// argumentSize keeps one argument under what Linux takes, 128 KiB, also if each character has four bytes.
+// argumentSize is the most characters of one argument: Linux allows 128 KiB, and a character has up to four bytes.
 const argumentSize = 30000
 
 var runLabels = query.Var("labels") // of all objects of a run

@@ -9,7 +9,7 @@ import (
 
 // PodContext is the security context of some of a pipeline's pods.
 type PodContext struct {
-	// Of says whose: "the submitters", "step infer".
+	// Of names the pods: "the submitters", "step infer".
 	Of             string
 	pod, container *value.Object
 }

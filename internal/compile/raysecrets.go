@@ -8,11 +8,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Ray keeps the environment variables of a job in the job's record, which its API and dashboard show. A cluster of the job's own gets
-// secrets in the environment of its pods instead. So does a standing one whose pods the user gave them (inRayPods). Only what remains
-// is passed on by the submitter.
+// Ray keeps the environment variables of a job in the job's record, which its API and dashboard show. So the pods of a
+// job's own cluster get secrets in their environment, and the user can do the same for a standing cluster (inRayPods). The submitter
+// passes on only the rest.
 
-// secretsOf are the secrets that the submitter of a job passes on, and those that it only hides in what the job prints.
+// secretsOf are the secrets that the submitter of a job passes on, and those that it only redacts in the job's log.
 func (c *compiler) secretsOf(names []string) (passed, hidden []string) {
 	for _, e := range c.p.Secrets.Entries {
 		switch {
@@ -26,7 +26,7 @@ func (c *compiler) secretsOf(names []string) (passed, hidden []string) {
 	return passed, hidden
 }
 
-// submitterSecrets are variables of the submitter's pod. It starts without those that it only hides.
+// submitterSecrets are variables of the submitter's pod, which starts even if those that it only redacts are missing.
 func (c *compiler) submitterSecrets(names []string) []any {
 	var out []any
 	passed, hidden := c.secretsOf(names)
@@ -82,7 +82,7 @@ func (c *compiler) noteRaySecrets() {
 	}
 }
 
-// withSecrets adds secrets to the first container of each pod of a rayClusterSpec, which is Ray's. What is there stays.
+// withSecrets adds secrets to the first container of each pod of a rayClusterSpec, which is Ray's. Existing variables take precedence.
 func (c *compiler) withSecrets(spec any, names []string) {
 	o, _ := spec.(*value.Object)
 	variables := c.secretVariables(names)

@@ -14,7 +14,7 @@ type resources struct {
 	custom     *value.Object // Ray's custom resources
 }
 
-// rayNames are the fields of one of Ray's APIs that say what the driver reserves.
+// rayNames are the fields of one of Ray's APIs that say what the driver reserves. Workers and actors reserve resources themselves.
 type rayNames struct{ cpus, gpus, memory, custom string }
 
 var (

@@ -20,7 +20,7 @@ func defaultSecurity() (pod, container *value.Object) {
 		value.Obj("allowPrivilegeEscalation", false, "capabilities", value.Obj("drop", []any{"ALL"}))
 }
 
-// security is what a file says, each field where Kubernetes has it, or else the default.
+// security is the file's security context, split as Kubernetes has it, or the default.
 func security(own *pipeline.SecurityContext) (pod, container *value.Object) {
 	if own == nil {
 		return defaultSecurity()
@@ -48,7 +48,7 @@ func secure(pod, container *value.Object, own *pipeline.SecurityContext) {
 	}
 }
 
-// securityOf is what the file says for the pod of a plain job, or for the pod that places files; nil for nothing.
+// securityOf is the file's security context of a plain job's pod; nil for the default.
 func (c *compiler) securityOf(j *pipeline.Job) *pipeline.SecurityContext {
 	if j != nil && j.SecurityContext != nil {
 		return j.SecurityContext

@@ -14,17 +14,17 @@ import (
 // and nowhere else.
 type submission struct {
 	step      string // the step's name
-	state     string // the state that runs the attempts; ids contain it
+	state     string // the name of the state that runs the attempts. Ids contain it, so it must not depend on the mode
 	kind      string // kindRay or kindJob
 	context   string // the kubeconfig context of a cluster of its own
 	timeout   pipeline.Duration
 	pending   pipeline.Duration
 	retry     *pipeline.Retry
-	before    []string // steps whose outputs it sees
+	before    []string // the steps whose outputs it gets
 	failure   string   // the variable with the failure that is cleaned up after
 	placing   bool     // it places files, for no step
 	in        *scope
-	clustered bool // an attempt is counted by a variable of the definition
+	clustered bool // a variable of the definition counts the attempts
 
 	command   query.Expr    // what sh runs, with the wrapper
 	env       query.Expr    // the environment variables
@@ -45,7 +45,7 @@ const (
 	kindJob = "job" // a plain job: a process, or a Kubernetes Job
 )
 
-// packages are what a Ray job in a cluster takes along.
+// packages are the directories of a Ray job in a cluster.
 type packages struct {
 	dir     *workingDir   // nil for none
 	modules []*workingDir // of py_modules
@@ -129,7 +129,7 @@ func (c *compiler) resolveRay(s *submission, r *pipeline.RayJob) {
 	}
 }
 
-// resolveJob reads a plain job. What only a pod has is not looked at for a process: the mode's check has said so.
+// resolveJob reads a plain job. A process has none of a pod's fields: the mode's check has noted them.
 func (c *compiler) resolveJob(s *submission, j *pipeline.Job) {
 	s.kind, s.secrets, s.metadata, s.workingDir, s.inPlace = kindJob, j.Secrets, c.texts(j.Metadata, s.in), j.WorkingDir, j.InPlace
 	var command query.Expr
@@ -184,7 +184,7 @@ func (c *compiler) marks(s *submission) *value.Object {
 	return o
 }
 
-// runtimeEnv is Ray's runtime environment, from the file's with the files read; environment variables are in it.
+// runtimeEnv is Ray's runtime environment: the file's, with the contents of the files that it names, and the environment variables.
 func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object {
 	env := &value.Object{}
 	if given != nil {
@@ -192,7 +192,7 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 			env = o
 		}
 	}
-	if c.at != nil { // here Ray's runner reads it; in a cluster it counted when the directory was packed
+	if c.at != nil { // the patterns applied when the directory was packed; on this machine, the task runner packs it
 		env = env.Without("excludes")
 	}
 	env.Set("env_vars", s.env.Value())
@@ -205,8 +205,8 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 	return env
 }
 
-// maxOutputsEnv keeps RAYORCH_OUTPUTS under what Linux takes as one variable (128 KiB), and beside long parameters what a task
-// takes as its input; in a cluster a Job and its pods hold it, and a list of them must stay under Step Functions' 262,144 bytes.
+// maxOutputsEnv is the most characters of RAYORCH_OUTPUTS. Linux allows 128 KiB for one variable, and a task's input has a limit that
+// long parameters share. In a cluster, a Job and its pods contain it, and a list of them must stay below Step Functions' 262,144 bytes.
 func (c *compiler) maxOutputsEnv() query.Expr {
 	switch {
 	case c.at != nil:
@@ -224,7 +224,7 @@ var (
 	executionID = query.States("context", "Execution", "Id")
 )
 
-// environment is a job's environment: what every step of the run gets, what only this one gets, and the file's own.
+// environment is a job's environment: the variables of every step of the run, those of this step, and the file's own.
 func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template]) query.Expr {
 	o := query.Var("o")
 	outputs := query.Block(query.If(query.Op(query.Call("length", o), ">", c.maxOutputsEnv()), query.Str(""), o),
@@ -242,13 +242,13 @@ func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template
 		vars = append(vars, query.Bind(e.Key, c.template(e.Value, s.in)))
 	}
 	parts := []query.Expr{sharedEnv}
-	if c.at != nil && s.kind == kindJob && c.paramsOnce() { // a pod has nobody to make them
+	if c.at != nil && s.kind == kindJob && c.paramsOnce() { // no task runner adds them to a pod
 		parts = append(parts, query.If(shortParams, query.Object(), query.Inline(c.paramVariables())))
 	}
 	return query.Call("merge", query.Array(append(parts, query.Object(vars...))...))
 }
 
-// sharedEnvironment is what the jobs of all steps get: the run and its parameters.
+// sharedEnvironment is the part of the environment that all jobs of a run get: the run and its parameters.
 func (c *compiler) sharedEnvironment() any {
 	run := query.Var("run")
 	env := value.Obj("RAYORCH_RUN_ID", run.Get("id").Value(), "RAYORCH_STORAGE", run.Get("storage").Value(), "RAYORCH_PIPELINE", c.p.Name)
@@ -271,7 +271,7 @@ func (c *compiler) paramVariables() *value.Object {
 	return o
 }
 
-// idStep is how much of a step's name an id shows: the whole id is a DNS label of at most 47 characters.
+// idStep is the most characters of a step's name in an id: the whole id is a DNS label of at most 47 characters.
 const idStep = 20
 
 // hashedID is an id of an attempt: the run's prefix, the step for people, and a hash of the execution, what makes the attempt, and the

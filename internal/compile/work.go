@@ -65,7 +65,7 @@ func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
 	c.rethrow(states, s, in)
 }
 
-// rethrow adds the state that fails with the kept failure. A redrive leads from there to the step again.
+// rethrow adds the state that fails with the kept failure. A redrive restarts the step from there.
 func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 	failure := query.Var(in.variable("failure", s.Name))
 	raise := value.Obj("Type", "Fail", "Error", failureOrRedriven(failure.Get("Error"), failure.Get("redrive")).Value(),

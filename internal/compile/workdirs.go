@@ -61,7 +61,7 @@ func (c *compiler) dirKey(r *pipeline.RayJob) string {
 	return c.beside(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
 }
 
-// excludes are the patterns of the runtime environment, which count when the directory is packed.
+// excludes are the patterns of the runtime environment, which apply when the directory is packed.
 func excludes(r *pipeline.RayJob) []string {
 	if r.RuntimeEnv == nil {
 		return nil
@@ -89,7 +89,7 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	d := &workingDir{Dir: Dir{Path: c.beside(r.WorkingDir), Excludes: excludes(r)}}
 	c.at.dirs[c.dirKey(r)] = d
 	if c.at.pack == nil {
-		problem("is a directory, and nobody here can read it")
+		problem("is a directory, which cannot be read here")
 		return
 	}
 	var err error
@@ -112,8 +112,8 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	c.at.order = append(c.at.order, c.dirKey(r))
 }
 
-// below is a package with all that it has in one directory. Ray takes a single directory at the top away from what it
-// fetches from an address: it would take a working directory's own, where that has no other.
+// below puts all files of a package into one directory. Ray removes a single top directory from a package that it fetches from an
+// address: otherwise it would remove a directory of the user's.
 func below(dir string, data []byte) ([]byte, error) {
 	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -190,15 +190,15 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	return nil
 }
 
-// tooLarge names the ways out.
+// tooLarge is the error, with what to do about it.
 func (c *compiler) tooLarge(d *workingDir) error {
 	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this submission mode (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
 		"inline): leave out data by a .rayignore file, or name an object store (the target's workingDir.uri), or put it on the "+
 		"storage's claim yourself and let the entrypoint change to it", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
 }
 
-// placeWorkingDir says in a runtime environment where Ray finds the directory; elsewhere the entrypoint does, or the
-// submitter.
+// placeWorkingDir sets the directory's address in a runtime environment. A directory without one is unpacked by the entrypoint, or
+// uploaded by the submitter.
 func placeWorkingDir(env *value.Object, s *submission) {
 	if s.workingDir != "" && remote(s.workingDir) {
 		env.Set("working_dir", query.Plain(s.workingDir))
@@ -209,8 +209,7 @@ func placeWorkingDir(env *value.Object, s *submission) {
 	}
 }
 
-// inWorkingDir is a command that runs in its working directory, where that travels by neither Ray's
-// packages nor an address.
+// inWorkingDir is a command that changes to its working directory first, if Ray does not do so.
 func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	if d == nil {
 		return command
@@ -224,7 +223,7 @@ func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	return command
 }
 
-// placedAt is where a working directory lies on the storage.
+// placedAt is the path of a working directory on the storage.
 func (c *compiler) placedAt(d *workingDir) string {
 	return strings.TrimSuffix(c.storage, "/") + "/.rayorch/" + c.p.Name + "/" + d.hash
 }
@@ -254,8 +253,8 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 	return maps, uploads
 }
 
-// placeFiles adds the state that puts working directories on the storage before the first step, where they travel so. It
-// is made as a step is, so that a claim that is missing is told.
+// placeFiles adds the state that puts working directories on the storage before the first step. It is made like a step, so that a
+// missing claim is reported like a pod that does not start.
 func (c *compiler) placeFiles(states *value.Object, next string) {
 	state := jobMode{c}.state(placingSubmission())
 	state.Set("Output", &value.Object{})
@@ -264,7 +263,7 @@ func (c *compiler) placeFiles(states *value.Object, next string) {
 
 const placeTimeout = pipeline.Duration(15 * 60)
 
-// placingJob is the Job that does it.
+// placingJob is the Job that places files.
 func (a *attempts) placingJob() *value.Object {
 	c, args := a.c, []any{"place"}
 	for _, key := range c.at.order {
@@ -284,8 +283,8 @@ func (a *attempts) placingJob() *value.Object {
 		"spec", submitterSpec(a.deadline(), container, volumes).Value())
 }
 
-// inlineDirs is the variable with the commands that unpack the working directories which travel in entrypoints. Python is
-// there wherever Ray is.
+// inlineDirs is the variable with the commands that unpack the working directories that are part of entrypoints. Every
+// image with Ray has Python.
 func (c *compiler) inlineDirs() *value.Object {
 	o := &value.Object{}
 	for _, key := range c.at.order {

@@ -2,19 +2,19 @@ package compile
 
 import "github.com/rayorch/rayorch/internal/compile/query"
 
-// MaxOutput is how many bytes of JSON a job may give as its output; larger ones belong on the storage.
+// MaxOutput is the most bytes of JSON that a job can return as its output; larger outputs belong on the storage.
 const MaxOutput = "32768"
 
-// OutputMark starts the line on which a job's output stands.
+// OutputMark starts the line of a log that contains a job's output.
 const OutputMark = "::rayorch-output::"
 
-// The wrapper round a command is POSIX sh and needs nothing beyond what any image has. The command runs in a subshell,
-// so that its exit and traps are its own; Ray stops a job's whole process tree, so the command sees every signal itself,
-// and the traps here only keep the shell alive to tidy up after it. A line break in JSON is only ever space between its
-// parts, so that the output can be put on one line as it is.
+// The wrapper around a command is POSIX sh and needs nothing that an image may lack. The command runs in a subshell, so that its exit
+// and traps do not affect the wrapper. Ray signals a job's whole process tree, so that the command gets every signal itself; the traps
+// here only keep the shell alive to clean up. In JSON, a line break is always white space between tokens, so that the output fits on
+// one line unchanged.
 const (
 	wrapperTemp = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX")`
-	// Without a claim, Ray's pods need not have the storage: a job may not use it.
+	// Without a claim, Ray's pods may lack the storage, and the job may not need it.
 	wrapperStorage   = ` && mkdir -p "$RAYORCH_STORAGE" || exit 120` + "\n"
 	wrapperNoStorage = ` || exit 120
 mkdir -p "$RAYORCH_STORAGE" || echo "rayorch: warning: step $RAYORCH_STEP has no storage directory: set storage.claim" >&2
@@ -38,8 +38,8 @@ printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 )
 
-// wrapperEndAlways marks an output also where there is none, below lines of its own: where the state machine itself reads a
-// log's last few lines, they hold nothing that the job printed, so that no line too long can end the run.
+// wrapperEndAlways prints a marked line even if there is no output, after empty lines. If the state machine itself reads a log's last
+// lines, they then contain nothing else that the job printed, and no long line of the job can exceed a payload.
 const wrapperEndAlways = `
 )
 code=$?
@@ -53,7 +53,7 @@ fi
 printf '\n\n\n\n\n\n\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 
-// wrapperHome gives pods a HOME that they can write to: an image has none for a user that it does not know.
+// wrapperHome sets a HOME that pods can write to: an image has no home for a user that it does not know.
 const wrapperHome = `[ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
 `
 

@@ -10,22 +10,22 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// CloudFormation takes 51,200 bytes without a bucket, and counts a definition as it stands in the template: two steps have
-// nearly the same states, a dozen calls the same retries. What Fn::Sub puts in for a variable it does not count, so a text
-// that stands there twice is written once. Only templates that are too large pay for it by being harder to read.
+// CloudFormation takes a template of at most 51,200 bytes without a bucket. It counts the text of a definition before Fn::Sub replaces
+// variables, and definitions repeat themselves: two steps have nearly the same states, and a dozen calls the same retries. So a text
+// that repeats becomes a variable. Only templates that are too large become harder to read in this way.
 
-// minSaving is what a variable must save, in bytes, to be worth looking up by whoever reads the template.
+// minSaving is the fewest bytes that a variable must save: each one makes the template harder to read.
 const minSaving = 40
 
-// shorten writes a text of Fn::Sub with variables in place of what it repeats, until it is shorter by want bytes or nothing
-// is left to gain. Fn::Sub's own ${...} stay as they are, whole, and no variable holds one: it would not be read again.
+// shorten replaces repeats in a text of Fn::Sub by variables, until the text is shorter by want bytes or no replacement helps. It keeps
+// the ${...} of the text, and no variable contains one, because Fn::Sub does not replace variables in the values of variables.
 func shorten(text string, want int) (short string, variables *value.Object, saved int) {
 	short, s, saved := shortened(text, want)
 	return short, s.variables, saved
 }
 
-// maxSteps bounds the work on a text that repeats itself nearly everywhere: what is found first gains most. The golden definitions
-// of the compiler take up to 13 million until nothing is left to gain.
+// maxSteps limits the work on a text that repeats itself nearly everywhere; the first repeats save most. The compiler's golden
+// definitions take up to 13 million steps.
 const maxSteps = 30_000_000
 
 func shortened(text string, want int) (short string, s *shortener, saved int) {
@@ -40,7 +40,7 @@ func shortened(text string, want int) (short string, s *shortener, saved int) {
 	return strings.Join(s.tokens, ""), s, saved
 }
 
-// shortener holds a text in tokens while repeats are taken out of it.
+// shortener is a text as tokens, of which repeats become variables.
 type shortener struct {
 	tokens    []string
 	variables *value.Object
@@ -53,18 +53,18 @@ var token = regexp.MustCompile(`(?s)\$\{[^}]*\}|\$?[A-Za-z0-9_]+|.`)
 
 func tokensOf(text string) []string { return token.FindAllString(text, -1) }
 
-// isVariable tells whether a token is one of Fn::Sub.
+// isVariable reports whether a token is a variable of Fn::Sub.
 func isVariable(token string) bool { return strings.HasPrefix(token, "${") }
 
-// repeat is a run of tokens that stands at several places.
+// repeat is a sequence of tokens that occurs more than once.
 type repeat struct {
 	at     []int // where it begins
 	first  int   // the least of them
 	length int   // in tokens
-	gain   int   // in bytes, were all places free
+	gain   int   // in bytes, if all occurrences can be replaced
 }
 
-// pass replaces the repeats that gain most, each where no better one has been, and returns what was saved.
+// pass replaces repeats, the ones that save most first and without overlaps, and returns the bytes saved.
 func (s *shortener) pass(want int) int {
 	s.used = make([]bool, len(s.tokens))
 	found := s.repeats()
@@ -80,7 +80,7 @@ func (s *shortener) pass(want int) int {
 	return saved
 }
 
-// replace puts a variable where a repeat stands and nothing was replaced, if that still gains.
+// replace replaces the occurrences of a repeat that overlap no variable, if that saves enough.
 func (s *shortener) replace(r repeat) int {
 	var free []int
 	end := 0
@@ -109,7 +109,7 @@ func (s *shortener) replace(r repeat) int {
 	return gain
 }
 
-// isFree says that no variable replaced any of the tokens.
+// isFree reports whether no variable has replaced any of the tokens.
 func (s *shortener) isFree(at, length int) bool {
 	i := slices.Index(s.used[at:at+length], true)
 	if i >= 0 {
@@ -119,7 +119,7 @@ func (s *shortener) isFree(at, length int) bool {
 	return i < 0
 }
 
-// gained is how many bytes the template loses when a text that stands somewhere so often becomes a variable.
+// gained is how many bytes the template loses if a text that occurs so often becomes a variable.
 func gained(text string, times int, name string) int {
 	return gainedOf(sizeOf(text), times, name)
 }
@@ -131,8 +131,8 @@ func gainedOf(size, times int, name string) int {
 	return times*(size-len("${}")-len(name)) - size - len(`"":"",`) - len(name)
 }
 
-// repeats are all runs of tokens that stand twice or more and cannot be longer where they stand as often: of neighbours in
-// the sorted list of all the text's ends, what they begin with alike.
+// repeats are all sequences of tokens that occur at least twice and that a further token would make rarer: the common beginnings of
+// neighbours in the sorted list of all suffixes of the text.
 func (s *shortener) repeats() []repeat {
 	ends, alike := s.neighbours()
 	sizes := s.sizes()
@@ -170,7 +170,7 @@ func (s *shortener) sizes() []int {
 	return sizes
 }
 
-// neighbours are the places where a repeat may begin, sorted by the text from there on, and how many tokens each has alike with the
+// neighbours are the places where a repeat may begin, sorted by the suffix that begins there, and how many tokens each shares with the
 // one before it, up to the next variable.
 func (s *shortener) neighbours() (ends, alike []int) {
 	order, common := s.sorted()
