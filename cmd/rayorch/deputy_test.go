@@ -20,6 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
@@ -146,7 +147,7 @@ func (d *deputy) wait(t *testing.T, arn string) engine.Execution {
 // refuses fails the test unless an execution failed for what it may not use, and nobody got any credentials.
 func (d *deputy) refuses(t *testing.T, x engine.Execution, flag string) {
 	t.Helper()
-	if x.Error != task.Permissions || !strings.Contains(x.Cause, flag) {
+	if x.Error != stepfn.StatesPermissions || !strings.Contains(x.Cause, flag) {
 		t.Errorf("want a refusal that names %s: %s %s: %s", flag, x.Status, x.Error, x.Cause)
 	}
 	if asked, tokens := d.thief.seen(); asked > 0 {
@@ -251,7 +252,7 @@ func TestOwnerUsesWhatItNames(t *testing.T) {
 			}
 			t.Run(c.name+" over the "+how, func(t *testing.T) {
 				d.thief.seen()
-				if x := d.end(t, by, arn, "{}"); x.Error == task.Permissions {
+				if x := d.end(t, by, arn, "{}"); x.Error == stepfn.StatesPermissions {
 					t.Errorf("%s: %s", x.Error, x.Cause)
 				}
 				if _, tokens := d.thief.seen(); len(tokens) == 0 && strings.Contains(c.arguments, d.thief.URL) {
@@ -282,7 +283,7 @@ func TestPolicyAllows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			arguments := strings.NewReplacer(d.private, private, d.thief.URL, other.URL).Replace(c.arguments)
 			x := d.end(t, d.tcp, register(t, d.tcp, fmt.Sprint("allowed-", i), machine(c.resource, arguments)), "{}")
-			if x.Error == task.Permissions {
+			if x.Error == stepfn.StatesPermissions {
 				t.Errorf("%s: %s", x.Error, x.Cause)
 			}
 		})
@@ -359,7 +360,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	t.Run("registered by the API", func(t *testing.T) {
 		text, _ := json.Marshal(machine(eksCall, theft))
 		arguments := `{"Name": "made", "RoleArn": "` + localRole + `", "Definition": ` + string(text) + `}`
-		if x := d.end(t, d.tcp, register(t, d.tcp, "makes", machine("arn:aws:states:::aws-sdk:sfn:createStateMachine", arguments)), "{}"); x.Status != engine.Succeeded {
+		if x := d.end(t, d.tcp, register(t, d.tcp, "makes", machine("arn:aws:states:::aws-sdk:sfn:createStateMachine", arguments)), "{}"); x.Status != stepfn.Succeeded {
 			t.Fatalf("%s: %s", x.Error, x.Cause)
 		}
 		d.refuses(t, d.end(t, d.socket, strings.Replace(mine, "mine", "made", 1), "{}"), flag)
@@ -395,7 +396,7 @@ func TestOtherWaysToStart(t *testing.T) {
 		arn := register(t, d.socket, "stopped", `{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)
 		cleans := unversioned(register(t, d.socket, "cleans", machine(eksCall, `"{% $parse($states.input.detail.input) %}"`)))
 		_, err := d.socket.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(unversioned(arn)),
-			Tags: []types.Tag{{Key: aws.String(catalog.CleanupTag), Value: &cleans}}})
+			Tags: []types.Tag{{Key: aws.String(stepfn.CleanupTag), Value: &cleans}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -430,7 +431,7 @@ func (d *deputy) cleanup(t *testing.T, machine string) string {
 // TestOlderStateDirectory has machines and executions without any mark: they are the owner's.
 func TestOlderStateDirectory(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
-	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: engine.Standard, Publish: true, Settings: catalog.Settings{
+	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: stepfn.Standard, Publish: true, Settings: catalog.Settings{
 		Definition: machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/"}`), RoleARN: localRole}})
 	if err != nil {
 		t.Fatal(err)

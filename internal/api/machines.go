@@ -7,6 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -73,7 +74,7 @@ func (s *Server) createStateMachine(ctx context.Context, in *value.Object) (*val
 		},
 	}
 	if r.Type == "" {
-		r.Type = "STANDARD"
+		r.Type = stepfn.Standard
 	}
 	var err error
 	if r.Settings.Logging, err = loggingText(object(in, "loggingConfiguration")); err != nil {
@@ -257,7 +258,7 @@ func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.
 
 // validateStateMachineDefinition counts only what it shows: with severity ERROR, the default, warnings take no room.
 func (s *Server) validateStateMachineDefinition(_ context.Context, in *value.Object) (*value.Object, error) {
-	found := check.Definition(text(in, "definition"), text(in, "type") == "EXPRESS")
+	found := check.Definition(text(in, "definition"), text(in, "type") == stepfn.Express)
 	limit := int(whole(in, "maxResults"))
 	if limit == 0 {
 		limit = 100

@@ -8,6 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -23,7 +24,7 @@ var _ = register(
 // mapRun finds a map run by the ARN of a request.
 func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
 	arn := text(in, "mapRunArn")
-	if _, err := catalog.ExpectARN(arn, catalog.KindMapRun); err != nil {
+	if _, err := catalog.ExpectARN(arn, stepfn.KindMapRun); err != nil {
 		return engine.MapRun{}, err
 	}
 	m, err := s.eng.MapRun(arn)
@@ -39,7 +40,7 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 	if err != nil {
 		return nil, err
 	}
-	out := value.Obj("mapRunArn", m.ARN, "executionArn", m.ExecutionARN, "status", m.Status, "startDate", history.Seconds(m.Started))
+	out := value.Obj("mapRunArn", m.ARN, "executionArn", m.ExecutionARN, "status", string(m.Status), "startDate", history.Seconds(m.Started))
 	if !m.Stopped.IsZero() {
 		out.Set("stopDate", history.Seconds(m.Stopped))
 	}
@@ -112,7 +113,7 @@ func machineOf(executionARN string) string {
 	if err != nil {
 		return ""
 	}
-	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, catalog.KindMachine, a.Name}, ":")
+	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, stepfn.KindMachine, a.Name}, ":")
 }
 
 // updateMapRun changes limits of a map run that still runs; what has started is not stopped by a lower one.
@@ -121,7 +122,7 @@ func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Objec
 	if err != nil {
 		return nil, err
 	}
-	if m.Status != engine.Running {
+	if m.Status != stepfn.Running {
 		return nil, invalid("A map run that has completed cannot be updated")
 	}
 	change := engine.MapRunChange{MaxConcurrency: number(in, "maxConcurrency"), ToleratedCount: number(in, "toleratedFailureCount")}

@@ -8,13 +8,14 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 var _ = register(action{"TestState", structure{
 	must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
 	may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
-	may("variables", aPayload), may("stateName", stringShape{min: 1, max: 80, secret: true}),
+	may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
 	may("mock", nested{
 		may("result", aPayload),
 		may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
@@ -22,7 +23,7 @@ var _ = register(action{"TestState", structure{
 	}),
 	may("context", aPayload),
 	may("stateConfiguration", nested{
-		may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: 80, secret: true}),
+		may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
 		may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
 	}),
 }, (*Server).testState})

@@ -5,15 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
-)
-
-// The kinds of resource that an ARN of Step Functions names.
-const (
-	KindMachine   = "stateMachine"
-	KindExecution = "execution"
-	KindExpress   = "express"
-	KindActivity  = "activity"
-	KindMapRun    = "mapRun"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // ARN is a Step Functions ARN taken apart: arn:PARTITION:states:REGION:ACCOUNT:KIND:NAME[:QUALIFIER...].
@@ -61,7 +53,7 @@ func errInvalidARN(what string) error { return errorf("InvalidArn", "Invalid Arn
 // CheckName says whether a machine, execution or activity may have this name. The error is AWS's InvalidName.
 func CheckName(name string) error {
 	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 80 || check.ForbiddenInName(name) {
+	if n < 1 || n > stepfn.MaxName || check.ForbiddenInName(name) {
 		return errorf("InvalidName", "Invalid Name: '%s'", name)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -98,7 +99,7 @@ func (c *Catalog) machine(name string) *Machine {
 
 // find takes a machine's ARN apart and finds the machine.
 func (c *Catalog) find(arn string) (ARN, *Machine, error) {
-	a, err := ExpectARN(arn, KindMachine)
+	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return a, nil, err
 	}

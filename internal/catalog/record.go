@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -80,7 +81,7 @@ func (c *Catalog) loadMachine(d store.Doc) error {
 	if err := decode(d, m); err != nil {
 		return err
 	}
-	m.ARN = c.prefix + KindMachine + ":" + m.Name
+	m.ARN = c.prefix + stepfn.KindMachine + ":" + m.Name
 	c.machines[m.Name] = m
 	return nil
 }
@@ -124,7 +125,7 @@ func (c *Catalog) loadActivity(d store.Doc) error {
 	if err := decode(d, a); err != nil {
 		return err
 	}
-	a.ARN = c.prefix + KindActivity + ":" + a.Name
+	a.ARN = c.prefix + stepfn.KindActivity + ":" + a.Name
 	c.activities[a.Name] = a
 	return nil
 }

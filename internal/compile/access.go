@@ -1,6 +1,10 @@
 package compile
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
 
 // access is what the identity needs that runs the definition and the clean-up machine: each rule is there for a call that
 // one of them makes.
@@ -11,7 +15,7 @@ func (c *compiler) access() []Rule {
 	if jobs {
 		verbs := []string{"create", "get", "list", "delete"}
 		pods := []string{"get", "list"}
-		if at.kind == "kubernetes" { // Step Functions asks again and again; rayorch watches
+		if at.kind == pipeline.TargetKubernetes { // Step Functions asks again and again; rayorch watches
 			verbs, pods = append(verbs, "watch"), append(pods, "watch")
 		}
 		rules = append(rules,

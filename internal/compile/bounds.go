@@ -68,7 +68,7 @@ func (c *compiler) limitItems() {
 		}
 	}
 	switch {
-	case c.at.kind != "aws":
+	case c.at.kind != pipeline.TargetAWS:
 		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, MaxEvents)
 	case low == 0:
 		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
@@ -82,7 +82,7 @@ func (c *compiler) limitItems() {
 // noteEvents tells that the engine's history may be too short. Package stack refuses to deploy then; here a run seldom takes
 // as long as it may.
 func (c *compiler) noteEvents(b Bounds) {
-	if c.at.kind != "aws" && b.Events > MaxEvents {
+	if c.at.kind != pipeline.TargetAWS && b.Events > MaxEvents {
 		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
 			b.Events, MaxEvents)
 	}

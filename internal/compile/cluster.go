@@ -14,9 +14,9 @@ import (
 
 // The ways of submitting a Ray step in a cluster.
 const (
-	wayJob    = "job"    // a pod beside Ray submits, follows and reports
-	wayProxy  = "proxy"  // the state machine itself asks Ray, through the API server
-	wayRayJob = "rayjob" // KubeRay's operator submits
+	wayJob    = pipeline.SubmitJob
+	wayProxy  = pipeline.SubmitProxy
+	wayRayJob = pipeline.SubmitRayJob
 )
 
 // Defaults of targets in a cluster.
@@ -34,7 +34,8 @@ const (
 
 // place is a target in a cluster, with all that options, target and defaults say of it.
 type place struct {
-	kind, way           string
+	kind                pipeline.TargetKind
+	way                 pipeline.SubmitMode
 	namespace, context  string
 	stepContext         string // of the step, or the part of the clean-up, that is being compiled
 	eks                 Cluster
@@ -57,7 +58,7 @@ type place struct {
 // newPlace settles what options and target say.
 func newPlace(p *pipeline.Pipeline, t pipeline.Target, o Options) *place {
 	at := &place{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
-		way:        cmp.Or(o.Submit, t.Submit, wayJob),
+		way:        cmp.Or(pipeline.SubmitMode(o.Submit), t.Submit, wayJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),
 		rayCluster: t.Ray.Cluster,
@@ -117,7 +118,7 @@ func (c *compiler) checkPlace(name string) {
 	if at.way != wayRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
 		report("", "clusterSpec and queue need submit: rayjob")
 	}
-	if at.kind == "aws" && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
+	if at.kind == pipeline.TargetAWS && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
 		report(".aws", "the cluster's name, endpoint and certificate authority must be known: clusterName, clusterEndpoint, clusterAuthData")
 	}
 }
@@ -131,7 +132,7 @@ func (c *compiler) notePlace(o Options) {
 	if c.ray && at.claim == "" {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
 	}
-	if at.kind == "aws" && (c.job || c.ray && at.way == wayJob) {
+	if at.kind == pipeline.TargetAWS && (c.job || c.ray && at.way == wayJob) {
 		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
 	}
 }
@@ -154,7 +155,7 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	switch {
 	case s.Context == "" || s.Context == c.at.context:
 		return
-	case c.at.kind == "aws":
+	case c.at.kind == pipeline.TargetAWS:
 		c.problems = append(c.problems, c.p.Problem(path+".context", "is for targets of kind kubernetes; a state machine on AWS knows one cluster here"))
 	case !slices.Contains(c.at.others, s.Context):
 		c.at.others = append(c.at.others, s.Context)
@@ -168,7 +169,7 @@ func (c *compiler) checkBody(b body, path string) {
 		report(".job", "needs image here, or the target jobImage")
 	case b.ray == nil || c.at.way == wayJob:
 	case len(c.shownByRay(b.ray)) > 0:
-		report(".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; "+c.at.way+" would show them")
+		report(".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; "+string(c.at.way)+" would show them")
 	case b.ray.Memory != nil && c.at.way == wayRayJob:
 		report(".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
 	}
@@ -178,7 +179,7 @@ func (c *compiler) checkBody(b body, path string) {
 func (c *compiler) checkClusterSecrets() {
 	for _, e := range c.p.Secrets.Entries {
 		if c.secrets[e.Key] && e.Value.KubernetesSecret == nil {
-			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs kubernetesSecret to be used by a target of kind "+c.at.kind))
+			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs kubernetesSecret to be used by a target of kind "+string(c.at.kind)))
 		}
 	}
 }
@@ -188,7 +189,7 @@ func (c *compiler) checkClusterSecrets() {
 func (c *compiler) eksArguments(kv ...any) *value.Object {
 	o := &value.Object{}
 	switch {
-	case c.at.kind == "aws":
+	case c.at.kind == pipeline.TargetAWS:
 		for _, name := range []string{"ClusterName", "CertificateAuthority", "Endpoint"} {
 			o.Set(name, wrap("$eks."+name))
 		}
@@ -205,7 +206,7 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 
 // clusterVariables are those that all tasks of a run share.
 func (c *compiler) clusterVariables(assign *value.Object) {
-	if c.at.kind == "aws" {
+	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority,
 			"Endpoint", c.at.eks.Endpoint))
 	}

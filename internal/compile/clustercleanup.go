@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -15,7 +16,7 @@ func (c *compiler) clusterCleanup() []byte {
 	mark := wrap("$substring(" + own + ", 0, 13)")
 	assign := value.Obj("prefix", wrap(own), "mark", mark, "labels", c.labels(mark),
 		"annotations", value.Obj("rayorch.dev/execution", "{% $states.input.detail.executionArn %}"))
-	if c.at.kind == "aws" {
+	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority, "Endpoint", c.at.eks.Endpoint))
 	}
 	if c.ray && c.at.way == wayJob { // else no pod stops Ray jobs

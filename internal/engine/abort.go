@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -14,7 +15,7 @@ import (
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
 	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) || e.parked(id) && s.Head().Status == interp.Running {
+		if e.resting.take(id) || e.parked(id) && s.Head().Status == stepfn.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}
@@ -39,7 +40,7 @@ func idleTasks(s *interp.Run) map[string]interp.Task {
 
 // countIdle counts a run among the open ones, which its end will take it from.
 func (e *Engine) countIdle(s *interp.Run) {
-	if s.Head().Status == interp.Running {
+	if s.Head().Status == stepfn.Running {
 		e.counters.open.Add(1)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
@@ -18,7 +18,7 @@ import (
 // wantsCleanup says whether a closed run's clean-up machine is to be started.
 func (e *Engine) wantsCleanup(r *run) bool {
 	s := r.state.Head().Status
-	return r.mem == nil && r.meta.Cleanup != "" && (s == interp.Aborted || s == interp.TimedOut)
+	return r.mem == nil && r.meta.Cleanup != "" && (s == stepfn.Aborted || s == stepfn.TimedOut)
 }
 
 // startCleanup starts the clean-up machine of a run in the background, again and again while the disk is full.
@@ -71,9 +71,9 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 
 // statusEvent is what EventBridge sends: "Step Functions Execution Status Change".
 func (e *Engine) statusEvent(x *Execution) *value.Object {
-	sum := sha256.Sum256([]byte(x.ARN + x.Status))
+	sum := sha256.Sum256([]byte(x.ARN + string(x.Status)))
 	detail := value.Obj(
-		"executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name, "status", x.Status,
+		"executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name, "status", string(x.Status),
 		"startDate", value.Int(x.Started.UnixMilli()), "stopDate", value.Int(x.Stopped.UnixMilli()),
 		"input", string(x.Input), "inputDetails", value.Obj("included", true),
 		"output", nil, "outputDetails", nil,

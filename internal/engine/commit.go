@@ -8,6 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -38,7 +39,7 @@ func (r *run) opens() openState { return openState{millis(r.state.Head().Wake), 
 
 // armed says that the open record, if there is one, has the run's deadline.
 func (r *run) armed() bool {
-	return r.state.Head().Status != interp.Running || r.opens().same(r.open)
+	return r.state.Head().Status != stepfn.Running || r.opens().same(r.open)
 }
 
 // writeState writes events, head and frames.
@@ -71,7 +72,7 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 // writeLists keeps the open and closed runs and the lists in step with the run's status.
 func writeLists(b *store.Batch, r *run, s *step) {
 	h := r.state.Head()
-	closed := h.Status != interp.Running
+	closed := h.Status != stepfn.Running
 	changed := h.Status != r.was || !s.reopened.IsZero()
 	if now := r.opens(); !closed && (changed || !now.same(r.open)) {
 		b.Open(r.id, now.encode())
@@ -217,7 +218,7 @@ func (e *Engine) act(r *run, s *step) {
 func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug
-	if h.Status != interp.Succeeded {
+	if h.Status != stepfn.Succeeded {
 		level = slog.LevelInfo
 	}
 	e.logger.LogAttrs(e.ctx, level, "execution ended", slog.String("execution", p.ExecutionARN),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -127,13 +128,13 @@ func (e *Engine) executionOf(p interp.Params, h interp.Head, m *meta) Execution 
 	x := Execution{
 		ARN: p.ExecutionARN, Name: p.Name, MachineARN: p.MachineARN, MachineName: p.MachineName,
 		VersionARN: p.VersionARN, AliasARN: p.AliasARN, RevisionID: m.Revision, RoleARN: p.RoleARN,
-		Type: Standard, TraceHeader: m.Trace, MapRunARN: p.MapRunARN, Cleanup: m.Cleanup, Labels: m.Labels,
-		Status: string(h.Status), Started: p.StartTime, Stopped: h.StopTime, Input: p.Input, Output: h.Output,
+		Type: stepfn.Standard, TraceHeader: m.Trace, MapRunARN: p.MapRunARN, Cleanup: m.Cleanup, Labels: m.Labels,
+		Status: h.Status, Started: p.StartTime, Stopped: h.StopTime, Input: p.Input, Output: h.Output,
 		Error: h.Error, Cause: h.Cause, RedriveCount: h.RedriveCount, Redriven: h.RedriveTime,
 		LastEventID: h.LastEvent, ItemCount: m.Items, DefinitionHash: m.Hash,
 	}
 	if p.Express {
-		x.Type = Express
+		x.Type = stepfn.Express
 	}
 	x.RedriveStatus, x.RedriveReason = e.redrivable(&x)
 	return x
@@ -156,16 +157,13 @@ func (e *Engine) Definition(arn string) ([]byte, error) {
 	return text, err
 }
 
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
+const defaultPage = 100
 
 func pageSize(n int) int {
 	if n <= 0 {
 		return defaultPage
 	}
-	return min(n, maxPage)
+	return min(n, stepfn.MaxPage)
 }
 
 // List shows a page of executions, newest first, without payloads. ErrInvalidPage says that the token is none of ours.
@@ -193,7 +191,7 @@ func (e *Engine) list(group string, f ListFilter) (ListPage, error) {
 	var page ListPage
 	limit := pageSize(f.Limit)
 	for token := f.Token; ; {
-		entries, next, err := e.st.List(group, f.kept(), token, limit-len(page.Executions))
+		entries, next, err := e.st.List(group, string(f.kept()), token, limit-len(page.Executions))
 		if errors.Is(err, store.ErrBadToken) {
 			return page, ErrInvalidPage
 		}
@@ -227,8 +225,8 @@ func (f *ListFilter) machine() string {
 }
 
 // kept is the status by which the store finds the entries. What awaits its redrive is kept as it ended.
-func (f *ListFilter) kept() string {
-	if f.Status == pendingRedrive {
+func (f *ListFilter) kept() stepfn.Status {
+	if f.Status == stepfn.PendingRedrive {
 		return ""
 	}
 	return f.Status
@@ -250,7 +248,7 @@ func listed(en store.Entry) (Execution, error) {
 		return Execution{}, fmt.Errorf("list: the entry of run %d is damaged: %w", en.ID, err)
 	}
 	return Execution{
-		ARN: s.ARN, Name: s.Name, MachineARN: s.Machine, VersionARN: s.Version, AliasARN: s.Alias, Type: Standard,
+		ARN: s.ARN, Name: s.Name, MachineARN: s.Machine, VersionARN: s.Version, AliasARN: s.Alias, Type: stepfn.Standard,
 		MapRunARN: s.MapRun, Status: s.Status, Started: en.Start, Stopped: fromMillis(s.Stop), ItemCount: s.Items,
 		RedriveCount: s.Redrives, Redriven: fromMillis(s.Redriven),
 	}, nil
@@ -358,17 +356,17 @@ func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResul
 const (
 	redriveDays   = 14
 	lifeDays      = 365 // what a Standard execution may last, redrives included
-	redriveEvents = 24_999
+	redriveEvents = stepfn.MaxEvents - 1
 )
 
 // redrivable says whether an execution may be redriven, in AWS's words.
 func (e *Engine) redrivable(x *Execution) (status, reason string) {
 	switch {
-	case x.Type == Express:
+	case x.Type == stepfn.Express:
 		return "", ""
-	case x.Status == Running:
+	case x.Status == stepfn.Running:
 		return "NOT_REDRIVABLE", "Execution is RUNNING and cannot be redriven"
-	case x.Status == Succeeded:
+	case x.Status == stepfn.Succeeded:
 		return "NOT_REDRIVABLE", "Execution is SUCCEEDED and cannot be redriven"
 	case x.LastEventID >= redriveEvents:
 		return "NOT_REDRIVABLE", "Execution history event limit exceeded"

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -72,22 +73,6 @@ type Machines interface {
 	Resolve(arn string) (StartRequest, error)
 }
 
-// Kinds of machines.
-const (
-	Standard = "STANDARD"
-	Express  = "EXPRESS"
-)
-
-// The statuses of an execution, as AWS names them.
-const (
-	Running        = "RUNNING"
-	Succeeded      = "SUCCEEDED"
-	Failed         = "FAILED"
-	TimedOut       = "TIMED_OUT"
-	Aborted        = "ABORTED"
-	PendingRedrive = "PENDING_REDRIVE"
-)
-
 // StartRequest starts an execution of a definition. The engine keeps all of it with the execution: a later change of
 // the state machine does not touch what runs.
 type StartRequest struct {
@@ -121,7 +106,7 @@ type Execution struct {
 	MapRunARN                        string
 	Cleanup                          string
 	Labels                           map[string]string
-	Status                           string
+	Status                           stepfn.Status
 	Started, Stopped                 time.Time
 	Input, Output                    []byte // Output only when it succeeded
 	Error, Cause                     string
@@ -134,14 +119,16 @@ type Execution struct {
 }
 
 // Closed says that the execution has ended.
-func (x *Execution) Closed() bool { return x.Status != Running && x.Status != PendingRedrive }
+func (x *Execution) Closed() bool {
+	return x.Status != stepfn.Running && x.Status != stepfn.PendingRedrive
+}
 
 // ListFilter picks executions, newest first.
 type ListFilter struct {
 	// MachineARN or MapRunARN; with neither, every execution. A version's or an alias's ARN works as well.
 	MachineARN, MapRunARN string
 	// Status picks one. Defaults to all.
-	Status string
+	Status stepfn.Status
 	// Redrive is REDRIVEN or NOT_REDRIVEN. Defaults to all.
 	Redrive string
 	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
@@ -166,7 +153,7 @@ type HistoryQuery struct {
 // WatchResult says how far an execution is.
 type WatchResult struct {
 	LastEventID int64
-	Status      string
+	Status      stepfn.Status
 	Closed      bool
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -71,7 +72,7 @@ func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	seen := 0
-	for q := (HistoryQuery{Reverse: true, Limit: maxPage}); ; {
+	for q := (HistoryQuery{Reverse: true, Limit: stepfn.MaxPage}); ; {
 		page, err := e.events(id, q)
 		for i := range page {
 			if page[i].Type != history.ExecutionRedriven {
@@ -84,7 +85,7 @@ func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 				return page[i].Time, nil
 			}
 		}
-		if err != nil || len(page) < maxPage {
+		if err != nil || len(page) < stepfn.MaxPage {
 			return time.Time{}, err
 		}
 		q.After = page[len(page)-1].ID
@@ -129,7 +130,7 @@ func (e *Engine) TaskSuccess(_ context.Context, token string, output []byte) err
 func (e *Engine) TaskFailure(_ context.Context, token, name, cause string) error {
 	return e.byToken(token, func(task string) interp.Fact {
 		if name == "" { // AWS takes a failure without an error; here an empty error is a success
-			name = "States.TaskFailed"
+			name = stepfn.StatesTaskFailed
 		}
 		return interp.TaskEnded{Task: task, Error: name, Cause: cause}
 	})

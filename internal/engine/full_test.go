@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -24,7 +25,7 @@ func TestAFullHistoryIsNotRedrivable(t *testing.T) {
 		`7000`: {"NOT_REDRIVABLE", "Execution history event limit exceeded"},
 	} {
 		x := end(t, e, start(t, e, "a"+input, `{"QueryLanguage":"JSONata",`+countdown+`}`, input).ARN)
-		if x.Status != engine.Failed || x.RedriveStatus != want[0] || x.RedriveReason != want[1] {
+		if x.Status != stepfn.Failed || x.RedriveStatus != want[0] || x.RedriveReason != want[1] {
 			t.Errorf("%s: %s %s %q", input, x.Status, x.RedriveStatus, x.RedriveReason)
 		}
 		var not *engine.NotRedrivableError

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -53,7 +54,7 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	d.mu.Lock()
 	c.id = id
 	d.mu.Unlock()
-	if x.Status != Running {
+	if x.Status != stepfn.Running {
 		d.ended(index, x.Status, x.LastEventID)
 	}
 }
@@ -120,7 +121,7 @@ func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	b := birth{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
-			Type: Standard, Labels: d.labels,
+			Type: stepfn.Standard, Labels: d.labels,
 		},
 		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
 		group:  d.spec.ARN,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -31,15 +32,15 @@ type Counts struct {
 }
 
 // count adds n to the field of a status.
-func (c *Counts) count(status string, n int64) {
+func (c *Counts) count(status stepfn.Status, n int64) {
 	switch status {
-	case Running:
+	case stepfn.Running:
 		c.Running += n
-	case Succeeded:
+	case stepfn.Succeeded:
 		c.Succeeded += n
-	case TimedOut:
+	case stepfn.TimedOut:
 		c.TimedOut += n
-	case Aborted:
+	case stepfn.Aborted:
 		c.Aborted += n
 	default:
 		c.Failed += n
@@ -54,19 +55,19 @@ func (c *Counts) begun() int64 { return c.Running + c.Succeeded + c.unsuccessful
 
 // MapRun is what DescribeMapRun shows.
 type MapRun struct {
-	V              int       `json:"v"`
-	ARN            string    `json:"arn"`
-	ExecutionARN   string    `json:"execution"`
-	Status         string    `json:"status"`
-	Started        time.Time `json:"started"`
-	Stopped        time.Time `json:"stopped,omitzero"`
-	MaxConcurrency int64     `json:"maxConcurrency"`
-	ToleratedCount int64     `json:"toleratedCount"`
-	ToleratedPct   float64   `json:"toleratedPercentage"`
-	Items          Counts    `json:"items"`
-	Executions     Counts    `json:"executions"`
-	RedriveCount   int64     `json:"redriveCount"`
-	Redriven       time.Time `json:"redriven,omitzero"`
+	V              int           `json:"v"`
+	ARN            string        `json:"arn"`
+	ExecutionARN   string        `json:"execution"`
+	Status         stepfn.Status `json:"status"`
+	Started        time.Time     `json:"started"`
+	Stopped        time.Time     `json:"stopped,omitzero"`
+	MaxConcurrency int64         `json:"maxConcurrency"`
+	ToleratedCount int64         `json:"toleratedCount"`
+	ToleratedPct   float64       `json:"toleratedPercentage"`
+	Items          Counts        `json:"items"`
+	Executions     Counts        `json:"executions"`
+	RedriveCount   int64         `json:"redriveCount"`
+	Redriven       time.Time     `json:"redriven,omitzero"`
 }
 
 // The kinds of the documents of map runs: by their ARN, and by execution for lists.
@@ -164,8 +165,8 @@ func (e *Engine) abortChildren(id store.ID, mapRun string) {
 	}
 	runs, _, err := e.mapRunsOf(x.ARN, "", 0)
 	for _, m := range runs {
-		if m.Status == Running {
-			err = errors.Join(err, e.abortRunning(m.ARN), e.endMapRun(&m, Aborted))
+		if m.Status == stepfn.Running {
+			err = errors.Join(err, e.abortRunning(m.ARN), e.endMapRun(&m, stepfn.Aborted))
 		}
 	}
 	if err != nil {
@@ -178,7 +179,7 @@ func (e *Engine) abortChildren(id store.ID, mapRun string) {
 // abortRunning aborts the children of a map run that are in its list of running ones.
 func (e *Engine) abortRunning(arn string) error {
 	for token := ""; ; {
-		entries, next, err := e.st.List(arn, Running, token, maxPage)
+		entries, next, err := e.st.List(arn, string(stepfn.Running), token, stepfn.MaxPage)
 		if err != nil {
 			return err
 		}
@@ -192,7 +193,7 @@ func (e *Engine) abortRunning(arn string) error {
 	}
 }
 
-func (e *Engine) endMapRun(m *MapRun, status string) error {
+func (e *Engine) endMapRun(m *MapRun, status stepfn.Status) error {
 	m.Status, m.Stopped = status, e.c.Now().UTC()
 	m.Items.Running, m.Executions.Running = 0, 0
 	return e.putMapRun(m)
@@ -291,16 +292,13 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 // childEnded tells the driver of a map run that a child has ended.
 func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
 	if d := e.mapRuns.get(p.MapRun); d != nil {
-		d.ended(p.Index, string(h.Status), h.LastEvent)
+		d.ended(p.Index, h.Status, h.LastEvent)
 	}
 }
 
-// pendingRedrive is the status of a child that failed, in a map run that was redriven and has not come to it yet.
-const pendingRedrive = "PENDING_REDRIVE"
-
 // showAwaited gives a child the status that callers see: what is kept of it knows nothing of its map run's redrive.
 func (e *Engine) showAwaited(x *Execution) {
-	if x.MapRunARN == "" || !x.Closed() || x.Status == Succeeded {
+	if x.MapRunARN == "" || !x.Closed() || x.Status == stepfn.Succeeded {
 		return
 	}
 	d := e.mapRuns.get(x.MapRunARN)
@@ -308,13 +306,13 @@ func (e *Engine) showAwaited(x *Execution) {
 		return
 	}
 	if m, ok := d.shown(); ok && awaits(x, &m) {
-		x.Status = pendingRedrive
+		x.Status = stepfn.PendingRedrive
 	}
 }
 
 // awaits says that the child ended before its map run was redriven, and badly.
 func awaits(x *Execution, m *MapRun) bool {
-	return m.RedriveCount > 0 && x.Closed() && x.Status != Succeeded && !x.Stopped.After(m.Redriven)
+	return m.RedriveCount > 0 && x.Closed() && x.Status != stepfn.Succeeded && !x.Stopped.After(m.Redriven)
 }
 
 // errStopMap ends a map run whose execution waits for it no more.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -180,7 +181,7 @@ func TestTwoDeathsPark(t *testing.T) {
 			if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
 				t.Fatal(err)
 			}
-			if x, err := e.Describe(arn); err != nil || x.Status != engine.Aborted {
+			if x, err := e.Describe(arn); err != nil || x.Status != stepfn.Aborted {
 				t.Errorf("%s, %v", x.Status, err)
 			}
 			if c.definition == afterWait {
@@ -220,7 +221,7 @@ func TestResumeOfAParkedExecution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x := end(t, e, arn); x.Status != engine.Succeeded {
+	if x := end(t, e, arn); x.Status != stepfn.Succeeded {
 		t.Errorf("%s: %s", x.Status, x.Cause)
 	}
 	closeEngine(t, e)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -103,7 +104,7 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 func (e *Engine) mapChildren(arn string) (children []string, err error) {
 	runs, _, err := e.mapRunsOf(arn, "", 0)
 	for i := range runs {
-		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: Running}); err == nil; {
+		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: stepfn.Running}); err == nil; {
 			var page ListPage
 			if page, err = e.List(f); err != nil {
 				break

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -83,7 +82,7 @@ func (e *Engine) forget(id store.ID) error {
 		r.state = nil
 		e.logs.forget(id)
 		e.forgotten.Store(true)
-		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, interp.Status(x.Status)))
+		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, x.Status))
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -16,7 +17,7 @@ type SearchQuery struct {
 	// Without leaves out the state machines whose ARN it says true to. Defaults to none.
 	Without func(machineARN string) bool
 	// Status picks one. Defaults to all.
-	Status string
+	Status stepfn.Status
 	// Name is a part of the execution's or the state machine's name; case makes no difference. Defaults to any.
 	Name string
 	// After and Before bound the start: from After on, and before Before. Default to none.
@@ -65,14 +66,14 @@ func (e *Engine) Search(q SearchQuery) (SearchPage, error) {
 
 // eachFound calls fn for every execution in the query's groups, status and span, and with nil for one whose name does
 // not fit.
-func (e *Engine) eachFound(q *SearchQuery, status string, fn func(token string, x *Execution) bool, reached *time.Time) error {
+func (e *Engine) eachFound(q *SearchQuery, status stepfn.Status, fn func(token string, x *Execution) bool, reached *time.Time) error {
 	groups, err := e.searchGroups(q)
 	if err != nil {
 		return err
 	}
 	var broken error
 	name := strings.ToLower(q.Name)
-	err = e.st.Merge(groups, status, q.Token, q.span(), func(token string, en store.Entry) bool {
+	err = e.st.Merge(groups, string(status), q.Token, q.span(), func(token string, en store.Entry) bool {
 		*reached = en.Start
 		x, err := listed(en)
 		if err != nil {
@@ -117,10 +118,10 @@ func (e *Engine) searchGroups(q *SearchQuery) ([]string, error) {
 }
 
 // Count is how many executions of a state machine, or of all, have each status. Statuses that none has are missing.
-type Count map[string]int
+type Count map[stepfn.Status]int
 
 // statuses are all that an execution can have.
-var statuses = []string{Running, Succeeded, Failed, TimedOut, Aborted, PendingRedrive}
+var statuses = []stepfn.Status{stepfn.Running, stepfn.Succeeded, stepfn.Failed, stepfn.TimedOut, stepfn.Aborted, stepfn.PendingRedrive}
 
 // Counts counts the executions that a query picks, whatever its Status, by state machine. Without a name only keys are
 // read. With one, whole says whether everything was looked at; Limit and Token mean nothing.
@@ -139,7 +140,7 @@ func (e *Engine) Counts(q SearchQuery) (by map[string]Count, whole bool, err err
 	for _, g := range groups {
 		by[g] = Count{}
 		for _, status := range statuses {
-			n, cerr := e.st.Tally(g, status, q.span())
+			n, cerr := e.st.Tally(g, string(status), q.span())
 			if err = errors.Join(err, cerr); n > 0 {
 				by[g][status] = n
 			}

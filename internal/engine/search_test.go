@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // searchable holds executions of two machines, a second apart: even ones are of m and succeed, odd ones of other fail.
@@ -57,7 +58,7 @@ func TestSearch(t *testing.T) {
 		{"all", engine.SearchQuery{}, "11 10 09 08 07 06 05 04 03 02 01 00"},
 		{"a machine", engine.SearchQuery{MachineARN: machineARN}, "10 08 06 04 02 00"},
 		{"a machine's version", engine.SearchQuery{MachineARN: machineARN + ":3"}, "10 08 06 04 02 00"},
-		{"a status", engine.SearchQuery{Status: engine.Failed}, "11 09 07 05 03 01"},
+		{"a status", engine.SearchQuery{Status: stepfn.Failed}, "11 09 07 05 03 01"},
 		{"a part of the name", engine.SearchQuery{Name: "rUN-1"}, "11 10"},
 		{"a machine's name", engine.SearchQuery{Name: "OTHER"}, "11 09 07 05 03 01"},
 		{"a span", engine.SearchQuery{After: first.Add(3 * time.Second), Before: first.Add(6 * time.Second)}, "05 04 03"},
@@ -111,9 +112,9 @@ func TestCounts(t *testing.T) {
 		q    engine.SearchQuery
 		want map[string]engine.Count
 	}{
-		{"all", engine.SearchQuery{}, map[string]engine.Count{machineARN: {engine.Succeeded: 6}, other: {engine.Failed: 6}}},
-		{"a span", engine.SearchQuery{After: first.Add(9 * time.Second)}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 2}}},
-		{"a name", engine.SearchQuery{Name: "-1"}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 1}}},
+		{"all", engine.SearchQuery{}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 6}, other: {stepfn.Failed: 6}}},
+		{"a span", engine.SearchQuery{After: first.Add(9 * time.Second)}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 1}, other: {stepfn.Failed: 2}}},
+		{"a name", engine.SearchQuery{Name: "-1"}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 1}, other: {stepfn.Failed: 1}}},
 	} {
 		got, whole, err := e.Counts(c.q)
 		if err != nil || !whole {

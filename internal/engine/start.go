@@ -13,6 +13,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -46,7 +47,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	b := e.birthOf(r)
 	b.by = by
 	switch {
-	case r.Type == Express:
+	case r.Type == stepfn.Express:
 		x, _, err := e.startExpress(ctx, b)
 		return x, err
 	case named:
@@ -63,7 +64,7 @@ func (r StartRequest) withDefaults() StartRequest {
 		r.Input = []byte("{}")
 	}
 	if r.Type == "" {
-		r.Type = Standard
+		r.Type = stepfn.Standard
 	}
 	if r.MachineName == "" {
 		r.MachineName = r.MachineARN[strings.LastIndexByte(r.MachineARN, ':')+1:]
@@ -73,7 +74,7 @@ func (r StartRequest) withDefaults() StartRequest {
 
 func (e *Engine) birthOf(r StartRequest) birth {
 	kind, tail := "execution", r.Name
-	if r.Type == Express {
+	if r.Type == stepfn.Express {
 		kind, tail = "express", r.Name+":"+uuid()
 	}
 	return birth{StartRequest: r, group: r.MachineARN, arn: strings.Join([]string{
@@ -158,7 +159,7 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	p.MachineARN, p.MachineName = b.MachineARN, b.MachineName
 	p.AliasARN, p.VersionARN = b.AliasARN, b.VersionARN
 	p.RoleARN, p.Region = b.RoleARN, e.c.Region
-	p.Express, p.Input = p.Express || b.Type == Express, b.Input
+	p.Express, p.Input = p.Express || b.Type == stepfn.Express, b.Input
 	p.StartTime, p.Seed = now, seed()
 	r.state = interp.New(p, m)
 	r.state.CheckResources(e.checkResource)

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -85,7 +86,7 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 		if x.Cause != "it waits for a machine" {
 			t.Errorf("the cause is %q", x.Cause)
 		}
-		if x.Status != engine.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
+		if x.Status != stepfn.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
 			t.Errorf("%s %s after %s", x.Status, x.Error, time.Since(begin))
 		}
 		closeEngine(t, e)

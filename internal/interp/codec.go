@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // version is the form of heads and frames; every version that was ever written is read (testdata has one of each).
@@ -41,7 +42,7 @@ func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err erro
 	if err := d.version(); err != nil {
 		return h, deadline, 0, err
 	}
-	h.Status = Status(d.str())
+	h.Status = stepfn.Status(d.str())
 	h.Output = d.bytes()
 	h.Error, h.Cause = d.str(), d.str()
 	h.StopTime = d.time()

@@ -3,6 +3,7 @@ package interp
 import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -111,7 +112,7 @@ func (r *Run) endLine(f *frame) {
 	}
 	r.emitFinal(history.Event{Type: history.ExecutionSucceeded, Previous: f.last, Output: f.input.bytes()})
 	r.head.Output = f.input.bytes()
-	r.head.Status, r.head.StopTime = Succeeded, r.now
+	r.head.Status, r.head.StopTime = stepfn.Succeeded, r.now
 	r.removeAll()
 }
 

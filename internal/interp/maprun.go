@@ -12,6 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -118,11 +119,8 @@ func (m *MapRun) Batch(items [][]byte) []byte {
 	return append(b, "]}"...)
 }
 
-// The error of a map run in which too many children failed.
-const (
-	ExceedToleratedFailureThreshold      = "States.ExceedToleratedFailureThreshold"
-	ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
-)
+// ExceedToleratedFailureThresholdCause is the cause of a map run in which too many children failed.
+const ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
 
 // Exceeded says that more of the items failed than is tolerated.
 func (m *MapRun) Exceeded(failed, total int64) bool {
@@ -286,7 +284,7 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
 	if s := &fields.ToleratedFailureCount; s.Set() {
-		if m.ToleratedFailureCount, fail = r.integer(f, s, in, lowest(s, 0), maxSeconds); fail != nil {
+		if m.ToleratedFailureCount, fail = r.integer(f, s, in, lowest(s, 0), stepfn.MaxSeconds); fail != nil {
 			return fail
 		}
 		if m.ToleratedFailureCount < 0 {
@@ -321,12 +319,12 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	}
 	m.Batched = true
 	if b.MaxItemsPerBatch.Set() {
-		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, 0, maxSeconds); fail != nil {
+		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, 0, stepfn.MaxSeconds); fail != nil {
 			return fail
 		}
 	}
 	if b.MaxInputBytesPerBatch.Set() {
-		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, 0, maxPayload); fail != nil {
+		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, 0, stepfn.MaxPayload); fail != nil {
 			return fail
 		}
 	}
@@ -387,7 +385,7 @@ func (r *Run) mapRunEnded(e MapRunEnded) {
 	}
 	r.touch(f)
 	if e.Error != "" {
-		fail := &failure{name: clip(e.Error, maxError), cause: clip(e.Cause, maxCause)}
+		fail := &failure{name: clip(e.Error, stepfn.MaxError), cause: clip(e.Cause, stepfn.MaxCause)}
 		r.emit(f, history.Event{Type: history.MapRunFailed, Error: fail.name, Cause: fail.cause})
 		r.failState(f, fail)
 		return

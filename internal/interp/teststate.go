@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -84,7 +85,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	r := New(req.Params, m)
 	r.test = t
 	r.enterMoment(Moment{Now: now, Steady: now})
-	r.head.Status = Running
+	r.head.Status = stepfn.Running
 	f := &frame{id: rootFrame, kind: lineKind, phase: ready, program: m.Programs[0], state: state, input: r.input}
 	r.frames[rootFrame], r.frames[originFrame] = f, &frame{id: originFrame}
 	if err := t.begin(r, f, req); err != nil {
@@ -273,7 +274,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 		n := resultLength(req.Mock.Result)
 		switch failed := req.FailedIterations; {
 		case failed != nil && run != nil && run.intolerable(*failed, n):
-			fail = &failure{name: ExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
+			fail = &failure{name: stepfn.StatesExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
 		case iterations >= 0 && f.state.Map.Writer == nil && n != iterations:
 			return refuse("Input array does not equal the mocked result array's size")
 		}

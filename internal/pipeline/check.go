@@ -84,13 +84,13 @@ func (c *checker) targets() {
 		c.rayNames(join(path, "ray"), e.Value.Ray)
 		c.pods(join(path, "pods"), e.Value.Pods)
 		spec, submit := e.Value.Ray.ClusterSpec, e.Value.Submit
-		if (spec != nil || e.Value.Queue != "") && submit != "rayjob" {
+		if (spec != nil || e.Value.Queue != "") && submit != SubmitRayJob {
 			c.report(path, "clusterSpec and queue need submit: rayjob")
 		}
 		if e.Value.Queue != "" && spec == nil {
 			c.report(join(path, "queue"), "needs a cluster of its own (ray.clusterSpec)")
 		}
-		if submit == "proxy" && e.Value.Ray.Token != nil {
+		if submit == SubmitProxy && e.Value.Ray.Token != nil {
 			c.report(join(path, "submit"), "proxy cannot send a token; use job or rayjob")
 		}
 	}

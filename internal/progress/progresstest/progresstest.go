@@ -18,6 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -122,11 +123,11 @@ func (d *drive) act(what string) {
 	case "abort":
 		d.to(interp.Abort{})
 	case "redrive":
-		if d.run.Head().Status != interp.Succeeded {
+		if d.run.Head().Status != stepfn.Succeeded {
 			d.to(interp.Redrive{})
 		}
 	case "end":
-		for d.run.Head().Status == interp.Running {
+		for d.run.Head().Status == stepfn.Running {
 			d.wake()
 		}
 	case "retry":
