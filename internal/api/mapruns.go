@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
@@ -91,29 +90,12 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 
 // mapRunItem is a map run in a list.
 func mapRunItem(m *engine.MapRun) *value.Object {
-	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", labeledMachine(m),
+	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", stepfn.MachineOf(m.ARN),
 		"startDate", history.Seconds(m.Started))
 	if !m.Stopped.IsZero() {
 		o.Set("stopDate", history.Seconds(m.Stopped))
 	}
 	return o
-}
-
-// labeledMachine is the ARN of the state machine with the Map's label, as ListMapRuns shows it.
-func labeledMachine(m *engine.MapRun) string {
-	_, rest, _ := strings.Cut(m.ARN, ":mapRun:")
-	path, _, _ := strings.Cut(rest, ":")
-	_, label, _ := strings.Cut(path, "/")
-	return machineOf(m.ExecutionARN) + "/" + label
-}
-
-// machineOf is the ARN of the state machine of an execution.
-func machineOf(executionARN string) string {
-	a, err := catalog.ParseARN(executionARN)
-	if err != nil {
-		return ""
-	}
-	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, stepfn.KindMachine, a.Name}, ":")
 }
 
 // updateMapRun changes limits of a map run that still runs; what has started is not stopped by a lower one.

@@ -103,12 +103,11 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 	}
 	machine, execution := catalog.NewID(), catalog.NewID()
 	cfg := s.eng.Config()
-	arn := "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":"
 	req := &interp.TestRequest{
 		State: state,
 		Params: interp.Params{
-			ExecutionARN: arn + "express:" + machine + ":" + execution, Name: execution,
-			MachineARN: arn + "stateMachine:" + machine, MachineName: machine,
+			ExecutionARN: stepfn.NewARN(cfg.Region, cfg.Account, stepfn.KindExpress, machine, execution), Name: execution,
+			MachineARN: stepfn.NewARN(cfg.Region, cfg.Account, stepfn.KindMachine, machine, ""), MachineName: machine,
 			RoleARN: text(in, "roleArn"), Region: cfg.Region, Input: input, StartTime: s.cfg.Now(), Express: true,
 		},
 		Context: bytesOf(in, "context"), Variables: bytesOf(in, "variables"),

@@ -25,7 +25,7 @@ func (c *Catalog) CreateActivity(name, encryption string, tags []Tag) (*Activity
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	arn := c.prefix + stepfn.KindActivity + ":" + name
+	arn := c.arn(stepfn.KindActivity, name)
 	if old := c.activity(name); old != nil {
 		if old.Encryption != encryption {
 			return nil, errorf("ActivityAlreadyExists", "Activity Already Exists: '%s'", arn)

@@ -44,14 +44,17 @@ type Config struct {
 
 // Catalog holds the resources of one account in one region.
 type Catalog struct {
-	cfg    Config
-	prefix string // arn:aws:states:REGION:ACCOUNT:
+	cfg Config
 
 	writing sync.Mutex // one change at a time, held over its write to disk
 
 	mu         sync.RWMutex // guards the maps; what they point to never changes
 	machines   map[string]*Machine
 	activities map[string]*Activity
+}
+
+func (c *Catalog) arn(kind, name string) string {
+	return stepfn.NewARN(c.cfg.Region, c.cfg.Account, kind, name, "")
 }
 
 // Open reads the catalog.
@@ -66,8 +69,7 @@ func Open(c Config) (*Catalog, error) {
 		c.Now = time.Now
 	}
 	cat := &Catalog{
-		cfg: c, prefix: "arn:aws:states:" + c.Region + ":" + c.Account + ":",
-		machines: map[string]*Machine{}, activities: map[string]*Activity{},
+		cfg: c, machines: map[string]*Machine{}, activities: map[string]*Activity{},
 	}
 	if err := cat.load(); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
@@ -88,7 +90,7 @@ func NewID() string {
 }
 
 // local says whether an ARN is of this catalog's account and region.
-func (c *Catalog) local(a ARN) bool { return a.Region == c.cfg.Region && a.Account == c.cfg.Account }
+func (c *Catalog) local(a stepfn.ARN) bool { return a.Region == c.cfg.Region && a.Account == c.cfg.Account }
 
 // machine finds a machine by its name, nil when there is none.
 func (c *Catalog) machine(name string) *Machine {
@@ -98,7 +100,7 @@ func (c *Catalog) machine(name string) *Machine {
 }
 
 // find takes a machine's ARN apart and finds the machine.
-func (c *Catalog) find(arn string) (ARN, *Machine, error) {
+func (c *Catalog) find(arn string) (stepfn.ARN, *Machine, error) {
 	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return a, nil, err

@@ -99,7 +99,7 @@ func checkDefinition(definition, machineType string) error {
 // roomFor keeps the service's quotas, so that a definition set that fits here fits AWS.
 func (c *Catalog) roomFor(r CreateMachine) error {
 	if len(r.Tags) > maxTags {
-		return errTooManyTags(c.prefix + stepfn.KindMachine + ":" + r.Name)
+		return errTooManyTags(c.arn(stepfn.KindMachine, r.Name))
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -113,7 +113,7 @@ func (c *Catalog) roomFor(r CreateMachine) error {
 func (c *Catalog) create(r CreateMachine) (Created, error) {
 	now := c.now()
 	m := &Machine{
-		ARN: c.prefix + stepfn.KindMachine + ":" + r.Name, Name: r.Name, Type: r.Type, Settings: r.Settings,
+		ARN: c.arn(stepfn.KindMachine, r.Name), Name: r.Name, Type: r.Type, Settings: r.Settings,
 		Created: now, Updated: now, Tags: mergeTags(nil, r.Tags),
 		versions: map[int]*Version{}, aliases: map[string]*Alias{},
 	}

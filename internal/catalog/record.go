@@ -81,7 +81,7 @@ func (c *Catalog) loadMachine(d store.Doc) error {
 	if err := decode(d, m); err != nil {
 		return err
 	}
-	m.ARN = c.prefix + stepfn.KindMachine + ":" + m.Name
+	m.ARN = c.arn(stepfn.KindMachine, m.Name)
 	c.machines[m.Name] = m
 	return nil
 }
@@ -125,7 +125,7 @@ func (c *Catalog) loadActivity(d store.Doc) error {
 	if err := decode(d, a); err != nil {
 		return err
 	}
-	a.ARN = c.prefix + stepfn.KindActivity + ":" + a.Name
+	a.ARN = c.arn(stepfn.KindActivity, a.Name)
 	c.activities[a.Name] = a
 	return nil
 }

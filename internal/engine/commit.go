@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
@@ -237,6 +236,5 @@ func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 
 // express says whether an execution's ARN is that of an Express one, of which nothing is kept.
 func express(arn string) bool {
-	parts := strings.SplitN(arn, ":", 7)
-	return len(parts) > 5 && parts[5] == "express"
+	return stepfn.KindOf(arn) == stepfn.KindExpress
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/history"
@@ -217,12 +216,7 @@ func (e *Engine) list(group string, f ListFilter) (ListPage, error) {
 }
 
 // machine is the ARN without a version or alias.
-func (f *ListFilter) machine() string {
-	if parts := strings.SplitN(f.MachineARN, ":", 8); len(parts) == 8 {
-		return strings.Join(parts[:7], ":")
-	}
-	return f.MachineARN
-}
+func (f *ListFilter) machine() string { return stepfn.Unqualified(f.MachineARN) }
 
 // kept is the status by which the store finds the entries. What awaits its redrive is kept as it ended.
 func (f *ListFilter) kept() stepfn.Status {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
@@ -114,16 +113,16 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
 	name := formatUUID([16]byte(sum[:16]))
-	kind, tail := "execution", name
+	kind, tail := stepfn.KindExecution, name
 	if d.spec.Express {
-		kind, tail = "express", name+":"+name
+		kind, tail = stepfn.KindExpress, name+":"+name
 	}
 	b := birth{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
 			Type: stepfn.Standard, Labels: d.labels,
 		},
-		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
+		arn:    stepfn.NewARN(d.e.c.Region, d.e.c.Account, kind, d.machineName+"/"+d.spec.Label, tail),
 		group:  d.spec.ARN,
 		hash:   d.definition,
 		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},

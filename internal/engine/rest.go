@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/rayorch/rayorch/internal/stepfn"
@@ -178,8 +177,7 @@ func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	if err != nil || x.Cleanup == "" {
 		return ids, err
 	}
-	machine := strings.Replace(x.Cleanup, ":stateMachine:", ":execution:", 1)
-	cleanup, err := e.find(machine + ":" + cleanupName(x.ARN, x.RedriveCount))
+	cleanup, err := e.find(stepfn.ExecutionOf(x.Cleanup, cleanupName(x.ARN, x.RedriveCount)))
 	if errors.Is(err, ErrExecutionDoesNotExist) {
 		return ids, nil
 	}

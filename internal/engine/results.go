@@ -51,7 +51,7 @@ func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 	if d.e.c.Objects == nil {
 		return nil, unwritable(errors.New("no object store is configured here"))
 	}
-	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + d.spec.ARN[strings.LastIndexByte(d.spec.ARN, ':')+1:]
+	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + stepfn.NameOf(d.spec.ARN)
 	base = strings.TrimPrefix(base, "/")
 	if m, _ := d.shown(); m.RedriveCount > 0 {
 		base += "/Redrive-" + strconv.FormatInt(m.RedriveCount, 10)

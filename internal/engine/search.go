@@ -93,7 +93,7 @@ func (e *Engine) eachFound(q *SearchQuery, status stepfn.Status, fn func(token s
 
 func fits(x *Execution, lower string) bool {
 	return lower == "" || strings.Contains(strings.ToLower(x.Name), lower) ||
-		strings.Contains(strings.ToLower(x.MachineARN[strings.LastIndexByte(x.MachineARN, ':')+1:]), lower)
+		strings.Contains(strings.ToLower(stepfn.NameOf(x.MachineARN)), lower)
 }
 
 func (q *SearchQuery) span() store.Span { return store.Span{After: q.After, Before: q.Before} }
@@ -110,7 +110,7 @@ func (e *Engine) searchGroups(q *SearchQuery) ([]string, error) {
 	}
 	machines := all[:0]
 	for _, g := range all {
-		if strings.Contains(g, ":stateMachine:") && (q.Without == nil || !q.Without(g)) {
+		if stepfn.KindOf(g) == stepfn.KindMachine && (q.Without == nil || !q.Without(g)) {
 			machines = append(machines, g)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -67,18 +66,17 @@ func (r StartRequest) withDefaults() StartRequest {
 		r.Type = stepfn.Standard
 	}
 	if r.MachineName == "" {
-		r.MachineName = r.MachineARN[strings.LastIndexByte(r.MachineARN, ':')+1:]
+		r.MachineName = stepfn.NameOf(r.MachineARN)
 	}
 	return r
 }
 
 func (e *Engine) birthOf(r StartRequest) birth {
-	kind, tail := "execution", r.Name
+	kind, tail := stepfn.KindExecution, r.Name
 	if r.Type == stepfn.Express {
-		kind, tail = "express", r.Name+":"+uuid()
+		kind, tail = stepfn.KindExpress, r.Name+":"+uuid()
 	}
-	return birth{StartRequest: r, group: r.MachineARN, arn: strings.Join([]string{
-		"arn:aws:states", e.c.Region, e.c.Account, kind, r.MachineName, tail}, ":")}
+	return birth{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
 
 // start makes a run unless there is one of this ARN.

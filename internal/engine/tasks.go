@@ -119,7 +119,7 @@ const callbackSuffix = ".waitForTaskToken"
 // startTask hands a task to its runner, or to the workers of its activity. The caller holds the run's lock.
 func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 	e.counters.tasks.Add(1)
-	if strings.Contains(t.Resource, ":activity:") {
+	if stepfn.KindOf(t.Resource) == stepfn.KindActivity {
 		e.activities.offer(t.Resource, offer{r.id, t, r.state.Params().ExecutionARN})
 		return
 	}

@@ -277,7 +277,9 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
 	a, b := x.Uint64(), x.Uint64()
 	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
-	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid
+	arn, _ := stepfn.ParseARN(r.params.MachineARN)
+	arn.Kind, arn.Name, arn.Qualifier = stepfn.KindMapRun, arn.Name+"/"+m.Label, uuid
+	return arn.String()
 }
 
 // tolerated evaluates how many children may fail. Values out of range have words of their own where a path found them.

@@ -134,7 +134,7 @@ func serviceOf(resource string) service {
 	switch {
 	case parts[2] == "lambda":
 		return service{kind: lambda, name: resource}
-	case parts[5] == "activity":
+	case parts[5] == stepfn.KindActivity:
 		return service{kind: activity, name: resource}
 	}
 	typ, name := parts[5], parts[6]
@@ -333,7 +333,7 @@ func (r *Run) makeToken(task, resource string) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)
 	b := fmt.Appendf(nil, "%016x%s %s", h.Sum64(), task, r.params.ExecutionARN)
-	if strings.Contains(resource, ":activity:") {
+	if stepfn.KindOf(resource) == stepfn.KindActivity {
 		b = append(append(b, ' '), resource...)
 	}
 	return base64.RawURLEncoding.EncodeToString(b)

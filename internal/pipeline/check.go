@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -177,7 +178,7 @@ func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 
 // States.ALL stands alone in the States Language.
 func allAlone(errors []string) bool {
-	return len(errors) == 1 || !slices.Contains(errors, "States.ALL")
+	return len(errors) == 1 || !slices.Contains(errors, stepfn.StatesALL)
 }
 
 // groupOptions are a step's fields that only a job has.
@@ -209,7 +210,7 @@ func (c *checker) retry(s *Step, path string) {
 		c.report(join(path, "maxInterval"), "must be longer than interval")
 	}
 	if !allAlone(s.Retry.Errors) {
-		c.report(join(path, "errors"), "States.ALL stands for all: name it alone")
+		c.report(join(path, "errors"), stepfn.StatesALL+" stands for all: name it alone")
 	}
 	known := RetryableErrors(s.Kind())
 	for i, name := range s.Retry.Errors {
