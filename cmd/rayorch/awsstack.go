@@ -60,7 +60,7 @@ func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStac
 	if err != nil {
 		return nil, err
 	}
-	src, done, err := a.awsSource(o, sources)
+	src, done, err := a.awsSource(sources)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func first1(sources []stack.Source, name string) string {
 
 // awsSource is the pipeline to deploy: the parameter's, else the workload that rayorch carries in itself, written to a
 // directory for as long as it is compiled.
-func (a *app) awsSource(o awsOptions, sources []stack.Source) (*source, func(), error) {
+func (a *app) awsSource(sources []stack.Source) (*source, func(), error) {
 	if path := first1(sources, "pipeline"); path != "" {
 		src, err := a.load(sourceOptions{path: path})
 		return src, func() {}, err

@@ -76,7 +76,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 			return err
 		}
 	}
-	up, where, err := s.upstream()
+	up, where, err := s.upstream(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,12 +98,12 @@ func (a *app) printLink(link string) {
 
 // upstream is the API that the console stands in front of: the state directory's owner, who is this process where
 // there is none, or one elsewhere.
-func (s *session) upstream() (up console.Upstream, where string, err error) {
+func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
 	if s.dir != "" {
 		up, err = s.ownUpstream()
 		return up, "", err
 	}
-	return remoteUpstream(s.app, s.sfn)
+	return remoteUpstream(ctx, s.app, s.sfn)
 }
 
 // ownUpstream is the owner's socket. Only this user can open it, so that nothing has to be signed.
@@ -113,14 +113,14 @@ func (s *session) ownUpstream() (console.Upstream, error) {
 }
 
 // remoteUpstream signs what the pages ask for as the SDK's client would.
-func remoteUpstream(a *app, c *sfn.Client) (up console.Upstream, where string, err error) {
+func remoteUpstream(ctx context.Context, a *app, c *sfn.Client) (up console.Upstream, where string, err error) {
 	o := c.Options()
 	up = console.Upstream{Extras: !a.aws, Logger: a.logger(), Sign: signer(o)}
 	if !a.aws {
 		up.URL, err = url.Parse(a.endpoint)
 		return up, a.endpoint, err
 	}
-	at, err := o.EndpointResolverV2.ResolveEndpoint(context.Background(), sfn.EndpointParameters{Region: aws.String(o.Region)})
+	at, err := o.EndpointResolverV2.ResolveEndpoint(ctx, sfn.EndpointParameters{Region: aws.String(o.Region)})
 	if err != nil {
 		return up, "", fmt.Errorf("find Step Functions in %s: %w", o.Region, err)
 	}
@@ -178,7 +178,7 @@ func (s *consoleSite) close() error {
 // showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
 // the terminal's own view reads, so that both tell the same.
 func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
-	up, where, err := s.upstream()
+	up, where, err := s.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -19,24 +19,26 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"StartExecution", startMembers, (*Server).startExecution},
-	action{"StartSyncExecution", append(startMembers, may("includedData", included)), (*Server).startSyncExecution},
-	action{"StopExecution", structure{must("executionArn", anARN), may("error", anError), may("cause", aCause)},
-		(*Server).stopExecution},
-	action{"RedriveExecution", structure{must("executionArn", anARN), may("clientToken", aClientToken)},
-		(*Server).redriveExecution},
-	action{"DescribeExecution", structure{must("executionArn", anARN), may("includedData", included)},
-		(*Server).describeExecution},
-	action{"ListExecutions", structure{
-		may("stateMachineArn", anARN), may("statusFilter", executionStatus), may("maxResults", aPageSize),
-		may("nextToken", stringShape{min: 1, max: 3096}), may("mapRunArn", aLongARN),
-		may("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
-	}, (*Server).listExecutions},
-	action{"GetExecutionHistory", paging.with(
-		must("executionArn", anARN), may("reverseOrder", aBoolean), may("includeExecutionData", aBoolean),
-	), (*Server).getExecutionHistory},
-)
+func init() {
+	register(
+		action{"StartExecution", startMembers, (*Server).startExecution},
+		action{"StartSyncExecution", append(startMembers, may("includedData", included)), (*Server).startSyncExecution},
+		action{"StopExecution", structure{must("executionArn", anARN), may("error", anError), may("cause", aCause)},
+			(*Server).stopExecution},
+		action{"RedriveExecution", structure{must("executionArn", anARN), may("clientToken", aClientToken)},
+			(*Server).redriveExecution},
+		action{"DescribeExecution", structure{must("executionArn", anARN), may("includedData", included)},
+			(*Server).describeExecution},
+		action{"ListExecutions", structure{
+			may("stateMachineArn", anARN), may("statusFilter", executionStatus), may("maxResults", aPageSize),
+			may("nextToken", stringShape{min: 1, max: 3096}), may("mapRunArn", aLongARN),
+			may("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
+		}, (*Server).listExecutions},
+		action{"GetExecutionHistory", paging.with(
+			must("executionArn", anARN), may("reverseOrder", aBoolean), may("includeExecutionData", aBoolean),
+		), (*Server).getExecutionHistory},
+	)
+}
 
 // What StartExecution and StartSyncExecution have in common.
 var startMembers = structure{

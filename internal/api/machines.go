@@ -11,28 +11,30 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"CreateStateMachine", structure{
-		must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
-		may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
-		may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
-	}, (*Server).createStateMachine},
-	action{"UpdateStateMachine", structure{
-		must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
-		may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
-		may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
-	}, (*Server).updateStateMachine},
-	action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
-	action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
-		(*Server).describeStateMachine},
-	action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
-		(*Server).describeStateMachineForExecution},
-	action{"ListStateMachines", paging, (*Server).listStateMachines},
-	action{"ValidateStateMachineDefinition", structure{
-		must("definition", aDefinition), may("type", aMachineType),
-		may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
-	}, (*Server).validateStateMachineDefinition},
-)
+func init() {
+	register(
+		action{"CreateStateMachine", structure{
+			must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
+			may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
+			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+		}, (*Server).createStateMachine},
+		action{"UpdateStateMachine", structure{
+			must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
+			may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
+			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+		}, (*Server).updateStateMachine},
+		action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
+		action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
+			(*Server).describeStateMachine},
+		action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
+			(*Server).describeStateMachineForExecution},
+		action{"ListStateMachines", paging, (*Server).listStateMachines},
+		action{"ValidateStateMachineDefinition", structure{
+			must("definition", aDefinition), may("type", aMachineType),
+			may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
+		}, (*Server).validateStateMachineDefinition},
+	)
+}
 
 // The configurations as they are kept: compact JSON, complete with AWS's defaults.
 const (

@@ -11,14 +11,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
-	action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
-	action{"UpdateMapRun", structure{
-		must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
-		may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
-	}, (*Server).updateMapRun},
-)
+func init() {
+	register(
+		action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
+		action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
+		action{"UpdateMapRun", structure{
+			must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
+			may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
+		}, (*Server).updateMapRun},
+	)
+}
 
 // mapRun finds a map run by the ARN of a request.
 func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {

@@ -172,7 +172,7 @@ func (c mockCheck) value(field, shape string, v any) string {
 		if !ok {
 			return wrong("must be an object")
 		}
-		return c.members(field, s, o)
+		return c.members(s, o)
 	}
 	return ""
 }
@@ -195,7 +195,7 @@ func (c mockCheck) items(field, shape string, items []any) string {
 }
 
 // members checks an object. Step Functions spells members with a capital; those it does not know, it lets pass.
-func (c mockCheck) members(field string, s *mockShape, o *value.Object) string {
+func (c mockCheck) members(s *mockShape, o *value.Object) string {
 	known := map[string]string{}
 	for name, shape := range s.Fields {
 		known[upperFirst(name)] = shape

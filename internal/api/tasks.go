@@ -8,19 +8,21 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"CreateActivity", structure{
-		must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
-	}, (*Server).createActivity},
-	action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
-	action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
-	action{"ListActivities", paging, (*Server).listActivities},
-	action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
-	action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
-	action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
-		(*Server).sendTaskFailure},
-	action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
-)
+func init() {
+	register(
+		action{"CreateActivity", structure{
+			must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
+		}, (*Server).createActivity},
+		action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
+		action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
+		action{"ListActivities", paging, (*Server).listActivities},
+		action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
+		action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
+		action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
+			(*Server).sendTaskFailure},
+		action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
+	)
+}
 
 // createActivity is idempotent by name.
 func (s *Server) createActivity(_ context.Context, in *value.Object) (*value.Object, error) {

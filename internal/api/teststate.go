@@ -12,21 +12,23 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(action{"TestState", structure{
-	must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
-	may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
-	may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-	may("mock", nested{
-		may("result", aPayload),
-		may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
-		may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
-	}),
-	may("context", aPayload),
-	may("stateConfiguration", nested{
-		may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-		may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
-	}),
-}, (*Server).testState})
+func init() {
+	register(action{"TestState", structure{
+		must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
+		may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
+		may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+		may("mock", nested{
+			may("result", aPayload),
+			may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
+			may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
+		}),
+		may("context", aPayload),
+		may("stateConfiguration", nested{
+			may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+			may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
+		}),
+	}, (*Server).testState})
+}
 
 // testState runs one state's work without an execution: nothing is kept.
 func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, error) {

@@ -27,7 +27,7 @@ func (p *parser) mapState(s *State, f fields) {
 		p.items(m, f)
 	} else {
 		m.ItemsPath = f.path("ItemsPath")
-		p.legacyParameters(s, f)
+		p.legacyParameters(s)
 	}
 	if !m.Processor.Distributed {
 		return
@@ -53,7 +53,7 @@ func (p *parser) items(m *MapFields, f fields) {
 }
 
 // legacyParameters: a Map's Parameters are what ItemSelector is called today.
-func (p *parser) legacyParameters(s *State, f fields) {
+func (p *parser) legacyParameters(s *State) {
 	if s.Map.ItemSelector == nil {
 		s.Map.ItemSelector = s.Parameters
 	}

@@ -90,7 +90,9 @@ func NewID() string {
 }
 
 // local says whether an ARN is of this catalog's account and region.
-func (c *Catalog) local(a stepfn.ARN) bool { return a.Region == c.cfg.Region && a.Account == c.cfg.Account }
+func (c *Catalog) local(a stepfn.ARN) bool {
+	return a.Region == c.cfg.Region && a.Account == c.cfg.Account
+}
 
 // machine finds a machine by its name, nil when there is none.
 func (c *Catalog) machine(name string) *Machine {

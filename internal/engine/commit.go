@@ -230,7 +230,7 @@ func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 		e.startCleanup(r.id)
 	}
 	if r.meta.Parent != nil {
-		e.childEnded(r.meta.Parent, p, h)
+		e.childEnded(r.meta.Parent, h)
 	}
 }
 

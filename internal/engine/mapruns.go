@@ -42,7 +42,7 @@ func (c *Counts) count(status stepfn.Status, n int64) {
 		c.TimedOut += n
 	case stepfn.Aborted:
 		c.Aborted += n
-	default:
+	case stepfn.Failed, stepfn.PendingRedrive:
 		c.Failed += n
 	}
 }
@@ -290,7 +290,7 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 }
 
 // childEnded tells the driver of a map run that a child has ended.
-func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
+func (e *Engine) childEnded(p *parent, h interp.Head) {
 	if d := e.mapRuns.get(p.MapRun); d != nil {
 		d.ended(p.Index, h.Status, h.LastEvent)
 	}

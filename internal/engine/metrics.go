@@ -42,6 +42,7 @@ func (c *counters) add(r *run, s *step) {
 		c.timedOut.Add(1)
 	case stepfn.Aborted:
 		c.aborted.Add(1)
+	case stepfn.Running, stepfn.PendingRedrive: // not statuses of a closed run
 	}
 }
 

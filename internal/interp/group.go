@@ -40,13 +40,12 @@ func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
 }
 
 // addLine begins a line beneath a group; previous is the event that its first one follows.
-func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) *frame {
+func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) {
 	line := r.add(&frame{kind: lineKind, phase: ready, parent: group.id, program: p, state: p.StartAt, input: in, index: index,
 		last: previous})
 	group.lines = append(group.lines, line.id)
 	group.running++
 	r.enqueue(line)
-	return line
 }
 
 // canStart says that the group has lines yet to start, and room for one.

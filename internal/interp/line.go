@@ -48,7 +48,7 @@ func (r *Run) pass(f *frame) *failure {
 		return r.endState(f, nil)
 	}
 	if s.HasResult && s.Result != nil { // null was recorded to be none
-		return r.endState(f, r.test.result(f, valueData(s.Result)))
+		return r.endState(f, r.test.result(valueData(s.Result)))
 	}
 	result, fail := r.arguments(f)
 	if fail != nil {

@@ -260,7 +260,7 @@ func (r *Run) taskEnded(t TaskEnded) {
 		return
 	}
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].succeeded, Output: t.Output})
-	if fail := r.endState(f, r.test.result(f, out)); fail != nil {
+	if fail := r.endState(f, r.test.result(out)); fail != nil {
 		f.task = nil
 		r.failState(f, fail)
 	}

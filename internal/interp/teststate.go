@@ -95,7 +95,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	if err := t.finish(r, f, req); err != nil {
 		return TestResult{}, err
 	}
-	return t.answer(r, f, state), nil
+	return t.answer(f), nil
 }
 
 // findState looks everywhere, as TestState does: a state within a branch can be tested by its name alone.
@@ -299,7 +299,7 @@ func resultLength(result []byte) int64 {
 }
 
 // answer reads what became of the state from its line: it waits for a retry, has failed, or went on.
-func (t *test) answer(r *Run, f *frame, state *asl.State) TestResult {
+func (t *test) answer(f *frame) TestResult {
 	out := TestResult{Status: TestSucceeded, Inspection: t.inspection}
 	if t.details.Len() > 0 {
 		t.inspection.Set("errorDetails", t.details)
@@ -346,7 +346,7 @@ func (t *test) note(f *frame, stage string, d *data) {
 }
 
 // result notes what a state's call or its Result field gave.
-func (t *test) result(f *frame, d *data) *data {
+func (t *test) result(d *data) *data {
 	if t != nil {
 		t.inspection.Set("result", string(d.bytes()))
 	}

@@ -139,7 +139,7 @@ func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 		e.Type = history.ExecutionTimedOut
 	case stepfn.Aborted:
 		e.Type = history.ExecutionAborted
-	default:
+	case stepfn.Failed, stepfn.Running, stepfn.Succeeded, stepfn.PendingRedrive: // only the first is a status that a run is closed with
 		e.Type, e.Previous = history.ExecutionFailed, last
 	}
 	r.emitLast(e)

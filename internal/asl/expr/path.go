@@ -102,12 +102,12 @@ func (p *Path) root(s *Scope) (any, error) {
 			return nil, &Error{Name: stepfn.StatesRuntime, Cause: "the variable '$" + p.variable + "' in the path '" + p.text + "' has no value"}
 		}
 		return v, nil
-	default:
-		if s.Input == nil {
-			return nil, &Error{Name: stepfn.StatesRuntime, Cause: "Unable to apply Path transformation to null or empty input."}
-		}
-		return s.Input, nil
+	case FromInput:
 	}
+	if s.Input == nil {
+		return nil, &Error{Name: stepfn.StatesRuntime, Cause: "Unable to apply Path transformation to null or empty input."}
+	}
+	return s.Input, nil
 }
 
 // NotFound is the error of a definite path that leads nowhere, where Step Functions names the field that it stands in.

@@ -170,6 +170,7 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 		return a.succeeded(job)
 	case ray.Stopped:
 		return task.Fail(stepfn.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
+	case ray.FailedJob, ray.Pending, ray.Running: // a failure of its own, or the job did not reach its end
 	}
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
 		return task.Fail(stepfn.RayPendingTimeout, why(job, "the job did not start in time"))
