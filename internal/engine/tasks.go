@@ -286,23 +286,20 @@ func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Reques
 
 // watchStop warns when a runner does not confirm a stop in time. The function that it returns ends the watch.
 func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
-	var timer *time.Timer
-	var mu sync.Mutex
-	unhook := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		timer = time.AfterFunc(e.c.StopGrace, func() {
+	ended := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { // may begin only after the runner has confirmed
+		grace := time.NewTimer(e.c.StopGrace)
+		defer grace.Stop()
+		select {
+		case <-ended:
+		case <-grace.C:
 			e.logger.Warn("task does not confirm that it stopped", "execution", req.Execution, "state", req.State,
 				"attempt", req.Attempt, "task", req.ID)
-		})
+		}
 	})
 	return func() {
 		unhook()
-		mu.Lock()
-		defer mu.Unlock()
-		if timer != nil {
-			timer.Stop()
-		}
+		close(ended)
 	}
 }
 

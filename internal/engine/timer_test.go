@@ -1,9 +1,12 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -92,6 +95,35 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 		closeEngine(t, e)
 		if !stopped.Load() {
 			t.Error("the runner was not stopped")
+		}
+	})
+}
+
+// A runner that confirms a stop at once is not reported as one that does not, however late the watch of the stop gets to run.
+func TestConfirmedStopIsNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+			on, cancel := task.UntilAbandoned(ctx)
+			defer cancel()
+			<-on.Done()
+			return task.Result{}
+		})
+		x := start(t, e, "a", oneTask, `{}`)
+		if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		closeEngine(t, e) // the stop is not confirmed: the next engine asks for it again, with a context that has ended
+		var asked atomic.Int32
+		var logged bytes.Buffer
+		e = open(t, fs, func(context.Context, *task.Request) task.Result {
+			asked.Add(1)
+			return task.Result{}
+		}, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
+		time.Sleep(time.Hour)
+		closeEngine(t, e)
+		if asked.Load() != 1 || strings.Contains(logged.String(), "does not confirm") {
+			t.Errorf("asked %d times to stop:\n%s", asked.Load(), logged.String())
 		}
 	})
 }
