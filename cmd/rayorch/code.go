@@ -172,7 +172,7 @@ func (f *freezer) Users() (map[string][]string, error) {
 		return nil, err
 	}
 	users := map[string][]string{}
-	for filter := (engine.ListFilter{Limit: 1000}); ; {
+	for filter := (engine.ListFilter{Children: true, Limit: stepfn.MaxPage}); ; {
 		page, err := f.eng.List(filter)
 		if err != nil {
 			return nil, err

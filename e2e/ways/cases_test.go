@@ -110,7 +110,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 			}
 			return err
 		})
-		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+		if _, err := r.p.engine.Stop(r.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		r.quiet(t)
@@ -129,11 +129,11 @@ steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then ec
 			_, err := os.Stat(filepath.Join(w.claim.Dir, "w", r.Name, "again"))
 			return err
 		})
-		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+		if _, err := r.p.engine.Stop(r.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		r.quiet(t)
-		if _, err := r.p.engine.Redrive(t.Context(), r.ARN); err != nil {
+		if _, err := r.p.engine.Redrive(r.ARN); err != nil {
 			t.Fatal(err)
 		}
 		r.want(t, stepfn.Succeeded, `{"one":1}`)

@@ -95,7 +95,7 @@ steps: [{name: one, job: {shell: "sleep 3600"}}]
 		}
 		return nil
 	})
-	if _, err := p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+	if _, err := p.engine.Stop(r.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	r.quiet(t)

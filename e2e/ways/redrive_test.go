@@ -27,7 +27,7 @@ steps:
 		if err := os.WriteFile(filepath.Join(dir, "mended"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.p.engine.Redrive(t.Context(), r.ARN); err != nil {
+		if _, err := r.p.engine.Redrive(r.ARN); err != nil {
 			t.Fatal(err)
 		}
 		r.want(t, stepfn.Succeeded, `{"once":1,"shaky":1}`)

@@ -266,7 +266,7 @@ func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Ob
 	if err != nil {
 		return nil, err
 	}
-	stopped, err := s.eng.Stop(ctx, arn, text(in, "error"), text(in, "cause"))
+	stopped, err := s.eng.Stop(arn, text(in, "error"), text(in, "cause"))
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
@@ -279,7 +279,7 @@ func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value
 	if err != nil {
 		return nil, err
 	}
-	date, err := s.eng.RedriveOnce(ctx, arn, text(in, "clientToken"))
+	date, err := s.eng.RedriveOnce(arn, text(in, "clientToken"))
 	if err != nil {
 		return nil, s.about(arn, err)
 	}

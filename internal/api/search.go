@@ -19,8 +19,8 @@ import (
 
 // searchQuery reads ?machine, status, name, after, before (seconds since 1970, or RFC 3339), limit, next, and all, which
 // takes clean-up machines in.
-func (s *Server) searchQuery(q url.Values) (engine.SearchQuery, error) {
-	out := engine.SearchQuery{MachineARN: q.Get("machine"), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
+func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
+	out := engine.ListFilter{MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
 	var errs [3]error
 	out.After, errs[0] = moment(q, "after")
 	out.Before, errs[1] = moment(q, "before")
@@ -64,7 +64,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	page, err := s.eng.Search(q)
+	page, err := s.eng.List(q)
 	if err != nil {
 		s.failExtra(w, r, err)
 		return

@@ -90,13 +90,13 @@ func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.
 	if _, err := value.Parse([]byte(output)); err != nil {
 		return nil, refusal("InvalidOutput", "Invalid Output: '"+output+"' is not valid JSON.")
 	}
-	return empty, s.eng.TaskSuccess(ctx, token, []byte(output))
+	return empty, s.eng.TaskSuccess(token, []byte(output))
 }
 
 func (s *Server) sendTaskFailure(ctx context.Context, in *value.Object) (*value.Object, error) {
-	return empty, s.eng.TaskFailure(ctx, text(in, "taskToken"), text(in, "error"), text(in, "cause"))
+	return empty, s.eng.TaskFailure(text(in, "taskToken"), text(in, "error"), text(in, "cause"))
 }
 
 func (s *Server) sendTaskHeartbeat(ctx context.Context, in *value.Object) (*value.Object, error) {
-	return empty, s.eng.TaskHeartbeat(ctx, text(in, "taskToken"))
+	return empty, s.eng.TaskHeartbeat(text(in, "taskToken"))
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
@@ -10,6 +11,26 @@ import (
 
 // An abort must not set going what it aborts: a timer that is due would fire first, and enter the next state. So the abort
 // of a run that nothing drives takes the tasks to stop from the run itself, and takes up nothing but the stops.
+
+// Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
+func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
+	if err := e.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := e.abort(id, interp.Abort{Error: name, Cause: cause}); err != nil {
+		return time.Time{}, err
+	}
+	if err := e.resumeCleanup(arn); err != nil {
+		return time.Time{}, err
+	}
+	x, err := e.describe(id)
+	return x.Stopped, err
+}
 
 // abort aborts a run.
 func (e *Engine) abort(id store.ID, f interp.Abort) error {

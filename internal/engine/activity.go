@@ -77,6 +77,12 @@ func (a *activities) withdraw(k taskKey) {
 	}
 }
 
+// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
+type ActivityTask struct {
+	Token string
+	Input []byte
+}
+
 // activityWait is how long GetActivityTask waits, as on AWS.
 const activityWait = time.Minute
 

@@ -123,63 +123,6 @@ func (x *Execution) Closed() bool {
 	return x.Status != stepfn.Running && x.Status != stepfn.PendingRedrive
 }
 
-// ListFilter picks executions, newest first.
-type ListFilter struct {
-	// MachineARN or MapRunARN; with neither, every execution. A version's or an alias's ARN works as well.
-	MachineARN, MapRunARN string
-	// Status picks one. Defaults to all.
-	Status stepfn.Status
-	// Redrive is REDRIVEN or NOT_REDRIVEN. Defaults to all.
-	Redrive string
-	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
-	Limit int
-	Token string
-}
-
-// ListPage is one page; Next is empty on the last one. Payloads are not filled in.
-type ListPage struct {
-	Executions []Execution
-	Next       string
-}
-
-// HistoryQuery asks for events: of a page at most Limit (defaults to 100, at most 1,000).
-type HistoryQuery struct {
-	// After is the id of the event after which the page starts (before which, when Reverse). Zero: from the start.
-	After   int64
-	Reverse bool
-	Limit   int
-}
-
-// WatchResult says how far an execution is.
-type WatchResult struct {
-	LastEventID int64
-	Status      stepfn.Status
-	Closed      bool
-}
-
-// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
-type ActivityTask struct {
-	Token string
-	Input []byte
-}
-
-// LogInfo describes the kept log of one attempt of a task.
-type LogInfo struct {
-	Task, State string
-	Attempt     int
-	Started     time.Time
-	Size        int64 // bytes that are kept
-	Dropped     int64 // bytes that are not, between head and tail
-}
-
-// LogQuery picks a log: by Task, or the newest one of State (and Attempt, when it is not 0).
-type LogQuery struct {
-	Task, State string
-	Attempt     int
-	// Follow waits at the log's end for more, until the task has ended or ctx is done.
-	Follow bool
-}
-
 // What callers branch on. AlreadyExistsError, NotRedrivableError and UnknownMachineError carry more.
 var (
 	ErrExecutionDoesNotExist = errors.New("the execution does not exist")

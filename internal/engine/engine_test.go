@@ -202,7 +202,7 @@ func TestNames(t *testing.T) {
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":2}`)); !errors.As(err, &exists) {
 		t.Errorf("another input: %v", err)
 	}
-	if _, err := e.Stop(t.Context(), first.ARN, "E", "C"); err != nil {
+	if _, err := e.Stop(first.ARN, "E", "C"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":1}`)); !errors.As(err, &exists) {
@@ -303,7 +303,7 @@ func TestAbortStopsTheTask(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{}`)
 	<-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-stopped; !errors.Is(err, task.ErrStop) {
@@ -369,7 +369,7 @@ func TestReopenStopsAgain(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{"in":1}`)
 	id := <-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
@@ -402,7 +402,7 @@ func TestCloseDuringStop(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{}`)
 	<-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	<-stopping
@@ -468,7 +468,7 @@ func TestCallback(t *testing.T) {
 	e := open(t, fs, run)
 	x := start(t, e, "a", callback, `{}`)
 	token := <-tokens
-	if err := e.TaskHeartbeat(t.Context(), token); err != nil {
+	if err := e.TaskHeartbeat(token); err != nil {
 		t.Error(err)
 	}
 	until(t, func() (any, bool) { // the runner has returned, and its result is on its way
@@ -479,16 +479,16 @@ func TestCallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = open(t, fs, run)
-	if err := e.TaskSuccess(t.Context(), token, []byte(`{"ok":true}`)); err != nil {
+	if err := e.TaskSuccess(token, []byte(`{"ok":true}`)); err != nil {
 		t.Fatal(err)
 	}
 	if x = end(t, e, x.ARN); string(x.Output) != `{"ok":true}` {
 		t.Errorf("%s %s %s", x.Status, x.Output, x.Cause)
 	}
-	if err := e.TaskSuccess(t.Context(), token, []byte(`{}`)); !errors.Is(err, engine.ErrTaskTimedOut) {
+	if err := e.TaskSuccess(token, []byte(`{}`)); !errors.Is(err, engine.ErrTaskTimedOut) {
 		t.Errorf("a second answer: %v", err)
 	}
-	if err := e.TaskSuccess(t.Context(), "junk", []byte(`{}`)); !errors.Is(err, engine.ErrInvalidToken) {
+	if err := e.TaskSuccess("junk", []byte(`{}`)); !errors.Is(err, engine.ErrInvalidToken) {
 		t.Errorf("a wrong token: %v", err)
 	}
 	want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSubmitted",
@@ -519,7 +519,7 @@ func TestActivity(t *testing.T) {
 	if again, err := e.GetActivityTask(ctx, activityARN, "worker"); err != nil || again.Token != "" {
 		t.Errorf("a second worker got %+v, %v", again, err)
 	}
-	if err := e.TaskFailure(t.Context(), got.Token, "Bad", "because"); err != nil {
+	if err := e.TaskFailure(got.Token, "Bad", "because"); err != nil {
 		t.Fatal(err)
 	}
 	if x = end(t, e, x.ARN); x.Status != stepfn.Failed || x.Error != "Bad" {
@@ -545,7 +545,7 @@ func TestRedrive(t *testing.T) {
 		t.Fatalf("%s %s", x.Status, x.RedriveStatus)
 	}
 	good = true
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	x = end(t, e, x.ARN)
@@ -558,7 +558,7 @@ func TestRedrive(t *testing.T) {
 		}
 	}
 	var not *engine.NotRedrivableError
-	if _, err := e.Redrive(t.Context(), x.ARN); !errors.As(err, &not) {
+	if _, err := e.Redrive(x.ARN); !errors.As(err, &not) {
 		t.Errorf("a second redrive: %v", err)
 	}
 }
@@ -619,7 +619,7 @@ func TestCleanupAfterAbort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	var swept engine.ListPage

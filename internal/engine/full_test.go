@@ -29,7 +29,7 @@ func TestAFullHistoryIsNotRedrivable(t *testing.T) {
 			t.Errorf("%s: %s %s %q", input, x.Status, x.RedriveStatus, x.RedriveReason)
 		}
 		var not *engine.NotRedrivableError
-		if _, err := e.Redrive(t.Context(), x.ARN); errors.As(err, &not) != (want[1] != "") {
+		if _, err := e.Redrive(x.ARN); errors.As(err, &not) != (want[1] != "") {
 			t.Errorf("%s: %v", input, err)
 		}
 		end(t, e, x.ARN)
@@ -51,7 +51,7 @@ func TestMapRunCountsWhatCannotBeRedriven(t *testing.T) {
 			t.Errorf("after %d redrives: %+v", redrives, got)
 		}
 		if redrives == 0 {
-			if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+			if _, err := e.Redrive(x.ARN); err != nil {
 				t.Fatal(err)
 			}
 			end(t, e, x.ARN)

@@ -101,7 +101,7 @@ func TestMapRunAbort(t *testing.T) {
 	for range 3 {
 		<-running
 	}
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	runs, _, err := e.MapRuns(x.ARN, "", 0)
@@ -309,6 +309,11 @@ func TestChildDefinition(t *testing.T) {
 	if err != nil || len(page.Executions) != 1 {
 		t.Fatalf("%v %v", page, err)
 	}
+	for f, want := range map[bool]int{false: 1, true: 2} {
+		if all, err := e.List(engine.ListFilter{Children: f}); err != nil || len(all.Executions) != want {
+			t.Errorf("with children %t: %v %v", f, all, err)
+		}
+	}
 	if text, err := e.Definition(page.Executions[0].ARN); err != nil || string(text) != processor {
 		t.Errorf("%s, %v", text, err)
 	}
@@ -342,7 +347,7 @@ func TestPendingRedrive(t *testing.T) {
 	mu.Lock()
 	again = true
 	mu.Unlock()
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	<-reached
@@ -382,7 +387,7 @@ func TestMapRunRedriveAtOnce(t *testing.T) {
 		failing.Store(true)
 		x := end(t, e, start(t, e, fmt.Sprint("a", i), distributed(""), `[1]`).ARN)
 		failing.Store(false)
-		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		if _, err := e.Redrive(x.ARN); err != nil {
 			t.Fatal(err)
 		}
 		if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
@@ -410,11 +415,11 @@ func TestMapRunRedriveOfAborted(t *testing.T) {
 		free.Store(false)
 		x := start(t, e, fmt.Sprint("a", i), distributed(""), `[1,2,3]`)
 		<-begun
-		if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+		if _, err := e.Stop(x.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		free.Store(true)
-		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		if _, err := e.Redrive(x.ARN); err != nil {
 			t.Fatal(err)
 		}
 		if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
@@ -444,7 +449,7 @@ func TestMapRunRedrive(t *testing.T) {
 	if x.Status != stepfn.Failed {
 		t.Fatal(x.Status)
 	}
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	x = end(t, e, x.ARN)

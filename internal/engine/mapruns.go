@@ -178,19 +178,15 @@ func (e *Engine) abortChildren(id store.ID, mapRun string) {
 
 // abortRunning aborts the children of a map run that are in its list of running ones.
 func (e *Engine) abortRunning(arn string) error {
-	for token := ""; ; {
-		entries, next, err := e.st.List(arn, string(stepfn.Running), token, stepfn.MaxPage)
-		if err != nil {
-			return err
-		}
-		for _, en := range entries {
-			err = errors.Join(err, e.abort(en.ID, interp.Abort{}))
-		}
-		if err != nil || next == "" {
-			return err
-		}
-		token = next
+	var ids []store.ID
+	err := e.st.Merge([]string{arn}, string(stepfn.Running), "", store.Span{}, func(_ string, en store.Entry) bool {
+		ids = append(ids, en.ID)
+		return true
+	})
+	for _, id := range ids {
+		err = errors.Join(err, e.abort(id, interp.Abort{}))
 	}
+	return err
 }
 
 func (e *Engine) endMapRun(m *MapRun, status stepfn.Status) error {

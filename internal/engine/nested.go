@@ -136,7 +136,7 @@ func (n nested) result(arn string, parsed bool) task.Result {
 }
 
 func (e *Engine) stopNested(arn, parent string) {
-	_, err := e.Stop(context.Background(), arn, "", "the parent execution "+parent+" stopped waiting")
+	_, err := e.Stop(arn, "", "the parent execution "+parent+" stopped waiting")
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
 		e.logger.Error("stop a nested execution", "execution", arn, "problem", err)
 	}

@@ -6,11 +6,29 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/store"
 )
+
+// LogInfo describes the kept log of one attempt of a task.
+type LogInfo struct {
+	Task, State string
+	Attempt     int
+	Started     time.Time
+	Size        int64 // bytes that are kept
+	Dropped     int64 // bytes that are not, between head and tail
+}
+
+// LogQuery picks a log: by Task, or the newest one of State (and Attempt, when it is not 0).
+type LogQuery struct {
+	Task, State string
+	Attempt     int
+	// Follow waits at the log's end for more, until the task has ended or ctx is done.
+	Follow bool
+}
 
 // Logs lists the logs that are kept of an execution's tasks, oldest first.
 func (e *Engine) Logs(arn string) ([]LogInfo, error) {

@@ -83,7 +83,7 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 		<-goOn
 		return task.Result{Output: []byte(`1`)}
 	}, paused)
-	if _, err := e.Redrive(t.Context(), arn); err != nil {
+	if _, err := e.Redrive(arn); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Resume(t.Context(), arn); err != nil {
@@ -117,7 +117,7 @@ func TestStopOfARestingExecution(t *testing.T) {
 	if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
 		t.Errorf("resting: %v, %v", resting, err)
 	}
-	if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+	if _, err := e.Stop(arn, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if !<-stopped {
@@ -181,7 +181,7 @@ func TestAStopOfARestingExecutionRunsNothing(t *testing.T) {
 					t.Error("a state was entered")
 					return task.Result{}
 				}, paused)
-				if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+				if _, err := e.Stop(arn, "", ""); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait()

@@ -110,7 +110,7 @@ func TestConfirmedStopIsNotReported(t *testing.T) {
 			return task.Result{}
 		})
 		x := start(t, e, "a", oneTask, `{}`)
-		if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+		if _, err := e.Stop(x.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		closeEngine(t, e) // the stop is not confirmed: the next engine asks for it again, with a context that has ended

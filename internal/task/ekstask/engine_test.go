@@ -179,7 +179,7 @@ func TestAbort(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := e.Stop(t.Context(), x.ARN, "Enough", "by a test"); err != nil {
+	if _, err := e.Stop(x.ARN, "Enough", "by a test"); err != nil {
 		t.Fatal(err)
 	}
 	x = b.await(e, x.ARN)
