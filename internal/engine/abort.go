@@ -36,7 +36,7 @@ func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
 	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) || e.parked(id) && s.Head().Status == stepfn.Running {
+		if e.resting.take(id) || e.deaths.park(id) && s.Head().Status == stepfn.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}

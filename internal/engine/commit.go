@@ -144,7 +144,7 @@ func (e *Engine) takeUp(id store.ID, debts []owed) error {
 		case debtStop:
 			errs = append(errs, e.stopAgain(id, d))
 		case debtStopMap:
-			e.stopMapRun(id, name)
+			e.mapRuns.stop(id, name)
 		case debtCleanup:
 			e.startCleanup(id)
 		}
@@ -171,7 +171,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	}
 	for _, m := range r.state.RunningMaps() {
 		if maps[m.ID] {
-			e.startMapRun(r, m, true)
+			e.mapRuns.start(r, m, true)
 		}
 	}
 	return nil
@@ -199,10 +199,10 @@ func (e *Engine) act(r *run, s *step) {
 		e.stopTask(r, id)
 	}
 	for _, m := range s.maps {
-		e.startMapRun(r, m, false)
+		e.mapRuns.start(r, m, false)
 	}
 	for _, id := range s.stopMaps {
-		e.stopMapRun(r.id, id)
+		e.mapRuns.stop(r.id, id)
 	}
 	e.timers.set(r.id, h.Wake)
 	if len(s.events) > 0 || s.closed {
@@ -230,7 +230,7 @@ func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 		e.startCleanup(r.id)
 	}
 	if r.meta.Parent != nil {
-		e.childEnded(r.meta.Parent, h)
+		e.mapRuns.childEnded(r.meta.Parent, h)
 	}
 }
 

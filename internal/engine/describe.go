@@ -90,7 +90,7 @@ func (e *Engine) Describe(arn string) (Execution, error) {
 		return Execution{}, err
 	}
 	x, err := e.describe(id)
-	e.showAwaited(&x)
+	e.mapRuns.showAwaited(&x)
 	return x, err
 }
 

@@ -2,11 +2,8 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -70,15 +67,10 @@ type MapRun struct {
 	Redriven       time.Time     `json:"redriven,omitzero"`
 }
 
-// The kinds of the documents of map runs: by their ARN, and by execution for lists.
-const (
-	mapRunDocs  = "maprun"
-	mapRunsOfDo = "maprun-of"
-)
-
 // mapRuns are the map runs that are driven now. A redrive may come while the driver before it still stops children or is
 // about to leave: the new one takes its place here and waits for it.
 type mapRuns struct {
+	e    *Engine
 	mu   sync.Mutex
 	live map[string]*mapDriver // by ARN
 }
@@ -128,45 +120,46 @@ func (m *mapRuns) byTask(run store.ID, id string) *mapDriver {
 	return nil
 }
 
-// startMapRun drives a map run in the background. The caller holds the run's lock.
-func (e *Engine) startMapRun(r *run, spec interp.MapRun, resumed bool) {
+// start drives a map run in the background. The caller holds the run's lock.
+func (m *mapRuns) start(r *run, spec interp.MapRun, resumed bool) {
 	p := r.state.Params()
 	d := &mapDriver{
-		e: e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
+		e: m.e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
 		role: p.RoleARN, labels: r.meta.Labels, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
 		starts: make(chan struct{}, maxStarts), done: make(chan struct{}),
 	}
-	d.ctx, d.cancel = context.WithCancelCause(e.ctx)
-	if !e.mapRuns.add(d, resumed) {
+	d.ctx, d.cancel = context.WithCancelCause(m.e.ctx)
+	if !m.add(d, resumed) {
 		return
 	}
-	e.background(func(context.Context) {
-		defer e.mapRuns.drop(d)
+	m.e.background(func(context.Context) {
+		defer m.drop(d)
 		defer d.cancel(nil)
 		d.drive(resumed)
 	})
 }
 
-// stopMapRun aborts the children of a map run.
-func (e *Engine) stopMapRun(id store.ID, mapRun string) {
-	if d := e.mapRuns.byTask(id, mapRun); d != nil {
+// stop aborts the children of a map run.
+func (m *mapRuns) stop(id store.ID, mapRun string) {
+	if d := m.byTask(id, mapRun); d != nil {
 		d.cancel(errStopMap)
 		return
 	}
 	// A former engine drove it: its children are those that still run.
-	e.later(func() { e.abortChildren(id, mapRun) })
+	m.e.later(func() { m.abortChildren(id, mapRun) })
 }
 
-func (e *Engine) abortChildren(id store.ID, mapRun string) {
+func (m *mapRuns) abortChildren(id store.ID, mapRun string) {
+	e := m.e
 	x, err := e.describe(id)
 	if err != nil {
 		e.logger.Error("abort the children of a map run", "run", uint64(id), "problem", err)
 		return
 	}
-	runs, _, err := e.mapRunsOf(x.ARN, "", 0)
-	for _, m := range runs {
-		if m.Status == stepfn.Running {
-			err = errors.Join(err, e.abortRunning(m.ARN), e.endMapRun(&m, stepfn.Aborted))
+	runs, _, err := e.mapRecords.of(x.ARN, "", 0)
+	for _, run := range runs {
+		if run.Status == stepfn.Running {
+			err = errors.Join(err, m.abortRunning(run.ARN), e.mapRecords.end(&run, stepfn.Aborted, e.c.Now()))
 		}
 	}
 	if err != nil {
@@ -177,35 +170,16 @@ func (e *Engine) abortChildren(id store.ID, mapRun string) {
 }
 
 // abortRunning aborts the children of a map run that are in its list of running ones.
-func (e *Engine) abortRunning(arn string) error {
+func (m *mapRuns) abortRunning(arn string) error {
 	var ids []store.ID
-	err := e.st.Merge([]string{arn}, string(stepfn.Running), "", store.Span{}, func(_ string, en store.Entry) bool {
+	err := m.e.st.Merge([]string{arn}, string(stepfn.Running), "", store.Span{}, func(_ string, en store.Entry) bool {
 		ids = append(ids, en.ID)
 		return true
 	})
 	for _, id := range ids {
-		err = errors.Join(err, e.abort(id, interp.Abort{}))
+		err = errors.Join(err, m.e.abort(id, interp.Abort{}))
 	}
 	return err
-}
-
-func (e *Engine) endMapRun(m *MapRun, status stepfn.Status) error {
-	m.Status, m.Stopped = status, e.c.Now().UTC()
-	m.Items.Running, m.Executions.Running = 0, 0
-	return e.putMapRun(m)
-}
-
-// putMapRun keeps a map run's record. It does not ask for room on the disk: it belongs to what runs.
-func (e *Engine) putMapRun(m *MapRun) error {
-	m.V = metaVersion
-	v, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("map run %s: %w", m.ARN, err)
-	}
-	b := e.st.NewBatch()
-	b.Doc(mapRunDocs, m.ARN, v)
-	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
-	return e.st.Commit(b)
 }
 
 // MapRun describes a map run; ErrMapRunDoesNotExist when there is none.
@@ -219,21 +193,7 @@ func (e *Engine) MapRun(arn string) (MapRun, error) {
 			return m, nil
 		}
 	}
-	return e.mapRun(arn)
-}
-
-func (e *Engine) mapRun(arn string) (m MapRun, err error) {
-	v, err := e.st.Doc(mapRunDocs, arn)
-	if errors.Is(err, store.ErrNoDoc) {
-		return m, ErrMapRunDoesNotExist
-	}
-	if err == nil {
-		err = json.Unmarshal(v, &m)
-	}
-	if err != nil {
-		return m, fmt.Errorf("map run %s: %w", arn, err)
-	}
-	return m, nil
+	return e.mapRecords.get(arn)
 }
 
 // MapRuns lists the map runs of an execution; a token goes on where the former page ended.
@@ -245,24 +205,7 @@ func (e *Engine) MapRuns(executionARN, token string, limit int) (runs []MapRun, 
 	if _, err := e.find(executionARN); err != nil {
 		return nil, "", err
 	}
-	return e.mapRunsOf(executionARN, token, pageSize(limit))
-}
-
-func (e *Engine) mapRunsOf(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
-	prefix := executionARN + "|"
-	if token != "" {
-		token = prefix + token
-	}
-	docs, err := e.st.Docs(mapRunsOfDo, prefix, token, limit)
-	for _, doc := range docs {
-		m, bad := e.mapRun(string(doc.Value))
-		err = errors.Join(err, bad)
-		runs = append(runs, m)
-	}
-	if limit > 0 && len(docs) == limit {
-		next = strings.TrimPrefix(docs[limit-1].Name, prefix)
-	}
-	return runs, next, err
+	return e.mapRecords.of(executionARN, token, pageSize(limit))
 }
 
 // MapRunChange is what UpdateMapRun may change of a running map run: nil leaves as it is.
@@ -279,29 +222,29 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 	defer e.leave()
 	d := e.mapRuns.get(arn)
 	if d == nil {
-		_, err := e.mapRun(arn)
+		_, err := e.mapRecords.get(arn)
 		return err // one that has ended has no limits to change
 	}
 	return d.update(c)
 }
 
 // childEnded tells the driver of a map run that a child has ended.
-func (e *Engine) childEnded(p *parent, h interp.Head) {
-	if d := e.mapRuns.get(p.MapRun); d != nil {
+func (m *mapRuns) childEnded(p *parent, h interp.Head) {
+	if d := m.get(p.MapRun); d != nil {
 		d.ended(p.Index, h.Status, h.LastEvent)
 	}
 }
 
 // showAwaited gives a child the status that callers see: what is kept of it knows nothing of its map run's redrive.
-func (e *Engine) showAwaited(x *Execution) {
+func (m *mapRuns) showAwaited(x *Execution) {
 	if x.MapRunARN == "" || !x.Closed() || x.Status == stepfn.Succeeded {
 		return
 	}
-	d := e.mapRuns.get(x.MapRunARN)
+	d := m.get(x.MapRunARN)
 	if d == nil {
 		return
 	}
-	if m, ok := d.shown(); ok && awaits(x, &m) {
+	if run, ok := d.shown(); ok && awaits(x, &run) {
 		x.Status = stepfn.PendingRedrive
 	}
 }

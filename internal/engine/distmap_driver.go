@@ -123,7 +123,7 @@ func (d *mapDriver) failure(err error) interp.MapRunEnded {
 
 // begin puts the map run's record on disk.
 func (d *mapDriver) begin(resumed bool) error {
-	m, err := d.e.mapRun(d.spec.ARN)
+	m, err := d.e.mapRecords.get(d.spec.ARN)
 	now := d.e.c.Now().UTC().Truncate(time.Millisecond)
 	switch {
 	case errors.Is(err, ErrMapRunDoesNotExist):
@@ -142,7 +142,7 @@ func (d *mapDriver) begin(resumed bool) error {
 	// Whatever was counted is counted again: the children are all looked at.
 	m.Status = stepfn.Running
 	m.Items, m.Executions = Counts{PendingRedrive: m.Items.PendingRedrive}, Counts{PendingRedrive: m.Executions.PendingRedrive}
-	if err := d.e.putMapRun(&m); err != nil {
+	if err := d.e.mapRecords.put(&m); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -187,7 +187,7 @@ func (d *mapDriver) drain() {
 // close puts the end on disk.
 func (d *mapDriver) close(status stepfn.Status) {
 	if m, ok := d.shown(); ok {
-		if err := d.e.endMapRun(&m, status); err != nil {
+		if err := d.e.mapRecords.end(&m, status, d.e.c.Now()); err != nil {
 			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
 		}
 		d.mu.Lock()
@@ -226,7 +226,7 @@ func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error
 		}
 		n++
 		if err = batch.add(input); err == nil {
-			d.e.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
+			d.e.deaths.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
 		}
 		note.write(d.run, -1-n, mapStep, d.spec.ID)
 		return err
@@ -368,7 +368,7 @@ func (d *mapDriver) update(c MapRunChange) error {
 	}
 	d.nudge()
 	m := *d.shows
-	return d.e.putMapRun(&m)
+	return d.e.mapRecords.put(&m)
 }
 
 // notedResults is results as a step that may end the process.
@@ -377,7 +377,7 @@ func (d *mapDriver) notedResults() ([]byte, error) {
 	defer note.end()
 	note.write(d.run, 0, resultsStep, d.spec.ID)
 	output, err := d.results()
-	d.e.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
+	d.e.deaths.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
 	return output, err
 }
 

@@ -66,7 +66,7 @@ func (e *Engine) List(f ListFilter) (ListPage, error) {
 	defer e.leave()
 	var page ListPage
 	limit, read, last := pageSize(f.Limit), 0, ""
-	err := e.entries(&f, f.kept(), func(token string, en store.Entry) (bool, error) {
+	err := f.entries(e.st, f.kept(), func(token string, en store.Entry) (bool, error) {
 		if len(page.Executions) == limit || f.Name != "" && read == nameStep {
 			page.Next = last
 			return false, nil
@@ -85,13 +85,13 @@ func (e *Engine) List(f ListFilter) (ListPage, error) {
 }
 
 // entries calls fn for every entry of a status, or of all, in the filter's groups and span, until it returns false or an error.
-func (e *Engine) entries(f *ListFilter, status stepfn.Status, fn func(token string, en store.Entry) (bool, error)) error {
-	groups, err := e.groups(f)
+func (f *ListFilter) entries(st *store.Store, status stepfn.Status, fn func(token string, en store.Entry) (bool, error)) error {
+	groups, err := f.groups(st)
 	if err != nil {
 		return err
 	}
 	var failed error
-	err = e.st.Merge(groups, string(status), f.Token, f.span(), func(token string, en store.Entry) (more bool) {
+	err = st.Merge(groups, string(status), f.Token, f.span(), func(token string, en store.Entry) (more bool) {
 		more, failed = fn(token, en)
 		return more
 	})
@@ -102,7 +102,7 @@ func (e *Engine) entries(f *ListFilter, status stepfn.Status, fn func(token stri
 }
 
 // groups are the store's lists that have what the filter wants.
-func (e *Engine) groups(f *ListFilter) ([]string, error) {
+func (f *ListFilter) groups(st *store.Store) ([]string, error) {
 	switch {
 	case f.MapRunARN != "":
 		return []string{f.MapRunARN}, nil
@@ -111,7 +111,7 @@ func (e *Engine) groups(f *ListFilter) ([]string, error) {
 	case f.MachineARN != "":
 		return []string{f.machine()}, nil
 	}
-	all, err := e.st.Groups()
+	all, err := st.Groups()
 	return slices.DeleteFunc(all, func(group string) bool {
 		if stepfn.KindOf(group) != stepfn.KindMachine {
 			return !f.Children
@@ -160,7 +160,7 @@ func (e *Engine) listed(en store.Entry) (Execution, error) {
 		MapRunARN: s.MapRun, Status: s.Status, Started: en.Start, Stopped: fromMillis(s.Stop), ItemCount: s.Items,
 		RedriveCount: s.Redrives, Redriven: fromMillis(s.Redriven),
 	}
-	e.showAwaited(&x)
+	e.mapRuns.showAwaited(&x)
 	return x, nil
 }
 
@@ -180,7 +180,7 @@ func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err erro
 		whole, err = e.countNamed(&f, by)
 		return by, whole, err
 	}
-	groups, err := e.groups(&f)
+	groups, err := f.groups(e.st)
 	for _, g := range groups {
 		by[g] = Count{}
 		for _, status := range []stepfn.Status{stepfn.Running, stepfn.Succeeded, stepfn.Failed, stepfn.TimedOut, stepfn.Aborted} {
@@ -195,7 +195,7 @@ func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err erro
 
 func (e *Engine) countNamed(f *ListFilter, by map[string]Count) (whole bool, err error) {
 	read := 0
-	err = e.entries(f, "", func(_ string, en store.Entry) (bool, error) {
+	err = f.entries(e.st, "", func(_ string, en store.Entry) (bool, error) {
 		x, err := e.listed(en)
 		if err == nil && f.named(&x) {
 			if by[x.MachineARN] == nil {

@@ -40,13 +40,7 @@ func (e *Engine) Logs(arn string) ([]LogInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.logsOf(id)
-}
-
-func (e *Engine) logsOf(id store.ID) ([]LogInfo, error) {
-	infos, err := e.logs.list(id)
-	slices.SortStableFunc(infos, func(a, b LogInfo) int { return a.Started.Compare(b.Started) })
-	return infos, err
+	return e.logs.list(id)
 }
 
 // OpenLog reads a log: ErrNoLog when there is none. With Follow it waits for one until the execution is closed.
@@ -62,7 +56,7 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	for {
 		created := e.logs.whenCreated()
 		changed, forget := e.watchers.on(id)
-		r, err := e.openLog(ctx, id, q)
+		r, err := e.logs.open(ctx, id, q)
 		if !errors.Is(err, ErrNoLog) || !q.Follow {
 			forget()
 			return r, err
@@ -86,8 +80,8 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	}
 }
 
-func (e *Engine) openLog(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
-	infos, err := e.logsOf(id)
+func (l *logs) open(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
+	infos, err := l.list(id)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +89,7 @@ func (e *Engine) openLog(ctx context.Context, id store.ID, q LogQuery) (io.ReadC
 		wanted := q.Task == info.Task || q.Task == "" && q.State == info.State &&
 			(q.Attempt == 0 || q.Attempt == info.Attempt)
 		if wanted {
-			return &logReader{ctx: ctx, engine: e.ctx, l: e.logs, key: taskKey{id, info.Task}, follow: q.Follow}, nil
+			return &logReader{ctx: ctx, engine: l.ctx, l: l, key: taskKey{id, info.Task}, follow: q.Follow}, nil
 		}
 	}
 	return nil, ErrNoLog

@@ -101,7 +101,7 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 
 // mapChildren are the open executions that an execution's distributed Maps started.
 func (e *Engine) mapChildren(arn string) (children []string, err error) {
-	runs, _, err := e.mapRunsOf(arn, "", 0)
+	runs, _, err := e.mapRecords.of(arn, "", 0)
 	for i := range runs {
 		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: stepfn.Running}); err == nil; {
 			var page ListPage
@@ -126,7 +126,7 @@ func (e *Engine) Resting() ([]string, error) {
 	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
-		if e.resting.holds(id) || e.parked(id) {
+		if e.resting.holds(id) || e.deaths.park(id) {
 			ids = append(ids, id)
 		}
 	})

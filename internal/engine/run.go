@@ -245,7 +245,7 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 		if r.more || len(s.events) >= maxEvents {
 			return s, n, nil
 		}
-		if e.takesNot(r.id, p.fact) {
+		if e.deaths.takesNot(r.id, p.fact) {
 			p.err = ErrParked
 			continue
 		}
@@ -278,7 +278,7 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
-	e.survive(r, s, p.fact)
+	e.deaths.survive(r, s, p.fact)
 	s.add(d)
 	r.more = d.More
 	return nil
@@ -344,7 +344,7 @@ func (e *Engine) load(r *run, note noting) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
-	r.more = r.more && !e.resting.holds(r.id) && !e.parked(r.id) // the command that resumes it continues it
+	r.more = r.more && !e.resting.holds(r.id) && !e.deaths.park(r.id) // the command that resumes it continues it
 	return nil
 }
 

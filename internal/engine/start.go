@@ -104,8 +104,8 @@ func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 	if err := e.prepare(ctx, &b); err != nil {
 		return Execution{}, err
 	}
-	e.naming.RLock()
-	defer e.naming.RUnlock()
+	e.machines.naming.RLock()
+	defer e.machines.naming.RUnlock()
 	m, hash, err := e.machineOf(&b)
 	if err != nil {
 		return Execution{}, err
