@@ -106,7 +106,8 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.machines.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
-	e.openClock()
+	e.clock = openClock(&e.c, st)
+	e.timers = newTimers(e.clock, e.fire, e.clockSet)
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
