@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -102,7 +102,7 @@ func (s *source) targetName() (string, error) {
 			local = append(local, t.Key)
 		}
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	if s.target != "" {
 		if _, ok := s.pipeline.Targets.Get(s.target); !ok && (s.target != "local" || len(names) > 0) {
 			return "", fail(exitUsage, "it has: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/check"
-	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
@@ -103,7 +104,7 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 	if err != nil {
 		return nil, err
 	}
-	machine, execution := catalog.NewID(), catalog.NewID()
+	machine, execution := uuid.NewString(), uuid.NewString()
 	cfg := s.eng.Config()
 	req := &interp.TestRequest{
 		State: state,

@@ -6,8 +6,6 @@
 package catalog
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"sync"
@@ -79,15 +77,6 @@ func Open(c Config) (*Catalog, error) {
 
 // now is the time as AWS keeps it: to the millisecond.
 func (c *Catalog) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Millisecond) }
-
-// NewID is a random UUID, for revisions.
-func NewID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	s := hex.EncodeToString(b[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
-}
 
 // local says whether an ARN is of this catalog's account and region.
 func (c *Catalog) local(a stepfn.ARN) bool {

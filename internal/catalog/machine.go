@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
@@ -227,7 +229,7 @@ func (u *UpdateMachine) check() error {
 func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	m, now := old.copy(), c.now()
 	if s := u.apply(old.Settings); s != old.Settings {
-		m.Settings, m.RevisionID, m.Updated = s, NewID(), now
+		m.Settings, m.RevisionID, m.Updated = s, uuid.NewString(), now
 	}
 	out := Updated{Date: m.Updated, RevisionID: m.RevisionID}
 	docs := []store.Doc{}

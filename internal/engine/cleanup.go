@@ -82,7 +82,7 @@ func (e *Engine) statusEvent(x *Execution) *value.Object {
 		"redriveCount", value.Int(int64(x.RedriveCount)),
 	)
 	return value.Obj(
-		"version", "0", "id", formatUUID([16]byte(sum[:16])),
+		"version", "0", "id", hashUUID(sum),
 		"detail-type", "Step Functions Execution Status Change", "source", "aws.states",
 		"account", e.c.Account, "time", x.Stopped.UTC().Format(time.RFC3339), "region", e.c.Region,
 		"resources", []any{x.ARN}, "detail", detail,

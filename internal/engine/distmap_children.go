@@ -112,7 +112,7 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 
 func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
-	name := formatUUID([16]byte(sum[:16]))
+	name := hashUUID(sum)
 	kind, tail := stepfn.KindExecution, name
 	if d.spec.Express {
 		kind, tail = stepfn.KindExpress, name+":"+name

@@ -178,7 +178,7 @@ func startedOutput(x *Execution) *value.Object {
 // requestID is the same again when a task is taken up again.
 func requestID(of string) string {
 	sum := sha256.Sum256([]byte(of))
-	return formatUUID([16]byte(sum[:16]))
+	return hashUUID(sum)
 }
 
 // refused is how the integration tells of an answer that is an error.

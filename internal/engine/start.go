@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/interp"
@@ -57,7 +60,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 
 func (r StartRequest) withDefaults() StartRequest {
 	if r.Name == "" {
-		r.Name = uuid()
+		r.Name = uuid.NewString()
 	}
 	if len(r.Input) == 0 {
 		r.Input = []byte("{}")
@@ -74,7 +77,7 @@ func (r StartRequest) withDefaults() StartRequest {
 func (e *Engine) birthOf(r StartRequest) birth {
 	kind, tail := stepfn.KindExecution, r.Name
 	if r.Type == stepfn.Express {
-		kind, tail = stepfn.KindExpress, r.Name+":"+uuid()
+		kind, tail = stepfn.KindExpress, r.Name+":"+uuid.NewString()
 	}
 	return birth{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
@@ -185,16 +188,11 @@ func seed() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// uuid is a random one (RFC 9562, version 4).
-func uuid() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return formatUUID(b)
-}
-
-func formatUUID(b [16]byte) string {
+// hashUUID is a hash in the form of a UUID of version 4, for names that must be the same each time.
+func hashUUID(sum [sha256.Size]byte) string {
+	b := uuid.UUID(sum[:16])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return b.String()
 }
 
 // nameLocks serialise the starts of one name.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
@@ -155,7 +155,7 @@ func (w *writer) vars(vars map[string]*data) {
 	for name := range vars {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	w.int(int64(len(names)))
 	for _, name := range names {
 		w.str(name)

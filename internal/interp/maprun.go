@@ -2,12 +2,14 @@ package interp
 
 import (
 	"crypto/md5" //nolint:gosec // names, not secrets
-	"fmt"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
@@ -264,9 +266,9 @@ func itemCount(v any) int64 {
 // MapLabel is the label of a distributed Map that names none: a UUID of the machine and the state. A state's name could
 // hold what no ARN can.
 func MapLabel(machineARN, state string) string {
-	b := md5.Sum([]byte(machineARN + "/" + state)) //nolint:gosec // RFC 9562, version 3: a name, not a secret
+	b := uuid.UUID(md5.Sum([]byte(machineARN + "/" + state))) //nolint:gosec // RFC 9562, version 3: a name, not a secret
 	b[6], b[8] = b[6]&0x0f|0x30, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return b.String()
 }
 
 // mapRunARN names the map run in the manner of Step Functions: the machine, the label, and a UUID.
@@ -275,10 +277,12 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
 	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
-	a, b := x.Uint64(), x.Uint64()
-	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], x.Uint64())
+	binary.BigEndian.PutUint64(id[8:], x.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	arn, _ := stepfn.ParseARN(r.params.MachineARN)
-	arn.Kind, arn.Name, arn.Qualifier = stepfn.KindMapRun, arn.Name+"/"+m.Label, uuid
+	arn.Kind, arn.Name, arn.Qualifier = stepfn.KindMapRun, arn.Name+"/"+m.Label, id.String()
 	return arn.String()
 }
 
