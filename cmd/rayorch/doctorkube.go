@@ -145,7 +145,7 @@ func (d *clusterDoctor) head(ctx context.Context) {
 	d.add("ray head", true, true, "", "%s, service %s", h.Cluster, h.Service)
 	d.version(ctx, h)
 	if h.Auth && d.target.Ray.Token == nil {
-		d.add("ray token", true, d.r.Way == "rayjob", "set the target's ray.token: {name: "+h.Cluster+", key: auth_token}, and submit by job",
+		d.add("ray token", true, d.r.Way == pipeline.SubmitRayJob, "set the target's ray.token: {name: "+h.Cluster+", key: auth_token}, and submit by job",
 			"the cluster wants a token, and the target names none")
 	}
 }
@@ -167,7 +167,7 @@ func (d *clusterDoctor) version(ctx context.Context, h kube.Head) {
 
 // kubeRay looks for the operator's kinds where RayJobs are made.
 func (d *clusterDoctor) kubeRay(ctx context.Context) {
-	if d.r.Way != "rayjob" || !d.usesRay() {
+	if d.r.Way != pipeline.SubmitRayJob || !d.usesRay() {
 		return
 	}
 	_, err := d.get(ctx, "/apis/ray.io/v1")

@@ -9,39 +9,27 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // localRole stands where the API wants a role: here nobody assumes it.
 const localRole = "arn:aws:iam::123456789012:role/rayorch"
 
-// cleanupTag names a machine's clean-up machine: the engine starts it when an execution is aborted or times out.
-const cleanupTag = "rayorch:cleanup"
-
 // register makes or updates the state machines of a pipeline and returns the ARN of the version to start.
 func (s *session) register(ctx context.Context, name, description string, out *compile.Result) (string, error) {
 	var tags []types.Tag
 	if len(out.Cleanup) > 0 {
-		arn, err := s.putMachine(ctx, name+cleanupSuffix, string(out.Cleanup), "", nil)
+		arn, err := s.putMachine(ctx, name+stepfn.CleanupSuffix, string(out.Cleanup), "", nil)
 		if err != nil {
 			return "", err
 		}
-		tags = append(tags, types.Tag{Key: aws.String(cleanupTag), Value: aws.String(unversioned(arn))})
+		tags = append(tags, types.Tag{Key: aws.String(stepfn.CleanupTag), Value: aws.String(unversioned(arn))})
 	}
 	return s.putMachine(ctx, name, string(out.Definition), description, tags)
 }
 
-// unversioned cuts the version off a state machine version's ARN, which has one part more than the machine's.
-func unversioned(arn string) string {
-	parts := 0
-	for i, c := range arn {
-		if c == ':' {
-			if parts++; parts == 7 {
-				return arn[:i]
-			}
-		}
-	}
-	return arn
-}
+// unversioned is the ARN of a state machine without its version.
+func unversioned(arn string) string { return stepfn.Unqualified(arn) }
 
 func (s *session) putMachine(ctx context.Context, name, definition, description string, tags []types.Tag) (string, error) {
 	made, err := s.sfn.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{

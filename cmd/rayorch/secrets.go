@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -222,7 +223,7 @@ func (s *session) giveSecrets(ctx context.Context, arn string, values map[string
 
 // executionARN is what StartExecution will call the execution of a machine, or of a version of it.
 func executionARN(machine, name string) string {
-	return strings.Replace(unversioned(machine), ":stateMachine:", ":execution:", 1) + ":" + name
+	return stepfn.ExecutionOf(machine, name)
 }
 
 // secretValues are the values of the secrets that the steps use here, from this environment. Targets in a cluster have theirs

@@ -98,7 +98,7 @@ func (s *source) targetName() (string, error) {
 	var names, local []string
 	for _, t := range s.pipeline.Targets.Entries {
 		names = append(names, t.Key)
-		if t.Value.Kind == "local" {
+		if t.Value.Kind == kindLocal {
 			local = append(local, t.Key)
 		}
 	}

@@ -144,7 +144,7 @@ func (p *place) example(t *testing.T, module, way string, more map[string]any) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Template) > stack.MaxInline {
+	if len(s.Template) > stepfn.MaxInlineTemplate {
 		t.Errorf("the template has %d bytes", len(s.Template))
 	}
 	return deploy.Plan{Stack: s, Caller: p.caller}, r

@@ -7,29 +7,23 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Limits of Step Functions, by which a definition is judged before anything is deployed.
-const (
-	maxEvents     = 25_000
-	maxPayload    = 262_144
-	maxDefinition = 1 << 20 // bytes of a definition
 )
 
 // Check judges a compiled pipeline against what Step Functions bears and what the stack grants: every problem, in words.
 func Check(r *compile.Result) []string {
 	var problems []string
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if r.Bounds.Events > maxEvents {
-		say("the longest run that the timeouts allow has %d events; Step Functions ends an execution at %d: shorten timeouts or lower attempts", r.Bounds.Events, maxEvents)
+	if r.Bounds.Events > stepfn.MaxEvents {
+		say("the longest run that the timeouts allow has %d events; Step Functions ends an execution at %d: shorten timeouts or lower attempts", r.Bounds.Events, stepfn.MaxEvents)
 	}
-	if r.Bounds.Payload > maxPayload {
-		say("a payload may reach %d bytes; Step Functions takes %d: keep large things on the storage", r.Bounds.Payload, maxPayload)
+	if r.Bounds.Payload > stepfn.MaxPayload {
+		say("a payload may reach %d bytes; Step Functions takes %d: keep large things on the storage", r.Bounds.Payload, stepfn.MaxPayload)
 	}
 	for name, text := range map[string][]byte{"definition": r.Definition, "clean-up's definition": r.Cleanup} {
-		if len(text) > maxDefinition {
-			say("the %s has %d bytes; Step Functions takes %d", name, len(text), maxDefinition)
+		if len(text) > stepfn.MaxDefinition {
+			say("the %s has %d bytes; Step Functions takes %d", name, len(text), stepfn.MaxDefinition)
 		}
 		for _, n := range Needs(text, r.Namespace) {
 			if n.IAM != "" {

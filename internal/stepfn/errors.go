@@ -40,8 +40,11 @@ const (
 	JobStopped     = "Job.Stopped"
 )
 
-// StepOutputInvalid is the error of a step whose output is not what the pipeline file declares.
-const StepOutputInvalid = "Step.OutputInvalid"
+// The errors of a step whose output is not what the pipeline file declares, and of one that refers to what is missing.
+const (
+	StepOutputInvalid = "Step.OutputInvalid"
+	StepInputMissing  = "Step.InputMissing"
+)
 
 // EKS is the prefix of the errors of eks:call and eks:runJob that the API server answers: EKS.404. Step Functions does not document
 // the names of the other two: an API server that does not answer in time, and a cluster that is not known.
