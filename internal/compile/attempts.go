@@ -4,13 +4,8 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Task resources in a cluster.
-const (
-	resourceRunJob = "arn:aws:states:::eks:runJob.sync"
-	resourceCall   = "arn:aws:states:::eks:call"
 )
 
 // attempts makes the state that stands for one step in a cluster: a Parallel of one branch, which tries the step as often
@@ -135,12 +130,12 @@ func (a *attempts) retryable() string {
 	left := fmt.Sprintf("%s < %d", a.v("try"), a.retry.Attempts)
 	on := a.retry.Retried(a.kind())
 	switch match := a.v("end") + ".Error"; on[0] {
-	case "States.ALL":
+	case stepfn.StatesALL:
 		return left
 	default:
 		cond := match + " in " + literal(value.FromGo(on))
 		for _, name := range on {
-			if name == "States.TaskFailed" { // all but timeouts
+			if name == stepfn.StatesTaskFailed { // all but timeouts
 				cond = "(" + cond + " or " + match + " != 'States.Timeout')"
 			}
 		}
@@ -184,16 +179,16 @@ func (c *compiler) call(method, path string, query *value.Object, body any) *val
 		args.Set("RequestBody", body)
 	}
 	// Answers are large, and would go along from state to state.
-	return value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{})
+	return value.Obj("Type", "Task", "Resource", stepfn.EKSCall, "Arguments", args, "Output", &value.Object{})
 }
 
 // transient retries what passes by itself: a busy API server, a connection that broke. answered names the errors that are
 // answers, so that asking again would give the same, as would computing the call again.
 func transient(attempts int64, answered ...string) []any {
-	answered = append([]string{"States.QueryEvaluationError", "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
+	answered = append([]string{stepfn.StatesQueryEvaluationError, "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{
 		value.Obj("ErrorEquals", value.FromGo(answered), "MaxAttempts", value.Int(0)),
-		value.Obj("ErrorEquals", []any{"States.TaskFailed", "States.Timeout"}, "IntervalSeconds", value.Int(1),
+		value.Obj("ErrorEquals", []any{stepfn.StatesTaskFailed, stepfn.StatesTimeout}, "IntervalSeconds", value.Int(1),
 			"MaxAttempts", value.Int(attempts), "BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(15)),
 	}
 }
@@ -202,7 +197,7 @@ func transient(attempts int64, answered ...string) []any {
 const patience = 11
 
 // caught is a Catch of everything.
-func caught(assign *value.Object, next string) []any { return caughtBy("States.ALL", assign, next) }
+func caught(assign *value.Object, next string) []any { return caughtBy(stepfn.StatesALL, assign, next) }
 
 // caughtBy is a Catch of one error.
 func caughtBy(name string, assign *value.Object, next string) []any {

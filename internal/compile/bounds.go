@@ -5,14 +5,11 @@ import (
 	"math"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 const (
-	// MaxEvents is where Step Functions ends an execution.
-	MaxEvents = 25_000
-	// MaxPayload is what Step Functions takes as one state's input or output, in bytes.
-	MaxPayload = 262_144
 	// spareEvents are left for what no timeout bounds: calls that are repeated, jobs that are looked up again.
 	spareEvents = 500
 	// Events of one state: entered and exited, and what a task or a Parallel has between.
@@ -61,7 +58,7 @@ func (c *compiler) limitItems() {
 	}
 	low, high := 0, mostItems
 	for low < high {
-		if n := (low + high + 1) / 2; c.events(n) <= MaxEvents-spareEvents {
+		if n := (low + high + 1) / 2; c.events(n) <= stepfn.MaxEvents-spareEvents {
 			low = n
 		} else {
 			high = n - 1
@@ -69,10 +66,10 @@ func (c *compiler) limitItems() {
 	}
 	switch {
 	case c.at.kind != pipeline.TargetAWS:
-		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, MaxEvents)
+		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, stepfn.MaxEvents)
 	case low == 0:
 		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
-			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), MaxEvents)))
+			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), stepfn.MaxEvents)))
 	default:
 		c.items = low
 		c.note("for-each: the history has room for %d items; a run with more is refused as it comes to them. At most 40 run at once on AWS", low)
@@ -82,9 +79,9 @@ func (c *compiler) limitItems() {
 // noteEvents tells that the engine's history may be too short. Package stack refuses to deploy then; here a run seldom takes
 // as long as it may.
 func (c *compiler) noteEvents(b Bounds) {
-	if c.at.kind != pipeline.TargetAWS && b.Events > MaxEvents {
+	if c.at.kind != pipeline.TargetAWS && b.Events > stepfn.MaxEvents {
 		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
-			b.Events, MaxEvents)
+			b.Events, stepfn.MaxEvents)
 	}
 }
 

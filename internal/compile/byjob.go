@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -52,7 +53,7 @@ func (a *attempts) podsQuery() *value.Object {
 func (a *attempts) submit() *value.Object {
 	args := a.c.eksArguments("Namespace", a.c.at.namespace, "Job", a.manifest(),
 		"LogOptions", value.Obj("RetrieveLogs", true, "RawLogs", true, "LogParameters", value.Obj("tailLines", []any{tailLines})))
-	state := value.Obj("Type", "Task", "Resource", resourceRunJob, "Arguments", args)
+	state := value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args)
 	if a.t.timeout > 0 {
 		state.Set("TimeoutSeconds", value.Int(a.deadline()+margin))
 	}
@@ -183,9 +184,9 @@ func (a *attempts) watch() *value.Object {
 	events.Set("Assign", a.assign("why", wrap(a.v("why")+" != '' ? "+a.v("why")+" : "+warning)))
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", events)
-	failure := "Job.StartFailed"
+	failure := stepfn.JobStartFailed
 	if a.t.ray != nil {
-		failure = "Ray.PendingTimeout"
+		failure = stepfn.RayPendingTimeout
 	}
 	add("Refuse to wait for", value.Obj("Type", "Fail", "Error", failure,
 		"Cause", wrap(fmt.Sprintf("'no pod of the job started within %d s: ' & (%s = '' ? 'the cluster does not say why' : %s)",
@@ -232,9 +233,9 @@ func (a *attempts) askWhy() {
 
 // lost is the expression of the error of an attempt whose pod tells nothing.
 func (a *attempts) lost() string {
-	failure := "Job.StartFailed"
+	failure := stepfn.JobStartFailed
 	if a.t.ray != nil {
-		failure = "Ray.SubmitFailed"
+		failure = stepfn.RaySubmitFailed
 	}
 	return "(" + a.v("fail") + ".Error = 'States.Timeout' or $contains(" + a.failCause() + ", 'DeadlineExceeded') ? 'States.Timeout' : " + str(failure) + ")"
 }
@@ -285,7 +286,7 @@ func (a *attempts) tooLong() string {
 func (a *attempts) stopper() *value.Object {
 	args := a.c.eksArguments("Namespace", a.c.at.namespace,
 		"Job", a.submitterJob(a.v("id")+" & '-stop'", "['stop', "+a.v("id")+"]", 180, nil))
-	return value.Obj("Type", "Task", "Resource", resourceRunJob, "Arguments", args, "TimeoutSeconds", value.Int(240),
+	return value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args, "TimeoutSeconds", value.Int(240),
 		"Catch", caught(nil, a.goTo("Delete Job of")), "Next", a.goTo("Delete Job of"))
 }
 

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -21,7 +22,7 @@ func (a *attempts) byProxy() {
 	submit.Set("Catch", []any{
 		value.Obj("ErrorEquals", []any{"EKS.500"}, "Assign", a.assign("refused", wrap(errorText("$states.errorOutput"))),
 			"Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.callFailed("Ray.SubmitFailed"))),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Assign", a.assign("end", wrap(a.callFailed(stepfn.RaySubmitFailed))),
 			"Next", a.goTo("Decide on")),
 	})
 	submit.Set("Assign", a.assign("refused", "{% '' %}"))
@@ -124,19 +125,19 @@ func (a *attempts) judgeJob() {
 		"{'Error': " + job + ".type = 'JOB_SUPERVISOR_ACTOR_START_TIMEOUT' ? 'Ray.PendingTimeout' : " + runtimeEnvFailed(job) +
 		" ? 'Ray.RuntimeEnvFailed' : 'Ray.JobFailed', 'Cause': " + job + ".message}"
 	rules := []any{
-		rule(job+".execution != $states.context.Execution.Id", a.assign("end", value.Obj("Error", "Ray.SubmitFailed",
+		rule(job+".execution != $states.context.Execution.Id", a.assign("end", value.Obj("Error", stepfn.RaySubmitFailed,
 			"Cause", wrap("'ray holds another job of the id ' & "+a.v("id")+" & ': delete it'"))), "Decide on"),
 		rule(job+".status = 'SUCCEEDED' and $not("+ending+")", nil, "Read output of"),
 		rule(job+".status in ['SUCCEEDED', 'FAILED', 'STOPPED']", a.assign("end", wrap(ending+" ? "+end+" : "+failed)), "Decide on"),
 		// Ray kills what does not end within seconds; a job that stays all the same holds nobody up.
 		rule(ending+" and "+entered+" - "+a.v("ran")+" > 60000", nil, "Decide on"),
 		rule(fmt.Sprintf("$not(%s) and %s.status = 'PENDING' and %s > %d", ending, job, a.elapsed(), 1000*a.t.pending.Seconds()),
-			a.assign("end", value.Obj("Error", "Ray.PendingTimeout", "Cause",
+			a.assign("end", value.Obj("Error", stepfn.RayPendingTimeout, "Cause",
 				wrap(fmt.Sprintf("'ray did not start the job within %d s: ' & %s.message", a.t.pending.Seconds(), job)))), "Call off"),
 	}
 	if a.t.timeout > 0 {
 		rules = append(rules, rule(fmt.Sprintf("$not(%s) and %s > 0 and "+entered+" - %s > %d", ending, a.v("ran"), a.v("ran"), 1000*a.t.timeout.Seconds()),
-			a.assign("end", value.Obj("Error", "States.Timeout", "Cause", wrap(a.timedOut()))), "Stop"))
+			a.assign("end", value.Obj("Error", stepfn.StatesTimeout, "Cause", wrap(a.timedOut()))), "Stop"))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
@@ -204,20 +205,20 @@ func (a *attempts) reading(read *value.Object, text, name string) {
 	read.Set("Retry", transient(3))
 	out := value.Obj("Output", wrap("$type("+text+") = 'string' ? "+marked(text)+" : null"))
 	unread := value.Obj("Output", nil, "Reason", wrap(errorText("$states.errorOutput")))
-	notJSON := a.assign("end", value.Obj("Error", "Ray.JobFailed", "Cause", wrap(
+	notJSON := a.assign("end", value.Obj("Error", stepfn.RayJobFailed, "Cause", wrap(
 		str("the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON")+
 			" & ($contains($states.errorOutput.Cause, 'D3137: ') ? ': ' & $substringAfter($states.errorOutput.Cause, 'D3137: ') : '')")))
 	if a.c.at.way == wayRayJob { // the RayJob is still to be deleted
 		read.Set("Assign", a.assign("end", value.Obj("done", out)))
-		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
+		read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Delete RayJob of")),
 			caught(a.assign("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(name, read)
 		return
 	}
 	read.Set("Output", out)
-	read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of"))))
+	read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Output unread of"))))
 	a.put(name, a.succeed(read))
 	a.put("Output unread of", a.succeed(value.Obj("Type", "Pass")))
 }

@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -18,7 +19,7 @@ func (a *attempts) byRayJob() {
 	create.Set("Catch", []any{
 		// Ours, when the answer to the first try was lost; the next state looks whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", a.assign("end", wrap(a.rayJobRefused())),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Assign", a.assign("end", wrap(a.rayJobRefused())),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
@@ -165,28 +166,28 @@ func (a *attempts) judgeRayJob() {
 	failed := job + ".deployment in ['Failed', 'ValidationFailed']"
 	rules := []any{
 		value.Obj("Condition", wrap(job+".execution != $states.context.Execution.Id"), "Assign", a.assign("end",
-			value.Obj("Error", "Ray.SubmitFailed", "Cause", wrap("'another RayJob of the name ' & "+a.v("id")+" & ' is there: delete it'"))),
+			value.Obj("Error", stepfn.RaySubmitFailed, "Cause", wrap("'another RayJob of the name ' & "+a.v("id")+" & ' is there: delete it'"))),
 			"Next", a.goTo("Decide on")),
 		value.Obj("Condition", wrap(job+".status = 'SUCCEEDED' and "+a.readable(failed)), "Next", a.goTo(a.firstReading())),
-		ended(job+".status = 'FAILED' and ("+runtimeEnvFailed(job)+")", "Ray.RuntimeEnvFailed", said),
-		ended(job+".status = 'FAILED'", "Ray.JobFailed", said),
-		ended(job+".status = 'STOPPED'", "Ray.JobStopped", "'somebody stopped the job ' & "+said),
-		ended(job+".reason = 'DeadlineExceeded'", "States.Timeout", said),
-		ended(job+".deployment = 'ValidationFailed'", "Ray.SubmitFailed", said),
-		ended(failed+" and "+job+".status in ['SUCCEEDED', 'RUNNING']", "Ray.HeadLost", "'the head was lost: ' & "+said),
-		ended(failed, "Ray.SubmitFailed", said),
-		ended(job+".before != '' and "+job+".started != '' and "+job+".before != "+job+".started", "Ray.HeadLost",
+		ended(job+".status = 'FAILED' and ("+runtimeEnvFailed(job)+")", stepfn.RayRuntimeEnvFailed, said),
+		ended(job+".status = 'FAILED'", stepfn.RayJobFailed, said),
+		ended(job+".status = 'STOPPED'", stepfn.RayJobStopped, "'somebody stopped the job ' & "+said),
+		ended(job+".reason = 'DeadlineExceeded'", stepfn.StatesTimeout, said),
+		ended(job+".deployment = 'ValidationFailed'", stepfn.RaySubmitFailed, said),
+		ended(failed+" and "+job+".status in ['SUCCEEDED', 'RUNNING']", stepfn.RayHeadLost, "'the head was lost: ' & "+said),
+		ended(failed, stepfn.RaySubmitFailed, said),
+		ended(job+".before != '' and "+job+".started != '' and "+job+".before != "+job+".started", stepfn.RayHeadLost,
 			"'the head was replaced, and the operator began the job again'"),
 		value.Obj("Condition", wrap(fmt.Sprintf("%s = 0 and %s > %d", a.v("ran"), a.elapsed(), 1000*a.t.pending.Seconds())),
 			"Next", a.goTo("Ask what holds up")),
 	}
 	if q := a.c.at.target.Queue; q != "" { // let in again, KubeRay would begin the job anew, which only retry may say
-		rules = append(rules, ended(a.v("ran")+" > 0 and "+job+".deployment in ['Suspending', 'Suspended']", "Ray.HeadLost",
+		rules = append(rules, ended(a.v("ran")+" > 0 and "+job+".deployment in ['Suspending', 'Suspended']", stepfn.RayHeadLost,
 			str("the queue "+q+" took the cluster away from the job")))
 	}
 	if a.t.timeout > 0 {
 		rules = append(rules, ended(fmt.Sprintf("%s > 0 and %s - %s > %d", a.v("ran"), entered, a.v("ran"), 1000*a.t.timeout.Seconds()),
-			"States.Timeout", a.timedOut()))
+			stepfn.StatesTimeout, a.timedOut()))
 	}
 	a.put("Judge", value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
@@ -204,7 +205,7 @@ func (a *attempts) readable(failed string) string {
 // refused as a missing right is, and is none.
 func (a *attempts) rayJobRefused() string {
 	return "$contains(" + errorText("$states.errorOutput") + ", 'exceeded quota') ? {'Error': 'Ray.SubmitFailed', 'Cause': $states.errorOutput.Cause} : " +
-		a.callFailed("Ray.SubmitFailed")
+		a.callFailed(stepfn.RaySubmitFailed)
 }
 
 // askWhatHoldsUp adds the states that say why a job was not begun: its cluster's pods know best; of those that could not be
@@ -239,7 +240,7 @@ func (a *attempts) holdingUp(name string, ask *value.Object, why, next string) {
 		queue = fmt.Sprintf("%s.deployment in ['Suspending', 'Suspended'] ? %s : '', ", job, str("the queue "+q+" has not let it start"))
 	}
 	text := func(why string) *value.Object {
-		end := value.Obj("Error", "Ray.PendingTimeout", "Cause", wrap(fmt.Sprintf(
+		end := value.Obj("Error", stepfn.RayPendingTimeout, "Cause", wrap(fmt.Sprintf(
 			"$join(['ray did not start the job within %d s: RayJob ' & (%s.deployment = '' ? 'not taken up by KubeRay' : %s.deployment), %s%s.reason, %s.message, %s][$ != ''], '; ')",
 			a.t.pending.Seconds(), job, job, queue, job, job, why)))
 		if a.c.at.ownCluster() {

@@ -1,6 +1,9 @@
 package compile
 
-import "github.com/rayorch/rayorch/internal/value"
+import (
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/value"
+)
 
 // cleanup is the machine that stops what an execution left. Abort and timeout run no further state of the execution
 // itself, so something else must; its input is the event of the execution's change of status, as EventBridge sends it.
@@ -19,10 +22,10 @@ func (c *compiler) cleanup() []byte {
 		if c.address != "" {
 			args.Set("Address", plain(c.address))
 		}
-		stops = append(stops, stop{"Stop Ray jobs", resourceRayStop, args})
+		stops = append(stops, stop{"Stop Ray jobs", stepfn.RayStopJobs, args})
 	}
 	if c.job {
-		stops = append(stops, stop{"Stop processes", resourceProcessStop, value.Obj("Prefix", own)})
+		stops = append(stops, stop{"Stop processes", stepfn.ProcessStop, value.Obj("Prefix", own)})
 	}
 	if len(stops) == 0 {
 		return nil
@@ -34,7 +37,7 @@ func (c *compiler) cleanup() []byte {
 			next = stops[i+1].name
 		}
 		state := value.Obj("Type", "Task", "Resource", s.resource, "Arguments", s.arguments, "Retry", []any{value.Obj(
-			"ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
+			"ErrorEquals", []any{stepfn.StatesALL}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
 			"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60))})
 		states.Set(s.name, follow(state, next))
 	}

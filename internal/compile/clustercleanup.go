@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -68,7 +69,7 @@ func cleanupRetry(answered ...string) []any {
 	if len(answered) > 0 {
 		rules = append(rules, value.Obj("ErrorEquals", value.FromGo(answered), "MaxAttempts", value.Int(0)))
 	}
-	return append(rules, value.Obj("ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(12),
+	return append(rules, value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(12),
 		"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60)))
 }
 
@@ -105,9 +106,9 @@ func (c *compiler) stopByJob(states *value.Object, next string) string {
 	// Without the label of the execution, or another clean-up would delete it.
 	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", wrap(name),
 		"labels", wrap("$sift($labels, function($v, $k) { $k != 'rayorch.dev/execution' })"), "annotations", "{% $annotations %}"), "spec", wrap(spec))
-	state := value.Obj("Type", "Task", "Resource", resourceRunJob,
+	state := value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob,
 		"Arguments", a.c.eksArguments("Namespace", c.at.namespace, "Job", job), "TimeoutSeconds", value.Int(960),
-		"Retry", cleanupRetry("EKS.409", "States.Timeout"),
+		"Retry", cleanupRetry("EKS.409", stepfn.StatesTimeout),
 		"Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)}, "Next", next)
 	states.Set("Stop Ray jobs"+c.at.cleanupOf, state)
 	return "Stop Ray jobs" + c.at.cleanupOf

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -89,7 +90,7 @@ func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *
 	branch := c.branch(n, in.inner(in.seen))
 	return value.Obj(
 		"Try "+name, value.Obj("Type", "Parallel", "Branches", []any{branch},
-			"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
+			"Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", failed, "Next", "Failed "+name)},
 			"Output", "{% $states.result[0] %}", "End", true),
 		"Failed "+name, value.Obj("Type", "Pass", "End", true))
 }
@@ -111,7 +112,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 	}
 	states.Set(check, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
 		"Condition", wrap(fmt.Sprintf("$count(%s) > %d", failures, limit)), "Next", refuse)}, "Default", done))
-	states.Set(refuse, value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold",
+	states.Set(refuse, value.Obj("Type", "Fail", "Error", stepfn.StatesExceedToleratedFailureThreshold,
 		"Cause", wrap(fmt.Sprintf("$string($count(%s)) & ' of %s failed, %d tolerated; the first by ' & %s[0].Error & ': ' & %s[0].Cause",
 			failures, s.Name, limit, failures, failures))))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -52,8 +53,8 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) string {
 // The errors that an expression of a definition raises. An expression can raise only States.QueryEvaluationError, so the message
 // begins with the name.
 const (
-	errInputMissing  = "Step.InputMissing"
-	errOutputInvalid = "Step.OutputInvalid"
+	errInputMissing  = stepfn.StepInputMissing
+	errOutputInvalid = stepfn.StepOutputInvalid
 )
 
 // inputMissing is the expression that fails the step with the reference.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -56,7 +57,7 @@ func retriesOutput(s *pipeline.Step, errors []string) []string {
 	if s.Output.Len() == 0 || !slices.Contains(errors, errOutputInvalid) {
 		return errors
 	}
-	return append(slices.Clone(errors), "States.QueryEvaluationError")
+	return append(slices.Clone(errors), stepfn.StatesQueryEvaluationError)
 }
 
 // checkOutput adds the states between a job that succeeded in a cluster, with the result {"Output": ...}, and the end of the step.

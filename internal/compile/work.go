@@ -8,15 +8,8 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Resources of the tasks here.
-const (
-	resourceRay         = "arn:aws:states:::ray:submitJob.sync"
-	resourceRayStop     = "arn:aws:states:::ray:stopJobs"
-	resourceProcess     = "arn:aws:states:::process:run.sync"
-	resourceProcessStop = "arn:aws:states:::process:stop"
 )
 
 // margin is what a state's own timeout leaves to the task runner to end an attempt by itself, in seconds.
@@ -72,9 +65,9 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
 	switch failure := "$states.errorOutput"; {
 	case s.OnFailure != nil && raises:
-		state.Set("Catch", catchFailure(s, in, "States.ALL", raised(failure, failure), "Clean up after "+s.Name))
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, raised(failure, failure), "Clean up after "+s.Name))
 	case s.OnFailure != nil:
-		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, failure, "Clean up after "+s.Name))
 	case raises:
 		c.catchRaised(states, state, s, in)
 	}
@@ -98,7 +91,7 @@ func catchFailure(s *pipeline.Step, in *scope, name, failure, next string) []any
 // catchRaised makes the error that an expression of a state raises the error of the step. Step Functions' own error quotes the whole
 // expression.
 func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
-	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
+	state.Set("Catch", catchFailure(s, in, stepfn.StatesQueryEvaluationError, raised("$states.errorOutput", "$states.errorOutput"), "Fail "+s.Name))
 	c.rethrow(states, s, in)
 }
 
@@ -128,7 +121,7 @@ func (c *compiler) onFailure(states *value.Object, s *pipeline.Step, t task) {
 	t.body, t.state, t.timeout = body{s.OnFailure.Ray, s.OnFailure.Job}, "Clean up after "+s.Name, s.OnFailure.Timeout
 	t.failure = "$" + t.in.variable("failure", s.Name)
 	state := c.tried(t, &pipeline.Step{})
-	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
+	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Next", fail)})
 	states.Set(t.state, follow(state, fail))
 	c.rethrow(states, s, t.in)
 }
@@ -163,9 +156,9 @@ func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
 
 // task is the Task state of a body, still without Retry, Catch, Assign, Output and Next.
 func (c *compiler) task(t task) *value.Object {
-	resource, arguments, longest := resourceProcess, (*value.Object)(nil), t.timeout
+	resource, arguments, longest := stepfn.ProcessRun, (*value.Object)(nil), t.timeout
 	if t.ray != nil {
-		resource, arguments = resourceRay, c.rayArguments(t)
+		resource, arguments = stepfn.RaySubmitJob, c.rayArguments(t)
 		longest += t.pending
 	} else {
 		arguments = c.processArguments(t)

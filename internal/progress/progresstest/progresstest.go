@@ -298,7 +298,7 @@ func (d *drive) ends(task, job string) interp.Fact {
 	status, output := d.outcome(job)
 	switch status {
 	case "FAILED":
-		return interp.TaskEnded{Task: task, Error: map[bool]string{true: "Job.Failed", false: "States.TaskFailed"}[d.target == "local"], Cause: "it broke"}
+		return interp.TaskEnded{Task: task, Error: map[bool]string{true: stepfn.JobFailed, false: stepfn.StatesTaskFailed}[d.target == "local"], Cause: "it broke"}
 	case "SUCCEEDED":
 		return interp.TaskEnded{Task: task, Output: []byte(`{"Output": ` + output + `, "logs": {"pods": {"p": {"containers": {"c": {"log": "` +
 			strings.ReplaceAll("::rayorch-output::"+output, `"`, `\"`) + `\n"}}}}}}`)}
