@@ -261,7 +261,7 @@ func engineFault(err error) *fault {
 }
 
 // stopExecution is idempotent: of an execution that has ended it tells when.
-func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) stopExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err
@@ -274,7 +274,7 @@ func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Ob
 }
 
 // redriveExecution answers a repeated client token with what it answered first, whatever became of the execution.
-func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) redriveExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err

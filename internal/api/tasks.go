@@ -82,7 +82,7 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 }
 
 // sendTaskSuccess looks at the token's form first, then at the output, and only then whether anybody waits for it.
-func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) sendTaskSuccess(_ context.Context, in *value.Object) (*value.Object, error) {
 	token, output := text(in, "taskToken"), text(in, "output")
 	if _, _, ok := interp.ParseToken(token); !ok {
 		return nil, errBadToken
@@ -93,10 +93,10 @@ func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.
 	return empty, s.eng.TaskSuccess(token, []byte(output))
 }
 
-func (s *Server) sendTaskFailure(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) sendTaskFailure(_ context.Context, in *value.Object) (*value.Object, error) {
 	return empty, s.eng.TaskFailure(text(in, "taskToken"), text(in, "error"), text(in, "cause"))
 }
 
-func (s *Server) sendTaskHeartbeat(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) sendTaskHeartbeat(_ context.Context, in *value.Object) (*value.Object, error) {
 	return empty, s.eng.TaskHeartbeat(text(in, "taskToken"))
 }
