@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 const waitMachine = "arn:aws:states:us-east-1:123456789012:stateMachine:wait"
@@ -101,7 +102,7 @@ func finished(dir string, n int) error {
 		}
 		describes = append(describes, time.Since(begin))
 		begin = time.Now()
-		page, err := e.List(engine.ListFilter{MachineARN: waitMachine, Status: engine.Succeeded, Token: token})
+		page, err := e.List(engine.ListFilter{MachineARN: waitMachine, Status: stepfn.Succeeded, Token: token})
 		if err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 		if err != nil {
 			return err
 		}
-		if x.Status != engine.Succeeded {
+		if x.Status != stepfn.Succeeded {
 			return fmt.Errorf("%s is %s, %s after it was due", x.ARN, x.Status, time.Since(due))
 		}
 		late = append(late, x.Stopped.Sub(due))
@@ -143,7 +144,7 @@ func lateness(e *engine.Engine, probes int, due time.Time, n int) error {
 	}
 	each := time.Since(begin) / 1000
 	begin = time.Now()
-	if _, err := e.List(engine.ListFilter{MachineARN: waitMachine, Status: engine.Running, Limit: 100}); err != nil {
+	if _, err := e.List(engine.ListFilter{MachineARN: waitMachine, Status: stepfn.Running, Limit: 100}); err != nil {
 		return err
 	}
 	fmt.Printf("%d waiting: describe takes %s, a page of 100 %s\n", n, each, time.Since(begin))

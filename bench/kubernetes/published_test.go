@@ -13,6 +13,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
@@ -45,12 +46,12 @@ func (b *bench) published(t *testing.T) (first, over time.Duration) {
 	}
 	began := time.Now()
 	clustertest.Until(t.Context(), t, "the end of the published way", func() error {
-		if x, err = eng.Describe(x.ARN); err == nil && x.Status == engine.Running {
+		if x, err = eng.Describe(x.ARN); err == nil && x.Status == stepfn.Running {
 			err = clustertest.ErrNotYet
 		}
 		return err
 	})
-	if x.Status != engine.Succeeded {
+	if x.Status != stepfn.Succeeded {
 		t.Fatalf("%s %s %s\n%s", x.Status, x.Error, x.Cause, b.podLogs(t))
 	}
 	first = b.stamp(t, "published").Sub(began)

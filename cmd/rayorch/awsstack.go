@@ -16,11 +16,13 @@ import (
 	"github.com/rayorch/rayorch/examples"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-const kindAWS = "aws"
+const kindAWS = pipeline.TargetAWS
 
 // awsOptions say what to deploy: every parameter is a flag, too.
 type awsOptions struct {
@@ -60,7 +62,7 @@ func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStac
 	if err != nil {
 		return nil, err
 	}
-	src, done, err := a.awsSource(o, sources)
+	src, done, err := a.awsSource(sources)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +157,7 @@ func first1(sources []stack.Source, name string) string {
 
 // awsSource is the pipeline to deploy: the parameter's, else the workload that rayorch carries in itself, written to a
 // directory for as long as it is compiled.
-func (a *app) awsSource(o awsOptions, sources []stack.Source) (*source, func(), error) {
+func (a *app) awsSource(sources []stack.Source) (*source, func(), error) {
 	if path := first1(sources, "pipeline"); path != "" {
 		src, err := a.load(sourceOptions{path: path})
 		return src, func() {}, err
@@ -226,12 +228,12 @@ func regionOf(p stack.Params) string {
 func (a *app) forAWS(o sourceOptions) bool {
 	src, err := a.load(o)
 	if err != nil {
-		return o.target == kindAWS && o.path == ""
+		return o.target == string(kindAWS) && o.path == ""
 	}
 	if t, ok := src.pipeline.Targets.Get(o.target); ok {
 		return t.Kind == kindAWS
 	}
-	return o.target == kindAWS
+	return o.target == string(kindAWS)
 }
 
 // offline makes the stack by what is given alone: nobody is asked.
@@ -269,8 +271,8 @@ func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions
 		return err
 	}
 	notes := s.compiled.Notes
-	if n := len(s.Template); n > stack.MaxInline {
-		notes = append(notes, fmt.Sprintf("the template has %d bytes, more than %d: deploy needs --template-bucket", n, stack.MaxInline))
+	if n := len(s.Template); n > stepfn.MaxInlineTemplate {
+		notes = append(notes, fmt.Sprintf("the template has %d bytes, more than %d: deploy needs --template-bucket", n, stepfn.MaxInlineTemplate))
 	}
 	for _, note := range notes {
 		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
@@ -280,7 +282,7 @@ func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions
 		return a.print(map[string]any{"valid": true, "pipeline": s.pipeline, "notes": notes, "templateBytes": len(s.Template),
 			"events": b.Events, "payload": b.Payload, "seconds": b.Seconds})
 	}
-	_, err = fmt.Fprintf(a.out, "%s is valid for AWS: at most %d of 25000 events, payloads of at most %d of 262144 bytes, a template of %d bytes\n",
-		s.pipeline, b.Events, b.Payload, len(s.Template))
+	_, err = fmt.Fprintf(a.out, "%s is valid for AWS: at most %d of %d events, payloads of at most %d of %d bytes, a template of %d bytes\n",
+		s.pipeline, b.Events, stepfn.MaxEvents, b.Payload, stepfn.MaxPayload, len(s.Template))
 	return err
 }

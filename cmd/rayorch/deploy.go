@@ -20,6 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/objects"
 	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 func (a *app) deployCommand() *cobra.Command {
@@ -135,12 +136,12 @@ func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
 
 // uploadTemplate brings a template that is too large for a request to a bucket, or says so before anything is changed.
 func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params) (string, error) {
-	if len(s.Template) <= stack.MaxInline {
+	if len(s.Template) <= stepfn.MaxInlineTemplate {
 		return "", nil
 	}
 	if p.TemplateBucket == "" {
 		return "", fail(exitUsage, "name a bucket by --template-bucket", "the template has %d bytes; CloudFormation takes %d in a request, more from a bucket",
-			len(s.Template), stack.MaxInline)
+			len(s.Template), stepfn.MaxInlineTemplate)
 	}
 	cfg, err := a.awsConfig(ctx)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
@@ -147,7 +148,7 @@ func (d *deputy) wait(t *testing.T, arn string) engine.Execution {
 // refuses fails the test unless an execution failed for what it may not use, and nobody got any credentials.
 func (d *deputy) refuses(t *testing.T, x engine.Execution, flag string) {
 	t.Helper()
-	if x.Error != task.Permissions || !strings.Contains(x.Cause, flag) {
+	if x.Error != stepfn.StatesPermissions || !strings.Contains(x.Cause, flag) {
 		t.Errorf("want a refusal that names %s: %s %s: %s", flag, x.Status, x.Error, x.Cause)
 	}
 	if asked, tokens := d.thief.seen(); asked > 0 {
@@ -252,7 +253,7 @@ func TestOwnerUsesWhatItNames(t *testing.T) {
 			}
 			t.Run(c.name+" over the "+how, func(t *testing.T) {
 				d.thief.seen()
-				if x := d.end(t, by, arn, "{}"); x.Error == task.Permissions {
+				if x := d.end(t, by, arn, "{}"); x.Error == stepfn.StatesPermissions {
 					t.Errorf("%s: %s", x.Error, x.Cause)
 				}
 				if _, tokens := d.thief.seen(); len(tokens) == 0 && strings.Contains(c.arguments, d.thief.URL) {
@@ -283,7 +284,7 @@ func TestPolicyAllows(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			arguments := strings.NewReplacer(d.private, private, d.thief.URL, other.URL).Replace(c.arguments)
 			x := d.end(t, d.tcp, register(t, d.tcp, fmt.Sprint("allowed-", i), machine(c.resource, arguments)), "{}")
-			if x.Error == task.Permissions {
+			if x.Error == stepfn.StatesPermissions {
 				t.Errorf("%s: %s", x.Error, x.Cause)
 			}
 		})
@@ -302,14 +303,14 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	update := func(by *sfn.Client, definition string) string {
 		t.Helper()
 		out, err := by.UpdateStateMachine(t.Context(), &sfn.UpdateStateMachineInput{
-			StateMachineArn: aws.String(unversioned(version)), Definition: &definition, Publish: true})
+			StateMachineArn: aws.String(stepfn.Unqualified(version)), Definition: &definition, Publish: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return *out.StateMachineVersionArn
 	}
 	theirs := update(d.tcp, machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/other"}`))
-	d.refuses(t, d.end(t, d.socket, unversioned(version), "{}"), "--allow-context other")
+	d.refuses(t, d.end(t, d.socket, stepfn.Unqualified(version), "{}"), "--allow-context other")
 	d.refuses(t, d.end(t, d.tcp, theirs, "{}"), "--allow-context other")
 	uses := func(arn string) {
 		t.Helper()
@@ -321,7 +322,7 @@ func TestUpdateOverTheNetworkIsNotTheOwners(t *testing.T) {
 	uses(version)
 	// The owner's own words from elsewhere stay the owner's.
 	update(d.tcp, definition)
-	uses(unversioned(version))
+	uses(stepfn.Unqualified(version))
 	// What came over the network becomes the owner's when the owner registers it, and stays so when the owner registers it again.
 	socket := client.Local(d.own.addr)
 	adopted := machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/adopted"}`)
@@ -341,7 +342,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
 	const flag = "--allow-context other"
 	theft := `{"ClusterName": "other", "Method": "GET", "Path": "/"}`
-	mine := unversioned(register(t, d.socket, "mine", machine(eksCall, `"{% $states.input %}"`)))
+	mine := stepfn.Unqualified(register(t, d.socket, "mine", machine(eksCall, `"{% $states.input %}"`)))
 	nested := func(resource string) string {
 		return machine(resource, `{"StateMachineArn": "`+mine+`", "Name": "{% $states.context.Execution.Name %}", "Input": `+theft+`}`)
 	}
@@ -360,7 +361,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	t.Run("registered by the API", func(t *testing.T) {
 		text, _ := json.Marshal(machine(eksCall, theft))
 		arguments := `{"Name": "made", "RoleArn": "` + client.LocalRole + `", "Definition": ` + string(text) + `}`
-		if x := d.end(t, d.tcp, register(t, d.tcp, "makes", machine("arn:aws:states:::aws-sdk:sfn:createStateMachine", arguments)), "{}"); x.Status != engine.Succeeded {
+		if x := d.end(t, d.tcp, register(t, d.tcp, "makes", machine("arn:aws:states:::aws-sdk:sfn:createStateMachine", arguments)), "{}"); x.Status != stepfn.Succeeded {
 			t.Fatalf("%s: %s", x.Error, x.Cause)
 		}
 		d.refuses(t, d.end(t, d.socket, strings.Replace(mine, "mine", "made", 1), "{}"), flag)
@@ -385,7 +386,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	})
 	t.Run("tags", func(t *testing.T) {
 		arn := register(t, d.tcp, "tagged", machine(eksCall, theft))
-		_, err := d.tcp.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(unversioned(arn)),
+		_, err := d.tcp.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(stepfn.Unqualified(arn)),
 			Tags: []types.Tag{{Key: aws.String(task.OriginLabel), Value: aws.String("")}, {Key: aws.String(task.OwnLabel), Value: aws.String(`["other"]`)}}})
 		if err != nil {
 			t.Fatal(err)
@@ -394,9 +395,9 @@ func TestOtherWaysToStart(t *testing.T) {
 	})
 	t.Run("clean-up", func(t *testing.T) {
 		arn := register(t, d.socket, "stopped", `{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)
-		cleans := unversioned(register(t, d.socket, "cleans", machine(eksCall, `"{% $parse($states.input.detail.input) %}"`)))
-		_, err := d.socket.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(unversioned(arn)),
-			Tags: []types.Tag{{Key: aws.String(catalog.CleanupTag), Value: &cleans}}})
+		cleans := stepfn.Unqualified(register(t, d.socket, "cleans", machine(eksCall, `"{% $parse($states.input.detail.input) %}"`)))
+		_, err := d.socket.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(stepfn.Unqualified(arn)),
+			Tags: []types.Tag{{Key: aws.String(stepfn.CleanupTag), Value: &cleans}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +432,7 @@ func (d *deputy) cleanup(t *testing.T, machine string) string {
 // TestOlderStateDirectory has machines and executions without any mark: they are the owner's.
 func TestOlderStateDirectory(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
-	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: engine.Standard, Publish: true, Settings: catalog.Settings{
+	m, err := d.own.cat.CreateMachine(catalog.CreateMachine{Name: "old", Type: stepfn.Standard, Publish: true, Settings: catalog.Settings{
 		Definition: machine(eksCall, `{"ClusterName": "other", "Method": "GET", "Path": "/"}`), RoleARN: client.LocalRole}})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // errStop ends a walk over pages early.
@@ -127,10 +129,7 @@ func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error
 	return aws.ToString(all[0].ExecutionArn), nil
 }
 
-// cleanupSuffix ends the names of the clean-up machines that stand beside pipelines.
-const cleanupSuffix = "-cleanup"
-
-func isCleanup(machine string) bool { return strings.HasSuffix(machine, cleanupSuffix) }
+func isCleanup(machine string) bool { return strings.HasSuffix(machine, stepfn.CleanupSuffix) }
 
 // nameOf is the last part of an ARN: an execution's or a machine's name.
-func nameOf(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
+func nameOf(arn string) string { return stepfn.NameOf(arn) }

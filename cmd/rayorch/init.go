@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,7 +40,7 @@ func (a *app) initialize(dir string) error {
 	for name := range files {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	for _, name := range names {
 		if _, err := os.Lstat(filepath.Join(abs, name)); !errors.Is(err, fs.ErrNotExist) {
 			return fail(exitError, "name another directory", "%s exists: nothing was written", filepath.Join(dir, name))

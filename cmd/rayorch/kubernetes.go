@@ -18,8 +18,8 @@ import (
 
 // Kinds of targets.
 const (
-	kindLocal      = "local"
-	kindKubernetes = "kubernetes"
+	kindLocal      = pipeline.TargetLocal
+	kindKubernetes = pipeline.TargetKubernetes
 )
 
 // kubeOptions go before what a target of kind kubernetes says.

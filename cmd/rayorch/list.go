@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -123,7 +122,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 		}
 		return err
 	})
-	sort.SliceStable(rows, func(i, j int) bool { return rows[i].Started.After(rows[j].Started) })
+	slices.SortStableFunc(rows, func(a, b listed) int { return b.Started.Compare(a.Started) })
 	if limit > 0 && len(rows) > limit {
 		rows = rows[:limit]
 	}

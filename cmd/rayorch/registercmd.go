@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/spf13/cobra"
 )
 
@@ -54,7 +55,7 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		var made registered
 		err = s.over(ctx, func() error {
 			version, err := s.register(ctx, src.pipeline.Name, src.pipeline.Description, out)
-			made = registered{Machine: unversioned(version), Version: version}
+			made = registered{Machine: stepfn.Unqualified(version), Version: version}
 			if err == nil && alias != "" {
 				made.Alias, err = s.client.PointAlias(ctx, made.Machine, version, alias)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/policy"
@@ -60,7 +61,7 @@ func (r *runners) byPrefix() map[string]task.Runner {
 	if r == nil {
 		return map[string]task.Runner{}
 	}
-	acting := map[string]task.Runner{raytask.Prefix: r.ray, proctask.Prefix: r.proc}
+	acting := map[string]task.Runner{stepfn.RayPrefix: r.ray, stepfn.ProcessPrefix: r.proc}
 	for _, prefix := range ekstask.Prefixes {
 		acting[prefix] = r.eks
 	}

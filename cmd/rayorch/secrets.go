@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // environment is the values of variables here. A missing one is an error before anything starts with it.
@@ -46,7 +47,7 @@ func (s *session) supply(ctx context.Context, arns ...string) error {
 
 // executionARN is what StartExecution will call the execution of a machine, or of a version of it.
 func executionARN(machine, name string) string {
-	return strings.Replace(unversioned(machine), ":stateMachine:", ":execution:", 1) + ":" + name
+	return stepfn.ExecutionOf(machine, name)
 }
 
 // secretValues are the values of the secrets that the steps use here, from this environment. Targets in a cluster have theirs

@@ -20,6 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/freeze"
 	"github.com/rayorch/rayorch/internal/home"
 	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/vault"
@@ -308,7 +309,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	if err := errors.Join(err, catErr); err != nil || !opts.Run {
 		return err
 	}
-	open, err := o.eng.List(engine.ListFilter{Status: engine.Running, Limit: 1})
+	open, err := o.eng.List(engine.ListFilter{Children: true, Status: stepfn.Running, Limit: 1})
 	if err == nil && len(open.Executions) == 0 { // no run has to stay with the Ray that it began on
 		err = o.runners.find.resolver.Forget()
 	}

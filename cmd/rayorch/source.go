@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,11 +104,11 @@ func (s *source) targetName() (string, error) {
 	var names, local []string
 	for _, t := range s.pipeline.Targets.Entries {
 		names = append(names, t.Key)
-		if t.Value.Kind == "local" {
+		if t.Value.Kind == kindLocal {
 			local = append(local, t.Key)
 		}
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	if s.target != "" {
 		if _, ok := s.pipeline.Targets.Get(s.target); !ok && (s.target != "local" || len(names) > 0) {
 			return "", fail(exitUsage, "it has: "+orDash(strings.Join(names, ", ")), "the pipeline has no target %q", s.target)

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -146,7 +147,7 @@ func (s *session) paramTypes(ctx context.Context, machine string, wanted bool) (
 	if !wanted {
 		return nil, nil
 	}
-	m, err := s.sfn.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(unversioned(machine))})
+	m, err := s.sfn.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: aws.String(stepfn.Unqualified(machine))})
 	if err != nil {
 		return nil, apiError("describe the state machine", err)
 	}

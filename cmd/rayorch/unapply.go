@@ -138,11 +138,12 @@ func (p *applyPlan) remove(ctx context.Context, src *source, r *compile.Result) 
 	for _, d := range done {
 		p.add(d.Object, d.Action, "")
 	}
-	return errors.Join(err, p.othersStay(ctx, src, r))
+	p.othersStay(ctx, src, r)
+	return err
 }
 
 // othersStay tells of what the pipeline uses and others made, and of the namespace.
-func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Result) error {
+func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Result) {
 	o := src.manifestOptions(r)
 	o.Namespace = true
 	for _, object := range manifest.Objects(r, o) {
@@ -161,7 +162,6 @@ func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Resu
 			p.add(object, "left as it is", "others may use it: kubectl delete namespace "+r.Namespace+" removes all that is in it")
 		}
 	}
-	return nil
 }
 
 // appliedByUs says whether rayorch is among the field managers that applied the object.

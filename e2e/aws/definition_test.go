@@ -23,6 +23,7 @@ import (
 	"github.com/rayorch/rayorch/internal/ekstoken"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
@@ -74,7 +75,7 @@ func (p *place) published(t *testing.T, image, claim, way string) {
 	}
 	p.letIn(t, seedModule)
 	x := p.run(t, m.metadata(t)["StateMachineArn"], seedModule, `{"gpus": 0, "workers": 1, "prompt": "It's $HOME"}`)
-	if x.Status != engine.Succeeded || !strings.Contains(string(x.Output), `"prompt":"It's $HOME"`) || !strings.Contains(string(x.Output), "--workers 1") {
+	if x.Status != stepfn.Succeeded || !strings.Contains(string(x.Output), `"prompt":"It's $HOME"`) || !strings.Contains(string(x.Output), "--workers 1") {
 		t.Errorf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if out, err := m.phases(t, "destroy"); err != nil {
@@ -216,7 +217,7 @@ func begin(t *testing.T, e *engine.Engine, m *sfn.DescribeStateMachineOutput, in
 func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution {
 	t.Helper()
 	defer func() {
-		if x.Status != engine.Succeeded {
+		if x.Status != stepfn.Succeeded {
 			dump(t, e, x.ARN)
 		}
 	}()
@@ -225,7 +226,7 @@ func finish(t *testing.T, e *engine.Engine, x engine.Execution) engine.Execution
 		if err == nil {
 			x = now
 		}
-		if err == nil && x.Status == engine.Running {
+		if err == nil && x.Status == stepfn.Running {
 			err = errors.New("it runs")
 		}
 		return err

@@ -27,6 +27,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestShakespeare deploys the example by each way of submitting, and has our engine run the very definitions that
@@ -66,7 +67,7 @@ func checkShakespeare(t *testing.T, x engine.Execution) {
 			Texts      []struct{ Prompt string }
 		}
 	}
-	if x.Status != engine.Succeeded || json.Unmarshal(x.Output, &out) != nil {
+	if x.Status != stepfn.Succeeded || json.Unmarshal(x.Output, &out) != nil {
 		t.Fatalf("%s: %s %s\n%s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if out.Train.Steps != 20 || out.Infer.Checkpoint != out.Train.Checkpoint || len(out.Infer.Texts) != 2 || out.Infer.Texts[1].Prompt != "It's $(me)" {
@@ -143,7 +144,7 @@ func (p *place) example(t *testing.T, module, way string, more map[string]any) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Template) > stack.MaxInline {
+	if len(s.Template) > stepfn.MaxInlineTemplate {
 		t.Errorf("the template has %d bytes", len(s.Template))
 	}
 	return deploy.Plan{Stack: s, Caller: p.caller}, r
@@ -167,7 +168,7 @@ func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
 	})
 	end()
 	event := p.event(t, x.ARN, made.Outputs["StateMachineArn"], "ABORTED")
-	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != engine.Succeeded {
+	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != stepfn.Succeeded {
 		t.Errorf("the clean-up: %s %s %s", x.Status, x.Error, x.Cause)
 	}
 	clustertest.Until(ctx, t, "the end of all", func() error {

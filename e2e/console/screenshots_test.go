@@ -16,6 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -127,7 +128,7 @@ func (s *story) run(t *testing.T) string {
 		}
 		time.Sleep(2500 * time.Millisecond)
 		if req.Attempt == 1 {
-			return task.Fail(task.RayJobFailed, "the worker died: out of memory on node 10.0.0.12")
+			return task.Fail(stepfn.RayJobFailed, "the worker died: out of memory on node 10.0.0.12")
 		}
 		again <- true
 		<-s.trained

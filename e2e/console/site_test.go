@@ -171,7 +171,7 @@ func give[T any](s *site, state string, to chan<- T, value T) {
 // standing says how the newest executions stand, for messages.
 func (s *site) standing() string {
 	var b strings.Builder
-	found, err := s.eng.Search(engine.SearchQuery{Limit: 10})
+	found, err := s.eng.List(engine.ListFilter{Limit: 10})
 	for i := range found.Executions {
 		x := &found.Executions[i]
 		if full, err := s.eng.Describe(x.ARN); err == nil {

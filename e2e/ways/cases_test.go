@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestWays runs small pipelines by all ways, on one Ray.
@@ -65,27 +65,27 @@ steps:
 - name: three
   ray: {entrypoint: 'printf "\"%s\"" "$DOLLARS" >$RAYORCH_OUTPUT', env: {DOLLARS: '$(RAYORCH_STEP) $$'}}
 `, `{"text": "$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Succeeded, `"one":{"a":["$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"]},"two":null,"three":"$(RAYORCH_STEP) $$"`)
+		r.want(t, stepfn.Succeeded, `"one":{"a":["$(touch /tmp/x) ' \" $$ $(RAYORCH_STEP) {% 1 %} \\ \n"]},"two":null,"three":"$(RAYORCH_STEP) $$"`)
 	})
 }
 
 func (w *shared) failure(t *testing.T) {
 	w.eachWay(t, `
 steps: [{name: one, ray: {entrypoint: "echo the reason; exit 3"}}]
-`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Failed, "the reason") })
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, stepfn.Failed, "the reason") })
 }
 
 func (w *shared) retry(t *testing.T) {
 	w.eachWay(t, `
 steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}]
-`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, engine.Succeeded, `{"one":2}`) })
+`, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, stepfn.Succeeded, `{"one":2}`) })
 }
 
 func (w *shared) timeout(t *testing.T) {
 	w.eachWay(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "States.Timeout: the job timed out after ", " s (limit 3 s)")
+		r.want(t, stepfn.Failed, "States.Timeout: the job timed out after ", " s (limit 3 s)")
 		r.quiet(t)
 	})
 }
@@ -94,7 +94,7 @@ func (w *shared) pending(t *testing.T) {
 	w.eachWay(t, `
 steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "Ray.PendingTimeout: ")
+		r.want(t, stepfn.Failed, "Ray.PendingTimeout: ")
 		r.quiet(t)
 	})
 }
@@ -110,7 +110,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 			}
 			return err
 		})
-		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+		if _, err := r.p.engine.Stop(r.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		r.quiet(t)
@@ -129,14 +129,14 @@ steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then ec
 			_, err := os.Stat(filepath.Join(w.claim.Dir, "w", r.Name, "again"))
 			return err
 		})
-		if _, err := r.p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+		if _, err := r.p.engine.Stop(r.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		r.quiet(t)
-		if _, err := r.p.engine.Redrive(t.Context(), r.ARN); err != nil {
+		if _, err := r.p.engine.Redrive(r.ARN); err != nil {
 			t.Fatal(err)
 		}
-		r.want(t, engine.Succeeded, `{"one":1}`)
+		r.want(t, stepfn.Succeeded, `{"one":1}`)
 	})
 }
 
@@ -151,7 +151,7 @@ steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}]
 			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
 			patiently(t, 10, func(seconds int) *run {
 				return p.start(t, limited(text, seconds), t.TempDir(), way, "{}")
-			}, engine.Failed, want).quiet(t)
+			}, stepfn.Failed, want).quiet(t)
 		})
 	}
 }
@@ -175,7 +175,7 @@ func (w *shared) workingDir(t *testing.T) {
 steps: [{name: one, ray: {entrypoint: ./run, workingDir: work}}]
 `
 			r := w.open(t).start(t, text, dir, c.way, "{}")
-			r.want(t, engine.Succeeded, `{"one":"it's $HOME"}`)
+			r.want(t, stepfn.Succeeded, `{"one":"it's $HOME"}`)
 		})
 	}
 }

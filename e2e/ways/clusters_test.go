@@ -7,6 +7,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestToken runs on a Ray that demands one, by the ways that can give it. The third is refused when it is compiled.
@@ -27,7 +28,7 @@ steps:
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			r := w.open(t).start(t, text, t.TempDir(), way, "{}")
-			r.want(t, engine.Failed, "Ray.JobFailed")
+			r.want(t, stepfn.Failed, "Ray.JobFailed")
 			if got := string(r.assigned(t, "one")); got != `{"one":"$HOME ' \" $RAYORCH_PARAM_TEXT"}` {
 				r.dump(t)
 				t.Errorf("the first step gave %s", got)
@@ -64,12 +65,14 @@ func TestOwnCluster(t *testing.T) {
 	w.namespace, w.image = w.Restricted(t), w.RayImage(t)
 	spec := w.clusterSpec()
 	for name, c := range map[string]struct {
-		limit                    int
-		spec, step, status, want string
+		limit      int
+		spec, step string
+		status     stepfn.Status
+		want       string
 	}{
-		"output":        {0, spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, engine.Succeeded, `{"one":7}`},
-		"unschedulable": {10, strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, engine.Failed, "Unschedulable: 0/1 nodes are available"},
-		"no image":      {20, strings.Replace(spec, w.image, "nobody.invalid/has:1", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, engine.Failed, "nobody.invalid/has:1"},
+		"output":        {0, spec, `{name: one, ray: {entrypoint: "echo 7 >$RAYORCH_OUTPUT"}}`, stepfn.Succeeded, `{"one":7}`},
+		"unschedulable": {10, strings.Replace(spec, "memory: 512Mi", "memory: 900Gi", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, stepfn.Failed, "Unschedulable: 0/1 nodes are available"},
+		"no image":      {20, strings.Replace(spec, w.image, "nobody.invalid/has:1", 1), `{name: one, ray: {entrypoint: "echo"}, pendingTimeout: LIMITs}`, stepfn.Failed, "nobody.invalid/has:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,44 +6,49 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // plain runs plain jobs, by the image that every test cluster has.
 func (w *shared) plain(t *testing.T) {
-	for name, c := range map[string]struct{ steps, status, want string }{
+	for name, c := range map[string]struct {
+		steps  string
+		status stepfn.Status
+		want   string
+	}{
 		"output": {`
 - name: one
   job: {shell: 'echo "{\"a\": \"$X $ORDER\"}" >$RAYORCH_OUTPUT; echo kept >$RAYORCH_STORAGE/file', env: {X: '$(ORDER) $$', ORDER: first}}
 - name: two
   job: {command: [sh, -c, 'test "$1" = "$2" && cat "$RAYORCH_STORAGE/file" && echo 1 >$RAYORCH_OUTPUT', x, "${{ steps.one.output.a }}", "$(ORDER) $$ first"]}
-`, engine.Succeeded, `{"one":{"a":"$(ORDER) $$ first"},"two":1}`},
+`, stepfn.Succeeded, `{"one":{"a":"$(ORDER) $$ first"},"two":1}`},
 		"no storage": {`
 - {name: one, job: {shell: 'echo kept >$RAYORCH_STORAGE/file && echo "\"$(id -u) $(cat $RAYORCH_STORAGE/file)\"" >$RAYORCH_OUTPUT'}}
-`, engine.Succeeded, `{"one":"1000 kept"}`},
+`, stepfn.Succeeded, `{"one":"1000 kept"}`},
 		"failure": {`
 - {name: one, job: {shell: "echo the reason; exit 3"}}
-`, engine.Failed, "Job.Failed: exit code 3: Error the reason"},
+`, stepfn.Failed, "Job.Failed: exit code 3: Error the reason"},
 		"retry": {`
 - {name: one, job: {shell: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}
-`, engine.Succeeded, `{"one":2}`},
+`, stepfn.Succeeded, `{"one":2}`},
 		"timeout": {`
 - {name: one, job: {shell: "sleep 3600"}, timeout: 3s}
-`, engine.Failed, "States.Timeout: the job timed out after 3 s (limit 3 s)"},
+`, stepfn.Failed, "States.Timeout: the job timed out after 3 s (limit 3 s)"},
 		"unschedulable": {`
 - {name: one, job: {shell: "true", nodeSelector: {nobody: has}}, pendingTimeout: LIMITs}
-`, engine.Failed, "Job.StartFailed: no pod of the job started within LIMIT s: Unschedulable: 0/1 nodes are available"},
+`, stepfn.Failed, "Job.StartFailed: no pod of the job started within LIMIT s: Unschedulable: 0/1 nodes are available"},
 		"no image": {`
 - {name: one, job: {shell: "true", image: "nobody.invalid/has:1"}, pendingTimeout: LIMITs}
-`, engine.Failed, "nobody.invalid/has:1"},
+`, stepfn.Failed, "nobody.invalid/has:1"},
 		"no claim": {`
 - {name: one, job: {shell: "true", mounts: [{claim: nobody, path: /x}]}, pendingTimeout: LIMITs}
-`, engine.Failed, `persistentvolumeclaim "nobody" not found`},
+`, stepfn.Failed, `persistentvolumeclaim "nobody" not found`},
 		"too much memory": {`
 - {name: one, job: {shell: "tail /dev/zero", memory: 20Mi}}
-`, engine.Failed, "OOMKilled"},
+`, stepfn.Failed, "OOMKilled"},
 		"bad output": {`
 - {name: one, job: {shell: "echo { >$RAYORCH_OUTPUT"}}
-`, engine.Failed, "Job.Failed: the output"},
+`, stepfn.Failed, "Job.Failed: the output"},
 		"loop and clean-up": {`
 - name: all
   forEach:
@@ -51,7 +56,7 @@ func (w *shared) plain(t *testing.T) {
     steps:
     - {name: one, job: {command: [sh, -c, 'echo "\"$1$RAYORCH_INDEX\"" >$RAYORCH_OUTPUT', x, "${{ item }}"]}}
 - {name: last, job: {shell: "exit 7"}, onFailure: {job: {shell: 'echo "$RAYORCH_ERROR"; test "$RAYORCH_ERROR" = Job.Failed'}}}
-`, engine.Failed, "Job.Failed: exit code 7"},
+`, stepfn.Failed, "Job.Failed: exit code 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := head
@@ -90,7 +95,7 @@ steps: [{name: one, job: {shell: "sleep 3600"}}]
 		}
 		return nil
 	})
-	if _, err := p.engine.Stop(t.Context(), r.ARN, "", ""); err != nil {
+	if _, err := p.engine.Stop(r.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	r.quiet(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestQueue runs steps whose clusters wait in a queue of Kueue. Kueue itself is not here: the test stands in for it, and
@@ -97,13 +98,13 @@ func (w *shared) admitted(t *testing.T) {
 		}
 		r.suspend(t, job, false)
 		return r
-	}, engine.Succeeded, `{"one":7}`).gone(t)
+	}, stepfn.Succeeded, `{"one":7}`).gone(t)
 }
 
 func (w *shared) neverAdmitted(t *testing.T) {
 	patiently(t, 10, func(seconds int) *run {
 		return w.enqueue(t, limited(`{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`, seconds))
-	}, engine.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not let it start").gone(t)
+	}, stepfn.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not let it start").gone(t)
 }
 
 // preempted: Kueue takes a cluster away from a job that runs. It would run again from its start, which only retry may say.
@@ -118,7 +119,7 @@ func (w *shared) preempted(t *testing.T) {
 		return nil
 	})
 	r.suspend(t, job, true)
-	r.want(t, engine.Failed, "Ray.HeadLost: the queue team-a took the cluster away")
+	r.want(t, stepfn.Failed, "Ray.HeadLost: the queue team-a took the cluster away")
 	r.gone(t)
 }
 

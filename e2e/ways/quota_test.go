@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestQuota runs steps in a namespace whose quota has no room for them. No Ray is needed: no pod comes that could reach it.
@@ -37,7 +37,7 @@ func TestQuota(t *testing.T) {
 			p, begin := w.open(t), time.Now()
 			r := patiently(t, 8, func(seconds int) *run {
 				return p.start(t, w.ownCluster(c.way, w.clusterSpec())+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), c.way, "{}")
-			}, engine.Failed, c.want...)
+			}, stepfn.Failed, c.want...)
 			cause := r.end(t).Cause
 			if strings.Contains(cause, "ResponseBody") || strings.Count(cause, "exceeded quota") > 1 {
 				t.Errorf("not for people: %s", cause)

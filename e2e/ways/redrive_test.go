@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // redriveFailed fails a step for good, with its clean-up, and redrives the run: the step begins anew with its first attempt,
@@ -22,15 +22,15 @@ steps:
   retry: {attempts: 2, interval: 1s}
   onFailure: {ray: {entrypoint: "echo $RAYORCH_ERROR >>$RAYORCH_STORAGE/tidied"}}
 `, `{}`, func(t *testing.T, _ string, r *run) {
-		r.want(t, engine.Failed, "Ray.JobFailed")
+		r.want(t, stepfn.Failed, "Ray.JobFailed")
 		dir := filepath.Join(w.claim.Dir, "w", r.Name)
 		if err := os.WriteFile(filepath.Join(dir, "mended"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.p.engine.Redrive(t.Context(), r.ARN); err != nil {
+		if _, err := r.p.engine.Redrive(r.ARN); err != nil {
 			t.Fatal(err)
 		}
-		r.want(t, engine.Succeeded, `{"once":1,"shaky":1}`)
+		r.want(t, stepfn.Succeeded, `{"once":1,"shaky":1}`)
 		if tidied, err := os.ReadFile(filepath.Join(dir, "tidied")); string(tidied) != "Ray.JobFailed\n" {
 			t.Errorf("the clean-up saw %q %v", tidied, err)
 		}

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestSecrets passes a secret to jobs in all submission modes, and looks for its value where users without access to Secrets could read
@@ -43,7 +43,7 @@ steps:
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.way, "{}")
-			r.want(t, engine.Succeeded, fmt.Sprintf(`{"one":%d}`, len(secret)))
+			r.want(t, stepfn.Succeeded, fmt.Sprintf(`{"one":%d}`, len(secret)))
 			for _, path := range []string{
 				kube.CollectionPath("v1", w.namespace, "pods"), kube.CollectionPath("v1", w.namespace, "configmaps"), kube.CollectionPath("v1", w.namespace, "events"),
 				kube.CollectionPath("batch/v1", w.namespace, "jobs"), kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs"), kube.CollectionPath("ray.io/v1", w.namespace, "rayclusters"),
@@ -58,6 +58,6 @@ steps:
 	}
 	t.Run("not in Ray's pods", func(t *testing.T) {
 		r := w.open(t).start(t, unclaimed+strings.Replace(strings.Replace(steps, "secrets: [KEY]", "secrets: [NONE]", 1), "POD", "", 1), t.TempDir(), "proxy", "{}")
-		r.want(t, engine.Failed, "NONE", "inRayPods")
+		r.want(t, stepfn.Failed, "NONE", "inRayPods")
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
@@ -145,7 +146,7 @@ func (p *place) apply(t *testing.T, files []compile.ConfigMap) {
 func (r *run) end(t *testing.T) (x engine.Execution) {
 	t.Helper()
 	r.until(t, "the end", func() (err error) {
-		if x, err = r.p.engine.Describe(r.ARN); err == nil && x.Status == engine.Running {
+		if x, err = r.p.engine.Describe(r.ARN); err == nil && x.Status == stepfn.Running {
 			err = errors.New("it runs")
 		}
 		return err
@@ -168,11 +169,11 @@ func (r *run) dump(t *testing.T) {
 }
 
 // differs says how the execution ended otherwise than it should, "" when it did not.
-func (r *run) differs(t *testing.T, status string, has ...string) string {
+func (r *run) differs(t *testing.T, status stepfn.Status, has ...string) string {
 	t.Helper()
 	x := r.end(t)
 	got := string(x.Output)
-	if x.Status != engine.Succeeded {
+	if x.Status != stepfn.Succeeded {
 		got = x.Error + ": " + x.Cause
 	}
 	for _, text := range has {
@@ -183,7 +184,7 @@ func (r *run) differs(t *testing.T, status string, has ...string) string {
 	return ""
 }
 
-func (r *run) want(t *testing.T, status string, has ...string) {
+func (r *run) want(t *testing.T, status stepfn.Status, has ...string) {
 	t.Helper()
 	if text := r.differs(t, status, has...); text != "" {
 		r.dump(t)
@@ -194,7 +195,7 @@ func (r *run) want(t *testing.T, status string, has ...string) {
 // patiently starts a run whose step has a limit of so many seconds, and again with longer ones while it ends otherwise than it
 // should: a busy machine may take minutes to come to what the end is to tell. The last run counts. 0 is for steps without a
 // limit, which run once. LIMIT stands for the seconds in what the end has.
-func patiently(t *testing.T, seconds int, start func(seconds int) *run, status string, has ...string) *run {
+func patiently(t *testing.T, seconds int, start func(seconds int) *run, status stepfn.Status, has ...string) *run {
 	t.Helper()
 	for ; ; seconds *= 4 {
 		r, want := start(seconds), make([]string, len(has))

@@ -13,29 +13,32 @@ import (
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"StartExecution", startMembers, (*Server).startExecution},
-	action{"StartSyncExecution", append(startMembers, may("includedData", included)), (*Server).startSyncExecution},
-	action{"StopExecution", structure{must("executionArn", anARN), may("error", anError), may("cause", aCause)},
-		(*Server).stopExecution},
-	action{"RedriveExecution", structure{must("executionArn", anARN), may("clientToken", aClientToken)},
-		(*Server).redriveExecution},
-	action{"DescribeExecution", structure{must("executionArn", anARN), may("includedData", included)},
-		(*Server).describeExecution},
-	action{"ListExecutions", structure{
-		may("stateMachineArn", anARN), may("statusFilter", executionStatus), may("maxResults", aPageSize),
-		may("nextToken", stringShape{min: 1, max: 3096}), may("mapRunArn", aLongARN),
-		may("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
-	}, (*Server).listExecutions},
-	action{"GetExecutionHistory", paging.with(
-		must("executionArn", anARN), may("reverseOrder", aBoolean), may("includeExecutionData", aBoolean),
-	), (*Server).getExecutionHistory},
-)
+func init() {
+	register(
+		action{"StartExecution", startMembers, (*Server).startExecution},
+		action{"StartSyncExecution", append(startMembers, may("includedData", included)), (*Server).startSyncExecution},
+		action{"StopExecution", structure{must("executionArn", anARN), may("error", anError), may("cause", aCause)},
+			(*Server).stopExecution},
+		action{"RedriveExecution", structure{must("executionArn", anARN), may("clientToken", aClientToken)},
+			(*Server).redriveExecution},
+		action{"DescribeExecution", structure{must("executionArn", anARN), may("includedData", included)},
+			(*Server).describeExecution},
+		action{"ListExecutions", structure{
+			may("stateMachineArn", anARN), may("statusFilter", executionStatus), may("maxResults", aPageSize),
+			may("nextToken", stringShape{min: 1, max: 3096}), may("mapRunArn", aLongARN),
+			may("redriveFilter", stringShape{enum: []string{"REDRIVEN", "NOT_REDRIVEN"}}),
+		}, (*Server).listExecutions},
+		action{"GetExecutionHistory", paging.with(
+			must("executionArn", anARN), may("reverseOrder", aBoolean), may("includeExecutionData", aBoolean),
+		), (*Server).getExecutionHistory},
+	)
+}
 
 // What StartExecution and StartSyncExecution have in common.
 var startMembers = structure{
@@ -43,7 +46,14 @@ var startMembers = structure{
 }
 
 // The order is the one in AWS's messages.
-var executionStatus = stringShape{enum: []string{"SUCCEEDED", "TIMED_OUT", "PENDING_REDRIVE", "ABORTED", "FAILED", "RUNNING"}}
+var executionStatus = statusShape(stepfn.Succeeded, stepfn.TimedOut, stepfn.PendingRedrive, stepfn.Aborted, stepfn.Failed, stepfn.Running)
+
+func statusShape(all ...stepfn.Status) (s stringShape) {
+	for _, status := range all {
+		s.enum = append(s.enum, string(status))
+	}
+	return s
+}
 
 // Machines lets the engine start what the catalog holds.
 func Machines(c *catalog.Catalog) engine.Machines { return resolver{c} }
@@ -73,7 +83,7 @@ func startRequest(t catalog.Target) engine.StartRequest {
 		MachineARN: t.Machine.ARN, MachineName: t.Machine.Name, Type: t.Machine.Type,
 		Definition: []byte(t.Settings.Definition), RoleARN: t.Settings.RoleARN,
 		VersionARN: t.VersionARN, AliasARN: t.AliasARN, RevisionID: t.RevisionID,
-		Cleanup: t.Machine.Tag(catalog.CleanupTag),
+		Cleanup: t.Machine.Tag(stepfn.CleanupTag),
 	}
 	if t.FromNetwork() {
 		r.Labels = task.WithLabel(nil, task.OriginLabel, task.NetworkDefinition)
@@ -147,7 +157,7 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 	if err != nil {
 		return nil, err
 	}
-	if r.Type != engine.Express {
+	if r.Type != stepfn.Express {
 		return nil, errNotSupported
 	}
 	x, err := s.eng.StartSync(ctx, r)
@@ -155,7 +165,7 @@ func (s *Server) startSyncExecution(ctx context.Context, in *value.Object) (*val
 		return nil, err
 	}
 	out := value.Obj("executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name,
-		"startDate", history.Seconds(x.Started), "stopDate", history.Seconds(x.Stopped), "status", x.Status)
+		"startDate", history.Seconds(x.Started), "stopDate", history.Seconds(x.Stopped), "status", string(x.Status))
 	payloads(out, in, &x)
 	if !out.Has("outputDetails") { // shown of a failed execution, too, unlike DescribeExecution
 		out.Set("outputDetails", value.Obj("included", !metadataOnly(in)))
@@ -183,7 +193,7 @@ func payloads(out, in *value.Object, x *engine.Execution) {
 		out.Set("input", string(x.Input))
 	}
 	out.Set("inputDetails", details)
-	if x.Status == engine.Succeeded {
+	if x.Status == stepfn.Succeeded {
 		if shown {
 			out.Set("output", string(x.Output))
 		}
@@ -198,7 +208,7 @@ func payloads(out, in *value.Object, x *engine.Execution) {
 // executionARN is the ARN of a Standard execution, or of one that a distributed Map started.
 func executionARN(in *value.Object) (string, error) {
 	arn := text(in, "executionArn")
-	_, err := catalog.ExpectARN(arn, catalog.KindExecution)
+	_, err := catalog.ExpectARN(arn, stepfn.KindExecution)
 	return arn, err
 }
 
@@ -251,12 +261,12 @@ func engineFault(err error) *fault {
 }
 
 // stopExecution is idempotent: of an execution that has ended it tells when.
-func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) stopExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err
 	}
-	stopped, err := s.eng.Stop(ctx, arn, text(in, "error"), text(in, "cause"))
+	stopped, err := s.eng.Stop(arn, text(in, "error"), text(in, "cause"))
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
@@ -264,12 +274,12 @@ func (s *Server) stopExecution(ctx context.Context, in *value.Object) (*value.Ob
 }
 
 // redriveExecution answers a repeated client token with what it answered first, whatever became of the execution.
-func (s *Server) redriveExecution(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) redriveExecution(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn, err := executionARN(in)
 	if err != nil {
 		return nil, err
 	}
-	date, err := s.eng.RedriveOnce(ctx, arn, text(in, "clientToken"))
+	date, err := s.eng.RedriveOnce(arn, text(in, "clientToken"))
 	if err != nil {
 		return nil, s.about(arn, err)
 	}
@@ -301,7 +311,7 @@ func summary(out *value.Object, x *engine.Execution) {
 	out.Set("executionArn", x.ARN)
 	out.Set("stateMachineArn", x.MachineARN)
 	out.Set("name", x.Name)
-	out.Set("status", x.Status)
+	out.Set("status", string(x.Status))
 	out.Set("startDate", history.Seconds(x.Started))
 	if !x.Stopped.IsZero() {
 		out.Set("stopDate", history.Seconds(x.Stopped))
@@ -317,7 +327,7 @@ func summary(out *value.Object, x *engine.Execution) {
 // listExecutions hands the engine's own page token on, wrapped so that it is safe in a URL.
 func (s *Server) listExecutions(_ context.Context, in *value.Object) (*value.Object, error) {
 	f := engine.ListFilter{
-		MachineARN: text(in, "stateMachineArn"), MapRunARN: text(in, "mapRunArn"), Status: text(in, "statusFilter"),
+		MachineARN: text(in, "stateMachineArn"), MapRunARN: text(in, "mapRunArn"), Status: stepfn.Status(text(in, "statusFilter")),
 		Redrive: text(in, "redriveFilter"), Limit: pageSize(in),
 	}
 	if err := s.listable(&f); err != nil {
@@ -358,7 +368,7 @@ func (s *Server) listable(f *engine.ListFilter) error {
 	case f.MapRunARN != "" && f.MachineARN != "":
 		return invalid("Only one of stateMachineArn and mapRunArn can be specified")
 	case f.MapRunARN != "":
-		_, err := catalog.ExpectARN(f.MapRunARN, catalog.KindMapRun)
+		_, err := catalog.ExpectARN(f.MapRunARN, stepfn.KindMapRun)
 		return err
 	case f.MachineARN == "":
 		return invalid("Must provide a StateMachine ARN or MapRun ARN")
@@ -366,7 +376,7 @@ func (s *Server) listable(f *engine.ListFilter) error {
 		return invalid("RedriveFilter cannot be applied to ListExecutions call with StateMachine ARN")
 	}
 	m, err := s.cat.MachineExists(f.MachineARN)
-	if err == nil && m.Type == engine.Express {
+	if err == nil && m.Type == stepfn.Express {
 		return errNotSupported
 	}
 	return err

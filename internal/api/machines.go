@@ -7,31 +7,34 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"CreateStateMachine", structure{
-		must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
-		may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
-		may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
-	}, (*Server).createStateMachine},
-	action{"UpdateStateMachine", structure{
-		must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
-		may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
-		may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
-	}, (*Server).updateStateMachine},
-	action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
-	action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
-		(*Server).describeStateMachine},
-	action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
-		(*Server).describeStateMachineForExecution},
-	action{"ListStateMachines", paging, (*Server).listStateMachines},
-	action{"ValidateStateMachineDefinition", structure{
-		must("definition", aDefinition), may("type", aMachineType),
-		may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
-	}, (*Server).validateStateMachineDefinition},
-)
+func init() {
+	register(
+		action{"CreateStateMachine", structure{
+			must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
+			may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
+			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+		}, (*Server).createStateMachine},
+		action{"UpdateStateMachine", structure{
+			must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
+			may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
+			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+		}, (*Server).updateStateMachine},
+		action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
+		action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
+			(*Server).describeStateMachine},
+		action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
+			(*Server).describeStateMachineForExecution},
+		action{"ListStateMachines", paging, (*Server).listStateMachines},
+		action{"ValidateStateMachineDefinition", structure{
+			must("definition", aDefinition), may("type", aMachineType),
+			may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
+		}, (*Server).validateStateMachineDefinition},
+	)
+}
 
 // The configurations as they are kept: compact JSON, complete with AWS's defaults.
 const (
@@ -73,7 +76,7 @@ func (s *Server) createStateMachine(ctx context.Context, in *value.Object) (*val
 		},
 	}
 	if r.Type == "" {
-		r.Type = "STANDARD"
+		r.Type = stepfn.Standard
 	}
 	var err error
 	if r.Settings.Logging, err = loggingText(object(in, "loggingConfiguration")); err != nil {
@@ -257,7 +260,7 @@ func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.
 
 // validateStateMachineDefinition counts only what it shows: with severity ERROR, the default, warnings take no room.
 func (s *Server) validateStateMachineDefinition(_ context.Context, in *value.Object) (*value.Object, error) {
-	found := check.Definition(text(in, "definition"), text(in, "type") == "EXPRESS")
+	found := check.Definition(text(in, "definition"), text(in, "type") == stepfn.Express)
 	limit := int(whole(in, "maxResults"))
 	if limit == 0 {
 		limit = 100

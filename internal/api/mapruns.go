@@ -3,27 +3,29 @@ package api
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
-	action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
-	action{"UpdateMapRun", structure{
-		must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
-		may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
-	}, (*Server).updateMapRun},
-)
+func init() {
+	register(
+		action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
+		action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
+		action{"UpdateMapRun", structure{
+			must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
+			may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
+		}, (*Server).updateMapRun},
+	)
+}
 
 // mapRun finds a map run by the ARN of a request.
 func (s *Server) mapRun(in *value.Object) (engine.MapRun, error) {
 	arn := text(in, "mapRunArn")
-	if _, err := catalog.ExpectARN(arn, catalog.KindMapRun); err != nil {
+	if _, err := catalog.ExpectARN(arn, stepfn.KindMapRun); err != nil {
 		return engine.MapRun{}, err
 	}
 	m, err := s.eng.MapRun(arn)
@@ -39,7 +41,7 @@ func (s *Server) describeMapRun(_ context.Context, in *value.Object) (*value.Obj
 	if err != nil {
 		return nil, err
 	}
-	out := value.Obj("mapRunArn", m.ARN, "executionArn", m.ExecutionARN, "status", m.Status, "startDate", history.Seconds(m.Started))
+	out := value.Obj("mapRunArn", m.ARN, "executionArn", m.ExecutionARN, "status", string(m.Status), "startDate", history.Seconds(m.Started))
 	if !m.Stopped.IsZero() {
 		out.Set("stopDate", history.Seconds(m.Stopped))
 	}
@@ -90,29 +92,12 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 
 // mapRunItem is a map run in a list.
 func mapRunItem(m *engine.MapRun) *value.Object {
-	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", labeledMachine(m),
+	o := value.Obj("executionArn", m.ExecutionARN, "mapRunArn", m.ARN, "stateMachineArn", stepfn.MachineOf(m.ARN),
 		"startDate", history.Seconds(m.Started))
 	if !m.Stopped.IsZero() {
 		o.Set("stopDate", history.Seconds(m.Stopped))
 	}
 	return o
-}
-
-// labeledMachine is the ARN of the state machine with the Map's label, as ListMapRuns shows it.
-func labeledMachine(m *engine.MapRun) string {
-	_, rest, _ := strings.Cut(m.ARN, ":mapRun:")
-	path, _, _ := strings.Cut(rest, ":")
-	_, label, _ := strings.Cut(path, "/")
-	return machineOf(m.ExecutionARN) + "/" + label
-}
-
-// machineOf is the ARN of the state machine of an execution.
-func machineOf(executionARN string) string {
-	a, err := catalog.ParseARN(executionARN)
-	if err != nil {
-		return ""
-	}
-	return strings.Join([]string{"arn", a.Partition, "states", a.Region, a.Account, catalog.KindMachine, a.Name}, ":")
 }
 
 // updateMapRun changes limits of a map run that still runs; what has started is not stopped by a lower one.
@@ -121,7 +106,7 @@ func (s *Server) updateMapRun(_ context.Context, in *value.Object) (*value.Objec
 	if err != nil {
 		return nil, err
 	}
-	if m.Status != engine.Running {
+	if m.Status != stepfn.Running {
 		return nil, invalid("A map run that has completed cannot be updated")
 	}
 	change := engine.MapRunChange{MaxConcurrency: number(in, "maxConcurrency"), ToleratedCount: number(in, "toleratedFailureCount")}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // metrics are what /metrics shows.
@@ -91,10 +92,10 @@ func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
 	}
 	send(prometheus.CounterValue, startedTotal, now.Started)
-	send(prometheus.CounterValue, closedExecutions, now.Succeeded, engine.Succeeded)
-	send(prometheus.CounterValue, closedExecutions, now.Failed, engine.Failed)
-	send(prometheus.CounterValue, closedExecutions, now.TimedOut, engine.TimedOut)
-	send(prometheus.CounterValue, closedExecutions, now.Aborted, engine.Aborted)
+	send(prometheus.CounterValue, closedExecutions, now.Succeeded, string(stepfn.Succeeded))
+	send(prometheus.CounterValue, closedExecutions, now.Failed, string(stepfn.Failed))
+	send(prometheus.CounterValue, closedExecutions, now.TimedOut, string(stepfn.TimedOut))
+	send(prometheus.CounterValue, closedExecutions, now.Aborted, string(stepfn.Aborted))
 	send(prometheus.CounterValue, eventsTotal, now.Events)
 	send(prometheus.CounterValue, commitsTotal, now.Commits)
 	send(prometheus.CounterValue, tasksTotal, now.Tasks)

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -90,7 +91,7 @@ func checkMockShape(m *asl.Machine, state string, mock *value.Object) error {
 	if err != nil {
 		return nil //nolint:nilerr // what is no JSON is refused elsewhere, in other words
 	}
-	if o, ok := v.(*value.Object); ok && strings.HasPrefix(taskResource(m, state), "arn:aws:states:::lambda:invoke") {
+	if o, ok := v.(*value.Object); ok && strings.HasPrefix(taskResource(m, state), stepfn.Integration+"lambda:invoke") {
 		if payload, there := o.Get("Payload"); there { // bytes in the service's model: a text, as the answer has it
 			if _, ok := payload.(string); !ok {
 				return invalid("Mock result schema validation error: Field 'Payload' must be a string")
@@ -117,7 +118,7 @@ func taskResource(m *asl.Machine, name string) string {
 // answerShape is the shape of what a resource answers; empty where it is not known, or where the answer is not the
 // service's own (a job's result, a token's).
 func answerShape(resource string) (*mockService, string) {
-	rest, ok := strings.CutPrefix(resource, "arn:aws:states:::")
+	rest, ok := strings.CutPrefix(resource, stepfn.Integration)
 	rest = strings.TrimPrefix(rest, "aws-sdk:")
 	name, action, _ := strings.Cut(rest, ":")
 	if !ok || action == "" || strings.Contains(action, ".") {
@@ -171,7 +172,7 @@ func (c mockCheck) value(field, shape string, v any) string {
 		if !ok {
 			return wrong("must be an object")
 		}
-		return c.members(field, s, o)
+		return c.members(s, o)
 	}
 	return ""
 }
@@ -194,7 +195,7 @@ func (c mockCheck) items(field, shape string, items []any) string {
 }
 
 // members checks an object. Step Functions spells members with a capital; those it does not know, it lets pass.
-func (c mockCheck) members(field string, s *mockShape, o *value.Object) string {
+func (c mockCheck) members(s *mockShape, o *value.Object) string {
 	known := map[string]string{}
 	for name, shape := range s.Fields {
 		known[upperFirst(name)] = shape

@@ -102,7 +102,7 @@ func replay(t *testing.T, s *script) string {
 		if st.Call != nil {
 			call = *st.Call
 		}
-		if d := p.compare(st.Match, s.Recorded[st.Match], p.answers[call], s.Steps[call].Op); d != "" {
+		if d := p.compare(s.Recorded[st.Match], p.answers[call], s.Steps[call].Op); d != "" {
 			return st.Match + ": " + d
 		}
 	}
@@ -238,7 +238,7 @@ func call(t testing.TB, send sender, url, action string, params any) any {
 }
 
 // compare says where a recording and an answer differ.
-func (p *player) compare(name string, want, got any, op string) string {
+func (p *player) compare(want, got any, op string) string {
 	switch want := want.(type) {
 	case string: // the client refused the call: there is nothing for a server to answer
 		if strings.HasPrefix(want, "Parameter validation failed") {

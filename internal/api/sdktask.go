@@ -7,12 +7,13 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 // SDKPrefix is what the resources begin with that SDKTasks acts for.
-const SDKPrefix = "arn:aws:states:::aws-sdk:sfn:"
+const SDKPrefix = stepfn.Integration + "aws-sdk:sfn:"
 
 // SDKTasks runs Tasks that call the Step Functions API itself, such as aws-sdk:sfn:sendTaskSuccess: it calls the actions of
 // the server that it is given to (Config.SDK). The engine needs its runners before there is a server, so tasks that are
@@ -41,7 +42,7 @@ func (t *SDKTasks) Run(ctx context.Context, req *task.Request) task.Result {
 	name, _, _ := strings.Cut(strings.TrimPrefix(req.Resource, SDKPrefix), ".")
 	a := actions[upperFirst(name)]
 	if a == nil {
-		return task.Fail("States.Runtime", "The resource provided "+req.Resource+" is not recognized")
+		return task.Fail(stepfn.StatesRuntime, "The resource provided "+req.Resource+" is not recognized")
 	}
 	in, err := value.ParseObject(req.Input)
 	if err != nil {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -17,8 +19,8 @@ import (
 
 // searchQuery reads ?machine, status, name, after, before (seconds since 1970, or RFC 3339), limit, next, and all, which
 // takes clean-up machines in.
-func (s *Server) searchQuery(q url.Values) (engine.SearchQuery, error) {
-	out := engine.SearchQuery{MachineARN: q.Get("machine"), Status: q.Get("status"), Name: q.Get("name"), Token: q.Get("next")}
+func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
+	out := engine.ListFilter{MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
 	var errs [3]error
 	out.After, errs[0] = moment(q, "after")
 	out.Before, errs[1] = moment(q, "before")
@@ -27,7 +29,7 @@ func (s *Server) searchQuery(q url.Values) (engine.SearchQuery, error) {
 			errs[2] = errors.New("limit must be a number")
 		}
 	}
-	if out.Status != "" && !contains(executionStatus.enum, out.Status) {
+	if out.Status != "" && !slices.Contains(executionStatus.enum, string(out.Status)) {
 		return out, fmt.Errorf("status must be one of %s", strings.Join(executionStatus.enum, ", "))
 	}
 	if q.Get("all") != "true" {
@@ -37,7 +39,7 @@ func (s *Server) searchQuery(q url.Values) (engine.SearchQuery, error) {
 }
 
 // cleansUp tells clean-up machines by the name that the commands give them.
-func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, "-cleanup") }
+func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, stepfn.CleanupSuffix) }
 
 func moment(q url.Values, name string) (time.Time, error) {
 	text := q.Get(name)
@@ -62,7 +64,7 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	page, err := s.eng.Search(q)
+	page, err := s.eng.List(q)
 	if err != nil {
 		s.failExtra(w, r, err)
 		return

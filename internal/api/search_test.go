@@ -80,6 +80,7 @@ func TestSearchAndCounts(t *testing.T) {
 		{"name=APPLE", "Apple-pie apple"},
 		{"name=apple&all=true", "hidden-apple Apple-pie apple"},
 		{"machine=" + url.QueryEscape(one), "Apple-pie pear apple"},
+		{"machine=" + url.QueryEscape(one+":3"), "Apple-pie pear apple"},
 		{"status=FAILED", ""},
 		{"before=2001-01-01T00:00:00Z", ""},
 		{"after=1000000000&limit=2", "plum Apple-pie"},

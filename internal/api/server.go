@@ -124,11 +124,10 @@ type action struct {
 var actions = map[string]*action{}
 
 // register is called by the files that hold the actions, at start-up.
-func register(all ...action) struct{} {
+func register(all ...action) {
 	for i := range all {
 		actions[all[i].name] = &all[i]
 	}
-	return struct{}{}
 }
 
 // serveAction is the whole of a request. Every way out of it goes through answer or refuse, and is counted.

@@ -2,9 +2,11 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -104,21 +106,12 @@ func (s stringShape) check(v *violations, at string, x any) error {
 		v.add(at, shown, fmt.Sprintf("Member must have length greater than or equal to %d", s.min))
 	case s.max > 0 && n > s.max:
 		v.add(at, shown, fmt.Sprintf("Member must have length less than or equal to %d", s.max))
-	case s.enum != nil && !contains(s.enum, t):
+	case s.enum != nil && !slices.Contains(s.enum, t):
 		v.add(at, shown, "Member must satisfy enum value set: ["+strings.Join(s.enum, ", ")+"]")
 	case s.matches != nil && !s.matches(t):
 		v.add(at, shown, "Member must satisfy regular expression pattern: "+s.pattern)
 	}
 	return nil
-}
-
-func contains(all []string, s string) bool {
-	for _, one := range all {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
 
 // numberShape is a number in a range; max 0 means no upper bound.
@@ -208,21 +201,21 @@ func wrongType(x any, wanted string) error {
 var (
 	anARN        = stringShape{min: 1, max: 256}
 	aLongARN     = stringShape{min: 1, max: 2000}
-	aName        = stringShape{min: 1, max: 80}
-	aPayload     = stringShape{max: 262_144, bytes: true, secret: true}
-	aDefinition  = stringShape{min: 1, max: 1_048_576, bytes: true, secret: true}
+	aName        = stringShape{min: 1, max: stepfn.MaxName}
+	aPayload     = stringShape{max: stepfn.MaxPayload, bytes: true, secret: true}
+	aDefinition  = stringShape{min: 1, max: stepfn.MaxDefinition, bytes: true, secret: true}
 	aDescription = stringShape{max: 256, secret: true}
-	anError      = stringShape{max: 256, secret: true}
-	aCause       = stringShape{max: 32_768, secret: true}
+	anError      = stringShape{max: stepfn.MaxError, secret: true}
+	aCause       = stringShape{max: stepfn.MaxCause, secret: true}
 	aToken       = stringShape{min: 1, max: 2048}
 	aPageToken   = stringShape{min: 1, max: 1024}
-	aPageSize    = numberShape{max: 1000}
+	aPageSize    = numberShape{max: stepfn.MaxPage}
 	aTrace       = stringShape{max: 256, pattern: `\p{ASCII}*`, matches: isASCII}
-	aMachineType = stringShape{enum: []string{"STANDARD", "EXPRESS"}}
+	aMachineType = stringShape{enum: []string{stepfn.Standard, stepfn.Express}}
 	included     = stringShape{enum: []string{"ALL_DATA", "METADATA_ONLY"}}
 	aBoolean     = boolShape{}
 	anAlias      = stringShape{
-		min: 1, max: 80, pattern: `^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`, matches: isAliasName,
+		min: 1, max: stepfn.MaxName, pattern: `^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$`, matches: isAliasName,
 	}
 	aClientToken = stringShape{min: 1, max: 64, pattern: `[!-~]+`, matches: func(s string) bool { return isASCII(s) && !strings.Contains(s, " ") }}
 	tagList      = listShape{item: nested{

@@ -7,13 +7,15 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"TagResource", structure{must("resourceArn", anARN), must("tags", tagList)}, (*Server).tagResource},
-	action{"UntagResource", structure{
-		must("resourceArn", anARN), must("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
-	}, (*Server).untagResource},
-	action{"ListTagsForResource", structure{must("resourceArn", anARN)}, (*Server).listTagsForResource},
-)
+func init() {
+	register(
+		action{"TagResource", structure{must("resourceArn", anARN), must("tags", tagList)}, (*Server).tagResource},
+		action{"UntagResource", structure{
+			must("resourceArn", anARN), must("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
+		}, (*Server).untagResource},
+		action{"ListTagsForResource", structure{must("resourceArn", anARN)}, (*Server).listTagsForResource},
+	)
+}
 
 // tags reads the tags of a request; an absent list is none.
 func tags(in *value.Object) []catalog.Tag {

@@ -8,19 +8,21 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(
-	action{"CreateActivity", structure{
-		must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
-	}, (*Server).createActivity},
-	action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
-	action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
-	action{"ListActivities", paging, (*Server).listActivities},
-	action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
-	action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
-	action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
-		(*Server).sendTaskFailure},
-	action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
-)
+func init() {
+	register(
+		action{"CreateActivity", structure{
+			must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
+		}, (*Server).createActivity},
+		action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
+		action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
+		action{"ListActivities", paging, (*Server).listActivities},
+		action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
+		action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
+		action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
+			(*Server).sendTaskFailure},
+		action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
+	)
+}
 
 // createActivity is idempotent by name.
 func (s *Server) createActivity(_ context.Context, in *value.Object) (*value.Object, error) {
@@ -80,7 +82,7 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 }
 
 // sendTaskSuccess looks at the token's form first, then at the output, and only then whether anybody waits for it.
-func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.Object, error) {
+func (s *Server) sendTaskSuccess(_ context.Context, in *value.Object) (*value.Object, error) {
 	token, output := text(in, "taskToken"), text(in, "output")
 	if _, _, ok := interp.ParseToken(token); !ok {
 		return nil, errBadToken
@@ -88,13 +90,13 @@ func (s *Server) sendTaskSuccess(ctx context.Context, in *value.Object) (*value.
 	if _, err := value.Parse([]byte(output)); err != nil {
 		return nil, refusal("InvalidOutput", "Invalid Output: '"+output+"' is not valid JSON.")
 	}
-	return empty, s.eng.TaskSuccess(ctx, token, []byte(output))
+	return empty, s.eng.TaskSuccess(token, []byte(output))
 }
 
-func (s *Server) sendTaskFailure(ctx context.Context, in *value.Object) (*value.Object, error) {
-	return empty, s.eng.TaskFailure(ctx, text(in, "taskToken"), text(in, "error"), text(in, "cause"))
+func (s *Server) sendTaskFailure(_ context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.eng.TaskFailure(text(in, "taskToken"), text(in, "error"), text(in, "cause"))
 }
 
-func (s *Server) sendTaskHeartbeat(ctx context.Context, in *value.Object) (*value.Object, error) {
-	return empty, s.eng.TaskHeartbeat(ctx, text(in, "taskToken"))
+func (s *Server) sendTaskHeartbeat(_ context.Context, in *value.Object) (*value.Object, error) {
+	return empty, s.eng.TaskHeartbeat(text(in, "taskToken"))
 }

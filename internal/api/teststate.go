@@ -4,28 +4,32 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/check"
-	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-var _ = register(action{"TestState", structure{
-	must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
-	may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
-	may("variables", aPayload), may("stateName", stringShape{min: 1, max: 80, secret: true}),
-	may("mock", nested{
-		may("result", aPayload),
-		may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
-		may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
-	}),
-	may("context", aPayload),
-	may("stateConfiguration", nested{
-		may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: 80, secret: true}),
-		may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
-	}),
-}, (*Server).testState})
+func init() {
+	register(action{"TestState", structure{
+		must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
+		may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
+		may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+		may("mock", nested{
+			may("result", aPayload),
+			may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
+			may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
+		}),
+		may("context", aPayload),
+		may("stateConfiguration", nested{
+			may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+			may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
+		}),
+	}, (*Server).testState})
+}
 
 // testState runs one state's work without an execution: nothing is kept.
 func (s *Server) testState(_ context.Context, in *value.Object) (*value.Object, error) {
@@ -100,14 +104,13 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 	if err != nil {
 		return nil, err
 	}
-	machine, execution := catalog.NewID(), catalog.NewID()
+	machine, execution := uuid.NewString(), uuid.NewString()
 	cfg := s.eng.Config()
-	arn := "arn:aws:states:" + cfg.Region + ":" + cfg.Account + ":"
 	req := &interp.TestRequest{
 		State: state,
 		Params: interp.Params{
-			ExecutionARN: arn + "express:" + machine + ":" + execution, Name: execution,
-			MachineARN: arn + "stateMachine:" + machine, MachineName: machine,
+			ExecutionARN: stepfn.NewARN(cfg.Region, cfg.Account, stepfn.KindExpress, machine, execution), Name: execution,
+			MachineARN: stepfn.NewARN(cfg.Region, cfg.Account, stepfn.KindMachine, machine, ""), MachineName: machine,
 			RoleARN: text(in, "roleArn"), Region: cfg.Region, Input: input, StartTime: s.cfg.Now(), Express: true,
 		},
 		Context: bytesOf(in, "context"), Variables: bytesOf(in, "variables"),

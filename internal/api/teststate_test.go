@@ -25,7 +25,7 @@ func TestRecordedTestStates(t *testing.T) {
 	for _, c := range all {
 		p := &player{t: t, s: &script{Date: c.Date}, bound: map[string]string{}}
 		got := callAPI(t, url, "TestState", c.Request)
-		d := p.compare("response", c.Want, got, "test_state")
+		d := p.compare(c.Want, got, "test_state")
 		count(&equal, d == "")
 		reason := ""
 		for part, why := range differingTestStates {

@@ -16,22 +16,24 @@ var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
 	must("stateMachineVersionArn", anARN), must("weight", numberShape{max: 100}),
 }}
 
-var _ = register(
-	action{"PublishStateMachineVersion", structure{
-		must("stateMachineArn", anARN), may("revisionId", stringShape{}), may("description", aDescription),
-	}, (*Server).publishStateMachineVersion},
-	action{"ListStateMachineVersions", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
-	action{"DeleteStateMachineVersion", structure{must("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
-	action{"CreateStateMachineAlias", structure{
-		may("description", aDescription), must("name", anAlias), must("routingConfiguration", routing),
-	}, (*Server).createStateMachineAlias},
-	action{"DescribeStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
-	action{"UpdateStateMachineAlias", structure{
-		must("stateMachineAliasArn", anARN), may("description", aDescription), may("routingConfiguration", routing),
-	}, (*Server).updateStateMachineAlias},
-	action{"DeleteStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
-	action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
-)
+func init() {
+	register(
+		action{"PublishStateMachineVersion", structure{
+			must("stateMachineArn", anARN), may("revisionId", stringShape{}), may("description", aDescription),
+		}, (*Server).publishStateMachineVersion},
+		action{"ListStateMachineVersions", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
+		action{"DeleteStateMachineVersion", structure{must("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
+		action{"CreateStateMachineAlias", structure{
+			may("description", aDescription), must("name", anAlias), must("routingConfiguration", routing),
+		}, (*Server).createStateMachineAlias},
+		action{"DescribeStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
+		action{"UpdateStateMachineAlias", structure{
+			must("stateMachineAliasArn", anARN), may("description", aDescription), may("routingConfiguration", routing),
+		}, (*Server).updateStateMachineAlias},
+		action{"DeleteStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
+		action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
+	)
+}
 
 // showRoutes prints as the Java object behind AWS's API prints itself.
 func showRoutes(items []any) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // mapState reads both spellings: ItemProcessor and Iterator, ItemSelector and Parameters. ProcessorConfig counts in
@@ -17,7 +18,7 @@ func (p *parser) mapState(s *State, f fields) {
 	s.Map = m
 	config := proc.obj("ProcessorConfig")
 	m.Processor.Distributed = config.str("Mode") == "DISTRIBUTED"
-	m.Processor.Express = config.str("ExecutionType") == "EXPRESS"
+	m.Processor.Express = config.str("ExecutionType") == stepfn.Express
 	m.MaxConcurrency = f.scalar("MaxConcurrency")
 	m.ToleratedFailureCount = f.scalar("ToleratedFailureCount")
 	m.ToleratedFailurePercentage = f.scalar("ToleratedFailurePercentage")
@@ -26,7 +27,7 @@ func (p *parser) mapState(s *State, f fields) {
 		p.items(m, f)
 	} else {
 		m.ItemsPath = f.path("ItemsPath")
-		p.legacyParameters(s, f)
+		p.legacyParameters(s)
 	}
 	if !m.Processor.Distributed {
 		return
@@ -52,7 +53,7 @@ func (p *parser) items(m *MapFields, f fields) {
 }
 
 // legacyParameters: a Map's Parameters are what ItemSelector is called today.
-func (p *parser) legacyParameters(s *State, f fields) {
+func (p *parser) legacyParameters(s *State) {
 	if s.Map.ItemSelector == nil {
 		s.Map.ItemSelector = s.Parameters
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -24,7 +25,7 @@ func (c *Catalog) CreateActivity(name, encryption string, tags []Tag) (*Activity
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	arn := c.prefix + KindActivity + ":" + name
+	arn := c.arn(stepfn.KindActivity, name)
 	if old := c.activity(name); old != nil {
 		if old.Encryption != encryption {
 			return nil, errorf("ActivityAlreadyExists", "Activity Already Exists: '%s'", arn)
@@ -57,7 +58,7 @@ func (c *Catalog) activity(name string) *Activity {
 
 // Activity finds an activity.
 func (c *Catalog) Activity(arn string) (*Activity, error) {
-	a, err := ExpectARN(arn, KindActivity)
+	a, err := ExpectARN(arn, stepfn.KindActivity)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (c *Catalog) Activity(arn string) (*Activity, error) {
 
 // DeleteActivity removes an activity. Deleting what is not there is no error.
 func (c *Catalog) DeleteActivity(arn string) error {
-	a, err := ExpectARN(arn, KindActivity)
+	a, err := ExpectARN(arn, stepfn.KindActivity)
 	if err != nil {
 		return err
 	}

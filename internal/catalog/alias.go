@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -115,7 +116,7 @@ func (c *Catalog) putAlias(m *Machine, a *Alias) error {
 
 // findAlias finds an alias by its ARN.
 func (c *Catalog) findAlias(arn string) (*Machine, *Alias, error) {
-	a, err := ExpectARN(arn, KindMachine)
+	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,57 +1,34 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
-
-// The kinds of resource that an ARN of Step Functions names.
-const (
-	KindMachine   = "stateMachine"
-	KindExecution = "execution"
-	KindExpress   = "express"
-	KindActivity  = "activity"
-	KindMapRun    = "mapRun"
-)
-
-// ARN is a Step Functions ARN taken apart: arn:PARTITION:states:REGION:ACCOUNT:KIND:NAME[:QUALIFIER...].
-type ARN struct {
-	Partition, Region, Account, Kind, Name string
-	// Qualifier is what follows the name: a version's number, an alias, an execution's name.
-	Qualifier string
-}
 
 // ParseARN takes an ARN apart. The error is AWS's InvalidArn.
-func ParseARN(s string) (ARN, error) {
-	if !strings.HasPrefix(s, "arn:") {
-		return ARN{}, errInvalidARN("Invalid ARN prefix: " + s)
+func ParseARN(s string) (stepfn.ARN, error) {
+	a, ok := stepfn.ParseARN(s)
+	switch {
+	case ok:
+		return a, nil
+	case !strings.HasPrefix(s, "arn:"):
+		return a, errInvalidARN("Invalid ARN prefix: " + s)
 	}
-	parts := strings.SplitN(s, ":", 8)
-	if len(parts) < 7 || parts[2] != "states" {
-		return ARN{}, errInvalidARN("Invalid ARN: " + s)
-	}
-	a := ARN{Partition: parts[1], Region: parts[3], Account: parts[4], Kind: parts[5], Name: parts[6]}
-	if len(parts) == 8 {
-		a.Qualifier = parts[7]
-	}
-	if a.Name == "" {
-		return ARN{}, errInvalidARN("Invalid ARN: " + s)
-	}
-	return a, nil
+	return a, errInvalidARN("Invalid ARN: " + s)
 }
 
 // ExpectARN is ParseARN for a parameter that takes only some kinds of resource.
-func ExpectARN(s string, kinds ...string) (ARN, error) {
+func ExpectARN(s string, kinds ...string) (stepfn.ARN, error) {
 	a, err := ParseARN(s)
 	if err != nil {
 		return a, err
 	}
-	for _, k := range kinds {
-		if a.Kind == k {
-			return a, nil
-		}
+	if slices.Contains(kinds, a.Kind) {
+		return a, nil
 	}
 	return a, errInvalidARN("Resource type not valid in this context: " + a.Kind)
 }
@@ -61,7 +38,7 @@ func errInvalidARN(what string) error { return errorf("InvalidArn", "Invalid Arn
 // CheckName says whether a machine, execution or activity may have this name. The error is AWS's InvalidName.
 func CheckName(name string) error {
 	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 80 || check.ForbiddenInName(name) {
+	if n < 1 || n > stepfn.MaxName || check.ForbiddenInName(name) {
 		return errorf("InvalidName", "Invalid Name: '%s'", name)
 	}
 	return nil

@@ -6,13 +6,12 @@
 package catalog
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -43,14 +42,17 @@ type Config struct {
 
 // Catalog holds the resources of one account in one region.
 type Catalog struct {
-	cfg    Config
-	prefix string // arn:aws:states:REGION:ACCOUNT:
+	cfg Config
 
 	writing sync.Mutex // one change at a time, held over its write to disk
 
 	mu         sync.RWMutex // guards the maps; what they point to never changes
 	machines   map[string]*Machine
 	activities map[string]*Activity
+}
+
+func (c *Catalog) arn(kind, name string) string {
+	return stepfn.NewARN(c.cfg.Region, c.cfg.Account, kind, name, "")
 }
 
 // Open reads the catalog.
@@ -65,8 +67,7 @@ func Open(c Config) (*Catalog, error) {
 		c.Now = time.Now
 	}
 	cat := &Catalog{
-		cfg: c, prefix: "arn:aws:states:" + c.Region + ":" + c.Account + ":",
-		machines: map[string]*Machine{}, activities: map[string]*Activity{},
+		cfg: c, machines: map[string]*Machine{}, activities: map[string]*Activity{},
 	}
 	if err := cat.load(); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
@@ -77,17 +78,10 @@ func Open(c Config) (*Catalog, error) {
 // now is the time as AWS keeps it: to the millisecond.
 func (c *Catalog) now() time.Time { return c.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-// NewID is a random UUID, for revisions.
-func NewID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	s := hex.EncodeToString(b[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
-}
-
 // local says whether an ARN is of this catalog's account and region.
-func (c *Catalog) local(a ARN) bool { return a.Region == c.cfg.Region && a.Account == c.cfg.Account }
+func (c *Catalog) local(a stepfn.ARN) bool {
+	return a.Region == c.cfg.Region && a.Account == c.cfg.Account
+}
 
 // machine finds a machine by its name, nil when there is none.
 func (c *Catalog) machine(name string) *Machine {
@@ -97,8 +91,8 @@ func (c *Catalog) machine(name string) *Machine {
 }
 
 // find takes a machine's ARN apart and finds the machine.
-func (c *Catalog) find(arn string) (ARN, *Machine, error) {
-	a, err := ExpectARN(arn, KindMachine)
+func (c *Catalog) find(arn string) (stepfn.ARN, *Machine, error) {
+	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return a, nil, err
 	}

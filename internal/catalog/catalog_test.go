@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -217,7 +218,7 @@ func TestReopen(t *testing.T) {
 	if err := c.DeleteMachine(prefix + "gone"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AddTags(arn, []catalog.Tag{{Key: "a", Value: "c"}, {Key: catalog.CleanupTag, Value: "x"}}); err != nil {
+	if err := c.AddTags(arn, []catalog.Tag{{Key: "a", Value: "c"}, {Key: stepfn.CleanupTag, Value: "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	again := open(t, c.docs)
@@ -233,7 +234,7 @@ func TestReopen(t *testing.T) {
 	if d := cmp.Diff(v1, v2); d != "" {
 		t.Error(d)
 	}
-	if after.Tag(catalog.CleanupTag) != "x" || after.Tag("a") != "c" {
+	if after.Tag(stepfn.CleanupTag) != "x" || after.Tag("a") != "c" {
 		t.Errorf("tags %v", after.Tags)
 	}
 	if target := ok[catalog.Target](t)(again.Resolve(arn + ":live")); target.VersionARN != arn+":1" {

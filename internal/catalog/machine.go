@@ -6,7 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -89,7 +92,7 @@ var errDescriptionWithoutPublish = errorf("ValidationException", "Version descri
 
 // checkDefinition refuses with every error of the definition at once.
 func checkDefinition(definition, machineType string) error {
-	if text, bad := check.Definition(definition, machineType == "EXPRESS").Refusal(); bad {
+	if text, bad := check.Definition(definition, machineType == stepfn.Express).Refusal(); bad {
 		return errorf("InvalidDefinition", "%s", text)
 	}
 	return nil
@@ -98,7 +101,7 @@ func checkDefinition(definition, machineType string) error {
 // roomFor keeps the service's quotas, so that a definition set that fits here fits AWS.
 func (c *Catalog) roomFor(r CreateMachine) error {
 	if len(r.Tags) > maxTags {
-		return errTooManyTags(c.prefix + KindMachine + ":" + r.Name)
+		return errTooManyTags(c.arn(stepfn.KindMachine, r.Name))
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -112,7 +115,7 @@ func (c *Catalog) roomFor(r CreateMachine) error {
 func (c *Catalog) create(r CreateMachine) (Created, error) {
 	now := c.now()
 	m := &Machine{
-		ARN: c.prefix + KindMachine + ":" + r.Name, Name: r.Name, Type: r.Type, Settings: r.Settings,
+		ARN: c.arn(stepfn.KindMachine, r.Name), Name: r.Name, Type: r.Type, Settings: r.Settings,
 		Created: now, Updated: now, Tags: mergeTags(nil, r.Tags),
 		versions: map[int]*Version{}, aliases: map[string]*Alias{},
 	}
@@ -226,7 +229,7 @@ func (u *UpdateMachine) check() error {
 func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 	m, now := old.copy(), c.now()
 	if s := u.apply(old.Settings); s != old.Settings {
-		m.Settings, m.RevisionID, m.Updated = s, NewID(), now
+		m.Settings, m.RevisionID, m.Updated = s, uuid.NewString(), now
 	}
 	out := Updated{Date: m.Updated, RevisionID: m.RevisionID}
 	docs := []store.Doc{}
@@ -247,7 +250,7 @@ func (c *Catalog) update(old *Machine, u UpdateMachine) (Updated, error) {
 // DeleteMachine removes a machine with its versions and aliases. Executions that run go on: the engine keeps what they
 // need. Deleting what is not there is no error.
 func (c *Catalog) DeleteMachine(arn string) error {
-	a, err := ExpectARN(arn, KindMachine)
+	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -80,15 +81,15 @@ func (c *Catalog) loadMachine(d store.Doc) error {
 	if err := decode(d, m); err != nil {
 		return err
 	}
-	m.ARN = c.prefix + KindMachine + ":" + m.Name
+	m.ARN = c.arn(stepfn.KindMachine, m.Name)
 	c.machines[m.Name] = m
 	return nil
 }
 
-// owner is the machine that a v/ or a/ record belongs to, with the rest of the record's name.
-func (c *Catalog) owner(name string) (*Machine, string) {
-	machine, rest, _ := strings.Cut(name[2:], "/")
-	return c.machines[machine], rest
+// owner is the machine that a v/ or a/ record belongs to.
+func (c *Catalog) owner(name string) *Machine {
+	machine, _, _ := strings.Cut(name[2:], "/")
+	return c.machines[machine]
 }
 
 func (c *Catalog) loadVersion(d store.Doc) error {
@@ -96,7 +97,7 @@ func (c *Catalog) loadVersion(d store.Doc) error {
 	if err := decode(d, v); err != nil {
 		return err
 	}
-	m, _ := c.owner(d.Name)
+	m := c.owner(d.Name)
 	if m == nil {
 		return fmt.Errorf("record %s belongs to no state machine", d.Name)
 	}
@@ -110,7 +111,7 @@ func (c *Catalog) loadAlias(d store.Doc) error {
 	if err := decode(d, a); err != nil {
 		return err
 	}
-	m, _ := c.owner(d.Name)
+	m := c.owner(d.Name)
 	if m == nil {
 		return fmt.Errorf("record %s belongs to no state machine", d.Name)
 	}
@@ -124,7 +125,7 @@ func (c *Catalog) loadActivity(d store.Doc) error {
 	if err := decode(d, a); err != nil {
 		return err
 	}
-	a.ARN = c.prefix + KindActivity + ":" + a.Name
+	a.ARN = c.arn(stepfn.KindActivity, a.Name)
 	c.activities[a.Name] = a
 	return nil
 }

@@ -3,11 +3,9 @@ package catalog
 import (
 	"slices"
 	"strings"
-)
 
-// CleanupTag is the key of the tag by which a state machine names the machine that cleans up after it: its value is that
-// machine's ARN. A tag, because every client of the API can set one.
-const CleanupTag = "rayorch:cleanup"
+	"github.com/rayorch/rayorch/internal/stepfn"
+)
 
 // Tag is a key with a value.
 type Tag struct {
@@ -61,15 +59,15 @@ func (c *Catalog) Tags(arn string) ([]Tag, error) {
 
 // tagged finds the machine or the activity that carries tags.
 func (c *Catalog) tagged(arn string) (*Machine, *Activity, error) {
-	a, err := ExpectARN(arn, KindMachine, KindActivity)
+	a, err := ExpectARN(arn, stepfn.KindMachine, stepfn.KindActivity)
 	if err != nil {
 		return nil, nil, err
 	}
 	if c.local(a) && a.Qualifier == "" {
-		if m := c.machine(a.Name); m != nil && a.Kind == KindMachine {
+		if m := c.machine(a.Name); m != nil && a.Kind == stepfn.KindMachine {
 			return m, nil, nil
 		}
-		if act := c.activity(a.Name); act != nil && a.Kind == KindActivity {
+		if act := c.activity(a.Name); act != nil && a.Kind == stepfn.KindActivity {
 			return nil, act, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -124,7 +125,7 @@ func (c *Catalog) Versions(arn string, before, limit int) (page []*Version, more
 
 // DeleteVersion removes a version unless an alias needs it. Deleting what is not there is no error.
 func (c *Catalog) DeleteVersion(arn string) error {
-	a, err := ExpectARN(arn, KindMachine)
+	a, err := ExpectARN(arn, stepfn.KindMachine)
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Task resources in a cluster.
-const (
-	resourceRunJob = "arn:aws:states:::eks:runJob.sync"
-	resourceCall   = "arn:aws:states:::eks:call"
 )
 
 // attempts makes the state that stands for one step in a cluster: a Parallel of one branch, which tries the step as often
@@ -145,12 +140,12 @@ func when(condition query.Expr, next string) *value.Object {
 func (a *attempts) retryable() query.Expr {
 	left := query.Op(a.v("try"), "<", query.Int(int64(a.sub.retry.Attempts)))
 	on, failure := a.sub.retry.Retried(a.sub.kind), a.v("end").Get("Error")
-	if on[0] == "States.ALL" {
+	if on[0] == stepfn.StatesALL {
 		return left
 	}
 	named := query.Op(failure, "in", query.Strs(on))
-	if slices.Contains(on, "States.TaskFailed") { // all but timeouts
-		named = query.Or(named, query.Op(failure, "!=", query.Str("States.Timeout")))
+	if slices.Contains(on, stepfn.StatesTaskFailed) { // all but timeouts
+		named = query.Or(named, query.Op(failure, "!=", query.Str(stepfn.StatesTimeout)))
 	}
 	return query.And(left, named)
 }
@@ -172,10 +167,10 @@ func (a *attempts) backoff() query.Expr {
 // transient retries failures that pass: a busy API server, a broken connection. answered are further errors that a repeated call would
 // return again, as it would EKS.404 or an expression that fails.
 func transient(attempts int64, answered ...string) []any {
-	answered = append([]string{"States.QueryEvaluationError", "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
+	answered = append([]string{stepfn.StatesQueryEvaluationError, "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{
 		value.Obj("ErrorEquals", value.FromGo(answered), "MaxAttempts", value.Int(0)),
-		value.Obj("ErrorEquals", []any{"States.TaskFailed", "States.Timeout"}, "IntervalSeconds", value.Int(1),
+		value.Obj("ErrorEquals", []any{stepfn.StatesTaskFailed, stepfn.StatesTimeout}, "IntervalSeconds", value.Int(1),
 			"MaxAttempts", value.Int(attempts), "BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(15)),
 	}
 }
@@ -184,7 +179,7 @@ func transient(attempts int64, answered ...string) []any {
 const patience = 11
 
 // caught is a Catch of everything.
-func caught(assign *value.Object, next string) []any { return caughtBy("States.ALL", assign, next) }
+func caught(assign *value.Object, next string) []any { return caughtBy(stepfn.StatesALL, assign, next) }
 
 // caughtBy is a Catch of one error.
 func caughtBy(name string, assign *value.Object, next string) []any {

@@ -5,14 +5,11 @@ import (
 	"math"
 
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
 const (
-	// MaxEvents is the most events of an execution; Step Functions fails a longer one.
-	MaxEvents = 25_000
-	// MaxPayload is the most bytes of a state's input or output in Step Functions.
-	MaxPayload = 262_144
 	// spareEvents are reserved for what no timeout limits: repeated calls, polls after an error.
 	spareEvents = 500
 	// Events of one state: entered and exited, and those of a task or a Parallel in between.
@@ -60,18 +57,18 @@ func (c *compiler) limitItems() {
 	}
 	low, high := 0, mostItems
 	for low < high {
-		if n := (low + high + 1) / 2; c.events(n) <= MaxEvents-spareEvents {
+		if n := (low + high + 1) / 2; c.events(n) <= stepfn.MaxEvents-spareEvents {
 			low = n
 		} else {
 			high = n - 1
 		}
 	}
 	switch {
-	case c.at.kind != "aws":
-		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, MaxEvents)
+	case c.at.kind != pipeline.TargetAWS:
+		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, stepfn.MaxEvents)
 	case low == 0:
 		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
-			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), MaxEvents)))
+			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), stepfn.MaxEvents)))
 	default:
 		c.items = low
 		c.note("for-each: the history has room for %d items; a run with more is refused as it comes to them. At most 40 run at once on AWS", low)
@@ -81,9 +78,9 @@ func (c *compiler) limitItems() {
 // noteEvents notes that the history may be too short for the engine. Package stack refuses to deploy such a pipeline; in the engine, a
 // run seldom takes as long as its timeouts allow.
 func (c *compiler) noteEvents(b Bounds) {
-	if c.at.kind != "aws" && b.Events > MaxEvents {
+	if c.at.kind != pipeline.TargetAWS && b.Events > stepfn.MaxEvents {
 		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
-			b.Events, MaxEvents)
+			b.Events, stepfn.MaxEvents)
 	}
 }
 
@@ -154,7 +151,7 @@ func attemptsOf(s *pipeline.Step) int {
 // attemptsEvents are those of all attempts together. The polls of a job depend on the step's time, which all its attempts
 // share, and which is at most the run's.
 func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
-	if !ray || c.at.mode == modeJob {
+	if !ray || c.at.mode == pipeline.SubmitJob {
 		return float64(tries) * c.jobEvents(pending, ray)
 	}
 	longest := float64(longestRun)

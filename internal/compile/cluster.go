@@ -28,7 +28,8 @@ const (
 
 // clusterTarget is a target of kind kubernetes or aws, with its settings from options, target and defaults.
 type clusterTarget struct {
-	kind, mode          string
+	kind                pipeline.TargetKind
+	mode                pipeline.SubmitMode
 	namespace, context  string
 	stepContext         string // of the step, or the part of the cleanup, that is being compiled
 	eks                 Cluster
@@ -51,7 +52,7 @@ type clusterTarget struct {
 // newClusterTarget merges the settings: options take precedence over the target.
 func newClusterTarget(p *pipeline.Pipeline, t pipeline.Target, o Options) *clusterTarget {
 	at := &clusterTarget{kind: t.Kind, target: t, eks: o.Cluster, pack: o.Pack, dirs: map[string]*workingDir{}, modules: map[*pipeline.RayJob][]*workingDir{},
-		mode:       cmp.Or(o.Submit, t.Submit, modeJob),
+		mode:       cmp.Or(pipeline.SubmitMode(o.Submit), t.Submit, pipeline.SubmitJob),
 		namespace:  cmp.Or(o.Namespace, t.Namespace, "default"),
 		context:    cmp.Or(o.Context, t.Context),
 		rayCluster: t.Ray.Cluster,
@@ -89,7 +90,7 @@ func (at *clusterTarget) ttl() int64 {
 
 // ownCluster reports whether each Ray step has a Ray cluster of its own.
 func (at *clusterTarget) ownCluster() bool {
-	return at.mode == modeRayJob && at.target.Ray.ClusterSpec != nil
+	return at.mode == pipeline.SubmitRayJob && at.target.Ray.ClusterSpec != nil
 }
 
 // checkTarget reports settings of the target that do not go together.
@@ -98,7 +99,7 @@ func (c *compiler) checkTarget(name string) {
 	report := func(field, format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path+field, fmt.Sprintf(format, args...)))
 	}
-	if at.mode != modeJob && at.mode != modeProxy && at.mode != modeRayJob {
+	if at.mode != pipeline.SubmitJob && at.mode != pipeline.SubmitProxy && at.mode != pipeline.SubmitRayJob {
 		report(".submit", "unknown submission mode %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {
@@ -107,13 +108,13 @@ func (c *compiler) checkTarget(name string) {
 	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
 		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
 	}
-	if at.mode == modeProxy && at.target.Ray.Token != nil {
+	if at.mode == pipeline.SubmitProxy && at.target.Ray.Token != nil {
 		report(".submit", "proxy cannot send a token; use job or rayjob")
 	}
-	if at.mode != modeRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
+	if at.mode != pipeline.SubmitRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
 		report("", "clusterSpec and queue need submit: rayjob")
 	}
-	if at.kind == "aws" && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
+	if at.kind == pipeline.TargetAWS && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
 		report(".aws", "the cluster's name, endpoint and certificate authority must be known: clusterName, clusterEndpoint, clusterAuthData")
 	}
 }
@@ -127,7 +128,7 @@ func (c *compiler) noteTarget(o Options) {
 	if c.ray && at.claim == "" {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
 	}
-	if at.kind == "aws" && (c.job || c.ray && at.mode == modeJob) {
+	if at.kind == pipeline.TargetAWS && (c.job || c.ray && at.mode == pipeline.SubmitJob) {
 		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
 	}
 }
@@ -137,7 +138,7 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	switch {
 	case s.Context == "" || s.Context == c.at.context:
 		return
-	case c.at.kind == "aws":
+	case c.at.kind == pipeline.TargetAWS:
 		c.problems = append(c.problems, c.p.Problem(path+".context", "is for targets of kind kubernetes; a state machine on AWS knows one cluster here"))
 	case !slices.Contains(c.at.others, s.Context):
 		c.at.others = append(c.at.others, s.Context)
@@ -155,7 +156,7 @@ func (c *compiler) checkShown(w wanted) {
 func (c *compiler) checkClusterSecrets() {
 	for _, e := range c.p.Secrets.Entries {
 		if c.secrets[e.Key] && e.Value.KubernetesSecret == nil {
-			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs kubernetesSecret to be used by a target of kind "+c.at.kind))
+			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs kubernetesSecret to be used by a target of kind "+string(c.at.kind)))
 		}
 	}
 }
@@ -165,7 +166,7 @@ func (c *compiler) checkClusterSecrets() {
 func (c *compiler) eksArguments(kv ...any) *value.Object {
 	o := &value.Object{}
 	switch {
-	case c.at.kind == "aws":
+	case c.at.kind == pipeline.TargetAWS:
 		for _, name := range []string{"ClusterName", "CertificateAuthority", "Endpoint"} {
 			o.Set(name, query.Var("eks").Get(name).Value())
 		}
@@ -182,7 +183,7 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 
 // clusterVariables are those that all tasks of a run share.
 func (c *compiler) clusterVariables(assign *value.Object) {
-	if c.at.kind == "aws" {
+	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority,
 			"Endpoint", c.at.eks.Endpoint))
 	}
@@ -201,7 +202,7 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 	if dirs := c.inlineDirs(); dirs.Len() > 0 {
 		assign.Set("dirs", dirs)
 	}
-	if c.ray && c.at.mode == modeJob {
+	if c.ray && c.at.mode == pipeline.SubmitJob {
 		codes := &value.Object{}
 		for i, name := range submitterErrors {
 			codes.Set(fmt.Sprint(firstCode+i), name)
@@ -211,7 +212,7 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 }
 
 // submits reports whether the pipeline has pods that run the submitter's script.
-func (c *compiler) submits() bool { return c.ray && (c.at.mode == modeJob || c.at.placing) }
+func (c *compiler) submits() bool { return c.ray && (c.at.mode == pipeline.SubmitJob || c.at.placing) }
 
 // labels are on every object of a run. The execution's label is the hash that the ids of its jobs start with.
 func (c *compiler) labels(execution string) *value.Object {

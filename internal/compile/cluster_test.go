@@ -14,6 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/check"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // packed stands in for packing a directory: what it holds counts for nothing here.
@@ -68,7 +69,7 @@ func TestClusterGolden(t *testing.T) {
 		if !bytes.Equal(r.Definition, again[name].Definition) || !bytes.Equal(r.Cleanup, again[name].Cleanup) {
 			t.Errorf("%s compiles differently the second time", name)
 		}
-		if r.Bounds.Events > compile.MaxEvents || r.Bounds.Payload > compile.MaxPayload || r.Bounds.Seconds != 2*24*3600 {
+		if r.Bounds.Events > stepfn.MaxEvents || r.Bounds.Payload > stepfn.MaxPayload || r.Bounds.Seconds != 2*24*3600 {
 			t.Errorf("%s: the bounds are %+v", name, r.Bounds)
 		}
 		if aws := strings.HasPrefix(name, "aws"); aws != (r.Bounds.Items > 0) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -14,10 +16,10 @@ func (c *compiler) clusterCleanup() []byte {
 	mark := executionMark(aborted).Value()
 	assign := value.Obj("prefix", abortedPrefix(), "mark", mark, "labels", c.labels(mark),
 		"annotations", value.Obj("rayorch.dev/execution", aborted.Value()))
-	if c.at.kind == "aws" {
+	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority, "Endpoint", c.at.eks.Endpoint))
 	}
-	if c.ray && c.at.mode == modeJob { // else no pod stops Ray jobs
+	if c.ray && c.at.mode == pipeline.SubmitJob { // else no pod stops Ray jobs
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {
@@ -63,7 +65,7 @@ func cleanupRetry(answered ...string) []any {
 	if len(answered) > 0 {
 		rules = append(rules, value.Obj("ErrorEquals", value.FromGo(answered), "MaxAttempts", value.Int(0)))
 	}
-	return append(rules, value.Obj("ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(12),
+	return append(rules, value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(12),
 		"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60)))
 }
 
@@ -105,7 +107,7 @@ func (c *compiler) stopByJob(states *value.Object, next string) string {
 		"spec", submitterSpec(900, query.Object(query.Bind("args", args))).Value())
 	state := c.runJob(job)
 	state.Set("TimeoutSeconds", value.Int(960))
-	state.Set("Retry", cleanupRetry("EKS.409", "States.Timeout"))
+	state.Set("Retry", cleanupRetry("EKS.409", stepfn.StatesTimeout))
 	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", next)})
 	state.Set("Next", next)
 	c.putCleanup(states, "Stop Ray jobs"+c.at.cleanupOf, state)

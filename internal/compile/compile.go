@@ -60,7 +60,8 @@ type Result struct {
 	// Notes say what the target ignores, assumes, or does in another way than the file suggests.
 	Notes []string
 	// Target and Kind are the target's name and kind; Storage is its storage directory.
-	Target, Kind, Storage string
+	Target, Storage string
+	Kind            pipeline.TargetKind
 
 	// What follows is set for targets of kind kubernetes and aws.
 
@@ -85,7 +86,7 @@ type Result struct {
 	Service, RayCluster string
 	Port                int
 	// Mode is the submission mode of Ray steps: job, proxy or rayjob.
-	Mode string
+	Mode pipeline.SubmitMode
 	// Image is the submitter's.
 	Image string
 	// Pods are the security contexts of the pods that a run creates.
@@ -161,7 +162,7 @@ func (c *compiler) inCluster(r *Result) {
 	r.Needs, r.Access, r.Secrets, r.Pods = c.needs, c.access(), c.secretKeys(), c.podContexts()
 	r.Namespace, r.ServiceAccount, r.Claim = at.namespace, at.account, at.claim
 	r.Cluster = at.context
-	if at.kind == "aws" {
+	if at.kind == pipeline.TargetAWS {
 		r.Cluster = at.eks.Name
 	}
 	r.Contexts = at.others
@@ -175,10 +176,10 @@ func pick(p *pipeline.Pipeline, name string) (string, pipeline.Target, error) {
 	}
 	switch names := p.Targets.Keys(); {
 	case len(names) == 0 && (name == "" || name == "local"):
-		return "local", pipeline.Target{Kind: "local"}, nil
+		return "local", pipeline.Target{Kind: pipeline.TargetLocal}, nil
 	case name == "":
 		for _, e := range p.Targets.Entries {
-			if e.Value.Kind == "local" {
+			if e.Value.Kind == pipeline.TargetLocal {
 				return e.Key, e.Value, nil
 			}
 		}
@@ -216,7 +217,7 @@ type compiler struct {
 func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	c := &compiler{p: p, baseDir: o.BaseDir, storage: o.StorageDir, address: o.RayAddress, localFiles: o.Files,
 		secrets: map[string]bool{}, steps: map[string]*pipeline.Step{}, calls: map[*value.Object][]Need{}, envs: map[*pipeline.RayJob]*value.Object{}}
-	if t.Kind != "local" {
+	if t.Kind != pipeline.TargetLocal {
 		c.at, c.storage = newClusterTarget(p, t, o), p.Storage.Path
 		return c
 	}

@@ -367,14 +367,14 @@ func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
 		via, uri = w.Via, w.URI
 	}
 	switch {
-	case c.at.mode == modeJob && via != viaObjectStore && len(d.zip) <= configMapLimit:
+	case c.at.mode == pipeline.SubmitJob && via != viaObjectStore && len(d.zip) <= configMapLimit:
 		d.via, d.configMap = viaConfigMap, "rayorch-"+c.p.Name+"-dir-"+d.hash[:10]
 	case uri != "":
 		d.via, d.uri, d.upload = viaObjectStore, strings.TrimSuffix(uri, "/")+"/"+c.p.Name+"/"+d.module, d.zip
 		if !strings.HasSuffix(d.module, ".whl") {
 			d.upload, err = below("dir/", d.zip)
 		}
-	case c.at.mode == modeJob:
+	case c.at.mode == pipeline.SubmitJob:
 		err = fmt.Errorf("the module has %d KiB, zipped, more than the %d KiB of a ConfigMap: name an object store (the target's workingDir.uri)",
 			(len(d.zip)+1023)>>10, configMapLimit>>10)
 	default:

@@ -1,6 +1,10 @@
 package compile
 
-import "github.com/rayorch/rayorch/internal/compile/query"
+import (
+	"github.com/rayorch/rayorch/internal/compile/query"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
 
 const (
 	// textParams is how many characters of parameters, as JSON, a definition passes to its jobs as variables: each text is then part of
@@ -19,7 +23,7 @@ func paramsIfLong() query.Expr {
 
 // paramsOnce reports whether the task that starts the jobs can take the parameters as an object.
 func (c *compiler) paramsOnce() bool {
-	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.mode == modeJob)
+	return len(c.p.Params.Entries) > 0 && (c.at == nil || c.ray && c.at.mode == pipeline.SubmitJob)
 }
 
 // maxParams is how many characters parameters may have together, as JSON, in a cluster. The Job of a plain step contains their text
@@ -27,7 +31,7 @@ func (c *compiler) paramsOnce() bool {
 // variable of Ray's contains all.
 func (c *compiler) maxParams() int {
 	switch {
-	case c.ray && c.at.mode != modeJob:
+	case c.ray && c.at.mode != pipeline.SubmitJob:
 		return 58_000
 	case c.job:
 		return 120_000

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/compile"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -22,7 +22,7 @@ func TestLongParamsAreGivenOnce(t *testing.T) {
 		definition := build(t, strings.Replace(twoParams, "STEP", step, 1), compile.Options{Target: "here"}).Definition
 		for size, long := range map[int]bool{9_000: false, 120_000: true} {
 			r := execute(t, definition, fmt.Sprintf(`{"a": %q, "b": %[1]q}`, strings.Repeat("x", size)))
-			if r.Status != interp.Succeeded {
+			if r.Status != stepfn.Succeeded {
 				t.Fatalf("%s: %s", r.Error, r.Cause)
 			}
 			in := r.calls[0]
@@ -58,7 +58,7 @@ func TestTooMuchForACluster(t *testing.T) {
 				t.Errorf("%s, %s: %s", mode, name, call)
 				return answer{body: noPods}, true
 			})
-			if s.Status != interp.Failed || s.Error != c.name || !strings.Contains(s.Cause, c.cause) || len(s.Cause) > 400 {
+			if s.Status != stepfn.Failed || s.Error != c.name || !strings.Contains(s.Cause, c.cause) || len(s.Cause) > 400 {
 				t.Errorf("%s, %s: %s: %.2000s", mode, name, s.Error, s.Cause)
 			}
 		}
@@ -78,7 +78,7 @@ func TestLongParamsInACluster(t *testing.T) {
 				}
 				return answer{body: podRuns}, true
 			})
-		if s.Status != interp.Succeeded {
+		if s.Status != stepfn.Succeeded {
 			t.Fatalf("%s: %.500s", s.Error, s.Cause)
 		}
 		if n := strings.Count(jobs["two"], "RAYORCH_PARAM_A"); n != 1 || strings.Count(jobs["two"], "RAYORCH_PARAMS") != 1 {

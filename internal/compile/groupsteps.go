@@ -6,6 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -90,7 +91,7 @@ func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *
 	branch := c.branch(n, in.inner(in.seen))
 	states := &value.Object{}
 	put(states, "Try "+name, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
-		"Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", failed, "Next", "Failed "+name)},
+		"Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", failed, "Next", "Failed "+name)},
 		"Output", query.States("result").At(0).Value(), "End", true))
 	put(states, "Failed "+name, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
 	return states
@@ -120,7 +121,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 	cause := query.Concat(query.Call("string", count), query.Str(fmt.Sprintf(" of %s failed, %d tolerated; the first by ", s.Name, limit)),
 		first.Get("Error"), query.Str(": "), first.Get("Cause"))
 	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse},
-		value.Obj("Type", "Fail", "Error", "States.ExceedToleratedFailureThreshold", "Cause", cause.Value()))
+		value.Obj("Type", "Fail", "Error", stepfn.StatesExceedToleratedFailureThreshold, "Cause", cause.Value()))
 }
 
 // iterationFailed is the condition that an item r of a result is a failure that was tolerated.

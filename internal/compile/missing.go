@@ -5,6 +5,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -35,24 +36,18 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) query.Expr {
 		query.Bind("shown", shown), query.Bind("most", query.Int(maxShown))), query.Str(")"))
 }
 
-// The errors that an expression of a definition raises. An expression can raise only States.QueryEvaluationError, so the message
-// begins with the name.
-const (
-	errInputMissing  = "Step.InputMissing"
-	errOutputInvalid = "Step.OutputInvalid"
-)
-
-// inputMissing fails the step with the reference.
+// inputMissing fails the step with the reference. An expression can raise only States.QueryEvaluationError, so the message begins with
+// the name of the error.
 func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) query.Expr {
 	asker := in.asker()
 	asker.mayFail = true
-	return query.Call("error", query.Concat(query.Str(errInputMissing+": step "+asker.name+" needs "), c.absence(r, in)))
+	return query.Call("error", query.Concat(query.Str(stepfn.StepInputMissing+": step "+asker.name+" needs "), c.absence(r, in)))
 }
 
 // raisedError is the error and cause that an expression raised with $error, or otherwise if output, a state's error output, is of
 // another error.
 func raisedError(output, otherwise query.Expr) query.Expr {
-	return query.File("raised", query.Bind("output", output), query.Bind("names", query.Strs([]string{errInputMissing, errOutputInvalid})),
+	return query.File("raised", query.Bind("output", output), query.Bind("names", query.Strs([]string{stepfn.StepInputMissing, stepfn.StepOutputInvalid})),
 		query.Bind("otherwise", otherwise))
 }
 

@@ -7,13 +7,6 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The submission modes of Ray steps in a cluster.
-const (
-	modeJob    = "job"    // a pod in the cluster submits, follows and reports
-	modeProxy  = "proxy"  // the state machine calls Ray through the API server
-	modeRayJob = "rayjob" // KubeRay's operator submits
-)
-
 // mode runs submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode holds no state
 // of its own; the compiler that it belongs to calls check for all jobs of the file before it calls state for any.
 type mode interface {
@@ -42,9 +35,9 @@ func (c *compiler) modeOf(kind string) mode {
 		return rayTasks{c}
 	case c.at == nil:
 		return processes{c}
-	case kind == kindJob || c.at.mode == modeJob:
+	case kind == kindJob || c.at.mode == pipeline.SubmitJob:
 		return jobMode{c}
-	case c.at.mode == modeProxy:
+	case c.at.mode == pipeline.SubmitProxy:
 		return proxyMode{c}
 	default:
 		return rayJobMode{c}
@@ -57,7 +50,7 @@ func (c *compiler) modes() []mode {
 	if c.ray {
 		out = append(out, c.modeOf(kindRay))
 	}
-	if plain := c.job || c.at != nil && c.at.placing; plain && !(c.ray && c.at != nil && c.at.mode == modeJob) {
+	if plain := c.job || c.at != nil && c.at.placing; plain && !(c.ray && c.at != nil && c.at.mode == pipeline.SubmitJob) {
 		out = append(out, c.modeOf(kindJob))
 	}
 	return out

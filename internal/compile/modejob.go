@@ -6,6 +6,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -20,7 +22,7 @@ func (m jobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*a
 
 // cleanUp stops the Ray jobs from a pod first, then deletes all Jobs.
 func (m jobMode) cleanUp(states *value.Object, next string) string {
-	if m.c.ray && m.c.at.mode == modeJob {
+	if m.c.ray && m.c.at.mode == pipeline.SubmitJob {
 		next = m.c.stopByJob(states, next)
 	}
 	return m.c.deleteAll(states, "Job", jobs, next)
@@ -183,9 +185,9 @@ func (a *attempts) watch() *value.Object {
 	events.Set("Assign", value.Obj("why", query.If(query.Op(why, "!=", query.Str("")), why, query.File("warning")).Value()))
 	events.Set("Next", a.name("Refuse to wait for"))
 	add("Ask what holds up", annotation.Diagnose, events)
-	failure := "Job.StartFailed"
+	failure := stepfn.JobStartFailed
 	if a.sub.kind == kindRay {
-		failure = "Ray.PendingTimeout"
+		failure = stepfn.RayPendingTimeout
 	}
 	cause := query.File("notstarted", query.Bind("why", why), query.Bind("seconds", query.Int(a.sub.pending.Seconds())))
 	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
@@ -212,9 +214,9 @@ func (a *attempts) askWhy() {
 
 // unknown is how the attempt ended if the cluster cannot be asked.
 func (a *attempts) unknown(fail query.Expr) query.Expr {
-	otherwise := "Job.StartFailed"
+	otherwise := stepfn.JobStartFailed
 	if a.sub.kind == kindRay {
-		otherwise = "Ray.SubmitFailed"
+		otherwise = stepfn.RaySubmitFailed
 	}
 	return query.File("jobunknown", query.Bind("fail", fail), query.Bind("cause", errorText(fail)), query.Bind("otherwise", query.Str(otherwise)))
 }

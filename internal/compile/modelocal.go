@@ -8,15 +8,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Resources of the tasks on this machine.
-const (
-	resourceRay         = "arn:aws:states:::ray:submitJob.sync"
-	resourceRayStop     = "arn:aws:states:::ray:stopJobs"
-	resourceProcess     = "arn:aws:states:::process:run.sync"
-	resourceProcessStop = "arn:aws:states:::process:stop"
 )
 
 // margin is how many seconds a state's timeout exceeds the job's, so that the task runner can end the attempt itself.
@@ -41,7 +34,7 @@ func (m rayTasks) state(s *submission) *value.Object {
 	s.resources.reserve(args, taskNames)
 	args.Set("Metadata", c.marks(s))
 	args.Set("PendingTimeoutSeconds", value.Int(s.pending.Seconds()))
-	return c.localTask(s, resourceRay, args, s.timeout+s.pending)
+	return c.localTask(s, stepfn.RaySubmitJob, args, s.timeout+s.pending)
 }
 
 func (m rayTasks) cleanUp(states *value.Object, next string) string {
@@ -49,7 +42,7 @@ func (m rayTasks) cleanUp(states *value.Object, next string) string {
 	if m.c.address != "" {
 		args.Set("Address", query.Plain(m.c.address))
 	}
-	return stopTask(states, "Stop Ray jobs", resourceRayStop, args, next)
+	return stopTask(states, "Stop Ray jobs", stepfn.RayStopJobs, args, next)
 }
 
 func (m rayTasks) check(w wanted) { m.c.noteContext(w) }
@@ -75,11 +68,11 @@ func (m processes) state(s *submission) *value.Object {
 	c.runnerParams(args)
 	c.fromHost(args, s.secrets)
 	args.Set("Metadata", c.marks(s))
-	return c.localTask(s, resourceProcess, args, s.timeout)
+	return c.localTask(s, stepfn.ProcessRun, args, s.timeout)
 }
 
 func (m processes) cleanUp(states *value.Object, next string) string {
-	return stopTask(states, "Stop processes", resourceProcessStop, value.Obj("Prefix", abortedPrefix()), next)
+	return stopTask(states, "Stop processes", stepfn.ProcessStop, value.Obj("Prefix", abortedPrefix()), next)
 }
 
 // check notes the fields that only a pod has.
@@ -214,7 +207,7 @@ func abortedPrefix() string { return runPrefix(aborted).Value() }
 // stopTask adds a task that stops work by what its ids start with.
 func stopTask(states *value.Object, name, resource string, args *value.Object, next string) string {
 	put(states, name, cleanupState, follow(value.Obj("Type", "Task", "Resource", resource, "Arguments", args, "Retry", []any{value.Obj(
-		"ErrorEquals", []any{"States.ALL"}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
+		"ErrorEquals", []any{stepfn.StatesALL}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),
 		"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60))}), next))
 	return name
 }

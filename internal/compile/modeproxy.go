@@ -5,6 +5,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -36,7 +38,7 @@ func (a *attempts) byProxy() {
 	failure := query.States("errorOutput")
 	submit.Set("Catch", append(
 		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Look at")),
-		caught(value.Obj("end", a.callFailed("Ray.SubmitFailed").Value()), a.goTo("Decide on"))...))
+		caught(value.Obj("end", a.callFailed(stepfn.RaySubmitFailed).Value()), a.goTo("Decide on"))...))
 	submit.Set("Assign", value.Obj("refused", query.Str("").Value()))
 	submit.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, submit)
@@ -128,17 +130,17 @@ func (a *attempts) judgeJob() {
 	foreign := query.Concat(query.Str("ray holds another job of the id "), a.v("id"), query.Str(": delete it"))
 	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
 	rules := []any{
-		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed("Ray.SubmitFailed", foreign)), "Decide on"),
+		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed(stepfn.RaySubmitFailed, foreign)), "Decide on"),
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
 		rule(query.Op(status, "in", query.Strs([]string{"SUCCEEDED", "FAILED", "STOPPED"})),
 			value.Obj("end", query.If(ending, end, verdict).Value()), "Decide on"),
 		// Ray kills a job that does not end within seconds. The run does not wait for one that remains.
 		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
-			value.Obj("end", failed("Ray.PendingTimeout", pending)), "Call off"),
+			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Call off"),
 	}
 	if a.sub.timeout > 0 {
-		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed("States.Timeout", a.timeoutCause())), "Stop"))
+		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed(stepfn.StatesTimeout, a.timeoutCause())), "Stop"))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
@@ -219,18 +221,18 @@ func (a *attempts) reading(read *value.Object) {
 	read.Set("Retry", transient(3))
 	out := value.Obj("Output", query.If(query.Eq(query.Call("type", text), query.Str("string")), marked(text), query.Null).Value())
 	unread := unreadOutput(failure)
-	notJSON := value.Obj("end", failed("Ray.JobFailed", query.File("notjson")))
-	if a.c.at.mode == modeRayJob { // the RayJob is still to be deleted
+	notJSON := value.Obj("end", failed(stepfn.RayJobFailed, query.File("notjson")))
+	if a.c.at.mode == pipeline.SubmitRayJob { // the RayJob is still to be deleted
 		read.Set("Assign", value.Obj("end", value.Obj("done", out)))
-		read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Delete RayJob of")),
+		read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Delete RayJob of")),
 			caught(value.Obj("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
 		read.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(name, annotation.ReadOutput, read)
 		return
 	}
 	read.Set("Output", out)
-	read.Set("Catch", append(caughtBy("States.QueryEvaluationError", notJSON, a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Output", unread, "Next", a.goTo("Output unread of"))))
+	read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Output unread of"))))
 	a.put(name, annotation.ReadOutput, a.succeed(read))
 	a.put("Output unread of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
 }

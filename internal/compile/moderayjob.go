@@ -3,6 +3,8 @@ package compile
 import (
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -39,7 +41,7 @@ func (a *attempts) byRayJob() {
 	create.Set("Catch", []any{
 		// It is ours if the answer to the first try was lost; the next state reads whose it is.
 		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
-		value.Obj("ErrorEquals", []any{"States.ALL"}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
@@ -167,7 +169,7 @@ func (a *attempts) judgeRayJob() {
 		return follow(rule, a.goTo("Delete RayJob of"))
 	}
 	foreign := value.Obj("Condition", query.Op(job.Get("execution"), "!=", executionID).Value(), "Assign", value.Obj("end", failed(
-		"Ray.SubmitFailed", query.Concat(query.Str("another RayJob of the name "), a.v("id"), query.Str(" is there: delete it")))),
+		stepfn.RaySubmitFailed, query.Concat(query.Str("another RayJob of the name "), a.v("id"), query.Str(" is there: delete it")))),
 		"Next", a.goTo("Decide on"))
 	said := query.File("said", query.Bind("job", job))
 	gone := among(deployment, "Failed", "ValidationFailed")
@@ -176,22 +178,22 @@ func (a *attempts) judgeRayJob() {
 	rules := []any{
 		foreign,
 		when(query.And(is(status, "SUCCEEDED"), a.readable(gone)), a.goTo(a.firstReading())),
-		ended(query.And(is(status, "FAILED"), envFailed(job)), "Ray.RuntimeEnvFailed", said),
-		ended(is(status, "FAILED"), "Ray.JobFailed", said),
-		ended(is(status, "STOPPED"), "Ray.JobStopped", query.Concat(query.Str("somebody stopped the job "), said)),
-		ended(is(job.Get("reason"), "DeadlineExceeded"), "States.Timeout", said),
-		ended(is(deployment, "ValidationFailed"), "Ray.SubmitFailed", said),
-		ended(query.And(gone, among(status, "SUCCEEDED", "RUNNING")), "Ray.HeadLost", query.Concat(query.Str("the head was lost: "), said)),
-		ended(gone, "Ray.SubmitFailed", said),
-		ended(restarted, "Ray.HeadLost", query.Str("the head was replaced, and the operator began the job again")),
+		ended(query.And(is(status, "FAILED"), envFailed(job)), stepfn.RayRuntimeEnvFailed, said),
+		ended(is(status, "FAILED"), stepfn.RayJobFailed, said),
+		ended(is(status, "STOPPED"), stepfn.RayJobStopped, query.Concat(query.Str("somebody stopped the job "), said)),
+		ended(is(job.Get("reason"), "DeadlineExceeded"), stepfn.StatesTimeout, said),
+		ended(is(deployment, "ValidationFailed"), stepfn.RaySubmitFailed, said),
+		ended(query.And(gone, among(status, "SUCCEEDED", "RUNNING")), stepfn.RayHeadLost, query.Concat(query.Str("the head was lost: "), said)),
+		ended(gone, stepfn.RaySubmitFailed, said),
+		ended(restarted, stepfn.RayHeadLost, query.Str("the head was replaced, and the operator began the job again")),
 		when(query.And(query.Eq(ran, query.Int(0)), a.waited()), a.goTo("Ask what holds up")),
 	}
 	if q := a.c.at.target.Queue; q != "" { // KubeRay would start the job again when the queue admits it; only retry may do that
 		taken := query.And(query.Op(ran, ">", query.Int(0)), among(deployment, "Suspending", "Suspended"))
-		rules = append(rules, ended(taken, "Ray.HeadLost", query.Str("the queue "+q+" took the cluster away from the job")))
+		rules = append(rules, ended(taken, stepfn.RayHeadLost, query.Str("the queue "+q+" took the cluster away from the job")))
 	}
 	if a.sub.timeout > 0 {
-		rules = append(rules, ended(a.timedOut(), "States.Timeout", a.timeoutCause()))
+		rules = append(rules, ended(a.timedOut(), stepfn.StatesTimeout, a.timeoutCause()))
 	}
 	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
@@ -210,8 +212,8 @@ func (a *attempts) readable(gone query.Expr) query.Expr {
 func (a *attempts) rayJobRefused() query.Expr {
 	failure := query.States("errorOutput")
 	quota := query.Call("contains", errorText(failure), query.Str("exceeded quota"))
-	refused := query.Object(query.Bind("Error", query.Str("Ray.SubmitFailed")), query.Bind("Cause", failure.Get("Cause")))
-	return query.If(quota, refused, a.callFailed("Ray.SubmitFailed"))
+	refused := query.Object(query.Bind("Error", query.Str(stepfn.RaySubmitFailed)), query.Bind("Cause", failure.Get("Cause")))
+	return query.If(quota, refused, a.callFailed(stepfn.RaySubmitFailed))
 }
 
 // askWhatHoldsUp adds the states that say why a job was not started: the pods of its cluster show it, and the cluster's events for
@@ -255,7 +257,7 @@ func (a *attempts) heldUp(why query.Expr) *value.Object {
 		suspended := query.Op(job.Get("deployment"), "in", query.Strs([]string{"Suspending", "Suspended"}))
 		queue = query.If(suspended, query.Str("the queue "+q+" has not let it start"), query.Str(""))
 	}
-	end := failed("Ray.PendingTimeout", query.File("pendingcause", query.Bind("job", job),
+	end := failed(stepfn.RayPendingTimeout, query.File("pendingcause", query.Bind("job", job),
 		query.Bind("seconds", query.Int(a.sub.pending.Seconds())), query.Bind("queue", queue), query.Bind("why", why)))
 	if a.c.at.ownCluster() {
 		end.Set("known", query.Op(why, "!=", query.Str("")).Value())
@@ -265,7 +267,7 @@ func (a *attempts) heldUp(why query.Expr) *value.Object {
 
 // reachesRay reports whether the state machine itself calls a Ray that outlives the step.
 func (c *compiler) reachesRay() bool {
-	return c.ray && (c.at.mode == modeProxy || c.at.mode == modeRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
+	return c.ray && (c.at.mode == pipeline.SubmitProxy || c.at.mode == pipeline.SubmitRayJob && !c.at.ownCluster() && c.at.target.Ray.Token == nil)
 }
 
 // firstReading is the state that begins to read the output.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/compile/query"
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -128,18 +130,18 @@ func (c *compiler) call(need Need, path string, parameters *value.Object, body a
 		args.Set("RequestBody", body)
 	}
 	// Answers are large: as outputs, they would pass from state to state.
-	return c.needing(value.Obj("Type", "Task", "Resource", resourceCall, "Arguments", args, "Output", &value.Object{}), need)
+	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSCall, "Arguments", args, "Output", &value.Object{}), need)
 }
 
 // runJob is a task that creates a Job and ends with it. Its needs are those of the integration (Step Functions' documentation of
 // eks:runJob); Step Functions polls, and the engine here watches.
 func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
 	needs := []Need{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
-	if c.at.kind == "kubernetes" {
+	if c.at.kind == pipeline.TargetKubernetes {
 		needs = append(needs, jobs.to("watch"), pods.to("watch"))
 	}
 	args := c.eksArguments(append([]any{"Namespace", c.at.namespace, "Job", job}, more...)...)
-	return c.needing(value.Obj("Type", "Task", "Resource", resourceRunJob, "Arguments", args), needs...)
+	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args), needs...)
 }
 
 // access are the rules that grant all needs and nothing else: one for each kind of object and, where it is known, name.

@@ -7,6 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -56,7 +57,7 @@ func withDefaults(s *pipeline.Step, output query.Expr) query.Expr {
 // the state.
 func setCheckedResult(state *value.Object, s *pipeline.Step, in *scope, output query.Expr) {
 	accepted := checked(s, output, withDefaults(s, query.Var("o")), func(problems query.Expr) query.Expr {
-		return query.Call("error", query.Concat(query.Str(errOutputInvalid+": "+invalid(s)), problems))
+		return query.Call("error", query.Concat(query.Str(stepfn.StepOutputInvalid+": "+invalid(s)), problems))
 	})
 	state.Set("Assign", value.Obj(in.variable("step", s.Name), accepted.Value()))
 	state.Set("Output", value.Obj(s.Name, withDefaults(s, output).Value()))
@@ -64,10 +65,10 @@ func setCheckedResult(state *value.Object, s *pipeline.Step, in *scope, output q
 
 // retriesOutput returns the error names for a retrier: an error that an expression raises has another name there.
 func retriesOutput(s *pipeline.Step, errors []string) []string {
-	if s.Output.Len() == 0 || !slices.Contains(errors, errOutputInvalid) {
+	if s.Output.Len() == 0 || !slices.Contains(errors, stepfn.StepOutputInvalid) {
 		return errors
 	}
-	return append(slices.Clone(errors), "States.QueryEvaluationError")
+	return append(slices.Clone(errors), stepfn.StatesQueryEvaluationError)
 }
 
 // checkOutput adds the states between a job that succeeded in a cluster, with the result {"Output": ...}, and the end of the step.
@@ -77,7 +78,7 @@ func (a *attempts) checkOutput() {
 	end := checked(s, query.States("input", "Output"), query.Object(), func(problems query.Expr) query.Expr {
 		reason := query.States("input", "Reason")
 		unread := query.If(query.Call("exists", reason), query.Concat(query.Str(" (the output could not be read: "), reason, query.Str(")")), query.Str(""))
-		return query.Object(query.Bind("Error", query.Str(errOutputInvalid)), query.Bind("Cause", query.Concat(query.Str(invalid(s)), problems, unread)))
+		return query.Object(query.Bind("Error", query.Str(stepfn.StepOutputInvalid)), query.Bind("Cause", query.Concat(query.Str(invalid(s)), problems, unread)))
 	})
 	a.put("Check output of", annotation.CheckOutput, value.Obj("Type", "Pass", "Assign", value.Obj("end", end.Value()),
 		"Output", value.Obj("Output", withDefaults(s, query.States("input", "Output")).Value()), "Next", a.goTo("Accept output of")))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -13,8 +14,8 @@ import (
 var submitScript string
 
 // submitterErrors are what the submitter's exit codes say, from firstCode on.
-var submitterErrors = []string{"Ray.JobFailed", "Ray.JobStopped", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.PendingTimeout",
-	"Ray.Unreachable", "Ray.Unauthorized", "States.Timeout", "Ray.RuntimeEnvFailed"}
+var submitterErrors = []string{stepfn.RayJobFailed, stepfn.RayJobStopped, stepfn.RayHeadLost, stepfn.RaySubmitFailed, stepfn.RayPendingTimeout,
+	stepfn.RayUnreachable, stepfn.RayUnauthorized, stepfn.StatesTimeout, stepfn.RayRuntimeEnvFailed}
 
 const firstCode = 41
 

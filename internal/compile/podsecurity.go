@@ -21,7 +21,7 @@ func (c *compiler) podContexts() []PodContext {
 		pod, container := security(own)
 		out = append(out, PodContext{Of: of, pod: pod, container: container})
 	}
-	if c.submits() || c.ray && c.at.mode == modeRayJob && c.at.target.Ray.Token != nil {
+	if c.submits() || c.ray && c.at.mode == pipeline.SubmitRayJob && c.at.target.Ray.Token != nil {
 		add("the submitters", c.at.pods.SecurityContext)
 	}
 	c.eachBody(func(w wanted) {

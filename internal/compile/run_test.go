@@ -16,6 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -196,7 +197,7 @@ func (r *ran) wantOutput(t *testing.T, want string) {
 		t.Fatal(err)
 	}
 	got, err := value.Parse(r.Output)
-	if r.Status != interp.Succeeded || err != nil || !value.Equal(got, w) {
+	if r.Status != stepfn.Succeeded || err != nil || !value.Equal(got, w) {
 		t.Fatalf("status %s, error %s: %s\noutput %s\nwant   %s\nlogs %s", r.Status, r.Error, r.Cause, r.Output, want, r.logs)
 	}
 }
@@ -204,7 +205,7 @@ func (r *ran) wantOutput(t *testing.T, want string) {
 // wantFailure fails the test unless the run failed with this error and a cause that holds the text.
 func (r *ran) wantFailure(t *testing.T, name, cause string) {
 	t.Helper()
-	if r.Status != interp.Failed || r.Error != name || !strings.Contains(r.Cause, cause) {
+	if r.Status != stepfn.Failed || r.Error != name || !strings.Contains(r.Cause, cause) {
 		t.Fatalf("status %s, error %s: %s\noutput %s\nwant %s: %s", r.Status, r.Error, r.Cause, r.Output, name, cause)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -65,7 +66,7 @@ func simulateInput(t *testing.T, definition []byte, input string, redrives int, 
 			facts = append([]interp.Fact{interp.Continue{}}, facts...)
 		}
 		if d.Closed {
-			if s.Head = r.Head(); redrives == 0 || s.Status != interp.Failed {
+			if s.Head = r.Head(); redrives == 0 || s.Status != stepfn.Failed {
 				return s
 			}
 			redrives--

@@ -4,6 +4,7 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/compile/query"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -16,9 +17,9 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
 	switch failure := query.States("errorOutput"); {
 	case s.OnFailure != nil && raises:
-		state.Set("Catch", catchFailure(s, in, "States.ALL", raisedError(failure, failure), "Clean up after "+s.Name))
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, raisedError(failure, failure), "Clean up after "+s.Name))
 	case s.OnFailure != nil:
-		state.Set("Catch", catchFailure(s, in, "States.ALL", failure, "Clean up after "+s.Name))
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, failure, "Clean up after "+s.Name))
 	case raises:
 		c.catchRaised(states, state, s, in)
 	}
@@ -43,7 +44,7 @@ func catchFailure(s *pipeline.Step, in *scope, name string, failure query.Expr, 
 // expression.
 func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
 	failure := query.States("errorOutput")
-	state.Set("Catch", catchFailure(s, in, "States.QueryEvaluationError", raisedError(failure, failure), "Fail "+s.Name))
+	state.Set("Catch", catchFailure(s, in, stepfn.StatesQueryEvaluationError, raisedError(failure, failure), "Fail "+s.Name))
 	c.rethrow(states, s, in)
 }
 
@@ -60,7 +61,7 @@ func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
 	s, fail := n.step, "Fail "+n.step.Name
 	sub := c.cleanupSubmission(n, in)
 	state := c.modeOf(sub.kind).state(sub)
-	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{"States.ALL"}, "Next", fail)})
+	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Next", fail)})
 	put(states, sub.state, annotation.State{Step: s.Name, Role: annotation.Run, Scope: annotation.OnFailure}, follow(state, fail))
 	c.rethrow(states, s, in)
 }

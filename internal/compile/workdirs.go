@@ -153,9 +153,9 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	fits := func(limit int) bool { return len(d.zip) <= limit }
 	if via == "" {
 		switch {
-		case c.at.mode == modeJob && fits(configMapLimit):
+		case c.at.mode == pipeline.SubmitJob && fits(configMapLimit):
 			via = viaConfigMap
-		case c.at.mode != modeJob && fits(inlineLimit):
+		case c.at.mode != pipeline.SubmitJob && fits(inlineLimit):
 			via = viaInline
 		case c.at.claim != "" && fits(configMapLimit):
 			via = viaClaim
@@ -167,7 +167,7 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	}
 	d.via = via
 	switch {
-	case via == viaConfigMap && c.at.mode != modeJob:
+	case via == viaConfigMap && c.at.mode != pipeline.SubmitJob:
 		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.mode)
 	case via == viaInline && !fits(inlineLimit), (via == viaConfigMap || via == viaClaim) && !fits(configMapLimit):
 		return c.tooLarge(d)

@@ -1,6 +1,10 @@
 package compile
 
-import "github.com/rayorch/rayorch/internal/compile/query"
+import (
+	"github.com/rayorch/rayorch/internal/compile/query"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+)
 
 // MaxOutput is the most bytes of JSON that a job can return as its output; larger outputs belong on the storage.
 const MaxOutput = "32768"
@@ -71,7 +75,7 @@ func (c *compiler) wrapperStart() string {
 
 // wrapperEnd is the end of the wrapper for the target.
 func (c *compiler) wrapperEnd() string {
-	if c.at != nil && c.at.mode != modeJob && c.ray {
+	if c.at != nil && c.at.mode != pipeline.SubmitJob && c.ray {
 		return wrapperEndAlways
 	}
 	return wrapperEnd

@@ -9,6 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/conformance"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -126,7 +127,7 @@ func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
 		p := params(input, d.now)
 		p.Program, p.MapRunARN = m.Program, m.ARN
 		head := child.finish(p)
-		if head.Status != interp.Succeeded {
+		if head.Status != stepfn.Succeeded {
 			failed++
 			continue
 		}
@@ -134,7 +135,7 @@ func (d *driver) mapRun(m *interp.MapRun) interp.Fact {
 	}
 	end := interp.MapRunEnded{MapRun: m.ID, Output: value.Bytes(results)}
 	if m.Exceeded(failed, int64(len(items))) {
-		end.Error, end.Cause = interp.ExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause
+		end.Error, end.Cause = stepfn.StatesExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause
 	}
 	return end
 }

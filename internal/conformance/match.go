@@ -1,9 +1,10 @@
 package conformance
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -147,7 +148,7 @@ func Parallel(events []any) []any {
 			continue
 		}
 		inner := hide(events[i+1 : end])
-		sort.SliceStable(inner, func(a, b int) bool { return sortKey(inner[a]) < sortKey(inner[b]) })
+		slices.SortStableFunc(inner, func(a, b any) int { return cmp.Compare(sortKey(a), sortKey(b)) })
 		out = append(out, inner...)
 		i = end
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 const (
@@ -150,7 +151,7 @@ func execute(t *testing.T, definition, input string) (interp.Head, []history.Eve
 
 // ending is the output, or the error and its cause.
 func ending(head *interp.Head) string {
-	if head.Status == interp.Succeeded {
+	if head.Status == stepfn.Succeeded {
 		return string(head.Output)
 	}
 	return head.Error + ": " + head.Cause

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"encoding/base64"
-	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
@@ -35,7 +35,7 @@ func leaf(t parquet.Type, v parquet.Value) any {
 		return timestamp(ticks(v), unit(&l.Unit), l.IsAdjustedToUTC)
 	case *format.UUIDType:
 		if b := v.ByteArray(); len(b) == 16 {
-			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+			return uuid.UUID(b).String()
 		}
 	case *format.IntType:
 		if !l.IsSigned {

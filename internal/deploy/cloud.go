@@ -81,6 +81,7 @@ func (d *Deployer) take(ctx context.Context, stack string, step Step, s *types.S
 		_, err = d.cfn.RollbackStack(ctx, &cloudformation.RollbackStackInput{StackName: &stack})
 	case Continue:
 		_, err = d.cfn.ContinueUpdateRollback(ctx, &cloudformation.ContinueUpdateRollbackInput{StackName: &stack})
+	case Done, Create, Update, Wait: // nothing to call
 	}
 	if err != nil {
 		return fmt.Errorf("%s stack %s: %w", step, stack, short(err))

@@ -6,12 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // stopRuns stops the executions that run, or refuses because of them. What they left on Ray and in the cluster is cleaned
@@ -69,7 +70,7 @@ func (d *Deployer) running(ctx context.Context, machine string) ([]types.Executi
 func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.ExecutionListItem) (string, error) {
 	sum := sha256.Sum256([]byte(aws.ToString(e.ExecutionArn)))
 	input, err := json.Marshal(map[string]any{"detail": map[string]any{
-		"executionArn": aws.ToString(e.ExecutionArn), "stateMachineArn": aws.ToString(e.StateMachineArn), "status": "ABORTED",
+		"executionArn": aws.ToString(e.ExecutionArn), "stateMachineArn": aws.ToString(e.StateMachineArn), "status": stepfn.Aborted,
 	}})
 	if err != nil {
 		return "", err
@@ -78,7 +79,7 @@ func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.Exe
 	started, err := d.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
 	if apiCode(err) == "ExecutionAlreadyExists" { // it has ended
-		started, err = &sfn.StartExecutionOutput{ExecutionArn: aws.String(strings.Replace(machine, ":stateMachine:", ":execution:", 1) + ":" + name)}, nil
+		started, err = &sfn.StartExecutionOutput{ExecutionArn: aws.String(stepfn.ExecutionOf(machine, name))}, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("clean up after the execution %s: %w", aws.ToString(e.Name), short(err))

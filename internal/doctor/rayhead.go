@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
 // rayHead looks for the Ray cluster, unless each step creates one of its own. A Ray without KubeRay has no RayCluster: its service
@@ -70,7 +71,7 @@ func (c *Cluster) rayToken(context.Context) []Finding {
 	if !c.headIsReady() || !c.head.Auth || c.Target.Ray.Token != nil {
 		return nil
 	}
-	f := found(c.Compiled.Mode == "rayjob", "the cluster wants a token, and the target names none")
+	f := found(c.Compiled.Mode == pipeline.SubmitRayJob, "the cluster wants a token, and the target names none")
 	if !f[0].OK {
 		f[0].Advice = "set the target's ray.token: {name: " + c.head.Cluster + ", key: auth_token}, and submit by job"
 	}
@@ -79,7 +80,7 @@ func (c *Cluster) rayToken(context.Context) []Finding {
 
 // kubeRay looks for the operator's kinds if runs create RayJobs. The other modes need a Ray, not its operator.
 func (c *Cluster) kubeRay(ctx context.Context) []Finding {
-	if c.Compiled.Mode != "rayjob" || !c.UsesRay(c.client.Context()) {
+	if c.Compiled.Mode != pipeline.SubmitRayJob || !c.UsesRay(c.client.Context()) {
 		return nil
 	}
 	_, err := c.get(ctx, "/apis/ray.io/v1")

@@ -2,19 +2,41 @@ package engine
 
 import (
 	"strings"
+	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
 // An abort must not set going what it aborts: a timer that is due would fire first, and enter the next state. So the abort
 // of a run that nothing drives takes the tasks to stop from the run itself, and takes up nothing but the stops.
 
+// Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
+func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
+	if err := e.enter(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := e.abort(id, interp.Abort{Error: name, Cause: cause}); err != nil {
+		return time.Time{}, err
+	}
+	if err := e.resumeCleanup(arn); err != nil {
+		return time.Time{}, err
+	}
+	x, err := e.describe(id)
+	return x.Stopped, err
+}
+
 // abort aborts a run.
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
 	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) || e.parked(id) && s.Head().Status == interp.Running {
+		if e.resting.take(id) || e.deaths.park(id) && s.Head().Status == stepfn.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}
@@ -39,7 +61,7 @@ func idleTasks(s *interp.Run) map[string]interp.Task {
 
 // countIdle counts a run among the open ones, which its end will take it from.
 func (e *Engine) countIdle(s *interp.Run) {
-	if s.Head().Status == interp.Running {
+	if s.Head().Status == stepfn.Running {
 		e.counters.open.Add(1)
 	}
 }

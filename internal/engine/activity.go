@@ -3,11 +3,11 @@ package engine
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -77,6 +77,12 @@ func (a *activities) withdraw(k taskKey) {
 	}
 }
 
+// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
+type ActivityTask struct {
+	Token string
+	Input []byte
+}
+
 // activityWait is how long GetActivityTask waits, as on AWS.
 const activityWait = time.Minute
 
@@ -134,7 +140,7 @@ type activityFinder interface{ HasActivity(arn string) bool }
 // checkResource refuses tasks of activities that do not exist, before anything is scheduled.
 func (e *Engine) checkResource(resource string) error {
 	known, ok := e.lookup.(activityFinder)
-	if !ok || !strings.Contains(resource, ":activity:") || known.HasActivity(resource) {
+	if !ok || stepfn.KindOf(resource) != stepfn.KindActivity || known.HasActivity(resource) {
 		return nil
 	}
 	return fmt.Errorf("The activity %s does not exist.", resource) //nolint:staticcheck // Step Functions' words

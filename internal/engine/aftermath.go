@@ -52,7 +52,7 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	b := e.st.NewBatch()
 	b.Paid(live.key.run, debtStop+live.key.task)
 	if res.Stopped != "" && live.kept {
-		b.Record(live.key.run, live.key.task, aftermathKey, e.aftermath(Aftermath{
+		b.Record(live.key.run, live.key.task, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{
 			Type: TaskStopped, State: live.task.State, Resource: live.task.Resource, Attempt: live.task.Attempt, Outcome: res.Stopped,
 		}))
 	}
@@ -65,15 +65,15 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b := e.st.NewBatch()
 	b.Paid(id, debtCleanup)
-	b.Record(id, arn, aftermathKey, e.aftermath(Aftermath{Type: CleanupStarted, Execution: arn}))
+	b.Record(id, arn, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
 		e.logger.Error("could not settle a clean-up", "run", uint64(id), "problem", err)
 	}
 }
 
-func (e *Engine) aftermath(a Aftermath) []byte {
+func encodeAftermath(now time.Time, a Aftermath) []byte {
 	v, _ := json.Marshal(storedAftermath{ // plain fields: it cannot fail
-		metaVersion, e.c.Now().UnixMilli(), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution,
+		metaVersion, now.UnixMilli(), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution,
 	})
 	return v
 }

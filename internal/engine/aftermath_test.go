@@ -31,7 +31,7 @@ func TestAftermathOfAnAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", "why not"); err != nil {
+	if _, err := e.Stop(x.ARN, "", "why not"); err != nil {
 		t.Fatal(err)
 	}
 	settled(t, e, x.ARN)

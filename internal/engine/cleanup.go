@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
@@ -18,7 +18,7 @@ import (
 // wantsCleanup says whether a closed run's clean-up machine is to be started.
 func (e *Engine) wantsCleanup(r *run) bool {
 	s := r.state.Head().Status
-	return r.mem == nil && r.meta.Cleanup != "" && (s == interp.Aborted || s == interp.TimedOut)
+	return r.mem == nil && r.meta.Cleanup != "" && (s == stepfn.Aborted || s == stepfn.TimedOut)
 }
 
 // startCleanup starts the clean-up machine of a run in the background, again and again while the disk is full.
@@ -71,9 +71,9 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 
 // statusEvent is what EventBridge sends: "Step Functions Execution Status Change".
 func (e *Engine) statusEvent(x *Execution) *value.Object {
-	sum := sha256.Sum256([]byte(x.ARN + x.Status))
+	sum := sha256.Sum256([]byte(x.ARN + string(x.Status)))
 	detail := value.Obj(
-		"executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name, "status", x.Status,
+		"executionArn", x.ARN, "stateMachineArn", x.MachineARN, "name", x.Name, "status", string(x.Status),
 		"startDate", value.Int(x.Started.UnixMilli()), "stopDate", value.Int(x.Stopped.UnixMilli()),
 		"input", string(x.Input), "inputDetails", value.Obj("included", true),
 		"output", nil, "outputDetails", nil,
@@ -82,7 +82,7 @@ func (e *Engine) statusEvent(x *Execution) *value.Object {
 		"redriveCount", value.Int(int64(x.RedriveCount)),
 	)
 	return value.Obj(
-		"version", "0", "id", formatUUID([16]byte(sum[:16])),
+		"version", "0", "id", hashUUID(sum),
 		"detail-type", "Step Functions Execution Status Change", "source", "aws.states",
 		"account", e.c.Account, "time", x.Stopped.UTC().Format(time.RFC3339), "region", e.c.Region,
 		"resources", []any{x.ARN}, "detail", detail,

@@ -15,6 +15,9 @@ import (
 // not change it; how far the wall clock is ahead is kept apart. Deadlines on disk are of the steady time. A restart goes on with the
 // same base as long as the machine has not booted; then the steady time is the wall clock's, less the distance that it had.
 type clock struct {
+	st *store.Store
+	c  *Config
+
 	wall   func() time.Time
 	uptime func() time.Duration
 
@@ -78,48 +81,41 @@ func (k *clock) wallAt(steady time.Time) time.Time {
 	return steady.Add(k.mark().Ahead)
 }
 
-// openClock resumes the clock of the state directory.
-func (e *Engine) openClock() {
-	old := e.readClock()
-	e.clock = newClock(&e.c, old)
-	e.timers = newTimers(e.clock, e.fire, e.clockSet)
-	e.keepClock(old)
-}
-
-// readClock takes a damaged record as none.
-func (e *Engine) readClock() (old clockMark) {
-	v, err := e.st.Doc(clockDocs, clockDoc)
-	if errors.Is(err, store.ErrNoDoc) {
-		return old
-	}
+// openClock resumes the clock of the state directory. A damaged record counts as none.
+func openClock(c *Config, st *store.Store) *clock {
+	var old clockMark
+	v, err := st.Doc(clockDocs, clockDoc)
 	if err == nil {
 		err = json.Unmarshal(v, &old)
 	}
-	if err != nil {
-		e.logger.Error("the record of the clock cannot be read: the wall clock decides what is due", "problem", err)
-		return clockMark{}
+	if err != nil && !errors.Is(err, store.ErrNoDoc) {
+		c.Logger.Error("the record of the clock cannot be read: the wall clock decides what is due", "problem", err)
+		old = clockMark{}
 	}
-	return old
+	k := newClock(c, old)
+	k.st, k.c = st, c
+	k.keep(old)
+	return k
 }
 
-// keepClock writes what changed. It need not wait for the disk: the first commit that relies on it takes it along.
-func (e *Engine) keepClock(old clockMark) {
-	now := e.clock.mark()
-	if e.c.ReadOnly || now == old || e.c.Boot == "" && now.Ahead == old.Ahead {
+// keep writes what changed. It need not wait for the disk: the first commit that relies on it takes it along.
+func (k *clock) keep(old clockMark) {
+	now := k.mark()
+	if k.c.ReadOnly || now == old || k.c.Boot == "" && now.Ahead == old.Ahead {
 		return
 	}
 	v, _ := json.Marshal(now) // cannot fail
-	b := e.st.NewBatch()
+	b := k.st.NewBatch()
 	b.Doc(clockDocs, clockDoc, v)
-	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("record the clock", "problem", err)
+	if err := k.st.CommitLazily(b); err != nil {
+		k.c.Logger.Error("record the clock", "problem", err)
 	}
 }
 
 // clockSet follows a step of the wall clock: the runs whose timers are armed look again when their Timestamps are due.
 func (e *Engine) clockSet(ids []store.ID) {
 	e.background(func(ctx context.Context) {
-		e.keepClock(clockMark{})
+		e.clock.keep(clockMark{})
 		for _, id := range ids {
 			if ctx.Err() != nil {
 				return // the next engine sees by their records that the clock was set

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -38,15 +39,18 @@ func waitUntil(t time.Time) string {
 }
 
 // relative are machines that take a minute, whatever the wall clock shows.
-var relative = map[string]struct{ definition, status string }{
-	"wait":    {wait(60), engine.Succeeded},
-	"timeout": {`{"StartAt":"T","States":{"T":{"Type":"Task","TimeoutSeconds":60,"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, engine.Failed},
+var relative = map[string]struct {
+	definition string
+	status     stepfn.Status
+}{
+	"wait":    {wait(60), stepfn.Succeeded},
+	"timeout": {`{"StartAt":"T","States":{"T":{"Type":"Task","TimeoutSeconds":60,"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, stepfn.Failed},
 	"heartbeat": {`{"StartAt":"T","States":{"T":{"Type":"Task","TimeoutSeconds":9000,"HeartbeatSeconds":60,
-		"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, engine.Failed},
+		"Resource":"arn:aws:states:::test:do.sync","End":true}}}`, stepfn.Failed},
 	"retry": {`{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:fail","Retry":[{"ErrorEquals":["States.TaskFailed"],
-		"IntervalSeconds":60,"MaxAttempts":1}],"End":true}}}`, engine.Failed},
+		"IntervalSeconds":60,"MaxAttempts":1}],"End":true}}}`, stepfn.Failed},
 	"execution": {`{"StartAt":"T","TimeoutSeconds":60,"States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","End":true}}}`,
-		engine.TimedOut},
+		stepfn.TimedOut},
 }
 
 func hang(ctx context.Context, req *task.Request) task.Result {

@@ -9,32 +9,32 @@ import (
 // collect removes the definitions that no execution names any more, after executions were forgotten. It looks at every
 // execution unless each definition is found to be in use before, which is so as a rule. A crash leaves nothing worse than
 // a definition too many, which the next look finds: an engine looks once after it was opened.
-func (e *Engine) collect(ctx context.Context) error {
-	if !e.forgotten.CompareAndSwap(true, false) {
+func (ms *machines) collect(ctx context.Context) error {
+	if !ms.forgotten.CompareAndSwap(true, false) {
 		return nil
 	}
-	e.naming.Lock() // waits for the starts under way: every run of an older number is in the store now
-	from := e.st.NewID()
-	e.naming.Unlock()
-	unused, err := e.unusedDefinitions(ctx, from)
+	ms.naming.Lock() // waits for the starts under way: every run of an older number is in the store now
+	from := ms.st.NewID()
+	ms.naming.Unlock()
+	unused, err := ms.unusedDefinitions(ctx, from)
 	if err != nil || len(unused) == 0 {
 		return err
 	}
-	e.naming.Lock() // nobody names a definition that is on its way out
-	defer e.naming.Unlock()
-	if err := e.strikeUsed(ctx, unused, from, 1<<63); err != nil {
+	ms.naming.Lock() // nobody names a definition that is on its way out
+	defer ms.naming.Unlock()
+	if err := ms.strikeUsed(ctx, unused, from, 1<<63); err != nil {
 		return err
 	}
-	b := e.st.NewBatch()
+	b := ms.st.NewBatch()
 	for hash := range unused {
-		e.machines.drop(hash)
+		ms.drop(hash)
 		b.Doc(definitions, hash, nil)
 	}
-	return e.st.CommitLazily(b)
+	return ms.st.CommitLazily(b)
 }
 
-func (e *Engine) unusedDefinitions(ctx context.Context, before store.ID) (map[string]bool, error) {
-	names, err := e.st.DocNames(definitions)
+func (ms *machines) unusedDefinitions(ctx context.Context, before store.ID) (map[string]bool, error) {
+	names, err := ms.st.DocNames(definitions)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +42,13 @@ func (e *Engine) unusedDefinitions(ctx context.Context, before store.ID) (map[st
 	for _, hash := range names {
 		unused[hash] = true
 	}
-	return unused, e.strikeUsed(ctx, unused, 0, before)
+	return unused, ms.strikeUsed(ctx, unused, 0, before)
 }
 
 // strikeUsed takes out of unused what the runs of the numbers from from to before name.
-func (e *Engine) strikeUsed(ctx context.Context, unused map[string]bool, from, before store.ID) error {
+func (ms *machines) strikeUsed(ctx context.Context, unused map[string]bool, from, before store.ID) error {
 	var bad error
-	err := e.st.Metas(from, func(id store.ID, kept []byte) bool {
+	err := ms.st.Metas(from, func(id store.ID, kept []byte) bool {
 		m, err := decodeMeta(kept)
 		if err != nil { // what cannot be read may name any of them
 			bad = err

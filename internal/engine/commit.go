@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -38,7 +38,7 @@ func (r *run) opens() openState { return openState{millis(r.state.Head().Wake), 
 
 // armed says that the open record, if there is one, has the run's deadline.
 func (r *run) armed() bool {
-	return r.state.Head().Status != interp.Running || r.opens().same(r.open)
+	return r.state.Head().Status != stepfn.Running || r.opens().same(r.open)
 }
 
 // writeState writes events, head and frames.
@@ -71,7 +71,7 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 // writeLists keeps the open and closed runs and the lists in step with the run's status.
 func writeLists(b *store.Batch, r *run, s *step) {
 	h := r.state.Head()
-	closed := h.Status != interp.Running
+	closed := h.Status != stepfn.Running
 	changed := h.Status != r.was || !s.reopened.IsZero()
 	if now := r.opens(); !closed && (changed || !now.same(r.open)) {
 		b.Open(r.id, now.encode())
@@ -144,7 +144,7 @@ func (e *Engine) takeUp(id store.ID, debts []owed) error {
 		case debtStop:
 			errs = append(errs, e.stopAgain(id, d))
 		case debtStopMap:
-			e.stopMapRun(id, name)
+			e.mapRuns.stop(id, name)
 		case debtCleanup:
 			e.startCleanup(id)
 		}
@@ -171,7 +171,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	}
 	for _, m := range r.state.RunningMaps() {
 		if maps[m.ID] {
-			e.startMapRun(r, m, true)
+			e.mapRuns.start(r, m, true)
 		}
 	}
 	return nil
@@ -199,10 +199,10 @@ func (e *Engine) act(r *run, s *step) {
 		e.stopTask(r, id)
 	}
 	for _, m := range s.maps {
-		e.startMapRun(r, m, false)
+		e.mapRuns.start(r, m, false)
 	}
 	for _, id := range s.stopMaps {
-		e.stopMapRun(r.id, id)
+		e.mapRuns.stop(r.id, id)
 	}
 	e.timers.set(r.id, h.Wake)
 	if len(s.events) > 0 || s.closed {
@@ -217,7 +217,7 @@ func (e *Engine) act(r *run, s *step) {
 func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug
-	if h.Status != interp.Succeeded {
+	if h.Status != stepfn.Succeeded {
 		level = slog.LevelInfo
 	}
 	e.logger.LogAttrs(e.ctx, level, "execution ended", slog.String("execution", p.ExecutionARN),
@@ -230,12 +230,11 @@ func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 		e.startCleanup(r.id)
 	}
 	if r.meta.Parent != nil {
-		e.childEnded(r.meta.Parent, p, h)
+		e.mapRuns.childEnded(r.meta.Parent, h)
 	}
 }
 
 // express says whether an execution's ARN is that of an Express one, of which nothing is kept.
 func express(arn string) bool {
-	parts := strings.SplitN(arn, ":", 7)
-	return len(parts) > 5 && parts[5] == "express"
+	return stepfn.KindOf(arn) == stepfn.KindExpress
 }

@@ -177,7 +177,7 @@ func script(t *testing.T, e *engine.Engine, w *world) (ends map[string]string) {
 		w.at(func() { w.acked[x.ARN] = true })
 		if name == "stopped" {
 			synctest.Wait() // its job is made
-			if _, err := e.Stop(t.Context(), x.ARN, "Enough", ""); err != nil {
+			if _, err := e.Stop(x.ARN, "Enough", ""); err != nil {
 				t.Fatal(err)
 			}
 		}

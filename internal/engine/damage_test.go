@@ -57,7 +57,7 @@ func FuzzDamagedStore(f *testing.F) {
 		for _, x := range page.Executions {
 			_, _ = e.Describe(x.ARN)
 			_, _ = e.History(x.ARN, engine.HistoryQuery{})
-			_, _ = e.Stop(t.Context(), x.ARN, "", "")
+			_, _ = e.Stop(x.ARN, "", "")
 		}
 		if err := e.Close(); err != nil {
 			t.Fatal(err)

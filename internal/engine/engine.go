@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -72,22 +73,6 @@ type Machines interface {
 	Resolve(arn string) (StartRequest, error)
 }
 
-// Kinds of machines.
-const (
-	Standard = "STANDARD"
-	Express  = "EXPRESS"
-)
-
-// The statuses of an execution, as AWS names them.
-const (
-	Running        = "RUNNING"
-	Succeeded      = "SUCCEEDED"
-	Failed         = "FAILED"
-	TimedOut       = "TIMED_OUT"
-	Aborted        = "ABORTED"
-	PendingRedrive = "PENDING_REDRIVE"
-)
-
 // StartRequest starts an execution of a definition. The engine keeps all of it with the execution: a later change of
 // the state machine does not touch what runs.
 type StartRequest struct {
@@ -121,7 +106,7 @@ type Execution struct {
 	MapRunARN                        string
 	Cleanup                          string
 	Labels                           map[string]string
-	Status                           string
+	Status                           stepfn.Status
 	Started, Stopped                 time.Time
 	Input, Output                    []byte // Output only when it succeeded
 	Error, Cause                     string
@@ -134,66 +119,8 @@ type Execution struct {
 }
 
 // Closed says that the execution has ended.
-func (x *Execution) Closed() bool { return x.Status != Running && x.Status != PendingRedrive }
-
-// ListFilter picks executions, newest first.
-type ListFilter struct {
-	// MachineARN or MapRunARN; with neither, every execution. A version's or an alias's ARN works as well.
-	MachineARN, MapRunARN string
-	// Status picks one. Defaults to all.
-	Status string
-	// Redrive is REDRIVEN or NOT_REDRIVEN. Defaults to all.
-	Redrive string
-	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
-	Limit int
-	Token string
-}
-
-// ListPage is one page; Next is empty on the last one. Payloads are not filled in.
-type ListPage struct {
-	Executions []Execution
-	Next       string
-}
-
-// HistoryQuery asks for events: of a page at most Limit (defaults to 100, at most 1,000).
-type HistoryQuery struct {
-	// After is the id of the event after which the page starts (before which, when Reverse). Zero: from the start.
-	After   int64
-	Reverse bool
-	Limit   int
-}
-
-// WatchResult says how far an execution is.
-type WatchResult struct {
-	LastEventID int64
-	Status      string
-	Closed      bool
-}
-
-// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
-type ActivityTask struct {
-	Token string
-	Input []byte
-}
-
-// LogInfo describes the kept log of one attempt of a task.
-type LogInfo struct {
-	Task, State string
-	Attempt     int
-	Started     time.Time
-	Size        int64 // bytes that are kept
-	Dropped     int64 // bytes that are not, between head and tail
-	// Event is the TaskScheduled event of the attempt; 0 for logs of earlier releases.
-	Event int64 `json:",omitempty"`
-}
-
-// LogQuery picks a log: by Task, by the TaskScheduled event of the attempt, or the newest one of State (and Attempt, when it is not 0).
-type LogQuery struct {
-	Task, State string
-	Event       int64
-	Attempt     int
-	// Follow waits at the log's end for more, until the task has ended or ctx is done.
-	Follow bool
+func (x *Execution) Closed() bool {
+	return x.Status != stepfn.Running && x.Status != stepfn.PendingRedrive
 }
 
 // What callers branch on. AlreadyExistsError, NotRedrivableError and UnknownMachineError carry more.

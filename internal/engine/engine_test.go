@@ -17,6 +17,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -125,7 +126,7 @@ const waiting = `{"StartAt":"W","States":{"W":{"Type":"Wait","Seconds":3600,"End
 func TestPassEndsAtOnce(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	x := start(t, e, "a", pass, `{"a":1}`)
-	if x.Status != engine.Succeeded || string(x.Output) != `{"a":1}` {
+	if x.Status != stepfn.Succeeded || string(x.Output) != `{"a":1}` {
 		t.Errorf("start gave %s with %s", x.Status, x.Output)
 	}
 	again, err := e.Describe(x.ARN)
@@ -201,14 +202,14 @@ func TestNames(t *testing.T) {
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":2}`)); !errors.As(err, &exists) {
 		t.Errorf("another input: %v", err)
 	}
-	if _, err := e.Stop(t.Context(), first.ARN, "E", "C"); err != nil {
+	if _, err := e.Stop(first.ARN, "E", "C"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Start(t.Context(), request("n", waiting, `{"a":1}`)); !errors.As(err, &exists) {
 		t.Errorf("a closed execution's name: %v", err)
 	}
 	x, err := e.Describe(first.ARN)
-	if err != nil || x.Status != engine.Aborted || x.Error != "E" || x.Cause != "C" {
+	if err != nil || x.Status != stepfn.Aborted || x.Error != "E" || x.Cause != "C" {
 		t.Errorf("after stop: %+v, %v", x, err)
 	}
 }
@@ -245,7 +246,7 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("all, by pages of 2: %s", diff)
 	}
-	got = names(t, e, engine.ListFilter{MachineARN: machineARN, Status: engine.Running})
+	got = names(t, e, engine.ListFilter{MachineARN: machineARN, Status: stepfn.Running})
 	if diff := cmp.Diff([]string{"x6", "x4", "x2", "x0"}, got); diff != "" {
 		t.Errorf("the running ones: %s", diff)
 	}
@@ -277,7 +278,7 @@ func names(t *testing.T, e *engine.Engine, f engine.ListFilter) (out []string) {
 func TestTaskOfNoRunnerFails(t *testing.T) {
 	e := open(t, vfs.NewMem(), nil)
 	x := end(t, e, start(t, e, "a", oneTask, `{}`).ARN)
-	if x.Status != engine.Failed || !strings.Contains(x.Cause, "no task runner") {
+	if x.Status != stepfn.Failed || !strings.Contains(x.Cause, "no task runner") {
 		t.Errorf("%s: %s", x.Status, x.Cause)
 	}
 }
@@ -285,7 +286,7 @@ func TestTaskOfNoRunnerFails(t *testing.T) {
 func TestRunnerPanicFailsTheTask(t *testing.T) {
 	e := open(t, vfs.NewMem(), func(context.Context, *task.Request) task.Result { panic("oops") })
 	x := end(t, e, start(t, e, "a", oneTask, `{}`).ARN)
-	if x.Status != engine.Failed || !strings.Contains(x.Cause, "oops") {
+	if x.Status != stepfn.Failed || !strings.Contains(x.Cause, "oops") {
 		t.Errorf("%s: %s", x.Status, x.Cause)
 	}
 }
@@ -302,13 +303,13 @@ func TestAbortStopsTheTask(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{}`)
 	<-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-stopped; !errors.Is(err, task.ErrStop) {
 		t.Errorf("the runner was stopped with %v", err)
 	}
-	if x = end(t, e, x.ARN); x.Status != engine.Aborted {
+	if x = end(t, e, x.ARN); x.Status != stepfn.Aborted {
 		t.Errorf("it ended %s", x.Status)
 	}
 }
@@ -368,7 +369,7 @@ func TestReopenStopsAgain(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{"in":1}`)
 	id := <-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	crashed := fs.CrashClone(vfs.CrashCloneCfg{})
@@ -401,7 +402,7 @@ func TestCloseDuringStop(t *testing.T) {
 	})
 	x := start(t, e, "a", oneTask, `{}`)
 	<-running
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	<-stopping
@@ -446,7 +447,7 @@ func TestExpress(t *testing.T) {
 		return task.Result{Output: []byte("7")}
 	})
 	x, err := e.StartSync(t.Context(), request("a", oneTask, `{}`))
-	if err != nil || x.Status != engine.Succeeded || string(x.Output) != "7" || x.Type != engine.Express {
+	if err != nil || x.Status != stepfn.Succeeded || string(x.Output) != "7" || x.Type != stepfn.Express {
 		t.Errorf("%+v, %v", x, err)
 	}
 	if _, err := e.Describe(x.ARN); !errors.Is(err, engine.ErrExpress) {
@@ -467,7 +468,7 @@ func TestCallback(t *testing.T) {
 	e := open(t, fs, run)
 	x := start(t, e, "a", callback, `{}`)
 	token := <-tokens
-	if err := e.TaskHeartbeat(t.Context(), token); err != nil {
+	if err := e.TaskHeartbeat(token); err != nil {
 		t.Error(err)
 	}
 	until(t, func() (any, bool) { // the runner has returned, and its result is on its way
@@ -478,16 +479,16 @@ func TestCallback(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = open(t, fs, run)
-	if err := e.TaskSuccess(t.Context(), token, []byte(`{"ok":true}`)); err != nil {
+	if err := e.TaskSuccess(token, []byte(`{"ok":true}`)); err != nil {
 		t.Fatal(err)
 	}
 	if x = end(t, e, x.ARN); string(x.Output) != `{"ok":true}` {
 		t.Errorf("%s %s %s", x.Status, x.Output, x.Cause)
 	}
-	if err := e.TaskSuccess(t.Context(), token, []byte(`{}`)); !errors.Is(err, engine.ErrTaskTimedOut) {
+	if err := e.TaskSuccess(token, []byte(`{}`)); !errors.Is(err, engine.ErrTaskTimedOut) {
 		t.Errorf("a second answer: %v", err)
 	}
-	if err := e.TaskSuccess(t.Context(), "junk", []byte(`{}`)); !errors.Is(err, engine.ErrInvalidToken) {
+	if err := e.TaskSuccess("junk", []byte(`{}`)); !errors.Is(err, engine.ErrInvalidToken) {
 		t.Errorf("a wrong token: %v", err)
 	}
 	want := []string{"ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSubmitted",
@@ -518,10 +519,10 @@ func TestActivity(t *testing.T) {
 	if again, err := e.GetActivityTask(ctx, activityARN, "worker"); err != nil || again.Token != "" {
 		t.Errorf("a second worker got %+v, %v", again, err)
 	}
-	if err := e.TaskFailure(t.Context(), got.Token, "Bad", "because"); err != nil {
+	if err := e.TaskFailure(got.Token, "Bad", "because"); err != nil {
 		t.Fatal(err)
 	}
-	if x = end(t, e, x.ARN); x.Status != engine.Failed || x.Error != "Bad" {
+	if x = end(t, e, x.ARN); x.Status != stepfn.Failed || x.Error != "Bad" {
 		t.Errorf("%s %s", x.Status, x.Error)
 	}
 	want := []string{"ExecutionStarted", "TaskStateEntered", "ActivityScheduled", "ActivityStarted", "ActivityFailed",
@@ -540,24 +541,24 @@ func TestRedrive(t *testing.T) {
 		return task.Fail("Bad", "first")
 	})
 	x := end(t, e, start(t, e, "a", oneTask, `{}`).ARN)
-	if x.Status != engine.Failed || x.RedriveStatus != "REDRIVABLE" {
+	if x.Status != stepfn.Failed || x.RedriveStatus != "REDRIVABLE" {
 		t.Fatalf("%s %s", x.Status, x.RedriveStatus)
 	}
 	good = true
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	x = end(t, e, x.ARN)
-	if x.Status != engine.Succeeded || x.RedriveCount != 1 {
+	if x.Status != stepfn.Succeeded || x.RedriveCount != 1 {
 		t.Errorf("%s after %d redrives", x.Status, x.RedriveCount)
 	}
-	for status, n := range map[string]int{engine.Failed: 0, engine.Succeeded: 1, engine.Running: 0, "": 1} {
+	for status, n := range map[stepfn.Status]int{stepfn.Failed: 0, stepfn.Succeeded: 1, stepfn.Running: 0, "": 1} {
 		if got := names(t, e, engine.ListFilter{MachineARN: machineARN, Status: status}); len(got) != n {
 			t.Errorf("listed as %q: %v", status, got)
 		}
 	}
 	var not *engine.NotRedrivableError
-	if _, err := e.Redrive(t.Context(), x.ARN); !errors.As(err, &not) {
+	if _, err := e.Redrive(x.ARN); !errors.As(err, &not) {
 		t.Errorf("a second redrive: %v", err)
 	}
 }
@@ -583,7 +584,7 @@ func TestNested(t *testing.T) {
 		"Parameters":{"StateMachineArn":"` + child + `","Input":{"deep":1}},"OutputPath":"$.Output","End":true}}}`
 	e := open(t, vfs.NewMem(), nil, with(machines{child: pass}))
 	x := end(t, e, start(t, e, "a", parent, `{}`).ARN)
-	if x.Status != engine.Succeeded || string(x.Output) != `{"deep":1}` {
+	if x.Status != stepfn.Succeeded || string(x.Output) != `{"deep":1}` {
 		t.Errorf("%s %s %s", x.Status, x.Output, x.Cause)
 	}
 }
@@ -602,7 +603,7 @@ func TestNestedStartOfAClosedName(t *testing.T) {
 		parent := `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::states:startExecution` + way + `",
 			"Parameters":{"StateMachineArn":"` + child + `","Name":"same","Input":{"z":1}},"End":true}}}`
 		x := end(t, e, start(t, e, "closed-name"+strings.ReplaceAll(way, ":", "-"), parent, `{}`).ARN)
-		if x.Status != engine.Failed || x.Error != "StepFunctions.ExecutionAlreadyExistsException" ||
+		if x.Status != stepfn.Failed || x.Error != "StepFunctions.ExecutionAlreadyExistsException" ||
 			!strings.HasPrefix(x.Cause, "Execution Already Exists: '"+first.ARN+"'") {
 			t.Errorf("startExecution%s: %s %s %s", way, x.Status, x.Error, x.Cause)
 		}
@@ -618,7 +619,7 @@ func TestCleanupAfterAbort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	var swept engine.ListPage

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -31,7 +32,7 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 		return Execution{}, err
 	}
 	defer e.leave()
-	r.Type = Express
+	r.Type = stepfn.Express
 	x, mem, err := e.startExpress(ctx, e.birthOf(r.withDefaults()))
 	if err != nil {
 		return x, err

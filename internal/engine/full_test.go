@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -24,11 +25,11 @@ func TestAFullHistoryIsNotRedrivable(t *testing.T) {
 		`7000`: {"NOT_REDRIVABLE", "Execution history event limit exceeded"},
 	} {
 		x := end(t, e, start(t, e, "a"+input, `{"QueryLanguage":"JSONata",`+countdown+`}`, input).ARN)
-		if x.Status != engine.Failed || x.RedriveStatus != want[0] || x.RedriveReason != want[1] {
+		if x.Status != stepfn.Failed || x.RedriveStatus != want[0] || x.RedriveReason != want[1] {
 			t.Errorf("%s: %s %s %q", input, x.Status, x.RedriveStatus, x.RedriveReason)
 		}
 		var not *engine.NotRedrivableError
-		if _, err := e.Redrive(t.Context(), x.ARN); errors.As(err, &not) != (want[1] != "") {
+		if _, err := e.Redrive(x.ARN); errors.As(err, &not) != (want[1] != "") {
 			t.Errorf("%s: %v", input, err)
 		}
 		end(t, e, x.ARN)
@@ -50,7 +51,7 @@ func TestMapRunCountsWhatCannotBeRedriven(t *testing.T) {
 			t.Errorf("after %d redrives: %+v", redrives, got)
 		}
 		if redrives == 0 {
-			if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+			if _, err := e.Redrive(x.ARN); err != nil {
 				t.Fatal(err)
 			}
 			end(t, e, x.ARN)

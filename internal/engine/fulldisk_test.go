@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -85,7 +86,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 		t.Errorf("meanwhile: %q", got)
 	}
 	fs.logs.Store(false)
-	if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+	if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
 		t.Fatalf("%s: %s", x.Status, x.Cause)
 	}
 	var want strings.Builder

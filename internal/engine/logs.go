@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ import (
 // Logs of tasks are plain files, since they are large and nobody's decisions depend on them: when the machine fails, their
 // last lines may be lost. A log keeps its beginning and its end: segment 0 holds the first half of what it may hold, and of
 // the segments that follow, a quarter each, the last two stay. Beside them stands the position in the source that the log
-// comes from (logposition.go), so that a runner that follows the source again adds no line twice.
+// comes from (logs_position.go), so that a runner that follows the source again adds no line twice.
 
 // logNote is what the store keeps of a log, under its task.
 type logNote struct {
@@ -419,5 +420,6 @@ func (l *logs) list(id store.ID) ([]LogInfo, error) {
 		infos = append(infos, LogInfo{Task: task, State: n.State, Attempt: n.Attempt,
 			Started: fromMillis(n.Started), Size: size, Dropped: n.Dropped, Event: n.Event})
 	})
+	slices.SortStableFunc(infos, func(a, b LogInfo) int { return a.Started.Compare(b.Started) })
 	return infos, errors.Join(err, broken)
 }

@@ -134,7 +134,7 @@ func TestLogEvent(t *testing.T) {
 	printing = true
 	e = open(t, fs, runner)
 	end(t, e, x.ARN)
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	end(t, e, x.ARN)

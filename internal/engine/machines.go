@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/store"
@@ -22,6 +23,9 @@ type machines struct {
 	st     *store.Store
 	mu     sync.Mutex
 	parsed map[string]*asl.Machine
+
+	naming    sync.RWMutex // held while a run is made that names a definition; collect holds it alone
+	forgotten atomic.Bool  // executions were forgotten since collect looked
 }
 
 // of parses a definition and puts it on disk, so that executions can name it by its hash.

@@ -1,6 +1,10 @@
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
+)
 
 // counters are what the engine counts, since it was opened.
 type counters struct {
@@ -29,15 +33,16 @@ func (c *counters) add(r *run, s *step) {
 	if r.mem == nil {
 		c.open.Add(-1)
 	}
-	switch string(r.state.Head().Status) {
-	case Succeeded:
+	switch r.state.Head().Status {
+	case stepfn.Succeeded:
 		c.succeeded.Add(1)
-	case Failed:
+	case stepfn.Failed:
 		c.failed.Add(1)
-	case TimedOut:
+	case stepfn.TimedOut:
 		c.timedOut.Add(1)
-	case Aborted:
+	case stepfn.Aborted:
 		c.aborted.Add(1)
+	case stepfn.Running, stepfn.PendingRedrive: // not statuses of a closed run
 	}
 }
 

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"
 )
-
-const nestedPrefix = "arn:aws:states:::states:startExecution"
 
 // nested runs states:startExecution: plain, .sync, .sync:2 and .waitForTaskToken. The child's name derives from the
 // task where none is given, so that a task which is taken up again finds the child that it started.
@@ -25,7 +24,7 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	if err != nil {
 		return nestedFailure(err)
 	}
-	way := strings.TrimPrefix(req.Resource, nestedPrefix)
+	way := strings.TrimPrefix(req.Resource, stepfn.StartExecution)
 	if way == ".sync" || way == ".sync:2" {
 		return n.wait(ctx, req, child, way == ".sync:2")
 	}
@@ -85,7 +84,7 @@ func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequ
 			return x, nil
 		}
 	}
-	if err == nil && resumed && r.Type != Express { // it rests as the parent did
+	if err == nil && resumed && r.Type != stepfn.Express { // it rests as the parent did
 		err = e.Resume(ctx, x.ARN)
 	}
 	return x, err
@@ -93,7 +92,7 @@ func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequ
 
 // wait follows the child to its end, and stops it when the task is stopped.
 func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest, parsed bool) task.Result {
-	if child.Type == Express {
+	if child.Type == stepfn.Express {
 		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
 	}
 	arn := n.e.birthOf(child.withDefaults()).arn
@@ -130,14 +129,14 @@ func (n nested) result(arn string, parsed bool) task.Result {
 		return nestedFailure(err)
 	}
 	description := value.Bytes(describedOutput(&x, parsed))
-	if x.Status != Succeeded {
-		return task.Fail("States.TaskFailed", string(description))
+	if x.Status != stepfn.Succeeded {
+		return task.Fail(stepfn.StatesTaskFailed, string(description))
 	}
 	return task.Result{Output: description}
 }
 
 func (e *Engine) stopNested(arn, parent string) {
-	_, err := e.Stop(context.Background(), arn, "", "the parent execution "+parent+" stopped waiting")
+	_, err := e.Stop(arn, "", "the parent execution "+parent+" stopped waiting")
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
 		e.logger.Error("stop a nested execution", "execution", arn, "problem", err)
 	}
@@ -179,7 +178,7 @@ func startedOutput(x *Execution) *value.Object {
 // requestID is the same again when a task is taken up again.
 func requestID(of string) string {
 	sum := sha256.Sum256([]byte(of))
-	return formatUUID([16]byte(sum[:16]))
+	return hashUUID(sum)
 }
 
 // refused is how the integration tells of an answer that is an error.
@@ -192,7 +191,7 @@ func refused(code, message, of string) task.Result {
 func describedOutput(x *Execution, parsed bool) *value.Object {
 	included := value.Obj("Included", true)
 	o := value.Obj("ExecutionArn", x.ARN, "Input", payload(x.Input, parsed), "InputDetails", included, "Name", x.Name)
-	if x.Status == Succeeded {
+	if x.Status == stepfn.Succeeded {
 		o.Set("Output", payload(x.Output, parsed))
 		o.Set("OutputDetails", included)
 	} else {
@@ -201,7 +200,7 @@ func describedOutput(x *Execution, parsed bool) *value.Object {
 	}
 	o.Set("StartDate", stamp(x.Started))
 	o.Set("StateMachineArn", x.MachineARN)
-	o.Set("Status", x.Status)
+	o.Set("Status", string(x.Status))
 	o.Set("StopDate", stamp(x.Stopped))
 	return o
 }

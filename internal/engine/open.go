@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,14 +26,13 @@ type Engine struct {
 	machines   machines
 	hot        hotRuns
 	starting   nameLocks
-	naming     sync.RWMutex // held while a run is made that names a definition; collect holds it alone
-	forgotten  atomic.Bool  // executions were forgotten since collect looked
 	tasks      taskTable
 	clock      *clock
 	timers     *timers
 	activities activities
 	watchers   watchers
 	mapRuns    mapRuns
+	mapRecords mapRecords
 	resting    resting
 	deaths     deaths
 	notes      *notes
@@ -103,10 +101,13 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.ctx, e.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.ctx = task.WithEngine(e.ctx)
 	e.machines.st = st
-	e.forgotten.Store(true) // perhaps by an engine that crashed before it looked
+	e.mapRuns.e, e.mapRecords.st = e, st
+	e.deaths.st, e.deaths.logger = st, c.Logger
+	e.machines.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
-	e.openClock()
+	e.clock = openClock(&e.c, st)
+	e.timers = newTimers(e.clock, e.fire, e.clockSet)
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
@@ -228,7 +229,7 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	var unfinished, moved []store.ID
 	ahead := e.clock.now().Ahead
 	err := e.st.Opens(func(id store.ID, v []byte) {
-		if !want(id) || e.parked(id) {
+		if !want(id) || e.deaths.park(id) {
 			return
 		}
 		o := decodeOpen(v)
@@ -245,7 +246,7 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	}
 	debts := map[store.ID][]owed{}
 	err = e.st.Owed(func(id store.ID, name string, v []byte) {
-		if !want(id) || e.parked(id) {
+		if !want(id) || e.deaths.park(id) {
 			return
 		}
 		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
@@ -56,6 +57,9 @@ func (d *death) reason() string {
 
 // deaths are those of the runs that have any: as a rule none.
 type deaths struct {
+	st     *store.Store
+	logger *slog.Logger
+
 	n  atomic.Int32 // of runs
 	mu sync.Mutex
 	of map[store.ID]map[string]death // by step
@@ -116,22 +120,23 @@ func (d *deaths) worst(id store.ID) (worst death) {
 	return worst
 }
 
-func (e *Engine) parked(id store.ID) bool { return e.deaths.worst(id).Count >= mostDeaths }
+// park says that nothing may drive a run.
+func (d *deaths) park(id store.ID) bool { return d.worst(id).Count >= mostDeaths }
 
 // takesNot says that a fact must wait until its run is resumed.
-func (e *Engine) takesNot(id store.ID, f interp.Fact) bool {
+func (d *deaths) takesNot(id store.ID, f interp.Fact) bool {
 	switch f.(type) {
 	case interp.Abort, interp.Redrive:
 		return false
 	}
-	return e.parked(id)
+	return d.park(id)
 }
 
 // openDeaths reads the deaths that are known, and adds those that the notes of the last process tell of.
 func (e *Engine) openDeaths() error {
 	docs, err := e.st.Docs(deathDocs, "", "", 0)
 	for _, doc := range docs {
-		err = errors.Join(err, e.readDeath(doc))
+		err = errors.Join(err, e.deaths.read(doc))
 	}
 	if err != nil || e.c.ReadOnly || e.c.FS != vfs.Default {
 		return err
@@ -147,17 +152,17 @@ func (e *Engine) openDeaths() error {
 	return e.st.Commit(b)
 }
 
-// readDeath forgets one whose run was deleted: another may have its number.
-func (e *Engine) readDeath(doc store.Doc) error {
-	var d death
-	if err := json.Unmarshal(doc.Value, &d); err != nil {
+// read forgets one whose run was deleted: another may have its number.
+func (d *deaths) read(doc store.Doc) error {
+	var x death
+	if err := json.Unmarshal(doc.Value, &x); err != nil {
 		return fmt.Errorf("the record %s/%s is damaged: %w", deathDocs, doc.Name, err)
 	}
-	id, err := e.st.Find(d.ARN)
-	if errors.Is(err, store.ErrNoRun) || err == nil && deathName(id, d.Step) != doc.Name {
+	id, err := d.st.Find(x.ARN)
+	if errors.Is(err, store.ErrNoRun) || err == nil && deathName(id, x.Step) != doc.Name {
 		return nil
 	}
-	e.deaths.add(id, d)
+	d.add(id, x)
 	return err
 }
 
@@ -186,26 +191,26 @@ func itemStep(index int64, step string) string { return fmt.Sprintf("item %d of 
 
 // survived forgets the deaths during a step that is done; without one, all of a run. It is for steps that commit nothing of
 // their own. That is seldom, and lost at a crash at worst.
-func (e *Engine) survived(id store.ID, step func() string) {
-	if e.deaths.n.Load() == 0 {
+func (d *deaths) survived(id store.ID, step func() string) {
+	if d.n.Load() == 0 {
 		return
 	}
-	if err := e.forgetDeaths(id, step()); err != nil {
-		e.logger.Error("forget the deaths of a run", "run", uint64(id), "problem", err)
+	if err := d.forget(id, step()); err != nil {
+		d.logger.Error("forget the deaths of a run", "run", uint64(id), "problem", err)
 	}
 }
 
-func (e *Engine) forgetDeaths(id store.ID, only string) error {
-	steps := e.deaths.steps(id, only)
+func (d *deaths) forget(id store.ID, only string) error {
+	steps := d.steps(id, only)
 	if len(steps) == 0 {
 		return nil
 	}
-	b := e.st.NewBatch()
+	b := d.st.NewBatch()
 	writeSurvived(b, id, steps)
-	if err := e.st.Commit(b); err != nil {
+	if err := d.st.Commit(b); err != nil {
 		return err
 	}
-	e.deaths.remove(id, steps...)
+	d.remove(id, steps...)
 	return nil
 }
 
@@ -216,18 +221,18 @@ func writeSurvived(b *store.Batch, id store.ID, steps []string) {
 }
 
 // survive collects the deaths that a fact's step settles. After an abort or a redrive the run is another.
-func (e *Engine) survive(r *run, s *step, f interp.Fact) {
-	if e.deaths.n.Load() == 0 {
+func (d *deaths) survive(r *run, s *step, f interp.Fact) {
+	if d.n.Load() == 0 {
 		return
 	}
 	switch f.(type) {
 	case interp.Abort, interp.Redrive:
-		s.survived = e.deaths.steps(r.id, "")
+		s.survived = d.steps(r.id, "")
 	default:
 		if id, kind, of := r.stepOf(f); id == r.id {
-			s.survived = append(s.survived, e.deaths.steps(id, stepText(kind, of))...)
+			s.survived = append(s.survived, d.steps(id, stepText(kind, of))...)
 		} else {
-			e.survived(id, func() string { return stepText(kind, of) })
+			d.survived(id, func() string { return stepText(kind, of) })
 		}
 	}
 }
@@ -242,12 +247,12 @@ func (s *step) noteNumber(r *run) int64 {
 
 // unpark lets a parked run be driven again, and says whether it was one.
 func (e *Engine) unpark(id store.ID) (was bool, err error) {
-	if !e.parked(id) {
+	if !e.deaths.park(id) {
 		return false, nil
 	}
 	err = e.settled(id, func(*run) error {
-		was = e.parked(id)
-		return e.forgetDeaths(id, "")
+		was = e.deaths.park(id)
+		return e.deaths.forget(id, "")
 	})
 	return was && err == nil, err
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -100,7 +101,7 @@ func TestPoisonedProcess(t *testing.T) {
 	}
 	x := start(t, e, "bad", os.Getenv("RAYORCH_TEST_DEFINITION"), `[1]`)
 	if strings.Contains(os.Getenv("RAYORCH_TEST_DEFINITION"), ":good") {
-		_ = e.TaskSuccess(t.Context(), workerToken(t, e, filepath.Join(dir, "token")), []byte("{}"))
+		_ = e.TaskSuccess(workerToken(t, e, filepath.Join(dir, "token")), []byte("{}"))
 	}
 	time.Sleep(patience) // it does not come to that
 	t.Errorf("%s did not end the process", x.ARN)
@@ -177,10 +178,10 @@ func TestTwoDeathsPark(t *testing.T) {
 			if m := e.Metrics(); m.ParkedRuns != 1 || m.OpenRuns != 2 || m.Timers != 2 {
 				t.Errorf("%+v", m)
 			}
-			if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+			if _, err := e.Stop(arn, "", ""); err != nil {
 				t.Fatal(err)
 			}
-			if x, err := e.Describe(arn); err != nil || x.Status != engine.Aborted {
+			if x, err := e.Describe(arn); err != nil || x.Status != stepfn.Aborted {
 				t.Errorf("%s, %v", x.Status, err)
 			}
 			if c.definition == afterWait {
@@ -201,7 +202,7 @@ func TestResumeOfAParkedExecution(t *testing.T) {
 	e := poisonEngine(t, dir, false, nil)
 	arn := e.Parked()[0].ARN
 	token := workerToken(t, e, filepath.Join(dir, "token"))
-	if err := e.TaskSuccess(t.Context(), token, []byte("{}")); !errors.Is(err, engine.ErrParked) {
+	if err := e.TaskSuccess(token, []byte("{}")); !errors.Is(err, engine.ErrParked) {
 		t.Errorf("a result: %v", err)
 	}
 	if err := e.Resume(t.Context()); err != nil || len(e.Parked()) != 1 {
@@ -210,17 +211,17 @@ func TestResumeOfAParkedExecution(t *testing.T) {
 	if err := e.Resume(t.Context(), arn); err != nil || len(e.Parked()) != 0 {
 		t.Errorf("resuming it: %v, %v", e.Parked(), err)
 	}
-	work, err := engine.ActivityTask{}, e.TaskSuccess(t.Context(), token, []byte("{}"))
+	work, err := engine.ActivityTask{}, e.TaskSuccess(token, []byte("{}"))
 	if err == nil {
 		work, err = e.GetActivityTask(t.Context(), "arn:aws:states:us-east-1:123456789012:activity:poison", "me")
 	}
 	if err == nil {
-		err = e.TaskSuccess(t.Context(), work.Token, []byte("{}"))
+		err = e.TaskSuccess(work.Token, []byte("{}"))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if x := end(t, e, arn); x.Status != engine.Succeeded {
+	if x := end(t, e, arn); x.Status != stepfn.Succeeded {
 		t.Errorf("%s: %s", x.Status, x.Cause)
 	}
 	closeEngine(t, e)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -57,7 +58,7 @@ func giveUp(t *testing.T) {
 		t.Errorf("pending is %+v, %v", waits, err)
 	}
 	close(release)
-	if x := end(t, e, x.ARN); x.Status != engine.Succeeded || !slices.Equal(began, []int{1, 2}) {
+	if x := end(t, e, x.ARN); x.Status != stepfn.Succeeded || !slices.Equal(began, []int{1, 2}) {
 		t.Errorf("%s after the attempts %v", x.Status, began)
 	}
 	settled(t, e, x.ARN)
@@ -89,7 +90,7 @@ func giveUpThenCrash(t *testing.T) {
 		t.Errorf("the attempts %v started before the stop was confirmed", began)
 	}
 	close(release)
-	if x := end(t, e, x.ARN); x.Status != engine.Succeeded {
+	if x := end(t, e, x.ARN); x.Status != stepfn.Succeeded {
 		t.Errorf("%s %s: %s", x.Status, x.Error, x.Cause)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -55,23 +56,23 @@ func decodeMeta(b []byte) (meta, error) {
 
 // summary is what lists show of a run.
 type summary struct {
-	V        int    `json:"v"`
-	ARN      string `json:"arn"`
-	Name     string `json:"name"`
-	Machine  string `json:"machine"`
-	Status   string `json:"status"`
-	Stop     int64  `json:"stop,omitempty"`
-	Version  string `json:"version,omitempty"`
-	Alias    string `json:"alias,omitempty"`
-	MapRun   string `json:"mapRun,omitempty"`
-	Items    int64  `json:"items,omitempty"`
-	Redrives int    `json:"redrives,omitempty"`
-	Redriven int64  `json:"redriven,omitempty"`
+	V        int           `json:"v"`
+	ARN      string        `json:"arn"`
+	Name     string        `json:"name"`
+	Machine  string        `json:"machine"`
+	Status   stepfn.Status `json:"status"`
+	Stop     int64         `json:"stop,omitempty"`
+	Version  string        `json:"version,omitempty"`
+	Alias    string        `json:"alias,omitempty"`
+	MapRun   string        `json:"mapRun,omitempty"`
+	Items    int64         `json:"items,omitempty"`
+	Redrives int           `json:"redrives,omitempty"`
+	Redriven int64         `json:"redriven,omitempty"`
 }
 
 func summaryOf(p interp.Params, h interp.Head, m *meta) summary {
 	return summary{
-		V: metaVersion, ARN: p.ExecutionARN, Name: p.Name, Machine: p.MachineARN, Status: string(h.Status),
+		V: metaVersion, ARN: p.ExecutionARN, Name: p.Name, Machine: p.MachineARN, Status: h.Status,
 		Stop: millis(h.StopTime), Version: p.VersionARN, Alias: p.AliasARN, MapRun: p.MapRunARN, Items: m.Items,
 		Redrives: h.RedriveCount, Redriven: millis(h.RedriveTime),
 	}
@@ -83,7 +84,7 @@ func (s summary) encode() []byte {
 }
 
 // entry is the run's place in the lists.
-func entry(id store.ID, m *meta, status interp.Status) store.Entry {
+func entry(id store.ID, m *meta, status stepfn.Status) store.Entry {
 	return store.Entry{ID: id, Group: m.Group, Status: string(status), Start: time.UnixMilli(m.Start)}
 }
 

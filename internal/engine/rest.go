@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -101,9 +101,9 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 
 // mapChildren are the open executions that an execution's distributed Maps started.
 func (e *Engine) mapChildren(arn string) (children []string, err error) {
-	runs, _, err := e.mapRunsOf(arn, "", 0)
+	runs, _, err := e.mapRecords.of(arn, "", 0)
 	for i := range runs {
-		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: Running}); err == nil; {
+		for f := (ListFilter{MapRunARN: runs[i].ARN, Status: stepfn.Running}); err == nil; {
 			var page ListPage
 			if page, err = e.List(f); err != nil {
 				break
@@ -126,7 +126,7 @@ func (e *Engine) Resting() ([]string, error) {
 	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
-		if e.resting.holds(id) || e.parked(id) {
+		if e.resting.holds(id) || e.deaths.park(id) {
 			ids = append(ids, id)
 		}
 	})
@@ -177,8 +177,7 @@ func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	if err != nil || x.Cleanup == "" {
 		return ids, err
 	}
-	machine := strings.Replace(x.Cleanup, ":stateMachine:", ":execution:", 1)
-	cleanup, err := e.find(machine + ":" + cleanupName(x.ARN, x.RedriveCount))
+	cleanup, err := e.find(stepfn.ExecutionOf(x.Cleanup, cleanupName(x.ARN, x.RedriveCount)))
 	if errors.Is(err, ErrExecutionDoesNotExist) {
 		return ids, nil
 	}

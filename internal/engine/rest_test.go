@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -34,7 +35,7 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 	if n, err := e.Left(first.ARN); err != nil || n != 1 {
 		t.Errorf("left of a resting execution: %d, %v", n, err)
 	}
-	if x := end(t, e, start(t, e, "new", oneTask, `{}`).ARN); x.Status != engine.Succeeded {
+	if x := end(t, e, start(t, e, "new", oneTask, `{}`).ARN); x.Status != stepfn.Succeeded {
 		t.Errorf("a new execution ended %s", x.Status)
 	}
 	for range 2 {
@@ -42,10 +43,10 @@ func TestPausedEngineLetsExecutionsRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if x := end(t, e, second.ARN); x.Status != engine.Succeeded {
+	if x := end(t, e, second.ARN); x.Status != stepfn.Succeeded {
 		t.Errorf("the resumed execution ended %s", x.Status)
 	}
-	if x, err := e.Describe(first.ARN); err != nil || x.Status != engine.Running {
+	if x, err := e.Describe(first.ARN); err != nil || x.Status != stepfn.Running {
 		t.Errorf("the execution that nobody named is %s, %v", x.Status, err)
 	}
 	if err := e.Resume(t.Context()); err != nil {
@@ -82,7 +83,7 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 		<-goOn
 		return task.Result{Output: []byte(`1`)}
 	}, paused)
-	if _, err := e.Redrive(t.Context(), arn); err != nil {
+	if _, err := e.Redrive(arn); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Resume(t.Context(), arn); err != nil {
@@ -91,7 +92,7 @@ func TestARedriveInAPausedEngineRunsOnce(t *testing.T) {
 	close(goOn)
 	x := end(t, e, arn)
 	closeEngine(t, e) // it waits for every runner, so that none is yet to begin
-	if x.Status != engine.Succeeded || len(began) != 1 {
+	if x.Status != stepfn.Succeeded || len(began) != 1 {
 		t.Errorf("%s, its task was begun %d times", x.Status, len(began))
 	}
 }
@@ -116,7 +117,7 @@ func TestStopOfARestingExecution(t *testing.T) {
 	if resting, err := e.Resting(); err != nil || len(resting) != 1 || resting[0] != arn {
 		t.Errorf("resting: %v, %v", resting, err)
 	}
-	if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+	if _, err := e.Stop(arn, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if !<-stopped {
@@ -152,7 +153,7 @@ func TestResumeOfMapChildren(t *testing.T) {
 	if err := e.Resume(t.Context(), arn); err != nil {
 		t.Fatal(err)
 	}
-	if x := end(t, e, arn); x.Status != engine.Succeeded {
+	if x := end(t, e, arn); x.Status != stepfn.Succeeded {
 		t.Errorf("it ended %s: %s", x.Status, x.Cause)
 	}
 }
@@ -180,7 +181,7 @@ func TestAStopOfARestingExecutionRunsNothing(t *testing.T) {
 					t.Error("a state was entered")
 					return task.Result{}
 				}, paused)
-				if _, err := e.Stop(t.Context(), arn, "", ""); err != nil {
+				if _, err := e.Stop(arn, "", ""); err != nil {
 					t.Fatal(err)
 				}
 				synctest.Wait()
@@ -189,12 +190,12 @@ func TestAStopOfARestingExecutionRunsNothing(t *testing.T) {
 				}
 				runs, _, err := e.MapRuns(arn, "", 0)
 				for _, m := range runs {
-					page, lerr := e.List(engine.ListFilter{MapRunARN: m.ARN, Status: engine.Aborted})
+					page, lerr := e.List(engine.ListFilter{MapRunARN: m.ARN, Status: stepfn.Aborted})
 					if lerr != nil || len(page.Executions) != 3 {
 						t.Errorf("%d children are aborted, %v", len(page.Executions), lerr)
 					}
 				}
-				if x, derr := e.Describe(arn); err != nil || derr != nil || x.Status != engine.Aborted {
+				if x, derr := e.Describe(arn); err != nil || derr != nil || x.Status != stepfn.Aborted {
 					t.Errorf("%s, %v, %v", x.Status, err, derr)
 				}
 				closeEngine(t, e)

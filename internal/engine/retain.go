@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -39,7 +38,7 @@ func (e *Engine) retain(ctx context.Context) {
 		if len(ids) == retainBatch && err == nil {
 			continue
 		}
-		if err := e.collect(ctx); err != nil {
+		if err := e.machines.collect(ctx); err != nil {
 			e.logger.Error("forget old definitions", "problem", err)
 		}
 		select {
@@ -82,8 +81,8 @@ func (e *Engine) forget(id store.ID) error {
 		}
 		r.state = nil
 		e.logs.forget(id)
-		e.forgotten.Store(true)
-		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, interp.Status(x.Status)))
+		e.machines.forgotten.Store(true)
+		return e.st.Forget(x.ARN, x.Stopped, entry(id, &m, x.Status))
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -25,7 +26,7 @@ type run struct {
 	meta  meta
 	more  bool
 	born  bool          // its first commit is on disk
-	was   interp.Status // as the lists have it; empty when they have nothing
+	was   stepfn.Status // as the lists have it; empty when they have nothing
 	open  openState     // as the open record has it
 	ahead time.Duration // of the wall clock, as the last fact had it
 	lead  time.Duration // how far the history's time is ahead of the steady one
@@ -108,7 +109,7 @@ func (h *hotRuns) put(r *run) {
 	if r.refs--; r.refs > 0 {
 		return
 	}
-	if r.state == nil || r.state.Head().Status != interp.Running {
+	if r.state == nil || r.state.Head().Status != stepfn.Running {
 		delete(h.byID, r.id)
 		return
 	}
@@ -225,7 +226,7 @@ func (e *Engine) advance(r *run, queue []*pending) (int, error) {
 func (e *Engine) lose(r *run, err error) {
 	if r.mem != nil {
 		x := e.executionOf(r.state.Params(), r.state.Head(), &r.meta)
-		x.Status, x.Error, x.Cause, x.Stopped = Failed, "States.Runtime", err.Error(), e.c.Now()
+		x.Status, x.Error, x.Cause, x.Stopped = stepfn.Failed, stepfn.StatesRuntime, err.Error(), e.c.Now()
 		r.mem.finish(x)
 	}
 	r.state, r.more = nil, false
@@ -244,7 +245,7 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 		if r.more || len(s.events) >= maxEvents {
 			return s, n, nil
 		}
-		if e.takesNot(r.id, p.fact) {
+		if e.deaths.takesNot(r.id, p.fact) {
 			p.err = ErrParked
 			continue
 		}
@@ -277,7 +278,7 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
-	e.survive(r, s, p.fact)
+	e.deaths.survive(r, s, p.fact)
 	s.add(d)
 	r.more = d.More
 	return nil
@@ -343,7 +344,7 @@ func (e *Engine) load(r *run, note noting) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
-	r.more = r.more && !e.resting.holds(r.id) && !e.parked(r.id) // the command that resumes it continues it
+	r.more = r.more && !e.resting.holds(r.id) && !e.deaths.park(r.id) // the command that resumes it continues it
 	return nil
 }
 

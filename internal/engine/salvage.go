@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -127,7 +128,7 @@ func (v *salvager) index(id store.ID) error {
 	writeLists(b, r, &step{})
 	v.Runs++
 	v.LogDirs = append(v.LogDirs, logDir(id))
-	if r.state.Head().Status == Running {
+	if r.state.Head().Status == stepfn.Running {
 		v.Open = append(v.Open, r.state.Params().ExecutionARN)
 		for _, t := range r.state.Running() {
 			b.Owe(id, debtTask+t.ID, nil)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -210,7 +211,7 @@ func checkSalvaged(t *testing.T, whole, dir string, s engine.Salvaged) map[strin
 		for _, x := range page.Executions {
 			present[x.ARN] = true
 			equalHistories(t, was, now, x.ARN)
-			if open := x.Status == engine.Running; open != slices.Contains(s.Open, x.ARN) {
+			if open := x.Status == stepfn.Running; open != slices.Contains(s.Open, x.ARN) {
 				t.Errorf("%s is %s, reported open: %t", x.ARN, x.Status, !open)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -141,7 +142,7 @@ func soakChild(t *testing.T, dir string) {
 		select {} // until the parent kills it
 	}
 	for before := -1; before != 0; time.Sleep(10 * time.Millisecond) { // the parent kills it if nothing changes
-		n := len(names(t, e, engine.ListFilter{MachineARN: machineARN, Status: engine.Running}))
+		n := len(names(t, e, engine.ListFilter{MachineARN: machineARN, Status: stepfn.Running}))
 		if n != before {
 			fmt.Println("running", n)
 		}
@@ -160,7 +161,7 @@ func soakEnds(t *testing.T, dir string, acked map[string]bool) {
 		t.Fatal(err)
 	}
 	for arn := range acked {
-		if x, err := e.Describe(arn); err != nil || x.Status != engine.Succeeded || string(x.Output) != `{"i":1}` {
+		if x, err := e.Describe(arn); err != nil || x.Status != stepfn.Succeeded || string(x.Output) != `{"i":1}` {
 			t.Errorf("%s: %s %s, %v", arn, x.Status, x.Cause, err)
 		}
 	}

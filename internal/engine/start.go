@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -46,7 +49,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	b := e.birthOf(r)
 	b.by = by
 	switch {
-	case r.Type == Express:
+	case r.Type == stepfn.Express:
 		x, _, err := e.startExpress(ctx, b)
 		return x, err
 	case named:
@@ -57,27 +60,26 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 
 func (r StartRequest) withDefaults() StartRequest {
 	if r.Name == "" {
-		r.Name = uuid()
+		r.Name = uuid.NewString()
 	}
 	if len(r.Input) == 0 {
 		r.Input = []byte("{}")
 	}
 	if r.Type == "" {
-		r.Type = Standard
+		r.Type = stepfn.Standard
 	}
 	if r.MachineName == "" {
-		r.MachineName = r.MachineARN[strings.LastIndexByte(r.MachineARN, ':')+1:]
+		r.MachineName = stepfn.NameOf(r.MachineARN)
 	}
 	return r
 }
 
 func (e *Engine) birthOf(r StartRequest) birth {
-	kind, tail := "execution", r.Name
-	if r.Type == Express {
-		kind, tail = "express", r.Name+":"+uuid()
+	kind, tail := stepfn.KindExecution, r.Name
+	if r.Type == stepfn.Express {
+		kind, tail = stepfn.KindExpress, r.Name+":"+uuid.NewString()
 	}
-	return birth{StartRequest: r, group: r.MachineARN, arn: strings.Join([]string{
-		"arn:aws:states", e.c.Region, e.c.Account, kind, r.MachineName, tail}, ":")}
+	return birth{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
 
 // start makes a run unless there is one of this ARN.
@@ -105,8 +107,8 @@ func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 	if err := e.prepare(ctx, &b); err != nil {
 		return Execution{}, err
 	}
-	e.naming.RLock()
-	defer e.naming.RUnlock()
+	e.machines.naming.RLock()
+	defer e.machines.naming.RUnlock()
 	m, hash, err := e.machineOf(&b)
 	if err != nil {
 		return Execution{}, err
@@ -158,7 +160,7 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 	p.MachineARN, p.MachineName = b.MachineARN, b.MachineName
 	p.AliasARN, p.VersionARN = b.AliasARN, b.VersionARN
 	p.RoleARN, p.Region = b.RoleARN, e.c.Region
-	p.Express, p.Input = p.Express || b.Type == Express, b.Input
+	p.Express, p.Input = p.Express || b.Type == stepfn.Express, b.Input
 	p.StartTime, p.Seed = now, seed()
 	r.state = interp.New(p, m)
 	r.state.CheckResources(e.checkResource)
@@ -186,16 +188,11 @@ func seed() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// uuid is a random one (RFC 9562, version 4).
-func uuid() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return formatUUID(b)
-}
-
-func formatUUID(b [16]byte) string {
+// hashUUID is a hash in the form of a UUID of version 4, for names that must be the same each time.
+func hashUUID(sum [sha256.Size]byte) string {
+	b := uuid.UUID(sum[:16])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return b.String()
 }
 
 // nameLocks serialise the starts of one name.

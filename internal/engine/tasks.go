@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
@@ -118,7 +119,7 @@ const callbackSuffix = ".waitForTaskToken"
 // startTask hands a task to its runner, or to the workers of its activity. The caller holds the run's lock.
 func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 	e.counters.tasks.Add(1)
-	if strings.Contains(t.Resource, ":activity:") {
+	if stepfn.KindOf(t.Resource) == stepfn.KindActivity {
 		e.activities.offer(t.Resource, offer{r.id, t, r.state.Params().ExecutionARN})
 		return
 	}
@@ -129,7 +130,7 @@ func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 		e.launch(runner, r, t, resumed, false)
 		return
 	}
-	id, fact := r.id, interp.TaskEnded{Task: t.ID, Error: "States.Runtime", Cause: fmt.Sprintf(
+	id, fact := r.id, interp.TaskEnded{Task: t.ID, Error: stepfn.StatesRuntime, Cause: fmt.Sprintf(
 		"no task runner serves the resource %s", t.Resource)}
 	e.later(func() { e.settle(id, debtTask+t.ID, fact) })
 }
@@ -143,7 +144,7 @@ func (e *Engine) runnerOf(resource string) task.Runner {
 			best, length = runner, len(prefix)
 		}
 	}
-	if best == nil && strings.HasPrefix(resource, nestedPrefix) {
+	if best == nil && strings.HasPrefix(resource, stepfn.StartExecution) {
 		return nested{e}
 	}
 	return best
@@ -275,7 +276,7 @@ func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Reques
 		if p := recover(); p != nil {
 			e.logger.Error("task runner panicked", "execution", req.Execution, "state", req.State,
 				"attempt", req.Attempt, "task", req.ID, "problem", p, "stack", string(debug.Stack()))
-			res = task.Fail("States.Runtime", fmt.Sprintf("the task runner panicked: %v", p))
+			res = task.Fail(stepfn.StatesRuntime, fmt.Sprintf("the task runner panicked: %v", p))
 		}
 	}()
 	e.counters.running.Add(1)
@@ -285,23 +286,20 @@ func (e *Engine) guard(ctx context.Context, runner task.Runner, req *task.Reques
 
 // watchStop warns when a runner does not confirm a stop in time. The function that it returns ends the watch.
 func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
-	var timer *time.Timer
-	var mu sync.Mutex
-	unhook := context.AfterFunc(ctx, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		timer = time.AfterFunc(e.c.StopGrace, func() {
+	ended := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { // may begin only after the runner has confirmed
+		grace := time.NewTimer(e.c.StopGrace)
+		defer grace.Stop()
+		select {
+		case <-ended:
+		case <-grace.C:
 			e.logger.Warn("task does not confirm that it stopped", "execution", req.Execution, "state", req.State,
 				"attempt", req.Attempt, "task", req.ID)
-		})
+		}
 	})
 	return func() {
 		unhook()
-		mu.Lock()
-		defer mu.Unlock()
-		if timer != nil {
-			timer.Stop()
-		}
+		close(ended)
 	}
 }
 

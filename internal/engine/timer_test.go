@@ -1,9 +1,12 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -85,12 +89,41 @@ func TestTaskTimeoutStopsIt(t *testing.T) {
 		if x.Cause != "it waits for a machine" {
 			t.Errorf("the cause is %q", x.Cause)
 		}
-		if x.Status != engine.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
+		if x.Status != stepfn.Failed || x.Error != "States.Timeout" || time.Since(begin) != 20*time.Second {
 			t.Errorf("%s %s after %s", x.Status, x.Error, time.Since(begin))
 		}
 		closeEngine(t, e)
 		if !stopped.Load() {
 			t.Error("the runner was not stopped")
+		}
+	})
+}
+
+// A runner that confirms a stop at once is not reported as one that does not, however late the watch of the stop gets to run.
+func TestConfirmedStopIsNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		e := open(t, fs, func(ctx context.Context, _ *task.Request) task.Result {
+			on, cancel := task.UntilAbandoned(ctx)
+			defer cancel()
+			<-on.Done()
+			return task.Result{}
+		})
+		x := start(t, e, "a", oneTask, `{}`)
+		if _, err := e.Stop(x.ARN, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		closeEngine(t, e) // the stop is not confirmed: the next engine asks for it again, with a context that has ended
+		var asked atomic.Int32
+		var logged bytes.Buffer
+		e = open(t, fs, func(context.Context, *task.Request) task.Result {
+			asked.Add(1)
+			return task.Result{}
+		}, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
+		time.Sleep(time.Hour)
+		closeEngine(t, e)
+		if asked.Load() != 1 || strings.Contains(logged.String(), "does not confirm") {
+			t.Errorf("asked %d times to stop:\n%s", asked.Load(), logged.String())
 		}
 	})
 }

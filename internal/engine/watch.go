@@ -1,10 +1,49 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
+
+// WatchResult says how far an execution is.
+type WatchResult struct {
+	LastEventID int64
+	Status      stepfn.Status
+	Closed      bool
+}
+
+// Watch waits until the execution has an event later than after or is closed, or ctx is done.
+func (e *Engine) Watch(ctx context.Context, arn string, after int64) (WatchResult, error) {
+	if err := e.enter(); err != nil {
+		return WatchResult{}, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return WatchResult{}, err
+	}
+	for {
+		changed, forget := e.watchers.on(id)
+		x, err := e.describe(id)
+		now := WatchResult{LastEventID: x.LastEventID, Status: x.Status, Closed: x.Closed()}
+		if err != nil || now.Closed || now.LastEventID > after {
+			forget()
+			return now, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			forget()
+			return now, ctx.Err()
+		case <-e.ctx.Done():
+			forget()
+			return now, ErrClosing
+		}
+	}
+}
 
 // watchers wait for runs to change. Runs that nobody watches cost nothing.
 type watchers struct {

@@ -18,6 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
@@ -133,9 +134,9 @@ func (p *program) collect(d *defined) {
 			arguments = s.Parameters
 		}
 		switch s.Resource {
-		case raytask.SubmitJob:
+		case stepfn.RaySubmitJob:
 			d.sources = append(d.sources, raytask.Sources(arguments)...)
-		case proctask.RunProcess:
+		case stepfn.ProcessRun:
 			d.processes = append(d.processes, proctask.Sources(arguments)...)
 		}
 		for i := range s.Branches {

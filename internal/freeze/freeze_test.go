@@ -15,9 +15,9 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/freeze"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
-	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
@@ -48,7 +48,7 @@ func (w *world) definition() []byte {
 		"A":{"Type":"Parallel","Next":"B","Branches":[{"StartAt":"R","States":{"R":{"Type":"Task","Resource":%q,"Parameters":{"WorkingDir":%q},"End":true}}}]},
 		"B":{"Type":"Map","End":true,"ItemProcessor":{"StartAt":"S","States":{"S":{"Type":"Task","Resource":%q,"Arguments":{"WorkingDir":%q},"Next":"T"},
 		"T":{"Type":"Task","Resource":%q,"Arguments":{"Dir":%q,"Snapshot":{}},"End":true}}}}}}`,
-		raytask.SubmitJob, w.ray, raytask.SubmitJob, w.ray, proctask.RunProcess, w.process)
+		stepfn.RaySubmitJob, w.ray, stepfn.RaySubmitJob, w.ray, stepfn.ProcessRun, w.process)
 }
 
 // paths are the sources of an execution's code.
@@ -116,7 +116,7 @@ func TestUsers(t *testing.T) {
 	defer func() { _ = eng.Close() }()
 	w.freezer.Of(eng)
 	definition := fmt.Appendf(nil, `{"StartAt":"P","States":{"P":{"Type":"Succeed"},"R":{"Type":"Task","Resource":%q,"Parameters":{"WorkingDir":%q},"End":true}}}`,
-		raytask.SubmitJob, w.ray)
+		stepfn.RaySubmitJob, w.ray)
 	var arns []string
 	for _, name := range []string{"one", "two"} {
 		x, err := eng.Start(t.Context(), engine.StartRequest{MachineARN: machine, Name: name, Definition: definition, Input: json.RawMessage(`{}`)})

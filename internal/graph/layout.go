@@ -1,7 +1,8 @@
 package graph
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -202,7 +203,7 @@ func sortByNeighbours(layer []*box, neighbours map[*box][]*box, layers [][]*box)
 			b.weight = sum / float64(len(near))
 		}
 	}
-	sort.SliceStable(layer, func(i, j int) bool { return layer[i].weight < layer[j].weight })
+	slices.SortStableFunc(layer, func(a, b *box) int { return cmp.Compare(a.weight, b.weight) })
 }
 
 func indexOf(boxes []*box, b *box) float64 {

@@ -1,7 +1,7 @@
 package history
 
 import (
-	"sort"
+	"slices"
 	"strconv"
 	"time"
 
@@ -124,6 +124,6 @@ func sortedKeys(m map[string]string) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Strings(keys)
+	slices.Sort(keys)
 	return keys
 }

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // version is the form of heads and frames; every version that was ever written is read (testdata has one of each).
@@ -41,7 +42,7 @@ func decodeHead(head []byte) (h Head, deadline time.Time, next FrameID, err erro
 	if err := d.version(); err != nil {
 		return h, deadline, 0, err
 	}
-	h.Status = Status(d.str())
+	h.Status = stepfn.Status(d.str())
 	h.Output = d.bytes()
 	h.Error, h.Cause = d.str(), d.str()
 	h.StopTime = d.time()
@@ -154,7 +155,7 @@ func (w *writer) vars(vars map[string]*data) {
 	for name := range vars {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 	w.int(int64(len(names)))
 	for _, name := range names {
 		w.str(name)

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +40,7 @@ func golden(w *world) []byte {
 	for id := range w.stored {
 		ids = append(ids, int(id))
 	}
-	sort.Ints(ids)
+	slices.Sort(ids)
 	for _, id := range ids {
 		fmt.Fprintf(&b, "%d %s\n", id, hex.EncodeToString(w.stored[interp.FrameID(id)]))
 	}

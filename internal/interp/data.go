@@ -3,11 +3,9 @@ package interp
 import (
 	"math/rand/v2"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
-
-// maxPayload is Step Functions' limit on what a state takes in or gives, in bytes of UTF-8.
-const maxPayload = 262144
 
 // data is a JSON value that is passed from state to state: as text, parsed, or both, each made when first asked for. It
 // never changes, so that states which pass it on share it.
@@ -42,9 +40,9 @@ func (d *data) bytes() []byte {
 // hold the same part many times.
 func (d *data) tooBig() bool {
 	if d.text == nil {
-		return value.Len(d.v, maxPayload) > maxPayload
+		return value.Len(d.v, stepfn.MaxPayload) > stepfn.MaxPayload
 	}
-	return len(d.text) > maxPayload
+	return len(d.text) > stepfn.MaxPayload
 }
 
 // random is a source for one stage of a state's work, and for one of its items. Every entry of a state and every attempt

@@ -1,8 +1,9 @@
 package interp_test
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func (w *world) load() {
 	for id, data := range w.stored {
 		frames = append(frames, interp.StoredFrame{ID: id, Data: data})
 	}
-	sort.Slice(frames, func(i, j int) bool { return frames[i].ID < frames[j].ID })
+	slices.SortFunc(frames, func(a, b interp.StoredFrame) int { return cmp.Compare(a.ID, b.ID) })
 	run, err := interp.Load(w.m, w.run.AppendHead(nil), frames)
 	if err != nil {
 		w.t.Fatal(err)

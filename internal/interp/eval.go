@@ -8,6 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -283,16 +284,16 @@ func (r *Run) assignInput(f *frame, result, errorOutput *data) (*data, *failure)
 
 // evalFailure turns an evaluation's error into the state's failure.
 func (r *Run) evalFailure(f *frame, err error) *failure {
-	fail := &failure{name: expr.ErrRuntime, cause: err.Error()}
+	fail := &failure{name: stepfn.StatesRuntime, cause: err.Error()}
 	var e *expr.Error
 	if errors.As(err, &e) {
 		fail.name, fail.cause, fail.location = e.Name, e.Cause, e.Location
 	}
-	if fail.name == dataLimitExceeded {
+	if fail.name == stepfn.StatesDataLimitExceeded {
 		return dataLimit(f.state.Name)
 	}
-	fail.evaluation = fail.name == expr.ErrQueryEvaluationError
-	if fail.name != expr.ErrReferencePath { // which is shown without a word on the state
+	fail.evaluation = fail.name == stepfn.StatesQueryEvaluationError
+	if fail.name != stepfn.StatesReferencePathConflict { // which is shown without a word on the state
 		fail.cause = where(f) + fail.cause
 	}
 	return fail
@@ -319,11 +320,11 @@ func where(f *frame) string {
 
 // runtimeFailure is a States.Runtime with the words that Step Functions begins its causes with.
 func runtimeFailure(f *frame, format string, args ...any) *failure {
-	return &failure{name: expr.ErrRuntime, cause: where(f) + fmt.Sprintf(format, args...)}
+	return &failure{name: stepfn.StatesRuntime, cause: where(f) + fmt.Sprintf(format, args...)}
 }
 
 // dataLimit is the failure of a payload over 256 KB, in the words that were recorded.
 func dataLimit(subject string) *failure {
-	return &failure{name: dataLimitExceeded, cause: fmt.Sprintf(
+	return &failure{name: stepfn.StatesDataLimitExceeded, cause: fmt.Sprintf(
 		"The state/task '%s' returned a result with a size exceeding the maximum number of bytes service limit.", subject)}
 }

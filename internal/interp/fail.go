@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -21,12 +21,6 @@ type failure struct {
 	entered     bool   // it follows the state's entry, though nothing else does
 	heartbeat   bool   // a timeout that States.HeartbeatTimeout names too
 }
-
-// The longest error and cause that Step Functions keeps.
-const (
-	maxError = 256
-	maxCause = 32768
-)
 
 // clip cuts a text to at most n bytes, not within a character.
 func clip(s string, n int) string {
@@ -54,12 +48,12 @@ func (r *Run) failOn(f *frame) *failure {
 
 // failState decides what becomes of a state that failed: it is tried again, caught, or fails its line.
 func (r *Run) failState(f *frame, fail *failure) {
-	fail.name, fail.cause = clip(fail.name, maxError), clip(fail.cause, maxCause)
+	fail.name, fail.cause = clip(fail.name, stepfn.MaxError), clip(fail.cause, stepfn.MaxCause)
 	r.evaluationFailed(f, fail)
 	if r.retry(f, fail) {
 		return
 	}
-	runtime := fail.name == expr.ErrRuntime
+	runtime := fail.name == stepfn.StatesRuntime
 	before := f.last
 	if !runtime {
 		r.groupFailed(f, fail)
@@ -76,7 +70,7 @@ func (r *Run) failState(f *frame, fail *failure) {
 	f.phase, f.fail, f.task = failed, fail, nil
 	r.touch(f)
 	if f.id == rootFrame || runtime { // a runtime error ends the execution from wherever it happens
-		r.closeAfter(Failed, fail, f.last)
+		r.closeAfter(stepfn.Failed, fail, f.last)
 		return
 	}
 	r.lineFailed(f, fail, scheduled)
@@ -90,7 +84,7 @@ func (r *Run) evaluationFailed(f *frame, fail *failure) {
 	}
 	e := history.Event{Type: history.EvaluationFailed, Error: fail.name, Cause: fail.cause, Location: fail.location,
 		State: f.state.Name, Previous: f.last}
-	if f.last == f.entered && !fail.entered && fail.name != dataLimitExceeded { // recorded both ways
+	if f.last == f.entered && !fail.entered && fail.name != stepfn.StatesDataLimitExceeded { // recorded both ways
 		e.Previous = f.before
 	}
 	f.last = r.emitAfter(e)
@@ -128,7 +122,7 @@ func backoff(t *asl.Retrier, n int) float64 {
 	if t.MaxDelaySeconds > 0 {
 		s = min(s, t.MaxDelaySeconds)
 	}
-	return min(s, maxSeconds)
+	return min(s, stepfn.MaxSeconds)
 }
 
 // delay is how long the retrier waits after n attempts of its own.
@@ -149,15 +143,15 @@ func (fail *failure) matches(equals []string) bool {
 	if slices.Contains(equals, fail.name) {
 		return true
 	}
-	if fail.name == expr.ErrRuntime {
+	if fail.name == stepfn.StatesRuntime {
 		return false
 	}
-	timeout := fail.name == "States.Timeout"
+	timeout := fail.name == stepfn.StatesTimeout
 	for _, e := range equals {
 		switch {
-		case e == "States.ALL", e == "States.TaskFailed" && !timeout, e == "States.HeartbeatTimeout" && fail.heartbeat,
-			e == expr.ErrResultPathMatch && fail.name == expr.ErrReferencePath,
-			e == "Ray.SubmitFailed" && fail.name == "Ray.RuntimeEnvFailed":
+		case e == stepfn.StatesALL, e == stepfn.StatesTaskFailed && !timeout, e == stepfn.StatesHeartbeatTimeout && fail.heartbeat,
+			e == stepfn.StatesResultPathMatchFailure && fail.name == stepfn.StatesReferencePathConflict,
+			e == stepfn.RaySubmitFailed && fail.name == stepfn.RayRuntimeEnvFailed:
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -39,13 +40,12 @@ func (r *Run) begin(f *frame, length int64, started history.Event) *frame {
 }
 
 // addLine begins a line beneath a group; previous is the event that its first one follows.
-func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) *frame {
+func (r *Run) addLine(group *frame, p *asl.Program, in *data, index, previous int64) {
 	line := r.add(&frame{kind: lineKind, phase: ready, parent: group.id, program: p, state: p.StartAt, input: in, index: index,
 		last: previous})
 	group.lines = append(group.lines, line.id)
 	group.running++
 	r.enqueue(line)
-	return line
 }
 
 // canStart says that the group has lines yet to start, and room for one.
@@ -132,7 +132,7 @@ func (r *Run) mapState(f *frame) *failure {
 
 func (r *Run) maxConcurrency(f *frame, in *data) (n int64, fail *failure) {
 	if s := &f.state.Map.MaxConcurrency; s.Set() {
-		if n, fail = r.integer(f, s, in, 0, maxSeconds); fail != nil {
+		if n, fail = r.integer(f, s, in, 0, stepfn.MaxSeconds); fail != nil {
 			return 0, fail
 		}
 	}
@@ -195,7 +195,7 @@ func noStep(p asl.PathField, in *data, other *failure) *failure {
 	if step == "" {
 		return other
 	}
-	return &failure{name: expr.ErrReferencePath, cause: fmt.Sprintf("Unable to apply step %q to input %s", step, value.Text(in.value()))}
+	return &failure{name: stepfn.StatesReferencePathConflict, cause: fmt.Sprintf("Unable to apply step %q to input %s", step, value.Text(in.value()))}
 }
 
 // iterable says whether a Map can go through a value: an array, and a distributed one through an object's members too.
@@ -214,7 +214,7 @@ func iterable(m *asl.MapFields, v any) bool {
 func (r *Run) noArray(f *frame, in *data) *failure {
 	if f.state.JSONata {
 		fail := runtimeFailure(f, "Map state input must be an array but was: %s", value.Text(in.value()))
-		fail.name, fail.evaluation = "States.QueryEvaluationError", true
+		fail.name, fail.evaluation = stepfn.StatesQueryEvaluationError, true
 		return fail
 	}
 	path := "$"
@@ -224,7 +224,7 @@ func (r *Run) noArray(f *frame, in *data) *failure {
 			path = path[1:] // recorded with one $
 		}
 	}
-	return &failure{name: expr.ErrRuntime, cause: `Reference path "` + path + `" must point to array.`}
+	return &failure{name: stepfn.StatesRuntime, cause: `Reference path "` + path + `" must point to array.`}
 }
 
 // lineEnded counts a line that reached its end, and keeps its output until the group's end.

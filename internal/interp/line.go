@@ -3,6 +3,7 @@ package interp
 import (
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -47,7 +48,7 @@ func (r *Run) pass(f *frame) *failure {
 		return r.endState(f, nil)
 	}
 	if s.HasResult && s.Result != nil { // null was recorded to be none
-		return r.endState(f, r.test.result(f, valueData(s.Result)))
+		return r.endState(f, r.test.result(valueData(s.Result)))
 	}
 	result, fail := r.arguments(f)
 	if fail != nil {
@@ -111,7 +112,7 @@ func (r *Run) endLine(f *frame) {
 	}
 	r.emitFinal(history.Event{Type: history.ExecutionSucceeded, Previous: f.last, Output: f.input.bytes()})
 	r.head.Output = f.input.bytes()
-	r.head.Status, r.head.StopTime = Succeeded, r.now
+	r.head.Status, r.head.StopTime = stepfn.Succeeded, r.now
 	r.removeAll()
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -60,7 +61,7 @@ func TestMapIsLinear(t *testing.T) {
 		for i := 1; i <= n; i++ {
 			w.done(fmt.Sprintf("A#%d", i), "0")
 		}
-		if w.run.Head().Status != interp.Succeeded {
+		if w.run.Head().Status != stepfn.Succeeded {
 			t.Fatal(w.head())
 		}
 		if w.most > 12 {

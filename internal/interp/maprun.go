@@ -2,16 +2,19 @@ package interp
 
 import (
 	"crypto/md5" //nolint:gosec // names, not secrets
-	"fmt"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -118,11 +121,8 @@ func (m *MapRun) Batch(items [][]byte) []byte {
 	return append(b, "]}"...)
 }
 
-// The error of a map run in which too many children failed.
-const (
-	ExceedToleratedFailureThreshold      = "States.ExceedToleratedFailureThreshold"
-	ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
-)
+// ExceedToleratedFailureThresholdCause is the cause of a map run in which too many children failed.
+const ExceedToleratedFailureThresholdCause = "The specified tolerated failure threshold was exceeded"
 
 // Exceeded says that more of the items failed than is tolerated.
 func (m *MapRun) Exceeded(failed, total int64) bool {
@@ -266,9 +266,9 @@ func itemCount(v any) int64 {
 // MapLabel is the label of a distributed Map that names none: a UUID of the machine and the state. A state's name could
 // hold what no ARN can.
 func MapLabel(machineARN, state string) string {
-	b := md5.Sum([]byte(machineARN + "/" + state)) //nolint:gosec // RFC 9562, version 3: a name, not a secret
+	b := uuid.UUID(md5.Sum([]byte(machineARN + "/" + state))) //nolint:gosec // RFC 9562, version 3: a name, not a secret
 	b[6], b[8] = b[6]&0x0f|0x30, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return b.String()
 }
 
 // mapRunARN names the map run in the manner of Step Functions: the machine, the label, and a UUID.
@@ -276,17 +276,21 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
 		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
-	x := rand.New(r.random(f, onMapRun, uint64(f.retried))) //nolint:gosec // a name, from the seed of the run
-	a, b := x.Uint64(), x.Uint64()
-	uuid := fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>48&0x3fff|0x8000, b&0xffffffffffff)
-	return strings.Replace(r.params.MachineARN, ":stateMachine:", ":mapRun:", 1) + "/" + m.Label + ":" + uuid
+	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], x.Uint64())
+	binary.BigEndian.PutUint64(id[8:], x.Uint64())
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	arn, _ := stepfn.ParseARN(r.params.MachineARN)
+	arn.Kind, arn.Name, arn.Qualifier = stepfn.KindMapRun, arn.Name+"/"+m.Label, id.String()
+	return arn.String()
 }
 
 // tolerated evaluates how many children may fail. Values out of range have words of their own where a path found them.
 func (r *Run) tolerated(f *frame, m *MapRun, in *data) (fail *failure) {
 	fields := f.state.Map
 	if s := &fields.ToleratedFailureCount; s.Set() {
-		if m.ToleratedFailureCount, fail = r.integer(f, s, in, lowest(s, 0), maxSeconds); fail != nil {
+		if m.ToleratedFailureCount, fail = r.integer(f, s, in, lowest(s, 0), stepfn.MaxSeconds); fail != nil {
 			return fail
 		}
 		if m.ToleratedFailureCount < 0 {
@@ -321,12 +325,12 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 	}
 	m.Batched = true
 	if b.MaxItemsPerBatch.Set() {
-		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, 0, maxSeconds); fail != nil {
+		if m.BatchItems, fail = r.integer(f, &b.MaxItemsPerBatch, in, 0, stepfn.MaxSeconds); fail != nil {
 			return fail
 		}
 	}
 	if b.MaxInputBytesPerBatch.Set() {
-		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, 0, maxPayload); fail != nil {
+		if m.BatchBytes, fail = r.integer(f, &b.MaxInputBytesPerBatch, in, 0, stepfn.MaxPayload); fail != nil {
 			return fail
 		}
 	}
@@ -387,7 +391,7 @@ func (r *Run) mapRunEnded(e MapRunEnded) {
 	}
 	r.touch(f)
 	if e.Error != "" {
-		fail := &failure{name: clip(e.Error, maxError), cause: clip(e.Cause, maxCause)}
+		fail := &failure{name: clip(e.Error, stepfn.MaxError), cause: clip(e.Cause, stepfn.MaxCause)}
 		r.emit(f, history.Event{Type: history.MapRunFailed, Error: fail.name, Cause: fail.cause})
 		r.failState(f, fail)
 		return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // machine writes a random definition: states of all types, nested a few levels deep, some with Retry and Catch.
@@ -61,8 +62,8 @@ func play(t *testing.T, seed uint64, reload bool) *world {
 	w.start()
 	redriven := false
 	for range 2000 {
-		if w.run.Head().Status != interp.Running {
-			if redriven || w.run.Head().Status == interp.Succeeded {
+		if w.run.Head().Status != stepfn.Running {
+			if redriven || w.run.Head().Status == stepfn.Succeeded {
 				return w
 			}
 			redriven = true
@@ -108,7 +109,7 @@ func TestRandomRuns(t *testing.T) {
 	if testing.Short() {
 		n = 30
 	}
-	ends := map[interp.Status]int{}
+	ends := map[stepfn.Status]int{}
 	for seed := range n {
 		w := play(t, seed, true)
 		if kept := play(t, seed, false); kept.story() != w.story() {
@@ -119,7 +120,7 @@ func TestRandomRuns(t *testing.T) {
 		ends[w.run.Head().Status]++
 	}
 	t.Logf("ends: %v", ends)
-	if ends[interp.Succeeded] == 0 || ends[interp.Failed] == 0 {
+	if ends[stepfn.Succeeded] == 0 || ends[stepfn.Failed] == 0 {
 		t.Errorf("the runs are all alike: %v", ends)
 	}
 }
@@ -134,7 +135,7 @@ func wellFormed(t *testing.T, seed uint64, w *world) {
 	if tasks := w.run.Running(); len(tasks) > 0 {
 		t.Errorf("seed %d: %d tasks run on", seed, len(tasks))
 	}
-	if w.run.Head().Status == interp.Succeeded && len(w.stored) != 1 {
+	if w.run.Head().Status == stepfn.Succeeded && len(w.stored) != 1 {
 		t.Errorf("seed %d: %d frames are left", seed, len(w.stored))
 	}
 	ids := make([]string, 0, len(w.tasks))

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // ErrNotRedrivable says that the run did not fail, or is too old: nothing is kept of its lines.
@@ -13,11 +14,11 @@ var ErrNotRedrivable = errors.New("the execution cannot be redriven: it did not 
 
 // redrive takes the run up again: each line that failed or was stopped does its state again, and what succeeded stays.
 func (r *Run) redrive(clientToken string) error {
-	if s := r.head.Status; s != Failed && s != TimedOut && s != Aborted || r.frames[rootFrame] == nil {
+	if s := r.head.Status; s != stepfn.Failed && s != stepfn.TimedOut && s != stepfn.Aborted || r.frames[rootFrame] == nil {
 		return ErrNotRedrivable
 	}
 	h := &r.head
-	h.Status, h.Error, h.Cause, h.StopTime = Running, "", "", time.Time{}
+	h.Status, h.Error, h.Cause, h.StopTime = stepfn.Running, "", "", time.Time{}
 	h.RedriveCount++
 	h.RedriveTime = r.now
 	r.deadline = r.timeLimit(r.steady)

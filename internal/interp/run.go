@@ -8,20 +8,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Status is an execution's status in the API's words.
-type Status string
-
-// The statuses of an execution.
-const (
-	Running        Status = "RUNNING"
-	Succeeded      Status = "SUCCEEDED"
-	Failed         Status = "FAILED"
-	TimedOut       Status = "TIMED_OUT"
-	Aborted        Status = "ABORTED"
-	PendingRedrive Status = "PENDING_REDRIVE"
 )
 
 // Params is what a run is born with and what never changes.
@@ -43,7 +31,7 @@ type Params struct {
 
 // Head is what a run's head says to those who need nothing else.
 type Head struct {
-	Status       Status
+	Status       stepfn.Status
 	Output       []byte
 	Error, Cause string
 	StopTime     time.Time // zero while it runs
@@ -168,7 +156,7 @@ func (r *Run) take(f Fact) error {
 	return nil
 }
 
-func (r *Run) closed() bool { return r.head.Status != Running && r.head.Status != "" }
+func (r *Run) closed() bool { return r.head.Status != stepfn.Running && r.head.Status != "" }
 
 // start checks what only a caller can get wrong, so that nothing later has to.
 func (r *Run) start() error {
@@ -178,7 +166,7 @@ func (r *Run) start() error {
 	if _, err := value.Parse(r.params.Input); err != nil {
 		return fmt.Errorf("input: %w", err)
 	}
-	r.head.Status = Running
+	r.head.Status = stepfn.Running
 	r.frames[originFrame] = &frame{id: originFrame}
 	r.touch(r.frames[originFrame])
 	r.deadline = r.timeLimit(r.steady)
@@ -219,8 +207,6 @@ func (r *Run) emitFirst() {
 const (
 	longEvents = 256
 	longBytes  = 1 << 20
-	// maxEvents is Step Functions' limit on a Standard execution's history.
-	maxEvents = 25000
 )
 
 // goOn lets every line that can go on do so, each as far as it comes, until all wait or the decision is long.
@@ -244,8 +230,8 @@ func (r *Run) goOn() {
 // cut says that the decision ends here: it is long, or the history is full.
 func (r *Run) cut() bool {
 	if r.full {
-		r.close(Failed, &failure{name: "States.Runtime",
-			cause: fmt.Sprintf("The execution reached the maximum number of history events (%d).", maxEvents)})
+		r.close(stepfn.Failed, &failure{name: stepfn.StatesRuntime,
+			cause: fmt.Sprintf("The execution reached the maximum number of history events (%d).", stepfn.MaxEvents)})
 		return true
 	}
 	r.decision.More = len(r.decision.Events) >= longEvents || r.size >= longBytes
@@ -352,7 +338,7 @@ func (r *Run) emit(f *frame, e history.Event) int64 {
 
 // emitAfter appends an event whose Previous is set.
 func (r *Run) emitAfter(e history.Event) int64 {
-	if r.head.LastEvent >= maxEvents-1 && !r.params.Express {
+	if r.head.LastEvent >= stepfn.MaxEvents-1 && !r.params.Express {
 		r.full = true
 		return r.head.LastEvent
 	}

@@ -142,9 +142,6 @@ func plain(v any) string {
 	return value.Text(v)
 }
 
-// maxSeconds is how long anything may take: a Standard execution ends after a year.
-const maxSeconds = 99999999
-
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 
 // ParseTimestamp reads the States Language's profile of ISO 8601 (RFC 3339 with a capital T, and Z or an offset).

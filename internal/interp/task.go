@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -74,7 +75,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 		return fail
 	}
 	if s.TimeoutSeconds.Set() {
-		n, fail := r.integer(f, &s.TimeoutSeconds, in, 1, maxSeconds)
+		n, fail := r.integer(f, &s.TimeoutSeconds, in, 1, stepfn.MaxSeconds)
 		if fail != nil {
 			return fail
 		}
@@ -82,7 +83,7 @@ func (r *Run) limits(f *frame, t *taskState) *failure {
 		t.timeout = r.steady.Add(seconds(float64(n)))
 	}
 	if s.HeartbeatSeconds.Set() {
-		n, fail := r.integer(f, &s.HeartbeatSeconds, in, 1, maxSeconds)
+		n, fail := r.integer(f, &s.HeartbeatSeconds, in, 1, stepfn.MaxSeconds)
 		if fail != nil {
 			return fail
 		}
@@ -133,7 +134,7 @@ func serviceOf(resource string) service {
 	switch {
 	case parts[2] == "lambda":
 		return service{kind: lambda, name: resource}
-	case parts[5] == "activity":
+	case parts[5] == stepfn.KindActivity:
 		return service{kind: activity, name: resource}
 	}
 	typ, name := parts[5], parts[6]
@@ -249,7 +250,7 @@ func (r *Run) taskEnded(t TaskEnded) {
 	}
 	v, err := value.Parse(t.Output)
 	if err != nil {
-		r.taskFailed(f, TaskEnded{Error: "States.Runtime", Cause: "The task's output is not valid JSON: " + err.Error()})
+		r.taskFailed(f, TaskEnded{Error: stepfn.StatesRuntime, Cause: "The task's output is not valid JSON: " + err.Error()})
 		return
 	}
 	out := &data{v: v, parsed: true, text: t.Output}
@@ -259,7 +260,7 @@ func (r *Run) taskEnded(t TaskEnded) {
 		return
 	}
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].succeeded, Output: t.Output})
-	if fail := r.endState(f, r.test.result(f, out)); fail != nil {
+	if fail := r.endState(f, r.test.result(out)); fail != nil {
 		f.task = nil
 		r.failState(f, fail)
 	}
@@ -289,7 +290,7 @@ func (r *Run) endTask(f *frame, e history.Event) {
 
 // taskFailed shows the failure before Retry and Catch are asked: every attempt leaves its event.
 func (r *Run) taskFailed(f *frame, t TaskEnded) {
-	fail := &failure{name: clip(t.Error, maxError), cause: clip(t.Cause, maxCause)}
+	fail := &failure{name: clip(t.Error, stepfn.MaxError), cause: clip(t.Cause, stepfn.MaxCause)}
 	r.endTask(f, history.Event{Type: taskEvents[serviceOf(f.state.Resource).kind].failed, Error: fail.name, Cause: fail.cause})
 	r.failState(f, fail)
 }
@@ -297,8 +298,8 @@ func (r *Run) taskFailed(f *frame, t TaskEnded) {
 // taskTimedOut ends a task that ran, or was silent, for too long.
 func (r *Run) taskTimedOut(f *frame) {
 	r.decision.Stops = append(r.decision.Stops, f.task.id)
-	fail := &failure{name: "States.Timeout"} // a missing heartbeat too: so it was recorded
-	fail.cause = clip(r.reports[f.task.id], maxCause)
+	fail := &failure{name: stepfn.StatesTimeout} // a missing heartbeat too: so it was recorded
+	fail.cause = clip(r.reports[f.task.id], stepfn.MaxCause)
 	fail.heartbeat = f.task.timeout.IsZero() || f.task.timeout.After(r.steady)
 	r.endTask(f, history.Event{
 		Type: taskEvents[serviceOf(f.state.Resource).kind].timedOut, Error: fail.name, Cause: fail.cause})
@@ -332,7 +333,7 @@ func (r *Run) makeToken(task, resource string) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)
 	b := fmt.Appendf(nil, "%016x%s %s", h.Sum64(), task, r.params.ExecutionARN)
-	if strings.Contains(resource, ":activity:") {
+	if stepfn.KindOf(resource) == stepfn.KindActivity {
 		b = append(append(b, ' '), resource...)
 	}
 	return base64.RawURLEncoding.EncodeToString(b)

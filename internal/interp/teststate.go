@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -84,7 +85,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	r := New(req.Params, m)
 	r.test = t
 	r.enterMoment(Moment{Now: now, Steady: now})
-	r.head.Status = Running
+	r.head.Status = stepfn.Running
 	f := &frame{id: rootFrame, kind: lineKind, phase: ready, program: m.Programs[0], state: state, input: r.input}
 	r.frames[rootFrame], r.frames[originFrame] = f, &frame{id: originFrame}
 	if err := t.begin(r, f, req); err != nil {
@@ -94,7 +95,7 @@ func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, err
 	if err := t.finish(r, f, req); err != nil {
 		return TestResult{}, err
 	}
-	return t.answer(r, f, state), nil
+	return t.answer(f), nil
 }
 
 // findState looks everywhere, as TestState does: a state within a branch can be tested by its name alone.
@@ -273,7 +274,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 		n := resultLength(req.Mock.Result)
 		switch failed := req.FailedIterations; {
 		case failed != nil && run != nil && run.intolerable(*failed, n):
-			fail = &failure{name: ExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
+			fail = &failure{name: stepfn.StatesExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
 		case iterations >= 0 && f.state.Map.Writer == nil && n != iterations:
 			return refuse("Input array does not equal the mocked result array's size")
 		}
@@ -298,7 +299,7 @@ func resultLength(result []byte) int64 {
 }
 
 // answer reads what became of the state from its line: it waits for a retry, has failed, or went on.
-func (t *test) answer(r *Run, f *frame, state *asl.State) TestResult {
+func (t *test) answer(f *frame) TestResult {
 	out := TestResult{Status: TestSucceeded, Inspection: t.inspection}
 	if t.details.Len() > 0 {
 		t.inspection.Set("errorDetails", t.details)
@@ -345,7 +346,7 @@ func (t *test) note(f *frame, stage string, d *data) {
 }
 
 // result notes what a state's call or its Result field gave.
-func (t *test) result(f *frame, d *data) *data {
+func (t *test) result(d *data) *data {
 	if t != nil {
 		t.inspection.Set("result", string(d.bytes()))
 	}

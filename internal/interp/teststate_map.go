@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -104,6 +105,6 @@ func (m *MapRun) batches(inputs [][]byte) [][]byte {
 // answersObject says of a resource that what it answers is an object: a service's answer is, a token's or a function's of
 // one's own may be anything.
 func answersObject(resource string) bool {
-	return strings.HasPrefix(resource, "arn:aws:states:::lambda:invoke") && !strings.HasSuffix(resource, ".waitForTaskToken") ||
-		strings.HasPrefix(resource, "arn:aws:states:::aws-sdk:")
+	return strings.HasPrefix(resource, stepfn.Integration+"lambda:invoke") && !strings.HasSuffix(resource, ".waitForTaskToken") ||
+		strings.HasPrefix(resource, stepfn.Integration+"aws-sdk:")
 }

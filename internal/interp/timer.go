@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // timers is a heap of when frames may have something due. An entry may be stale: the frame says what is true.
@@ -96,7 +97,7 @@ func (r *Run) nextTimer() time.Time {
 // wake fires what is due.
 func (r *Run) wake() {
 	if !r.deadline.IsZero() && !r.deadline.After(r.steady) {
-		r.close(TimedOut, &failure{})
+		r.close(stepfn.TimedOut, &failure{})
 		return
 	}
 	for at := r.nextTimer(); len(r.timers) > 0 && !at.IsZero() && !at.After(r.steady); at = r.nextTimer() {
@@ -126,19 +127,19 @@ func (r *Run) fire(f *frame) {
 }
 
 // close ends the run without an output. Its lines stay, frozen, for a redrive.
-func (r *Run) close(status Status, fail *failure) {
+func (r *Run) close(status stepfn.Status, fail *failure) {
 	r.closeAfter(status, fail, r.frames[rootFrame].last)
 }
 
 // closeAfter is close for an end that follows an event of another line. An abort and a timeout follow none.
-func (r *Run) closeAfter(status Status, fail *failure, last int64) {
+func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 	e := history.Event{Error: fail.name, Cause: fail.cause}
 	switch status {
-	case TimedOut:
+	case stepfn.TimedOut:
 		e.Type = history.ExecutionTimedOut
-	case Aborted:
+	case stepfn.Aborted:
 		e.Type = history.ExecutionAborted
-	default:
+	case stepfn.Failed, stepfn.Running, stepfn.Succeeded, stepfn.PendingRedrive: // only the first is a status that a run is closed with
 		e.Type, e.Previous = history.ExecutionFailed, last
 	}
 	r.emitLast(e)
@@ -188,6 +189,6 @@ func (r *Run) stopWork(f *frame) {
 	f.task = nil
 }
 
-func (r *Run) abort(a Abort) { r.close(Aborted, &failure{name: a.Error, cause: a.Cause}) }
+func (r *Run) abort(a Abort) { r.close(stepfn.Aborted, &failure{name: a.Error, cause: a.Cause}) }
 
 func sortIDs(ids []FrameID) { slices.Sort(ids) }

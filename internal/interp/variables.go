@@ -3,10 +3,9 @@ package interp
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
-
-const dataLimitExceeded = "States.DataLimitExceeded"
 
 // maxVariables is Step Functions' limit on what an execution's variables hold together, in bytes of their JSON texts. A
 // single variable, and those that one state assigns, may have maxPayload.
@@ -18,14 +17,14 @@ func (r *Run) variableLimit(f *frame, assigned *value.Object) *failure {
 	for i := range assigned.Len() {
 		name, v := assigned.At(i)
 		size := len(value.Bytes(v))
-		if size > maxPayload {
+		if size > stepfn.MaxPayload {
 			return variableFailure(f, "Variable size limit exceeded. Variable '%s' in state '%s' was assigned %d bytes.",
 				name, f.state.Name, size)
 		}
-		if sum += size; sum > maxPayload {
+		if sum += size; sum > stepfn.MaxPayload {
 			return variableFailure(f, "State total variable size limit exceeded. Variable '%s' in state '%s' was assigned %d bytes, "+
 				"which caused the size of variables assigned in the state to exceed its limit by %d bytes.",
-				name, f.state.Name, size, sum-maxPayload)
+				name, f.state.Name, size, sum-stepfn.MaxPayload)
 		}
 	}
 	if over := r.kept(f, assigned) + sum - maxVariables; over > 0 {
@@ -53,5 +52,5 @@ func (r *Run) kept(f *frame, assigned *value.Object) int {
 
 // variableFailure has causes that do not begin with the state, as they were recorded.
 func variableFailure(f *frame, format string, args ...any) *failure {
-	return &failure{name: dataLimitExceeded, cause: fmt.Sprintf(format, args...), location: "Assign", evaluation: f.state.JSONata}
+	return &failure{name: stepfn.StatesDataLimitExceeded, cause: fmt.Sprintf(format, args...), location: "Assign", evaluation: f.state.JSONata}
 }

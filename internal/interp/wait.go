@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // wait leaves at once when its time is past: Step Functions shows no waiting then.
@@ -62,7 +62,7 @@ func (r *Run) waitDue(f *frame, until time.Time) time.Time {
 // waitSeconds has the recorded words for what a path found.
 func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
 	if s.Query == nil {
-		return r.integer(f, s, in, 0, maxSeconds)
+		return r.integer(f, s, in, 0, stepfn.MaxSeconds)
 	}
 	v, fail := r.scalar(f, s, in)
 	if fail != nil {
@@ -73,7 +73,7 @@ func (r *Run) waitSeconds(f *frame, s *asl.Scalar, in *data) (int64, *failure) {
 		return 0, runtimeFailure(f, "The SecondsPath parameter cannot be parsed as a long value: %s == %s", fieldText(s), plain(v))
 	case n < 0:
 		return 0, runtimeFailure(f, "The SecondsPath parameter references a negative value: %s == %s", fieldText(s), plain(v))
-	case n > maxSeconds:
+	case n > stepfn.MaxSeconds:
 		return 0, runtimeFailure(f, "Wait state delay is too long.")
 	default:
 		return n, nil
@@ -88,7 +88,7 @@ func (r *Run) badTimestamp(f *frame, s *asl.Scalar, v any) *failure {
 		}
 		fail := runtimeFailure(f, "The %s field cannot be parsed as an ISO-8601 extended offset date-time format string: %s",
 			s.Field, plain(v))
-		fail.name, fail.evaluation, fail.entered, fail.location = expr.ErrQueryEvaluationError, true, true, s.Field
+		fail.name, fail.evaluation, fail.entered, fail.location = stepfn.StatesQueryEvaluationError, true, true, s.Field
 		return fail
 	}
 	return runtimeFailure(f, "The %s parameter does not reference a valid ISO-8601 extended offset date-time format "+

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
-	"strings"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -79,23 +78,25 @@ func sameContent(a, b Object) bool { return reflect.DeepEqual(content(a), conten
 
 // unified is what diff -u prints of the two objects as YAML.
 func unified(title string, before, after Object) (string, error) {
-	old, err := lines(before)
+	old, err := asYAML(before)
 	if err != nil {
 		return "", err
 	}
-	now, err := lines(after)
+	now, err := asYAML(after)
 	if err != nil {
 		return "", err
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "--- %s, as it is\n+++ %s, as it would be\n", title, title)
-	for _, h := range hunks(edits(old, now)) {
-		h.write(&b)
+	from, to := title+", as it is", title+", as it would be"
+	if bytes.Equal(old, now) { // they differ in what is hidden
+		return fmt.Sprintf("--- %s\n+++ %s\n", from, to), nil
 	}
-	return b.String(), nil
+	out := diff.Diff(from, old, to, now)
+	_, out, _ = bytes.Cut(out, []byte("\n")) // its first line is a diff command
+	return string(out), nil
 }
 
-func lines(o Object) ([]string, error) {
+// asYAML is an object as YAML; empty for none.
+func asYAML(o Object) ([]byte, error) {
 	if o == nil {
 		return nil, nil
 	}
@@ -107,10 +108,8 @@ func lines(o Object) ([]string, error) {
 	var buf bytes.Buffer
 	e := yaml.NewEncoder(&buf)
 	e.SetIndent(2)
-	if err := e.Encode(numbers(o)); err != nil {
-		return nil, err
-	}
-	return strings.Split(strings.TrimSuffix(buf.String(), "\n"), "\n"), nil
+	err := e.Encode(numbers(o))
+	return buf.Bytes(), err
 }
 
 // hide keeps a Secret's values off the screen.
@@ -149,125 +148,4 @@ func numbers(v any) any {
 		return v.String()
 	}
 	return v
-}
-
-// edit is one line of a comparison: ' ' in both, '-' only before, '+' only after.
-type edit struct {
-	op   byte
-	text string
-}
-
-// edits compares by the longest common subsequence of what lies between equal beginnings and ends.
-func edits(a, b []string) []edit {
-	var head, tail []edit
-	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
-		head, a, b = append(head, edit{' ', a[0]}), a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		tail = append(tail, edit{' ', a[len(a)-1]})
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	slices.Reverse(tail)
-	return slices.Concat(head, between(a, b), tail)
-}
-
-// most bounds the square that a comparison takes: what differs more is shown as replaced.
-const most = 4 << 20
-
-func between(a, b []string) []edit {
-	var out []edit
-	var common [][]int32
-	if len(a)*len(b) <= most {
-		common = commonLengths(a, b)
-	}
-	i, j := 0, 0
-	for i < len(a) || j < len(b) {
-		switch {
-		case i < len(a) && j < len(b) && common != nil && a[i] == b[j]:
-			out = append(out, edit{' ', a[i]})
-			i, j = i+1, j+1
-		case i < len(a) && (j == len(b) || common == nil || common[i+1][j] >= common[i][j+1]):
-			out = append(out, edit{'-', a[i]})
-			i++
-		default:
-			out = append(out, edit{'+', b[j]})
-			j++
-		}
-	}
-	return out
-}
-
-// commonLengths has at i, j how many lines the rests of a from i and of b from j have in common, in order.
-func commonLengths(a, b []string) [][]int32 {
-	common := make([][]int32, len(a)+1)
-	for i := range common {
-		common[i] = make([]int32, len(b)+1)
-	}
-	for i := len(a) - 1; i >= 0; i-- {
-		for j := len(b) - 1; j >= 0; j-- {
-			if a[i] == b[j] {
-				common[i][j] = common[i+1][j+1] + 1
-			} else {
-				common[i][j] = max(common[i+1][j], common[i][j+1])
-			}
-		}
-	}
-	return common
-}
-
-// hunk is a piece of a comparison with what surrounds its changes.
-type hunk struct {
-	old, now int // the lines before it
-	edits    []edit
-}
-
-// around is how many equal lines a hunk shows on each side.
-const around = 3
-
-func hunks(all []edit) []hunk {
-	var out []hunk
-	old, now, end := 0, 0, -1 // end is the index behind the last hunk's edits
-	for i, e := range all {
-		if e.op != ' ' {
-			from, to := max(i-around, 0), min(i+1+around, len(all))
-			if from > end { // the lines from there to here are in both
-				out = append(out, hunk{old: old - (i - from), now: now - (i - from)})
-				end = from
-			}
-			last := &out[len(out)-1]
-			last.edits = append(last.edits, all[min(end, to):to]...)
-			end = max(end, to)
-		}
-		if e.op != '+' {
-			old++
-		}
-		if e.op != '-' {
-			now++
-		}
-	}
-	return out
-}
-
-func (h hunk) write(b *strings.Builder) {
-	old, now := 0, 0
-	for _, e := range h.edits {
-		if e.op != '+' {
-			old++
-		}
-		if e.op != '-' {
-			now++
-		}
-	}
-	fmt.Fprintf(b, "@@ -%s +%s @@\n", span(h.old, old), span(h.now, now))
-	for _, e := range h.edits {
-		fmt.Fprintf(b, "%c%s\n", e.op, e.text)
-	}
-}
-
-// span is a hunk's place, which counts from 1 but for nothing at all.
-func span(before, n int) string {
-	if n == 0 {
-		return fmt.Sprintf("%d,0", before)
-	}
-	return fmt.Sprintf("%d,%d", before+1, n)
 }

@@ -158,6 +158,7 @@ func (at *address) checkedAnyway(way Way, now time.Time) bool {
 		return true
 	case Signature:
 		return at.prefix == loopback || !at.succeeded.IsZero() && now.Sub(at.succeeded) < knownFor
+	case Password, Form:
 	}
 	return false
 }

@@ -3,6 +3,7 @@
 package objects
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/engine"
@@ -96,7 +97,7 @@ func (d Dir) List(_ context.Context, bucket, prefix string, fn func(engine.Objec
 	if err != nil {
 		return err
 	}
-	sort.Slice(found, func(i, j int) bool { return found[i].Key < found[j].Key })
+	slices.SortFunc(found, func(a, b engine.Object) int { return cmp.Compare(a.Key, b.Key) })
 	for _, o := range found {
 		if err := fn(o); err != nil {
 			return err

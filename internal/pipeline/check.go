@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -84,13 +85,13 @@ func (c *checker) targets() {
 		c.rayNames(join(path, "ray"), e.Value.Ray)
 		c.pods(join(path, "pods"), e.Value.Pods)
 		spec, submit := e.Value.Ray.ClusterSpec, e.Value.Submit
-		if (spec != nil || e.Value.Queue != "") && submit != "rayjob" {
+		if (spec != nil || e.Value.Queue != "") && submit != SubmitRayJob {
 			c.report(path, "clusterSpec and queue need submit: rayjob")
 		}
 		if e.Value.Queue != "" && spec == nil {
 			c.report(join(path, "queue"), "needs a cluster of its own (ray.clusterSpec)")
 		}
-		if submit == "proxy" && e.Value.Ray.Token != nil {
+		if submit == SubmitProxy && e.Value.Ray.Token != nil {
 			c.report(join(path, "submit"), "proxy cannot send a token; use job or rayjob")
 		}
 	}
@@ -177,7 +178,7 @@ func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 
 // States.ALL stands alone in the States Language.
 func allAlone(errors []string) bool {
-	return len(errors) == 1 || !slices.Contains(errors, "States.ALL")
+	return len(errors) == 1 || !slices.Contains(errors, stepfn.StatesALL)
 }
 
 // groupOptions are a step's fields that only a job has.
@@ -209,7 +210,7 @@ func (c *checker) retry(s *Step, path string) {
 		c.report(join(path, "maxInterval"), "must be longer than interval")
 	}
 	if !allAlone(s.Retry.Errors) {
-		c.report(join(path, "errors"), "States.ALL stands for all: name it alone")
+		c.report(join(path, "errors"), stepfn.StatesALL+" stands for all: name it alone")
 	}
 	known := RetryableErrors(s.Kind())
 	for i, name := range s.Retry.Errors {

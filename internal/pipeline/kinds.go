@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -73,9 +74,6 @@ type Duration int64
 // Seconds is the duration in seconds; 0 stands for none given.
 func (t Duration) Seconds() int64 { return int64(t) }
 
-// maxDuration is what Step Functions bears as TimeoutSeconds.
-const maxDuration = 99_999_999
-
 var daysPattern = regexp.MustCompile(`^(\d{1,6})d`)
 
 func (t *Duration) decodeNode(d *decoder, n *yaml.Node, path string) {
@@ -85,8 +83,8 @@ func (t *Duration) decodeNode(d *decoder, n *yaml.Node, path string) {
 		d.fail(n, path, "expected a length of time such as 90s, 15m, 2h or 1d, not %s", describe(n))
 	case secs < 1 || secs != math.Trunc(secs):
 		d.fail(n, path, "must be whole seconds, at least 1s")
-	case secs > maxDuration:
-		d.fail(n, path, "must be %d seconds or less", maxDuration)
+	case secs > stepfn.MaxSeconds:
+		d.fail(n, path, "must be %d seconds or less", stepfn.MaxSeconds)
 	default:
 		*t = Duration(secs)
 	}

@@ -1,8 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -81,12 +82,8 @@ func (s *source) err() error {
 	if len(s.problems) == 0 {
 		return nil
 	}
-	sort.SliceStable(s.problems, func(i, j int) bool {
-		a, b := s.problems[i], s.problems[j]
-		if a.Line != b.Line {
-			return a.Line < b.Line
-		}
-		return a.Col < b.Col
+	slices.SortStableFunc(s.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	return s.problems
 }

@@ -1,13 +1,17 @@
 package pipeline
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
+)
 
 // The errors of steps are a closed list (docs/pipeline.md). These are the names of those that a retry can name, by kind
 // of step; what a step retries by default leaves out what another attempt cannot mend or somebody did on purpose.
 var (
-	rayErrors = []string{"Ray.JobFailed", "Ray.HeadLost", "Ray.SubmitFailed", "Ray.RuntimeEnvFailed", "Ray.PendingTimeout",
-		"Ray.Unreachable", "States.Timeout", "Ray.JobStopped", "Ray.Unauthorized", "Step.OutputInvalid", "States.TaskFailed", "States.ALL"}
-	jobErrors = []string{"Job.Failed", "Job.StartFailed", "States.Timeout", "Job.Stopped", "Step.OutputInvalid", "States.TaskFailed", "States.ALL"}
+	rayErrors = []string{stepfn.RayJobFailed, stepfn.RayHeadLost, stepfn.RaySubmitFailed, stepfn.RayRuntimeEnvFailed, stepfn.RayPendingTimeout,
+		stepfn.RayUnreachable, stepfn.StatesTimeout, stepfn.RayJobStopped, stepfn.RayUnauthorized, stepfn.StepOutputInvalid, stepfn.StatesTaskFailed, stepfn.StatesALL}
+	jobErrors = []string{stepfn.JobFailed, stepfn.JobStartFailed, stepfn.StatesTimeout, stepfn.JobStopped, stepfn.StepOutputInvalid, stepfn.StatesTaskFailed, stepfn.StatesALL}
 )
 
 // RetryableErrors are the names that retry.errors of a step of this kind may hold.
@@ -38,9 +42,9 @@ func (r *Retry) Retried(kind string) []string {
 	if len(r.Errors) == 0 {
 		return DefaultRetry(kind)
 	}
-	i := slices.Index(r.Errors, "Ray.SubmitFailed")
-	if i < 0 || slices.Contains(r.Errors, "Ray.RuntimeEnvFailed") {
+	i := slices.Index(r.Errors, stepfn.RaySubmitFailed)
+	if i < 0 || slices.Contains(r.Errors, stepfn.RayRuntimeEnvFailed) {
 		return r.Errors
 	}
-	return slices.Insert(slices.Clone(r.Errors), i+1, "Ray.RuntimeEnvFailed")
+	return slices.Insert(slices.Clone(r.Errors), i+1, stepfn.RayRuntimeEnvFailed)
 }

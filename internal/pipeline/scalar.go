@@ -1,11 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"math"
 	"reflect"
 	"regexp"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -37,7 +37,7 @@ func sortedNames(fields map[string]field) []string {
 	for name := range fields {
 		names = append(names, name)
 	}
-	sort.Slice(names, func(i, j int) bool { return fields[names[i]].index < fields[names[j]].index })
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(fields[a].index, fields[b].index) })
 	return names
 }
 

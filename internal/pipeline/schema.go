@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -167,7 +168,7 @@ func defaultValue(def string, t reflect.Type) any {
 const referencePattern = `^\s*\$\{\{.*\}\}\s*$`
 
 func (t *Duration) schema() *value.Object {
-	return value.Obj("oneOf", []any{value.Obj("type", "integer", "minimum", value.Int(1), "maximum", value.Int(maxDuration)),
+	return value.Obj("oneOf", []any{value.Obj("type", "integer", "minimum", value.Int(1), "maximum", value.Int(stepfn.MaxSeconds)),
 		value.Obj("type", "string", "pattern", `^(\d+d)?((\d+(\.\d+)?)(h|m|s|ms))*$`, "minLength", value.Int(2))})
 }
 

@@ -6,15 +6,35 @@ import (
 	"strings"
 )
 
+// TargetKind is where a target runs a pipeline.
+type TargetKind string
+
+// The kinds of target: this machine, a Kubernetes cluster, and Step Functions with Amazon EKS.
+const (
+	TargetLocal      TargetKind = "local"
+	TargetKubernetes TargetKind = "kubernetes"
+	TargetAWS        TargetKind = "aws"
+)
+
+// SubmitMode is how a cluster target submits Ray steps.
+type SubmitMode string
+
+// The submission modes.
+const (
+	SubmitJob    SubmitMode = "job"    // a Kubernetes Job next to Ray submits, follows and reports
+	SubmitProxy  SubmitMode = "proxy"  // the state machine calls Ray through the API server
+	SubmitRayJob SubmitMode = "rayjob" // KubeRay's operator submits
+)
+
 // Target is one place to run at. Which of its fields count depends on its kind; the others are refused.
 type Target struct {
-	Kind       string            `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
+	Kind       TargetKind        `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
 	Ray        RayTarget         `yaml:"ray" doc:"The Ray to use."`
 	Storage    string            `yaml:"storage" only:"local" doc:"The directory for the pipeline's storage, beside the pipeline file (local)."`
 	InheritEnv InheritEnv        `yaml:"inheritEnv" only:"local" doc:"Additional environment variables that jobs inherit: true for all, or a list of names such as [AWS_*, HF_TOKEN]; below (local)."`
 	Context    string            `yaml:"context" only:"kubernetes" doc:"The kubeconfig context; by default the current one (kubernetes)."`
 	Namespace  string            `yaml:"namespace" only:"kubernetes|aws" doc:"The namespace of Ray and of all that a run makes; by default default (kubernetes, aws)."`
-	Submit     string            `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`
+	Submit     SubmitMode        `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`
 	Image      string            `yaml:"image" only:"kubernetes|aws" doc:"The submitter's image, which needs a python3; by default rayproject/ray of a pinned release (kubernetes, aws)."`
 	JobImage   string            `yaml:"jobImage" only:"kubernetes|aws" doc:"The image of plain jobs that name none (kubernetes, aws)."`
 	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories travel; below (kubernetes, aws)."`
@@ -78,7 +98,7 @@ func (c *checker) onlyFields(path string, t Target) {
 	fields := fieldsOf(reflect.TypeOf(t))
 	for _, name := range sortedNames(fields) {
 		only, at := fields[name].tag.Get("only"), join(path, name)
-		if only != "" && t.Kind != "" && c.written(at) && !slices.Contains(strings.Split(only, "|"), t.Kind) {
+		if only != "" && t.Kind != "" && c.written(at) && !slices.Contains(strings.Split(only, "|"), string(t.Kind)) {
 			c.report(at, "is for targets of kind %s, not %s", strings.ReplaceAll(only, "|", " or "), t.Kind)
 		}
 	}

@@ -65,6 +65,7 @@ func (e *Error) Error() string {
 	case NotRay:
 		return fmt.Sprintf("%s: %s answers, but not as a ray dashboard: %s; name the dashboard's address, often http://HOST:8265",
 			e.Op, e.Address, e.reason())
+	case Other, Busy, NotFound, Invalid, TooLarge, Failed, duplicate:
 	}
 	return fmt.Sprintf("%s: ray at %s: %s", e.Op, e.Address, e.reason())
 }

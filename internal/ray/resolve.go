@@ -124,6 +124,7 @@ func (r Resolver) Named(ctx context.Context, address, source string) (Found, err
 		}
 		found.Source = source + " auto, " + found.Source
 		return found, nil
+	case FormGCS, FormClient:
 	}
 	return r.other(ctx, form, base, source)
 }

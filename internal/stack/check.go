@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -16,12 +17,12 @@ const maxDefinition = 1 << 20
 func Check(r *compile.Result) []string {
 	var problems []string
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if r.Bounds.Events > compile.MaxEvents {
+	if r.Bounds.Events > stepfn.MaxEvents {
 		say("the longest run that the timeouts allow has %d events; Step Functions ends an execution at %d: shorten timeouts or lower attempts",
-			r.Bounds.Events, compile.MaxEvents)
+			r.Bounds.Events, stepfn.MaxEvents)
 	}
-	if r.Bounds.Payload > compile.MaxPayload {
-		say("a payload may reach %d bytes; Step Functions takes %d: keep large things on the storage", r.Bounds.Payload, compile.MaxPayload)
+	if r.Bounds.Payload > stepfn.MaxPayload {
+		say("a payload may reach %d bytes; Step Functions takes %d: keep large things on the storage", r.Bounds.Payload, stepfn.MaxPayload)
 	}
 	for name, text := range map[string][]byte{"definition": r.Definition, "clean-up's definition": r.Cleanup} {
 		if len(text) > maxDefinition {

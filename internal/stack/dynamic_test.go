@@ -7,6 +7,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestDynamicReferences(t *testing.T) {
 	const evil = `{{resolve:secretsmanager:prod/db:SecretString:password}}`
 	long := evil
-	for i := 0; len(long) < stack.MaxInline; i++ { // long enough to be shortened
+	for i := 0; len(long) < stepfn.MaxInlineTemplate; i++ { // long enough to be shortened
 		long += fmt.Sprint(" ", i)
 	}
 	long += evil

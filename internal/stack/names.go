@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"regexp"
 	"strings"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // Identity is what a deployment is called by whoever deploys it: Seed-Farmer's names, or a pipeline's.
@@ -52,9 +54,6 @@ const (
 // machinePrefix is what the published module's state machine's name starts with; its user guide searches for it.
 const machinePrefix = "TrainingOnEks"
 
-// cleanSuffix is the same as that of machines that rayorch serve keeps.
-const cleanSuffix = "-cleanup"
-
 // NewNames computes all names.
 func NewNames(id Identity, machine string) Names {
 	stack := id.Stack
@@ -74,16 +73,16 @@ func NewNames(id Identity, machine string) Names {
 	if machine == "" {
 		machine = machinePrefix + "-" + stack
 	}
-	machine = cut(machine, maxMachine-len(cleanSuffix))
+	machine = cut(machine, maxMachine-len(stepfn.CleanupSuffix))
 	role := func(suffix string) string {
 		return cut(stack, maxRole-maxRegion-len(suffix)-1) + suffix + regionSuffix
 	}
 	return Names{
-		Stack: stack, Machine: machine, Clean: machine + cleanSuffix,
+		Stack: stack, Machine: machine, Clean: machine + stepfn.CleanupSuffix,
 		LogGroup:    "/aws/vendedlogs/states/" + stack,
 		User:        kubeName(user),
 		MachineRole: role("-states"), PodRole: role("-pods"), EventRole: role("-events"), ScheduleRole: role("-schedule"),
-		Rule: cut(stack, maxRule-len(cleanSuffix)) + cleanSuffix, Schedule: cut(stack, maxSchedule),
+		Rule: cut(stack, maxRule-len(stepfn.CleanupSuffix)) + stepfn.CleanupSuffix, Schedule: cut(stack, maxSchedule),
 		Alarm: cut(stack, maxAlarm-7) + "-failed", Topic: cut(stack, maxTopic-7) + "-failed", Alias: "alias/" + stack,
 		Identity: id,
 	}

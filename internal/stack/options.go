@@ -1,6 +1,9 @@
 package stack
 
-import "github.com/rayorch/rayorch/internal/value"
+import (
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/value"
+)
 
 // key adds the key that kms_key: create asks for. Its policy admits the account's own IAM and the services that read and
 // write with it: log groups, the delivery of logs, and alarms that publish to the topic.
@@ -62,7 +65,7 @@ func (b *builder) cleanup() {
 		"EventPattern", value.Obj(
 			"source", list[any]("aws.states"),
 			"detail-type", list[any]("Step Functions Execution Status Change"),
-			"detail", value.Obj("status", list[any]("ABORTED", "TIMED_OUT"), "stateMachineArn", list[any](ref(idMachine)))),
+			"detail", value.Obj("status", list[any](string(stepfn.Aborted), string(stepfn.TimedOut)), "stateMachineArn", list[any](ref(idMachine)))),
 		"Targets", list[any](value.Obj("Id", "clean-up", "Arn", ref(idClean), "RoleArn", arnOf(idEventRole))),
 		"Tags", b.tags(),
 	))

@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
 // Params are a deployment's settings. The first fourteen are the published Seed-Farmer module's, with its names, defaults
@@ -132,7 +134,7 @@ var table = []Param{
 	{Name: "target", Want: "the name of one of the pipeline's targets of kind aws", Doc: "Which of the pipeline's targets; by default its only one of kind aws.",
 		check: matches(`[A-Za-z][A-Za-z0-9-]{0,39}`), to: func(p *Params) any { return &p.Target }},
 	{Name: "submit", Want: "job, proxy or rayjob", Doc: "The submission mode of Ray steps.",
-		check: oneOf("job", "proxy", "rayjob"), to: func(p *Params) any { return &p.Submit }},
+		check: oneOf(string(pipeline.SubmitJob), string(pipeline.SubmitProxy), string(pipeline.SubmitRayJob)), to: func(p *Params) any { return &p.Submit }},
 	{Name: "ray_service", Default: "kuberay-head-svc", Want: "a Kubernetes service's name", Doc: "The service of Ray's head in the namespace.",
 		check: matches(dnsLabel), to: func(p *Params) any { return &p.RayService }, given: func(p *Params) *bool { return &p.ServiceGiven }},
 	{Name: "ray_port", Kind: Integer, Default: "8265", Want: "a port, 1 to 65535", Doc: "The port of its dashboard.",

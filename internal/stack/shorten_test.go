@@ -15,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -62,8 +63,7 @@ func TestExamplesFit(t *testing.T) {
 		for _, way := range []string{"job", "proxy", "rayjob"} {
 			t.Run(file+" "+way, func(t *testing.T) {
 				r, s := example(t, file, way)
-				t.Logf("the template has %d bytes, the definition %d", len(s.Template), len(r.Definition))
-				if len(s.Template) > stack.MaxInline {
+				if len(s.Template) > stepfn.MaxInlineTemplate {
 					t.Errorf("the template has %d bytes", len(s.Template))
 				}
 				if problems := stack.Check(r); len(problems) > 0 {

@@ -9,13 +9,8 @@ import (
 	"fmt"
 
 	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// Limits of CloudFormation: a template in the request itself, and one in a bucket.
-const (
-	MaxInline = 51_200
-	MaxBucket = 1_000_000
 )
 
 // Input is what a stack is made of.
@@ -50,7 +45,7 @@ func Build(in Input) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if over := len(template) - MaxInline; over > 0 {
+	if over := len(template) - stepfn.MaxInlineTemplate; over > 0 {
 		b.shorten(over)
 		if template, err = b.template(); err != nil {
 			return nil, err
@@ -118,8 +113,8 @@ func (b *builder) template() ([]byte, error) {
 		return nil, err
 	}
 	out := lines(t)
-	if len(out) > MaxBucket {
-		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", len(out), MaxBucket)
+	if len(out) > stepfn.MaxTemplate {
+		return nil, fmt.Errorf("the template has %d bytes, CloudFormation takes %d: make the pipeline smaller or split it", len(out), stepfn.MaxTemplate)
 	}
 	return out, nil
 }

@@ -29,13 +29,13 @@ func (p Params) Published() string {
 func TargetName(p *pipeline.Pipeline, named string) (string, error) {
 	var found []string
 	for _, e := range p.Targets.Entries {
-		if e.Value.Kind == "aws" {
+		if e.Value.Kind == pipeline.TargetAWS {
 			found = append(found, e.Key)
 		}
 	}
 	switch {
 	case named != "":
-		if t, ok := p.Targets.Get(named); ok && t.Kind != "aws" {
+		if t, ok := p.Targets.Get(named); ok && t.Kind != pipeline.TargetAWS {
 			return "", fmt.Errorf("target %s is of kind %s, not aws", named, t.Kind)
 		}
 		return named, nil
@@ -62,7 +62,7 @@ func TargetSource(p *pipeline.Pipeline, name string) Source {
 	}
 	text := func(key, v string) { put(key, v, v != "") }
 	text("namespace", t.Namespace)
-	text("submit", t.Submit)
+	text("submit", string(t.Submit))
 	text("ray_service", t.Ray.Service)
 	put("ray_port", t.Ray.Port, t.Ray.Port != 0)
 	text("image", t.Image)
@@ -124,7 +124,7 @@ func Prepare(p *pipeline.Pipeline, target string, params Params, names Names) (*
 func withTarget(all pipeline.Map[pipeline.Target], name string, params Params, names Names) pipeline.Map[pipeline.Target] {
 	t, ok := all.Get(name)
 	if !ok {
-		t = pipeline.Target{Kind: "aws"}
+		t = pipeline.Target{Kind: pipeline.TargetAWS}
 	}
 	t.Namespace, t.Ray.Port = params.Namespace, params.RayPort
 	if t.Ray.Service == "" || params.ServiceGiven {

@@ -119,14 +119,16 @@ func TestListIsNewestFirst(t *testing.T) {
 	}
 	var got []string
 	for token := ""; ; {
-		page, next, err := s.List("g", "RUNNING", token, 2)
+		n, last := 0, token
+		err := s.Merge([]string{"g"}, "RUNNING", token, store.Span{}, func(at string, e store.Entry) bool {
+			got, last = append(got, string(e.Summary)), at
+			n++
+			return n < 2
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range page {
-			got = append(got, string(e.Summary))
-		}
-		if token = next; token == "" {
+		if token = last; n < 2 {
 			break
 		}
 	}
@@ -397,7 +399,7 @@ func TestClosedStore(t *testing.T) {
 	closeStore(t, s)
 	_, findErr := s.Find("arn")
 	_, loadErr := s.Load(e.ID)
-	_, _, listErr := s.List("g", "", "", 10)
+	listErr := s.Merge([]string{"g"}, "", "", store.Span{}, func(string, store.Entry) bool { return true })
 	for what, err := range map[string]error{
 		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "settle": s.Settle(),
 		"docs": s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}),

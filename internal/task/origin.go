@@ -3,6 +3,8 @@ package task
 import (
 	"errors"
 	"maps"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // The labels that say what of an execution came over the network. The API sets them when the execution starts; no caller can. An
@@ -41,9 +43,6 @@ func WithLabel(labels map[string]string, name, value string) map[string]string {
 	return all
 }
 
-// Permissions is the error of a task that names something that its execution may not use.
-const Permissions = "States.Permissions"
-
 // RefusedError says that an execution may not use something, and how the owner allows it.
 type RefusedError struct{ Text string }
 
@@ -52,7 +51,7 @@ func (e *RefusedError) Error() string { return e.Text }
 // Failure makes a failed result of an error: Permissions where something was refused, otherwise name.
 func Failure(err error, name string) Result {
 	if refused := (*RefusedError)(nil); errors.As(err, &refused) {
-		name = Permissions
+		name = stepfn.StatesPermissions
 	}
 	return Fail(name, err.Error())
 }

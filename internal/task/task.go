@@ -142,16 +142,3 @@ func UntilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
 	})
 	return on, func() { unhook(); cancel(nil) }
 }
-
-// The errors of a Ray step are one closed list in all places and ways of submitting (docs/pipeline.md).
-const (
-	RayJobFailed    = "Ray.JobFailed"
-	RayJobStopped   = "Ray.JobStopped"
-	RayHeadLost     = "Ray.HeadLost"
-	RaySubmitFailed = "Ray.SubmitFailed"
-	// RayRuntimeEnvFailed is also matched by rules that name RaySubmitFailed, which it was part of.
-	RayRuntimeEnvFailed = "Ray.RuntimeEnvFailed"
-	RayPendingTimeout   = "Ray.PendingTimeout"
-	RayUnreachable      = "Ray.Unreachable"
-	RayUnauthorized     = "Ray.Unauthorized"
-)

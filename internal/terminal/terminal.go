@@ -171,6 +171,7 @@ func (s *Screen) glyph(st progress.Status) string {
 		return "○"
 	case progress.Skipped:
 		return "–"
+	case progress.Running:
 	}
 	return spinner[s.frame%len(spinner)]
 }
@@ -277,6 +278,7 @@ func colorOf(st progress.Status) ansi {
 		return cyan
 	case progress.Cancelled, progress.Skipped, progress.Pending:
 		return dim
+	case progress.Retrying, progress.Caught:
 	}
 	return yellow
 }

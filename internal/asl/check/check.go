@@ -40,7 +40,6 @@ const (
 	noLocation        = "null" // how AWS prints a place that it does not know
 	maxStateName      = 80
 	maxLabel          = 40
-	maxSeconds        = 99_999_999
 	maxRetryDelay     = 31_622_400
 	maxReaderMaxItems = 100_000_000
 )

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -54,7 +55,7 @@ var machineFields = fieldTable{
 	rules: map[string]fieldRule{
 		"Comment": {check: isString}, "StartAt": {check: isString}, "States": {check: isNonEmptyObject},
 		"Version":        {check: oneOf("1.0")},
-		"TimeoutSeconds": {check: integer(0, maxSeconds)},
+		"TimeoutSeconds": {check: integer(0, stepfn.MaxSeconds)},
 		"QueryLanguage":  {},
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -78,7 +79,7 @@ func (c *checker) processorConfig(inner *scope, processor *value.Object) (distri
 		c.schema(loc+"/Mode", "The field 'Mode' with value 'DISTRIBUTED' is not supported inside 'EXPRESS' state machines")
 	}
 	if kind, _ := config.Get("ExecutionType"); distributed {
-		inner.express = kind == "EXPRESS"
+		inner.express = kind == stepfn.Express
 	}
 	return distributed
 }
@@ -88,7 +89,7 @@ func configTable(distributed bool) fieldTable {
 	t := fieldTable{rules: rules{"Mode": {check: oneOf("INLINE", "DISTRIBUTED")}}}
 	if distributed {
 		t.required = []string{"ExecutionType"}
-		t.rules["ExecutionType"] = fieldRule{check: oneOf("STANDARD", "EXPRESS")}
+		t.rules["ExecutionType"] = fieldRule{check: oneOf(stepfn.Standard, stepfn.Express)}
 	}
 	return t
 }

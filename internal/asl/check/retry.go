@@ -3,6 +3,7 @@ package check
 import (
 	"slices"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -11,8 +12,8 @@ var retrierFields = fieldTable{
 	required: []string{"ErrorEquals"},
 	rules: rules{
 		"ErrorEquals": {check: errorNames}, "Comment": {check: isString},
-		"IntervalSeconds": {check: integer(0, maxSeconds)},
-		"MaxAttempts":     {check: integer(0, maxSeconds)},
+		"IntervalSeconds": {check: integer(0, stepfn.MaxSeconds)},
+		"MaxAttempts":     {check: integer(0, stepfn.MaxSeconds)},
 		"BackoffRate":     {check: number(1, 0)},
 		"MaxDelaySeconds": {check: integer(1, maxRetryDelay)},
 		"JitterStrategy":  {check: oneOf("NONE", "FULL")},
@@ -75,7 +76,7 @@ func errorNames(a at, v any) {
 func catchAll(c *checker, loc string, o *value.Object, last bool) {
 	v, _ := o.Get("ErrorEquals")
 	names, _ := v.([]any)
-	if i := slices.Index(names, any("States.ALL")); i >= 0 && (len(names) > 1 || !last) {
-		c.schema(loc+"/ErrorEquals["+itoa(i)+"]", "States.ALL must appear alone and at end of list")
+	if i := slices.Index(names, any(stepfn.StatesALL)); i >= 0 && (len(names) > 1 || !last) {
+		c.schema(loc+"/ErrorEquals["+itoa(i)+"]", stepfn.StatesALL+" must appear alone and at end of list")
 	}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"maps"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -52,7 +53,7 @@ func stateTable(required []string, oneOf []group, parts ...rules) fieldTable {
 }
 
 func init() {
-	seconds := fieldRule{check: integer(1, maxSeconds), expression: true}
+	seconds := fieldRule{check: integer(1, stepfn.MaxSeconds), expression: true}
 	stateTypes = map[string]stateType{
 		"Pass": {transits: true, table: stateTable(nil, nil, inputOutput, assign, transition, parameters, rules{
 			"Result": {}, "ResultPath": {check: resultPath},
@@ -73,7 +74,7 @@ func init() {
 		"Wait": {transits: true, table: stateTable(nil,
 			[]group{{fields: []string{"SecondsPath", "Seconds", "TimestampPath", "Timestamp"}, must: true}},
 			inputOutput, assign, transition, rules{
-				"Seconds":     {check: integer(0, maxSeconds), expression: true},
+				"Seconds":     {check: integer(0, stepfn.MaxSeconds), expression: true},
 				"Timestamp":   {check: timestamp, expression: true},
 				"SecondsPath": {check: referencePath}, "TimestampPath": {check: referencePath},
 			})},

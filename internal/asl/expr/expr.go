@@ -11,18 +11,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
-)
-
-// The error names that evaluation raises, as the States Language spells them.
-const (
-	ErrRuntime              = "States.Runtime"
-	ErrParameterPath        = "States.ParameterPathFailure"
-	ErrReferencePath        = "States.ReferencePathConflict"
-	ErrResultPathMatch      = "States.ResultPathMatchFailure"
-	ErrIntrinsicFailure     = "States.IntrinsicFailure"
-	ErrQueryEvaluationError = "States.QueryEvaluationError"
-	ErrDataLimitExceeded    = "States.DataLimitExceeded"
 )
 
 // maxBuilt is the maximum length of a payload, or of the arguments of an intrinsic function, as JSON, in bytes, while it is built.
@@ -41,7 +31,7 @@ func (b *budget) take(v any) error {
 	return nil
 }
 
-var errTooLong = &Error{Name: ErrDataLimitExceeded, Cause: "The payload exceeds the maximum size"}
+var errTooLong = &Error{Name: stepfn.StatesDataLimitExceeded, Cause: "The payload exceeds the maximum size"}
 
 // Error is a failure of an evaluation that the execution sees. Cause lacks the sentence that names the state
 // ("An error occurred while executing the state ..."): the interpreter puts it in front.

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -128,7 +129,7 @@ func FuzzJSONata(f *testing.F) {
 			return
 		}
 		var e *expr.Error
-		if !errors.As(err, &e) || e.Name != expr.ErrQueryEvaluationError || e.Location != "Output" {
+		if !errors.As(err, &e) || e.Name != stepfn.StatesQueryEvaluationError || e.Location != "Output" {
 			t.Errorf("failed with %v", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -153,7 +154,7 @@ func (p *pathParser) intrinsicString() (string, error) {
 func (f *Intrinsic) Eval(s *Scope) (any, error) {
 	v, err := f.eval(s)
 	var e *Error
-	if errors.As(err, &e) && e.Name != ErrDataLimitExceeded {
+	if errors.As(err, &e) && e.Name != stepfn.StatesDataLimitExceeded {
 		words := "The function '" + f.text + "' had the following error: "
 		if strings.HasPrefix(e.Cause, "Invalid arguments") { // recorded
 			words = "There was an error while evaluating the intrinsic function: " + f.text + ". "
@@ -178,7 +179,7 @@ func (f *Intrinsic) eval(s *Scope) (any, error) {
 	}
 	v, ok := f.fn(&call{f, s}, args)
 	if !ok {
-		return nil, &Error{Name: ErrRuntime, Cause: "Invalid arguments in " + f.name}
+		return nil, &Error{Name: stepfn.StatesRuntime, Cause: "Invalid arguments in " + f.name}
 	}
 	return v, nil
 }
@@ -225,13 +226,13 @@ func (a *intrinsicArg) resolve(s *Scope) (any, error) {
 		return v, err
 	}
 	if missing.library != nil {
-		return nil, &Error{Name: ErrRuntime, Cause: missing.library()}
+		return nil, &Error{Name: stepfn.StatesRuntime, Cause: missing.library()}
 	}
 	text := a.path.text
 	if a.path.source == FromContext {
 		text = text[1:]
 	}
-	return nil, &Error{Name: ErrRuntime, Cause: "The JsonPath argument for the field '" + text +
+	return nil, &Error{Name: stepfn.StatesRuntime, Cause: "The JsonPath argument for the field '" + text +
 		"' could not be found in the input '" + value.Text(s.Input) + "'"}
 }
 

@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -343,14 +345,13 @@ func stringSplit(_ *call, args []any) (any, bool) {
 
 // newUUID makes a version 4 UUID from a source of randomness.
 func newUUID(source rand.Source) string {
-	var b [16]byte
+	var b uuid.UUID
 	hi, lo := source.Uint64(), source.Uint64()
 	for i := range 8 {
 		b[i], b[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
 	}
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	return b.String()
 }
 
 // format fills {} in a template. Braces and backslashes are escaped by a backslash.

@@ -1,8 +1,9 @@
 package expr
 
 import (
+	"cmp"
 	"math"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -80,7 +81,7 @@ func javaSet(items []any) []any {
 		h := uint32(javaHash(v))
 		entries = append(entries, entry{(h ^ h>>16) & (buckets - 1), v})
 	}
-	sort.SliceStable(entries, func(i, j int) bool { return entries[i].bucket < entries[j].bucket })
+	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.bucket, b.bucket) })
 	out := make([]any, len(entries))
 	for i, e := range entries {
 		out[i] = e.v
@@ -104,7 +105,7 @@ func appendKey(b []byte, v any) []byte {
 		return append(b, ']')
 	case *value.Object:
 		keys := append([]string{}, v.Keys()...)
-		sort.Strings(keys)
+		slices.Sort(keys)
 		b = append(b, '{')
 		for _, k := range keys {
 			item, _ := v.Get(k)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -105,7 +106,7 @@ func (j *JSONata) Eval(s *Scope, location string) (any, error) {
 
 // fail words an error as Step Functions does; the expression shows without its {% %}.
 func (j *JSONata) fail(location, what string) *Error {
-	return &Error{Name: ErrQueryEvaluationError, Location: location,
+	return &Error{Name: stepfn.StatesQueryEvaluationError, Location: location,
 		Cause: "The JSONata expression '" + j.text + "' specified for the field '" + location + "' " + what}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -92,21 +93,21 @@ func (p *Path) root(s *Scope) (any, error) {
 	case FromContext:
 		root, ok := s.context()
 		if !ok {
-			return nil, &Error{Name: ErrRuntime, Cause: "the context object is not available for the path '" + p.text + "'"}
+			return nil, &Error{Name: stepfn.StatesRuntime, Cause: "the context object is not available for the path '" + p.text + "'"}
 		}
 		return root, nil
 	case FromVariable:
 		v, ok := s.variable(p.variable)
 		if !ok {
-			return nil, &Error{Name: ErrRuntime, Cause: "the variable '$" + p.variable + "' in the path '" + p.text + "' has no value"}
+			return nil, &Error{Name: stepfn.StatesRuntime, Cause: "the variable '$" + p.variable + "' in the path '" + p.text + "' has no value"}
 		}
 		return v, nil
-	default:
-		if s.Input == nil {
-			return nil, &Error{Name: ErrRuntime, Cause: "Unable to apply Path transformation to null or empty input."}
-		}
-		return s.Input, nil
+	case FromInput:
 	}
+	if s.Input == nil {
+		return nil, &Error{Name: stepfn.StatesRuntime, Cause: "Unable to apply Path transformation to null or empty input."}
+	}
+	return s.Input, nil
 }
 
 // NotFound is the error of a definite path that leads nowhere, where Step Functions names the field that it stands in.
@@ -115,7 +116,7 @@ func (p *Path) NotFound(s *Scope, field string) error {
 	if err != nil {
 		return err
 	}
-	return &Error{Name: ErrRuntime, Cause: "The JSONPath '" + p.text + "' specified for the field '" + field +
+	return &Error{Name: stepfn.StatesRuntime, Cause: "The JSONPath '" + p.text + "' specified for the field '" + field +
 		"' could not be found in the input '" + value.Text(root) + "'"}
 }
 
@@ -162,7 +163,7 @@ func (p *Path) leaf(i int, v any) error {
 	if _, ok := v.(*value.Object); !ok {
 		return nil
 	}
-	return &Error{Name: ErrRuntime, Cause: "Invalid path '" + p.text + "' : Multi properties can only be used as path leafs: " +
+	return &Error{Name: stepfn.StatesRuntime, Cause: "Invalid path '" + p.text + "' : Multi properties can only be used as path leafs: " +
 		p.bracketed(i+1)}
 }
 

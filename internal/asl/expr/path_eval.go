@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -18,7 +19,7 @@ type pathEval struct {
 // spend counts places visited. Ten million take about a second, and no honest path over a payload needs as many.
 func (e *pathEval) spend(n int) error {
 	if e.budget -= n; e.budget < 0 {
-		return &Error{Name: ErrRuntime, Cause: "The path '" + e.path.text + "' visits too many places"}
+		return &Error{Name: stepfn.StatesRuntime, Cause: "The path '" + e.path.text + "' visits too many places"}
 	}
 	return nil
 }

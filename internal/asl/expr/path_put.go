@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -11,7 +12,7 @@ import (
 // States.ReferencePathConflict: the documentation calls it States.ResultPathMatchFailure, but the recordings do not.
 func (p *Path) Put(root, v any) (any, error) {
 	if !p.reference {
-		return nil, &Error{Name: ErrReferencePath, Cause: fmt.Sprintf("The path '%s' is not a reference path", p.text)}
+		return nil, &Error{Name: stepfn.StatesReferencePathConflict, Cause: fmt.Sprintf("The path '%s' is not a reference path", p.text)}
 	}
 	return p.put(root, root, p.steps, v)
 }
@@ -59,6 +60,6 @@ func (p *Path) putName(root, here any, steps []step, v any) (any, error) {
 
 // mismatch shows the whole input, as Step Functions does.
 func (p *Path) mismatch(root any) error {
-	return &Error{Name: ErrReferencePath,
+	return &Error{Name: stepfn.StatesReferencePathConflict,
 		Cause: fmt.Sprintf("Unable to apply ReferencePath %s to input %s", p.text, value.Text(root))}
 }

@@ -3,7 +3,7 @@ package expr
 import (
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/value"
@@ -65,7 +65,7 @@ func collect(visit func(add func(string))) []string {
 			names = append(names, name)
 		}
 	})
-	sort.Strings(names)
+	slices.Sort(names)
 	return names
 }
 

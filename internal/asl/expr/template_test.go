@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -122,7 +123,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 		_, err := eval(s)
 		runtime.ReadMemStats(&after)
 		var e *expr.Error
-		if !errors.As(err, &e) || e.Name != expr.ErrDataLimitExceeded {
+		if !errors.As(err, &e) || e.Name != stepfn.StatesDataLimitExceeded {
 			t.Errorf("%s: got %v", name, err)
 		}
 		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<20 {

@@ -20,6 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -125,11 +126,11 @@ func (d *drive) act(what string) {
 	case "abort":
 		d.to(interp.Abort{})
 	case "redrive":
-		if d.run.Head().Status != interp.Succeeded {
+		if d.run.Head().Status != stepfn.Succeeded {
 			d.to(interp.Redrive{})
 		}
 	case "end":
-		for d.run.Head().Status == interp.Running {
+		for d.run.Head().Status == stepfn.Running {
 			d.wake()
 		}
 	case "retry":
@@ -301,7 +302,7 @@ func (d *drive) ends(task, job string) interp.Fact {
 	status, output := d.outcome(job)
 	switch status {
 	case "FAILED":
-		return interp.TaskEnded{Task: task, Error: map[bool]string{true: "Job.Failed", false: "States.TaskFailed"}[d.target == "local"], Cause: "it broke"}
+		return interp.TaskEnded{Task: task, Error: map[bool]string{true: stepfn.JobFailed, false: stepfn.StatesTaskFailed}[d.target == "local"], Cause: "it broke"}
 	case "SUCCEEDED":
 		return interp.TaskEnded{Task: task, Output: []byte(`{"Output": ` + output + `, "logs": {"pods": {"p": {"containers": {"c": {"log": "` +
 			strings.ReplaceAll("::rayorch-output::"+output, `"`, `\"`) + `\n"}}}}}}`)}

@@ -137,10 +137,10 @@ func (b *bench) run(resource string, args map[string]any) task.Result {
 	return b.runner.Run(clustertest.Context(b.t), b.request(resource, args))
 }
 
-// begin starts an attempt. end ends its context and waits.
-func (b *bench) begin(resource string, args map[string]any) (ended <-chan task.Result, end func(cause error) task.Result) {
+// begin starts an attempt of a Job. end ends its context and waits.
+func (b *bench) begin(args map[string]any) (ended <-chan task.Result, end func(cause error) task.Result) {
 	b.t.Helper()
-	req := b.request(resource, args)
+	req := b.request("runJob.sync", args)
 	ctx, cancel := context.WithCancelCause(clustertest.Context(b.t))
 	done := make(chan task.Result, 1)
 	go func() { done <- b.runner.Run(ctx, req) }()

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -29,15 +30,15 @@ type caller struct {
 func (r *Runner) call(ctx context.Context, req *task.Request) task.Result {
 	args, err := parseCall(req.Input)
 	if err != nil {
-		return task.Fail(runtimeError, err.Error())
+		return task.Fail(stepfn.StatesRuntime, err.Error())
 	}
 	body, contentType, err := args.body()
 	if err != nil {
-		return task.Fail(runtimeError, "the argument RequestBody of eks:call: "+err.Error())
+		return task.Fail(stepfn.StatesRuntime, "the argument RequestBody of eks:call: "+err.Error())
 	}
 	c := &caller{req: req}
 	if c.client, err = r.client(req, &args.target); err != nil {
-		return task.Failure(err, ClusterNotFound)
+		return task.Failure(err, stepfn.EKSClusterNotFound)
 	}
 	c.request = kube.Request{
 		Method: args.Method, Path: args.Path, Query: url.Values(args.QueryParameters), Body: body, ContentType: contentType,

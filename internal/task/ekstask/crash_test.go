@@ -230,14 +230,14 @@ func TestForeignJob(t *testing.T) {
 	b.failure(b.run("runJob.sync", args), "EKS.409", "AlreadyExists")
 	// Nor is it deleted when that attempt is to be stopped.
 	b.records = map[string][]byte{"eks.intent": []byte("{}")}
-	_, end := b.begin("runJob.sync", args)
+	_, end := b.begin(args)
 	end(task.ErrStop)
 	b.onlyOne()
 }
 
 func TestJobDeletedWhileItRuns(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
+	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	if err := b.cluster.Remove(clustertest.Context(t), kube.JobsPath(b.ns)+"/work", ""); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestJobDeletedWhileItRuns(t *testing.T) {
 func TestJobDeletedMeanwhile(t *testing.T) {
 	b := newBench(t)
 	args := b.job("echo begun; sleep 3600", nil)
-	_, end := b.begin("runJob.sync", args)
+	_, end := b.begin(args)
 	b.awaitLog("begun")
 	end(task.ErrAbandon)
 	if err := b.cluster.Remove(clustertest.Context(t), kube.JobsPath(b.ns)+"/work", ""); err != nil {
@@ -263,7 +263,7 @@ func TestJobDeletedMeanwhile(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	b := newBench(t)
-	_, end := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
+	_, end := b.begin(b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	end(task.ErrStop)
 	b.nothingLeft()
@@ -276,7 +276,7 @@ func TestStop(t *testing.T) {
 func TestStopWhilePending(t *testing.T) {
 	b := newBench(t)
 	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
-	_, end := b.begin("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job})
+	_, end := b.begin(map[string]any{"Namespace": b.ns, "Job": job})
 	b.awaitLog("cannot be scheduled")
 	end(task.ErrStop)
 	b.nothingLeft()
@@ -293,7 +293,7 @@ func TestStopWhilePending(t *testing.T) {
 func TestStopAgain(t *testing.T) {
 	b := newBench(t)
 	args := b.job("echo begun; sleep 3600", nil)
-	_, end := b.begin("runJob.sync", args)
+	_, end := b.begin(args)
 	b.awaitLog("begun")
 	end(task.ErrAbandon)
 	if len(b.jobs()) != 1 {
@@ -327,7 +327,7 @@ func TestStopWhileCreating(t *testing.T) {
 		}
 		return true, true
 	})
-	_, end := b.begin("runJob.sync", b.job("sleep 3600", nil))
+	_, end := b.begin(b.job("sleep 3600", nil))
 	<-arrived
 	end(task.ErrStop)
 	if looks.Load() < 2 {
@@ -340,7 +340,7 @@ func TestStopWhileCreating(t *testing.T) {
 // TestServerHangs stops the API server while a Job runs to its end.
 func TestServerHangs(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 1", logs))
+	done, _ := b.begin(b.job("echo begun; sleep 1", logs))
 	b.awaitLog("begun")
 	resume := b.cluster.Pause(t, "kube-apiserver")
 	time.Sleep(3 * time.Second) // what is tried is that time passes
@@ -384,7 +384,7 @@ func TestRights(t *testing.T) {
 // TestNamespaceDeleted ends well said, whether the Job or its pods are seen to go first.
 func TestNamespaceDeleted(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
+	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	if err := b.cluster.Remove(clustertest.Context(t), "/api/v1/namespaces/"+b.ns, ""); err != nil {
 		t.Fatal(err)
@@ -400,7 +400,7 @@ func TestNamespaceDeleted(t *testing.T) {
 // TestPodDeleted tells a pod that somebody deleted from one that failed.
 func TestPodDeleted(t *testing.T) {
 	b := newBench(t)
-	done, _ := b.begin("runJob.sync", b.job("echo begun; sleep 3600", nil))
+	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
 	b.awaitLog("begun")
 	pods, err := b.cluster.Pods(clustertest.Context(t), b.ns, nil)
 	if err != nil || len(pods) != 1 {
@@ -422,7 +422,7 @@ func TestRightsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, _ := b.begin("runJob.sync", b.job(holds, logs))
+	done, _ := b.begin(b.job(holds, logs))
 	b.awaitLog("begun")
 	bindings := kube.ObjectPath("rbac.authorization.k8s.io/v1", b.ns, "rolebindings", "runner")
 	if err := b.cluster.Remove(clustertest.Context(t), bindings, ""); err != nil {

@@ -17,7 +17,7 @@ func TestEndsEarly(t *testing.T) {
 	b := benchOn(t, clustertest.Start(t))
 	args := b.job(holds, logs)
 	kube.Field(args, "Job", "metadata").(map[string]any)["labels"] = map[string]any{"rayorch.dev/step": "one"}
-	ended, _ := b.begin("runJob.sync", args)
+	ended, _ := b.begin(args)
 	b.awaitLog("begun")
 	resume := b.cluster.Pause(t, "kube-controller") // -manager, of which the process list shows 15 letters
 	b.letGo()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
@@ -25,17 +26,6 @@ const (
 	runJob     = "runJob"
 	runJobSync = "runJob.sync"
 	call       = "call"
-)
-
-// The errors beside EKS.<status>, which is what an API server answered. Step Functions does not say how it names these.
-const (
-	// TaskFailed is a Job that failed, as other .sync integrations name it.
-	TaskFailed = "States.TaskFailed"
-	// Unreachable is an API server that did not answer in time.
-	Unreachable = "EKS.Unreachable"
-	// ClusterNotFound is a cluster that nothing leads to.
-	ClusterNotFound = "EKS.ClusterNotFound"
-	runtimeError    = "States.Runtime"
 )
 
 // Config says where Tasks go.
@@ -91,7 +81,7 @@ func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	case call:
 		return r.call(ctx, req)
 	}
-	return task.Fail(runtimeError, fmt.Sprintf("the resource %s is none of eks:runJob, eks:runJob.sync and eks:call", req.Resource))
+	return task.Fail(stepfn.StatesRuntime, fmt.Sprintf("the resource %s is none of eks:runJob, eks:runJob.sync and eks:call", req.Resource))
 }
 
 // permitted checks the cluster that a task names. The owner has mapped the names in Config.Clusters itself.
@@ -191,14 +181,14 @@ func (r *Runner) failed(c *kube.Client, err error) task.Result {
 		if answer.Code == 401 {
 			r.forget(c)
 		}
-		return task.Fail(fmt.Sprint("EKS.", answer.Code), answerJSON(answer.Response))
+		return task.Fail(fmt.Sprint(stepfn.EKS, answer.Code), answerJSON(answer.Response))
 	}
 	var away *kube.UnreachableError
 	if errors.As(err, &away) {
 		if away.Never {
 			r.forget(c)
 		}
-		return task.Fail(Unreachable, err.Error())
+		return task.Fail(stepfn.EKSUnreachable, err.Error())
 	}
-	return task.Fail(TaskFailed, err.Error())
+	return task.Fail(stepfn.StatesTaskFailed, err.Error())
 }

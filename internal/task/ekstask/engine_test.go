@@ -11,6 +11,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 )
@@ -111,7 +112,7 @@ func TestExecution(t *testing.T) {
 	}
 	e = b.open(dir)
 	x = b.await(e, x.ARN)
-	if x.Status != engine.Succeeded || !strings.Contains(string(x.Output), `begun\n{\"n\": 1}\n`) {
+	if x.Status != stepfn.Succeeded || !strings.Contains(string(x.Output), `begun\n{\"n\": 1}\n`) {
 		t.Errorf("%s %s %s: %s", x.Status, x.Error, x.Cause, x.Output)
 	}
 	if ev := b.event(e, x.ARN, history.TaskSubmitted); !strings.Contains(string(ev.Output), `"kind":"Job"`) {
@@ -149,7 +150,7 @@ func TestTimeout(t *testing.T) {
 	job := b.object("work", "true", func(_, pod, _ map[string]any) { pod["nodeSelector"] = map[string]any{"no-such": "label"} })
 	for seconds := 8; ; seconds *= 4 { // a busy machine may need minutes until the reason is known
 		x := b.await(e, b.execute(e, job, map[string]any{"TimeoutSeconds": seconds}).ARN)
-		if x.Status != engine.Failed || x.Error != "States.Timeout" {
+		if x.Status != stepfn.Failed || x.Error != "States.Timeout" {
 			t.Fatalf("%s %s", x.Status, x.Error)
 		}
 		b.nothingLeft()
@@ -178,12 +179,12 @@ func TestAbort(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := e.Stop(t.Context(), x.ARN, "Enough", "by a test"); err != nil {
+	if _, err := e.Stop(x.ARN, "Enough", "by a test"); err != nil {
 		t.Fatal(err)
 	}
 	x = b.await(e, x.ARN)
 	b.nothingLeft()
-	if got := b.kept(e, x.ARN); x.Status != engine.Aborted || !strings.Contains(got, "rayorch: deleted the job work") {
+	if got := b.kept(e, x.ARN); x.Status != stepfn.Aborted || !strings.Contains(got, "rayorch: deleted the job work") {
 		t.Errorf("%s, and the log is %q", x.Status, got)
 	}
 }

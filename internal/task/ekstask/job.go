@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -50,10 +51,10 @@ func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.
 		resource = runJobSync
 	}
 	if a.args, a.object, err = parseJob(resource, req.Input); err != nil {
-		return task.Fail(runtimeError, err.Error())
+		return task.Fail(stepfn.StatesRuntime, err.Error())
 	}
 	if a.client, err = r.client(req, &a.args.target); err != nil {
-		return task.Failure(err, ClusterNotFound)
+		return task.Failure(err, stepfn.EKSClusterNotFound)
 	}
 	a.nameIt()
 	result := a.drive(ctx, sync)
@@ -102,7 +103,7 @@ func (a *attempt) drive(ctx context.Context, sync bool) task.Result {
 		return task.Result{Output: encode(tidy(job))}
 	}
 	if err := a.req.Submitted(encode(tidy(job))); err != nil {
-		return task.Fail(runtimeError, err.Error())
+		return task.Fail(stepfn.StatesRuntime, err.Error())
 	}
 	return a.follow(ctx, job)
 }
@@ -278,7 +279,7 @@ func (a *attempt) outcome(ctx context.Context, job kube.Job, last kube.Reason) t
 		why.Why = last.Why
 	}
 	why.Ran = why.Ran || last.Ran
-	return task.Fail(TaskFailed, cause(object, why))
+	return task.Fail(stepfn.StatesTaskFailed, cause(object, why))
 }
 
 // cause is the Job as JSON, so that a Catch can read it, with the reason first. Where nothing ran, the reason stands before

@@ -151,7 +151,7 @@ func TestFailures(t *testing.T) {
 		job := b.object(fmt.Sprint("work-", i), test.script, test.change)
 		all.Go(func() {
 			one := b.another(fmt.Sprint(i))
-			done, _ := one.begin("runJob.sync", map[string]any{"Namespace": b.ns, "Job": job, "LogOptions": logs["LogOptions"]})
+			done, _ := one.begin(map[string]any{"Namespace": b.ns, "Job": job, "LogOptions": logs["LogOptions"]})
 			if test.until != "" {
 				one.awaitLog(test.until)
 				one.timeIsUp(fmt.Sprint("work-", i))
@@ -187,7 +187,7 @@ func TestQuota(t *testing.T) {
 		"apiVersion": "v1", "kind": "ResourceQuota", "metadata": map[string]any{"name": "none", "namespace": b.ns},
 		"spec": map[string]any{"hard": map[string]any{"pods": "0"}},
 	})
-	done, _ := b.begin("runJob.sync", b.job("true", nil))
+	done, _ := b.begin(b.job("true", nil))
 	b.awaitLog("rayorch: waiting: its pods cannot be created")
 	b.timeIsUp("work")
 	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "have the quota raised")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
@@ -332,9 +333,6 @@ func (t *tailer) read(ctx context.Context, l stream, follow bool) error {
 	return kube.EachLine(log, func(line string) { t.a.log.line(l.key, l.prefix, kube.ParseLine(line)) })
 }
 
-// limit is Step Functions': what is larger ends the Task with States.DataLimitExceeded, as the engine sees to.
-const limit = 262144
-
 // retrieve reads the logs for the result. What cannot be read says so in its place.
 func (a *attempt) retrieve(ctx context.Context, job kube.Job) map[string]any {
 	pods, err := a.podsOf(ctx, job)
@@ -375,7 +373,7 @@ func (a *attempt) container(ctx context.Context, pod, container string) map[stri
 			return err
 		}
 		defer log.Close()
-		text, err = io.ReadAll(io.LimitReader(log, limit+1)) // one more, so that too much is seen to be so
+		text, err = io.ReadAll(io.LimitReader(log, stepfn.MaxPayload+1)) // one more, so that too much is seen to be so
 		return err
 	})
 	if err != nil {
@@ -394,13 +392,13 @@ func (a *attempt) parse(text []byte) any {
 
 func errorName(err error) string {
 	if code := kube.Code(err); code != 0 {
-		return fmt.Sprint("EKS.", code)
+		return fmt.Sprint(stepfn.EKS, code)
 	}
 	var away *kube.UnreachableError
 	if errors.As(err, &away) {
-		return Unreachable
+		return stepfn.EKSUnreachable
 	}
-	return TaskFailed
+	return stepfn.StatesTaskFailed
 }
 
 // shortLog is how much of a log a Cause shows.

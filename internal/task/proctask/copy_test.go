@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
@@ -63,7 +64,7 @@ func TestCopy(t *testing.T) {
 		for k, v := range more {
 			args[k] = v
 		}
-		got := b.run(ctx, t, proctask.RunProcess, args)
+		got := b.run(ctx, t, stepfn.ProcessRun, args)
 		return got.Error, b.log.String(), filepath.Join(b.dir, id, "work")
 	}
 	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
@@ -77,7 +78,7 @@ func TestCopy(t *testing.T) {
 	}
 	for range 2 { // each attempt has its own copy
 		fault, log, work = run("test ! -e out || exit 3; ./main.sh >out; echo x >>main.sh; exit 1", nil)
-		if fault != proctask.JobFailed || !strings.Contains(log, "the job wrote files into its copy of the working directory: main.sh, out. They stay") || !strings.Contains(log, work) || !exists(work+"/out") {
+		if fault != stepfn.JobFailed || !strings.Contains(log, "the job wrote files into its copy of the working directory: main.sh, out. They stay") || !strings.Contains(log, work) || !exists(work+"/out") {
 			t.Errorf("got %q, log %q", fault, log)
 		}
 	}
@@ -87,7 +88,7 @@ func TestCopy(t *testing.T) {
 	if fault, _, _ = run("echo here >in-place", map[string]any{"Snapshot": nil}); fault != "" || !exists(dir+"/in-place") {
 		t.Errorf("without a snapshot the process does not run in the directory: %q", fault)
 	}
-	if fault, _, _ = run("true", map[string]any{"Dir": ""}); fault != proctask.JobStartFailed {
+	if fault, _, _ = run("true", map[string]any{"Dir": ""}); fault != stepfn.JobStartFailed {
 		t.Errorf("a snapshot of no directory: %q", fault)
 	}
 	if err := os.RemoveAll(dir); err != nil {

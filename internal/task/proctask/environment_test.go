@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/task/proctask"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // TestInheritsLittle looks which variables of ours a process gets, and its supervisor, whose environment it can read.
@@ -35,7 +35,7 @@ func TestInheritsLittle(t *testing.T) {
 			} else if test.inherit != nil {
 				args["InheritEnv"] = test.inherit
 			}
-			if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != "" {
+			if got := b.run(t.Context(), t, stepfn.ProcessRun, args); got.Error != "" {
 				t.Fatalf("got %+v", got)
 			}
 			got := strings.Split(b.log.String(), "\n")
@@ -56,7 +56,7 @@ func TestInheritsLittle(t *testing.T) {
 			t.Skip("only Linux shows the environment of a process in a file")
 		}
 		b := newBench(t)
-		got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{"Id": newID(), "Shell": `tr '\0' '\n' </proc/$PPID/environ`})
+		got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{"Id": newID(), "Shell": `tr '\0' '\n' </proc/$PPID/environ`})
 		if log := b.log.String(); got.Error != "" || !strings.Contains(log, "PATH=") || strings.Contains(log, "in-the-shell") {
 			t.Errorf("got %+v, log %q", got, log)
 		}
@@ -67,11 +67,11 @@ func TestInheritsLittle(t *testing.T) {
 func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
 	b := newBench(t)
 	b.getenv = map[string]string{"HOST_KEY": "s3cr3t-value"}
-	got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{
+	got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{
 		"Id": newID(), "Shell": `echo "key ${KEY-none} ${HOST_KEY-none} s3cr3t-value"; printf czNjcjN0LXZhbHVl; exit 3`,
 		"Redact": []any{map[string]string{"Env": "HOST_KEY"}, map[string]string{"Env": "NOT_SET"}},
 	})
-	if got.Error != proctask.JobFailed || strings.Contains(got.Cause, "s3cr3t") || b.log.String() != "key none none ***\n***\n" {
+	if got.Error != stepfn.JobFailed || strings.Contains(got.Cause, "s3cr3t") || b.log.String() != "key none none ***\n***\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
 }
@@ -83,8 +83,8 @@ func TestFailsForAVariableThatIsNotInherited(t *testing.T) {
 		want bool
 	}{{nil, true}, {map[string]string{"OTHER_TOKEN": "mine"}, false}} {
 		b := newBench(t)
-		got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{"Id": newID(), "Shell": "echo OTHER_TOKEN is bad; exit 1", "Environment": test.env})
-		if got.Error != proctask.JobFailed || strings.Contains(got.Cause, "hint: OTHER_TOKEN") != test.want || strings.Contains(got.Cause, "in-the-shell") {
+		got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{"Id": newID(), "Shell": "echo OTHER_TOKEN is bad; exit 1", "Environment": test.env})
+		if got.Error != stepfn.JobFailed || strings.Contains(got.Cause, "hint: OTHER_TOKEN") != test.want || strings.Contains(got.Cause, "in-the-shell") {
 			t.Errorf("%v: got %+v", test.env, got)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 
@@ -63,7 +64,7 @@ func TestLeftBehind(t *testing.T) {
 	dir := t.TempDir()
 	gate, through := filepath.Join(dir, "gate"), filepath.Join(dir, "through")
 	script := fmt.Sprintf(`(until [ -e %s ]; do sleep 0.05; done; echo late && echo later && touch %s) & echo done`, gate, through)
-	got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{"Id": newID(), "Shell": script})
+	got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{"Id": newID(), "Shell": script})
 	if got.Error != "" || b.log.String() != "done\n" {
 		t.Fatalf("%+v, log %q", got, b.log.String())
 	}

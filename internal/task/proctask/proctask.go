@@ -15,24 +15,9 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
-)
-
-// Prefix is what the engine registers a Runner for.
-const Prefix = "arn:aws:states:::process:"
-
-// The resources.
-const (
-	RunProcess  = Prefix + "run.sync"
-	StopProcess = Prefix + "stop"
-)
-
-// The errors of a plain job, beside States.Timeout.
-const (
-	JobFailed      = "Job.Failed"
-	JobStartFailed = "Job.StartFailed"
-	JobStopped     = "Job.Stopped"
 )
 
 // Config says where the processes' directories are and how the supervisor is called.
@@ -74,12 +59,12 @@ func New(cfg Config) *Runner {
 // Run does one attempt.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	switch req.Resource {
-	case RunProcess:
+	case stepfn.ProcessRun:
 		return r.runProcess(ctx, req)
-	case StopProcess:
+	case stepfn.ProcessStop:
 		return r.stopProcesses(ctx, req)
 	}
-	return task.Fail(JobStartFailed, fmt.Sprintf("the resource %s is none of %s, %s", req.Resource, RunProcess, StopProcess))
+	return task.Fail(stepfn.JobStartFailed, fmt.Sprintf("the resource %s is none of %s, %s", req.Resource, stepfn.ProcessRun, stepfn.ProcessStop))
 }
 
 // StopArguments say which processes process:stop stops: those that all given fields hold for.
@@ -91,10 +76,10 @@ type StopArguments struct {
 func (r *Runner) stopProcesses(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
 	if err := decodeStrict(req.Input, &args); err != nil {
-		return task.Fail(JobStartFailed, "the arguments of process:stop: "+err.Error())
+		return task.Fail(stepfn.JobStartFailed, "the arguments of process:stop: "+err.Error())
 	}
 	if len(args.IDs) == 0 && args.Prefix == "" {
-		return task.Fail(JobStartFailed, "process:stop needs Ids or Prefix")
+		return task.Fail(stepfn.JobStartFailed, "process:stop needs Ids or Prefix")
 	}
 	stopped := []string{}
 	places, err := r.places()
@@ -108,11 +93,11 @@ func (r *Runner) stopProcesses(ctx context.Context, req *task.Request) task.Resu
 		}
 	}
 	if err != nil {
-		return task.Fail(JobStopped, err.Error())
+		return task.Fail(stepfn.JobStopped, err.Error())
 	}
 	data, err := json.Marshal(struct{ Stopped []string }{stopped})
 	if err != nil {
-		return task.Fail(JobStopped, err.Error())
+		return task.Fail(stepfn.JobStopped, err.Error())
 	}
 	return task.Result{Output: data}
 }

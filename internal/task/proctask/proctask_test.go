@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 	if len(os.Args) > 3 && os.Args[1] == "engine" {
 		b := &bench{dir: os.Args[2], records: map[string][]byte{}}
-		b.runner(nil).Run(context.Background(), b.request(proctask.RunProcess, []byte(os.Args[3])))
+		b.runner(nil).Run(context.Background(), b.request(stepfn.ProcessRun, []byte(os.Args[3])))
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -62,7 +63,7 @@ func (l *keptLog) Position() []byte { return l.position }
 func newBench(t *testing.T) *bench {
 	b := newBenchAt(t.TempDir())
 	t.Cleanup(func() {
-		req := newBenchAt(b.dir).request(proctask.StopProcess, []byte(`{"Prefix": "p-"}`))
+		req := newBenchAt(b.dir).request(stepfn.ProcessStop, []byte(`{"Prefix": "p-"}`))
 		if got := b.runner(nil).Run(context.Background(), req); got.Error != "" {
 			t.Errorf("stop what is left: %+v", got)
 		}
@@ -122,32 +123,32 @@ func TestRun(t *testing.T) {
 		{"command", map[string]any{"Command": []string{"printf", "%s|", "a b", "$HOME"}}, "", "", "null", "a b|$HOME|\n"},
 		{"output by file", map[string]any{"Shell": `echo '{"a": 1}' > "$RAYORCH_OUTPUT"`}, "", "", `{"a":1}`, ""},
 		{"output by mark", map[string]any{"Shell": `echo '::rayorch-output::[1]'; echo later`}, "", "", `[1]`, "later\n"},
-		{"output is no json", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, proctask.JobFailed, "not JSON", "", ""},
-		{"output too large", map[string]any{"Shell": `head -c 40000 /dev/zero | tr '\0' 1 > "$RAYORCH_OUTPUT"`}, proctask.JobFailed, "storage", "", ""},
+		{"output is no json", map[string]any{"Shell": `echo oops > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "not JSON", "", ""},
+		{"output too large", map[string]any{"Shell": `head -c 40000 /dev/zero | tr '\0' 1 > "$RAYORCH_OUTPUT"`}, stepfn.JobFailed, "storage", "", ""},
 		{"long parameter", map[string]any{"Params": map[string]any{"big": strings.Repeat("x", 200_000), "n": 1}, "Shell": `echo "$RAYORCH_PARAM_N ${RAYORCH_PARAMS-none}"; ` +
 			`wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_BIG_FILE"`}, "", "", "null", "1 none\n200016\n200000\n"},
 		{"parameters", map[string]any{"Params": map[string]any{"a": strings.Repeat("x", 120_000)}, "Shell": `printf %s "$RAYORCH_PARAM_A" | wc -c; printf %s "$RAYORCH_PARAMS" | wc -c`},
 			"", "", "null", "120000\n120008\n"},
-		{"long variable", map[string]any{"Shell": "true", "Environment": map[string]string{"MINE": strings.Repeat("x", 131_072)}}, proctask.JobStartFailed,
+		{"long variable", map[string]any{"Shell": "true", "Environment": map[string]string{"MINE": strings.Repeat("x", 131_072)}}, stepfn.JobStartFailed,
 			"the environment variable MINE has 131078 bytes with its name, more than the 131072 that Linux takes", "", ""},
-		{"long script", map[string]any{"Shell": strings.Repeat(": 0000000\n", 20_000) + "echo done; exit 3"}, proctask.JobFailed, "exit code 3\ndone", "", "done\n"},
+		{"long script", map[string]any{"Shell": strings.Repeat(": 0000000\n", 20_000) + "echo done; exit 3"}, stepfn.JobFailed, "exit code 3\ndone", "", "done\n"},
 		{"long line", map[string]any{"Shell": "head -c 70000 /dev/zero | tr '\\0' x; echo; echo end"}, "", "", "null", strings.Repeat("x", 70_000) + "\nend\n"},
-		{"fails", map[string]any{"Shell": "echo why; exit 4"}, proctask.JobFailed, "exit code 4\nwhy", "", "why\n"},
-		{"is killed", map[string]any{"Shell": "kill -9 $$"}, proctask.JobFailed, "signal killed", "", ""},
-		{"no such program", map[string]any{"Command": []string{"/no/such/program"}}, proctask.JobStartFailed, "no such file", "", ""},
-		{"no such directory", map[string]any{"Shell": "true", "Dir": "/no/such/dir"}, proctask.JobStartFailed, "no such file", "", ""},
+		{"fails", map[string]any{"Shell": "echo why; exit 4"}, stepfn.JobFailed, "exit code 4\nwhy", "", "why\n"},
+		{"is killed", map[string]any{"Shell": "kill -9 $$"}, stepfn.JobFailed, "signal killed", "", ""},
+		{"no such program", map[string]any{"Command": []string{"/no/such/program"}}, stepfn.JobStartFailed, "no such file", "", ""},
+		{"no such directory", map[string]any{"Shell": "true", "Dir": "/no/such/dir"}, stepfn.JobStartFailed, "no such file", "", ""},
 		{"too long", map[string]any{"Shell": "sleep 300", "TimeoutSeconds": 0.3}, "States.Timeout", "(limit 0.3 s)", "", ""},
-		{"nothing to run", map[string]any{}, proctask.JobStartFailed, "Command", "", ""},
-		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, proctask.JobStartFailed, `"Comand"`, "", ""},
-		{"bad inheritance", map[string]any{"Shell": "true", "InheritEnv": "AWS_*"}, proctask.JobStartFailed, "InheritEnv must be true or a list", "", ""},
-		{"bad redaction", map[string]any{"Shell": "true", "Redact": []any{map[string]string{}}}, proctask.JobStartFailed, "Redact must be a list", "", ""},
-		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, proctask.JobStartFailed, "NOT_SET", "", ""},
+		{"nothing to run", map[string]any{}, stepfn.JobStartFailed, "Command", "", ""},
+		{"unknown argument", map[string]any{"Shell": "true", "Comand": 1}, stepfn.JobStartFailed, `"Comand"`, "", ""},
+		{"bad inheritance", map[string]any{"Shell": "true", "InheritEnv": "AWS_*"}, stepfn.JobStartFailed, "InheritEnv must be true or a list", "", ""},
+		{"bad redaction", map[string]any{"Shell": "true", "Redact": []any{map[string]string{}}}, stepfn.JobStartFailed, "Redact must be a list", "", ""},
+		{"missing secret", map[string]any{"Shell": "true", "SecretEnv": map[string]any{"A": map[string]string{"Env": "NOT_SET"}}}, stepfn.JobStartFailed, "NOT_SET", "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
 			test.args["Id"] = newID()
-			got := b.run(t.Context(), t, proctask.RunProcess, test.args)
+			got := b.run(t.Context(), t, stepfn.ProcessRun, test.args)
 			if got.Error != test.wantError || !strings.Contains(got.Cause, test.wantCause) {
 				t.Fatalf("got %q %q (output %s), want %q %q", got.Error, got.Cause, got.Output, test.wantError, test.wantCause)
 			}
@@ -167,7 +168,7 @@ func TestRun(t *testing.T) {
 func TestSecretsStayHidden(t *testing.T) {
 	b := newBench(t)
 	b.getenv["HOST_KEY"] = "s3cr3t-value"
-	got := b.run(t.Context(), t, proctask.RunProcess, map[string]any{
+	got := b.run(t.Context(), t, stepfn.ProcessRun, map[string]any{
 		"Id": newID(), "Shell": `echo "key $KEY"; echo "{\"k\": \"$KEY\"}" > "$RAYORCH_OUTPUT"`,
 		"SecretEnv": map[string]any{"KEY": map[string]string{"Env": "HOST_KEY"}},
 	})
@@ -213,16 +214,16 @@ func TestSurvivesAKill(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(work, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := b.run(t.Context(), t, proctask.RunProcess, args)
+	got := b.run(t.Context(), t, stepfn.ProcessRun, args)
 	if got.Error != "" || b.log.String() != "ran\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
-	again := b.run(t.Context(), t, proctask.RunProcess, args)
+	again := b.run(t.Context(), t, stepfn.ProcessRun, args)
 	if !bytes.Equal(again.Output, got.Output) {
 		t.Errorf("the same id again gives %s, want %s", again.Output, got.Output)
 	}
 	args["Shell"] = "echo other"
-	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != proctask.JobStartFailed {
+	if got := b.run(t.Context(), t, stepfn.ProcessRun, args); got.Error != stepfn.JobStartFailed {
 		t.Errorf("another command of the same id gives %+v", got)
 	}
 }
@@ -264,16 +265,16 @@ func TestStopEndsAll(t *testing.T) {
 			defer cancel(task.ErrAbandon)
 			done := make(chan task.Result, 1)
 			go func() {
-				done <- b.run(ctx, t, proctask.RunProcess, map[string]any{"Id": id, "Shell": fmt.Sprintf(
+				done <- b.run(ctx, t, stepfn.ProcessRun, map[string]any{"Id": id, "Shell": fmt.Sprintf(
 					"trap '' TERM; setsid sleep 301 & echo $! > %s; echo $$ >> %[1]s; echo ready >> %[1]s; while :; do sleep 0.1; done", pids)})
 			}()
 			running := awaitText(t, pids, "ready\n")
 			if by == "the engine" {
 				cancel(task.ErrStop)
-			} else if got := newBenchAt(b.dir).run(t.Context(), t, proctask.StopProcess, map[string]any{"Prefix": id[:4]}); string(got.Output) != `{"Stopped":["`+id+`"]}` {
+			} else if got := newBenchAt(b.dir).run(t.Context(), t, stepfn.ProcessStop, map[string]any{"Prefix": id[:4]}); string(got.Output) != `{"Stopped":["`+id+`"]}` {
 				t.Errorf("got %s %+v", got.Output, got)
 			}
-			if got := <-done; got.Error != proctask.JobStopped {
+			if got := <-done; got.Error != stepfn.JobStopped {
 				t.Errorf("got %+v", got)
 			}
 			for _, pid := range strings.Fields(strings.TrimSuffix(running, "ready\n")) {
@@ -294,7 +295,7 @@ func TestAbandonLeavesItRunning(t *testing.T) {
 	args := map[string]any{"Id": newID(), "Shell": "echo one; while [ ! -e " + open + " ]; do sleep 0.05; done; echo two"}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan task.Result, 1)
-	go func() { done <- b.run(ctx, t, proctask.RunProcess, args) }()
+	go func() { done <- b.run(ctx, t, stepfn.ProcessRun, args) }()
 	await(t, "the process is noted", func() error {
 		_, err := os.Stat(filepath.Join(b.dir, args["Id"].(string), "process"))
 		return err
@@ -304,7 +305,7 @@ func TestAbandonLeavesItRunning(t *testing.T) {
 	if err := os.WriteFile(open, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.run(t.Context(), t, proctask.RunProcess, args); got.Error != "" || b.log.String() != "one\ntwo\n" {
+	if got := b.run(t.Context(), t, stepfn.ProcessRun, args); got.Error != "" || b.log.String() != "one\ntwo\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
 }
@@ -313,13 +314,13 @@ func TestSupervisorKilled(t *testing.T) {
 	b := newBench(t)
 	args := map[string]any{"Id": newID(), "Shell": "echo $PPID > supervisor; sleep 300", "Dir": b.dir}
 	done := make(chan task.Result, 1)
-	go func() { done <- b.run(t.Context(), t, proctask.RunProcess, args) }()
+	go func() { done <- b.run(t.Context(), t, stepfn.ProcessRun, args) }()
 	pid := strings.TrimSpace(awaitText(t, filepath.Join(b.dir, "supervisor"), "\n"))
 	if err := exec.Command("kill", "-9", pid).Run(); err != nil {
 		t.Fatal(err)
 	}
 	got := <-done
-	if got.Error != proctask.JobFailed || !strings.Contains(got.Cause, "supervisor was killed") {
+	if got.Error != stepfn.JobFailed || !strings.Contains(got.Cause, "supervisor was killed") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -329,8 +330,8 @@ func FuzzArguments(f *testing.F) {
 	f.Add([]byte(`{"Id": "a", "Command": ["x"], "SecretEnv": {"A": {"Env": "B"}}}`))
 	f.Fuzz(func(t *testing.T, input []byte) {
 		r := proctask.New(proctask.Config{Dir: filepath.Join(t.TempDir(), "none")}) // no supervisor: nothing starts
-		req := &task.Request{Resource: proctask.RunProcess, Input: input, Log: &keptLog{}, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
-		if got := r.Run(t.Context(), req); got.Error != proctask.JobStartFailed {
+		req := &task.Request{Resource: stepfn.ProcessRun, Input: input, Log: &keptLog{}, Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil }}
+		if got := r.Run(t.Context(), req); got.Error != stepfn.JobStartFailed {
 			t.Errorf("got %+v", got)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 	"github.com/rayorch/rayorch/internal/task/joblog"
@@ -53,13 +54,13 @@ func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result 
 	switch err := a.prepare(ctx); {
 	case err != nil && ctx.Err() != nil: // it waited for a secret: what a former process started is stopped without
 		if !a.place.has("claimed") {
-			return task.Fail(JobStopped, context.Cause(ctx).Error())
+			return task.Fail(stepfn.JobStopped, context.Cause(ctx).Error())
 		}
 	case err != nil:
-		return task.Failure(err, JobStartFailed)
+		return task.Failure(err, stepfn.JobStartFailed)
 	default:
 		if err := a.begin(ctx); err != nil {
-			return task.Fail(JobStartFailed, a.log.Hide.Text(err.Error()))
+			return task.Fail(stepfn.JobStartFailed, a.log.Hide.Text(err.Error()))
 		}
 	}
 	result := a.follow(ctx)
@@ -302,14 +303,14 @@ func (a *attempt) timedOut() task.Result {
 		cause += "; " + err.Error()
 	}
 	a.lines.rest()
-	return task.Fail("States.Timeout", a.log.Cause(cause))
+	return task.Fail(stepfn.StatesTimeout, a.log.Cause(cause))
 }
 
 func (a *attempt) interrupted(cause error) task.Result {
 	if errors.Is(cause, task.ErrAbandon) {
-		return task.Fail(JobStopped, cause.Error())
+		return task.Fail(stepfn.JobStopped, cause.Error())
 	}
-	result := task.Fail(JobStopped, cause.Error())
+	result := task.Fail(stepfn.JobStopped, cause.Error())
 	result.Stopped = "the process " + a.args.ID + " does not run any more"
 	if err := a.place.stop(a.r.cfg.StopGrace); err != nil {
 		result.Stopped = a.log.Hide.Text(fmt.Sprintf("the process %s could not be stopped, and may still run: %v", a.args.ID, err))
@@ -329,7 +330,7 @@ func (a *attempt) orphaned() task.Result {
 		cause += "; " + err.Error()
 	}
 	a.lines.rest()
-	return task.Fail(JobFailed, a.log.Cause(cause))
+	return task.Fail(stepfn.JobFailed, a.log.Cause(cause))
 }
 
 // Output is the result of process:run.sync.
@@ -346,24 +347,24 @@ func (a *attempt) outcome(e exit) task.Result {
 	s, ok := a.place.process()
 	switch {
 	case a.place.has("stop"):
-		return task.Fail(JobStopped, a.log.Cause("the process was stopped"))
+		return task.Fail(stepfn.JobStopped, a.log.Cause("the process was stopped"))
 	case e.Error != "" && !ok:
-		return task.Fail(JobStartFailed, e.Error)
+		return task.Fail(stepfn.JobStartFailed, e.Error)
 	case e.Error != "":
-		return task.Fail(JobFailed, a.log.Cause(e.Error))
+		return task.Fail(stepfn.JobFailed, a.log.Cause(e.Error))
 	case e.Signal != "":
-		return task.Fail(JobFailed, a.log.Cause("the process was ended by the signal "+e.Signal))
+		return task.Fail(stepfn.JobFailed, a.log.Cause("the process was ended by the signal "+e.Signal))
 	case e.ExitCode != 0:
 		cause := a.log.Cause(fmt.Sprintf("the process ended with exit code %d", e.ExitCode))
-		return task.Fail(JobFailed, cause+a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.args.given(), cause))
+		return task.Fail(stepfn.JobFailed, cause+a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.args.given(), cause))
 	}
 	output, err := a.output()
 	if err != nil {
-		return task.Fail(JobFailed, err.Error())
+		return task.Fail(stepfn.JobFailed, err.Error())
 	}
 	data, err := json.Marshal(Output{a.args.ID, s.Process.PID, e.ExitCode, e.StartTime, e.EndTime, output})
 	if err != nil {
-		return task.Fail(JobFailed, err.Error())
+		return task.Fail(stepfn.JobFailed, err.Error())
 	}
 	return task.Result{Output: data}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -273,7 +274,7 @@ func TestSecretsOfOtherStepsStayHidden(t *testing.T) {
 	b.getenv["HOST_KEY"] = "s3cr3t-value"
 	got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": `echo "key ${KEY-none} s3cr3t-value"; exit 3`,
 		"Redact": []any{map[string]string{"Env": "HOST_KEY"}}})
-	if got.Error != task.RayJobFailed || strings.Contains(got.Cause, "s3cr3t") || b.log.String() != "key none ***\n" {
+	if got.Error != stepfn.RayJobFailed || strings.Contains(got.Cause, "s3cr3t") || b.log.String() != "key none ***\n" {
 		t.Errorf("got %+v, log %q", got, b.log.String())
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
@@ -72,7 +73,7 @@ func TestBadArguments(t *testing.T) {
 			for key, v := range test.args {
 				args[key] = v
 			}
-			wantError(t, b.submit(t.Context(), args), task.RaySubmitFailed, test.want)
+			wantError(t, b.submit(t.Context(), args), stepfn.RaySubmitFailed, test.want)
 			if fake.Jobs() > 0 {
 				t.Error("a job was submitted")
 			}
@@ -170,7 +171,7 @@ func TestRuntimeEnvFails(t *testing.T) {
 		b := newBench(t, r)
 		missing := "gcs://_ray_pkg_" + newID() + ".zip" // nobody uploaded it
 		got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "WorkingDir": missing})
-		wantError(t, got, task.RayRuntimeEnvFailed, "runtime_env setup failed")
+		wantError(t, got, stepfn.RayRuntimeEnvFailed, "runtime_env setup failed")
 		if r.Fake != nil || r.Found.Token != "" {
 			return // the same, and slow
 		}
@@ -182,7 +183,7 @@ func TestRuntimeEnvFails(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				got := newBench(t, r).submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true", "RuntimeEnv": env})
-				wantError(t, got, task.RayRuntimeEnvFailed)
+				wantError(t, got, stepfn.RayRuntimeEnvFailed)
 			})
 		}
 	})
@@ -216,7 +217,7 @@ func TestUnauthorized(t *testing.T) {
 	b.ray.Found.Token = "wrong"
 	b.start()
 	got := b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": "true"})
-	wantError(t, got, task.RayUnauthorized, "RAY_AUTH_TOKEN")
+	wantError(t, got, stepfn.RayUnauthorized, "RAY_AUTH_TOKEN")
 	if fake.Jobs() > 0 {
 		t.Error("a job was submitted")
 	}
@@ -233,8 +234,8 @@ func TestUnreachable(t *testing.T) {
 	defer r.Close()
 	b := &bench{t: t, records: map[string][]byte{}}
 	begin := time.Now()
-	got := r.Run(t.Context(), b.request(raytask.SubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
-	wantError(t, got, task.RayUnreachable, "connection refused")
+	got := r.Run(t.Context(), b.request(stepfn.RaySubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
+	wantError(t, got, stepfn.RayUnreachable, "connection refused")
 	if took := time.Since(begin); took < 300*time.Millisecond {
 		t.Errorf("gave up after %s", took)
 	}
@@ -244,8 +245,8 @@ func TestNoRay(t *testing.T) {
 	r := raytask.New(raytask.Config{Resolve: func(context.Context, string) (ray.Found, error) { return ray.Found{}, ray.ErrNoRay }})
 	defer r.Close()
 	b := &bench{t: t, records: map[string][]byte{}}
-	got := r.Run(t.Context(), b.request(raytask.SubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
-	wantError(t, got, task.RayUnreachable, "--ray-address")
+	got := r.Run(t.Context(), b.request(stepfn.RaySubmitJob, map[string]any{"SubmissionId": "a", "Entrypoint": "true"}))
+	wantError(t, got, stepfn.RayUnreachable, "--ray-address")
 }
 
 func TestHeadLost(t *testing.T) {
@@ -255,7 +256,7 @@ func TestHeadLost(t *testing.T) {
 		_, done := b.background(map[string]any{"SubmissionId": id, "Entrypoint": "sleep 3600"})
 		b.await(id, ray.Running)
 		fake.NewSession()
-		wantError(t, <-done, task.RayHeadLost, "session_", id)
+		wantError(t, <-done, stepfn.RayHeadLost, "session_", id)
 	})
 	t.Run("while nobody looked", func(t *testing.T) {
 		b, fake := fakeBench(t, "")
@@ -267,7 +268,7 @@ func TestHeadLost(t *testing.T) {
 		<-done
 		fake.NewSession()
 		b.start()
-		wantError(t, b.submit(t.Context(), args), task.RayHeadLost)
+		wantError(t, b.submit(t.Context(), args), stepfn.RayHeadLost)
 		if fake.Jobs() > 0 {
 			t.Error("the job was submitted again")
 		}
@@ -292,9 +293,9 @@ func TestHeadLost(t *testing.T) {
 			if !looked {
 				b.start()
 				result := b.submit(t.Context(), args)
-				wantError(t, result, task.RayHeadLost, "session_next")
+				wantError(t, result, stepfn.RayHeadLost, "session_next")
 			} else {
-				wantError(t, <-done, task.RayHeadLost, "session_next")
+				wantError(t, <-done, stepfn.RayHeadLost, "session_next")
 			}
 			if next.Jobs() > 0 {
 				t.Error("the job was submitted again")
@@ -310,7 +311,7 @@ func TestHeadLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = b.client.Delete(t.Context(), id)
-		if got := <-done; got.Error != task.RayHeadLost && got.Error != task.RayJobStopped {
+		if got := <-done; got.Error != stepfn.RayHeadLost && got.Error != stepfn.RayJobStopped {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -323,7 +324,7 @@ func TestKilledAnywhere(t *testing.T) {
 		runs := filepath.Join(t.TempDir(), "runs")
 		args := map[string]any{"SubmissionId": newID(), "Entrypoint": "echo run >> " + runs + "; sleep 0.3"}
 		ctx, cancel := context.WithCancelCause(t.Context())
-		req := b.request(raytask.SubmitJob, args)
+		req := b.request(stepfn.RaySubmitJob, args)
 		keep, kept := req.Keep, 0
 		req.Keep = func(key string, record []byte) error {
 			if kept++; kept > cut {
@@ -379,7 +380,7 @@ func TestOutputTooLargeOrBad(t *testing.T) {
 		`echo '::rayorch-output::{oops'`:                                              "not JSON",
 	} {
 		b, _ := fakeBench(t, "")
-		wantError(t, b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": entrypoint}), task.RayJobFailed, want)
+		wantError(t, b.submit(t.Context(), map[string]any{"SubmissionId": newID(), "Entrypoint": entrypoint}), stepfn.RayJobFailed, want)
 	}
 }
 
@@ -426,7 +427,7 @@ func TestStopJobs(t *testing.T) {
 			{map[string]any{"Metadata": map[string]string{"id": ids[2]}}, ids[2:]},
 			{map[string]any{"SubmissionIds": ids}, []string{}},
 		} {
-			got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, test.args))
+			got := b.runner.Run(t.Context(), b.request(stepfn.RayStopJobs, test.args))
 			var out struct{ Stopped []string }
 			if err := json.Unmarshal(got.Output, &out); err != nil || !slices.Equal(out.Stopped, test.want) {
 				t.Fatalf("%v: got %+v with the output %s, %v", test.args, got, got.Output, err)
@@ -435,8 +436,8 @@ func TestStopJobs(t *testing.T) {
 		for _, id := range ids {
 			b.await(id, ray.Stopped)
 		}
-		got := b.runner.Run(t.Context(), b.request(raytask.StopJobs, map[string]any{}))
-		wantError(t, got, task.RaySubmitFailed, "Prefix")
+		got := b.runner.Run(t.Context(), b.request(stepfn.RayStopJobs, map[string]any{}))
+		wantError(t, got, stepfn.RaySubmitFailed, "Prefix")
 	})
 }
 
@@ -449,12 +450,12 @@ func FuzzArguments(f *testing.F) {
 	})
 	f.Cleanup(r.Close)
 	f.Fuzz(func(t *testing.T, input []byte) {
-		req := &task.Request{Resource: raytask.SubmitJob, Input: input, Log: &lockedBuffer{}}
-		if got := r.Run(t.Context(), req); got.Error != task.RaySubmitFailed && got.Error != task.RayUnreachable {
+		req := &task.Request{Resource: stepfn.RaySubmitJob, Input: input, Log: &lockedBuffer{}}
+		if got := r.Run(t.Context(), req); got.Error != stepfn.RaySubmitFailed && got.Error != stepfn.RayUnreachable {
 			t.Errorf("got %+v", got)
 		}
-		req.Resource = raytask.StopJobs
-		if got := r.Run(t.Context(), req); got.Error != task.RaySubmitFailed && got.Error != task.RayUnreachable {
+		req.Resource = stepfn.RayStopJobs
+		if got := r.Run(t.Context(), req); got.Error != stepfn.RaySubmitFailed && got.Error != stepfn.RayUnreachable {
 			t.Errorf("got %+v", got)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
@@ -21,7 +22,7 @@ const restWait = 2 * time.Minute
 // follow waits for the job's end. The job was accepted before, perhaps by a former process.
 func (a *attempt) follow(ctx context.Context) task.Result {
 	if err := a.resubmitted(); err != nil {
-		return a.failed(ctx, err, task.RaySubmitFailed)
+		return a.failed(ctx, err, stepfn.RaySubmitFailed)
 	}
 	job, err := a.awaitStart(ctx)
 	if err != nil {
@@ -81,17 +82,17 @@ func (a *attempt) neverStarted(ctx context.Context, job ray.Job, err error) task
 	case ctx.Err() != nil:
 		return task.Result{}
 	case !errors.Is(err, errPending):
-		return a.failed(ctx, err, task.RayUnreachable)
+		return a.failed(ctx, err, stepfn.RayUnreachable)
 	}
 	cause := "ray did not start the job within " + task.Seconds(a.pendingLimit())
 	if job.Message != "" {
 		cause += ": " + job.Message
 	}
 	cause = a.log.Hide.Text(cause)
-	if a.req.GiveUp != nil && a.req.GiveUp(task.RayPendingTimeout, cause) == nil && ctx.Err() != nil {
+	if a.req.GiveUp != nil && a.req.GiveUp(stepfn.RayPendingTimeout, cause) == nil && ctx.Err() != nil {
 		return task.Result{}
 	}
-	return a.timedOut(ctx, task.RayPendingTimeout, cause)
+	return a.timedOut(ctx, stepfn.RayPendingTimeout, cause)
 }
 
 func (a *attempt) awaitEnd(ctx context.Context) (ray.Job, error) {
@@ -118,9 +119,9 @@ func (a *attempt) overrun(ctx context.Context, err error) task.Result {
 		return task.Result{}
 	case errors.Is(err, errTimeout):
 		ran, limit := a.r.cfg.Now().Sub(a.ran), seconds(a.args.TimeoutSeconds, 0)
-		return a.timedOut(ctx, "States.Timeout", task.TimedOut("the job", ran, limit))
+		return a.timedOut(ctx, stepfn.StatesTimeout, task.TimedOut("the job", ran, limit))
 	}
-	return a.failed(ctx, err, task.RayUnreachable)
+	return a.failed(ctx, err, stepfn.RayUnreachable)
 }
 
 func (a *attempt) timedOut(ctx context.Context, name, cause string) task.Result {
@@ -164,23 +165,24 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	switch job.Status {
 	case ray.Succeeded:
 		if restErr != nil {
-			return task.Fail(task.RayJobFailed, "the job succeeded, but its output could not be read: "+restErr.Error())
+			return task.Fail(stepfn.RayJobFailed, "the job succeeded, but its output could not be read: "+restErr.Error())
 		}
 		return a.succeeded(job)
 	case ray.Stopped:
-		return task.Fail(task.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
+		return task.Fail(stepfn.RayJobStopped, a.log.Cause(why(job, "somebody stopped the job")))
+	case ray.FailedJob, ray.Pending, ray.Running: // a failure of its own, or the job did not reach its end
 	}
 	if job.ErrorType == "JOB_SUPERVISOR_ACTOR_START_TIMEOUT" {
-		return task.Fail(task.RayPendingTimeout, why(job, "the job did not start in time"))
+		return task.Fail(stepfn.RayPendingTimeout, why(job, "the job did not start in time"))
 	}
 	if runtimeEnvFailed(job) {
-		return task.Fail(task.RayRuntimeEnvFailed, why(job, "the runtime environment could not be set up"))
+		return task.Fail(stepfn.RayRuntimeEnvFailed, why(job, "the runtime environment could not be set up"))
 	}
 	cause := a.log.Cause(why(job, "the job failed"))
 	if a.cluster.found.Own { // what else started a Ray had another environment
 		cause += a.args.InheritEnv.Advice(a.r.cfg.Inheritable(), a.given(), cause)
 	}
-	return task.Fail(task.RayJobFailed, cause)
+	return task.Fail(stepfn.RayJobFailed, cause)
 }
 
 // readEnd reads the rest of the log. A former process may have passed on the last lines: then they are read once more, for
@@ -221,7 +223,7 @@ type Output struct {
 func (a *attempt) succeeded(job ray.Job) task.Result {
 	output, err := a.log.Output()
 	if err != nil {
-		return task.Fail(task.RayJobFailed, err.Error())
+		return task.Fail(stepfn.RayJobFailed, err.Error())
 	}
 	out := Output{
 		SubmissionID: job.SubmissionID, Status: job.Status, Message: job.Message, StartTime: job.StartTime,
@@ -233,7 +235,7 @@ func (a *attempt) succeeded(job ray.Job) task.Result {
 	}
 	data, err := marshal(out)
 	if err != nil {
-		return task.Fail(task.RayJobFailed, err.Error())
+		return task.Fail(stepfn.RayJobFailed, err.Error())
 	}
 	return task.Result{Output: data}
 }

@@ -14,17 +14,9 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
-)
-
-// Prefix is what the engine registers a Runner for.
-const Prefix = "arn:aws:states:::ray:"
-
-// The resources.
-const (
-	SubmitJob = Prefix + "submitJob.sync"
-	StopJobs  = Prefix + "stopJobs"
 )
 
 // Config says where jobs go.
@@ -107,13 +99,13 @@ func (r *Runner) Close() {
 // Run does one attempt.
 func (r *Runner) Run(ctx context.Context, req *task.Request) task.Result {
 	switch req.Resource {
-	case SubmitJob:
+	case stepfn.RaySubmitJob:
 		return r.submitJob(ctx, req)
-	case StopJobs:
+	case stepfn.RayStopJobs:
 		return r.stopJobs(ctx, req)
 	}
-	known := strings.Join([]string{SubmitJob, StopJobs}, ", ")
-	return task.Fail(task.RaySubmitFailed, fmt.Sprintf("the resource %s is none of %s", req.Resource, known))
+	known := strings.Join([]string{stepfn.RaySubmitJob, stepfn.RayStopJobs}, ", ")
+	return task.Fail(stepfn.RaySubmitFailed, fmt.Sprintf("the resource %s is none of %s", req.Resource, known))
 }
 
 // cluster finds the Ray of an address, for the grace if need be.
@@ -175,11 +167,11 @@ func failure(err error, otherwise string) task.Result {
 	var lost *ray.LostError
 	switch kind := ray.KindOf(err); {
 	case errors.As(err, &lost):
-		name = task.RayHeadLost
+		name = stepfn.RayHeadLost
 	case kind == ray.Unauthorized:
-		name = task.RayUnauthorized
+		name = stepfn.RayUnauthorized
 	case kind == ray.Unreachable, kind == ray.Busy, kind == ray.NotRay, errors.Is(err, ray.ErrNoRay):
-		name = task.RayUnreachable
+		name = stepfn.RayUnreachable
 	}
 	return task.Fail(name, err.Error())
 }

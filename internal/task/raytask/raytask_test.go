@@ -21,6 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
@@ -139,14 +140,14 @@ func (b *bench) request(resource string, args map[string]any) *task.Request {
 }
 
 func (b *bench) submit(ctx context.Context, args map[string]any) task.Result {
-	return b.runner.Run(ctx, b.request(raytask.SubmitJob, args))
+	return b.runner.Run(ctx, b.request(stepfn.RaySubmitJob, args))
 }
 
 // background runs an attempt that the test will interrupt.
 func (b *bench) background(args map[string]any) (cancel context.CancelCauseFunc, result <-chan task.Result) {
 	ctx, cancel := context.WithCancelCause(cmp.Or(b.engine, b.t.Context()))
 	done := make(chan task.Result, 1)
-	req := b.request(raytask.SubmitJob, args)
+	req := b.request(stepfn.RaySubmitJob, args)
 	go func() { done <- b.runner.Run(ctx, req) }()
 	b.t.Cleanup(func() { cancel(task.ErrAbandon) })
 	return cancel, done
@@ -217,7 +218,7 @@ func TestFails(t *testing.T) {
 		got := b.submit(t.Context(), map[string]any{
 			"SubmissionId": newID(), "Entrypoint": "echo before; echo the reason >&2; exit 3",
 		})
-		wantError(t, got, task.RayJobFailed, "exit code 3", "before", "the reason")
+		wantError(t, got, stepfn.RayJobFailed, "exit code 3", "before", "the reason")
 	})
 }
 
@@ -277,7 +278,7 @@ func TestNeverLeavesPending(t *testing.T) {
 		got := b.submit(t.Context(), map[string]any{
 			"SubmissionId": id, "Entrypoint": "echo ran", "NumCpus": 64, "PendingTimeoutSeconds": 1,
 		})
-		wantError(t, got, task.RayPendingTimeout, "ray did not start the job within 1 s: Job has not started yet. It may be waiting for resources (")
+		wantError(t, got, stepfn.RayPendingTimeout, "ray did not start the job within 1 s: Job has not started yet. It may be waiting for resources (")
 		if strings.Contains(got.Cause, "failed") {
 			t.Errorf("the stop failed: %s", got.Cause)
 		}
@@ -297,7 +298,7 @@ func TestGivesUp(t *testing.T) {
 		b := newBench(t, r)
 		id := newID()
 		ctx, cancel := context.WithCancelCause(t.Context())
-		req := b.request(raytask.SubmitJob, map[string]any{"SubmissionId": id, "Entrypoint": "true", "NumCpus": 64, "PendingTimeoutSeconds": 2})
+		req := b.request(stepfn.RaySubmitJob, map[string]any{"SubmissionId": id, "Entrypoint": "true", "NumCpus": 64, "PendingTimeoutSeconds": 2})
 		var reasons []string
 		var since time.Time
 		req.Pending = func(reason string, at time.Time) { reasons, since = append(reasons, reason), at }
@@ -315,7 +316,7 @@ func TestGivesUp(t *testing.T) {
 		}
 		got := b.runner.Run(ctx, req)
 		const reason = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
-		wantError(t, gaveUp, task.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
+		wantError(t, gaveUp, stepfn.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
 		if !strings.HasSuffix(got.Stopped, "does not run any more") {
 			t.Errorf("the stop: %q", got.Stopped)
 		}
@@ -364,7 +365,7 @@ func TestFollowsAJobThatIsNoLongerPermitted(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		b.records = map[string][]byte{}
-		wantError(t, b.submit(t.Context(), args), task.Permissions, "--allow-env SOMETHING")
+		wantError(t, b.submit(t.Context(), args), stepfn.StatesPermissions, "--allow-env SOMETHING")
 	})
 }
 
@@ -381,7 +382,7 @@ func TestFollowsAJobWhoseAnswerWasLost(t *testing.T) {
 		}
 		b.records = map[string][]byte{}
 		got := b.submit(t.Context(), map[string]any{"SubmissionId": id, "Entrypoint": "echo another"})
-		wantError(t, got, task.RaySubmitFailed, "another job", id)
+		wantError(t, got, stepfn.RaySubmitFailed, "another job", id)
 	})
 }
 

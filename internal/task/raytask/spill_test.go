@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/ray/raytest"
-	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
@@ -59,7 +59,7 @@ func TestMoreThanAProcessTakes(t *testing.T) {
 					args[k] = v
 				}
 				got := b.submit(t.Context(), args)
-				if (got.Error != "") != (c.fails != "") || !strings.Contains(got.Cause, c.fails) || got.Error == task.RayPendingTimeout {
+				if (got.Error != "") != (c.fails != "") || !strings.Contains(got.Cause, c.fails) || got.Error == stepfn.RayPendingTimeout {
 					t.Errorf("got %.300s: %.600s", got.Error, got.Cause)
 				}
 				// A line of Ray's own in the middle of a line makes two of it.

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -27,17 +28,17 @@ const stopAtOnce = 8
 func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
 	if err := decodeStrict(req.Input, &args); err != nil {
-		return task.Fail(task.RaySubmitFailed, "the arguments of ray:stopJobs: "+err.Error())
+		return task.Fail(stepfn.RaySubmitFailed, "the arguments of ray:stopJobs: "+err.Error())
 	}
 	if args.Prefix == "" && len(args.SubmissionIDs) == 0 && len(args.Metadata) == 0 {
-		return task.Fail(task.RaySubmitFailed, "ray:stopJobs needs Prefix, SubmissionIds or Metadata")
+		return task.Fail(stepfn.RaySubmitFailed, "ray:stopJobs needs Prefix, SubmissionIds or Metadata")
 	}
 	if err := r.cfg.Policy.Ray(req.Labels, args.Address); err != nil {
-		return task.Failure(err, task.RaySubmitFailed)
+		return task.Failure(err, stepfn.RaySubmitFailed)
 	}
 	cluster, err := r.cluster(ctx, args.Address)
 	if err != nil {
-		return failure(err, task.RaySubmitFailed)
+		return failure(err, stepfn.RaySubmitFailed)
 	}
 	var jobs []ray.Job
 	err = ray.Retry(ctx, r.cfg.Grace, func(ctx context.Context) (err error) {
@@ -45,7 +46,7 @@ func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 		return err
 	})
 	if err != nil {
-		return failure(err, task.RaySubmitFailed)
+		return failure(err, stepfn.RaySubmitFailed)
 	}
 	return r.stopAll(ctx, cluster, slices.DeleteFunc(jobs, func(job ray.Job) bool { return !args.match(job) }))
 }
@@ -81,12 +82,12 @@ func (r *Runner) stopAll(ctx context.Context, c *cluster, jobs []ray.Job) task.R
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return failure(err, task.RayJobStopped)
+		return failure(err, stepfn.RayJobStopped)
 	}
 	slices.Sort(stopped)
 	data, err := marshal(struct{ Stopped []string }{stopped})
 	if err != nil {
-		return task.Fail(task.RaySubmitFailed, err.Error())
+		return task.Fail(stepfn.RaySubmitFailed, err.Error())
 	}
 	return task.Result{Output: data}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
@@ -71,7 +72,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	}()
 	err := a.prepare(ctx)
 	if err != nil && (ctx.Err() == nil || a.args == nil) {
-		return task.Failure(err, task.RaySubmitFailed)
+		return task.Failure(err, stepfn.RaySubmitFailed)
 	}
 	var result task.Result
 	if err != nil { // it waited for a secret, and is stopped: a job that a former process began is stopped without
@@ -80,7 +81,7 @@ func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 		result = a.drive(ctx)
 	}
 	if ctx.Err() != nil {
-		result = task.Fail(task.RayJobStopped, context.Cause(ctx).Error())
+		result = task.Fail(stepfn.RayJobStopped, context.Cause(ctx).Error())
 		result.Stopped = a.interrupted(ctx)
 		return result
 	}
@@ -131,18 +132,18 @@ func (a *attempt) permitted() error {
 func (a *attempt) drive(ctx context.Context) task.Result {
 	there, err := a.find(ctx)
 	if err != nil {
-		return a.failed(ctx, err, task.RaySubmitFailed)
+		return a.failed(ctx, err, stepfn.RaySubmitFailed)
 	}
 	if !there {
 		a.chooseEnvFile(ctx)
 	}
 	if err := a.fit(); err != nil {
-		return task.Fail(task.RaySubmitFailed, a.log.Hide.Text(err.Error()))
+		return task.Fail(stepfn.RaySubmitFailed, a.log.Hide.Text(err.Error()))
 	}
 	a.log.Own = notOfRay(a.args.SubmissionID, a.entrypoint)
 	if !there {
 		if err := a.submit(ctx); err != nil {
-			return a.failed(ctx, err, task.RaySubmitFailed)
+			return a.failed(ctx, err, stepfn.RaySubmitFailed)
 		}
 	}
 	return a.follow(ctx)
@@ -155,13 +156,13 @@ func (a *attempt) failed(ctx context.Context, err error, otherwise string) task.
 		return result
 	}
 	switch {
-	case result.Error == task.RayUnreachable:
+	case result.Error == stepfn.RayUnreachable:
 		result = failure(a.replaced(ctx, err), otherwise)
-	case result.Error == task.RayUnauthorized && a.cluster.found.Discovered && a.intent.SessionName != "":
+	case result.Error == stepfn.RayUnauthorized && a.cluster.found.Discovered && a.intent.SessionName != "":
 		// It took this token before: another Ray has the address now.
 		result = failure(&ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: "one that does not accept the token"}, otherwise)
 	}
-	if result.Error == task.RayHeadLost || result.Error == task.RayUnreachable {
+	if result.Error == stepfn.RayHeadLost || result.Error == stepfn.RayUnreachable {
 		a.r.forget(a.cluster)
 	}
 	return result

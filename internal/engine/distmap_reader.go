@@ -9,6 +9,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/dataset"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -29,7 +30,7 @@ var errEnough = errors.New("as many items as MaxItems allows were read")
 
 // unreadable is the error of a source that is not there or not what its type says.
 func unreadable(format string, args ...any) error {
-	return &failed{"States.ItemReaderFailed", fmt.Sprintf(format, args...)}
+	return &failed{stepfn.StatesItemReaderFailed, fmt.Sprintf(format, args...)}
 }
 
 func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -53,7 +53,7 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	d.mu.Lock()
 	c.id = id
 	d.mu.Unlock()
-	if x.Status != Running {
+	if x.Status != stepfn.Running {
 		d.ended(index, x.Status, x.LastEventID)
 	}
 }
@@ -112,17 +112,17 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 
 func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
-	name := formatUUID([16]byte(sum[:16]))
-	kind, tail := "execution", name
+	name := hashUUID(sum)
+	kind, tail := stepfn.KindExecution, name
 	if d.spec.Express {
-		kind, tail = "express", name+":"+name
+		kind, tail = stepfn.KindExpress, name+":"+name
 	}
 	b := birth{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
-			Type: Standard, Labels: d.labels,
+			Type: stepfn.Standard, Labels: d.labels,
 		},
-		arn:    strings.Join([]string{"arn:aws:states", d.e.c.Region, d.e.c.Account, kind, d.machineName + "/" + d.spec.Label, tail}, ":"),
+		arn:    stepfn.NewARN(d.e.c.Region, d.e.c.Account, kind, d.machineName+"/"+d.spec.Label, tail),
 		group:  d.spec.ARN,
 		hash:   d.definition,
 		parent: &parent{ARN: d.execution, MapRun: d.spec.ARN, Index: index},

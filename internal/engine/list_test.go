@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
 // searchable holds executions of two machines, a second apart: even ones are of m and succeed, odd ones of other fail.
@@ -47,27 +48,30 @@ func found(all []engine.Execution) string {
 	return strings.Join(out, " ")
 }
 
-func TestSearch(t *testing.T) {
+func TestListAllMachines(t *testing.T) {
 	e, first := searchable(t, 12)
 	for _, c := range []struct {
 		name string
-		q    engine.SearchQuery
+		q    engine.ListFilter
 		want string
 	}{
-		{"all", engine.SearchQuery{}, "11 10 09 08 07 06 05 04 03 02 01 00"},
-		{"a machine", engine.SearchQuery{MachineARN: machineARN}, "10 08 06 04 02 00"},
-		{"a machine's version", engine.SearchQuery{MachineARN: machineARN + ":3"}, "10 08 06 04 02 00"},
-		{"a status", engine.SearchQuery{Status: engine.Failed}, "11 09 07 05 03 01"},
-		{"a part of the name", engine.SearchQuery{Name: "rUN-1"}, "11 10"},
-		{"a machine's name", engine.SearchQuery{Name: "OTHER"}, "11 09 07 05 03 01"},
-		{"a span", engine.SearchQuery{After: first.Add(3 * time.Second), Before: first.Add(6 * time.Second)}, "05 04 03"},
-		{"without", engine.SearchQuery{Without: func(arn string) bool { return arn == machineARN }}, "11 09 07 05 03 01"},
-		{"nothing", engine.SearchQuery{Name: "nobody"}, ""},
+		{"all", engine.ListFilter{}, "11 10 09 08 07 06 05 04 03 02 01 00"},
+		{"a machine", engine.ListFilter{MachineARN: machineARN}, "10 08 06 04 02 00"},
+		{"what a version started", engine.ListFilter{MachineARN: machineARN + ":3"}, ""},
+		{"with the children of map runs", engine.ListFilter{Children: true}, "11 10 09 08 07 06 05 04 03 02 01 00"},
+		{"waits for its map run's redrive", engine.ListFilter{Status: stepfn.PendingRedrive}, ""},
+		{"redriven", engine.ListFilter{Redrive: "REDRIVEN"}, ""},
+		{"a status", engine.ListFilter{Status: stepfn.Failed}, "11 09 07 05 03 01"},
+		{"a part of the name", engine.ListFilter{Name: "rUN-1"}, "11 10"},
+		{"a machine's name", engine.ListFilter{Name: "OTHER"}, "11 09 07 05 03 01"},
+		{"a span", engine.ListFilter{After: first.Add(3 * time.Second), Before: first.Add(6 * time.Second)}, "05 04 03"},
+		{"without", engine.ListFilter{Without: func(arn string) bool { return arn == machineARN }}, "11 09 07 05 03 01"},
+		{"nothing", engine.ListFilter{Name: "nobody"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			q, got := c.q, ""
 			for q.Limit = 2; ; {
-				page, err := e.Search(q)
+				page, err := e.List(q)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -81,20 +85,20 @@ func TestSearch(t *testing.T) {
 			}
 		})
 	}
-	if _, err := e.Search(engine.SearchQuery{Token: "no token"}); !errors.Is(err, engine.ErrInvalidPage) {
+	if _, err := e.List(engine.ListFilter{Token: "no token"}); !errors.Is(err, engine.ErrInvalidPage) {
 		t.Errorf("a bad token gives %v", err)
 	}
 }
 
-// TestSearchIsStable pages while executions are started: none is seen twice, none of the old ones is missed.
-func TestSearchIsStable(t *testing.T) {
+// TestListIsStable pages while executions are started: none is seen twice, none of the old ones is missed.
+func TestListIsStable(t *testing.T) {
 	e, _ := searchable(t, 6)
-	first, err := e.Search(engine.SearchQuery{Limit: 2})
+	first, err := e.List(engine.ListFilter{Limit: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, e, "Run-later", `{"StartAt":"a","States":{"a":{"Type":"Succeed"}}}`, "{}")
-	rest, err := e.Search(engine.SearchQuery{Limit: 100, Token: first.Next})
+	rest, err := e.List(engine.ListFilter{Limit: 100, Token: first.Next})
 	if err != nil || rest.Next != "" {
 		t.Fatal(err, rest.Next)
 	}
@@ -108,12 +112,12 @@ func TestCounts(t *testing.T) {
 	other := strings.TrimSuffix(machineARN, ":m") + ":other"
 	for _, c := range []struct {
 		name string
-		q    engine.SearchQuery
+		q    engine.ListFilter
 		want map[string]engine.Count
 	}{
-		{"all", engine.SearchQuery{}, map[string]engine.Count{machineARN: {engine.Succeeded: 6}, other: {engine.Failed: 6}}},
-		{"a span", engine.SearchQuery{After: first.Add(9 * time.Second)}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 2}}},
-		{"a name", engine.SearchQuery{Name: "-1"}, map[string]engine.Count{machineARN: {engine.Succeeded: 1}, other: {engine.Failed: 1}}},
+		{"all", engine.ListFilter{}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 6}, other: {stepfn.Failed: 6}}},
+		{"a span", engine.ListFilter{After: first.Add(9 * time.Second)}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 1}, other: {stepfn.Failed: 2}}},
+		{"a name", engine.ListFilter{Name: "-1"}, map[string]engine.Count{machineARN: {stepfn.Succeeded: 1}, other: {stepfn.Failed: 1}}},
 	} {
 		got, whole, err := e.Counts(c.q)
 		if err != nil || !whole {

@@ -2,15 +2,13 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -31,17 +29,17 @@ type Counts struct {
 }
 
 // count adds n to the field of a status.
-func (c *Counts) count(status string, n int64) {
+func (c *Counts) count(status stepfn.Status, n int64) {
 	switch status {
-	case Running:
+	case stepfn.Running:
 		c.Running += n
-	case Succeeded:
+	case stepfn.Succeeded:
 		c.Succeeded += n
-	case TimedOut:
+	case stepfn.TimedOut:
 		c.TimedOut += n
-	case Aborted:
+	case stepfn.Aborted:
 		c.Aborted += n
-	default:
+	case stepfn.Failed, stepfn.PendingRedrive:
 		c.Failed += n
 	}
 }
@@ -54,30 +52,25 @@ func (c *Counts) begun() int64 { return c.Running + c.Succeeded + c.unsuccessful
 
 // MapRun is what DescribeMapRun shows.
 type MapRun struct {
-	V              int       `json:"v"`
-	ARN            string    `json:"arn"`
-	ExecutionARN   string    `json:"execution"`
-	Status         string    `json:"status"`
-	Started        time.Time `json:"started"`
-	Stopped        time.Time `json:"stopped,omitzero"`
-	MaxConcurrency int64     `json:"maxConcurrency"`
-	ToleratedCount int64     `json:"toleratedCount"`
-	ToleratedPct   float64   `json:"toleratedPercentage"`
-	Items          Counts    `json:"items"`
-	Executions     Counts    `json:"executions"`
-	RedriveCount   int64     `json:"redriveCount"`
-	Redriven       time.Time `json:"redriven,omitzero"`
+	V              int           `json:"v"`
+	ARN            string        `json:"arn"`
+	ExecutionARN   string        `json:"execution"`
+	Status         stepfn.Status `json:"status"`
+	Started        time.Time     `json:"started"`
+	Stopped        time.Time     `json:"stopped,omitzero"`
+	MaxConcurrency int64         `json:"maxConcurrency"`
+	ToleratedCount int64         `json:"toleratedCount"`
+	ToleratedPct   float64       `json:"toleratedPercentage"`
+	Items          Counts        `json:"items"`
+	Executions     Counts        `json:"executions"`
+	RedriveCount   int64         `json:"redriveCount"`
+	Redriven       time.Time     `json:"redriven,omitzero"`
 }
-
-// The kinds of the documents of map runs: by their ARN, and by execution for lists.
-const (
-	mapRunDocs  = "maprun"
-	mapRunsOfDo = "maprun-of"
-)
 
 // mapRuns are the map runs that are driven now. A redrive may come while the driver before it still stops children or is
 // about to leave: the new one takes its place here and waits for it.
 type mapRuns struct {
+	e    *Engine
 	mu   sync.Mutex
 	live map[string]*mapDriver // by ARN
 }
@@ -127,45 +120,46 @@ func (m *mapRuns) byTask(run store.ID, id string) *mapDriver {
 	return nil
 }
 
-// startMapRun drives a map run in the background. The caller holds the run's lock.
-func (e *Engine) startMapRun(r *run, spec interp.MapRun, resumed bool) {
+// start drives a map run in the background. The caller holds the run's lock.
+func (m *mapRuns) start(r *run, spec interp.MapRun, resumed bool) {
 	p := r.state.Params()
 	d := &mapDriver{
-		e: e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
+		e: m.e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
 		role: p.RoleARN, labels: r.meta.Labels, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
 		starts: make(chan struct{}, maxStarts), done: make(chan struct{}),
 	}
-	d.ctx, d.cancel = context.WithCancelCause(e.ctx)
-	if !e.mapRuns.add(d, resumed) {
+	d.ctx, d.cancel = context.WithCancelCause(m.e.ctx)
+	if !m.add(d, resumed) {
 		return
 	}
-	e.background(func(context.Context) {
-		defer e.mapRuns.drop(d)
+	m.e.background(func(context.Context) {
+		defer m.drop(d)
 		defer d.cancel(nil)
 		d.drive(resumed)
 	})
 }
 
-// stopMapRun aborts the children of a map run.
-func (e *Engine) stopMapRun(id store.ID, mapRun string) {
-	if d := e.mapRuns.byTask(id, mapRun); d != nil {
+// stop aborts the children of a map run.
+func (m *mapRuns) stop(id store.ID, mapRun string) {
+	if d := m.byTask(id, mapRun); d != nil {
 		d.cancel(errStopMap)
 		return
 	}
 	// A former engine drove it: its children are those that still run.
-	e.later(func() { e.abortChildren(id, mapRun) })
+	m.e.later(func() { m.abortChildren(id, mapRun) })
 }
 
-func (e *Engine) abortChildren(id store.ID, mapRun string) {
+func (m *mapRuns) abortChildren(id store.ID, mapRun string) {
+	e := m.e
 	x, err := e.describe(id)
 	if err != nil {
 		e.logger.Error("abort the children of a map run", "run", uint64(id), "problem", err)
 		return
 	}
-	runs, _, err := e.mapRunsOf(x.ARN, "", 0)
-	for _, m := range runs {
-		if m.Status == Running {
-			err = errors.Join(err, e.abortRunning(m.ARN), e.endMapRun(&m, Aborted))
+	runs, _, err := e.mapRecords.of(x.ARN, "", 0)
+	for _, run := range runs {
+		if run.Status == stepfn.Running {
+			err = errors.Join(err, m.abortRunning(run.ARN), e.mapRecords.end(&run, stepfn.Aborted, e.c.Now()))
 		}
 	}
 	if err != nil {
@@ -176,39 +170,16 @@ func (e *Engine) abortChildren(id store.ID, mapRun string) {
 }
 
 // abortRunning aborts the children of a map run that are in its list of running ones.
-func (e *Engine) abortRunning(arn string) error {
-	for token := ""; ; {
-		entries, next, err := e.st.List(arn, Running, token, maxPage)
-		if err != nil {
-			return err
-		}
-		for _, en := range entries {
-			err = errors.Join(err, e.abort(en.ID, interp.Abort{}))
-		}
-		if err != nil || next == "" {
-			return err
-		}
-		token = next
+func (m *mapRuns) abortRunning(arn string) error {
+	var ids []store.ID
+	err := m.e.st.Merge([]string{arn}, string(stepfn.Running), "", store.Span{}, func(_ string, en store.Entry) bool {
+		ids = append(ids, en.ID)
+		return true
+	})
+	for _, id := range ids {
+		err = errors.Join(err, m.e.abort(id, interp.Abort{}))
 	}
-}
-
-func (e *Engine) endMapRun(m *MapRun, status string) error {
-	m.Status, m.Stopped = status, e.c.Now().UTC()
-	m.Items.Running, m.Executions.Running = 0, 0
-	return e.putMapRun(m)
-}
-
-// putMapRun keeps a map run's record. It does not ask for room on the disk: it belongs to what runs.
-func (e *Engine) putMapRun(m *MapRun) error {
-	m.V = metaVersion
-	v, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("map run %s: %w", m.ARN, err)
-	}
-	b := e.st.NewBatch()
-	b.Doc(mapRunDocs, m.ARN, v)
-	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
-	return e.st.Commit(b)
+	return err
 }
 
 // MapRun describes a map run; ErrMapRunDoesNotExist when there is none.
@@ -222,21 +193,7 @@ func (e *Engine) MapRun(arn string) (MapRun, error) {
 			return m, nil
 		}
 	}
-	return e.mapRun(arn)
-}
-
-func (e *Engine) mapRun(arn string) (m MapRun, err error) {
-	v, err := e.st.Doc(mapRunDocs, arn)
-	if errors.Is(err, store.ErrNoDoc) {
-		return m, ErrMapRunDoesNotExist
-	}
-	if err == nil {
-		err = json.Unmarshal(v, &m)
-	}
-	if err != nil {
-		return m, fmt.Errorf("map run %s: %w", arn, err)
-	}
-	return m, nil
+	return e.mapRecords.get(arn)
 }
 
 // MapRuns lists the map runs of an execution; a token goes on where the former page ended.
@@ -248,24 +205,7 @@ func (e *Engine) MapRuns(executionARN, token string, limit int) (runs []MapRun, 
 	if _, err := e.find(executionARN); err != nil {
 		return nil, "", err
 	}
-	return e.mapRunsOf(executionARN, token, pageSize(limit))
-}
-
-func (e *Engine) mapRunsOf(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
-	prefix := executionARN + "|"
-	if token != "" {
-		token = prefix + token
-	}
-	docs, err := e.st.Docs(mapRunsOfDo, prefix, token, limit)
-	for _, doc := range docs {
-		m, bad := e.mapRun(string(doc.Value))
-		err = errors.Join(err, bad)
-		runs = append(runs, m)
-	}
-	if limit > 0 && len(docs) == limit {
-		next = strings.TrimPrefix(docs[limit-1].Name, prefix)
-	}
-	return runs, next, err
+	return e.mapRecords.of(executionARN, token, pageSize(limit))
 }
 
 // MapRunChange is what UpdateMapRun may change of a running map run: nil leaves as it is.
@@ -282,39 +222,36 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 	defer e.leave()
 	d := e.mapRuns.get(arn)
 	if d == nil {
-		_, err := e.mapRun(arn)
+		_, err := e.mapRecords.get(arn)
 		return err // one that has ended has no limits to change
 	}
 	return d.update(c)
 }
 
 // childEnded tells the driver of a map run that a child has ended.
-func (e *Engine) childEnded(p *parent, params interp.Params, h interp.Head) {
-	if d := e.mapRuns.get(p.MapRun); d != nil {
-		d.ended(p.Index, string(h.Status), h.LastEvent)
+func (m *mapRuns) childEnded(p *parent, h interp.Head) {
+	if d := m.get(p.MapRun); d != nil {
+		d.ended(p.Index, h.Status, h.LastEvent)
 	}
 }
 
-// pendingRedrive is the status of a child that failed, in a map run that was redriven and has not come to it yet.
-const pendingRedrive = "PENDING_REDRIVE"
-
 // showAwaited gives a child the status that callers see: what is kept of it knows nothing of its map run's redrive.
-func (e *Engine) showAwaited(x *Execution) {
-	if x.MapRunARN == "" || !x.Closed() || x.Status == Succeeded {
+func (m *mapRuns) showAwaited(x *Execution) {
+	if x.MapRunARN == "" || !x.Closed() || x.Status == stepfn.Succeeded {
 		return
 	}
-	d := e.mapRuns.get(x.MapRunARN)
+	d := m.get(x.MapRunARN)
 	if d == nil {
 		return
 	}
-	if m, ok := d.shown(); ok && awaits(x, &m) {
-		x.Status = pendingRedrive
+	if run, ok := d.shown(); ok && awaits(x, &run) {
+		x.Status = stepfn.PendingRedrive
 	}
 }
 
 // awaits says that the child ended before its map run was redriven, and badly.
 func awaits(x *Execution, m *MapRun) bool {
-	return m.RedriveCount > 0 && x.Closed() && x.Status != Succeeded && !x.Stopped.After(m.Redriven)
+	return m.RedriveCount > 0 && x.Closed() && x.Status != stepfn.Succeeded && !x.Stopped.After(m.Redriven)
 }
 
 // errStopMap ends a map run whose execution waits for it no more.

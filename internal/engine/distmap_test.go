@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )
 
@@ -46,10 +47,10 @@ func TestMapRun(t *testing.T) {
 	}
 	m, err := e.MapRun(runs[0].ARN)
 	want := engine.Counts{Total: 3, Succeeded: 3, Written: 3}
-	if err != nil || m.Status != engine.Succeeded || m.MaxConcurrency != 2 || m.Items != want || m.Executions != want {
+	if err != nil || m.Status != stepfn.Succeeded || m.MaxConcurrency != 2 || m.Items != want || m.Executions != want {
 		t.Errorf("%+v, %v", m, err)
 	}
-	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: engine.Succeeded}); len(got) != 3 {
+	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: stepfn.Succeeded}); len(got) != 3 {
 		t.Errorf("children: %v", got)
 	}
 	if got := names(t, e, engine.ListFilter{MachineARN: machineARN}); len(got) != 1 {
@@ -58,11 +59,14 @@ func TestMapRun(t *testing.T) {
 }
 
 func TestMapRunFailures(t *testing.T) {
-	for name, c := range map[string]struct{ fields, status string }{
-		"none tolerated":  {"", engine.Failed},
-		"one tolerated":   {`"ToleratedFailureCount":1,`, engine.Succeeded},
-		"half tolerated":  {`"ToleratedFailurePercentage":50,`, engine.Succeeded},
-		"tenth tolerated": {`"ToleratedFailurePercentage":10,`, engine.Failed},
+	for name, c := range map[string]struct {
+		fields string
+		status stepfn.Status
+	}{
+		"none tolerated":  {"", stepfn.Failed},
+		"one tolerated":   {`"ToleratedFailureCount":1,`, stepfn.Succeeded},
+		"half tolerated":  {`"ToleratedFailurePercentage":50,`, stepfn.Succeeded},
+		"tenth tolerated": {`"ToleratedFailurePercentage":10,`, stepfn.Failed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := open(t, vfs.NewMem(), echo)
@@ -70,7 +74,7 @@ func TestMapRunFailures(t *testing.T) {
 			if x.Status != c.status {
 				t.Errorf("%s %s %s", x.Status, x.Error, x.Cause)
 			}
-			if c.status == engine.Failed && x.Error != "States.ExceedToleratedFailureThreshold" {
+			if c.status == stepfn.Failed && x.Error != "States.ExceedToleratedFailureThreshold" {
 				t.Errorf("the error is %s", x.Error)
 			}
 		})
@@ -97,7 +101,7 @@ func TestMapRunAbort(t *testing.T) {
 	for range 3 {
 		<-running
 	}
-	if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+	if _, err := e.Stop(x.ARN, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	runs, _, err := e.MapRuns(x.ARN, "", 0)
@@ -105,7 +109,7 @@ func TestMapRunAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, func() (any, bool) {
-		children := names(t, e, engine.ListFilter{MapRunARN: runs[0].ARN, Status: engine.Aborted})
+		children := names(t, e, engine.ListFilter{MapRunARN: runs[0].ARN, Status: stepfn.Aborted})
 		return children, len(children) == 3
 	})
 }
@@ -255,17 +259,18 @@ const describedBad = `{"Cause":"the item is bad","Error":"Bad","Input":"\"bad\""
 // The files are those that Step Functions was seen to write, down to the order of the fields.
 func TestResultWriter(t *testing.T) {
 	for name, c := range map[string]struct {
-		config, tolerated, input, status string
-		want                             map[string]string
+		config, tolerated, input string
+		status                   stepfn.Status
+		want                     map[string]string
 	}{
-		"plain": {"", "1", `["good","bad"]`, engine.Succeeded, map[string]string{
+		"plain": {"", "1", `["good","bad"]`, stepfn.Succeeded, map[string]string{
 			"SUCCEEDED_0.json": "[" + describedGood + "]", "FAILED_0.json": "[" + describedBad + "]",
 		}},
-		"lines": {`,"WriterConfig":{"Transformation":"COMPACT","OutputType":"JSONL"}`, "1", `["good",[1,2],"bad"]`, engine.Succeeded,
+		"lines": {`,"WriterConfig":{"Transformation":"COMPACT","OutputType":"JSONL"}`, "1", `["good",[1,2],"bad"]`, stepfn.Succeeded,
 			map[string]string{"SUCCEEDED_0.jsonl": "\"good\"\n[1,2]\n", "FAILED_0.jsonl": describedBad + "\n"}},
-		"flat": {`,"WriterConfig":{"Transformation":"FLATTEN","OutputType":"JSON"}`, "0", `["good",[1,2]]`, engine.Succeeded,
+		"flat": {`,"WriterConfig":{"Transformation":"FLATTEN","OutputType":"JSON"}`, "0", `["good",[1,2]]`, stepfn.Succeeded,
 			map[string]string{"SUCCEEDED_0.json": `["good",1,2]`}},
-		"too many": {"", "0", `["bad","never"]`, engine.Failed, map[string]string{
+		"too many": {"", "0", `["bad","never"]`, stepfn.Failed, map[string]string{
 			"FAILED_0.json": "[" + describedBad + "]", "PENDING_0.json": `[{"Input":"\"never\"","InputDetails":{"Included":true},"Status":"PENDING"}]`,
 		}},
 	} {
@@ -274,7 +279,7 @@ func TestResultWriter(t *testing.T) {
 			e := open(t, vfs.NewMem(), echo, func(c *engine.Config) { c.Objects = files })
 			x := end(t, e, start(t, e, "a", distributed(`"Label":"L","MaxConcurrency":1,"ToleratedFailureCount":`+c.tolerated+
 				`,"ResultWriter":{"Resource":"arn:aws:states:::s3:putObject","Parameters":{"Bucket":"b","Prefix":"out/"}`+c.config+`},`), c.input).ARN)
-			if x.Status != c.status || c.status == engine.Succeeded && !strings.Contains(string(x.Output), `"Bucket":"b","Key":"out/`) {
+			if x.Status != c.status || c.status == stepfn.Succeeded && !strings.Contains(string(x.Output), `"Bucket":"b","Key":"out/`) {
 				t.Fatalf("%s %s %s", x.Status, x.Output, x.Cause)
 			}
 			got := resultFiles(files)
@@ -304,6 +309,11 @@ func TestChildDefinition(t *testing.T) {
 	if err != nil || len(page.Executions) != 1 {
 		t.Fatalf("%v %v", page, err)
 	}
+	for f, want := range map[bool]int{false: 1, true: 2} {
+		if all, err := e.List(engine.ListFilter{Children: f}); err != nil || len(all.Executions) != want {
+			t.Errorf("with children %t: %v %v", f, all, err)
+		}
+	}
 	if text, err := e.Definition(page.Executions[0].ARN); err != nil || string(text) != processor {
 		t.Errorf("%s, %v", text, err)
 	}
@@ -331,13 +341,13 @@ func TestPendingRedrive(t *testing.T) {
 		return task.Result{Output: req.Input}
 	})
 	x := end(t, e, start(t, e, "a", distributed(`"MaxConcurrency":1,"ToleratedFailureCount":1,`), `[1,2]`).ARN)
-	if x.Status != engine.Failed {
+	if x.Status != stepfn.Failed {
 		t.Fatal(x.Status)
 	}
 	mu.Lock()
 	again = true
 	mu.Unlock()
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	<-reached
@@ -352,7 +362,7 @@ func TestPendingRedrive(t *testing.T) {
 	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: "PENDING_REDRIVE"}); len(got) != 1 {
 		t.Errorf("pending: %v", got)
 	}
-	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: engine.Failed}); len(got) != 0 {
+	if got := names(t, e, engine.ListFilter{MapRunARN: m.ARN, Status: stepfn.Failed}); len(got) != 0 {
 		t.Errorf("failed: %v", got)
 	}
 	close(free)
@@ -377,10 +387,10 @@ func TestMapRunRedriveAtOnce(t *testing.T) {
 		failing.Store(true)
 		x := end(t, e, start(t, e, fmt.Sprint("a", i), distributed(""), `[1]`).ARN)
 		failing.Store(false)
-		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		if _, err := e.Redrive(x.ARN); err != nil {
 			t.Fatal(err)
 		}
-		if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+		if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
 			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
 	}
@@ -405,14 +415,14 @@ func TestMapRunRedriveOfAborted(t *testing.T) {
 		free.Store(false)
 		x := start(t, e, fmt.Sprint("a", i), distributed(""), `[1,2,3]`)
 		<-begun
-		if _, err := e.Stop(t.Context(), x.ARN, "", ""); err != nil {
+		if _, err := e.Stop(x.ARN, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		free.Store(true)
-		if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+		if _, err := e.Redrive(x.ARN); err != nil {
 			t.Fatal(err)
 		}
-		if x = end(t, e, x.ARN); x.Status != engine.Succeeded {
+		if x = end(t, e, x.ARN); x.Status != stepfn.Succeeded {
 			t.Fatalf("%s %s %s", x.Status, x.Error, x.Cause)
 		}
 		select { // one of the other items may have begun as well
@@ -436,10 +446,10 @@ func TestMapRunRedrive(t *testing.T) {
 		return task.Result{Output: req.Input}
 	})
 	x := end(t, e, start(t, e, "a", distributed(`"MaxConcurrency":1,`), `[1,2]`).ARN)
-	if x.Status != engine.Failed {
+	if x.Status != stepfn.Failed {
 		t.Fatal(x.Status)
 	}
-	if _, err := e.Redrive(t.Context(), x.ARN); err != nil {
+	if _, err := e.Redrive(x.ARN); err != nil {
 		t.Fatal(err)
 	}
 	x = end(t, e, x.ARN)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
 	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/store"
 )
 
@@ -92,23 +93,23 @@ func (d *mapDriver) drive(resumed bool) {
 	switch cause := context.Cause(d.ctx); {
 	case errors.Is(cause, errStopMap):
 		d.abort()
-		d.close(Aborted)
+		d.close(stepfn.Aborted)
 		d.e.pay(d.run, debtStopMap+d.spec.ID)
 	case cause != nil: // the engine closes; the next one goes on
 	case err != nil:
 		d.abort()
 		d.drain()
 		d.writeFailed(err)
-		d.close(Failed)
+		d.close(stepfn.Failed)
 		d.e.settle(d.run, debtMap+d.spec.ID, d.failure(err))
 	default:
-		d.close(Succeeded)
+		d.close(stepfn.Succeeded)
 		d.e.settle(d.run, debtMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
 	}
 }
 
 func (d *mapDriver) failure(err error) interp.MapRunEnded {
-	end := interp.MapRunEnded{MapRun: d.spec.ID, Error: "States.Runtime", Cause: err.Error()}
+	end := interp.MapRunEnded{MapRun: d.spec.ID, Error: stepfn.StatesRuntime, Cause: err.Error()}
 	var f *failed
 	var bad *expr.Error
 	switch {
@@ -122,7 +123,7 @@ func (d *mapDriver) failure(err error) interp.MapRunEnded {
 
 // begin puts the map run's record on disk.
 func (d *mapDriver) begin(resumed bool) error {
-	m, err := d.e.mapRun(d.spec.ARN)
+	m, err := d.e.mapRecords.get(d.spec.ARN)
 	now := d.e.c.Now().UTC().Truncate(time.Millisecond)
 	switch {
 	case errors.Is(err, ErrMapRunDoesNotExist):
@@ -139,9 +140,9 @@ func (d *mapDriver) begin(resumed bool) error {
 		m.Executions.PendingRedrive = m.Executions.unsuccessful() - m.Executions.NotRedrivable
 	}
 	// Whatever was counted is counted again: the children are all looked at.
-	m.Status = Running
+	m.Status = stepfn.Running
 	m.Items, m.Executions = Counts{PendingRedrive: m.Items.PendingRedrive}, Counts{PendingRedrive: m.Executions.PendingRedrive}
-	if err := d.e.putMapRun(&m); err != nil {
+	if err := d.e.mapRecords.put(&m); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -184,9 +185,9 @@ func (d *mapDriver) drain() {
 }
 
 // close puts the end on disk.
-func (d *mapDriver) close(status string) {
+func (d *mapDriver) close(status stepfn.Status) {
 	if m, ok := d.shown(); ok {
-		if err := d.e.endMapRun(&m, status); err != nil {
+		if err := d.e.mapRecords.end(&m, status, d.e.c.Now()); err != nil {
 			d.e.logger.Error("end a map run", "execution", d.execution, "problem", err)
 		}
 		d.mu.Lock()
@@ -225,7 +226,7 @@ func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error
 		}
 		n++
 		if err = batch.add(input); err == nil {
-			d.e.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
+			d.e.deaths.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
 		}
 		note.write(d.run, -1-n, mapStep, d.spec.ID)
 		return err
@@ -319,11 +320,11 @@ func (d *mapDriver) exceeded() error {
 	if !spec.Exceeded(d.shows.Items.unsuccessful(), total) {
 		return nil
 	}
-	return &failed{interp.ExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause}
+	return &failed{stepfn.StatesExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause}
 }
 
 // ended counts a child that has ended.
-func (d *mapDriver) ended(index int64, status string, lastEvent int64) {
+func (d *mapDriver) ended(index int64, status stepfn.Status, lastEvent int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c := d.going[index]
@@ -335,7 +336,7 @@ func (d *mapDriver) ended(index int64, status string, lastEvent int64) {
 	d.shows.Executions.Running--
 	d.shows.Items.count(status, c.items)
 	d.shows.Executions.count(status, 1)
-	if status != Succeeded && lastEvent >= redriveEvents {
+	if status != stepfn.Succeeded && lastEvent >= redriveEvents {
 		d.shows.Items.NotRedrivable += c.items
 		d.shows.Executions.NotRedrivable++
 	}
@@ -367,11 +368,8 @@ func (d *mapDriver) update(c MapRunChange) error {
 	}
 	d.nudge()
 	m := *d.shows
-	return d.e.putMapRun(&m)
+	return d.e.mapRecords.put(&m)
 }
-
-// maxOutput is the largest output of a state, in bytes.
-const maxOutput = 262_144
 
 // notedResults is results as a step that may end the process.
 func (d *mapDriver) notedResults() ([]byte, error) {
@@ -379,7 +377,7 @@ func (d *mapDriver) notedResults() ([]byte, error) {
 	defer note.end()
 	note.write(d.run, 0, resultsStep, d.spec.ID)
 	output, err := d.results()
-	d.e.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
+	d.e.deaths.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
 	return output, err
 }
 
@@ -410,7 +408,7 @@ func (d *mapDriver) results() ([]byte, error) {
 func (d *mapDriver) writeFailed(err error) {
 	var w writer
 	var f *failed
-	if !errors.As(err, &f) || f.name != interp.ExceedToleratedFailureThreshold ||
+	if !errors.As(err, &f) || f.name != stepfn.StatesExceedToleratedFailureThreshold ||
 		json.Unmarshal(orEmpty(d.spec.Writer), &w) != nil || w.Parameters.Bucket == "" {
 		return
 	}

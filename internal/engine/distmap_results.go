@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -19,7 +20,7 @@ type writer struct {
 
 // resultFile is one of the files that a result writer leaves: the children of one status.
 type resultFile struct {
-	status string
+	status stepfn.Status
 	lines  bool // JSON Lines
 	key    string
 	file   *os.File
@@ -35,24 +36,27 @@ func orEmpty(b []byte) []byte {
 }
 
 func unwritable(err error) error {
-	return &failed{"States.ResultWriterFailed", err.Error()}
+	return &failed{stepfn.StatesResultWriterFailed, err.Error()}
 }
 
+// unstarted is the status, in results only, of a child that was never started.
+const unstarted stepfn.Status = "PENDING"
+
 // resultStatuses are the kinds of files, in the order in which the manifest names them.
-var resultStatuses = []string{"FAILED", "PENDING", Succeeded}
+var resultStatuses = []stepfn.Status{stepfn.Failed, unstarted, stepfn.Succeeded}
 
 // write puts the children's results into files by status, and names them in a manifest, as Step Functions does. With
-// pending the children that were never started are shown too. A redrive writes beside what was there before.
-func (d *mapDriver) write(w *writer, pending bool) ([]byte, error) {
+// withUnstarted the children that were never started are shown too. A redrive writes beside what was there before.
+func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 	if d.e.c.Objects == nil {
 		return nil, unwritable(errors.New("no object store is configured here"))
 	}
-	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + d.spec.ARN[strings.LastIndexByte(d.spec.ARN, ':')+1:]
+	base := strings.TrimSuffix(w.Parameters.Prefix, "/") + "/" + stepfn.NameOf(d.spec.ARN)
 	base = strings.TrimPrefix(base, "/")
 	if m, _ := d.shown(); m.RedriveCount > 0 {
 		base += "/Redrive-" + strconv.FormatInt(m.RedriveCount, 10)
 	}
-	files := map[string]*resultFile{}
+	files := map[stepfn.Status]*resultFile{}
 	defer func() {
 		for _, f := range files {
 			f.remove()
@@ -60,13 +64,13 @@ func (d *mapDriver) write(w *writer, pending bool) ([]byte, error) {
 	}()
 	for _, status := range resultStatuses {
 		f := &resultFile{status: status, lines: w.Config.OutputType == "JSONL"}
-		f.key = base + "/" + status + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
+		f.key = base + "/" + string(status) + "_0." + strings.ToLower(orElse(w.Config.OutputType, "JSON"))
 		if err := f.make(); err != nil {
 			return nil, unwritable(err)
 		}
 		files[status] = f
 	}
-	if err := d.fill(w, files, pending); err != nil {
+	if err := d.fill(w, files, withUnstarted); err != nil {
 		return nil, err
 	}
 	key := base + "/manifest.json"
@@ -78,16 +82,16 @@ func (d *mapDriver) write(w *writer, pending bool) ([]byte, error) {
 }
 
 // fill goes through the children that were started, and then through the inputs of those that were not.
-func (d *mapDriver) fill(w *writer, files map[string]*resultFile, pending bool) error {
+func (d *mapDriver) fill(w *writer, files map[stepfn.Status]*resultFile, withUnstarted bool) error {
 	started := d.executions()
 	for index := range started {
 		x, err := d.result(index)
 		if err != nil {
 			return err
 		}
-		f := files[Succeeded]
-		if x.Status != Succeeded {
-			f = files["FAILED"]
+		f := files[stepfn.Succeeded]
+		if x.Status != stepfn.Succeeded {
+			f = files[stepfn.Failed]
 		}
 		for _, v := range w.shape(&x) {
 			if err := f.add(v); err != nil {
@@ -95,14 +99,14 @@ func (d *mapDriver) fill(w *writer, files map[string]*resultFile, pending bool) 
 			}
 		}
 	}
-	if !pending {
+	if !withUnstarted {
 		return nil
 	}
 	_, err := d.inputs(func(index int64, input []byte, _ int64) error {
 		if index < started {
 			return nil
 		}
-		return files["PENDING"].add(value.Obj("Input", string(input), "InputDetails", value.Obj("Included", true), "Status", "PENDING"))
+		return files[unstarted].add(value.Obj("Input", string(input), "InputDetails", value.Obj("Included", true), "Status", string(unstarted)))
 	})
 	return err
 }
@@ -122,7 +126,7 @@ func (d *mapDriver) transformed(w *writer) ([]byte, error) {
 			}
 			out = value.Append(out, v)
 		}
-		if len(out) >= maxOutput {
+		if len(out) >= stepfn.MaxPayload {
 			return nil, d.tooLarge()
 		}
 	}
@@ -136,7 +140,7 @@ func (w *writer) shape(x *Execution) []any {
 	if kind == "" && w.Parameters.Bucket == "" {
 		kind = "COMPACT"
 	}
-	if x.Status != Succeeded || kind == "" || kind == "NONE" {
+	if x.Status != stepfn.Succeeded || kind == "" || kind == "NONE" {
 		return []any{resultOf(x)}
 	}
 	v, err := value.Parse(x.Output)
@@ -171,7 +175,7 @@ func resultOf(x *Execution) *value.Object {
 	set("RedriveStatusReason", x.RedriveReason)
 	set("StartDate", stamp(x.Started))
 	set("StateMachineArn", x.MachineARN)
-	set("Status", x.Status)
+	set("Status", string(x.Status))
 	set("StopDate", stamp(x.Stopped))
 	return o
 }
@@ -211,7 +215,7 @@ func (f *resultFile) put(b []byte) error {
 }
 
 // upload puts the files that have results in their place, and the manifest last: who finds it finds all.
-func (d *mapDriver) upload(w *writer, files map[string]*resultFile, manifest string) error {
+func (d *mapDriver) upload(w *writer, files map[stepfn.Status]*resultFile, manifest string) error {
 	lists := value.NewObject(3)
 	for _, status := range resultStatuses {
 		f, entries := files[status], []any{}
@@ -229,14 +233,14 @@ func (d *mapDriver) upload(w *writer, files map[string]*resultFile, manifest str
 			}
 			entries = append(entries, value.Obj("Key", f.key, "Size", value.Int(f.size)))
 		}
-		lists.Set(status, entries)
+		lists.Set(string(status), entries)
 	}
 	text := value.Text(value.Obj("DestinationBucket", w.Parameters.Bucket, "MapRunArn", d.spec.ARN, "ResultFiles", lists))
 	return d.e.c.Objects.Put(d.ctx, w.Parameters.Bucket, manifest, strings.NewReader(text))
 }
 
 func (d *mapDriver) tooLarge() error {
-	return &failed{"States.DataLimitExceeded", fmt.Sprintf("The state/task '%s' returned a result with a size exceeding "+
+	return &failed{stepfn.StatesDataLimitExceeded, fmt.Sprintf("The state/task '%s' returned a result with a size exceeding "+
 		"the maximum number of bytes service limit.", d.spec.State)}
 }
 

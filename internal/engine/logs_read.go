@@ -7,11 +7,32 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/rayorch/rayorch/internal/store"
 )
+
+// LogInfo describes the kept log of one attempt of a task.
+type LogInfo struct {
+	Task, State string
+	Attempt     int
+	Started     time.Time
+	Size        int64 // bytes that are kept
+	Dropped     int64 // bytes that are not, between head and tail
+	// Event is the TaskScheduled event of the attempt; 0 for logs of earlier releases.
+	Event int64 `json:",omitempty"`
+}
+
+// LogQuery picks a log: by Task, by the TaskScheduled event of the attempt, or the newest one of State (and Attempt, when it is not 0).
+type LogQuery struct {
+	Task, State string
+	Event       int64
+	Attempt     int
+	// Follow waits at the log's end for more, until the task has ended or ctx is done.
+	Follow bool
+}
 
 // Logs lists the logs that are kept of an execution's tasks, oldest first.
 func (e *Engine) Logs(arn string) ([]LogInfo, error) {
@@ -23,13 +44,7 @@ func (e *Engine) Logs(arn string) ([]LogInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e.logsOf(id)
-}
-
-func (e *Engine) logsOf(id store.ID) ([]LogInfo, error) {
-	infos, err := e.logs.list(id)
-	slices.SortStableFunc(infos, func(a, b LogInfo) int { return a.Started.Compare(b.Started) })
-	return infos, err
+	return e.logs.list(id)
 }
 
 // OpenLog reads a log: ErrNoLog when there is none. With Follow it waits for one until the execution is closed.
@@ -45,7 +60,7 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	for {
 		created := e.logs.whenCreated()
 		changed, forget := e.watchers.on(id)
-		r, err := e.openLog(ctx, id, q)
+		r, err := e.logs.open(ctx, id, q)
 		if !errors.Is(err, ErrNoLog) || !q.Follow {
 			forget()
 			return r, err
@@ -69,14 +84,14 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	}
 }
 
-func (e *Engine) openLog(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
-	infos, err := e.logsOf(id)
+func (l *logs) open(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
+	infos, err := l.list(id)
 	if err != nil {
 		return nil, err
 	}
 	for _, info := range slices.Backward(infos) {
 		if q.wants(info) {
-			return &logReader{ctx: ctx, engine: e.ctx, l: e.logs, key: taskKey{id, info.Task}, follow: q.Follow}, nil
+			return &logReader{ctx: ctx, engine: l.ctx, l: l, key: taskKey{id, info.Task}, follow: q.Follow}, nil
 		}
 	}
 	return nil, ErrNoLog

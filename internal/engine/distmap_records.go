@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// The kinds of the documents of map runs: by their ARN, and by execution for lists.
+const (
+	mapRunDocs  = "maprun"
+	mapRunsOfDo = "maprun-of"
+)
+
+// mapRecords are the map runs as the store keeps them. What drives one has newer counts (mapDriver.shown).
+type mapRecords struct{ st *store.Store }
+
+// put does not ask for room on the disk: a record belongs to what runs.
+func (r mapRecords) put(m *MapRun) error {
+	m.V = metaVersion
+	v, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("map run %s: %w", m.ARN, err)
+	}
+	b := r.st.NewBatch()
+	b.Doc(mapRunDocs, m.ARN, v)
+	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
+	return r.st.Commit(b)
+}
+
+// end records how a map run ended, and when.
+func (r mapRecords) end(m *MapRun, status stepfn.Status, now time.Time) error {
+	m.Status, m.Stopped = status, now.UTC()
+	m.Items.Running, m.Executions.Running = 0, 0
+	return r.put(m)
+}
+
+func (r mapRecords) get(arn string) (m MapRun, err error) {
+	v, err := r.st.Doc(mapRunDocs, arn)
+	if errors.Is(err, store.ErrNoDoc) {
+		return m, ErrMapRunDoesNotExist
+	}
+	if err == nil {
+		err = json.Unmarshal(v, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("map run %s: %w", arn, err)
+	}
+	return m, nil
+}
+
+// of lists the map runs of an execution; limit 0 is all of them.
+func (r mapRecords) of(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
+	prefix := executionARN + "|"
+	if token != "" {
+		token = prefix + token
+	}
+	docs, err := r.st.Docs(mapRunsOfDo, prefix, token, limit)
+	for _, doc := range docs {
+		m, bad := r.get(string(doc.Value))
+		err = errors.Join(err, bad)
+		runs = append(runs, m)
+	}
+	if limit > 0 && len(docs) == limit {
+		next = strings.TrimPrefix(docs[limit-1].Name, prefix)
+	}
+	return runs, next, err
+}

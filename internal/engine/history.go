@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/store"
+)
+
+// HistoryQuery asks for events: of a page at most Limit (defaults to 100, at most 1,000).
+type HistoryQuery struct {
+	// After is the id of the event after which the page starts (before which, when Reverse). Zero: from the start.
+	After   int64
+	Reverse bool
+	Limit   int
+}
+
+// History is a page of an execution's events; a page shorter than its limit is the last one.
+func (e *Engine) History(arn string, q HistoryQuery) (events []history.Event, err error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.leave()
+	id, err := e.find(arn)
+	if err != nil {
+		return nil, err
+	}
+	err = e.settled(id, func(*run) error {
+		events, err = e.events(id, q)
+		return err
+	})
+	return events, err
+}
+
+func (e *Engine) events(id store.ID, q HistoryQuery) (page []history.Event, err error) {
+	limit := pageSize(q.Limit)
+	from := q.After + 1
+	if q.Reverse {
+		if from = q.After - 1; q.After == 0 {
+			from = 1<<63 - 2
+		}
+	}
+	var broken error
+	err = e.st.Batches(id, from, q.Reverse, func(_ int64, batch []byte) bool {
+		events, err := history.DecodeEvents(slices.Clone(batch))
+		if err != nil {
+			broken = fmt.Errorf("read events of run %d: %w", id, err)
+			return false
+		}
+		if q.Reverse {
+			slices.Reverse(events)
+		}
+		for _, ev := range events {
+			before := ev.ID < from && !q.Reverse || ev.ID > from && q.Reverse
+			if !before && len(page) < limit {
+				page = append(page, ev)
+			}
+		}
+		return len(page) < limit
+	})
+	return page, errors.Join(err, broken)
+}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/stepfn"
+)
+
+// TaskSuccess ends the task of a token well; output is one JSON text.
+func (e *Engine) TaskSuccess(token string, output []byte) error {
+	return e.byToken(token, func(task string) interp.Fact {
+		return interp.TaskEnded{Task: task, Output: output}
+	})
+}
+
+// TaskFailure ends the task of a token with an error.
+func (e *Engine) TaskFailure(token, name, cause string) error {
+	return e.byToken(token, func(task string) interp.Fact {
+		if name == "" { // AWS takes a failure without an error; here an empty error is a success
+			name = stepfn.StatesTaskFailed
+		}
+		return interp.TaskEnded{Task: task, Error: name, Cause: cause}
+	})
+}
+
+// TaskHeartbeat says that the work for a token is alive.
+func (e *Engine) TaskHeartbeat(token string) error {
+	return e.byToken(token, func(task string) interp.Fact { return interp.TaskHeartbeat{Task: task} })
+}
+
+// byToken applies a fact to the task of a token: ErrInvalidToken for one that was never ours, ErrTaskDoesNotExist when
+// its execution is gone, ErrTaskTimedOut when nobody waits for the task any more.
+func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.leave()
+	arn, task, ok := interp.ParseToken(token)
+	if !ok {
+		return ErrInvalidToken
+	}
+	id, err := e.findAny(arn)
+	if errors.Is(err, ErrExecutionDoesNotExist) {
+		return ErrTaskDoesNotExist
+	}
+	if err != nil {
+		return err
+	}
+	p := &pending{fact: fact(task), check: func(s *interp.Run) error {
+		if t, ok := s.TaskOf(token); !ok || t.ID != task {
+			return tooLate(token)
+		}
+		return nil
+	}}
+	if _, ended := p.fact.(interp.TaskEnded); ended {
+		p.pay = debtTask + task
+	}
+	return e.deliverChecked(id, p)
+}
+
+// tooLate is ErrTaskTimedOut, with the activity where the token is a worker's.
+func tooLate(token string) error {
+	if activity := interp.TokenActivity(token); activity != "" {
+		return &LateActivityError{activity}
+	}
+	return ErrTaskTimedOut
+}
