@@ -18,7 +18,6 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"
-	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
 const machine = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
