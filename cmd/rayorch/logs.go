@@ -40,7 +40,7 @@ func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 		if err != nil {
 			return err
 		}
-		if err := s.client.KeepsLogs(); err != nil {
+		if err := s.client.KeepsLogs(ctx); err != nil {
 			return err
 		}
 		return s.printLog(ctx, arn, q, &printed)

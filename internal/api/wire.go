@@ -129,8 +129,8 @@ func (c *call) refuse(f *fault) {
 // requestID is a UUID; it is no secret, so the quick generator will do.
 func requestID() string {
 	var id uuid.UUID
-	binary.LittleEndian.PutUint64(id[:8], rand.Uint64())
-	binary.LittleEndian.PutUint64(id[8:], rand.Uint64())
+	binary.LittleEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // it is no secret
+	binary.LittleEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // it is no secret
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	return id.String()
 }

@@ -60,11 +60,11 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // KeepsLogs is nil unless the server is known to keep no logs of jobs.
-func (c *Client) KeepsLogs() error {
+func (c *Client) KeepsLogs(ctx context.Context) error {
 	if c.place != amazon {
 		return nil
 	}
-	return c.missing(context.Background(), logs, logs.lacks[amazon], nil)
+	return c.missing(ctx, logs, logs.lacks[amazon], nil)
 }
 
 // Logs lists the logs that are kept of an execution's tasks.

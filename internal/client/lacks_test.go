@@ -155,7 +155,7 @@ func TestServerWithoutThePaths(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
-			if err := c.KeepsLogs(); err != nil {
+			if err := c.KeepsLogs(t.Context()); err != nil {
 				t.Errorf("it may keep logs: %v", err)
 			}
 		})
@@ -178,7 +178,7 @@ func TestAWS(t *testing.T) {
 		if waited := time.Since(began); waited != 2*time.Second {
 			t.Errorf("Watch waited %s before the history is read again", waited)
 		}
-		if got := answer("", c.KeepsLogs()); got != noLogs {
+		if got := answer("", c.KeepsLogs(t.Context())); got != noLogs {
 			t.Errorf("logs: %s", got)
 		}
 		site, err := c.Site(t.Context())

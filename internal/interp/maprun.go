@@ -276,7 +276,7 @@ func (r *Run) mapRunARN(f *frame, m *MapRun) string {
 	if m.Label == "" {
 		m.Label = MapLabel(r.params.MachineARN, f.state.Name)
 	}
-	x := rand.New(r.random(f, onMapRun, uint64(f.retried)))
+	x := rand.New(r.random(f, onMapRun, uint64(f.retried))) //nolint:gosec // a name, from the seed of the run
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:8], x.Uint64())
 	binary.BigEndian.PutUint64(id[8:], x.Uint64())
