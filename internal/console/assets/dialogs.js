@@ -135,7 +135,7 @@ function paramsForm(schema, input) {
     read() {
       const out = {};
       for (const { name, p, input } of fields) {
-        const value = valueOf(p, input);
+        const value = valueIn(p, input);
         if (value !== undefined) out[name] = value;
       }
       return out;
@@ -174,9 +174,9 @@ function shown(p, value) {
   return (p.type === "array" || p.type === "object") && value !== "" ? JSON.stringify(value) : value;
 }
 
-// valueOf is undefined for an empty field: then the pipeline's default holds. A number that is none, or JSON that cannot be
+// valueIn is undefined for an empty field: then the pipeline's default holds. A number that is none, or JSON that cannot be
 // read, goes as it was written: the definition itself checks its input, and says what is wrong.
-function valueOf(p, input) {
+function valueIn(p, input) {
   if (p.enum) return JSON.parse(input.value);
   if (p.type === "boolean") return input.checked;
   if (p.type === "string") return input.value === "" && p.default === undefined ? undefined : input.value;

@@ -52,7 +52,7 @@ function rowsOf(view, everything) {
     if (!everything && entry.within !== null) continue; // its step's bar stands for it
     if (!everything && !["Task", "Wait", "Map", "Parallel", "Skipped"].includes(entry.kind) && entry.status !== "failed") continue;
     if (entry.attempts.length < 2) rows.push({ entry, attempt: entry.attempts[0], first: true });
-    else entry.attempts.forEach((attempt, i) => rows.push({ entry, attempt, first: i === 0 }));
+    else rows.push(...entry.attempts.map((attempt, i) => ({ entry, attempt, first: i === 0 })));
   }
   return rows;
 }
