@@ -138,16 +138,19 @@ func TypeName(v any) string {
 }
 
 // JSONataTemplate is a JSON value in which strings of the form {% ... %} are expressions: Arguments, Output, Assign.
-type JSONataTemplate struct{ root dataNode }
+type JSONataTemplate struct{ root tree }
 
-// dataNode is a part of a template. At most one of expr, object and array is set; else the part is constant.
-type dataNode struct {
+// located is an expression, nil if it could not be compiled, and the location of its field.
+type located struct {
 	expr     *JSONata
 	location string
-	keys     []string
-	object   []dataNode
-	array    []dataNode
-	constant any
+}
+
+func (l *located) eval(s *Scope) (any, error) { return l.expr.Eval(s, l.location) }
+func (l *located) variables(add func(string)) {
+	if l.expr != nil {
+		l.expr.variables(add)
+	}
 }
 
 // CompileJSONataTemplate reads a template. location is the field's name, such as "Output". The error is a *TemplateError.
@@ -168,68 +171,45 @@ func CompileJSONataTemplateAll(v any, location string) (*JSONataTemplate, []*Tem
 
 type dataCompiler struct{ errs []*TemplateError }
 
-func (c *dataCompiler) compile(v any, location string) dataNode {
+func (c *dataCompiler) compile(v any, location string) tree {
 	switch v := v.(type) {
 	case string:
 		return c.text(v, location)
 	case []any:
-		return c.array(v, location)
-	case *value.Object:
-		return c.object(v, location)
+		parts := make([]tree, len(v))
+		for i, item := range v {
+			parts[i] = c.compile(item, fmt.Sprintf("%s[%d]", location, i))
+		}
+		return treeOf(tree{array: parts}, v)
+	case *value.Object: // keys are never expressions
+		parts := make([]tree, v.Len())
+		for i := range v.Len() {
+			k, item := v.At(i)
+			parts[i] = c.compile(item, location+"/"+k)
+		}
+		return treeOf(tree{object: parts, keys: v.Keys()}, v)
 	}
-	return dataNode{constant: v}
+	return tree{constant: v}
 }
 
-// text compiles a string. What is not wrapped in {% %} as a whole stands for itself, even with {% %} inside.
-func (c *dataCompiler) text(s, location string) dataNode {
+// text compiles a string. What is not wrapped in {% %} as a whole stands for itself, even with {% %} inside. After an error the part
+// only keeps its place: nobody evaluates it.
+func (c *dataCompiler) text(s, location string) tree {
 	body, ok := JSONataBody(s)
 	if !ok {
-		return dataNode{constant: s}
+		return tree{constant: s}
 	}
 	j, err := CompileJSONata(body)
 	if err != nil {
 		c.errs = append(c.errs, &TemplateError{Pointer: location, Err: err})
 	}
-	return dataNode{expr: j, location: location}
-}
-
-// array keeps an array without expressions as it is, so that evaluation shares it.
-func (c *dataCompiler) array(a []any, location string) dataNode {
-	n := dataNode{array: make([]dataNode, len(a))}
-	constant := true
-	for i, item := range a {
-		n.array[i] = c.compile(item, fmt.Sprintf("%s[%d]", location, i))
-		constant = constant && n.array[i].isConstant()
-	}
-	if constant {
-		return dataNode{constant: a}
-	}
-	return n
-}
-
-// object keeps an object without expressions as it is. Keys are never expressions.
-func (c *dataCompiler) object(o *value.Object, location string) dataNode {
-	n := dataNode{object: make([]dataNode, o.Len()), keys: o.Keys()}
-	constant := true
-	for i := range o.Len() {
-		k, item := o.At(i)
-		n.object[i] = c.compile(item, location+"/"+k)
-		constant = constant && n.object[i].isConstant()
-	}
-	if constant {
-		return dataNode{constant: o}
-	}
-	return n
-}
-
-func (n *dataNode) isConstant() bool {
-	return n.expr == nil && n.location == "" && n.object == nil && n.array == nil
+	return tree{leaf: &located{j, location}}
 }
 
 // Eval gives the value. Every error is an *Error with the location of the expression that failed.
 func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
-	if t.root.expr != nil {
-		return t.root.expr.Eval(s, t.root.location)
+	if t.root.leaf != nil {
+		return t.root.leaf.eval(s)
 	}
 	left := budget(maxBuilt)
 	return t.root.eval(s, &left)
@@ -239,59 +219,21 @@ func (t *JSONataTemplate) Eval(s *Scope) (any, error) {
 func (t *JSONataTemplate) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
 
 // Expression is the template's expression when it is nothing but one, else nil.
-func (t *JSONataTemplate) Expression() *JSONata { return t.root.expr }
+func (t *JSONataTemplate) Expression() *JSONata {
+	if l, ok := t.root.leaf.(*located); ok {
+		return l.expr
+	}
+	return nil
+}
 
 // Variables are the names of the variables that the template takes from outside, without $, sorted.
-func (t *JSONataTemplate) Variables() []string {
-	return collect(func(add func(string)) {
-		t.Walk(func(_ string, j *JSONata) { j.variables(add) })
-	})
-}
+func (t *JSONataTemplate) Variables() []string { return t.root.variables() }
 
 // Walk visits the expressions with their locations, in order.
-func (t *JSONataTemplate) Walk(visit func(location string, j *JSONata)) { t.root.walk(visit) }
-
-func (n *dataNode) walk(visit func(string, *JSONata)) {
-	if n.expr != nil {
-		visit(n.location, n.expr)
-	}
-	for i := range n.array {
-		n.array[i].walk(visit)
-	}
-	for i := range n.object {
-		n.object[i].walk(visit)
-	}
-}
-
-// eval stops at the first expression that fails, in the order of the text: one location is reported.
-func (n *dataNode) eval(s *Scope, left *budget) (any, error) {
-	switch {
-	case n.expr != nil:
-		v, err := n.expr.Eval(s, n.location)
-		if err != nil {
-			return nil, err
+func (t *JSONataTemplate) Walk(visit func(location string, j *JSONata)) {
+	t.root.each(func(l leaf) {
+		if at := l.(*located); at.expr != nil {
+			visit(at.location, at.expr)
 		}
-		return v, left.take(v)
-	case n.object != nil:
-		out := value.NewObject(len(n.object))
-		for i := range n.object {
-			v, err := n.object[i].eval(s, left)
-			if err != nil {
-				return nil, err
-			}
-			out.Set(n.keys[i], v)
-		}
-		return out, nil
-	case n.array != nil:
-		out := make([]any, len(n.array))
-		for i := range n.array {
-			v, err := n.array[i].eval(s, left)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = v
-		}
-		return out, nil
-	}
-	return n.constant, nil
+	})
 }

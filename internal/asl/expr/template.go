@@ -70,17 +70,15 @@ func collect(visit func(add func(string))) []string {
 }
 
 // Template is a compiled payload template: Parameters, ResultSelector, ItemSelector, Assign.
-type Template struct{ root node }
+type Template struct{ root tree }
 
-// node is a part of a template. At most one of query, object and array is set; else the part is constant.
-type node struct {
-	query    *Query
-	key      string // the field that the query stands in, with its .$
-	keys     []string
-	object   []node
-	array    []node
-	constant any
+// field is a query and the field that it stands in, with its .$.
+type field struct {
+	query *Query
+	key   string
 }
+
+func (f *field) variables(add func(string)) { f.query.variables(add) }
 
 // TemplateError says which field of a template cannot be compiled.
 type TemplateError struct {
@@ -111,64 +109,47 @@ func CompileTemplateAll(v any) (*Template, []*TemplateError) {
 
 type templateCompiler struct{ errs []*TemplateError }
 
-func (c *templateCompiler) compile(v any, pointer string) node {
+func (c *templateCompiler) compile(v any, pointer string) tree {
 	switch v := v.(type) {
 	case []any:
-		return c.array(v, pointer)
+		parts := make([]tree, len(v))
+		for i, item := range v {
+			parts[i] = c.compile(item, fmt.Sprintf("%s/%d", pointer, i))
+		}
+		return treeOf(tree{array: parts}, v)
 	case *value.Object:
 		return c.object(v, pointer)
 	}
-	return node{constant: v}
+	return tree{constant: v}
 }
 
-// array keeps an array without queries as it is, so that evaluation shares it.
-func (c *templateCompiler) array(a []any, pointer string) node {
-	n := node{array: make([]node, len(a))}
-	constant := true
-	for i, item := range a {
-		n.array[i] = c.compile(item, fmt.Sprintf("%s/%d", pointer, i))
-		constant = constant && n.array[i].isConstant()
-	}
-	if constant {
-		return node{constant: a}
-	}
-	return n
-}
-
-// object takes keys that end in .$ for queries, and keeps an object without any as it is.
-func (c *templateCompiler) object(o *value.Object, pointer string) node {
-	n := node{object: make([]node, o.Len()), keys: make([]string, o.Len())}
-	constant := true
+// object takes keys that end in .$ for queries.
+func (c *templateCompiler) object(o *value.Object, pointer string) tree {
+	parts := tree{object: make([]tree, o.Len()), keys: make([]string, o.Len())}
 	for i := range o.Len() {
 		k, item := o.At(i)
 		if bare, ok := strings.CutSuffix(k, ".$"); ok {
-			n.keys[i], n.object[i] = bare, c.field(k, item, pointer)
+			parts.keys[i], parts.object[i] = bare, c.field(k, item, pointer)
 		} else {
-			n.keys[i], n.object[i] = k, c.compile(item, pointer+"/"+k)
+			parts.keys[i], parts.object[i] = k, c.compile(item, pointer+"/"+k)
 		}
-		constant = constant && n.object[i].isConstant()
 	}
-	if constant {
-		return node{constant: o}
-	}
-	return n
+	return treeOf(parts, o)
 }
 
-// field compiles the value of a key that ends in .$. After an error the node only keeps its place: nobody evaluates it.
-func (c *templateCompiler) field(key string, v any, pointer string) node {
+// field compiles the value of a key that ends in .$. After an error the part only keeps its place: nobody evaluates it.
+func (c *templateCompiler) field(key string, v any, pointer string) tree {
 	text, ok := v.(string)
 	if !ok {
 		c.errs = append(c.errs, &TemplateError{pointer, key, fmt.Errorf("must be a string that holds a path or a call")})
-		return node{query: &Query{}}
+		return tree{leaf: &field{query: &Query{}}}
 	}
 	q, err := CompileQuery(text)
 	if err != nil {
 		c.errs = append(c.errs, &TemplateError{pointer, key, err})
 	}
-	return node{query: q, key: key}
+	return tree{leaf: &field{q, key}}
 }
-
-func (n *node) isConstant() bool { return n.query == nil && n.object == nil && n.array == nil }
 
 // Eval gives the payload. Every error is an *Error.
 func (t *Template) Eval(s *Scope) (any, error) {
@@ -180,56 +161,11 @@ func (t *Template) Eval(s *Scope) (any, error) {
 func (t *Template) Constant() (any, bool) { return t.root.constant, t.root.isConstant() }
 
 // Variables are the names of the variables that the template references, without $, sorted.
-func (t *Template) Variables() []string { return collect(t.root.variables) }
+func (t *Template) Variables() []string { return t.root.variables() }
 
-func (n *node) variables(add func(string)) {
-	if n.query != nil {
-		n.query.variables(add)
-	}
-	for i := range n.array {
-		n.array[i].variables(add)
-	}
-	for i := range n.object {
-		n.object[i].variables(add)
-	}
-}
-
-// eval keeps the order of keys; of a key given with and without .$ the later one stays.
-func (n *node) eval(s *Scope, left *budget) (any, error) {
-	switch {
-	case n.query != nil:
-		v, err := n.evalQuery(s)
-		if err != nil {
-			return nil, err
-		}
-		return v, left.take(v)
-	case n.object != nil:
-		out := value.NewObject(len(n.object))
-		for i := range n.object {
-			v, err := n.object[i].eval(s, left)
-			if err != nil {
-				return nil, err
-			}
-			out.Set(n.keys[i], v)
-		}
-		return out, nil
-	case n.array != nil:
-		out := make([]any, len(n.array))
-		for i := range n.array {
-			v, err := n.array[i].eval(s, left)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = v
-		}
-		return out, nil
-	}
-	return n.constant, nil
-}
-
-// evalQuery evaluates one field. An index past the end of an array gives null here, and only here (seen on AWS).
-func (n *node) evalQuery(s *Scope) (any, error) {
-	v, err := n.query.Eval(s)
+// eval evaluates one field. An index past the end of an array gives null here, and only here (seen on AWS).
+func (f *field) eval(s *Scope) (any, error) {
+	v, err := f.query.Eval(s)
 	var missing *NoResultsError
 	if !errors.As(err, &missing) {
 		return v, err
@@ -237,5 +173,5 @@ func (n *node) evalQuery(s *Scope) (any, error) {
 	if missing.pastEnd {
 		return nil, nil
 	}
-	return nil, n.query.path.NotFound(s, n.key)
+	return nil, f.query.path.NotFound(s, f.key)
 }
