@@ -4,11 +4,14 @@
 package task
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -141,4 +144,18 @@ func UntilAbandoned(ctx context.Context) (context.Context, context.CancelFunc) {
 		}
 	})
 	return on, func() { unhook(); cancel(nil) }
+}
+
+// Decode reads the arguments of a task of ours into a struct. A field that it does not have is an error, so that a misspelt one is not
+// ignored.
+func Decode(input []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(input))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("one JSON object is expected")
+	}
+	return nil
 }

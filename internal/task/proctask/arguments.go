@@ -1,11 +1,9 @@
 package proctask
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -17,23 +15,23 @@ import (
 
 	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
 // Arguments are what a definition gives to process:run.sync.
 type Arguments struct {
-	ID             string               `json:"Id"`
-	Command        []string             `json:"Command"`
-	Shell          string               `json:"Shell"`
-	Dir            string               `json:"Dir"`
-	Snapshot       *Snapshot            `json:"Snapshot"` // run in a fresh copy of Dir, as it was when the execution started
-	Environment    map[string]string    `json:"Environment"`
-	Params         json.RawMessage      `json:"Params"` // an object, where Environment does not hold the parameters as text
-	SecretEnv      map[string]SecretRef `json:"SecretEnv"`
-	Redact         []SecretRef          `json:"Redact"` // secrets that the process does not get, and that must not show either
-	InheritEnv     hostenv.Inherit      `json:"InheritEnv"`
-	TimeoutSeconds *float64             `json:"TimeoutSeconds"`
-	Metadata       map[string]string    `json:"Metadata"`
+	jobenv.Secrets
+	ID             string            `json:"Id"`
+	Command        []string          `json:"Command"`
+	Shell          string            `json:"Shell"`
+	Dir            string            `json:"Dir"`
+	Snapshot       *Snapshot         `json:"Snapshot"` // run in a fresh copy of Dir, as it was when the execution started
+	Environment    map[string]string `json:"Environment"`
+	Params         json.RawMessage   `json:"Params"` // an object, where Environment does not hold the parameters as text
+	InheritEnv     hostenv.Inherit   `json:"InheritEnv"`
+	TimeoutSeconds *float64          `json:"TimeoutSeconds"`
+	Metadata       map[string]string `json:"Metadata"`
 }
 
 // Snapshot says how Dir is packed.
@@ -57,34 +55,16 @@ func Sources(arguments json.RawMessage) []snapshot.Source {
 	return nil
 }
 
-// SecretRef says where a secret's value is found at the last moment.
-type SecretRef struct {
-	Env string `json:"Env"` // a variable of the engine's own environment
-}
-
 var (
 	processID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
-	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 func parseArguments(input []byte) (*Arguments, error) {
 	var a Arguments
-	if err := decodeStrict(input, &a); err != nil {
+	if err := task.Decode(input, &a); err != nil {
 		return nil, fmt.Errorf("the arguments of process:run.sync: %w", err)
 	}
 	return &a, a.check()
-}
-
-func decodeStrict(input []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(input))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("one JSON object is expected")
-	}
-	return nil
 }
 
 func (a *Arguments) check() error {
@@ -107,19 +87,11 @@ func (a *Arguments) check() error {
 
 func (a *Arguments) checkEnvironment() error {
 	for name, v := range a.Environment {
-		if !envName.MatchString(name) || strings.Contains(v, "\x00") {
+		if !jobenv.IsVariable(name) || strings.Contains(v, "\x00") {
 			return fmt.Errorf("the argument Environment %q must name a variable, with a value without the character 0", name)
 		}
 	}
-	for name, ref := range a.SecretEnv {
-		if !envName.MatchString(name) || ref.Env == "" {
-			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
-		}
-	}
-	if slices.ContainsFunc(a.Redact, func(ref SecretRef) bool { return ref.Env == "" }) {
-		return errors.New(`the argument Redact must be a list of objects such as {"Env": "HOST_VARIABLE"}`)
-	}
-	return nil
+	return a.Secrets.Check()
 }
 
 func (a *Arguments) timeout() time.Duration {
@@ -166,23 +138,9 @@ func (a *Arguments) environment(inheritable []string, valueOf func(string) (stri
 	for name, v := range given {
 		env = append(env, name+"="+v)
 	}
-	for name, ref := range a.SecretEnv {
-		secret, err := valueOf(ref.Env)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		if secret == "" {
-			return nil, nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
-		}
+	values, secrets, err := a.Secrets.Read(valueOf)
+	for name, secret := range values {
 		env = append(env, name+"="+secret)
-		secrets = append(secrets, secret)
 	}
-	for _, ref := range a.Redact {
-		secret, err := valueOf(ref.Env)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		secrets = append(secrets, secret)
-	}
-	return env, secrets, files, nil
+	return env, secrets, files, err
 }

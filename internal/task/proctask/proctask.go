@@ -75,7 +75,7 @@ type StopArguments struct {
 
 func (r *Runner) stopProcesses(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
-	if err := decodeStrict(req.Input, &args); err != nil {
+	if err := task.Decode(req.Input, &args); err != nil {
 		return task.Fail(stepfn.JobStartFailed, "the arguments of process:stop: "+err.Error())
 	}
 	if len(args.IDs) == 0 && args.Prefix == "" {

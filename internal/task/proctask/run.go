@@ -98,15 +98,13 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 // permitted checks what the process uses of the engine's owner. A process that a former engine started goes on.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
-	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
+	mayRead := func(variable string) error { return may.Env(labels, variable) }
+	a.args.DropDenied(mayRead)
 	if _, ours := a.req.Records[keySubmitted]; ours { // another execution can name the id of a process, too
 		return nil
 	}
 	errs := []error{may.ProcessDir(labels, a.args.Dir), may.Inherit(labels, a.args.InheritEnv)}
-	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
-		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
-	}
+	errs = append(errs, a.args.Denied(mayRead))
 	return errors.Join(errs...)
 }
 

@@ -1,12 +1,10 @@
 package raytask
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -18,18 +16,19 @@ import (
 
 	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/jobenv"
 )
 
 // Arguments are what a definition gives to submitJob.sync.
 type Arguments struct {
+	jobenv.Secrets
 	SubmissionID          string                 `json:"SubmissionId"`
 	Entrypoint            string                 `json:"Entrypoint"`
 	Address               string                 `json:"Address"`
 	WorkingDir            string                 `json:"WorkingDir"`
 	RuntimeEnv            map[string]any         `json:"RuntimeEnv"`
 	Params                json.RawMessage        `json:"Params"` // an object, where RuntimeEnv does not hold the parameters as text
-	SecretEnv             map[string]SecretRef   `json:"SecretEnv"`
-	Redact                []SecretRef            `json:"Redact"` // secrets that the job does not get, and that must not show either
 	InheritEnv            hostenv.Inherit        `json:"InheritEnv"`
 	NumCPUs               float64                `json:"NumCpus"`
 	NumGPUs               float64                `json:"NumGpus"`
@@ -40,34 +39,15 @@ type Arguments struct {
 	TimeoutSeconds        *float64               `json:"TimeoutSeconds"`
 }
 
-// SecretRef says where a secret's value is found at the last moment.
-type SecretRef struct {
-	Env string `json:"Env"` // a variable of the engine's own environment
-}
-
 // The longest id that is a DNS label with room for what a Kubernetes Job's pods add.
 var submissionID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,45}[a-z0-9])?$`)
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 func parseArguments(input []byte) (*Arguments, error) {
 	var a Arguments
-	if err := decodeStrict(input, &a); err != nil {
+	if err := task.Decode(input, &a); err != nil {
 		return nil, fmt.Errorf("the arguments of ray:submitJob.sync: %w", err)
 	}
 	return &a, a.check()
-}
-
-func decodeStrict(input []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(input))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("one JSON object is expected")
-	}
-	return nil
 }
 
 func (a *Arguments) check() error {
@@ -79,13 +59,8 @@ func (a *Arguments) check() error {
 	case bad(a.NumCPUs) || bad(a.NumGPUs) || bad(a.Memory):
 		return errors.New("the arguments NumCpus, NumGpus and Memory must be 0 or more")
 	}
-	for name, ref := range a.SecretEnv {
-		if !envName.MatchString(name) || ref.Env == "" {
-			return fmt.Errorf("the argument SecretEnv %q must name a variable and be an object such as {\"Env\": \"HOST_VARIABLE\"}", name)
-		}
-	}
-	if slices.ContainsFunc(a.Redact, func(ref SecretRef) bool { return ref.Env == "" }) {
-		return errors.New(`the argument Redact must be a list of objects such as {"Env": "HOST_VARIABLE"}`)
+	if err := a.Secrets.Check(); err != nil {
+		return err
 	}
 	for name, n := range a.Resources {
 		if f, err := n.Float64(); err != nil || bad(f) {
@@ -138,28 +113,6 @@ func (a *Arguments) environment() (map[string]any, error) {
 		}
 	}
 	return env, nil
-}
-
-// readSecrets are the job's secrets by the names of their variables, and all values that must not show.
-func (a *Arguments) readSecrets(valueOf func(string) (string, error)) (given map[string]string, hidden []string, err error) {
-	given = make(map[string]string, len(a.SecretEnv))
-	for name, ref := range a.SecretEnv {
-		if given[name], err = valueOf(ref.Env); err != nil {
-			return nil, nil, err
-		}
-		if given[name] == "" {
-			return nil, nil, fmt.Errorf("the secret %s: the variable %s is not set where the engine runs", name, ref.Env)
-		}
-		hidden = append(hidden, given[name])
-	}
-	for _, ref := range a.Redact {
-		value, err := valueOf(ref.Env)
-		if err != nil {
-			return nil, nil, err
-		}
-		hidden = append(hidden, value)
-	}
-	return given, hidden, nil
 }
 
 // Sources returns the directories and modules of this machine that the arguments of submitJob.sync name in a definition. A path that

@@ -61,7 +61,7 @@ func (a *attempt) inherited() map[string]string {
 	}
 	vars := map[string]string{}
 	for _, entry := range inherit.Of(a.r.cfg.Inheritable()) {
-		if name, v, _ := strings.Cut(entry, "="); envName.MatchString(name) && !ofRay.MatchString(name) {
+		if name, v, _ := strings.Cut(entry, "="); jobenv.IsVariable(name) && !ofRay.MatchString(name) {
 			vars[name] = v
 		}
 	}

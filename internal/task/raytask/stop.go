@@ -27,7 +27,7 @@ const stopAtOnce = 8
 // stopJobs stops what runs of the jobs, and says which ones. It may be repeated.
 func (r *Runner) stopJobs(ctx context.Context, req *task.Request) task.Result {
 	var args StopArguments
-	if err := decodeStrict(req.Input, &args); err != nil {
+	if err := task.Decode(req.Input, &args); err != nil {
 		return task.Fail(stepfn.RaySubmitFailed, "the arguments of ray:stopJobs: "+err.Error())
 	}
 	if args.Prefix == "" && len(args.SubmissionIDs) == 0 && len(args.Metadata) == 0 {

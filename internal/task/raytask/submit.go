@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -102,7 +101,7 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	}
 	var hidden []string
 	valueOf := func(name string) (string, error) { return a.r.cfg.Secret(ctx, a.req, name) }
-	if a.secrets, hidden, err = a.args.readSecrets(valueOf); err != nil {
+	if a.secrets, hidden, err = a.args.Secrets.Read(valueOf); err != nil {
 		return err
 	}
 	a.log = joblog.New(a.req.Log, joblog.NewRedactor(hidden)).From(a.req.Log.Position())
@@ -113,8 +112,8 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 // permitted checks what the job uses of the engine's owner. A job that this attempt has submitted goes on.
 func (a *attempt) permitted() error {
 	may, labels := &a.r.cfg.Policy, a.req.Labels
-	// A value that the job cannot get needs no hiding, and what is hidden would tell it.
-	a.args.Redact = slices.DeleteFunc(a.args.Redact, func(ref SecretRef) bool { return may.Env(labels, ref.Env) != nil })
+	mayRead := func(variable string) error { return may.Env(labels, variable) }
+	a.args.DropDenied(mayRead)
 	if _, submitted := a.req.Records[keySubmitted]; submitted {
 		return nil
 	}
@@ -122,9 +121,7 @@ func (a *attempt) permitted() error {
 	for _, path := range a.args.paths() {
 		errs = append(errs, may.Dir(labels, path))
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.args.SecretEnv)) {
-		errs = append(errs, may.Env(labels, a.args.SecretEnv[name].Env))
-	}
+	errs = append(errs, a.args.Denied(mayRead))
 	return errors.Join(errs...)
 }
 
