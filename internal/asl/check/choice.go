@@ -32,24 +32,14 @@ func isNumber(a at, v any) {
 	}
 }
 
-// choices are checked one by one: a rule that is wrong hides no other.
-func choices(a at, v any) {
-	list, ok := v.([]any)
-	switch {
-	case !ok:
-		a.schema("Expected value of type [ARRAY]")
-	case len(list) == 0:
-		a.schema("Value cannot be empty")
-	}
-	for i, item := range list {
-		one := at{a.c, a.loc + "[" + itoa(i) + "]", a.lang}
-		if o, ok := item.(*value.Object); !ok {
-			one.schema("Expected value of type [OBJECT]")
-		} else if a.lang == jsonata {
-			jsonataChoice(one, o)
-		} else {
-			pathChoice(one, o, true)
-		}
+// choice is one rule of a Choice state.
+func choice(a at, v any) {
+	if o, ok := v.(*value.Object); !ok {
+		a.schema("Expected value of type [OBJECT]")
+	} else if a.lang == jsonata {
+		jsonataChoice(a, o)
+	} else {
+		pathChoice(a, o, true)
 	}
 }
 
@@ -116,7 +106,7 @@ func pathChoice(a at, o *value.Object, outermost bool) {
 	case "Not":
 		nested(a.field("Not"), v)
 	default:
-		combined(a.field(has[0]), v)
+		eachOf(nested)(a.field(has[0]), v)
 	}
 }
 
@@ -140,19 +130,6 @@ func nested(a at, v any) {
 		pathChoice(a, o, false)
 	} else {
 		a.schema("Expected value of type [OBJECT]")
-	}
-}
-
-func combined(a at, v any) {
-	list, ok := v.([]any)
-	switch {
-	case !ok:
-		a.schema("Expected value of type [ARRAY]")
-	case len(list) == 0:
-		a.schema("Value cannot be empty")
-	}
-	for i, item := range list {
-		nested(at{a.c, a.loc + "[" + itoa(i) + "]", a.lang}, item)
 	}
 }
 

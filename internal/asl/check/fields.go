@@ -149,6 +149,17 @@ func isNonEmptyArray(a at, v any) {
 	}
 }
 
+// eachOf checks the items of a list that must not be empty, one by one: an item that is wrong hides no other.
+func eachOf(check rule) rule {
+	return func(a at, v any) {
+		isNonEmptyArray(a, v)
+		list, _ := v.([]any)
+		for i, item := range list {
+			check(at{a.c, a.loc + "[" + itoa(i) + "]", a.lang}, item)
+		}
+	}
+}
+
 func oneOf(allowed ...string) rule {
 	return func(a at, v any) {
 		s, ok := v.(string)

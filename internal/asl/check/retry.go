@@ -11,7 +11,7 @@ import (
 var retrierFields = fieldTable{
 	required: []string{"ErrorEquals"},
 	rules: rules{
-		"ErrorEquals": {check: errorNames}, "Comment": {check: isString},
+		"ErrorEquals": {check: eachOf(isString)}, "Comment": {check: isString},
 		"IntervalSeconds": {check: integer(0, stepfn.MaxSeconds)},
 		"MaxAttempts":     {check: integer(0, stepfn.MaxSeconds)},
 		"BackoffRate":     {check: number(1, 0)},
@@ -25,7 +25,7 @@ var catcherFields = fieldTable{
 	ofState:  true,
 	required: []string{"ErrorEquals", "Next"},
 	rules: rules{
-		"ErrorEquals": {check: errorNames}, "Comment": {check: isString}, "Next": {check: isString},
+		"ErrorEquals": {check: eachOf(isString)}, "Comment": {check: isString}, "Next": {check: isString},
 		"ResultPath": {check: resultPath}, "Output": {check: jsonataTemplate}, "Assign": {check: assignment},
 	},
 }
@@ -56,19 +56,6 @@ func handlers(a at, v any, table fieldTable) {
 		a.c.otherLanguage(loc, o, a.lang)
 		a.c.fields(loc, o, table, a.lang)
 		catchAll(a.c, loc, o, i == len(list)-1)
-	}
-}
-
-func errorNames(a at, v any) {
-	list, ok := v.([]any)
-	switch {
-	case !ok:
-		a.schema("Expected value of type [ARRAY]")
-	case len(list) == 0:
-		a.schema("Value cannot be empty")
-	}
-	for i, name := range list {
-		isString(at{a.c, a.loc + "[" + itoa(i) + "]", a.lang}, name)
 	}
 }
 

@@ -69,7 +69,7 @@ func init() {
 				"HeartbeatSeconds": seconds, "HeartbeatSecondsPath": {check: referencePath},
 			})},
 		"Choice": {table: stateTable([]string{"Choices"}, nil, inputOutput, assign, rules{
-			"Choices": {check: choices}, "Default": {check: isString},
+			"Choices": {check: eachOf(choice)}, "Default": {check: isString},
 		})},
 		"Wait": {transits: true, table: stateTable(nil,
 			[]group{{fields: []string{"SecondsPath", "Seconds", "TimestampPath", "Timestamp"}, must: true}},
