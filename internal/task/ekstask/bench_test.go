@@ -1,7 +1,6 @@
 package ekstask_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
 const prefix = "arn:aws:states:::eks:"
@@ -33,39 +33,7 @@ type bench struct {
 	submitted [][]byte
 	reported  string
 	pending   string
-	log       lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu       sync.Mutex
-	b        bytes.Buffer
-	position []byte
-}
-
-func (l *lockedBuffer) Append(lines, position []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.position = position
-	_, err := l.b.Write(lines)
-	return err
-}
-
-func (l *lockedBuffer) Position() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.position
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log       tasktest.Log
 }
 
 func newBench(t *testing.T) *bench {

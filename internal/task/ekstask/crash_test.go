@@ -16,6 +16,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
 func staticToken(token string) func(context.Context, string, string) (string, error) {
@@ -452,7 +453,7 @@ func FuzzArguments(f *testing.F) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(task.ErrAbandon)
 		res := runner.Run(ctx, &task.Request{
-			Resource: prefix + resource, Input: input, Log: &lockedBuffer{},
+			Resource: prefix + resource, Input: input, Log: &tasktest.Log{},
 			Keep: func(string, []byte) error { return nil }, Submitted: func([]byte) error { return nil },
 		})
 		if res.Error == "" {

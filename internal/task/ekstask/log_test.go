@@ -9,6 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
 // containerLog has lines of one time, and lines out of order.
@@ -41,7 +42,7 @@ func TestLinesOnce(t *testing.T) {
 	for first := range len(all) + 1 {
 		for second := range len(all) + 1 {
 			for _, restart := range []bool{true, false} {
-				req := &task.Request{Log: &lockedBuffer{}}
+				req := &task.Request{Log: &tasktest.Log{}}
 				log := ekstask.NewLog(req)
 				for _, n := range []int{first, second, len(all)} {
 					for _, line := range since(all[:max(n, first)], log.LogBegin("c")) {
@@ -51,7 +52,7 @@ func TestLinesOnce(t *testing.T) {
 						log = ekstask.NewLog(req)
 					}
 				}
-				if got := req.Log.(*lockedBuffer).String(); got != want.String() {
+				if got := req.Log.(*tasktest.Log).String(); got != want.String() {
 					t.Fatalf("cut after %d and %d, restart %v: got %q", first, second, restart, got)
 				}
 			}
@@ -62,12 +63,12 @@ func TestLinesOnce(t *testing.T) {
 // TestPositionOfAnOlderRelease continues after the time that an older release kept.
 func TestPositionOfAnOlderRelease(t *testing.T) {
 	all := containerLog()
-	req := &task.Request{Log: &lockedBuffer{}, Records: map[string][]byte{"eks.logged": []byte(`{"c":"2026-11-30T12:00:01.4Z"}`)}}
+	req := &task.Request{Log: &tasktest.Log{}, Records: map[string][]byte{"eks.logged": []byte(`{"c":"2026-11-30T12:00:01.4Z"}`)}}
 	log := ekstask.NewLog(req)
 	for _, line := range since(all, log.LogBegin("c")) {
 		log.LogLine("c", line)
 	}
-	if got, want := req.Log.(*lockedBuffer).String(), "line 11\nline 12\nline 13\nline 14\nline 15\n"; got != want {
+	if got, want := req.Log.(*tasktest.Log).String(), "line 11\nline 12\nline 13\nline 14\nline 15\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -78,7 +79,7 @@ func FuzzLogPosition(f *testing.F) {
 		f.Add([]byte(position))
 	}
 	f.Fuzz(func(t *testing.T, position []byte) {
-		buffer := &lockedBuffer{position: position}
+		buffer := tasktest.NewLog(position)
 		log := ekstask.NewLog(&task.Request{Log: buffer})
 		for _, line := range since(containerLog(), log.LogBegin("c")) {
 			log.LogLine("c", line)

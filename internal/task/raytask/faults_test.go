@@ -21,6 +21,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
 // fakeBench is a bench on a fake Ray, for what no real one does at will.
@@ -450,7 +451,7 @@ func FuzzArguments(f *testing.F) {
 	})
 	f.Cleanup(r.Close)
 	f.Fuzz(func(t *testing.T, input []byte) {
-		req := &task.Request{Resource: stepfn.RaySubmitJob, Input: input, Log: &lockedBuffer{}}
+		req := &task.Request{Resource: stepfn.RaySubmitJob, Input: input, Log: &tasktest.Log{}}
 		if got := r.Run(t.Context(), req); got.Error != stepfn.RaySubmitFailed && got.Error != stepfn.RayUnreachable {
 			t.Errorf("got %+v", got)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"
+	"github.com/rayorch/rayorch/internal/task/tasktest"
 )
 
 func TestMain(m *testing.M) { raytest.Main(m) }
@@ -41,42 +42,10 @@ type bench struct {
 	mu      sync.Mutex
 	records map[string][]byte
 	taken   [][]byte
-	log     lockedBuffer
+	log     tasktest.Log
 	code    string // the state directory with the snapshots and the files with secrets
 	here    func(context.Context, ray.Found) bool
 	labels  map[string]string // of the execution
-}
-
-type lockedBuffer struct {
-	mu       sync.Mutex
-	b        bytes.Buffer
-	position []byte
-}
-
-func (l *lockedBuffer) Append(lines, position []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.position = position
-	_, err := l.b.Write(lines)
-	return err
-}
-
-func (l *lockedBuffer) Position() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.position
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newBench(t *testing.T, r raytest.Ray) *bench {
