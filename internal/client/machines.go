@@ -36,7 +36,7 @@ func (c *Client) Register(ctx context.Context, m Machine) (version string, err e
 	}
 	arn, err := c.MachineARN(ctx, m.Name)
 	if err == nil && arn == "" {
-		err = fmt.Errorf("the state machine %s is gone: somebody removed it just now", m.Name)
+		err = fmt.Errorf("the state machine %s was deleted during the registration", m.Name)
 	}
 	if err != nil {
 		return "", err
