@@ -77,7 +77,7 @@ func (a *activities) withdraw(k taskKey) {
 	}
 }
 
-// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
+// ActivityTask is what GetActivityTask hands to a worker; Token is empty if no task came before the time was over.
 type ActivityTask struct {
 	Token string
 	Input []byte

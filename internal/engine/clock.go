@@ -98,7 +98,7 @@ func openClock(c *Config, st *store.Store) *clock {
 	return k
 }
 
-// keep writes what changed. It need not wait for the disk: the first commit that relies on it takes it along.
+// keep writes what changed. It does not wait for the disk: the first commit that relies on it syncs it, too.
 func (k *clock) keep(old clockMark) {
 	now := k.mark()
 	if k.c.ReadOnly || now == old || k.c.Boot == "" && now.Ahead == old.Ahead {

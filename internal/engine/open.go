@@ -216,15 +216,15 @@ func (e *Engine) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// owed is one thing that the former engine left to be done.
+// owed is an effect that an earlier engine left in the outbox.
 type owed struct {
 	id   store.ID
 	name string
 	v    []byte
 }
 
-// takeUpWhere arms the timers of the open runs that are wanted, and takes up what the former engine owed for them:
-// tasks, stops, clean-ups, maps.
+// takeUpWhere arms the timers of the open runs that are wanted, and performs their pending effects: tasks, stops,
+// cleanups, map runs.
 func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	var unfinished, moved []store.ID
 	ahead := e.clock.now().Ahead

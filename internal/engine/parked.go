@@ -120,7 +120,7 @@ func (d *deaths) worst(id store.ID) (worst death) {
 	return worst
 }
 
-// park says that nothing may drive a run.
+// park reports whether nothing may drive a run.
 func (d *deaths) park(id store.ID) bool { return d.worst(id).Count >= mostDeaths }
 
 // takesNot says that a fact must wait until its run is resumed.

@@ -62,7 +62,7 @@ func (e *Engine) Delete(arn string) error {
 	return e.forget(id)
 }
 
-// forget removes a closed run, unless the engine still owes it something.
+// forget removes a closed run, unless the outbox still has an effect for it.
 func (e *Engine) forget(id store.ID) error {
 	return e.settled(id, func(r *run) error {
 		x, err := e.describeCold(id)

@@ -45,7 +45,7 @@ type run struct {
 type pending struct {
 	fact  interp.Fact
 	check func(*interp.Run) error // may refuse the fact; nil accepts
-	pay   string                  // the debt that the fact settles
+	pay   string                  // the effect that the fact removes from the outbox
 	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
 	idle map[string]interp.Task
 	done bool

@@ -116,7 +116,7 @@ func (v *salvager) discard() error {
 	return nil
 }
 
-// index writes what the store finds a run by, and what the engine owes to it.
+// index writes the entries by which the store finds a run, and its pending effects.
 func (v *salvager) index(id store.ID) error {
 	r, _, err := v.check.load(id)
 	if err != nil || r == nil {

@@ -303,7 +303,7 @@ func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
 	}
 }
 
-// settle delivers how a debt ended.
+// settle delivers the result of an effect and removes it from the outbox.
 func (e *Engine) settle(id store.ID, debt string, f interp.Fact) {
 	err := e.deliverChecked(id, &pending{fact: f, pay: debt})
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
@@ -320,7 +320,7 @@ func (e *Engine) stopTask(r *run, id string) {
 	e.pay(r.id, debtStop+id)
 }
 
-// storedTask is a task that is to be stopped, as its debt keeps it: the run has forgotten it.
+// storedTask is a task that is to be stopped, as the outbox stores it: the run no longer has it.
 type storedTask struct {
 	ID, State, Resource, Token string
 	Attempt                    int
