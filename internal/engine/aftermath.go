@@ -67,7 +67,7 @@ func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b.Paid(id, debtCleanup)
 	b.Record(id, arn, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a clean-up", "run", uint64(id), "problem", err)
+		e.logger.Error("could not settle a cleanup", "run", uint64(id), "problem", err)
 	}
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) startCleanup(id store.ID) {
 				e.cleanupStarted(id, arn)
 				return
 			}
-			e.logger.Error("start the clean-up machine", "run", uint64(id), "problem", err)
+			e.logger.Error("start the cleanup machine", "run", uint64(id), "problem", err)
 			if !errors.Is(err, store.ErrFull) {
 				return // the effect stays in the outbox: the next engine tries again
 			}
