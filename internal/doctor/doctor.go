@@ -29,7 +29,7 @@ type Check struct {
 	Fix string
 	// Gate ends the list if the check fails: the checks that follow would fail for the same reason.
 	Gate bool
-	// Look returns one finding for each object that it looked at, and none if the check does not apply.
+	// Look returns one finding for each object that it checked, and none if the check does not apply.
 	Look func(context.Context) []Finding
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// An abort must not set going what it aborts: a timer that is due would fire first, and enter the next state. So the abort
-// of a run that nothing drives takes the tasks to stop from the run itself, and takes up nothing but the stops.
+// An abort must not resume what it aborts: a timer that is due would fire first, and enter the next state. So the abort
+// of a run that nothing drives takes the tasks to stop from the run itself, and performs only the stops.
 
 // Stop aborts an execution with an error and a cause, which may be empty. For a closed execution, it returns when it ended.
 func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {

@@ -18,8 +18,8 @@ type offer struct {
 	execution string
 }
 
-// activities are the offers of each activity, first come first served. After a restart they are made again of the
-// debts of the open runs.
+// activities are the offers of each activity, first come first served. A restart creates them again from the
+// pending effects of the open runs.
 type activities struct {
 	mu     sync.Mutex
 	queues map[string]*queue

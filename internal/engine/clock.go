@@ -12,7 +12,7 @@ import (
 )
 
 // clock is the time of a state directory's runs. Its steady time is Config.Uptime after a base, so that setting the wall clock does
-// not change it; how far the wall clock is ahead is kept apart. Deadlines on disk are of the steady time. A restart goes on with the
+// not change it; how far the wall clock is ahead is kept separately. Deadlines on disk are of the steady time. A restart continues with the
 // same base as long as the machine has not booted; then the steady time is the wall clock's, less the distance that it had.
 type clock struct {
 	st *store.Store

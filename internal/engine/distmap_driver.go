@@ -39,7 +39,7 @@ type mapDriver struct {
 	total int64 // of items; -1 while it is not known
 	fault error // of a start
 
-	before <-chan struct{} // nil, or closed when the map run's former driver has left
+	before <-chan struct{} // nil, or closed when the map run's previous driver has ended
 	done   chan struct{}   // closed when this one has
 
 	starting sync.WaitGroup

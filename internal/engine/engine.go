@@ -162,7 +162,7 @@ type NotRedrivableError struct{ ARN, Reason string }
 
 func (e *NotRedrivableError) Error() string { return e.Reason }
 
-// UnknownMachineError says that there is no state machine of this ARN.
+// UnknownMachineError means that there is no state machine with this ARN.
 type UnknownMachineError struct{ ARN string }
 
 func (e *UnknownMachineError) Error() string {

@@ -29,7 +29,7 @@ type ListFilter struct {
 	Name string
 	// After and Before bound the start: from After on, and before Before. Default to none.
 	After, Before time.Time
-	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
+	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the previous page's Next.
 	Limit int
 	Token string
 }
@@ -58,7 +58,7 @@ func pageSize(n int) int {
 	return min(n, stepfn.MaxPage)
 }
 
-// List reads a page of executions. ErrInvalidPage says that the token is not one of List's.
+// List reads a page of executions. ErrInvalidPage means that the token is not from List.
 func (e *Engine) List(f ListFilter) (ListPage, error) {
 	if err := e.enter(); err != nil {
 		return ListPage{}, err

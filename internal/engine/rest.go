@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// resting is what a paused engine has not taken up: every run that was there when it was opened, less those resumed
+// resting is what a paused engine has not resumed: every run that was there when it was opened, less those resumed
 // since. Ids grow, so that one number tells the old runs from the new ones.
 type resting struct {
 	mu   sync.Mutex
@@ -21,7 +21,7 @@ type resting struct {
 	woke map[store.ID]bool
 }
 
-// holds says that a run rests.
+// holds reports whether a run rests.
 func (r *resting) holds(id store.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *resting) take(id store.ID) bool {
 	return true
 }
 
-// recover takes up what the former engine left, or lets it rest when the engine is paused.
+// recover resumes what the previous engine left, or lets it rest if the engine is paused.
 func (e *Engine) recover() error {
 	if e.c.Paused || e.c.ReadOnly {
 		e.resting.upTo = e.st.LastID()

@@ -14,7 +14,7 @@ const (
 	retainBatch = 1000
 )
 
-// ErrOpen says that an execution is still running and cannot be deleted.
+// ErrOpen means that an execution still runs and cannot be deleted.
 var ErrOpen = errors.New("the execution is still running")
 
 // retain forgets executions that closed longer ago than they are kept.
