@@ -107,7 +107,7 @@ kill-kubernetes: build ## kill -9 rayorch KILLS times at random points of runs o
 	@RAYORCH_KILLS=$(KILLS) go test -count=1 -timeout=120m -v -run 'TestRay/killed' ./e2e/kubernetes
 
 .PHONY: bench-kubernetes
-bench-kubernetes: build ## time between the jobs of a pipeline by each way of submitting, and by the published module's
+bench-kubernetes: build ## time between the jobs of a pipeline in each submission mode, and by the published module's
 	@RAYORCH_BENCH_ROUNDS=$${RAYORCH_BENCH_ROUNDS:-5} go test -count=1 -timeout=60m -v -run TestHandOver ./bench/kubernetes
 
 .PHONY: bench-submission-modes

@@ -27,7 +27,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Use:   "apply [PIPELINE]",
 		Short: "put what a pipeline needs into its Kubernetes cluster",
 		Long: "apply makes what the pipeline's target of kind kubernetes needs there, by server-side apply: the namespace where it\n" +
-			"is missing, service accounts, a Role as narrow as the way of submitting allows with its RoleBinding, and the files\n" +
+			"is missing, service accounts, a Role as narrow as the submission mode allows with its RoleBinding, and the files\n" +
 			"that pods mount. rayorch run needs none of it but the files, which it makes itself, when you may create Jobs in the\n" +
 			"namespace yourself. Service accounts and namespaces that others made stay as they are. Where steps name other contexts,\n" +
 			"it acts in all of them.",

@@ -393,7 +393,7 @@ func TestOtherWaysToStart(t *testing.T) {
 		}
 		d.refuses(t, d.end(t, d.tcp, arn, "{}"), flag)
 	})
-	t.Run("clean-up", func(t *testing.T) {
+	t.Run("cleanup", func(t *testing.T) {
 		arn := register(t, d.socket, "stopped", `{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3600, "End": true}}}`)
 		cleans := stepfn.Unqualified(register(t, d.socket, "cleans", machine(eksCall, `"{% $parse($states.input.detail.input) %}"`)))
 		_, err := d.socket.TagResource(t.Context(), &sfn.TagResourceInput{ResourceArn: aws.String(stepfn.Unqualified(arn)),
@@ -412,7 +412,7 @@ func TestOtherWaysToStart(t *testing.T) {
 	})
 }
 
-// cleanup waits for the one execution of a clean-up machine.
+// cleanup waits for the one execution of a cleanup machine.
 func (d *deputy) cleanup(t *testing.T, machine string) string {
 	t.Helper()
 	for {

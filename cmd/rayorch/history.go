@@ -23,7 +23,7 @@ func (a *app) historyCommand() *cobra.Command {
 		Short: "show an execution's events",
 		Long: "history shows the events of an execution, the newest one when none is named, as GetExecutionHistory has them, and the\n" +
 			"role of each state in a definition that rayorch compiled. Lines with - in place of an id are rayorch's own: what became\n" +
-			"of the work of tasks that were stopped, and the execution of the clean-up machine that an abort or a timeout has started.",
+			"of the work of tasks that were stopped, and the execution of the cleanup machine that an abort or a timeout has started.",
 		Example: "  rayorch history\n  rayorch history shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -33,8 +33,8 @@ func (a *app) listCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&status, "status", "", "only executions of this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
-	c.Flags().IntVarP(&limit, "limit", "n", 20, "at most so many; 0 for all")
-	c.Flags().BoolVarP(&all, "all", "a", false, "with the executions of clean-up machines")
+	c.Flags().IntVarP(&limit, "limit", "n", 20, "the most executions to list; 0 for all")
+	c.Flags().BoolVarP(&all, "all", "a", false, "include the executions of cleanup machines")
 	return c
 }
 

@@ -103,7 +103,7 @@ func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	return arns, err
 }
 
-// openExecutions are all that have not ended, clean-up machines' too, the newest first.
+// openExecutions are all that have not ended, cleanup machines' too, the newest first.
 func (s *session) openExecutions(ctx context.Context) ([]listed, error) {
 	return s.listed(ctx, "", types.ExecutionStatusRunning, 0, true)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // TestCleanUpIsStarted stops an execution on LocalStack, whose Step Functions tell its EventBridge of it: the stack's rule
-// starts the clean-up machine with the event as input. What the machine then does, TestShakespeare tries in a real cluster.
+// starts the cleanup machine with the event as input. What the machine then does, TestShakespeare tries in a real cluster.
 func TestCleanUpIsStarted(t *testing.T) {
 	p := newPlace(t, awstest.LocalStack(t))
 	plan := p.plan(t, clustertest.Name("clean"), 3600, nil)
@@ -39,7 +39,7 @@ func TestCleanUpIsStarted(t *testing.T) {
 	var event struct {
 		Detail struct{ ExecutionArn, Status string }
 	}
-	clustertest.Until(clustertest.Context(t), t, "the clean-up", func() error {
+	clustertest.Until(clustertest.Context(t), t, "the cleanup", func() error {
 		runs, err := p.sfn.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &cleanup})
 		if err != nil {
 			return err
@@ -54,12 +54,12 @@ func TestCleanUpIsStarted(t *testing.T) {
 		return json.Unmarshal([]byte(aws.ToString(x.Input)), &event)
 	})
 	if event.Detail.ExecutionArn != aws.ToString(started.ExecutionArn) || event.Detail.Status != "ABORTED" {
-		t.Errorf("the clean-up was started for %+v", event.Detail)
+		t.Errorf("the cleanup was started for %+v", event.Detail)
 	}
 	p.destroy(t, deploy.Removal{Stack: plan.Stack.Name, StopRuns: true})
 }
 
-// matches has the emulator judge whether the rule that starts the clean-up takes the event, and no other status.
+// matches has the emulator judge whether the rule that starts the cleanup takes the event, and no other status.
 func (p *place) matches(t *testing.T, cleanup, event string) {
 	t.Helper()
 	var rules struct{ RuleNames []string }

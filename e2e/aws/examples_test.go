@@ -31,7 +31,7 @@ import (
 )
 
 // TestShakespeare deploys the example by each way of submitting, and has our engine run the very definitions that
-// CloudFormation got, on a real Ray: the pipeline's, and the clean-up's after a run that was cut off.
+// CloudFormation got, on a real Ray: the pipeline's, and the cleanup's after a run that was cut off.
 func TestShakespeare(t *testing.T) {
 	p := newPlace(t, awstest.Moto(t))
 	image := p.cluster.RayImage(t)
@@ -151,7 +151,7 @@ func (p *place) example(t *testing.T, module, way string, more map[string]any) (
 }
 
 // cutOff leaves a run in the middle of its training, as an abort on AWS does: no state of it runs any more, and what it
-// began goes on. Then the clean-up machine, with EventBridge's event of the abort as its page documents it, must stop
+// began goes on. Then the cleanup machine, with EventBridge's event of the abort as its page documents it, must stop
 // everything.
 func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
 	t.Helper()
@@ -169,7 +169,7 @@ func (p *place) cutOff(t *testing.T, made deploy.Result, module string) {
 	end()
 	event := p.event(t, x.ARN, made.Outputs["StateMachineArn"], "ABORTED")
 	if x := p.run(t, made.Outputs["CleanUpStateMachineArn"], module, event); x.Status != stepfn.Succeeded {
-		t.Errorf("the clean-up: %s %s %s", x.Status, x.Error, x.Cause)
+		t.Errorf("the cleanup: %s %s %s", x.Status, x.Error, x.Cause)
 	}
 	clustertest.Until(ctx, t, "the end of all", func() error {
 		onRay, err := p.rayJobs(ctx)

@@ -131,7 +131,7 @@ func (w *world) neverStarts(t *testing.T, name, job, says string) {
 	}
 }
 
-// stopped: rayorch stop ends the job on Ray, too, by the clean-up machine.
+// stopped: rayorch stop ends the job on Ray, too, by the cleanup machine.
 func (w *world) stopped(t *testing.T) {
 	for _, way := range ways {
 		dir := w.pipeline(t, "stopped-"+way, w.counting("train", 300, ""))

@@ -18,7 +18,7 @@ steps:
 `
 
 // TestRedriveAfterFailure redrives a run whose step failed for good: it runs anew, as a job of its own, and what succeeded
-// does not. The clean-up does not stand in its way.
+// does not. The cleanup does not stand in its way.
 func TestRedriveAfterFailure(t *testing.T) {
 	p, _ := place(t)
 	mended := filepath.Join(t.TempDir(), "mended")

@@ -49,7 +49,7 @@ func (w *shared) plain(t *testing.T) {
 		"bad output": {`
 - {name: one, job: {shell: "echo { >$RAYORCH_OUTPUT"}}
 `, stepfn.Failed, "Job.Failed: the output"},
-		"loop and clean-up": {`
+		"loop and cleanup": {`
 - name: all
   forEach:
     items: [a, b]
@@ -77,7 +77,7 @@ func (w *shared) plain(t *testing.T) {
 				return p.start(t, text+"steps:"+limited(c.steps, seconds), t.TempDir(), "job", "{}")
 			}, c.status, c.want)
 			r.quiet(t)
-			if name == "loop and clean-up" && !r.entered(t, "Run cleaning up after last") {
+			if name == "loop and cleanup" && !r.entered(t, "Run cleaning up after last") {
 				t.Error("it was not cleaned up")
 			}
 		})

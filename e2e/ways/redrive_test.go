@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// redriveFailed fails a step for good, with its clean-up, and redrives the run: the step begins anew with its first attempt,
+// redriveFailed fails a step for good, with its cleanup, and redrives the run: the step begins anew with its first attempt,
 // whose id is another; the step before it does not run again.
 func (w *shared) redriveFailed(t *testing.T) {
 	if !w.Here {
@@ -32,7 +32,7 @@ steps:
 		}
 		r.want(t, stepfn.Succeeded, `{"once":1,"shaky":1}`)
 		if tidied, err := os.ReadFile(filepath.Join(dir, "tidied")); string(tidied) != "Ray.JobFailed\n" {
-			t.Errorf("the clean-up saw %q %v", tidied, err)
+			t.Errorf("the cleanup saw %q %v", tidied, err)
 		}
 	})
 }

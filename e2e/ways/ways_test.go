@@ -47,7 +47,7 @@ func pack(dir string, excludes []string) ([]byte, error) {
 
 const machineARN = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
 
-// Resolve finds the clean-up machine of the test's pipeline.
+// Resolve finds the cleanup machine of the test's pipeline.
 func (p *place) Resolve(arn string) (engine.StartRequest, error) {
 	return engine.StartRequest{MachineARN: arn, MachineName: "m-cleanup", Definition: p.cleanup}, nil
 }

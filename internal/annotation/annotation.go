@@ -16,7 +16,7 @@ type Role string
 // Roles of the states around the steps.
 const (
 	Params  Role = "params"  // reads and checks the parameters
-	Outputs Role = "outputs" // puts together what the execution returns
+	Outputs Role = "outputs" // builds the execution's output
 	Cleanup Role = "clean-up"
 )
 
@@ -32,8 +32,8 @@ const (
 const (
 	Group     Role = "group"
 	Choose    Role = "choose"    // picks the step of an iteration
-	Item      Role = "item"      // takes an iteration's item
-	Collect   Role = "collect"   // puts a branch's outputs together
+	Item      Role = "item"      // assigns an iteration's item
+	Collect   Role = "collect"   // collects the outputs of a branch
 	Try       Role = "try"       // contains what may fail
 	Tolerated Role = "tolerated" // follows a try that failed
 	Tolerate  Role = "tolerate"  // counts the failures
@@ -62,7 +62,7 @@ const (
 	GiveUp      Role = "give-up"      // fails with the last attempt's failure
 )
 
-// Scope is which work of a step the attempts are for.
+// Scope is the part of a step's work that the attempts are for.
 type Scope string
 
 // Scopes. The step's own work has none.
@@ -82,7 +82,7 @@ type State struct {
 func (s State) Comment() string {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(fmt.Sprintf("annotation: %v", err)) // three strings
+		panic(fmt.Sprintf("annotation: %v", err)) // a struct of strings: it cannot fail
 	}
 	return string(b)
 }

@@ -18,7 +18,7 @@ import (
 // What AWS's lists lack, for who looks at many executions: all state machines at once, names, times, counts.
 
 // searchQuery reads ?machine, status, name, after, before (seconds since 1970, or RFC 3339), limit, next, and all, which
-// takes clean-up machines in.
+// takes cleanup machines in.
 func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
 	out := engine.ListFilter{MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
 	var errs [3]error
@@ -38,7 +38,7 @@ func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
 	return out, errors.Join(errs[:]...)
 }
 
-// cleansUp tells clean-up machines by the name that the commands give them.
+// cleansUp tells cleanup machines by the name that the commands give them.
 func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, stepfn.CleanupSuffix) }
 
 func moment(q url.Values, name string) (time.Time, error) {

@@ -17,7 +17,7 @@ import (
 // of asks about one execution.
 func of(arn string) url.Values { return url.Values{"execution": {arn}} }
 
-// Info is what a rayorch says of itself.
+// Info describes a server.
 type Info struct {
 	// Name is rayorch; empty if the server is AWS or another Step Functions API.
 	Name, Version string
@@ -102,7 +102,7 @@ func (c *Client) Pending(ctx context.Context, arn string) ([]engine.Pending, err
 	return out.Pending, err
 }
 
-// Aftermath is what the engine did for an execution beside its history, oldest first.
+// Aftermath is the cleanup report of an execution, which its history does not contain: oldest first.
 func (c *Client) Aftermath(ctx context.Context, arn string) ([]engine.Aftermath, error) {
 	var out struct {
 		Aftermath []struct {
@@ -126,7 +126,7 @@ func (c *Client) Aftermath(ctx context.Context, arn string) ([]engine.Aftermath,
 	return all, err
 }
 
-// Left counts what still runs outside for an execution.
+// Left is the number of pending effects of an execution, such as jobs to stop.
 func (c *Client) Left(ctx context.Context, arn string) (int, error) {
 	var out struct{ Left int }
 	_, err := c.get(ctx, left, of(arn), &out)

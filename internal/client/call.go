@@ -24,7 +24,7 @@ type StatusError struct {
 }
 
 // Error is the reason that the owner of the state directory gives, which is the same whether the owner is this process or another.
-// What another server gives as its reason may be anything, such as a page.
+// Another server may give anything as its reason, such as a web page.
 func (e *StatusError) Error() string {
 	if e.owner && !e.unknown() && e.reason != "" {
 		return e.reason
@@ -32,7 +32,7 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("the server answered %s to %s", e.status, e.path)
 }
 
-// unknown says that the server does not know the path or the method: the router's own answers, in all releases.
+// unknown reports whether the server does not know the path or the method, by the router's own answers, which are the same in all releases.
 func (e *StatusError) unknown() bool {
 	return e.Code == http.StatusNotFound && e.reason == "404 page not found" || e.Code == http.StatusMethodNotAllowed
 }
@@ -50,7 +50,7 @@ func (e *StatusError) is(w when) bool {
 	return false
 }
 
-// MissingError says that a server lacks what a command needs of it.
+// MissingError is the error for a server that lacks a path that a command needs.
 type MissingError struct{ message, hint string }
 
 func (e *MissingError) Error() string { return e.message }

@@ -1,7 +1,7 @@
-// Package client is everything that the commands need of a server, behind one type: the owner of the state directory, a server
+// Package client is everything that the commands need from a server, behind one type: the owner of the state directory, a server
 // at --endpoint, or AWS. It calls the Step Functions API by the SDK's client, and rayorch's own paths (docs/serve.md) by one
 // typed method each. What a server lacks is data, in the table of paths.go: neither the methods nor the commands branch on the
-// kind of the server. Finding the owner, and becoming it, is the commands' part (cmd/rayorch/session.go).
+// kind of the server. The commands find the owner, or become it (cmd/rayorch/session.go).
 package client
 
 import (
@@ -57,7 +57,7 @@ var local = credentials.NewStaticCredentialsProvider("local", "local", "")
 const defaultRegion = "us-east-1"
 
 // Local speaks to the owner of a state directory. It looks for no credentials: the permissions of the socket protect the owner.
-// If the owner is this process, requests take the same way, so that there is one behavior to test.
+// Requests use the socket even if the owner is this process, so that there is one behavior to test.
 func Local(owner home.Address) *Client {
 	h := owner.Client()
 	c := sfn.New(sfn.Options{
@@ -108,7 +108,7 @@ type Site struct {
 	// Transport and Sign are nil where the defaults suffice and nothing has to be signed.
 	Transport http.RoundTripper
 	Sign      Sign
-	// Extras says that the API may have rayorch's own paths.
+	// Extras is set if the API may have rayorch's own paths.
 	Extras bool
 }
 

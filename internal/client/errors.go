@@ -20,19 +20,19 @@ func Wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// plain shows an API error's message alone, and stays the error it is.
+// plain shows only an API error's message; errors.As still finds the error.
 type plain struct{ smithy.APIError }
 
 func (p plain) Error() string { return p.ErrorMessage() }
 func (p plain) Unwrap() error { return p.APIError }
 
-// IsAnswer says that an error is an answer of the Step Functions API, and not that the API is out of reach.
+// IsAnswer reports whether an error is an answer of the Step Functions API. Otherwise, the API could not be reached.
 func IsAnswer(err error) bool {
 	var ae smithy.APIError
 	return errors.As(err, &ae)
 }
 
-// Refused says that a server did not accept who called, rather than what was asked of it.
+// Refused reports whether a server rejected the caller rather than the request.
 func Refused(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
@@ -46,8 +46,8 @@ var refusals = []string{
 	"MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 }
 
-// OtherRelease says what to do about a definition that a server does not understand, by what the server says of it: the error of a
-// call, or the cause of a failed execution. It is empty if the server is of our release, or the reason is another.
+// OtherRelease is a hint about a definition that a server does not understand. said is the server's message: the error of a call, or the
+// cause of a failed execution. It is empty if the server is of our release, or if the message has another reason.
 func (c *Client) OtherRelease(ctx context.Context, ours, reason string) string {
 	if c.place != endpoint || !notUnderstood.MatchString(reason) {
 		return ""

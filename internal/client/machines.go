@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// LocalRole stands where the API wants a role: nobody assumes it on a rayorch.
+// LocalRole is the role for the API where it requires one: a rayorch server does not assume it.
 const LocalRole = "arn:aws:iam::123456789012:role/rayorch"
 
 // Machine is a state machine to register.
@@ -36,7 +36,7 @@ func (c *Client) Register(ctx context.Context, m Machine) (version string, err e
 	}
 	arn, err := c.MachineARN(ctx, m.Name)
 	if err == nil && arn == "" {
-		err = fmt.Errorf("the state machine %s is gone: somebody removed it just now", m.Name)
+		err = fmt.Errorf("the state machine %s was deleted during the registration", m.Name)
 	}
 	if err != nil {
 		return "", err
@@ -44,8 +44,8 @@ func (c *Client) Register(ctx context.Context, m Machine) (version string, err e
 	return c.update(ctx, arn, m)
 }
 
-// madeVersion is the version of the definition. If the machine existed already, CreateStateMachine answers the first version, whatever
-// the current definition's is.
+// madeVersion is the version of the definition. If the machine already existed, CreateStateMachine returns the first version,
+// whatever the version of the current definition.
 func (c *Client) madeVersion(ctx context.Context, made *sfn.CreateStateMachineOutput, m Machine) (string, error) {
 	v, err := c.SFN.DescribeStateMachine(ctx, &sfn.DescribeStateMachineInput{StateMachineArn: made.StateMachineVersionArn})
 	if err != nil {
@@ -78,7 +78,7 @@ func text(s string) *string {
 	return aws.String(s[:min(len(s), maxDescription)])
 }
 
-// PointAlias creates an alias of a state machine, or moves it, so that it leads to one version.
+// PointAlias makes an alias of a state machine name one version. It creates the alias if it does not exist.
 func (c *Client) PointAlias(ctx context.Context, machine, version, alias string) (arn string, err error) {
 	route := []types.RoutingConfigurationListItem{{StateMachineVersionArn: aws.String(version), Weight: 100}}
 	out, err := c.SFN.CreateStateMachineAlias(ctx, &sfn.CreateStateMachineAliasInput{Name: aws.String(alias), RoutingConfiguration: route})

@@ -1,22 +1,22 @@
 package client
 
-// path is one of the paths below /rayorch/v1/, and what a command gets of a server that does not have it.
+// path is one of the paths below /rayorch/v1/, and what a command gets from a server that does not have it.
 type path struct {
 	method, name string
 	lacks        byPlace
 }
 
-// byPlace is what a command gets of the owner of a state directory, of a server at --endpoint, and of AWS.
+// byPlace is what a command gets from the owner of a state directory, from a server at --endpoint, and from AWS.
 type byPlace [places]lack
 
-// lack is what a command gets of a server that does not have a path.
+// lack is what a command gets from a server that does not have a path.
 type lack struct {
 	when when
 	// message and hint are the error. Without a message, the answer is empty.
 	message, hint string
 }
 
-// when says what shows that a server lacks a path.
+// when is the answer that shows that a server lacks a path.
 type when int
 
 const (
@@ -41,7 +41,7 @@ var (
 	outdated = lack{message: "the server at {url} ({server}) does not have the path /rayorch/v1/{path}, which this command needs",
 		hint: "upgrade the server to the release of this command"}
 	noLogs = lack{message: "step functions on aws keeps no logs of jobs", hint: "the jobs' logs are where the target sends them"}
-	// The owner of the state directory may run since before an upgrade.
+	// The owner of the state directory may have been started before an upgrade.
 	oldOwner        = lack{message: "process {pid} (rayorch {version}) owns the state directory and is of an older release, which does not have the path /rayorch/v1/{path}", hint: restart}
 	oldOwnerCode    = lack{message: "process {pid} (rayorch {version}) owns the state directory and is of an older release, which cannot run this pipeline", hint: restart}
 	oldOwnerSecrets = lack{message: "process {pid} (rayorch {version}) owns the state directory and does not take this run's secrets: {answer}",
@@ -58,7 +58,7 @@ var (
 	log           = path{"GET", "log", byPlace{oldOwner, outdated, noLogs}}
 	pending       = path{"GET", "pending", byPlace{nothing, nothingAnswered, nothing}}
 	aftermath     = path{"GET", "aftermath", byPlace{oldOwner, outdated, nothing}}
-	left          = path{"GET", "left", byPlace{oldOwner, outdated, nothing}} // the clean-up machine of a stopped execution sees to it
+	left          = path{"GET", "left", byPlace{oldOwner, outdated, nothing}} // on AWS, the cleanup machine of a stopped execution stops its jobs
 	origin        = path{"GET", "origin", byPlace{nothing, nothingFound, nothing}}
 	resting       = path{"GET", "resting", byPlace{nothing, nothingAnswered, nothing}}
 	resume        = path{"POST", "resume", byPlace{oldOwner, nothingAnswered, nothing}} // none rests there

@@ -21,7 +21,7 @@ import (
 //	begun    when the step began
 //	try      the attempt, from 1
 //	id       the attempt's id, of the Job, the RayJob or the Ray job
-//	redrive  the execution's redrive count when the attempt began
+//	redrive  the execution's redrive count at the beginning of the attempt
 //	since    when the attempt began
 //	job      what the last poll returned: status, message and what else the mode needs
 //	ran      when a poll first saw the job run; 0 until then
@@ -95,7 +95,7 @@ func since(moment query.Expr) query.Expr { return query.Op(entered, "-", moment)
 // elapsed is the milliseconds since the attempt began.
 func (a *attempts) elapsed() query.Expr { return since(a.v("since")) }
 
-// waited holds once the attempt has taken as long as it may be pending.
+// waited holds when the attempt has taken longer than its job may be pending.
 func (a *attempts) waited() query.Expr { return query.Op(a.elapsed(), ">", a.pendingMillis()) }
 
 func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.sub.pending.Seconds()) }
@@ -164,8 +164,8 @@ func (a *attempts) backoff() query.Expr {
 		query.Bind("rate", query.Literal(value.Float(r.Backoff))), query.Bind("most", query.Int(most)), query.Bind("share", share))
 }
 
-// transient retries failures that pass: a busy API server, a broken connection. answered are further errors that a repeated call would
-// return again, as it would EKS.404 or an expression that fails.
+// transient retries failures that are temporary: a busy API server, a broken connection. answered are additional errors that are not
+// retried, because a repeated call would return them again, such as EKS.404.
 func transient(attempts int64, answered ...string) []any {
 	answered = append([]string{stepfn.StatesQueryEvaluationError, "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{

@@ -49,8 +49,8 @@ func largestPayload(v any) int {
 }
 
 // limitItems finds how many items the loops of unknown length may have so that the history has room for all, each as long as
-// its timeouts allow. On AWS the definition refuses more before it starts any. The engine here ends a history at the same
-// length, but sees the ends of pods at once and needs far fewer events than the timeouts allow: so that a note is enough there.
+// its timeouts allow. On AWS, the definition refuses more before it starts any. The engine here has the same limit, but sees the end of
+// a pod immediately and needs far fewer events than the timeouts allow: a note is enough.
 func (c *compiler) limitItems() {
 	if !unknownLoops(c.p.Steps) {
 		return
@@ -65,13 +65,13 @@ func (c *compiler) limitItems() {
 	}
 	switch {
 	case c.at.kind != pipeline.TargetAWS:
-		c.note("for-each: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, stepfn.MaxEvents)
+		c.note("forEach: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, stepfn.MaxEvents)
 	case low == 0:
 		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
 			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), stepfn.MaxEvents)))
 	default:
 		c.items = low
-		c.note("for-each: the history has room for %d items; a run with more is refused as it comes to them. At most 40 run at once on AWS", low)
+		c.note("forEach: the history has room for %d items; with more items, the step fails before it starts any. On AWS, at most 40 run at once", low)
 	}
 }
 
@@ -184,7 +184,7 @@ func looks(seconds, first, share float64) float64 {
 	return n
 }
 
-// longest is how long the steps may take one after another, in seconds; 0 when nothing bounds them.
+// longest is how long the steps may take one after another, in seconds; 0 if nothing bounds them.
 func (c *compiler) longest(steps []pipeline.Step, times int64) int64 {
 	total := int64(0)
 	for i := range steps {

@@ -15,14 +15,14 @@ import (
 
 // Defaults of targets in a cluster.
 const (
-	// DefaultImage is the submitter's: a public image of the release that rayorch is tested with. Nodes that run Ray
+	// DefaultImage is the submitter's: the public image of the Ray release that rayorch is tested with. Nodes that run Ray
 	// often have it already.
 	DefaultImage = "rayproject/ray:2.60.0"
 	// DefaultService is the head's service as KubeRay's chart names it for a cluster "kuberay".
 	DefaultService = "kuberay-head-svc"
 	defaultPort    = 8265
 	defaultTTL     = 24 * 3600
-	// longestRun is Step Functions' own limit, in seconds: the deadline of what must have one if the file has none.
+	// longestRun is Step Functions' own limit, in seconds. Objects that must have a deadline get it if the file has no timeout.
 	longestRun = 365 * 24 * 3600
 )
 
@@ -46,7 +46,7 @@ type clusterTarget struct {
 	scripts             string                             // the ConfigMap with the submitter's script
 	others              []string                           // contexts that steps name
 	cleanupOf           string                             // the end of the states' names while another cluster's cleanup is compiled
-	placing             bool                               // working directories are put on the claim first
+	placing             bool                               // working directories are placed on the claim first
 }
 
 // newClusterTarget merges the settings: options take precedence over the target.
@@ -80,7 +80,7 @@ func newClusterTarget(p *pipeline.Pipeline, t pipeline.Target, o Options) *clust
 	return at
 }
 
-// ttl is how long finished objects stay, in seconds.
+// ttl is how long finished objects are kept, in seconds.
 func (at *clusterTarget) ttl() int64 {
 	if at.pods.TTL > 0 {
 		return at.pods.TTL.Seconds()
@@ -93,7 +93,7 @@ func (at *clusterTarget) ownCluster() bool {
 	return at.mode == pipeline.SubmitRayJob && at.target.Ray.ClusterSpec != nil
 }
 
-// checkTarget reports settings of the target that do not go together.
+// checkTarget reports settings of the target that cannot be combined.
 func (c *compiler) checkTarget(name string) {
 	at, path := c.at, "targets."+name
 	report := func(field, format string, args ...any) {
@@ -115,7 +115,7 @@ func (c *compiler) checkTarget(name string) {
 		report("", "clusterSpec and queue need submit: rayjob")
 	}
 	if at.kind == pipeline.TargetAWS && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
-		report(".aws", "the cluster's name, endpoint and certificate authority must be known: clusterName, clusterEndpoint, clusterAuthData")
+		report(".aws", "needs clusterName, clusterEndpoint and clusterAuthData: the name, endpoint and certificate authority of the cluster")
 	}
 }
 
@@ -129,7 +129,7 @@ func (c *compiler) noteTarget(o Options) {
 		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
 	}
 	if at.kind == pipeline.TargetAWS && (c.job || c.ray && at.mode == pipeline.SubmitJob) {
-		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; Ray steps by submit: proxy or rayjob go on after 1 s or 1 %% of their time")
+		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; with submit: proxy or rayjob, it sees the end of a Ray step after 1 s or 1 %% of the step's time")
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	case s.Context == "" || s.Context == c.at.context:
 		return
 	case c.at.kind == pipeline.TargetAWS:
-		c.problems = append(c.problems, c.p.Problem(path+".context", "is for targets of kind kubernetes; a state machine on AWS knows one cluster here"))
+		c.problems = append(c.problems, c.p.Problem(path+".context", "is only for targets of kind kubernetes; on AWS, a state machine uses one cluster"))
 	case !slices.Contains(c.at.others, s.Context):
 		c.at.others = append(c.at.others, s.Context)
 	}
@@ -162,7 +162,7 @@ func (c *compiler) checkClusterSecrets() {
 }
 
 // eksArguments are the arguments of a task in the cluster. The cluster's address and certificate are long and the same in all tasks, so
-// that they are a variable of the run.
+// they are a variable of the run.
 func (c *compiler) eksArguments(kv ...any) *value.Object {
 	o := &value.Object{}
 	switch {

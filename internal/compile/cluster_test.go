@@ -41,7 +41,7 @@ func inCluster(t *testing.T, text string, o compile.Options) (*compile.Result, e
 	return r, nil
 }
 
-// clusterResults are those of testdata/cluster.yaml, by kind and way.
+// clusterResults are those of testdata/cluster.yaml, by kind and submission mode.
 func clusterResults(t *testing.T) map[string]*compile.Result {
 	t.Helper()
 	text, err := os.ReadFile("testdata/cluster.yaml")
@@ -293,7 +293,7 @@ func TestRefused(t *testing.T) {
 		"unknown mode":     {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown submission mode"},
 		"unknown cluster":  {"{kind: aws}", "{name: a, ray: {entrypoint: x}}", "job", "clusterEndpoint"},
 		"namespace":        {"{kind: kubernetes, namespace: A_B}", "{name: a, ray: {entrypoint: x}}", "job", "not a valid namespace"},
-		"memory":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, memory: 1Gi}}", "rayjob", "cannot be asked for by submit: rayjob"},
+		"memory":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, memory: 1Gi}}", "rayjob", "is not supported with submit: rayjob"},
 		"secret":           {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [E]}}", "job", "needs kubernetesSecret"},
 	} {
 		t.Run(name, func(t *testing.T) {

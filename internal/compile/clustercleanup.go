@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// clusterCleanup is the machine that stops what an execution left in a cluster: it deletes its objects by their
-// label, a few at a time, because a list must stay below 262,144 bytes; then it stops its Ray jobs by the prefix of their ids.
+// clusterCleanup is the machine that stops what an execution left in a cluster: it deletes the objects with the execution's label, a
+// few at a time, because a list must stay below 262,144 bytes; then it stops the Ray jobs by the prefix of their ids.
 func (c *compiler) clusterCleanup() []byte {
 	states := &value.Object{}
 	mark := executionMark(aborted).Value()
@@ -45,9 +45,9 @@ func (c *compiler) clusterCleanup() []byte {
 		"QueryLanguage", "JSONata", "StartAt", "Begin", "TimeoutSeconds", value.Int(3600), "States", all))
 }
 
-// cleanCluster adds the states that clean one cluster up, and returns the first of them.
+// cleanCluster adds the states that clean up one cluster, and returns the name of the first.
 func (c *compiler) cleanCluster(states *value.Object, next string) string {
-	for _, m := range c.modes() { // plain jobs, and submitters, are the first to stop
+	for _, m := range c.modes() { // the states of a later mode run first: plain jobs and submitters stop before Ray jobs
 		next = m.cleanUp(states, next)
 	}
 	return next
@@ -100,7 +100,7 @@ func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next 
 func (c *compiler) stopByJob(states *value.Object, next string) string {
 	name := query.Concat(query.Var("prefix"), query.Str("stop-"), hashed10(executionID))
 	args := query.Array(query.Str("stop-all"), query.Var("prefix"))
-	// Without the label of the execution, or another cleanup would delete it.
+	// Without the label of the execution, by which another cleanup would delete it.
 	other := query.Function(query.Op(query.Var("k"), "!=", query.Str("rayorch.dev/execution")), "v", "k")
 	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", name.Value(),
 		"labels", query.Call("sift", runLabels, other).Value(), "annotations", query.Var("annotations").Value()),

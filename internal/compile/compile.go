@@ -57,7 +57,7 @@ type Result struct {
 	// Definition is the state machine, Cleanup the one that stops what an aborted or timed-out execution left; its
 	// input is the EventBridge event of the execution's change of status. Cleanup is nil if nothing can be left.
 	Definition, Cleanup []byte
-	// Notes say what the target ignores, assumes, or does in another way than the file suggests.
+	// Notes say what the target ignores or assumes, and what it does differently from what the file suggests.
 	Notes []string
 	// Target and Kind are the target's name and kind; Storage is its storage directory.
 	Target, Storage string
@@ -70,7 +70,7 @@ type Result struct {
 
 	// Access is what the identity needs that runs the definition and its cleanup machine, and nothing else.
 	Access []Rule
-	// Needs are the same by state.
+	// Needs are the permissions in Access by state.
 	Needs []Need
 	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
 	Files   []ConfigMap
@@ -201,8 +201,8 @@ type compiler struct {
 	at       *clusterTarget // nil for a target on this machine
 	problems pipeline.Problems
 	notes    []string
-	items    int  // how many items a for-each of unknown length may have on AWS; 0 for no limit
-	groups   int  // Parallel states that stand for no step, so far
+	items    int  // how many items a forEach of unknown length may have on AWS; 0 for no limit
+	groups   int  // the number of Parallel states without a step, so far
 	ray, job bool // which kinds of work the pipeline does
 	secrets  map[string]bool
 	steps    map[string]*pipeline.Step // by name, at any depth
@@ -271,7 +271,7 @@ func (c *compiler) survey() {
 	})
 }
 
-// machine is the whole definition.
+// machine builds the definition.
 func (c *compiler) machine() *value.Object {
 	states := &value.Object{}
 	top := &scope{}

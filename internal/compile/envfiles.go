@@ -19,7 +19,7 @@ import (
 type Files interface {
 	Stat(path string) (fs.FileInfo, error)
 	ReadFile(path string) ([]byte, error)
-	// PackModule makes the package of an entry of py_modules; name is what Ray knows it by.
+	// PackModule makes the package of an entry of py_modules; name is the package's name in Ray.
 	PackModule(path string, excludes []string) (name string, data []byte, err error)
 }
 
@@ -189,7 +189,7 @@ func (f *envFiles) requirements(file string, data []byte, path string, depth int
 	packages, joined := []any{}, ""
 	for line := range strings.Lines(string(data)) {
 		line = joined + strings.TrimSpace(line)
-		if joined = ""; strings.HasSuffix(line, `\`) { // goes on in the next line
+		if joined = ""; strings.HasSuffix(line, `\`) { // continues in the next line
 			joined = strings.TrimSuffix(line, `\`)
 			continue
 		}
@@ -213,7 +213,7 @@ var (
 const maxIncluded = 10
 
 // requirement is a line of requirements, with the files in its place that it includes; resolve gives the path of a relative name.
-// Other files of this machine Ray could not read.
+// Ray cannot read other files of this machine, so they are problems.
 func (f *envFiles) requirement(line, path string, depth int, resolve func(name string) string) []any {
 	option, name := "", ""
 	if m := fileOption.FindStringSubmatch(line); m != nil {
@@ -298,7 +298,7 @@ func (f *envFiles) condaPackages(v any, path string, resolve func(string) string
 	return out
 }
 
-// modules is a value of py_modules: here Ray's runner uploads what lies on this machine, in a cluster it has to be uploaded.
+// modules is a value of py_modules. On this machine, Ray's runner uploads local modules; for a cluster, the compiler packs them.
 func (f *envFiles) modules(v any, path string) any {
 	list, ok := v.([]any)
 	if !ok {
@@ -335,7 +335,7 @@ func (f *envFiles) module(name, path string) string {
 	return file
 }
 
-// packModule packs an entry of py_modules and says where Ray finds it.
+// packModule packs an entry of py_modules and returns the URI by which Ray finds it.
 func (c *compiler) packModule(file string, r *pipeline.RayJob, path string) string {
 	key := "module\x00" + file + "\x00" + strings.Join(excludes(r), "\x00")
 	d := c.at.dirs[key]

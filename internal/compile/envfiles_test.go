@@ -168,7 +168,7 @@ func TestMissingFiles(t *testing.T) {
 		"working directory":   {"ray: {entrypoint: x, workingDir: cod}", "4:40: steps[0].ray.workingDir: the directory cod does not exist"},
 		"a file":              {"ray: {entrypoint: x, workingDir: one.py}", "4:40: steps[0].ray.workingDir: one.py is not a directory"},
 		"of a job":            {"job: {shell: x, workingDir: ../x}", "4:35: steps[0].job.workingDir: the directory ../x does not exist"},
-		"of a clean-up":       {"job: {shell: x}, onFailure: {job: {shell: x, workingDir: no}}", "4:64: steps[0].onFailure.job.workingDir: the directory no does not exist"},
+		"of a cleanup":        {"job: {shell: x}, onFailure: {job: {shell: x, workingDir: no}}", "4:64: steps[0].onFailure.job.workingDir: the directory no does not exist"},
 		"inside":              {"parallel: {steps: [{name: b, ray: {entrypoint: x, workingDir: no}}]}", "4:69: steps[0].parallel.steps[0].ray.workingDir: the directory no does not exist"},
 		"requirements":        {"ray: {entrypoint: x, runtimeEnv: {pip: no.txt}}", "4:53: steps[0].ray.runtimeEnv.pip: the requirements file no.txt does not exist beside the pipeline file"},
 		"with a directory":    {"ray: {entrypoint: x, workingDir: code, runtimeEnv: {uv: no.txt}}", "4:71: steps[0].ray.runtimeEnv.uv: the requirements file no.txt does not exist in the working directory code or beside the pipeline file"},

@@ -25,13 +25,13 @@ const (
 type fieldCase struct {
 	yaml    string // the field with its value; the whole step where the field cannot be left out
 	shows   string // a pattern that matches what is compiled with it and not what is compiled without it; any difference if empty
-	without string // what stands there without the field
+	without string // what replaces the field in the comparison
 	in      map[string]string
 	note    string // what the note or error calls it; by default its name
 }
 
-// stepFields has every field of every type below pipeline.Step. A new field without a case here fails TestEveryFieldIsCarried: the
-// modes that cannot carry it must refuse it, or note that they ignore it.
+// stepFields has every field of every type below pipeline.Step. A new field without a case here fails TestEveryFieldHasACase, and
+// a mode that drops it silently fails TestEveryFieldIsCarried: it must refuse the field, or note that it ignores it.
 var stepFields = map[string]map[string]fieldCase{
 	"Step": {
 		"name":           {yaml: "{name: marker, ray: {entrypoint: x}}", shows: "marker"},
@@ -195,7 +195,7 @@ func TestEveryFieldIsCarried(t *testing.T) {
 	}
 }
 
-// plainField is what stands in place of a field.
+// plainField is what replaces a field in the comparison.
 func plainField(kind string, f fieldCase) string {
 	switch {
 	case f.without != "":
@@ -276,7 +276,7 @@ steps:
 	return compile.Compile(p, o)
 }
 
-// everything is all that a run depends on.
+// everything is all that a run depends on, as text.
 func everything(r *compile.Result) string {
 	files := ""
 	for _, f := range r.Files {
@@ -287,7 +287,7 @@ func everything(r *compile.Result) string {
 	return fmt.Sprintf("%s%s%s%+v", r.Definition, r.Cleanup, files, r.Uploads)
 }
 
-// TestEveryFieldHasACase wants a case for each field that a step of a file can have.
+// TestEveryFieldHasACase requires a case for each field that a step of a file can have.
 func TestEveryFieldHasACase(t *testing.T) {
 	found := map[string]bool{}
 	fieldsBelow(reflect.TypeFor[pipeline.Step](), map[reflect.Type]bool{}, found)

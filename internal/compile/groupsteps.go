@@ -136,7 +136,7 @@ func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	return query.File("fewitems", query.Bind("items", query.Inline(items)), query.Bind("most", query.Int(int64(c.items)))).Value()
 }
 
-// forEach adds the Map of a for-each step.
+// forEach adds the Map of a forEach step.
 func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string) {
 	s, f := n.step, n.step.ForEach
 	asking := in.askedBy(s.Name)

@@ -100,7 +100,7 @@ func (a *attempt) choose(t *testing.T, name string) string {
 	return ""
 }
 
-// TestRayJobVerdicts reads both statuses of a RayJob: neither alone tells the end of the job.
+// TestRayJobVerdicts covers all pairs of a RayJob's two statuses: neither alone shows the end of the job.
 func TestRayJobVerdicts(t *testing.T) {
 	const wait, lost = "Wait for", "Delete RayJob: Ray.HeadLost: the head was lost: R: M"
 	deployments := []string{"", "Initializing", "Waiting", "Running", "Complete", "Suspending", "Suspended", "Retrying", "Failed", "ValidationFailed"}
@@ -132,7 +132,7 @@ func TestRayJobVerdicts(t *testing.T) {
 	}
 }
 
-// TestRayJobJudgement has what follows from the rest of what is known of a RayJob.
+// TestRayJobJudgement covers what else is known of a RayJob: reasons, times, queues.
 func TestRayJobJudgement(t *testing.T) {
 	for name, c := range map[string]struct{ job, ran, since, step, want string }{
 		"another's":        {job: `"execution": "other"`, want: "Decide on: Ray.SubmitFailed: another RayJob of the name job-1 is there: delete it"},
@@ -165,7 +165,7 @@ func TestRayJobJudgement(t *testing.T) {
 	}
 }
 
-// TestJobRecordJudgement has what follows from the record of a Ray job, for an attempt that is being stopped (end) or not.
+// TestJobRecordJudgement covers the record of a Ray job, for an attempt that is being stopped (end) and one that is not.
 func TestJobRecordJudgement(t *testing.T) {
 	const timeout = `{"Error": "States.Timeout", "Cause": "t"}`
 	for name, c := range map[string]struct{ status, end, ran, since, step, want string }{
@@ -198,7 +198,7 @@ func TestJobRecordJudgement(t *testing.T) {
 	}
 }
 
-// TestDecision has what follows from the failure of an attempt.
+// TestDecision covers the states that follow the failure of an attempt.
 func TestDecision(t *testing.T) {
 	for name, c := range map[string]struct{ retry, try, end, redrive, want string }{
 		"no retry":               {end: "Ray.JobFailed", want: "Give up"},
@@ -233,7 +233,7 @@ func TestDecision(t *testing.T) {
 	}
 }
 
-// TestInterval has the wait between two polls of a job, which began with the step.
+// TestInterval covers the wait between two polls, which is a share of the time since the step began.
 func TestInterval(t *testing.T) {
 	for _, mode := range []string{"proxy", "rayjob"} {
 		for _, c := range []struct{ begun, end, want string }{
@@ -249,7 +249,7 @@ func TestInterval(t *testing.T) {
 	}
 }
 
-// TestIds compares the ids of attempts: each thing that makes an attempt another one makes its id another one.
+// TestIds compares the ids of attempts: everything that distinguishes two attempts changes the id.
 func TestIds(t *testing.T) {
 	a := newAttempt(t, "job", "")
 	a.vars["run"] = value.Obj("prefix", "r123-")

@@ -7,8 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// mode runs submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode holds no state
-// of its own; the compiler that it belongs to calls check for all jobs of the file before it calls state for any.
+// mode compiles submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode has no
+// state of its own; its compiler calls check for all jobs of the file before it calls state for any.
 type mode interface {
 	// state returns the state that runs a submission to its end, with all its attempts. Its result contains the job's output.
 	state(s *submission) *value.Object
@@ -23,7 +23,7 @@ type mode interface {
 type wanted struct {
 	body
 	step    *pipeline.Step
-	of      string // for people: "step infer"
+	of      string // in messages: "step infer"
 	path    string // of the step or its onFailure
 	cleanup bool   // it is the step's onFailure
 }
@@ -44,7 +44,7 @@ func (c *compiler) modeOf(kind string) mode {
 	}
 }
 
-// modes are those that the pipeline uses: the one of Ray jobs, then the one of plain jobs.
+// modes are the modes that the pipeline uses: that of Ray jobs, then that of plain jobs.
 func (c *compiler) modes() []mode {
 	var out []mode
 	if c.ray {

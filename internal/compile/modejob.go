@@ -42,7 +42,7 @@ func (m jobMode) check(w wanted) {
 	}
 }
 
-// byJob adds the states of an attempt by a Kubernetes Job:
+// byJob adds the states of an attempt that is a Kubernetes Job:
 //
 //	Run (Submit beside Await pod, Look for pod, Judge pod, Ask what holds up, Refuse to wait for)
 //	Ask why failed -> Sort out -> [Stop Ray job] -> Delete Job -> Decide on

@@ -99,7 +99,7 @@ func (m processes) check(w wanted) {
 	}
 }
 
-// cleanupKind is the kind of the job that cleans up after a step; empty if there is none.
+// cleanupKind is the kind of the job that cleans up after a step; empty if the step has none.
 func cleanupKind(s *pipeline.Step) string {
 	if s.OnFailure == nil {
 		return ""
@@ -201,10 +201,10 @@ var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 // aborted is the execution that the cleanup machine cleans up after: its input is the event of that execution's end.
 var aborted = query.States("input", "detail", "executionArn")
 
-// abortedPrefix is what the ids of its jobs start with.
+// abortedPrefix is the prefix of the ids of that execution's jobs.
 func abortedPrefix() string { return runPrefix(aborted).Value() }
 
-// stopTask adds a task that stops work by what its ids start with.
+// stopTask adds a task that stops the work whose ids start with a prefix.
 func stopTask(states *value.Object, name, resource string, args *value.Object, next string) string {
 	put(states, name, cleanupState, follow(value.Obj("Type", "Task", "Resource", resource, "Arguments", args, "Retry", []any{value.Obj(
 		"ErrorEquals", []any{stepfn.StatesALL}, "IntervalSeconds", value.Int(2), "MaxAttempts", value.Int(8),

@@ -26,8 +26,8 @@ func (m proxyMode) cleanUp(states *value.Object, next string) string {
 // check refuses secrets, which Ray's record of the job would show.
 func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
 
-// byProxy speaks to Ray's Jobs API through the API server: no pod is made. It polls less and less often, so that a run of a year stays
-// far below Step Functions' 25,000 events, and the next step starts at most 1 s, or 1 % of the step's time, late.
+// byProxy speaks to Ray's Jobs API through the API server: it creates no pod. It polls less and less often, so that a run of a year
+// stays far below Step Functions' 25,000 events. The next step starts late by at most 1 s, or 1 % of the step's time.
 func (a *attempts) byProxy() {
 	ray := a.c.head()
 	submit := a.c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, a.proxySubmission())
@@ -76,7 +76,7 @@ func (a *attempts) interval() query.Expr {
 	return query.If(query.Call("exists", a.v("end").Get("Error")), query.Int(1), query.Call("max", query.Array(query.Int(1), share)))
 }
 
-// errorText is the cause of an error, or its name if it has none.
+// errorText is the cause of an error, or the error's name if it has no cause.
 func errorText(failure query.Expr) query.Expr {
 	return query.File("errortext", query.Bind("failure", failure))
 }
@@ -105,7 +105,7 @@ func (a *attempts) lookAtJob(ray rayAPI) {
 	a.put("Look at", annotation.Poll, look)
 }
 
-// textOf is a text of an answer, or an empty one, as a field's value.
+// textOf is a text of an answer as a field's value; empty if the answer has none.
 func textOf(e query.Expr) string { return query.File("text", query.Bind("value", e)).Value() }
 
 // runsSince is when the job was first seen to run, as a field's value; 0 until then.

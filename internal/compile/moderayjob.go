@@ -13,7 +13,7 @@ type rayJobMode struct{ c *compiler }
 
 func (m rayJobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byRayJob) }
 
-// cleanUp deletes all RayJobs, then stops the Ray jobs that a standing cluster would still run.
+// cleanUp deletes all RayJobs, then stops the Ray jobs that a permanent cluster would still run.
 func (m rayJobMode) cleanUp(states *value.Object, next string) string {
 	if m.c.reachesRay() {
 		next = m.c.stopByProxy(states, next)
@@ -25,11 +25,11 @@ func (m rayJobMode) cleanUp(states *value.Object, next string) string {
 func (m rayJobMode) check(w wanted) {
 	m.c.checkShown(w)
 	if w.ray.Memory != nil {
-		m.c.problem(w.path+".ray.memory", "cannot be asked for by submit: rayjob; use job or proxy")
+		m.c.problem(w.path+".ray.memory", "is not supported with submit: rayjob; use job or proxy")
 	}
 }
 
-// byRayJob runs the step as a RayJob of KubeRay's operator, on a standing cluster or on one that is created for it.
+// byRayJob runs the step as a RayJob of KubeRay's operator, on a permanent cluster or on one that is created for it.
 //
 // The operator's HTTPMode submits immediately and needs no pod. K8sJobMode takes 10 s longer, and is used only if Ray requires a token,
 // which HTTPMode cannot send. If the head is lost, HTTPMode runs the job again without saying so: only its start time changes, and then
@@ -113,7 +113,7 @@ func (a *attempts) bySubmitterPod(spec *value.Object) {
 	spec.Set("submitterPodTemplate", value.Obj("metadata", value.Obj("labels", runLabels.Value()), "spec", pod))
 }
 
-// plainAll is a JSON value in which no text is taken for an expression.
+// plainAll is a JSON value in which no text can be mistaken for an expression.
 func plainAll(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -207,8 +207,8 @@ func (a *attempts) readable(gone query.Expr) query.Expr {
 	return query.Not(gone)
 }
 
-// rayJobRefused is the error and cause of a RayJob that could not be made. Kubernetes answers the same for a quota that is used up as
-// for a permission that is missing.
+// rayJobRefused is the error and cause of a RayJob that could not be created. Kubernetes gives the same answer if a quota is used up and
+// if a permission is missing.
 func (a *attempts) rayJobRefused() query.Expr {
 	failure := query.States("errorOutput")
 	quota := query.Call("contains", errorText(failure), query.Str("exceeded quota"))

@@ -40,7 +40,7 @@ var (
 // methods are the verbs' HTTP methods.
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
-// needing remembers the needs of a state's calls until the state is named.
+// needing keeps the needs of a state's calls until the state has a name.
 func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
@@ -89,7 +89,7 @@ func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
 	return path
 }
 
-// rayAPI is Ray's API behind the service of a head, through the proxy of the API server. Every caller that may post to it runs code on
+// rayAPI is Ray's API behind the service of a head, through the proxy of the API server. A caller that may post to it can run code on
 // Ray.
 type rayAPI struct {
 	need          Need
@@ -120,7 +120,7 @@ func (r rayAPI) path(text string, more ...query.Expr) string {
 	return query.Concat(append([]query.Expr{query.Str(r.before + text)}, more...)...).Value()
 }
 
-// call is a task that calls the Kubernetes API; need says what for, and path, a field's value, is where.
+// call is a task that calls the Kubernetes API. need is the permission that the call requires, and path is a field's value.
 func (c *compiler) call(need Need, path string, parameters *value.Object, body any) *value.Object {
 	args := c.eksArguments("Method", methods[need.Verb], "Path", path)
 	if parameters != nil {

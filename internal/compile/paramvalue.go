@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// given is a parameter's value as the steps see it: x from the input if there is one, else the default. An input of another type gives
-// anything, because the check refuses the run. depth counts the lists around x: each has variables of its own.
+// given is a parameter's value as the steps see it: x from the input if there is one, else the default. The result for an input of
+// another type does not matter, because the check refuses the run. depth counts the lists around x: each has variables of its own.
 func given(p *pipeline.Param, x query.Expr, depth int) query.Expr {
 	otherwise := query.Null // then the check refuses the run
 	if p.Default != nil {
@@ -39,7 +39,7 @@ func normalized(p *pipeline.Param, x query.Expr, depth int) (kind string, normal
 	return "object", query.Object(fields...)
 }
 
-// changes says whether Param.Normalize may change a value.
+// changes reports whether Param.Normalize may change a value.
 func changes(p *pipeline.Param) bool {
 	switch p.Type {
 	case "integer":
@@ -119,7 +119,7 @@ func checkValue(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	return problem
 }
 
-// rule is a condition that holds if a value breaks the rule, and what to say then.
+// rule is a condition that holds if a value breaks the rule, and the message.
 type rule struct{ broken, message query.Expr }
 
 // checkScalar are the rules of a parameter itself, in the order in which they are checked.

@@ -18,7 +18,7 @@ func (c *compiler) imageField(j *pipeline.Job, in *scope) string {
 	return query.Plain(c.at.jobImage)
 }
 
-// storageVolumes are the pipeline's storage and what else a plain job mounts. Without a claim, the storage is scratch space of the pod: in
+// storageVolumes are the volumes of a plain job: the pipeline's storage, and the mounts of the file. Without a claim, the storage is scratch space of the pod: in
 // the image, only root could create the directory.
 func (c *compiler) storageVolumes(more []pipeline.Mount) (volumes, mounts []any) {
 	byClaim := map[string]string{}

@@ -13,7 +13,7 @@ import (
 //go:embed submitter/submit.py
 var submitScript string
 
-// submitterErrors are what the submitter's exit codes say, from firstCode on.
+// submitterErrors are the errors that the submitter's exit codes stand for, from firstCode on.
 var submitterErrors = []string{stepfn.RayJobFailed, stepfn.RayJobStopped, stepfn.RayHeadLost, stepfn.RaySubmitFailed, stepfn.RayPendingTimeout,
 	stepfn.RayUnreachable, stepfn.RayUnauthorized, stepfn.StatesTimeout, stepfn.RayRuntimeEnvFailed}
 
@@ -22,7 +22,7 @@ const firstCode = 41
 // filesPath is where pods find the submitter's script and working directories.
 const filesPath = "/rayorch"
 
-// submitter is what all pods with the submitter's script share: a Job's spec, a pod's and a container's.
+// submitter has the parts that all pods with the submitter's script share: of the Job's spec, of the pod and of the container.
 func (c *compiler) submitter() *value.Object {
 	codes := make([]any, len(submitterErrors))
 	for i := range submitterErrors {
@@ -143,7 +143,7 @@ func (c *compiler) secretVariables(names []string) []any {
 	return out
 }
 
-// dollars escapes a text for Kubernetes, which takes $(NAME) for a variable and $$ for $ in commands, arguments and the environment.
+// dollars escapes a text for Kubernetes, which replaces $(NAME) by a variable and $$ for $ in commands, arguments and the environment.
 func dollars(text query.Expr) query.Expr {
 	return query.Call("join", query.Call("split", text, query.Str("$")), query.Str("$$"))
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Ray keeps the environment variables of a job in the job's record, which its API and dashboard show. So the pods of a
-// job's own cluster get secrets in their environment, and the user can do the same for a standing cluster (inRayPods). The submitter
-// passes on only the rest.
+// job's own cluster get secrets in their environment, and the user can do the same for a permanent cluster (inRayPods). The submitter
+// passes only the other secrets.
 
 // secretsOf are the secrets that the submitter of a job passes on, and those that it only redacts in the job's log.
 func (c *compiler) secretsOf(names []string) (passed, hidden []string) {

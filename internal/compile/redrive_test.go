@@ -24,7 +24,7 @@ steps:
 // often as at first, and nothing else is.
 func TestRedrive(t *testing.T) {
 	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
-		for name, onFailure := range map[string]string{"plain": "", "clean-up": ", onFailure: {ray: {entrypoint: tidy}}"} {
+		for name, onFailure := range map[string]string{"plain": "", "cleanup": ", onFailure: {ray: {entrypoint: tidy}}"} {
 			t.Run(way+" "+name, func(t *testing.T) {
 				f := &flaky{fails: 4, tidies: map[bool]int{true: 2}[onFailure != ""]}
 				s := simulateRedriven(t, f.compile(t, way, strings.Replace(redriveSteps, "ONFAILURE", onFailure, 1)), 2, f.play)
@@ -35,7 +35,7 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-// flaky plays a Ray whose jobs of the step shaky fail at first: fails in all, and the clean-ups after them do not.
+// flaky plays a Ray whose jobs of the step shaky fail at first: fails in all, and the cleanups after them do not.
 type flaky struct {
 	fails, tidies int
 	ids           []string
@@ -82,7 +82,7 @@ func (f *flaky) play(_ *simulation, call string, in *value.Object) (answer, bool
 	return answer{body: "{}"}, true
 }
 
-// fail tells whether the job that a call is about is one that fails. Of each two attempts a clean-up comes third.
+// fail tells whether the job that a call is about is one that fails. Of each two attempts a cleanup comes third.
 func (f *flaky) fail(call string) bool {
 	n := 0
 	for _, id := range f.ids {

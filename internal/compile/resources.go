@@ -6,7 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// resources are what a job asks for, as field values: a number, or the expression of one. nil asks for nothing.
+// resources are the amounts that a job requests, as field values: a number, or an expression; nil for no request.
 type resources struct {
 	cpus, gpus any
 	memory     any           // bytes
@@ -20,7 +20,7 @@ type rayNames struct{ cpus, gpus, memory, custom string }
 var (
 	taskNames   = rayNames{"NumCpus", "NumGpus", "Memory", "Resources"} // of ray:submitJob
 	jobsNames   = rayNames{"entrypoint_num_cpus", "entrypoint_num_gpus", "entrypoint_memory", "entrypoint_resources"}
-	rayJobNames = rayNames{"entrypointNumCpus", "entrypointNumGpus", "", "entrypointResources"} // it cannot ask for memory
+	rayJobNames = rayNames{"entrypointNumCpus", "entrypointNumGpus", "", "entrypointResources"} // a RayJob has no field for memory
 )
 
 // reserve sets what a Ray job's driver reserves.
@@ -33,8 +33,8 @@ func (r resources) reserve(o *value.Object, names rayNames) {
 	}
 }
 
-// container is what a container asks for: Kubernetes takes amounts as text. Memory and disk are limits as well: a node that has too
-// little of them kills any pod, and GPUs have nothing but limits.
+// container is a container's resources. Kubernetes takes amounts as text. Memory and disk are limits as well as requests, because a node
+// that runs out of them kills any pod; GPUs have only limits.
 func (r resources) container() *value.Object {
 	requests, limits, o := &value.Object{}, &value.Object{}, &value.Object{}
 	setGiven(requests, "cpu", amountText(r.cpus))

@@ -16,17 +16,17 @@ type scope struct {
 	depth int
 	names []string     // steps that have ended here, in order
 	seen  []string     // steps outside of it that have ended before it begins
-	in    *loopContext // the for-each that this scope is an iteration of
+	in    *loopContext // the forEach that this scope is an iteration of
 	asks  *asker       // the step whose fields are compiled, if any
 }
 
-// asker is a step whose fields refer to outputs. mayFail says that some of them may be missing, which fails the step.
+// asker is a step whose fields refer to outputs. mayFail is set if some of them may be missing, which fails the step.
 type asker struct {
 	name    string
 	mayFail bool
 }
 
-// askedBy is the scope as the fields of one of its steps see it.
+// askedBy is the scope with the step whose fields are compiled.
 func (s *scope) askedBy(step string) *scope {
 	seen := *s
 	seen.asks = &asker{name: step}
@@ -43,7 +43,7 @@ func (s *scope) asker() *asker {
 	return &asker{}
 }
 
-// loopContext is a for-each step as its iterations see it: name is the step's name as part of variables, as the name of its item.
+// loopContext is a forEach step as its iterations see it: name is the step's name as part of variables, as the name of its item.
 type loopContext struct{ name, as string }
 
 // inner is a new scope inside s, which the named steps of s have ended before.
@@ -80,7 +80,7 @@ func (s *scope) output(step string) query.Expr {
 	return query.Null // a step's own checks have refused such a reference
 }
 
-// loop is the innermost for-each around; nil outside of all.
+// loop is the innermost forEach around the scope; nil outside of all.
 func (s *scope) loop() *loopContext {
 	for at := s; at != nil; at = at.outer {
 		if at.in != nil {
@@ -90,7 +90,7 @@ func (s *scope) loop() *loopContext {
 	return nil
 }
 
-// loopOf is the innermost loop with such an item.
+// loopOf is the innermost loop whose item has the name.
 func (s *scope) loopOf(item string) *loopContext {
 	for at := s; at != nil; at = at.outer {
 		if at.in != nil && at.in.as == item {

@@ -9,9 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// submission is what one job of the pipeline wants: the job of a step, the one that cleans up after it, or the one that places files.
-// It is resolved once from the pipeline's types, and a submission mode carries it in its own terms: a new field of a step is read here
-// and nowhere else.
+// submission is what one job of the pipeline wants: the job of a step, the job that cleans up after it, or the job that places files.
+// It is resolved once from the pipeline's types, and each submission mode translates it into its own terms: a new field of a step is
+// read only here.
 type submission struct {
 	step      string // the step's name
 	state     string // the name of the state that runs the attempts. Ids contain it, so it must not depend on the mode
@@ -20,16 +20,16 @@ type submission struct {
 	timeout   pipeline.Duration
 	pending   pipeline.Duration
 	retry     *pipeline.Retry
-	before    []string // the steps whose outputs it gets
-	failure   string   // the variable with the failure that is cleaned up after
-	placing   bool     // it places files, for no step
+	before    []string // the steps whose outputs the job gets
+	failure   string   // for a cleanup: the variable with the step's failure
+	placing   bool     // the job places files and belongs to no step
 	in        *scope
 	clustered bool // a variable of the definition counts the attempts
 
 	command   query.Expr    // what sh runs, with the wrapper
 	env       query.Expr    // the environment variables
 	secrets   []string      // names of the secrets that the job gets
-	metadata  *value.Object // the file's own
+	metadata  *value.Object // metadata of the file
 	resources resources
 
 	runtimeEnv *value.Object // of a Ray job; env_vars included
@@ -261,7 +261,7 @@ func (c *compiler) sharedEnvironment() any {
 	return env
 }
 
-// paramVariables are the environment variables with the parameters.
+// paramVariables are the environment variables that contain the parameters.
 func (c *compiler) paramVariables() *value.Object {
 	o := &value.Object{}
 	for _, e := range c.p.Params.Entries {

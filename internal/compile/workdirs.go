@@ -25,28 +25,28 @@ const (
 )
 
 const (
-	// configMapLimit is what Kubernetes takes, less some room for names.
+	// configMapLimit is the limit of Kubernetes, minus some room for names.
 	configMapLimit = 1<<20 - 4096
-	// inlineLimit keeps an entrypoint, with the directory in base64, under the 128 KiB of one argument in Linux.
+	// inlineLimit keeps an entrypoint, with the directory in base64, below 128 KiB, the limit of Linux for one argument.
 	inlineLimit = 48 << 10
 )
 
 // workingDir is one packed directory, or a module of py_modules.
 type workingDir struct {
 	Dir
-	module    string // what Ray knows the module by
+	module    string // the name of the module's package in Ray
 	via       string
 	zip       []byte
 	hash      string
-	configMap string // its ConfigMap, where it travels in one
+	configMap string // the name of the ConfigMap that contains it, if any
 	uri       string // in the object store
-	upload    []byte // what goes there
+	upload    []byte // the content of that object
 }
 
 // name is that of the package: its content decides.
 func (d *workingDir) name() string { return d.hash + ".zip" }
 
-// remote tells whether a working directory is an address that Ray fetches itself.
+// remote reports whether a working directory is an address that Ray fetches itself.
 func remote(dir string) bool { return strings.Contains(dir, "://") }
 
 // workingDirOf is the packed directory of a job; nil without one.
@@ -174,7 +174,7 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	case via == viaClaim && c.at.claim == "":
 		return fmt.Errorf("workingDir.via claim needs storage.claim")
 	case via == viaClaim && len(c.at.others) > 0:
-		return fmt.Errorf("the working directory would travel by the claim, which is one cluster's, and steps name others: use submit: job, or an object store (the target's workingDir.uri)")
+		return fmt.Errorf("the working directory would be on the claim of one cluster, but steps name other clusters: use submit: job, or an object store (the target's workingDir.uri)")
 	case via == viaObjectStore && uri == "":
 		return fmt.Errorf("workingDir.via objectStore needs workingDir.uri")
 	}
@@ -190,11 +190,11 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	return nil
 }
 
-// tooLarge is the error, with what to do about it.
+// tooLarge is the error, with ways to fix it.
 func (c *compiler) tooLarge(d *workingDir) error {
 	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this submission mode (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
-		"inline): leave out data by a .rayignore file, or name an object store (the target's workingDir.uri), or put it on the "+
-		"storage's claim yourself and let the entrypoint change to it", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
+		"inline): exclude data with a .rayignore file, or set an object store (the target's workingDir.uri), or copy the directory to the "+
+		"storage's claim and change to it in the entrypoint", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
 }
 
 // placeWorkingDir sets the directory's address in a runtime environment. A directory without one is unpacked by the entrypoint, or
@@ -233,7 +233,7 @@ func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'"
 
 func dirVariable(d *workingDir) string { return "d" + d.hash[:8] }
 
-// files are the ConfigMaps that pods mount, and what goes to the object store.
+// files are the ConfigMaps that pods mount, and the uploads to the object store.
 func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 	if c.submits() {
 		maps = append(maps, ConfigMap{Name: c.at.scripts, Data: map[string]string{"submit.py": submitScript}})
@@ -253,7 +253,7 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 	return maps, uploads
 }
 
-// placeFiles adds the state that puts working directories on the storage before the first step. It is made like a step, so that a
+// placeFiles adds the state that puts working directories on the storage before the first step. It is built like a step, so that a
 // missing claim is reported like a pod that does not start.
 func (c *compiler) placeFiles(states *value.Object, next string) {
 	state := jobMode{c}.state(placingSubmission())

@@ -28,7 +28,7 @@ type Config struct {
 	Say func(format string, args ...any)
 	// Pause is the time between two looks at something that takes time. Defaults to 3 s.
 	Pause time.Duration
-	// Settle is the longest that clean-ups are waited for when a destroy stops what runs. Defaults to 5 min.
+	// Settle is the longest that cleanups are waited for when a destroy stops what runs. Defaults to 5 min.
 	Settle time.Duration
 	// Open makes the client of a cluster. Defaults to kube.Open.
 	Open func(kube.Config) (*kube.Client, error)

@@ -16,7 +16,7 @@ import (
 )
 
 // stopRuns stops the executions that run, or refuses because of them. What they left on Ray and in the cluster is cleaned
-// up before the clean-up machine itself goes.
+// up before the cleanup machine itself goes.
 func (d *Deployer) stopRuns(ctx context.Context, r Removal, arns map[string]string) error {
 	running, err := d.running(ctx, arns["StateMachineArn"])
 	if err != nil || len(running) == 0 {
@@ -66,7 +66,7 @@ func (d *Deployer) running(ctx context.Context, machine string) ([]types.Executi
 }
 
 // startCleanUp does what the rule does when the execution's end reaches it, only that a destroy can wait for this one.
-// Cleaning up twice does no harm, and the name makes a repeated destroy find the clean-up that it started before.
+// Cleaning up twice does no harm, and the name makes a repeated destroy find the cleanup that it started before.
 func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.ExecutionListItem) (string, error) {
 	sum := sha256.Sum256([]byte(aws.ToString(e.ExecutionArn)))
 	input, err := json.Marshal(map[string]any{"detail": map[string]any{
@@ -87,20 +87,20 @@ func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.Exe
 	return aws.ToString(started.ExecutionArn), nil
 }
 
-// awaitCleanUp waits for a clean-up to end, for a while: what does not end then is said, and left.
+// awaitCleanUp waits for a cleanup to end, for a while: what does not end then is said, and left.
 func (d *Deployer) awaitCleanUp(ctx context.Context, arn string, until time.Time) error {
 	for {
 		got, err := d.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: &arn})
 		switch {
 		case err != nil:
-			return fmt.Errorf("follow the clean-up %s: %w", arn, short(err))
+			return fmt.Errorf("follow the cleanup %s: %w", arn, short(err))
 		case got.Status == types.ExecutionStatusSucceeded:
 			return nil
 		case got.Status != types.ExecutionStatusRunning:
-			d.say("the clean-up %s ended %s: %s", arn, got.Status, aws.ToString(got.Cause))
+			d.say("the cleanup %s ended %s: %s", arn, got.Status, aws.ToString(got.Cause))
 			return nil
 		case d.now().After(until):
-			d.say("the clean-up %s still runs: look for jobs that it was to stop", arn)
+			d.say("the cleanup %s still runs: look for jobs that it was to stop", arn)
 			return nil
 		}
 		if err := d.wait(ctx); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// Cluster has the checks of a target of kind kubernetes in one of its clusters. They ask as the user of the kubeconfig, who often
-// has few rights: what must not be read (403) is a note, not a failure, unless a run needs the same right.
+// Cluster has the checks of a target of kind kubernetes in one of its clusters. They use the credentials of the kubeconfig, which often
+// have few permissions: an object that cannot be read (403) is a note, not a failure, unless a run needs the same permission.
 type Cluster struct {
 	// Context is the kubeconfig's; "" for the current one.
 	Context string
@@ -24,11 +24,11 @@ type Cluster struct {
 	Pipeline *pipeline.Pipeline
 	Target   pipeline.Target
 	Compiled *compile.Result
-	// UsesRay says whether Ray steps run in a context; its name is known once the cluster is reached.
+	// UsesRay reports whether Ray steps run in a context; its name is known once the cluster is reached.
 	UsesRay func(context string) bool
 	// Files are the ConfigMaps of Compiled.
 	Files []kube.Object
-	// Apply is the command line that creates what is missing; runner, unless it is "", is who gets the permissions.
+	// Apply is the command line that creates what is missing; runner, unless it is "", is the subject that gets the permissions.
 	Apply func(runner string) string
 
 	client *kube.Client

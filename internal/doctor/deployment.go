@@ -37,7 +37,7 @@ func (d *Deployment) Checks() []Check {
 	}
 }
 
-// Reached says whether Checks connected to the cluster.
+// Reached reports whether Checks connected to the cluster.
 func (d *Deployment) Reached() bool { return d.client != nil }
 
 // Secrets are the checks of the secrets in the pipeline file: the record has none. They need a cluster that was reached.

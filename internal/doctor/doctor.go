@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Severity says what a failed check means for runs.
+// Severity is what a failed check means for runs.
 type Severity int
 
 // The zero value, in a Finding, stands for the severity of its Check.
@@ -25,11 +25,11 @@ const (
 type Check struct {
 	Name     string
 	Severity Severity
-	// Fix says how to make a failed check pass, if its finding does not say so itself.
+	// Fix is how to make a failed check pass, if its finding has no advice of its own.
 	Fix string
 	// Gate ends the list if the check fails: the checks that follow would fail for the same reason.
 	Gate bool
-	// Look returns one finding for each object that it looked at, and none if the check does not apply.
+	// Look returns one finding for each object that it checked, and none if the check does not apply.
 	Look func(context.Context) []Finding
 }
 
@@ -37,7 +37,7 @@ type Check struct {
 type Finding struct {
 	OK   bool
 	Text string
-	// Err says why the check could not look. It is shown in place of Text, and the check's Fix does not apply.
+	// Err is why the check could not be made. It is shown in place of Text, and the check's Fix does not apply.
 	Err error
 	// Object is the name of the object if the check looks at several; it follows the check's name.
 	Object string
@@ -56,7 +56,7 @@ type Result struct {
 	OK     bool   `json:"ok"`
 	Found  string `json:"found"`
 	Advice string `json:"advice,omitempty"` // how to get what is missing, or what will happen by itself
-	// Needed says that runs cannot work without it.
+	// Needed is set if runs cannot work without it.
 	Needed bool `json:"needed"`
 }
 

@@ -17,7 +17,7 @@ type Local struct {
 	StateDir func() (string, error)
 	// Resolver must not start a Ray.
 	Resolver func() (ray.Resolver, error)
-	// Hint says what to do about an error; "" if nothing is known.
+	// Hint is what to do about an error; "" if unknown.
 	Hint func(error) string
 }
 
@@ -39,7 +39,7 @@ func (l Local) State() Check {
 	return Check{Name: "state directory", Severity: Required, Look: l.state}
 }
 
-// python looks for a Python that can start Ray. One without Ray will do: the first run installs it.
+// python looks for a Python that can start Ray. A Python without Ray is sufficient: the first run installs Ray.
 func (l Local) python(ctx context.Context) []Finding {
 	r, err := l.Resolver()
 	if err != nil {
@@ -92,7 +92,8 @@ func (l Local) state(ctx context.Context) []Finding {
 	return found(true, "%s", dir)
 }
 
-// writable creates a file, because permissions do not tell of read-only file systems. It tries the directory or, where it does not exist yet, the nearest one above it: doctor creates no directory.
+// writable creates a file, because permissions do not show read-only file systems. If the directory does not exist yet, it uses the
+// nearest existing one above it: doctor creates no directory.
 func writable(dir string) error {
 	dir, err := existing(dir)
 	if err != nil {

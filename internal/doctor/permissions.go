@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// permissions asks for every rule that the definition needs, as the user who runs it. The advice is the command that grants them:
-// only somebody who has the rights can grant them.
+// permissions checks every rule that the definition needs, for the user who runs it. The advice is the command that grants them:
+// only a user who has the permissions can grant them.
 func (c *Cluster) permissions(ctx context.Context) []Finding {
 	var rules []kube.Rule
 	for _, a := range c.Compiled.Access {
@@ -51,7 +51,7 @@ func (c *Cluster) whoAmI(ctx context.Context) string {
 	return "user:" + name
 }
 
-// ask asks the API server, which knows all ways to a right: roles, groups, webhooks.
+// ask asks the API server, which evaluates all sources of a permission: roles, groups, webhooks.
 func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []Finding {
 	namespace := c.Compiled.Namespace
 	answers, err := c.client.Can(ctx, rules)
@@ -70,7 +70,7 @@ func (c *Cluster) ask(ctx context.Context, rules []kube.Rule, advice string) []F
 	return found(true, "all %d are granted", len(rules))
 }
 
-// together says rules of the same resource in one: get, list pods; create jobs.batch.
+// together is rules as text, one phrase for each resource: get, list pods; create jobs.batch.
 func together(rules []kube.Rule) string {
 	verbs := map[string][]string{}
 	var resources []string
@@ -89,7 +89,7 @@ func together(rules []kube.Rule) string {
 	return strings.Join(resources, "; ")
 }
 
-// singleRules are the questions that a rule of a Role comes to.
+// singleRules are a rule of a Role as single permissions, each of one verb and resource.
 func singleRules(r compile.Rule, namespace string) []kube.Rule {
 	names := r.Names
 	if len(names) == 0 {

@@ -46,7 +46,7 @@ func usedUp(hard, used map[string]string) []string {
 	return full
 }
 
-// quantity is a Kubernetes quantity as a number: 500m is 0.5, 2Ki is 2048. What is none is 0.
+// quantity is a Kubernetes quantity as a number: 500m is 0.5, 2Ki is 2048. Any other text is 0.
 func quantity(text string) float64 {
 	number := strings.TrimRight(text, "numkKMGTPEi")
 	n, err := strconv.ParseFloat(number, 64)

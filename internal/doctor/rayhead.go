@@ -11,7 +11,7 @@ import (
 )
 
 // rayHead looks for the Ray cluster, unless each step creates one of its own. A Ray without KubeRay has no RayCluster: its service
-// alone will do, but then the other checks of Ray have nothing to look at.
+// is sufficient, but the other checks of Ray do not apply.
 func (c *Cluster) rayHead(ctx context.Context) []Finding {
 	r := c.Compiled
 	if !c.UsesRay(c.client.Context()) || c.Target.Ray.ClusterSpec != nil {
@@ -44,10 +44,10 @@ func (c *Cluster) headService(ctx context.Context, notFound error) []Finding {
 	return found(false, "%v", notFound)
 }
 
-// headIsReady says whether there is a head to ask.
+// headIsReady reports whether there is a head to ask.
 func (c *Cluster) headIsReady() bool { return c.head != nil && c.head.Ready }
 
-// rayVersion compares what Ray answers with what its RayCluster says. Our submitter works with any release; KubeRay's own, which
+// rayVersion compares the version that Ray reports with that of its RayCluster. Our submitter works with any release; KubeRay's own, which
 // rayjob may use, takes its commands from the RayCluster's.
 func (c *Cluster) rayVersion(ctx context.Context) []Finding {
 	if !c.headIsReady() {

@@ -14,7 +14,7 @@ import (
 )
 
 // Secrets are the checks of the environment variables that hold the steps' secrets on this machine. An empty one counts as missing.
-// It is this process whose environment is looked at: for a run by a server, that of the process that starts the run counts.
+// They read the environment of this process. For a run by a server, the environment of the process that starts the run counts.
 func Secrets(p *pipeline.Pipeline) []Check {
 	users := pipeline.SecretUsers(p.Steps)
 	var checks []Check

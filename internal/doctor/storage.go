@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/kube"
 )
 
-// claim looks at the storage. Steps on several nodes need one that several nodes can mount; on a cluster of one node,
+// claim checks the storage claim. Steps on several nodes need a claim that several nodes can mount. On a cluster of one node,
 // ReadWriteOnce works, too, so it is a note.
 func (c *Cluster) claim(ctx context.Context) []Finding {
 	name, namespace := c.Compiled.Claim, c.Compiled.Namespace
@@ -37,7 +37,7 @@ func (c *Cluster) claim(ctx context.Context) []Finding {
 	return found(phase == "Bound", "%s is %s with %v", name, cmp.Or(phase, "of unknown state"), modes)
 }
 
-// bindsLate says whether a storage class binds a claim only with the first pod.
+// bindsLate reports whether a storage class binds a claim only when the first pod uses it.
 func (c *Cluster) bindsLate(ctx context.Context, class string) bool {
 	o, err := c.get(ctx, kube.ObjectPath("storage.k8s.io/v1", "", "storageclasses", class))
 	return err == nil && class != "" && o["volumeBindingMode"] == "WaitForFirstConsumer"
@@ -78,7 +78,7 @@ func groupsWithout(cluster kube.Object, claim, path string) []string {
 	return without
 }
 
-// mountsClaim says whether a container of a group's pods has the claim at the path, or above it.
+// mountsClaim reports whether a container of a group's pods has the claim at the path, or above it.
 func mountsClaim(group any, claim, path string) bool {
 	o, _ := group.(map[string]any)
 	spec, _ := kube.Field(o, "template", "spec").(map[string]any)

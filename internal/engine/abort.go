@@ -9,10 +9,10 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// An abort must not set going what it aborts: a timer that is due would fire first, and enter the next state. So the abort
-// of a run that nothing drives takes the tasks to stop from the run itself, and takes up nothing but the stops.
+// An abort must not resume what it aborts: a timer that is due would fire first, and enter the next state. So the abort
+// of a run that nothing drives takes the tasks to stop from the run itself, and performs only the stops.
 
-// Stop aborts an execution with an error and a cause, both may be empty; of a closed one it returns when it ended.
+// Stop aborts an execution with an error and a cause, which may be empty. For a closed execution, it returns when it ended.
 func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err
@@ -75,7 +75,7 @@ func (e *Engine) stopped(r *run, s *step, id string) (interp.Task, bool) {
 	return t, ok
 }
 
-// takeUpOwed takes up what is owed for one run.
+// takeUpOwed performs the pending effects of one run.
 func (e *Engine) takeUpOwed(id store.ID) error {
 	var debts []owed
 	err := e.st.OwedBy(id, func(name string, v []byte) {
@@ -87,7 +87,7 @@ func (e *Engine) takeUpOwed(id store.ID) error {
 	return e.takeUp(id, debts)
 }
 
-// resumeCleanup resumes the clean-up of an execution that was stopped before, if that rests.
+// resumeCleanup resumes the cleanup of an execution that was stopped before, if the cleanup rests.
 func (e *Engine) resumeCleanup(arn string) error {
 	ids, err := e.withCleanup(arn)
 	if err != nil || len(ids) < 2 || !e.resting.take(ids[1]) {

@@ -18,8 +18,8 @@ type offer struct {
 	execution string
 }
 
-// activities are the offers of each activity, first come first served. After a restart they are made again of the
-// debts of the open runs.
+// activities are the offers of each activity, first come first served. A restart creates them again from the
+// pending effects of the open runs.
 type activities struct {
 	mu     sync.Mutex
 	queues map[string]*queue
@@ -77,7 +77,7 @@ func (a *activities) withdraw(k taskKey) {
 	}
 }
 
-// ActivityTask is what GetActivityTask hands to a worker; Token is empty when there was no task in time.
+// ActivityTask is what GetActivityTask hands to a worker; Token is empty if no task came before the time was over.
 type ActivityTask struct {
 	Token string
 	Input []byte

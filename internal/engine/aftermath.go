@@ -27,7 +27,7 @@ type Aftermath struct {
 	// Of TaskStopped: whose work was stopped, because of an abort, a timeout or a sibling's failure, and what became of it.
 	State, Resource, Outcome string
 	Attempt                  int
-	// Of CleanupStarted: the execution of the clean-up machine.
+	// Of CleanupStarted: the execution of the cleanup machine.
 	Execution string
 }
 
@@ -46,8 +46,8 @@ type storedAftermath struct {
 	Execution string `json:"execution,omitempty"`
 }
 
-// confirmStop settles the debt of a stop, and keeps what became of the work. One batch: a stop that is asked for again after
-// a crash then finds nothing to stop, and would say so in place of who did.
+// confirmStop removes a stop from the outbox and records what became of the work, in one batch: a stop that is repeated after a
+// crash finds nothing to stop, and must not replace the record of the first one.
 func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	b := e.st.NewBatch()
 	b.Paid(live.key.run, debtStop+live.key.task)
@@ -61,13 +61,13 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	}
 }
 
-// cleanupStarted settles the debt of a clean-up, and keeps which execution it is.
+// cleanupStarted removes the start of a cleanup from the outbox, and records the execution of the cleanup machine.
 func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b := e.st.NewBatch()
 	b.Paid(id, debtCleanup)
 	b.Record(id, arn, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a clean-up", "run", uint64(id), "problem", err)
+		e.logger.Error("could not settle a cleanup", "run", uint64(id), "problem", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func settled(t *testing.T, e *engine.Engine, arn string) {
 	})
 }
 
-// sweep is the only execution of the clean-up machine.
+// sweep is the only execution of the cleanup machine.
 func sweep(t *testing.T, e *engine.Engine, machine string) string {
 	t.Helper()
 	page, err := e.List(engine.ListFilter{MachineARN: machine})

@@ -86,7 +86,7 @@ func (c *checker) load(id store.ID) (r *run, problem string, err error) {
 	}
 	r = &run{id: id}
 	if r.meta, err = decodeMeta(kept.Meta); err != nil {
-		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check goes on
+		return nil, err.Error(), nil //nolint:nilerr // it is the run's problem: the check continues
 	}
 	machine, err := c.machines.byHash(r.meta.Hash)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *checker) load(id store.ID) (r *run, problem string, err error) {
 	return r, "", nil
 }
 
-// history wants events numbered from 1 to the head's last, each after the one that it names as the former.
+// history wants events numbered from 1 to the head's last, each after the one that it names as the previous one.
 func (c *checker) history(id store.ID, h interp.Head, tell func(string)) error {
 	next := int64(1)
 	broken := false

@@ -12,16 +12,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// An execution that was aborted or timed out runs no further state, so what it left is another machine's to clear away.
-// The engine starts that one as EventBridge does on AWS, and with the same event.
+// An execution that was aborted or timed out enters no further state, so another state machine stops what it left. The engine
+// starts the cleanup machine as EventBridge does on AWS, with the same event.
 
-// wantsCleanup says whether a closed run's clean-up machine is to be started.
+// wantsCleanup reports whether the cleanup machine of a closed run must be started.
 func (e *Engine) wantsCleanup(r *run) bool {
 	s := r.state.Head().Status
 	return r.mem == nil && r.meta.Cleanup != "" && (s == stepfn.Aborted || s == stepfn.TimedOut)
 }
 
-// startCleanup starts the clean-up machine of a run in the background, again and again while the disk is full.
+// startCleanup starts the cleanup machine of a run in the background. It retries while the disk is full.
 func (e *Engine) startCleanup(id store.ID) {
 	e.background(func(ctx context.Context) {
 		for {
@@ -30,9 +30,9 @@ func (e *Engine) startCleanup(id store.ID) {
 				e.cleanupStarted(id, arn)
 				return
 			}
-			e.logger.Error("start the clean-up machine", "run", uint64(id), "problem", err)
+			e.logger.Error("start the cleanup machine", "run", uint64(id), "problem", err)
 			if !errors.Is(err, store.ErrFull) {
-				return // the debt stays: the next engine tries again
+				return // the effect stays in the outbox: the next engine tries again
 			}
 			select {
 			case <-time.After(10 * time.Second):
@@ -43,7 +43,7 @@ func (e *Engine) startCleanup(id store.ID) {
 	})
 }
 
-// cleanup starts it and gives its ARN.
+// cleanup starts the cleanup machine and returns the ARN of its execution.
 func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	x, err := e.describe(id)
 	if err != nil {

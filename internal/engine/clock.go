@@ -12,7 +12,7 @@ import (
 )
 
 // clock is the time of a state directory's runs. Its steady time is Config.Uptime after a base, so that setting the wall clock does
-// not change it; how far the wall clock is ahead is kept apart. Deadlines on disk are of the steady time. A restart goes on with the
+// not change it; how far the wall clock is ahead is kept separately. Deadlines on disk are of the steady time. A restart continues with the
 // same base as long as the machine has not booted; then the steady time is the wall clock's, less the distance that it had.
 type clock struct {
 	st *store.Store
@@ -98,7 +98,7 @@ func openClock(c *Config, st *store.Store) *clock {
 	return k
 }
 
-// keep writes what changed. It need not wait for the disk: the first commit that relies on it takes it along.
+// keep writes what changed. It does not wait for the disk: the first commit that relies on it syncs it, too.
 func (k *clock) keep(old clockMark) {
 	now := k.mark()
 	if k.c.ReadOnly || now == old || k.c.Boot == "" && now.Ahead == old.Ahead {

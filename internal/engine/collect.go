@@ -13,14 +13,14 @@ func (ms *machines) collect(ctx context.Context) error {
 	if !ms.forgotten.CompareAndSwap(true, false) {
 		return nil
 	}
-	ms.naming.Lock() // waits for the starts under way: every run of an older number is in the store now
+	ms.naming.Lock() // waits for starts in progress: every run with a lower number is in the store now
 	from := ms.st.NewID()
 	ms.naming.Unlock()
 	unused, err := ms.unusedDefinitions(ctx, from)
 	if err != nil || len(unused) == 0 {
 		return err
 	}
-	ms.naming.Lock() // nobody names a definition that is on its way out
+	ms.naming.Lock() // nobody may name a definition that is being deleted
 	defer ms.naming.Unlock()
 	if err := ms.strikeUsed(ctx, unused, from, 1<<63); err != nil {
 		return err

@@ -95,13 +95,13 @@ func writeLists(b *store.Batch, r *run, s *step) {
 	r.was = h.Status
 }
 
-// Debts are what the engine still has to do for a run. The first letter of their names says what they are.
+// The outbox has the effects that the engine still has to perform for a run. The first letter of a name is the kind of the effect.
 const (
 	debtTask    = "t" // + task: a runner works on it
-	debtStop    = "s" // + task: its work is to be stopped, the value says what it is
+	debtStop    = "s" // + task: its work is to be stopped; the value describes the task
 	debtMap     = "m" // + map run: its children are to be driven
 	debtStopMap = "x" // + map run: its children are to be aborted
-	debtCleanup = "c" // the clean-up machine is to be started
+	debtCleanup = "c" // the cleanup machine is to be started
 )
 
 func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
@@ -116,7 +116,7 @@ func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
 	}
 	for _, m := range s.maps {
 		b.Owe(r.id, debtMap+m.ID, nil)
-		b.Paid(r.id, debtStopMap+m.ID) // a redrive takes up what was to be aborted
+		b.Paid(r.id, debtStopMap+m.ID) // a redrive continues what was to be aborted
 	}
 	for _, id := range s.stopMaps {
 		b.Paid(r.id, debtMap+id)
@@ -130,7 +130,7 @@ func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
 	}
 }
 
-// takeUp does what a former engine owed to one run.
+// takeUp performs the effects that an earlier engine left in the outbox for one run.
 func (e *Engine) takeUp(id store.ID, debts []owed) error {
 	var errs []error
 	tasks, maps := map[string]bool{}, map[string]bool{}
@@ -155,7 +155,7 @@ func (e *Engine) takeUp(id store.ID, debts []owed) error {
 	return errors.Join(errs...)
 }
 
-// resume starts the tasks of a run again that a former engine ran.
+// resume starts the tasks of a run again that an earlier engine ran.
 func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	r := e.hot.get(id)
 	defer e.hot.put(r)
@@ -177,7 +177,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	return nil
 }
 
-// pay settles a debt outside of a run's own commits. It may be lost: then it is paid again after a restart.
+// pay removes an effect from the outbox outside of a run's own commits. The removal may be lost: then a restart repeats the effect.
 func (e *Engine) pay(id store.ID, name string) {
 	b := e.st.NewBatch()
 	b.Paid(id, name)
@@ -189,7 +189,7 @@ func (e *Engine) pay(id store.ID, name string) {
 // act does what a step decided, after its commit.
 func (e *Engine) act(r *run, s *step) {
 	h := r.state.Head()
-	if s.idle != nil { // whoever aborted it takes up what is owed now
+	if s.idle != nil { // the caller that aborted it performs the effects now
 		s.tasks, s.stops, s.maps, s.stopMaps = nil, nil, nil, nil
 	}
 	for _, t := range s.tasks {
@@ -213,7 +213,7 @@ func (e *Engine) act(r *run, s *step) {
 	}
 }
 
-// closed does what follows the end of a run. The clean-up of an idle one is taken up with what else is owed.
+// closed acts on the end of a run. The cleanup of an idle run is started with its other pending effects.
 func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	p := r.state.Params()
 	level := slog.LevelDebug
@@ -234,7 +234,7 @@ func (e *Engine) closed(r *run, h interp.Head, idle bool) {
 	}
 }
 
-// express says whether an execution's ARN is that of an Express one, of which nothing is kept.
+// express reports whether an execution's ARN is that of an Express execution, which is not stored.
 func express(arn string) bool {
 	return stepfn.KindOf(arn) == stepfn.KindExpress
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// Counts are how many items, or child executions, of a map run are how far. Written counts what the result writer wrote.
+// Counts are the numbers of items, or child executions, of a map run by their progress. Written counts what the result writer wrote.
 type Counts struct {
 	Total     int64 `json:"total"`
 	Pending   int64 `json:"pending"`
@@ -22,9 +22,9 @@ type Counts struct {
 	TimedOut  int64 `json:"timedOut"`
 	Aborted   int64 `json:"aborted"`
 	Written   int64 `json:"written"`
-	// PendingRedrive counts those that failed before and are yet to be taken up again.
+	// PendingRedrive counts those that failed before and that the redrive has not restarted yet.
 	PendingRedrive int64 `json:"pendingRedrive,omitempty"`
-	// NotRedrivable counts those of the unsuccessful whose history has no room for a redrive.
+	// NotRedrivable counts the unsuccessful ones whose history has no room for a redrive.
 	NotRedrivable int64 `json:"notRedrivable,omitempty"`
 }
 
@@ -44,10 +44,10 @@ func (c *Counts) count(status stepfn.Status, n int64) {
 	}
 }
 
-// unsuccessful is what the tolerated failures bound.
+// unsuccessful is the number that the tolerated failures limit.
 func (c *Counts) unsuccessful() int64 { return c.Failed + c.TimedOut + c.Aborted }
 
-// begun is how many run, have run, or are to run again.
+// begun is how many run, have run, or will run again.
 func (c *Counts) begun() int64 { return c.Running + c.Succeeded + c.unsuccessful() + c.PendingRedrive }
 
 // MapRun is what DescribeMapRun shows.
@@ -67,8 +67,8 @@ type MapRun struct {
 	Redriven       time.Time     `json:"redriven,omitzero"`
 }
 
-// mapRuns are the map runs that are driven now. A redrive may come while the driver before it still stops children or is
-// about to leave: the new one takes its place here and waits for it.
+// mapRuns are the map runs that are driven now. A redrive may come while the earlier driver still stops children or is about
+// to end: the new driver takes its place here and waits for it.
 type mapRuns struct {
 	e    *Engine
 	mu   sync.Mutex
@@ -81,7 +81,7 @@ func (m *mapRuns) get(arn string) *mapDriver {
 	return m.live[arn]
 }
 
-// add makes a driver known and gives it the one to wait for, if any. A map run that is only resumed is not driven twice.
+// add registers a driver and gives it the earlier one to wait for, if any. A map run that is only resumed is not driven twice.
 func (m *mapRuns) add(d *mapDriver, resumed bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -145,7 +145,7 @@ func (m *mapRuns) stop(id store.ID, mapRun string) {
 		d.cancel(errStopMap)
 		return
 	}
-	// A former engine drove it: its children are those that still run.
+	// An earlier engine drove it: its children are those that still run.
 	m.e.later(func() { m.abortChildren(id, mapRun) })
 }
 
@@ -182,7 +182,7 @@ func (m *mapRuns) abortRunning(arn string) error {
 	return err
 }
 
-// MapRun describes a map run; ErrMapRunDoesNotExist when there is none.
+// MapRun describes a map run; ErrMapRunDoesNotExist if there is none.
 func (e *Engine) MapRun(arn string) (MapRun, error) {
 	if err := e.enter(); err != nil {
 		return MapRun{}, err
@@ -196,7 +196,7 @@ func (e *Engine) MapRun(arn string) (MapRun, error) {
 	return e.mapRecords.get(arn)
 }
 
-// MapRuns lists the map runs of an execution; a token goes on where the former page ended.
+// MapRuns lists the map runs of an execution; a token continues after the previous page.
 func (e *Engine) MapRuns(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
 	if err := e.enter(); err != nil {
 		return nil, "", err
@@ -208,7 +208,7 @@ func (e *Engine) MapRuns(executionARN, token string, limit int) (runs []MapRun, 
 	return e.mapRecords.of(executionARN, token, pageSize(limit))
 }
 
-// MapRunChange is what UpdateMapRun may change of a running map run: nil leaves as it is.
+// MapRunChange is what UpdateMapRun changes in a running map run; nil leaves a limit unchanged.
 type MapRunChange struct {
 	MaxConcurrency, ToleratedCount *int64
 	ToleratedPct                   *float64
@@ -223,7 +223,7 @@ func (e *Engine) UpdateMapRun(arn string, c MapRunChange) error {
 	d := e.mapRuns.get(arn)
 	if d == nil {
 		_, err := e.mapRecords.get(arn)
-		return err // one that has ended has no limits to change
+		return err // a map run that has ended has no limits to change
 	}
 	return d.update(c)
 }
@@ -235,7 +235,7 @@ func (m *mapRuns) childEnded(p *parent, h interp.Head) {
 	}
 }
 
-// showAwaited gives a child the status that callers see: what is kept of it knows nothing of its map run's redrive.
+// showAwaited gives a child the status that callers see: its stored status does not reflect the redrive of its map run.
 func (m *mapRuns) showAwaited(x *Execution) {
 	if x.MapRunARN == "" || !x.Closed() || x.Status == stepfn.Succeeded {
 		return
@@ -249,12 +249,12 @@ func (m *mapRuns) showAwaited(x *Execution) {
 	}
 }
 
-// awaits says that the child ended before its map run was redriven, and badly.
+// awaits reports whether the child failed before its map run was redriven.
 func awaits(x *Execution, m *MapRun) bool {
 	return m.RedriveCount > 0 && x.Closed() && x.Status != stepfn.Succeeded && !x.Stopped.After(m.Redriven)
 }
 
-// errStopMap ends a map run whose execution waits for it no more.
+// errStopMap ends a map run whose execution no longer waits for it.
 var errStopMap = errors.New("the map run is to be stopped")
 
 // sortedKeys are the keys of the children that run, so that aborts come in a stable order.

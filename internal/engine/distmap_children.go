@@ -58,7 +58,7 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	}
 }
 
-// startChild starts the child of a place, or finds it. In a redrive one that failed before it is taken up again.
+// startChild starts the child of a place, or finds it. In a redrive, a child that failed before is restarted.
 func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, Execution, error) {
 	b := d.birth(index, input, items)
 	for {
@@ -94,7 +94,7 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	}
 	d.mu.Lock()
 	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
-	if again { // before the child goes on: it counts as running already
+	if again { // before the child continues: it counts as running already
 		d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
 		d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
 	}

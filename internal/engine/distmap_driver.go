@@ -14,13 +14,13 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// mostChildren is how many children of one Map run at once at most, as on AWS. One that waits costs its timer and its
-// place here; one with a task at work is held in memory.
+// mostChildren is how many children of one Map run at once, as on AWS. A child that waits costs its timer and its entry
+// here; a child with a running task is kept in memory.
 const mostChildren = 10_000
 
-// mapDriver runs a distributed Map: it reads items one after another, starts children, and holds no more of them than
-// may run at once. The names of children derive from the map run and their place, so that a driver after a restart
-// reads the items again and finds what its predecessor started: no record of its own is needed.
+// mapDriver runs a distributed Map: it reads items one after another, starts children, and keeps no more of them than
+// may run at once. The names of children derive from the map run and their position, so that a driver after a restart
+// reads the items again and finds the children that its predecessor started: it needs no record of its own.
 type mapDriver struct {
 	e                          *Engine
 	run                        store.ID
@@ -39,7 +39,7 @@ type mapDriver struct {
 	total int64 // of items; -1 while it is not known
 	fault error // of a start
 
-	before <-chan struct{} // nil, or closed when the map run's former driver has left
+	before <-chan struct{} // nil, or closed when the map run's previous driver has ended
 	done   chan struct{}   // closed when this one has
 
 	starting sync.WaitGroup
@@ -78,7 +78,7 @@ func (d *mapDriver) shown() (MapRun, bool) {
 
 // drive runs the map run to its end, or until the engine closes.
 func (d *mapDriver) drive(resumed bool) {
-	if d.before != nil { // it always leaves: nothing holds it up that a stop or the engine's end does not end
+	if d.before != nil { // it always ends: a stop or the engine's end interrupts whatever it waits for
 		<-d.before
 	}
 	err := d.begin(resumed)
@@ -95,7 +95,7 @@ func (d *mapDriver) drive(resumed bool) {
 		d.abort()
 		d.close(stepfn.Aborted)
 		d.e.pay(d.run, debtStopMap+d.spec.ID)
-	case cause != nil: // the engine closes; the next one goes on
+	case cause != nil: // the engine closes; the next one continues
 	case err != nil:
 		d.abort()
 		d.drain()
@@ -139,7 +139,7 @@ func (d *mapDriver) begin(resumed bool) error {
 		m.Items.PendingRedrive = m.Items.unsuccessful() - m.Items.NotRedrivable
 		m.Executions.PendingRedrive = m.Executions.unsuccessful() - m.Executions.NotRedrivable
 	}
-	// Whatever was counted is counted again: the children are all looked at.
+	// Everything is counted again: the driver visits all children.
 	m.Status = stepfn.Running
 	m.Items, m.Executions = Counts{PendingRedrive: m.Items.PendingRedrive}, Counts{PendingRedrive: m.Executions.PendingRedrive}
 	if err := d.e.mapRecords.put(&m); err != nil {
@@ -196,7 +196,7 @@ func (d *mapDriver) close(status stepfn.Status) {
 	}
 }
 
-// children starts a child for each item or batch and returns when all have ended, or too many failed.
+// children starts a child for each item or batch, and returns when all have ended or too many have failed.
 func (d *mapDriver) children() error {
 	n, err := d.inputs(func(index int64, input []byte, items int64) error {
 		return d.child(index, input, items)
@@ -284,7 +284,7 @@ func (b *batcher) flush() error {
 	return b.fn(b.children-1, input, n)
 }
 
-// wait returns when at most most children run, or too many have failed.
+// wait returns when at most that many children run, or too many have failed.
 func (d *mapDriver) wait(most int) error {
 	for {
 		d.mu.Lock()
@@ -305,7 +305,7 @@ func (d *mapDriver) wait(most int) error {
 	}
 }
 
-// exceeded says whether too many items failed. A percentage is of all items, so it waits until they are known. The
+// exceeded reports whether too many items failed. A percentage is of all items, so it waits until they are known. The
 // caller holds d.mu.
 func (d *mapDriver) exceeded() error {
 	spec := interp.MapRun{ToleratedFailureCount: d.shows.ToleratedCount, ToleratedFailurePercentage: d.shows.ToleratedPct}
@@ -343,7 +343,7 @@ func (d *mapDriver) ended(index int64, status stepfn.Status, lastEvent int64) {
 	d.nudge()
 }
 
-// nudge makes wait look again.
+// nudge makes wait check its condition again.
 func (d *mapDriver) nudge() {
 	select {
 	case d.changed <- struct{}{}:
@@ -404,7 +404,7 @@ func (d *mapDriver) results() ([]byte, error) {
 }
 
 // writeFailed writes the results of a map run in which too many children failed: what succeeded, what failed, and what
-// was never begun. That the run failed is known already, so that a bucket's problem goes to the log.
+// was never started. The map run has failed already, so a problem of the bucket is only logged.
 func (d *mapDriver) writeFailed(err error) {
 	var w writer
 	var f *failed

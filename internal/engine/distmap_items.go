@@ -17,7 +17,7 @@ type Objects interface {
 	List(ctx context.Context, bucket, prefix string, fn func(Object) error) error
 }
 
-// VersionedObjects is an object store that keeps former versions of its objects.
+// VersionedObjects is an object store that keeps earlier versions of its objects.
 type VersionedObjects interface {
 	GetVersion(ctx context.Context, bucket, key, version string) (io.ReadCloser, error)
 }

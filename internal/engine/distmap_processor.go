@@ -8,7 +8,7 @@ import (
 )
 
 // processorOf is the part of a definition that a distributed Map's child runs: a machine of its own, as Step Functions
-// shows it. It is found by its label, the last part of the child's machine. What cannot be found is shown whole.
+// shows it. It is found by its label, the last part of the child's machine. If it is not found, the whole definition is shown.
 func processorOf(definition []byte, childMachine string) []byte {
 	whole, err := value.ParseObject(definition)
 	i := strings.LastIndexByte(childMachine, '/')

@@ -28,7 +28,7 @@ type itemReader struct {
 
 var errEnough = errors.New("as many items as MaxItems allows were read")
 
-// unreadable is the error of a source that is not there or not what its type says.
+// unreadable is the error of a source that is missing or not of its type.
 func unreadable(format string, args ...any) error {
 	return &failed{stepfn.StatesItemReaderFailed, fmt.Sprintf(format, args...)}
 }

@@ -46,7 +46,7 @@ const unstarted stepfn.Status = "PENDING"
 var resultStatuses = []stepfn.Status{stepfn.Failed, unstarted, stepfn.Succeeded}
 
 // write puts the children's results into files by status, and names them in a manifest, as Step Functions does. With
-// withUnstarted the children that were never started are shown too. A redrive writes beside what was there before.
+// withUnstarted, the children that were never started are included. A redrive writes files beside the earlier ones.
 func (d *mapDriver) write(w *writer, withUnstarted bool) ([]byte, error) {
 	if d.e.c.Objects == nil {
 		return nil, unwritable(errors.New("no object store is configured here"))
@@ -193,7 +193,7 @@ func (f *resultFile) remove() {
 	}
 }
 
-// add appends a result: JSON files are one array, and in JSON Lines every line has its end.
+// add appends a result: a JSON file is one array; in JSON Lines, each result ends with a line break.
 func (f *resultFile) add(v any) error {
 	b := value.Bytes(v)
 	switch {
@@ -214,7 +214,7 @@ func (f *resultFile) put(b []byte) error {
 	return err
 }
 
-// upload puts the files that have results in their place, and the manifest last: who finds it finds all.
+// upload writes the files that have results, and the manifest last: a reader that finds it finds all files.
 func (d *mapDriver) upload(w *writer, files map[stepfn.Status]*resultFile, manifest string) error {
 	lists := value.NewObject(3)
 	for _, status := range resultStatuses {

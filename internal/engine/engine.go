@@ -1,9 +1,9 @@
-// Package engine drives executions: it keeps what interp decides, starts and stops the runners of tasks, arms timers and
-// takes everything up again after a restart. It knows states only through interp and Ray only through task.Runner;
-// api, catalog's callers and the commands use it.
+// Package engine drives executions: it stores what interp decides, starts and stops the runners of tasks, arms timers, and
+// resumes everything after a restart. It knows states only through interp and Ray only through task.Runner. The API,
+// the callers of catalog, and the commands use it.
 //
-// The order is always the same: one fact changes one run, what follows is committed and synced, and only then the engine
-// acts on it or lets anybody see it.
+// The order is always the same: one fact changes one run, the consequences are committed and synced, and only then the
+// engine acts on them or lets anybody see them.
 package engine
 
 import (
@@ -22,7 +22,7 @@ import (
 
 // Config is what Open needs; only Dir has no default.
 type Config struct {
-	// Dir is the state directory; it is made when it is missing. One engine owns it at a time.
+	// Dir is the state directory, which Open creates if it is missing. One engine owns it at a time.
 	Dir string
 	// FS holds Dir. Defaults to the operating system's; tests stand in for it.
 	FS vfs.FS
@@ -34,10 +34,10 @@ type Config struct {
 	// Boot names the boot that Uptime counts from, so that deadlines stay right over a restart even if the wall clock was set.
 	// Defaults to none: at a restart the wall clock decides.
 	Boot string
-	// Runners act for Tasks, by the prefix of their Resource, such as "arn:aws:states:::ray:"; the longest one that
-	// fits is taken. Activities, callbacks and states:startExecution need none. Defaults to none.
+	// Runners act for Tasks, by the prefix of their Resource, such as "arn:aws:states:::ray:"; the longest prefix
+	// that matches is used. Activities, callbacks and states:startExecution need none. Defaults to none.
 	Runners map[string]task.Runner
-	// Machines finds the state machines that states:startExecution and clean-up machines name. Open calls it once,
+	// Machines finds the state machines that states:startExecution names, and cleanup machines. Open calls it once,
 	// with the store that it opened. Defaults to none: such tasks fail.
 	Machines func(*store.Store) Machines
 	// Prepare is called for each execution that is about to be created, and may add labels to it. Its error becomes a StartError. The
@@ -49,32 +49,32 @@ type Config struct {
 	Region, Account string
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
-	// Retention is how long a closed execution is kept. Defaults to 90 days, as AWS's; negative keeps for ever.
+	// Retention is how long a closed execution is kept. Defaults to 90 days, as AWS's; negative keeps it forever.
 	Retention time.Duration
-	// Paused lets every execution that Open finds rest until Resume names it. Defaults to going on with all.
+	// Paused lets every execution that Open finds rest until Resume names it. Defaults to false: Open resumes all.
 	Paused bool
-	// ReadOnly opens Dir without writing to it, also where it cannot be written: all that changes something fails, and every
-	// execution rests. A directory that does not exist is an empty one.
+	// ReadOnly opens Dir without writing to it, even if it cannot be written: every change fails, and every execution
+	// rests. A directory that does not exist counts as an empty one.
 	ReadOnly bool
 	// Reserve is the free space on the disk, in bytes, below which no execution starts. Defaults to 64 MiB.
 	Reserve uint64
-	// HotRuns is how many executions are kept in memory when they are idle. Defaults to 1,024.
+	// HotRuns is how many idle executions are kept in memory. Defaults to 1,024.
 	HotRuns int
-	// LogBytes bounds the log that is kept of one attempt of a task. Defaults to 4 MiB.
+	// LogBytes bounds the stored log of one attempt of a task, in bytes. Defaults to 4 MiB.
 	LogBytes int64
-	// StopGrace is how long a runner may take to confirm that it stopped its work before the engine logs that it
-	// does not. Defaults to a minute.
+	// StopGrace is how long a runner may take to confirm that it stopped its work before the engine logs a warning.
+	// Defaults to one minute.
 	StopGrace time.Duration
 }
 
 // Machines finds a state machine, version or alias by its ARN, ready to be started: everything of the request but Name
-// and Input. Its errors are UnknownMachineError where there is none.
+// and Input. Its error is UnknownMachineError if there is none.
 type Machines interface {
 	Resolve(arn string) (StartRequest, error)
 }
 
-// StartRequest starts an execution of a definition. The engine keeps all of it with the execution: a later change of
-// the state machine does not touch what runs.
+// StartRequest starts an execution of a definition. The engine stores all of it with the execution: a later change of
+// the state machine does not affect the execution.
 type StartRequest struct {
 	// MachineARN is the state machine's ARN, without version or alias.
 	MachineARN, MachineName string
@@ -82,7 +82,7 @@ type StartRequest struct {
 	Name string
 	// Definition is the checked text of the state machine.
 	Definition []byte
-	// VersionARN and AliasARN are set where the start named one; RevisionID is the machine's.
+	// VersionARN and AliasARN are set if the start named one; RevisionID is the machine's.
 	VersionARN, AliasARN, RevisionID string
 	RoleARN                          string
 	// Input is one JSON text. Defaults to {}.
@@ -118,7 +118,7 @@ type Execution struct {
 	DefinitionHash                   string
 }
 
-// Closed says that the execution has ended.
+// Closed reports whether the execution has ended.
 func (x *Execution) Closed() bool {
 	return x.Status != stepfn.Running && x.Status != stepfn.PendingRedrive
 }
@@ -136,7 +136,7 @@ var (
 	ErrMapRunDoesNotExist    = errors.New("the map run does not exist")
 )
 
-// AlreadyExistsError says that an execution of this name exists, with another input or already ended.
+// AlreadyExistsError means that an execution of this name exists, and has another input or has already ended.
 type AlreadyExistsError struct{ ARN string }
 
 func (e *AlreadyExistsError) Error() string {
@@ -162,7 +162,7 @@ type NotRedrivableError struct{ ARN, Reason string }
 
 func (e *NotRedrivableError) Error() string { return e.Reason }
 
-// UnknownMachineError says that there is no state machine of this ARN.
+// UnknownMachineError means that there is no state machine with this ARN.
 type UnknownMachineError struct{ ARN string }
 
 func (e *UnknownMachineError) Error() string {

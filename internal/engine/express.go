@@ -77,7 +77,7 @@ func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemor
 	return x, mem, nil
 }
 
-// hold keeps an Express run in memory until it ends. When the engine closes, nothing will take it up again: its tasks
+// hold keeps an Express run in memory until it ends. When the engine closes, nothing resumes it: its tasks
 // are stopped.
 func (e *Engine) hold(ctx context.Context, r *run, mem *inMemory, arn string) {
 	defer e.hot.put(r)

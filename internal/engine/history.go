@@ -9,9 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// HistoryQuery asks for events: of a page at most Limit (defaults to 100, at most 1,000).
+// HistoryQuery selects events. Limit is the page's size: 100 by default, at most 1,000.
 type HistoryQuery struct {
-	// After is the id of the event after which the page starts (before which, when Reverse). Zero: from the start.
+	// After is the id of the event after which the page starts, or before which with Reverse. 0 for the first page.
 	After   int64
 	Reverse bool
 	Limit   int

@@ -19,7 +19,7 @@ type ListFilter struct {
 	MachineARN, MapRunARN string
 	// Children adds the children of all map runs to the executions of all state machines.
 	Children bool
-	// Without leaves out, of all state machines, those for whose ARN it returns true. Defaults to none.
+	// Without excludes the state machines for whose ARN it returns true, if MachineARN and MapRunARN are empty. Defaults to none.
 	Without func(machineARN string) bool
 	// Status picks one. Defaults to all.
 	Status stepfn.Status
@@ -29,21 +29,21 @@ type ListFilter struct {
 	Name string
 	// After and Before bound the start: from After on, and before Before. Default to none.
 	After, Before time.Time
-	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the former page's Next.
+	// Limit is the page's size. Defaults to 100, at most 1,000; Token is the previous page's Next.
 	Limit int
 	Token string
 }
 
-// ListPage is one page, without payloads; Next is empty on the last one. With a Name, a page may be short of its limit, or even
-// empty, and not be the last: one call looks at a limited number of executions.
+// ListPage is one page, without payloads; Next is empty on the last one. With a Name, a page may be short or empty without
+// being the last: one call reads a limited number of executions.
 type ListPage struct {
 	Executions []Execution
 	Next       string
-	// Reached is the start of the last execution that was looked at.
+	// Reached is the start of the last execution that was read.
 	Reached time.Time
 }
 
-// nameStep is how many executions one call looks at for a name, and countStep how many a count does: a fraction of a second.
+// nameStep is how many executions one call reads in a search by name, and countStep in a count: either takes a fraction of a second.
 const (
 	nameStep  = 20_000
 	countStep = 200_000
@@ -58,7 +58,7 @@ func pageSize(n int) int {
 	return min(n, stepfn.MaxPage)
 }
 
-// List reads a page of executions. ErrInvalidPage says that the token is not one of List's.
+// List reads a page of executions. ErrInvalidPage means that the token is not from List.
 func (e *Engine) List(f ListFilter) (ListPage, error) {
 	if err := e.enter(); err != nil {
 		return ListPage{}, err
@@ -101,7 +101,7 @@ func (f *ListFilter) entries(st *store.Store, status stepfn.Status, fn func(toke
 	return errors.Join(err, failed)
 }
 
-// groups are the store's lists that have what the filter wants.
+// groups are the lists of the store that contain what the filter wants.
 func (f *ListFilter) groups(st *store.Store) ([]string, error) {
 	switch {
 	case f.MapRunARN != "":
@@ -125,7 +125,7 @@ func (f *ListFilter) span() store.Span { return store.Span{After: f.After, Befor
 // machine is the ARN without a version or alias.
 func (f *ListFilter) machine() string { return stepfn.Unqualified(f.MachineARN) }
 
-// kept is the status by which the store finds the entries. What awaits its redrive is kept as it ended.
+// kept is the status by which the store finds the entries. An execution that awaits its redrive is stored with the status that it ended with.
 func (f *ListFilter) kept() stepfn.Status {
 	if f.Status == stepfn.PendingRedrive {
 		return ""
@@ -168,7 +168,7 @@ func (e *Engine) listed(en store.Entry) (Execution, error) {
 type Count map[stepfn.Status]int
 
 // Counts counts the executions that a filter picks, whatever its Status, by state machine. Without a name only keys are
-// read. With one, whole says whether everything was looked at; Limit and Token mean nothing.
+// read. With one, whole reports whether everything was read. Limit and Token are ignored.
 func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err error) {
 	if err := e.enter(); err != nil {
 		return nil, false, err

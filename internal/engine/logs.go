@@ -34,7 +34,7 @@ type logNote struct {
 	State   string `json:"state"`
 	Attempt int    `json:"attempt"`
 	Started int64  `json:"started"`
-	Event   int64  `json:"event,omitempty"`   // the TaskScheduled event; 0 where a former engine began the log
+	Event   int64  `json:"event,omitempty"`   // the TaskScheduled event; 0 if an earlier release began the log
 	Dropped int64  `json:"dropped,omitempty"` // bytes between head and tail that are gone
 	First   int    `json:"first,omitempty"`   // the first segment after 0 that is still there
 }
@@ -129,7 +129,7 @@ type logWriter struct {
 	changed  chan struct{} // closed at each write and at the end
 }
 
-// writer opens the log of a task, after what a former engine wrote of it.
+// writer opens the log of a task, after what a previous engine wrote of it.
 func (l *logs) writer(id store.ID, t interp.Task, scheduled func() int64) *logWriter {
 	w := &logWriter{l: l, key: taskKey{id, t.ID}, scheduled: scheduled, changed: make(chan struct{})}
 	w.note = logNote{V: metaVersion, State: t.State, Attempt: t.Attempt, Started: time.Now().UnixMilli(), First: 1}
@@ -139,7 +139,7 @@ func (l *logs) writer(id store.ID, t interp.Task, scheduled func() int64) *logWr
 	return w
 }
 
-// Position is what the last Append kept, also of a former engine's.
+// Position is the position of the last Append, also of a previous engine's.
 func (w *logWriter) Position() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -64,8 +64,8 @@ func (l *logs) positionPath(k taskKey, slot uint64) string {
 	return l.fs.PathJoin(l.dir(k.run), k.name()+"position"+string('a'+rune(slot%2)))
 }
 
-// position is the newest position that a log holds the lines of. Without one, as after a failure of the machine that lost
-// lines, it is the older one.
+// position is the newest position whose lines the log contains. If the newest one is ahead of the log, as after a failure of the
+// machine that lost lines, it is the older one.
 func (l *logs) position(k taskKey, segment int, at int64) (logPosition, error) {
 	var best logPosition
 	for slot := range uint64(2) {

@@ -47,7 +47,7 @@ func (e *Engine) Logs(arn string) ([]LogInfo, error) {
 	return e.logs.list(id)
 }
 
-// OpenLog reads a log: ErrNoLog when there is none. With Follow it waits for one until the execution is closed.
+// OpenLog reads a log: ErrNoLog if there is none. With Follow it waits for one until the execution is closed.
 func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCloser, error) {
 	if err := e.enter(); err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (l *logs) whenCreated() <-chan struct{} {
 	return l.created
 }
 
-// growing is a channel that is closed when the log may have more; nil when nobody writes to it.
+// growing is a channel that is closed when the log may have more; nil if nobody writes to it.
 func (l *logs) growing(k taskKey) <-chan struct{} {
 	l.mu.Lock()
 	w := l.live[k]
@@ -145,7 +145,7 @@ func (l *logs) growing(k taskKey) <-chan struct{} {
 	return w.changed
 }
 
-// logReader reads segment after segment. Where some are gone it says how much is left out.
+// logReader reads segment after segment. Where segments were dropped, it inserts a note with the number of bytes.
 type logReader struct {
 	ctx, engine context.Context
 	l           *logs
@@ -153,8 +153,8 @@ type logReader struct {
 	follow      bool
 
 	file    vfs.File
-	segment int    // the one that file is, or that comes next
-	note    []byte // still to be read: what says that there is a gap
+	segment int    // the segment of file, or the next one
+	note    []byte // still to be read: the note about a gap
 }
 
 func (r *logReader) Read(p []byte) (int, error) {
@@ -220,7 +220,7 @@ func (r *logReader) advance() bool {
 	return true
 }
 
-// Close gives the file back.
+// Close closes the file.
 func (r *logReader) Close() error {
 	if r.file == nil {
 		return nil

@@ -24,8 +24,8 @@ type machines struct {
 	mu     sync.Mutex
 	parsed map[string]*asl.Machine
 
-	naming    sync.RWMutex // held while a run is made that names a definition; collect holds it alone
-	forgotten atomic.Bool  // executions were forgotten since collect looked
+	naming    sync.RWMutex // held while a run that names a definition is created; collect holds it exclusively
+	forgotten atomic.Bool  // executions were deleted since the last collect
 }
 
 // of parses a definition and puts it on disk, so that executions can name it by its hash.

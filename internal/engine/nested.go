@@ -16,7 +16,7 @@ import (
 )
 
 // nested runs states:startExecution: plain, .sync, .sync:2 and .waitForTaskToken. The child's name derives from the
-// task where none is given, so that a task which is taken up again finds the child that it started.
+// task where none is given, so that a task that is resumed finds the child that it started.
 type nested struct{ e *Engine }
 
 func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
@@ -28,7 +28,7 @@ func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	if way == ".sync" || way == ".sync:2" {
 		return n.wait(ctx, req, child, way == ".sync:2")
 	}
-	if errors.Is(context.Cause(ctx), task.ErrStop) { // a former engine's: nothing waits for the child
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a previous engine's: nothing waits for the child
 		return task.Result{}
 	}
 	x, err := n.e.startNested(ctx, req, child)
@@ -73,7 +73,7 @@ func (n nested) request(req *task.Request) (StartRequest, error) {
 	return r, nil
 }
 
-// startNested starts the child. Only a task that a former engine began takes one that has ended: it may be that engine's.
+// startNested starts the child. Only a task that a previous engine began accepts a child that has ended: that engine may have started it.
 func (e *Engine) startNested(ctx context.Context, req *task.Request, r StartRequest) (Execution, error) {
 	by, _ := e.find(req.Execution) // 0 for an Express one
 	x, err := e.startFor(ctx, by, r)
@@ -96,7 +96,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
 	}
 	arn := n.e.birthOf(child.withDefaults()).arn
-	if errors.Is(context.Cause(ctx), task.ErrStop) { // a former engine started it
+	if errors.Is(context.Cause(ctx), task.ErrStop) { // a previous engine started it
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}
 	}
@@ -175,7 +175,7 @@ func startedOutput(x *Execution) *value.Object {
 		"SdkResponseMetadata", value.Obj("RequestId", id), "StartDate", stamp(x.Started))
 }
 
-// requestID is the same again when a task is taken up again.
+// requestID is the same if a task is resumed.
 func requestID(of string) string {
 	sum := sha256.Sum256([]byte(of))
 	return hashUUID(sum)

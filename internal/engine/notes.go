@@ -14,7 +14,7 @@ import (
 )
 
 // notes say which steps this process is in the middle of. They are in a file that is mapped into memory: what is written
-// there outlives a process that is killed or runs out of memory, and costs no system call. A note that was left says that the
+// there outlives a process that is killed or runs out of memory, and costs no system call. A note that is left means that the
 // process died during that step.
 type notes struct {
 	mem  []byte
@@ -127,7 +127,7 @@ func stepText(kind, of string) string {
 	return string(b[:copyStep(b, kind, of)])
 }
 
-// clear says that the step is over, or waits.
+// clear records that the step has ended, or waits.
 func (h noting) clear() {
 	if h.n == nil {
 		return

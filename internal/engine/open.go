@@ -84,8 +84,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Open takes a state directory and goes on with every execution that is open in it. The error is a store.LockedError
-// when another process owns the directory, a store.NewerError when a newer release wrote it.
+// Open opens a state directory and resumes every execution that is open in it. The error is a store.LockedError
+// if another process owns the directory, a store.NewerError if a newer release wrote it.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	c = c.withDefaults()
 	o := store.Options{FS: c.FS, Logger: c.Logger, ReadOnly: c.ReadOnly, Reserve: c.Reserve}
@@ -146,8 +146,8 @@ func (e *Engine) watchRoom(ctx context.Context) {
 	}
 }
 
-// Close abandons running tasks (their work goes on and is found again at the next Open) and gives the directory back.
-// Express executions end with it, their tasks are stopped.
+// Close abandons running tasks (their work continues, and the next Open finds it) and releases the directory.
+// It also ends Express executions and stops their tasks.
 func (e *Engine) Close() error {
 	e.gate.Lock()
 	if e.shut {
@@ -216,15 +216,15 @@ func (e *Engine) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// owed is one thing that the former engine left to be done.
+// owed is an effect that an earlier engine left in the outbox.
 type owed struct {
 	id   store.ID
 	name string
 	v    []byte
 }
 
-// takeUpWhere arms the timers of the open runs that are wanted, and takes up what the former engine owed for them:
-// tasks, stops, clean-ups, maps.
+// takeUpWhere arms the timers of the open runs that are wanted, and performs their pending effects: tasks, stops,
+// cleanups, map runs.
 func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	var unfinished, moved []store.ID
 	ahead := e.clock.now().Ahead
@@ -263,7 +263,7 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	return err
 }
 
-// unlessDamaged leaves an execution that cannot be read as it is, so that the others go on.
+// unlessDamaged leaves an execution that cannot be read as it is, so that the others continue.
 func (e *Engine) unlessDamaged(id store.ID, err error) error {
 	var d *store.DamagedError
 	if !errors.As(err, &d) {

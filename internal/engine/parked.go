@@ -21,7 +21,7 @@ import (
 // An execution during whose step the process died, and died again when the step was retried, would kill every process that drives
 // it. It is parked: no process drives it until a user resumes it, but it can be stopped.
 
-// ErrParked says that an execution is parked and takes no results.
+// ErrParked means that an execution is parked and accepts no results.
 var ErrParked = errors.New("the execution is parked: the process that drove it died twice during the same step")
 
 // Parked is an open execution that the engine does not drive, and why.
@@ -120,10 +120,10 @@ func (d *deaths) worst(id store.ID) (worst death) {
 	return worst
 }
 
-// park says that nothing may drive a run.
+// park reports whether nothing may drive a run.
 func (d *deaths) park(id store.ID) bool { return d.worst(id).Count >= mostDeaths }
 
-// takesNot says that a fact must wait until its run is resumed.
+// takesNot reports whether a fact must wait until its run is resumed.
 func (d *deaths) takesNot(id store.ID, f interp.Fact) bool {
 	switch f.(type) {
 	case interp.Abort, interp.Redrive:
@@ -245,7 +245,7 @@ func (s *step) noteNumber(r *run) int64 {
 	return s.after
 }
 
-// unpark lets a parked run be driven again, and says whether it was one.
+// unpark lets a parked run be driven again, and reports whether it was parked.
 func (e *Engine) unpark(id store.ID) (was bool, err error) {
 	if !e.deaths.park(id) {
 		return false, nil

@@ -95,7 +95,7 @@ type openState struct {
 	ahead time.Duration // of the wall clock, when wake was decided; releases before this one wrote none
 }
 
-// same says that a run need not be written again: how far the wall clock is ahead changes nothing by itself.
+// same reports whether a run need not be written again: how far the wall clock is ahead changes nothing by itself.
 func (o openState) same(p openState) bool { return o.wake == p.wake && o.more == p.more }
 
 func (o openState) encode() []byte {

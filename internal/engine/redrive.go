@@ -9,19 +9,19 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// AWS remembers so many client tokens of redrives, for so long.
+// The client tokens of redrives that AWS remembers: how many, and for how long.
 const (
 	redriveTokens    = 10
 	redriveTokenTime = 15 * time.Minute
 )
 
-// Redrive takes a closed execution up again from the states that did not succeed, and returns when that was. The error
-// is a NotRedrivableError where it cannot be.
+// Redrive restarts a closed execution from the states that did not succeed, and returns the time of the redrive. The error
+// is a NotRedrivableError if the execution cannot be redriven.
 func (e *Engine) Redrive(arn string) (time.Time, error) {
 	return e.redrive(arn, "")
 }
 
-// RedriveOnce is Redrive, but that a client token of an earlier redrive gives that one's time and does nothing.
+// RedriveOnce is Redrive, except that a client token of an earlier redrive returns its time and does nothing.
 func (e *Engine) RedriveOnce(arn, clientToken string) (time.Time, error) {
 	if at, err := e.redrivenBy(arn, clientToken); err != nil || !at.IsZero() {
 		return at, err
@@ -36,7 +36,7 @@ func (e *Engine) RedriveOnce(arn, clientToken string) (time.Time, error) {
 	return at, err
 }
 
-// redrivenBy is when a client token redrove the execution, zero when it did not. The history keeps the tokens.
+// redrivenBy is when the execution was redriven with a client token, zero if it was not. The history contains the tokens.
 func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 	if clientToken == "" {
 		return time.Time{}, nil
@@ -87,7 +87,7 @@ func (e *Engine) redrive(arn, clientToken string) (time.Time, error) {
 		if x.RedriveStatus != "REDRIVABLE" {
 			return &NotRedrivableError{arn, x.RedriveReason}
 		}
-		e.resting.take(id) // it goes on at once, and a Resume must not set it going a second time
+		e.resting.take(id) // it continues now, and a Resume must not start it a second time
 		return nil
 	}})
 	if err != nil {
@@ -97,14 +97,14 @@ func (e *Engine) redrive(arn, clientToken string) (time.Time, error) {
 	return x.Redriven, err
 }
 
-// AWS lets a closed execution be redriven for so many days, and while its history has room for what a redrive adds.
+// AWS allows a redrive of a closed execution for a number of days, and while its history has room for the events that it adds.
 const (
 	redriveDays   = 14
-	lifeDays      = 365 // what a Standard execution may last, redrives included
+	lifeDays      = 365 // the longest Standard execution, redrives included
 	redriveEvents = stepfn.MaxEvents - 1
 )
 
-// redrivable says whether an execution may be redriven, in AWS's words.
+// redrivable reports whether an execution may be redriven, in AWS's words.
 func (e *Engine) redrivable(x *Execution) (status, reason string) {
 	switch {
 	case x.Type == stepfn.Express:

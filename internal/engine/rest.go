@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// resting is what a paused engine has not taken up: every run that was there when it was opened, less those resumed
+// resting is what a paused engine has not resumed: every run that was there when it was opened, less those resumed
 // since. Ids grow, so that one number tells the old runs from the new ones.
 type resting struct {
 	mu   sync.Mutex
@@ -21,7 +21,7 @@ type resting struct {
 	woke map[store.ID]bool
 }
 
-// holds says that a run rests.
+// holds reports whether a run rests.
 func (r *resting) holds(id store.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +45,7 @@ func (r *resting) take(id store.ID) bool {
 	return true
 }
 
-// recover takes up what the former engine left, or lets it rest when the engine is paused.
+// recover resumes what the previous engine left, or lets it rest if the engine is paused.
 func (e *Engine) recover() error {
 	if e.c.Paused || e.c.ReadOnly {
 		e.resting.upTo = e.st.LastID()
@@ -54,7 +54,7 @@ func (e *Engine) recover() error {
 	return e.takeUpWhere(func(store.ID) bool { return true })
 }
 
-// Resume takes up executions that rest since a paused Open, or are parked, with their clean-ups; with none named, all of them
+// Resume resumes executions that rest since a paused Open, or are parked, with their cleanups; with none named, all of them
 // that are not parked. It is no error to name one that does not rest.
 func (e *Engine) Resume(_ context.Context, arns ...string) error {
 	if !e.c.Paused && e.deaths.n.Load() == 0 {
@@ -142,7 +142,7 @@ func (e *Engine) Resting() ([]string, error) {
 }
 
 // Left counts what is still to be done outside for an execution: tasks at work, stops that nobody has confirmed, and the
-// same for its clean-up. Of a closed execution, 0 says that nothing of it runs any more.
+// same for its cleanup. For a closed execution, 0 means that nothing of it runs any more.
 func (e *Engine) Left(arn string) (int, error) {
 	ids, err := e.withCleanup(arn)
 	if err != nil {
@@ -166,7 +166,7 @@ func (e *Engine) Left(arn string) (int, error) {
 	return n, err
 }
 
-// withCleanup is the run of an execution and, where it has been started, the one of its clean-up.
+// withCleanup is the run of an execution and, if it has been started, that of its cleanup.
 func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	id, err := e.find(arn)
 	if err != nil {
@@ -184,7 +184,7 @@ func (e *Engine) withCleanup(arn string) ([]store.ID, error) {
 	return append(ids, cleanup), err
 }
 
-// cleanupName makes a second start of the same clean-up, after a restart, harmless.
+// cleanupName makes a second start of the same cleanup, after a restart, harmless.
 func cleanupName(arn string, redrives int) string {
 	sum := sha256.Sum256([]byte(arn + "#" + strconv.Itoa(redrives)))
 	return fmt.Sprintf("cleanup-%x", sum[:12])

@@ -14,7 +14,7 @@ const (
 	retainBatch = 1000
 )
 
-// ErrOpen says that an execution is still running and cannot be deleted.
+// ErrOpen means that an execution still runs and cannot be deleted.
 var ErrOpen = errors.New("the execution is still running")
 
 // retain forgets executions that closed longer ago than they are kept.
@@ -62,7 +62,7 @@ func (e *Engine) Delete(arn string) error {
 	return e.forget(id)
 }
 
-// forget removes a closed run, unless the engine still owes it something.
+// forget removes a closed run, unless the outbox still has an effect for it.
 func (e *Engine) forget(id store.ID) error {
 	return e.settled(id, func(r *run) error {
 		x, err := e.describeCold(id)

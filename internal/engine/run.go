@@ -45,7 +45,7 @@ type run struct {
 type pending struct {
 	fact  interp.Fact
 	check func(*interp.Run) error // may refuse the fact; nil accepts
-	pay   string                  // the debt that the fact settles
+	pay   string                  // the effect that the fact removes from the outbox
 	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
 	idle map[string]interp.Task
 	done bool
@@ -194,7 +194,7 @@ func (e *Engine) work(r *run) {
 	}
 }
 
-// errSpoiled says that a fact could not be applied, after others that could: all have to be applied again, to what the
+// errSpoiled means that a fact could not be applied, after others that could: all have to be applied again, to what the
 // disk has.
 var errSpoiled = errors.New("a broken fact among others")
 
@@ -294,7 +294,7 @@ func applyGuarded(state *interp.Run, f interp.Fact, at interp.Moment) (d interp.
 	return state.ApplyAt(f, at)
 }
 
-// empty says that a step has nothing for the disk: its facts came too late.
+// empty reports whether a step has nothing to store, because its facts came too late.
 func (s *step) empty() bool {
 	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.paid) == 0 &&
 		!s.closed && s.reopened.IsZero()
@@ -312,7 +312,7 @@ func (s *step) add(d interp.Decision) {
 }
 
 // momentFor is the time of a fact. The history of a run in memory shows the wall clock's time, but does not go back with it: it
-// goes on with the time that it had.
+// continues with the latest time.
 func (e *Engine) momentFor(r *run) interp.Moment {
 	at := e.clock.now()
 	r.ahead, r.lead = at.Ahead, max(r.lead, at.Now.Sub(at.Steady))

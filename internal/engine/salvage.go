@@ -14,7 +14,7 @@ import (
 // Salvaged is what Salvage made of the executions of a damaged directory.
 type Salvaged struct {
 	Runs int64 // complete ones
-	// Open are the ARNs of those that have not ended. They go on from the newest state that was found.
+	// Open are the ARNs of those that have not ended. They continue from the newest state that was found.
 	Open []string
 	// Left are the executions that are not complete, and why.
 	Left []Problem
@@ -23,8 +23,8 @@ type Salvaged struct {
 }
 
 // Salvage copies the executions that are complete out of a damaged directory into a new one, with all documents. An execution is
-// complete when its record, its definition and its whole history are there, up to the event that the record names; indexes are made
-// anew. Others are left out and named.
+// complete if its record, its definition and its whole history exist, up to the event that the record names; indexes are built
+// again. Other executions are left out and reported.
 func Salvage(ctx context.Context, from, to string, o store.Options, report func(store.Loss)) (s Salvaged, err error) {
 	st, err := store.Salvage(from, to, o, report)
 	if err != nil {
@@ -116,7 +116,7 @@ func (v *salvager) discard() error {
 	return nil
 }
 
-// index writes what the store finds a run by, and what the engine owes to it.
+// index writes the entries by which the store finds a run, and its pending effects.
 func (v *salvager) index(id store.ID) error {
 	r, _, err := v.check.load(id)
 	if err != nil || r == nil {

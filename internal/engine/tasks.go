@@ -32,7 +32,7 @@ type liveTask struct {
 	cancel context.CancelCauseFunc
 	ended  chan struct{} // closed when its work has ended, or when the engine closes
 	// gaveUp says that the attempt failed before its work ended: the next one waits for that end. It is also set for a stop that a
-	// former engine did not confirm, because the attempt may have given up.
+	// previous engine did not confirm, because the attempt may have given up.
 	gaveUp atomic.Bool
 }
 
@@ -89,8 +89,8 @@ func (t *taskTable) put(l *liveTask) {
 	t.live[l.key] = l
 }
 
-// stop ends the context of a task and says whether there was one. It excludes drop: who drops a task knows then whether
-// it was stopped.
+// stop ends the context of a task and reports whether there was one. It excludes drop, so that the caller of drop knows
+// whether the task was stopped.
 func (t *taskTable) stop(k taskKey) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -303,7 +303,7 @@ func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
 	}
 }
 
-// settle delivers how a debt ended.
+// settle delivers the result of an effect and removes it from the outbox.
 func (e *Engine) settle(id store.ID, debt string, f interp.Fact) {
 	err := e.deliverChecked(id, &pending{fact: f, pay: debt})
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
@@ -320,7 +320,7 @@ func (e *Engine) stopTask(r *run, id string) {
 	e.pay(r.id, debtStop+id)
 }
 
-// storedTask is a task that is to be stopped, as its debt keeps it: the run has forgotten it.
+// storedTask is a task that is to be stopped, as the outbox stores it: the run no longer has it.
 type storedTask struct {
 	ID, State, Resource, Token string
 	Attempt                    int
@@ -332,7 +332,7 @@ func encodeTask(t interp.Task) []byte {
 	return b
 }
 
-// stopAgain asks for a stop that the former engine's runner had not confirmed.
+// stopAgain repeats a stop that the previous engine's runner had not confirmed.
 func (e *Engine) stopAgain(id store.ID, d owed) error {
 	var t storedTask
 	if err := json.Unmarshal(d.v, &t); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // Deadlines are of the steady clock. Where a run waits for a time of the wall clock, setting that one changes the deadline: the run
-// knows, and is woken up to arm its timer anew.
+// knows, and is woken up to arm its timer again.
 
 // maxSleep is how soon a step of the wall clock is seen, or that the machine was suspended.
 const maxSleep = time.Second

@@ -7,7 +7,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TaskSuccess ends the task of a token well; output is one JSON text.
+// TaskSuccess ends the task of a token with success; output is one JSON text.
 func (e *Engine) TaskSuccess(token string, output []byte) error {
 	return e.byToken(token, func(task string) interp.Fact {
 		return interp.TaskEnded{Task: task, Output: output}
@@ -17,20 +17,20 @@ func (e *Engine) TaskSuccess(token string, output []byte) error {
 // TaskFailure ends the task of a token with an error.
 func (e *Engine) TaskFailure(token, name, cause string) error {
 	return e.byToken(token, func(task string) interp.Fact {
-		if name == "" { // AWS takes a failure without an error; here an empty error is a success
+		if name == "" { // AWS accepts a failure without an error; here, an empty error would be a success
 			name = stepfn.StatesTaskFailed
 		}
 		return interp.TaskEnded{Task: task, Error: name, Cause: cause}
 	})
 }
 
-// TaskHeartbeat says that the work for a token is alive.
+// TaskHeartbeat reports that the work for a token is alive.
 func (e *Engine) TaskHeartbeat(token string) error {
 	return e.byToken(token, func(task string) interp.Fact { return interp.TaskHeartbeat{Task: task} })
 }
 
-// byToken applies a fact to the task of a token: ErrInvalidToken for one that was never ours, ErrTaskDoesNotExist when
-// its execution is gone, ErrTaskTimedOut when nobody waits for the task any more.
+// byToken applies a fact to the task of a token: ErrInvalidToken if the token is not ours, ErrTaskDoesNotExist if
+// its execution was deleted, ErrTaskTimedOut if nothing waits for the task any more.
 func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error {
 	if err := e.enter(); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error
 	return e.deliverChecked(id, p)
 }
 
-// tooLate is ErrTaskTimedOut, with the activity where the token is a worker's.
+// tooLate is ErrTaskTimedOut, with the activity if the token is a worker's.
 func tooLate(token string) error {
 	if activity := interp.TokenActivity(token); activity != "" {
 		return &LateActivityError{activity}

@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/store"
 )
 
-// WatchResult says how far an execution is.
+// WatchResult is how far an execution has come.
 type WatchResult struct {
 	LastEventID int64
 	Status      stepfn.Status

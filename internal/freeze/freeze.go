@@ -1,6 +1,6 @@
-// Package freeze has executions run the code as it was when they started. It is the engine's Config.Prepare: it packs the directories
-// and modules that a definition names (internal/snapshot) and adds the list as a label, which is committed with the start. What an
-// execution may not use is left out: the attempt that needs it reports that. It runs nothing and removes nothing.
+// Package freeze makes executions run the code as it was when they started. It is the engine's Config.Prepare: it packs the directories
+// and modules that a definition names (internal/snapshot) and adds the list as a label, which is committed with the start. It leaves out what
+// an execution may not use: the attempt that needs it fails with the reason. It runs nothing and removes nothing.
 package freeze
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/rayorch/rayorch/internal/task/raytask"
 )
 
-// Freezer takes snapshots of the code of executions when they start. The API reads and names code by it (api.Code).
+// Freezer takes snapshots of the code of executions when they start. The API reads and names code with it (api.Code).
 type Freezer struct {
 	// Store has the packages.
 	Store *snapshot.Store
@@ -86,12 +86,12 @@ func (f *Freezer) Prepare(ctx context.Context, arn string, r *engine.StartReques
 	return nil
 }
 
-// permitted leaves out what an execution may not use: the attempt reports it.
+// permitted leaves out what an execution may not use: the attempt that needs it fails with the reason.
 func permitted(all []ray.Source, labels map[string]string, check func(labels map[string]string, path string) error) []ray.Source {
 	return slices.DeleteFunc(slices.Clone(all), func(of ray.Source) bool { return check(labels, of.Path) != nil })
 }
 
-// maxDefined bounds of how many definitions it is kept in memory what they name.
+// maxDefined is for how many definitions the list of what they name is kept in memory.
 const maxDefined = 256
 
 // read returns what a definition names, the sources in a stable order. The caller holds f.mu.

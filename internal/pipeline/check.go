@@ -281,7 +281,7 @@ func (c *checker) forEach(f *ForEach, path string, in scope) {
 	c.steps(f.Steps, join(path, "steps"), &inner, true)
 }
 
-// reservedMetadata is what jobs are found by: a file that set it could hide its jobs from a clean-up, or give it another's.
+// reservedMetadata is what jobs are found by: a file that set it could hide its jobs from a cleanup, or give it another's.
 var reservedMetadata = regexp.MustCompile(`^rayorch\.|^job_(?:name|submission_id)$`)
 
 func (c *checker) ray(r *RayJob, path string, in scope) {

@@ -122,7 +122,7 @@ func (s *Step) Kind() string {
 	return ""
 }
 
-// Children are the steps inside a parallel or for-each step.
+// Children are the steps inside a parallel or forEach step.
 func (s *Step) Children() []Step {
 	switch {
 	case s.Parallel != nil:

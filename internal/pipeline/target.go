@@ -37,7 +37,7 @@ type Target struct {
 	Submit     SubmitMode        `yaml:"submit" only:"kubernetes|aws" enum:"job|proxy|rayjob" doc:"How Ray steps are submitted, by default job; below (kubernetes, aws)."`
 	Image      string            `yaml:"image" only:"kubernetes|aws" doc:"The submitter's image, which needs a python3; by default rayproject/ray of a pinned release (kubernetes, aws)."`
 	JobImage   string            `yaml:"jobImage" only:"kubernetes|aws" doc:"The image of plain jobs that name none (kubernetes, aws)."`
-	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories travel; below (kubernetes, aws)."`
+	WorkingDir *WorkingDirTarget `yaml:"workingDir" only:"kubernetes|aws" doc:"How working directories reach the jobs; below (kubernetes, aws)."`
 	Pods       *PodsTarget       `yaml:"pods" only:"kubernetes|aws" doc:"What all pods of the pipeline's Jobs share; Ray's own pods are not among them (kubernetes, aws)."`
 	Queue      string            `yaml:"queue" only:"kubernetes|aws" doc:"The Kueue queue, with rayjob and a cluster of its own (kubernetes, aws)."`
 	AWS        *AWSTarget        `yaml:"aws" only:"aws" doc:"What Step Functions and CloudFormation need (aws)."`
@@ -55,7 +55,7 @@ type RayTarget struct {
 
 // WorkingDirTarget says how working directories reach the cluster.
 type WorkingDirTarget struct {
-	Via string `yaml:"via" enum:"package|configMap|objectStore|claim|inline" doc:"The way; by default the first that the way of submitting and the size allow. package is configMap by another name."`
+	Via string `yaml:"via" enum:"package|configMap|objectStore|claim|inline" doc:"How: by default the first that the submission mode and the size allow. package is another name for configMap."`
 	URI string `yaml:"uri" doc:"The prefix in the object store, such as s3://BUCKET/PREFIX, with objectStore."`
 }
 

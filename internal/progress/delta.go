@@ -8,9 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// A delta costs as much as what changed: the view keeps, in order, which entry changed at which event, and an entry knows its newest
-// place there. A client that stays connected knows the place up to which it has seen the changes (Mark). One that comes back knows an
-// event only, by which another fold of the same history can answer, too.
+// The cost of a delta is proportional to the changes: the view keeps, in order, which entry changed at which event, and an entry knows
+// its newest place in that list. A client that stays connected knows the place up to which it has seen the changes (Mark). A client that
+// reconnects knows only an event, which is valid for another fold of the same history, too.
 
 // touch is a change of an entry, at an event or between two.
 type touch struct {
@@ -30,7 +30,7 @@ func (v *View) touch(x *Entry) {
 // Mark is a point in the changes of a view.
 type Mark int
 
-// Delta is what has changed in a view. Applying it twice, or one that says more than is new, changes nothing.
+// Delta is what has changed in a view. To apply a delta twice, or one with entries that did not change, has no effect.
 type Delta struct {
 	Last     int64                 `json:"last"` // the event up to which it shows the execution
 	Status   types.ExecutionStatus `json:"status"`
@@ -44,7 +44,7 @@ type Delta struct {
 	States   map[string]ShownState `json:"states"`  // of these entries
 }
 
-// Since returns what has changed since a mark, and the mark of now.
+// Since returns what has changed since a mark, and the current mark.
 func (v *View) Since(m Mark) (Delta, Mark) {
 	d := v.head()
 	for i := int(m); i < len(v.touched); i++ {
@@ -56,8 +56,8 @@ func (v *View) Since(m Mark) (Delta, Mark) {
 	return d, Mark(len(v.touched))
 }
 
-// After returns what has changed since an event, and the mark of now. Whether a task waits changes between events, so it repeats all
-// entries that may wait.
+// After returns what has changed since an event, and the current mark. Whether a task waits changes between events, so the delta repeats
+// all entries that may wait.
 func (v *View) After(event int64) (Delta, Mark) {
 	from := sort.Search(len(v.touched), func(i int) bool { return v.touched[i].event > event })
 	d, now := v.Since(Mark(from))
@@ -93,8 +93,8 @@ func (d *Delta) show(v *View, x *Entry) {
 	d.States[x.State] = ShownState{c.entered, c.status()}
 }
 
-// Split divides a delta with many entries into parts. Only the last one has the event up to which they show the execution: whoever
-// has seen only the others asks again for all.
+// Split divides a delta with many entries into parts. Only the last part has the event up to which they show the execution: a
+// client that has seen only the other parts requests all of them again.
 func (d Delta) Split(most int, after int64) []Delta {
 	var parts []Delta
 	for len(d.Entries) > most {

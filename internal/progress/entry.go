@@ -66,7 +66,7 @@ type Attempt struct {
 	Scheduled, Started, Ended time.Time
 	Status                    Status
 	Error, Cause              string
-	Tasks                     []int64 // the events that scheduled the tasks which may have the job's log, in order
+	Tasks                     []int64 // the events that scheduled the tasks that may have the job's log, in order
 }
 
 // Items are the numbers of a Map's iterations.
@@ -78,7 +78,7 @@ type Items struct {
 	Aborted   int `json:"aborted"`
 }
 
-// Job is what an attempt started outside: taken from the output that its submission or its end showed.
+// Job is the work that an attempt started outside of the execution, according to the output of its submission or of its end.
 type Job struct {
 	SubmissionID string `json:"SubmissionId"`
 	Address      string `json:"Address"`
@@ -90,8 +90,8 @@ type Job struct {
 	Output json.RawMessage `json:"Output"`
 }
 
-// Dashboard is the page of Ray's dashboard that shows the job, or empty. The address comes from the output of a task, so only the
-// address of a web page is used: a browser follows the link.
+// Dashboard is the page of Ray's dashboard that shows the job, or empty. The address comes from the output of a task and becomes a link,
+// so only http and https addresses are used.
 func (j Job) Dashboard() string {
 	at, err := url.Parse(j.Address)
 	if err != nil || j.SubmissionID == "" || at.Scheme != "http" && at.Scheme != "https" {
@@ -115,7 +115,7 @@ func (e *Entry) IsStep() bool {
 // IsWait reports whether the state only waits.
 func (e *Entry) IsWait() bool { return e.Kind == kindWait }
 
-// Duration is how long the entry has taken, up to now while it runs.
+// Duration is how long the entry took, or has taken until now if it still runs.
 func (e *Entry) Duration(now time.Time) time.Duration {
 	if !e.Ended.IsZero() {
 		now = e.Ended
@@ -123,8 +123,8 @@ func (e *Entry) Duration(now time.Time) time.Duration {
 	return max(0, now.Sub(e.Entered))
 }
 
-// Tasks are the events that scheduled the tasks which may have the log of an attempt, in order. The last that has one has the whole
-// log: a reader that was interrupted started again.
+// Tasks are the events that scheduled the tasks that may have the log of an attempt, in order. The last task with a log has all of
+// it, because an interrupted reader starts again.
 func (e *Entry) Tasks(attempt int) []int64 {
 	for i := range e.Attempts {
 		if e.Attempts[i].N == attempt {

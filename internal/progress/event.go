@@ -84,7 +84,7 @@ func (e *Event) details(d reflect.Value) {
 	}
 }
 
-// text is where a detail of that name belongs; nil if the fold does not read it.
+// text is the field for a detail of that name; nil if the fold does not read it.
 func (e *Event) text(field string) *string {
 	switch field {
 	case "Name", "State":

@@ -7,8 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 )
 
-// group folds an event of a Map or Parallel state itself, which moves in or out of it. The order of events does not show what they are
-// in: an iteration may follow another one's end.
+// group folds an event of a Map or Parallel state itself, which enters or leaves a level. The order of events does not show the level
+// that they are on: an iteration may follow another one's end.
 func (v *View) group(e *Event, p place) place {
 	x, in := v.around(e, p)
 	if x == nil {

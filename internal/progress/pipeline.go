@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 )
 
-// What the states around the steps of a compiled pipeline say: the parameters, the conditions that did not hold, and references that
+// The states around the steps of a compiled pipeline show the parameters, the conditions that did not hold, and the references that
 // found nothing.
 
 // Begun is what a run started with. It is empty for definitions without annotations.
@@ -67,8 +67,8 @@ func skipReason(input string) string {
 	return said.Condition + " (" + strings.Join(values, ", ") + ")"
 }
 
-// warn notes which keys a condition, or the pipeline's outputs, refers to and no step returned: most often a typo. The output of the
-// state contains them.
+// warn adds a warning for each key that a condition or an output of the pipeline refers to and that no step returned, most often because
+// of a typo. The output of the state contains these keys.
 func (v *View) warn(e *Event) {
 	says := v.says[e.Name]
 	condition := says.Role == annotation.Condition

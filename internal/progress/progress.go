@@ -1,6 +1,6 @@
 // Package progress folds an execution's history into what people want to see: each entry of a state, and among them each step, with
 // its status, attempts, times, output and error. It reads the Step Functions API's own events and the annotations of the definition
-// (internal/annotation), so that it shows an execution here, on Kubernetes and on AWS in the same way. A state's name is shown and
+// (internal/annotation), so it shows executions here, on Kubernetes and on AWS in the same way. A state's name is shown and
 // never interpreted. Package progress/live serves the fold; terminal and console draw it. It does no I/O and draws nothing itself.
 package progress
 
@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/annotation"
 )
 
-// View is the fold: feed it every event once, in order.
+// View is the fold. Give it every event once, in order.
 type View struct {
 	Entries []*Entry
 	Status  types.ExecutionStatus
@@ -27,7 +27,7 @@ type View struct {
 	Cause   string
 	Last    int64 // id of the last event seen
 	Begun   Begun
-	Parked  string // why no process drives the execution any more; set from outside
+	Parked  string // why no process drives the execution any more; the caller sets it
 
 	// Warnings are messages about references that found nothing, if that did not fail a step.
 	Warnings []string
@@ -41,7 +41,7 @@ type View struct {
 	undone    []*Entry // entries that it resumes
 	resumable []*Entry // steps in a cluster that it resumes, for events that do not show their step
 
-	waiting []*Entry // entries that wait according to the engine
+	waiting []*Entry // entries whose tasks wait, according to the engine
 	touched []touch  // what changed, in order; an entry is in it once for each event that changed it
 	tick    int      // counts what may change entries: events, and reports of the engine
 	limit   int      // bytes that are kept of each text, if not 0
@@ -168,8 +168,8 @@ func (v *View) add(x *Entry, in *frame, e *Event) *Entry {
 	return x
 }
 
-// followed folds which state follows a step that a catcher left. In a compiled definition that is the step's cleanup, after which the
-// run fails all the same, or the failure of a step without one, or of a cleanup that failed itself.
+// followed folds the state that follows a step after a catcher. In a compiled definition, that is the step's cleanup, after which the
+// run still fails, or the state that fails for a step without a cleanup or after a cleanup that failed.
 func (v *View) followed(x *Entry, next annotation.State) {
 	if x == nil || x.Status != Caught || next.Step == "" || next.Step != x.says.Step {
 		return
@@ -350,7 +350,7 @@ func (v *View) cut(cause string) string {
 // indexed is what distinguishes the entries of a state in a Map's iterations.
 func indexed(i int) string { return fmt.Sprintf("[%d]", i) }
 
-// before is where the event's predecessor stands. After a redrive, a task's event follows its old entry. For other states, the history
+// before is the place of the event's predecessor. After a redrive, a task's event follows its old entry. For other states, the history
 // does not show which line of control continues, but they are resumed in the order in which they stand.
 func (v *View) before(e *Event) place {
 	if v.redriven != 0 && e.Previous == v.redriven && !e.ofExecution() {

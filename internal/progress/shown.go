@@ -78,7 +78,7 @@ type ShownState struct {
 	Status  Status `json:"status"`
 }
 
-// shown copies the entry: the view goes on while others read the copy.
+// shown copies the entry: the view changes while others read the copy.
 func (e *Entry) shown() Shown {
 	s := Shown{
 		N: e.N, Event: e.Event, Name: e.Name, State: e.State, Kind: e.Kind, Step: e.IsStep(), Depth: e.Depth, Status: e.Status,

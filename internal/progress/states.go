@@ -10,7 +10,7 @@ import (
 // none: all its states are shown as they are.
 type States map[string]annotation.State
 
-// ReadStates reads the annotations of a definition in the Amazon States Language. Of a text that is none, it finds none.
+// ReadStates reads the annotations of a definition in the Amazon States Language. Any other text has none.
 func ReadStates(definition []byte) States {
 	found := States{}
 	var top scopeJSON

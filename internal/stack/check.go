@@ -24,7 +24,7 @@ func Check(r *compile.Result) []string {
 	if r.Bounds.Payload > stepfn.MaxPayload {
 		say("a payload may reach %d bytes; Step Functions takes %d: keep large things on the storage", r.Bounds.Payload, stepfn.MaxPayload)
 	}
-	for name, text := range map[string][]byte{"definition": r.Definition, "clean-up's definition": r.Cleanup} {
+	for name, text := range map[string][]byte{"definition": r.Definition, "cleanup's definition": r.Cleanup} {
 		if len(text) > maxDefinition {
 			say("the %s has %d bytes; Step Functions takes %d", name, len(text), maxDefinition)
 		}

@@ -23,7 +23,7 @@ type Identity struct {
 type Names struct {
 	// Stack is the stack's name.
 	Stack string
-	// Machine is the state machine's, Clean that of its clean-up machine.
+	// Machine is the state machine's, Clean that of its cleanup machine.
 	Machine, Clean string
 	// LogGroup is where both write.
 	LogGroup string

@@ -71,7 +71,7 @@ func (b *builder) definitions() (err error) {
 	}
 	if len(b.in.Compiled.Cleanup) > 0 {
 		if b.clean, err = b.substituted(b.in.Compiled.Cleanup); err != nil {
-			return fmt.Errorf("the clean-up state machine: %w", err)
+			return fmt.Errorf("the cleanup state machine: %w", err)
 		}
 	}
 	b.subbed = [2]*value.Object{sub(b.definition), sub(b.clean)}

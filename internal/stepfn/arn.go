@@ -97,8 +97,8 @@ const (
 	StartExecution = Integration + "states:startExecution"
 )
 
-// CleanupSuffix ends the name of the state machine that cleans up after another one. CleanupTag is the key of the tag of that other
-// machine whose value is the ARN of the first: a tag, because every client of the API can set one.
+// CleanupSuffix ends the name of a cleanup machine. CleanupTag is the key of the tag by which a state machine names its cleanup machine,
+// with the ARN as its value. It is a tag because every client of the API can set one.
 const (
 	CleanupSuffix = "-cleanup"
 	CleanupTag    = "rayorch:cleanup"

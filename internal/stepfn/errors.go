@@ -26,7 +26,7 @@ const (
 	RayJobStopped   = "Ray.JobStopped"
 	RayHeadLost     = "Ray.HeadLost"
 	RaySubmitFailed = "Ray.SubmitFailed"
-	// RayRuntimeEnvFailed also matches rules that name RaySubmitFailed, which it was part of.
+	// RayRuntimeEnvFailed also matches rules that name RaySubmitFailed, which included it in earlier releases.
 	RayRuntimeEnvFailed = "Ray.RuntimeEnvFailed"
 	RayPendingTimeout   = "Ray.PendingTimeout"
 	RayUnreachable      = "Ray.Unreachable"

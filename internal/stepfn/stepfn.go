@@ -1,6 +1,6 @@
 // Package stepfn names what Step Functions fixes and several packages share: limits, statuses, error names, ARNs and resources, and
-// what rayorch adds to them in the same form. It has no behaviour but taking ARNs apart and putting them together, and imports
-// nothing of ours, so every package may use it. A limit or name that one package alone needs stays in that package.
+// what rayorch adds to them in the same form. Its only functions parse and build ARNs. It imports
+// none of our packages, so every package may use it. A limit or name that one package alone needs stays in that package.
 package stepfn
 
 // Limits of Step Functions and CloudFormation. Sizes are in bytes of UTF-8.
@@ -11,7 +11,7 @@ const (
 	MaxPayload = 262_144
 	// MaxDefinition is the size of a state machine's definition.
 	MaxDefinition = 1 << 20
-	// MaxError and MaxCause are what is kept of an error's name and cause; the rest is cut off.
+	// MaxError and MaxCause are the lengths that are kept of an error's name and cause; the rest is cut off.
 	MaxError = 256
 	MaxCause = 32_768
 	// MaxName is the length of the name of a state machine, execution, activity or alias, in characters.

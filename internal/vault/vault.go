@@ -1,6 +1,6 @@
-// Package vault holds the values of the secrets that the starters of runs hand over to the owner of a state directory. Values are in
-// memory only; the names of the variables are in the store, so that the next owner knows which values to wait for. Task runners ask it
-// for the value of a variable (task.SecretSource), the API passes it what commands send (api.Secrets).
+// Package vault holds the values of the secrets that the processes that start runs pass to the owner of a state directory. Values are
+// only in memory; the names of the variables are in the store, so that the next owner knows which values to wait for. Task runners get
+// the value of a variable from it (task.SecretSource); the API gives it the values that commands send (api.Secrets).
 package vault
 
 import (
@@ -23,8 +23,8 @@ import (
 // on disk.
 const kind = "secrets"
 
-// Vault has the values of all runs. It is safe for concurrent use once the store and the engine are set. A run whose starter handed none
-// over, as one that an SDK started, gets them from the owner's environment.
+// Vault has the values of all runs. It is safe for concurrent use once the store and the engine are set. A run that was started without
+// values, for example by an SDK, gets them from the owner's environment.
 type Vault struct {
 	docs *store.Store
 	eng  *engine.Engine
@@ -34,7 +34,7 @@ type Vault struct {
 	changed chan struct{}                // closed when values come
 }
 
-// New is an empty vault. Keep and Of set what it works on, as both are opened after the runners that ask it.
+// New is an empty vault. Keep and Of set its store and engine, which are opened after the runners that use the vault.
 func New() *Vault {
 	return &Vault{values: map[string]map[string]string{}, changed: make(chan struct{})}
 }
@@ -58,7 +58,7 @@ func (v *Vault) names(execution string) ([]string, error) {
 	return names, err
 }
 
-// Wanted are the variables that the run's starter supplies and whose values are not here.
+// Wanted are the variables that the run's starter supplies and whose values are missing.
 func (v *Vault) Wanted(execution string) ([]string, error) {
 	names, err := v.names(execution)
 	v.mu.Lock()
@@ -70,7 +70,7 @@ func (v *Vault) Wanted(execution string) ([]string, error) {
 	}), err
 }
 
-// Give takes values for a run, which need not have been started yet. Those that are here stay: a run keeps its starter's.
+// Give adds values for a run, which need not have been started yet. Existing values stay: a run keeps those of its starter.
 func (v *Vault) Give(execution string, values map[string]string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -38,8 +38,8 @@ func (e Expr) IsZero() bool { return e.text == "" }
 // Value is the expression as the value of a state's field.
 func (e Expr) Value() string { return "{% " + e.text + " %}" }
 
-// Plain is a text as the value of a state's field. It becomes an expression if it would be mistaken for one, and if the schema of
-// asl-validator rejects it: if it is empty or has several lines.
+// Plain is a text as the value of a state's field. It becomes an expression if it could be mistaken for one, or if the schema of
+// asl-validator rejects it, because it is empty or has several lines.
 func Plain(text string) string {
 	if text == "" || strings.Contains(text, "\n") || strings.HasPrefix(text, "{%") || strings.HasSuffix(text, "%}") {
 		return Str(text).Value()
@@ -149,7 +149,7 @@ func States(names ...string) Expr { return Var("states").Get(names...) }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// reserved are the identifiers that are no field's name unless they are quoted.
+// reserved are the identifiers that name a field only if they are quoted.
 var reserved = map[string]bool{"and": true, "or": true, "in": true, "true": true, "false": true, "null": true, "function": true}
 
 // Get is a path of fields from the expression.
@@ -175,7 +175,7 @@ func (e Expr) At(index int) Expr {
 // Values is a path to the values of all fields.
 func (e Expr) Values() Expr { return Expr{text: e.operand(path) + ".*", op: path} }
 
-// Array is a list of the expressions that give something. JSONata merges an item that is a list, unless the item is an Array too.
+// Array is a list of the expressions that have a value. JSONata merges an item that is a list, unless the item is an Array too.
 func Array(items ...Expr) Expr { return Expr{text: "[" + list(items) + "]"} }
 
 // Binding is an expression with a name: of a variable, of a file's input or of an object's field.
@@ -187,7 +187,7 @@ type Binding struct {
 // Bind names an expression. Variables are named without $.
 func Bind(name string, e Expr) Binding { return Binding{name, e} }
 
-// Object is an object with these fields. A field that gives nothing is left out.
+// Object is an object with these fields. A field without a value is left out.
 func Object(fields ...Binding) Expr {
 	pairs := make([]string, len(fields))
 	for i, f := range fields {
@@ -219,7 +219,7 @@ func Function(body Expr, params ...string) Expr {
 	return Expr{text: "function(" + list(names) + ") { " + body.text + " }"}
 }
 
-// If is a conditional. Without an otherwise, it gives nothing if the condition does not hold.
+// If is a conditional. Without an otherwise, it has no value if the condition does not hold.
 func If(condition, then, otherwise Expr) Expr {
 	text := condition.within(powers[cond]+1) + " ? " + then.text
 	if otherwise.IsZero() {

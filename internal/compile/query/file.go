@@ -12,7 +12,7 @@ import (
 )
 
 // A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
-// says what it gives. After a line "Inputs:", it lists the inputs, each on a line "$name  what it is"; after a line "Reads:", what the
+// describes the result. After a line "Inputs:", it lists the inputs, each on a line "$name  what it is"; after a line "Reads:", what the
 // file reads from the state machine itself: its variables, and parts of $states.
 
 //go:embed *.jsonata
@@ -38,7 +38,7 @@ var loaded = sync.OnceValue(func() map[string]*file {
 
 // File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
 // uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
-// file gets there; the rest are bound to variables first. Wrong inputs are an error of the program: File panics.
+// file gets there; the rest are bound to variables first. Wrong inputs are a bug in the caller: File panics.
 func File(name string, inputs ...Binding) Expr {
 	f := loaded()[name]
 	if f == nil {

@@ -15,7 +15,7 @@ export function machinesPage(root, route, go) {
   const all = h("input", { type: "checkbox", onchange: () => draw() });
   let machines = [], counts = {};
   put(root, h("div.page", {}, h("div.page-head", {}, h("h1", {}, "State machines")),
-    h("div.filters", {}, filter, h("label.check", {}, all, "Clean-up machines too")), body));
+    h("div.filters", {}, filter, h("label.check", {}, all, "Include cleanup machines")), body));
 
   async function load() {
     try {

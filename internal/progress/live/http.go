@@ -17,9 +17,9 @@ const maxWait = time.Minute
 // entriesAtOnce is how many entries an event of the stream has at most.
 const entriesAtOnce = 500
 
-// Handler answers ?execution=ARN&after=EVENT with what has changed since that event: by default once, at once if there is anything,
-// when there is, or after timeout seconds; with Accept: text/event-stream as a stream, until the execution is closed. fail answers an
-// error of the source.
+// Handler answers ?execution=ARN&after=EVENT with what has changed since that event. By default, it answers once: immediately if
+// something has changed, otherwise when something changes, or after timeout seconds. With Accept: text/event-stream, it sends changes
+// until the execution is closed. fail answers an error of the source.
 func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
@@ -49,7 +49,7 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 	}
 }
 
-// number is a number of the query, or the one that stands for none.
+// number is a number of the query, or the default if the query lacks it.
 func number(text string, without float64) (float64, error) {
 	if text == "" {
 		return without, nil
@@ -57,7 +57,7 @@ func number(text string, without float64) (float64, error) {
 	return strconv.ParseFloat(text, 64)
 }
 
-// client is one who watches an execution.
+// client is a request that watches an execution.
 type client struct {
 	s      *Folds
 	f      *fold
@@ -67,7 +67,7 @@ type client struct {
 	shown  progress.Delta
 }
 
-// next is what the client does not know.
+// next is what the client does not know yet.
 func (c *client) next(ctx context.Context) (d progress.Delta, err error) {
 	first := c.mark == 0
 	err = c.s.with(ctx, c.f, func(v *progress.View) {
@@ -81,13 +81,13 @@ func (c *client) next(ctx context.Context) (d progress.Delta, err error) {
 	return d, err
 }
 
-// once waits for an event, within bounds.
+// once waits for an event, at most for a given time.
 func (c *client) once(ctx context.Context, most time.Duration) (progress.Delta, error) {
 	d, err := c.next(ctx)
 	if err != nil || d.Last > c.after || c.closed || most == 0 {
 		return d, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, most+maxWait) // the source may be slow, but not for ever
+	ctx, cancel := context.WithTimeout(ctx, most+maxWait) // the source may be slow, but not forever
 	defer cancel()
 	if err := c.s.src.Wait(ctx, c.f.arn, c.after, most); err != nil {
 		return d, err
@@ -124,7 +124,7 @@ func (c *client) stream(w http.ResponseWriter, r *http.Request, fail func(http.R
 	}
 }
 
-// news reports whether a delta says anything that the client does not know.
+// news reports whether a delta contains anything that the client does not know.
 func (c *client) news(d progress.Delta) bool {
 	return len(d.Entries) > 0 || d.Last != c.shown.Last || d.Parked != c.shown.Parked || d.Status != c.shown.Status
 }

@@ -1,6 +1,6 @@
-// Package live serves folds of executions over HTTP: as a whole, what has changed since an event, and as a stream. The API of a state
-// directory serves its own executions with it, and the console those of another API. Those who watch an execution share one fold, which
-// is kept for a while after the last of them.
+// Package live serves folds of executions over HTTP: in full, as the changes since an event, and as a stream. The API of a state
+// directory serves its own executions with it, and the console those of another API. All clients that watch an execution share one fold,
+// which is kept for a minute after the last client has left.
 package live
 
 import (
@@ -20,11 +20,11 @@ type Source interface {
 	Events(ctx context.Context, arn string, after int64, do func(*progress.Event)) error
 	// Wait returns when there may be an event after one, and after the time in any case.
 	Wait(ctx context.Context, arn string, after int64, most time.Duration) error
-	// Outside is what the history does not show: which tasks wait, and why no process drives the execution any more, if so.
+	// Outside is what the history does not show: which tasks wait, and, if no process drives the execution any more, why.
 	Outside(ctx context.Context, arn string) (waiting []progress.Waiting, parked string, err error)
 }
 
-// Bounds of what is kept. A fold of 25,000 events has some thousand entries.
+// Limits of what is kept. A fold of 25,000 events has some thousand entries.
 const (
 	textBytes = 4 << 10     // of an input or output: longer ones are in the events only
 	idleTime  = time.Minute // of a fold that nobody watches
