@@ -99,7 +99,7 @@ func (c *compiler) checkTarget(name string) {
 	report := func(field, format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path+field, fmt.Sprintf(format, args...)))
 	}
-	if at.mode != pipeline.SubmitJob && at.mode != pipeline.SubmitProxy && at.mode != pipeline.SubmitRayJob {
+	if !at.mode.Known() {
 		report(".submit", "unknown submission mode %q; expected one of job, proxy, rayjob", at.mode)
 	}
 	if !pipeline.IsDNSLabel(at.namespace) {

@@ -135,6 +135,9 @@ func (c *compiler) check(target string, o Options) {
 		return
 	}
 	c.checkTarget(target)
+	if !c.at.mode.Known() { // what the steps may say depends on it
+		return
+	}
 	c.checkClusterSecrets()
 	eachStep(c.p.Steps, "steps", c.checkContext)
 	c.eachBody(c.checkBody)

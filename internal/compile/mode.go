@@ -35,13 +35,18 @@ func (c *compiler) modeOf(kind string) mode {
 		return rayTasks{c}
 	case c.at == nil:
 		return processes{c}
-	case kind == kindJob || c.at.mode == pipeline.SubmitJob:
+	case kind == kindJob:
 		return jobMode{c}
-	case c.at.mode == pipeline.SubmitProxy:
+	}
+	switch c.at.mode {
+	case pipeline.SubmitJob:
+		return jobMode{c}
+	case pipeline.SubmitProxy:
 		return proxyMode{c}
-	default:
+	case pipeline.SubmitRayJob:
 		return rayJobMode{c}
 	}
+	panic(fmt.Sprintf("compile: submission mode %q", c.at.mode)) // check has refused it
 }
 
 // modes are the modes that the pipeline uses: that of Ray jobs, then that of plain jobs.

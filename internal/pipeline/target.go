@@ -26,6 +26,15 @@ const (
 	SubmitRayJob SubmitMode = "rayjob" // KubeRay's operator submits
 )
 
+// Known reports whether there is such a mode: a mode that a file does not name, but an option, is not checked when the file is decoded.
+func (m SubmitMode) Known() bool {
+	switch m {
+	case SubmitJob, SubmitProxy, SubmitRayJob:
+		return true
+	}
+	return false
+}
+
 // Target is one place to run at. Which of its fields count depends on its kind; the others are refused.
 type Target struct {
 	Kind       TargetKind        `yaml:"kind" need:"1" enum:"local|kubernetes|aws" doc:"local is this machine, kubernetes a cluster with Ray, aws Step Functions with Amazon EKS."`
