@@ -111,7 +111,7 @@ bench-kubernetes: build ## time between the jobs of a pipeline in each submissio
 	@RAYORCH_BENCH_ROUNDS=$${RAYORCH_BENCH_ROUNDS:-5} go test -count=1 -timeout=60m -v -run TestHandOver ./bench/kubernetes
 
 .PHONY: bench-submission-modes
-bench-submission-modes: build ## KubeRay's HTTPMode beside its K8sJobMode, and what way rayjob adds between two jobs
+bench-submission-modes: build ## KubeRay's HTTPMode beside its K8sJobMode, and the time that submission mode rayjob adds between two jobs
 	@RAYORCH_BENCH_MODES=$${RAYORCH_BENCH_MODES:-5} go test -count=1 -timeout=60m -v -run TestSubmissionModes ./bench/kubernetes
 
 .PHONY: bench-overhead
