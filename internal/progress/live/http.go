@@ -1,9 +1,11 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,15 +25,15 @@ const entriesAtOnce = 500
 func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		after, err1 := number(q.Get("after"), 0)
-		seconds, err2 := number(q.Get("timeout"), 20)
-		if err1 != nil || err2 != nil || seconds < 0 {
+		after, err1 := strconv.ParseInt(cmp.Or(q.Get("after"), "0"), 10, 64)
+		seconds, err2 := strconv.ParseFloat(cmp.Or(q.Get("timeout"), "20"), 64)
+		if err1 != nil || err2 != nil || after < 0 || seconds < 0 || math.IsNaN(seconds) {
 			http.Error(w, "after and timeout must be numbers", http.StatusBadRequest)
 			return
 		}
 		f := s.watch(q.Get("execution"))
 		defer s.release(f)
-		c := &client{s: s, f: f, after: int64(after)}
+		c := &client{s: s, f: f, after: after}
 		if r.Header.Get("Accept") == "text/event-stream" {
 			if id, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
 				c.after = id // a browser that comes back
@@ -39,7 +41,7 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 			c.stream(w, r, fail)
 			return
 		}
-		d, err := c.once(r.Context(), min(maxWait, time.Duration(seconds*float64(time.Second))))
+		d, err := c.once(r.Context(), time.Duration(min(seconds, maxWait.Seconds())*float64(time.Second)))
 		if err != nil {
 			fail(w, r, err)
 			return
@@ -47,14 +49,6 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(d) // the client is gone when this fails
 	}
-}
-
-// number is a number of the query, or the one that stands for none.
-func number(text string, without float64) (float64, error) {
-	if text == "" {
-		return without, nil
-	}
-	return strconv.ParseFloat(text, 64)
 }
 
 // client is one who watches an execution.

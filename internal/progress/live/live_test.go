@@ -148,6 +148,12 @@ func TestOnce(t *testing.T) {
 		if got := get(t, h, after+"&timeout=7"); got.Last != d.Last || time.Since(began) != 7*time.Second {
 			t.Errorf("after %s without news: %+v", time.Since(began), got)
 		}
+		for _, most := range []string{"61", "1e30", "Inf"} {
+			began = time.Now()
+			if got := get(t, h, after+"&timeout="+most); got.Last != d.Last || time.Since(began) != time.Minute {
+				t.Errorf("timeout=%s: after %s: %+v", most, time.Since(began), got)
+			}
+		}
 		time.AfterFunc(time.Second, func() { s.add(events[len(events)/2:]...) })
 		if d = get(t, h, after); d.Last != int64(len(events)) || d.Status != "FAILED" {
 			t.Errorf("the second half: %+v", d)
@@ -202,6 +208,7 @@ func TestRefusals(t *testing.T) {
 	_, h, _ := play(t, "all is well", "local")
 	for query, want := range map[string]int{
 		"execution=none": http.StatusNotFound, "execution=x&after=y": http.StatusBadRequest, "execution=x&timeout=-1": http.StatusBadRequest,
+		"execution=x&after=2.5": http.StatusBadRequest, "execution=x&after=-1": http.StatusBadRequest, "execution=x&timeout=NaN": http.StatusBadRequest,
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, nil))
