@@ -14,7 +14,7 @@ func (s *session) logsOf(ctx context.Context, arn string) ([]engine.LogInfo, err
 }
 
 // stepLogs finds the log of a step's attempt by the events of its tasks. Logs of earlier releases are kept without an event: those of
-// the state and the attempt are found, which may be several, of iterations of a Map.
+// the state that began during the attempt are found, which may be several, of iterations of a Map.
 func stepLogs(logs []engine.LogInfo, st *progress.Entry, attempt int) []engine.LogInfo {
 	for _, event := range slices.Backward(st.Tasks(attempt)) {
 		for _, l := range logs {
@@ -23,11 +23,28 @@ func stepLogs(logs []engine.LogInfo, st *progress.Entry, attempt int) []engine.L
 			}
 		}
 	}
-	var old []engine.LogInfo
+	var during, same []engine.LogInfo
 	for _, l := range logs {
-		if l.Event == 0 && l.State == st.State && l.Attempt == attempt {
-			old = append(old, l)
+		if l.Event != 0 || l.State != st.State || !beganDuring(l, st, attempt) {
+			continue
+		}
+		during = append(during, l)
+		if l.Attempt == attempt {
+			same = append(same, l)
 		}
 	}
-	return old
+	if len(same) == 0 { // after a redrive, the task counts its attempts from 1 again, but the step does not
+		return during
+	}
+	return same
+}
+
+// beganDuring reports whether a log began between the beginning and the end of a step's attempt.
+func beganDuring(l engine.LogInfo, st *progress.Entry, attempt int) bool {
+	for _, a := range st.Attempts {
+		if a.N == attempt {
+			return !l.Started.Before(a.Scheduled) && (a.Ended.IsZero() || !l.Started.After(a.Ended))
+		}
+	}
+	return false
 }

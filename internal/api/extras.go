@@ -226,7 +226,7 @@ func (s *Server) failExtra(w http.ResponseWriter, r *http.Request, err error) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case errors.Is(err, store.ErrFull), errors.Is(err, engine.ErrClosing):
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-	case errors.Is(err, engine.ErrInvalidPage):
+	case errors.Is(err, engine.ErrInvalidPage), errors.Is(err, engine.ErrExpress):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case r.Context().Err() != nil: // nobody is there to read an answer
 	default:

@@ -47,6 +47,10 @@ func TestViewIsTheHistorysFold(t *testing.T) {
 	if status, got = get(t, at+"/rayorch/v1/view?execution=none", nil); status != 404 {
 		t.Errorf("another execution: %d %s", status, got)
 	}
+	express := "arn:aws:states:us-east-1:123456789012:express:m:x:7dec93de-2804-42cf-b4b5-616bef83c7fa"
+	if status, got = get(t, at+"/rayorch/v1/view?execution="+express, nil); status != 400 {
+		t.Errorf("an Express execution, which has no history: %d %s", status, got)
+	}
 }
 
 // sdkEvent is an event as the SDK has it.

@@ -226,3 +226,19 @@ steps:
 		t.Errorf("the second attempt has id %v after %v", second, first)
 	}
 }
+
+// TestToleranceNests: a loop that tolerates failures of its items is itself a step whose failure is tolerated.
+func TestToleranceNests(t *testing.T) {
+	for name, limit := range map[string]string{"plain": "", "limited": "maxConcurrency: 1, "} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, head+`
+steps:
+- name: both
+	parallel: {`+limit+`toleratedFailures: 1, steps: [
+		{name: each, forEach: {items: [0, 1], toleratedFailures: 1, steps: [{name: try, job: {shell: 'exit ${{ item }}'}}]}},
+		{name: bad, job: {shell: 'exit 4'}}]}
+`, `{}`)
+			r.wantOutput(t, `{"both":{"each":[{"try":null},null],"bad":null}}`)
+		})
+	}
+}

@@ -40,7 +40,7 @@ func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) 
 	out := make([]any, len(s.Parallel.Steps))
 	for i := range s.Parallel.Steps {
 		child := &s.Parallel.Steps[i]
-		try := c.try(&node{step: child, order: order}, child.Name, value.Obj(child.Name, nil), in.inner(seen))
+		try := c.try(&node{step: child, order: order}, child.Name, child.Name, value.Obj(child.Name, nil), in.inner(seen))
 		out[i] = value.Obj("StartAt", "Try "+child.Name, "States", try)
 	}
 	return out
@@ -57,7 +57,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		start := c.entry(n)
 		if s.Parallel.ToleratedFailures > 0 {
 			start = "Try " + child.Name
-			merge(states, c.try(n, child.Name, value.Obj(child.Name, nil), in.inner(seen)))
+			merge(states, c.try(n, child.Name, child.Name, value.Obj(child.Name, nil), in.inner(seen)))
 		} else {
 			c.sequence(states, n, in.inner(seen), "")
 		}
@@ -85,15 +85,16 @@ func merge(into, from *value.Object) {
 }
 
 // try are the states of a node whose failure is tolerated: a Parallel of one branch that catches all errors. After a failure, its
-// output is outputs, with the error added.
-func (c *compiler) try(n *node, name string, outputs *value.Object, in *scope) *value.Object {
+// output is outputs, with the error added. The names of the states end in title: a loop needs another one than its step, which can
+// itself be the child of a parallel step that tolerates failures.
+func (c *compiler) try(n *node, name, title string, outputs *value.Object, in *scope) *value.Object {
 	failed := outputs.With(failedKey, query.States("errorOutput").Value())
 	branch := c.branch(n, in.inner(in.seen))
 	states := &value.Object{}
-	put(states, "Try "+name, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
-		"Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", failed, "Next", "Failed "+name)},
+	put(states, "Try "+title, annotation.State{Step: name, Role: annotation.Try}, value.Obj("Type", "Parallel", "Branches", []any{branch},
+		"Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", failed, "Next", "Failed "+title)},
 		"Output", query.States("result").At(0).Value(), "End", true))
-	put(states, "Failed "+name, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
+	put(states, "Failed "+title, annotation.State{Step: name, Role: annotation.Tolerated}, value.Obj("Type", "Pass", "End", true))
 	return states
 }
 
@@ -174,8 +175,9 @@ func (c *compiler) iteration(n *node, in *scope) *value.Object {
 	put(states, "Take item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
 	steps := c.arrange(s.ForEach.Steps, true)
 	if s.ForEach.ToleratedFailures > 0 {
-		follow(take, "Try "+s.Name)
-		merge(states, c.try(steps, s.Name, &value.Object{}, inner))
+		title := "item of " + s.Name
+		follow(take, "Try "+title)
+		merge(states, c.try(steps, s.Name, title, &value.Object{}, inner))
 		return states
 	}
 	branch := c.branch(steps, inner)

@@ -106,7 +106,7 @@ func shorten(s string) string {
 	return s
 }
 
-// backEdges are the edges that close a circle: they are drawn upwards and do not count for layers.
+// backEdges are the edges that close a cycle: they are drawn upwards and do not count for layers.
 func backEdges(g *Graph) []bool {
 	back, state := make([]bool, len(g.Edges)), make([]int, len(g.Nodes)) // 1 is being visited, 2 is done
 	out := make([][]int, len(g.Nodes))

@@ -32,7 +32,7 @@ func NewOrder(steps []Step, sequential bool) (*Order, []OrderProblem) {
 	}
 	for i := range steps {
 		if cycle := o.close(steps[i].Name, direct, nil); cycle != nil {
-			msg := "runs in a circle: " + strings.Join(cycle, " after ")
+			msg := "is part of a cycle: " + strings.Join(cycle, " after ")
 			return o, []OrderProblem{{slices.Index(o.names, cycle[0]), -1, msg}}
 		}
 	}
@@ -61,7 +61,7 @@ func afterOf(steps []Step, i int, sequential bool) ([]string, []OrderProblem) {
 	return *steps[i].After, problems
 }
 
-// close fills before for a step and all that it runs after. It returns a circle where it meets one.
+// close fills before for a step and all that it runs after. It returns a cycle if it meets one.
 func (o *Order) close(name string, direct map[string][]string, trail []string) []string {
 	if at := slices.Index(trail, name); at >= 0 {
 		return append(slices.Clone(trail[at:]), name)

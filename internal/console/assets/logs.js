@@ -22,11 +22,16 @@ export function clean(line) {
 }
 
 // logsOf finds the log of an entry's attempt by the events of its tasks: the last that has one has the whole log. Logs of earlier
-// releases are kept without an event: those of the state and the attempt are found, which may be several, of iterations of a Map.
+// releases are kept without an event: those of the state that began during the attempt are found, which may be several, of iterations
+// of a Map. After a redrive, the task counts its attempts from 1 again, but the entry does not.
 function logsOf(logs, entry, attempt) {
-  const tasks = entry.attempts.find((a) => a.n === attempt)?.tasks ?? [];
-  const found = tasks.map((event) => logs.find((l) => l.Event === event)).findLast(Boolean);
-  return found ? [found] : logs.filter((l) => !l.Event && l.State === entry.state && l.Attempt === attempt);
+  const shown = entry.attempts.find((a) => a.n === attempt);
+  const found = (shown?.tasks ?? []).map((event) => logs.find((l) => l.Event === event)).findLast(Boolean);
+  if (found || !shown) return found ? [found] : [];
+  const within = (at) => at >= Math.round(shown.scheduled * 1000) && (!shown.ended || at <= Math.round(shown.ended * 1000));
+  const during = logs.filter((l) => !l.Event && l.State === entry.state && within(Date.parse(l.Started)));
+  const same = during.filter((l) => l.Attempt === attempt);
+  return same.length > 0 ? same : during;
 }
 
 // Buffer keeps the last lines of a text that comes in pieces.

@@ -1,9 +1,14 @@
 package live
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,15 +28,15 @@ const entriesAtOnce = 500
 func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		after, err1 := number(q.Get("after"), 0)
-		seconds, err2 := number(q.Get("timeout"), 20)
-		if err1 != nil || err2 != nil || seconds < 0 {
+		after, err1 := strconv.ParseInt(cmp.Or(q.Get("after"), "0"), 10, 64)
+		seconds, err2 := strconv.ParseFloat(cmp.Or(q.Get("timeout"), "20"), 64)
+		if err1 != nil || err2 != nil || after < 0 || seconds < 0 || math.IsNaN(seconds) {
 			http.Error(w, "after and timeout must be numbers", http.StatusBadRequest)
 			return
 		}
 		f := s.watch(q.Get("execution"))
 		defer s.release(f)
-		c := &client{s: s, f: f, after: int64(after)}
+		c := &client{s: s, f: f, after: after}
 		if r.Header.Get("Accept") == "text/event-stream" {
 			if id, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
 				c.after = id // a browser that comes back
@@ -39,22 +44,14 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 			c.stream(w, r, fail)
 			return
 		}
-		d, err := c.once(r.Context(), min(maxWait, time.Duration(seconds*float64(time.Second))))
+		d, err := c.once(r.Context(), time.Duration(min(seconds, maxWait.Seconds())*float64(time.Second)))
 		if err != nil {
 			fail(w, r, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(d) // the client is gone when this fails
+		_ = write(w, d) // the client is gone when this fails
 	}
-}
-
-// number is a number of the query, or the default if the query lacks it.
-func number(text string, without float64) (float64, error) {
-	if text == "" {
-		return without, nil
-	}
-	return strconv.ParseFloat(text, 64)
 }
 
 // client is a request that watches an execution.
@@ -127,6 +124,32 @@ func (c *client) stream(w http.ResponseWriter, r *http.Request, fail func(http.R
 // news reports whether a delta contains anything that the client does not know.
 func (c *client) news(d progress.Delta) bool {
 	return len(d.Entries) > 0 || d.Last != c.shown.Last || d.Parked != c.shown.Parked || d.Status != c.shown.Status
+}
+
+// write writes a delta as JSON, one entry at a time: that of a long history has tens of megabytes.
+func write(w io.Writer, d progress.Delta) error {
+	entries := d.Entries
+	d.Entries = []progress.Shown{}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	head, tail, _ := bytes.Cut(text, []byte(`"entries":[]`)) // in a string of the delta, the quotes would be escaped
+	out := bufio.NewWriter(w)
+	_, _ = out.Write(append(head, `"entries":[`...)) // Flush returns the error of any write
+	for i := range entries {
+		if i > 0 {
+			_ = out.WriteByte(',')
+		}
+		text, err := json.Marshal(entries[i])
+		if err != nil {
+			return err
+		}
+		_, _ = out.Write(text)
+	}
+	_, _ = out.Write(append([]byte("]"), tail...))
+	_ = out.WriteByte('\n')
+	return out.Flush()
 }
 
 // send writes a delta as one event or, where it has many entries, as several. The id of all but the last is the event that the client

@@ -148,6 +148,12 @@ func TestOnce(t *testing.T) {
 		if got := get(t, h, after+"&timeout=7"); got.Last != d.Last || time.Since(began) != 7*time.Second {
 			t.Errorf("after %s without news: %+v", time.Since(began), got)
 		}
+		for _, most := range []string{"61", "1e30", "Inf"} {
+			began = time.Now()
+			if got := get(t, h, after+"&timeout="+most); got.Last != d.Last || time.Since(began) != time.Minute {
+				t.Errorf("timeout=%s: after %s: %+v", most, time.Since(began), got)
+			}
+		}
 		time.AfterFunc(time.Second, func() { s.add(events[len(events)/2:]...) })
 		if d = get(t, h, after); d.Last != int64(len(events)) || d.Status != "FAILED" {
 			t.Errorf("the second half: %+v", d)
@@ -202,6 +208,7 @@ func TestRefusals(t *testing.T) {
 	_, h, _ := play(t, "all is well", "local")
 	for query, want := range map[string]int{
 		"execution=none": http.StatusNotFound, "execution=x&after=y": http.StatusBadRequest, "execution=x&timeout=-1": http.StatusBadRequest,
+		"execution=x&after=2.5": http.StatusBadRequest, "execution=x&after=-1": http.StatusBadRequest, "execution=x&timeout=NaN": http.StatusBadRequest,
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, nil))
@@ -288,4 +295,25 @@ func merge(t *testing.T, body string, last int) (all delta) {
 		t.Errorf("it ends at event %d of %d", all.Last, last)
 	}
 	return all
+}
+
+// TestWrite compares an answer, which is written one entry at a time, with the JSON of the delta as a whole.
+func TestWrite(t *testing.T) {
+	for name, d := range map[string]progress.Delta{
+		"no entries":  {Entries: []progress.Shown{}, States: map[string]progress.ShownState{}},
+		"one":         {Last: 2, Entries: []progress.Shown{{N: 1, Name: "a"}}},
+		"its pattern": {Warnings: []string{`"entries":[]`}, Entries: []progress.Shown{{N: 1, Name: "a"}, {N: 2, Name: `"entries":[]`}}},
+	} {
+		var b strings.Builder
+		if err := live.Write(&b, d); err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); got != string(want)+"\n" {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
 }

@@ -109,8 +109,19 @@ func (p place) sync() error {
 // IsID reports whether a process can have an id, which is also the name of its directory.
 func IsID(id string) bool { return processID.MatchString(id) }
 
-// IsRunning reports whether the directory is that of a process whose supervisor lives.
-func IsRunning(dir string) bool { return place(dir).has("lock") && place(dir).supervised() }
+// IsRunning reports whether the directory is that of a process whose supervisor lives. A supervisor that has recorded the end of its
+// process exits a moment later, unless the process left something behind that still prints: so IsRunning waits for that, at most a
+// second.
+func IsRunning(dir string) bool {
+	p := place(dir)
+	for tries := 0; p.has("lock") && p.supervised(); tries++ {
+		if !p.ended() || tries == 100 {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
 
 // lock takes the supervisor's lock, or says that another process has it.
 func (p place) lock() (*os.File, bool, error) {

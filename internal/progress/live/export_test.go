@@ -1,0 +1,4 @@
+package live
+
+// Write is write.
+var Write = write
