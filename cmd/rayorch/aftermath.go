@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 
-// aftermath is what the engine did for an execution and no event tells.
+// aftermath is the cleanup report of an execution: what became of stopped work, which no event of the history records.
 func (s *session) aftermath(ctx context.Context, arn string) ([]engine.Aftermath, error) {
 	return s.client.Aftermath(ctx, arn)
 }

@@ -44,7 +44,7 @@ func (s *session) catchUp(ctx context.Context, arn string, v *progress.View) err
 	return nil
 }
 
-// states reads the annotations of an execution's definition. A caller who may not read the definition sees plain states.
+// states reads the annotations of an execution's definition. A caller that is not allowed to read the definition sees plain states.
 func (s *session) states(ctx context.Context, arn string) (progress.States, error) {
 	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
 		ExecutionArn: aws.String(arn), IncludedData: types.IncludedDataAllData,
