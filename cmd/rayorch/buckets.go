@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/objects"
+	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
 // buckets are where distributed Maps read items from and write results to: directories below the state directory, those

@@ -18,7 +18,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/deploy"
-	"github.com/rayorch/rayorch/internal/objects"
+	"github.com/rayorch/rayorch/internal/engine/objects"
 	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )

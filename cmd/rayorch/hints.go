@@ -8,8 +8,8 @@ import (
 	"syscall"
 
 	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // hintFor says what to do about an error that any command may meet.

@@ -9,16 +9,16 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/home"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/vault"
 	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/policy"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 	"github.com/rayorch/rayorch/internal/task/raytask"
-	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // runners act for the Tasks of an owner: Ray jobs, local processes, and calls of a Kubernetes.

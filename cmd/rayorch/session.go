@@ -14,16 +14,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/rayorch/rayorch/internal/api"
-	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/freeze"
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/catalog"
+	"github.com/rayorch/rayorch/internal/engine/freeze"
+	"github.com/rayorch/rayorch/internal/engine/home"
+	"github.com/rayorch/rayorch/internal/engine/store"
+	"github.com/rayorch/rayorch/internal/engine/vault"
 	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/task/policy"
-	"github.com/rayorch/rayorch/internal/vault"
 )
 
 // session is a command's connection to whoever runs the executions. Where nobody does, the command opens the state

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
 // signIn makes links to the console that an owner serves. Before the console is served, and without one, there are none.

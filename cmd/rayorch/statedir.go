@@ -4,7 +4,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
 // oursToWrite checks a state directory before a command writes to it or passes secrets to the process that serves it. Another

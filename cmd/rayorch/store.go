@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 func (a *app) storeCommand() *cobra.Command {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/objects"
+	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
 // upload brings working directories to the object store from which Ray fetches them, with the AWS CLI's credentials. Their

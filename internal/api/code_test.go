@@ -8,7 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
 // keptCode is an api.Code, and an api.Secrets that keeps nothing.

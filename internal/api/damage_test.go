@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // A damaged block in the database fails the requests that need it, with an error that names the execution. The server goes on,

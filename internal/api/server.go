@@ -12,11 +12,11 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/access"
-	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/engine/catalog"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/progress/live"
-	"github.com/rayorch/rayorch/internal/store"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -3,7 +3,7 @@ package api
 import (
 	"context"
 
-	"github.com/rayorch/rayorch/internal/catalog"
+	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
 // of asks about one execution.

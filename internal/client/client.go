@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
 // place is what a client speaks to. The columns of the table in paths.go are places.

@@ -22,12 +22,12 @@ import (
 
 	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
-	"github.com/rayorch/rayorch/internal/catalog"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/home"
-	"github.com/rayorch/rayorch/internal/snapshot"
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/catalog"
+	"github.com/rayorch/rayorch/internal/engine/home"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
 

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // An abort must not resume what it aborts: a timer that is due would fire first, and enter the next state. So the abort

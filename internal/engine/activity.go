@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // offer is a task that waits for a worker of its activity.

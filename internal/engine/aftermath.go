@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/task"
 )
 

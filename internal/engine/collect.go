@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // collect removes the definitions that no execution names any more, after executions were forgotten. It looks at every

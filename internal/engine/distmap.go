@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // Counts are the numbers of items, or child executions, of a map run by their progress. Written counts what the result writer wrote.

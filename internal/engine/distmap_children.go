@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // child starts a child execution when there is room for one more.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // mostChildren is how many children of one Map run at once, as on AWS. A child that waits costs its timer and its entry

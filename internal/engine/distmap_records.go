@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // The kinds of the documents of map runs: by their ARN, and by execution for lists.

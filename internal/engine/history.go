@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // HistoryQuery selects events. Limit is the page's size: 100 by default, at most 1,000.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // ListFilter picks executions, newest first.

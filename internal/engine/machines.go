@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // definitions is the kind of the documents that hold definitions, by their hash.

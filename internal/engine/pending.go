@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // Pending is a task whose work does not run yet. Only the engine that drives the execution knows it; it is not stored.

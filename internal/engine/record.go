@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // What the engine itself keeps of a run, beside interp's head and frames. JSON, so that fields can be added; V is the

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // resting is what a paused engine has not resumed: every run that was there when it was opened, less those resumed

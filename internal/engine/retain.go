@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // How often retention looks, and how much it forgets at once.

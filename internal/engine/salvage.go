@@ -7,8 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // Salvaged is what Salvage made of the executions of a damaged directory.

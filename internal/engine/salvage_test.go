@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // filled makes a state directory of some megabytes: executions that have ended, in one large sorted file, and later ones,

@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // WatchResult is how far an execution has come.

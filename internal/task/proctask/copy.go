@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
 // workCopy records when a copy of the working directory was made: newer files are the job's.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/snapshot"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )

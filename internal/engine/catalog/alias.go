@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // Route sends a share of an alias's starts, in per cent, to a version.

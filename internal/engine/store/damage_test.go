@@ -13,7 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 // fillDisk writes runs whose events do not compress into a directory of the disk, and closes it: about a megabyte in sorted files,

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/rayorch/rayorch/internal/dataset"
+	"github.com/rayorch/rayorch/internal/engine/dataset"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

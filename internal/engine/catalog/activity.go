@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // Activity is a queue of tasks that workers poll. It never changes once it is handed out.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/dataset"
+	"github.com/rayorch/rayorch/internal/engine/dataset"
 )
 
 var errEnough = errors.New("enough")

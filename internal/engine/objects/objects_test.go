@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/objects"
+	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
 // fakeS3 answers as S3 does, two objects a page.

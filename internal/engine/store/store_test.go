@@ -17,7 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))

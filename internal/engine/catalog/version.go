@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // initialRevision is how PublishStateMachineVersion names the revision that has no id.

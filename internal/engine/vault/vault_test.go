@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/store"
+	"github.com/rayorch/rayorch/internal/engine/store"
+	"github.com/rayorch/rayorch/internal/engine/vault"
 	"github.com/rayorch/rayorch/internal/task"
-	"github.com/rayorch/rayorch/internal/vault"
 )
 
 const (

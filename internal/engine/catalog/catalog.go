@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // Error is a refusal in AWS's terms: Code is the exception's name.

@@ -1,5 +1,5 @@
 // Package freeze makes executions run the code as it was when they started. It is the engine's Config.Prepare: it packs the directories
-// and modules that a definition names (internal/snapshot) and adds the list as a label, which is committed with the start. It leaves out what
+// and modules that a definition names (internal/engine/snapshot) and adds the list as a label, which is committed with the start. It leaves out what
 // an execution may not use: the attempt that needs it fails with the reason. It runs nothing and removes nothing.
 package freeze
 
@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
+	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/snapshot"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"

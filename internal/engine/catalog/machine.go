@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"
-	"github.com/rayorch/rayorch/internal/store"
 )
 
 // The limits of AWS's service quotas that a catalog keeps.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/home"
+	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
 func TestDir(t *testing.T) {
