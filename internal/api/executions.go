@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/value"

@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
-	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

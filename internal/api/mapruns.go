@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
-	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

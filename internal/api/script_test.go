@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/conformance"
+	"github.com/rayorch/rayorch/internal/asl/conformance"
 )
 
 // script is one case of script.json: calls in order, and what AWS answered to some of them.

@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
-	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/history"
 	"github.com/rayorch/rayorch/internal/progress"
 )
 

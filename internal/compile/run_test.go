@@ -12,9 +12,9 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/check"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/compile"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/compile"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

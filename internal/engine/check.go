@@ -7,9 +7,9 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
 )
 
 // Problem is one thing that a check found wrong.

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 )
 
 // clock is the time of a state directory's runs. Its steady time is Config.Uptime after a base, so that setting the wall clock does

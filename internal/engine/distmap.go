@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl/expr"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

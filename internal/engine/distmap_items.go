@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

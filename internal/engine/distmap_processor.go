@@ -3,7 +3,7 @@ package engine
 import (
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/dataset"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

@@ -3,7 +3,7 @@ package engine
 import (
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
 // RecodePosition decodes a log's position and encodes it again.

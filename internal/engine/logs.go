@@ -19,8 +19,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 )
 
 // Logs of tasks are plain files, since they are large and nobody's decisions depend on them: when the machine fails, their

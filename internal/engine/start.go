@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

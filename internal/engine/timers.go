@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/interp"
 )
 
 // Deadlines are of the steady clock. Where a run waits for a time of the wall clock, setting that one changes the deadline: the run

@@ -3,7 +3,7 @@ package engine
 import (
 	"errors"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl/check"
-	"github.com/rayorch/rayorch/internal/conformance"
+	"github.com/rayorch/rayorch/internal/asl/conformance"
 )
 
 type recordedCase struct {

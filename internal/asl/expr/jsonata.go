@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

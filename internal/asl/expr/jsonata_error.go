@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 )
 
 // threw returns the error of an expression that failed. A message with a code is a sentence of its own, the message of a limit

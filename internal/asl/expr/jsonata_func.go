@@ -3,7 +3,7 @@ package expr
 import (
 	"math"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

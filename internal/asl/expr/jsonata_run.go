@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/asl/conformance"
 	"github.com/rayorch/rayorch/internal/asl/expr"
-	"github.com/rayorch/rayorch/internal/conformance"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 )
 
 // file is a loaded file: its tokens, with what File needs to know about them. Files are not evaluated, so no syntax tree is kept.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/rayorch/rayorch/internal/annotation"
 	"github.com/rayorch/rayorch/internal/asl"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/compile"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/stepfn"

@@ -3,7 +3,7 @@ package jsonata_test
 import (
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 )
 
 var benchmarks = []struct{ name, src string }{

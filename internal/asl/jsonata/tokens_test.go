@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 )
 
 func TestTokens(t *testing.T) {

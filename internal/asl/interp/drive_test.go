@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
 var epoch = time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

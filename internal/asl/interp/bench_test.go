@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
 func chain(n int) string {

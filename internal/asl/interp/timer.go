@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

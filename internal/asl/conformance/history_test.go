@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/conformance"
+	"github.com/rayorch/rayorch/internal/asl/conformance"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

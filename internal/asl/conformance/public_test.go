@@ -16,7 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/check"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
 // publicVariable names a directory of definitions from public repositories and of index.tsv: a line for each, of its

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"github.com/rayorch/rayorch/internal/asl"
 	"github.com/rayorch/rayorch/internal/asl/expr"
-	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

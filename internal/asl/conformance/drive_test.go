@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/conformance"
-	"github.com/rayorch/rayorch/internal/history"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/conformance"
+	"github.com/rayorch/rayorch/internal/asl/history"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/interp"
+	"github.com/rayorch/rayorch/internal/asl/interp"
 )
 
 var update = flag.Bool("update", false, "write the golden file of the present version anew")

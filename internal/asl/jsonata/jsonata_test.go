@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/jsonata"
+	"github.com/rayorch/rayorch/internal/asl/jsonata"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

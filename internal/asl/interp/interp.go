@@ -10,7 +10,7 @@ package interp
 import (
 	"time"
 
-	"github.com/rayorch/rayorch/internal/history"
+	"github.com/rayorch/rayorch/internal/asl/history"
 )
 
 // Fact is one thing that happened: what Apply decides upon. Exactly one of the types below.
