@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/kube"
-	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
+	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
 type applyOptions struct {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
 func (a *app) compileCommand() *cobra.Command {

@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/doctor"
 	"github.com/rayorch/rayorch/internal/kube"
-	"github.com/rayorch/rayorch/internal/manifest"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
+	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 	"github.com/rayorch/rayorch/internal/ray"
 )
 

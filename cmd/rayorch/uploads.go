@@ -10,9 +10,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/objects"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // upload brings working directories to the object store from which Ray fetches them, with the AWS CLI's credentials. Their

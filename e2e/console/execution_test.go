@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 	"github.com/rayorch/rayorch/internal/task"
 )
 

@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // Cluster has the checks of a target of kind kubernetes in one of its clusters. They use the credentials of the kubeconfig, which often

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // Deployment has the checks of what rayorch deploy created on AWS, by the record that it left in the stack: what is deployed counts,

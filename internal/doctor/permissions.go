@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // permissions checks every rule that the definition needs, for the user who runs it. The advice is the command that grants them:

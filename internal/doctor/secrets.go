@@ -8,9 +8,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // Secrets are the checks of the environment variables that hold the steps' secrets on this machine. An empty one counts as missing.

@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/graph"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

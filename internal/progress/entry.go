@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // The kinds of entries that the fold distinguishes. Others have the state's type, too.

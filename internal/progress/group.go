@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // group folds an event of a Map or Parallel state itself, which enters or leaves a level. The order of events does not show the level

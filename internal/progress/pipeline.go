@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // The states around the steps of a compiled pipeline show the parameters, the conditions that did not hold, and the references that

@@ -1,6 +1,6 @@
 // Package progress folds an execution's history into what people want to see: each entry of a state, and among them each step, with
 // its status, attempts, times, output and error. It reads the Step Functions API's own events and the annotations of the definition
-// (internal/annotation), so it shows executions here, on Kubernetes and on AWS in the same way. A state's name is shown and
+// (internal/pipeline/annotation), so it shows executions here, on Kubernetes and on AWS in the same way. A state's name is shown and
 // never interpreted. Package progress/live serves the fold; terminal and console draw it. It does no I/O and draws nothing itself.
 package progress
 
@@ -13,7 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // View is the fold. Give it every event once, in order.

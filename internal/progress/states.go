@@ -3,7 +3,7 @@ package progress
 import (
 	"encoding/json"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // States are the annotations of a definition's states by name, which is unique in a definition. A definition without annotations has

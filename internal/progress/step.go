@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 )
 
 // In a cluster, a Parallel stands for one step of a pipeline: the states inside it make the attempts. Users see it as one step.

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/rayorch/rayorch/internal/compile"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

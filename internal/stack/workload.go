@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/compile"
 	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
 // The built-in workload's files, and the image that its inference gets where nobody names one: the published module's.

@@ -1,0 +1,273 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/compile/query"
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// outputLines is how many of a log's last lines are read: the marked one, those that the wrapper prints before it, and one that Ray may
+// add.
+const outputLines = "6"
+
+// proxyMode is the mode of Ray jobs that the state machine submits to Ray itself, through the API server.
+type proxyMode struct{ c *compiler }
+
+func (m proxyMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byProxy) }
+
+func (m proxyMode) cleanUp(states *value.Object, next string) string {
+	return m.c.stopByProxy(states, next)
+}
+
+// check refuses secrets, which Ray's record of the job would show.
+func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
+
+// byProxy speaks to Ray's Jobs API through the API server: it creates no pod. It polls less and less often, so that a run of a year
+// stays far below Step Functions' 25,000 events. The next step starts late by at most 1 s, or 1 % of the step's time.
+func (a *attempts) byProxy() {
+	ray := a.c.head()
+	submit := a.c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, a.proxySubmission())
+	submit.Set("TimeoutSeconds", value.Int(120))
+	// Ray answers 500 to an id that it knows, as after a first try whose answer was lost, but also to other problems: the next
+	// state reads the job's record to tell them apart.
+	submit.Set("Retry", transient(patience, "EKS.500"))
+	failure := query.States("errorOutput")
+	submit.Set("Catch", append(
+		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Look at")),
+		caught(value.Obj("end", a.callFailed(stepfn.RaySubmitFailed).Value()), a.goTo("Decide on"))...))
+	submit.Set("Assign", value.Obj("refused", query.Str("").Value()))
+	submit.Set("Next", a.goTo("Wait for"))
+	a.put("Run", annotation.Submit, submit)
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
+	a.lookAtJob(ray)
+	a.judgeJob()
+	a.stopJob(ray)
+	a.readOutput(ray)
+}
+
+// proxySubmission is the request's body. The command is a variable: Ray prints the entrypoint into the job's log, at any time, and
+// few of its last lines are read.
+func (a *attempts) proxySubmission() *value.Object {
+	o := a.submission()
+	o.Set("entrypoint", commandEntrypoint)
+	a.sub.withCommand()
+	return o
+}
+
+// commandEntrypoint runs the command of the variable. Ray replaces $NAME in the values of variables by
+// other variables' values, without quoting: that would execute what parameters contain. So each $ is replaced by another character.
+const commandEntrypoint = `exec sh -c "$(printf %s "$RAYORCH_COMMAND" | tr "\001" "$")"`
+
+// withCommand adds the command to the environment of a Ray job.
+func (s *submission) withCommand() {
+	command := query.Call("join", query.Call("split", s.command, query.Str("$")), query.Str("\x01"))
+	vars := extended(s.env, query.Object(query.Bind("RAYORCH_COMMAND", command)))
+	s.runtimeEnv.Set("env_vars", fitted(vars).Value())
+}
+
+// interval is the seconds until the job is polled again. It grows with the time of the step, not of the attempt: so all attempts
+// together take as many polls as one of their length, and the history has room for them.
+func (a *attempts) interval() query.Expr {
+	share := query.Call("floor", query.Op(since(a.v("begun")), "/", query.Int(100_000)))
+	return query.If(query.Call("exists", a.v("end").Get("Error")), query.Int(1), query.Call("max", query.Array(query.Int(1), share)))
+}
+
+// errorText is the cause of an error, or the error's name if it has no cause.
+func errorText(failure query.Expr) query.Expr {
+	return query.File("errortext", query.Bind("failure", failure))
+}
+
+// callFailed is the error and cause of a call that failed; otherwise is the error if the call was refused.
+func (a *attempts) callFailed(otherwise string) query.Expr {
+	failure := query.States("errorOutput")
+	return a.raisedError(failure, query.File("callfailed", query.Bind("cause", errorText(failure)), query.Bind("otherwise", query.Str(otherwise))))
+}
+
+// lookAtJob adds the state that reads the job's record.
+func (a *attempts) lookAtJob(ray rayAPI) {
+	look := a.c.call(ray.need.to("get"), ray.path("/api/jobs/", a.v("id")), nil, nil)
+	look.Set("TimeoutSeconds", value.Int(60))
+	look.Set("Retry", transient(patience))
+	unread := query.File("recordunread", query.Bind("cause", errorText(query.States("errorOutput"))), query.Bind("refused", a.v("refused")),
+		query.Bind("id", a.v("id")), query.Bind("elapsed", a.elapsed()), query.Bind("pending", a.pendingMillis()))
+	look.Set("Catch", caught(value.Obj("end", unread.Value()), a.goTo("Decide on")))
+	body := query.States("result", "ResponseBody")
+	status := body.Get("status")
+	look.Set("Assign", value.Obj("job", value.Obj("status", status.Value(), "message", textOf(body.Get("message")),
+		"type", textOf(body.Get("error_type")), "node", textOf(body.Get("driver_node_id")),
+		"execution", textOf(body.Get("metadata", "rayorch.execution"))),
+		"ran", a.runsSince(query.Op(status, "!=", query.Str("PENDING")))))
+	look.Set("Next", a.goTo("Judge"))
+	a.put("Look at", annotation.Poll, look)
+}
+
+// textOf is a text of an answer as a field's value; empty if the answer has none.
+func textOf(e query.Expr) string { return query.File("text", query.Bind("value", e)).Value() }
+
+// runsSince is when the job was first seen to run, as a field's value; 0 until then.
+func (a *attempts) runsSince(runs query.Expr) string {
+	return query.If(query.And(query.Eq(a.v("ran"), query.Int(0)), runs), entered, a.v("ran")).Value()
+}
+
+// judgeJob adds the choice that follows from the job's record. If end has an error already, the attempt is being stopped, and only the
+// end of the job counts; whatever its status then is, that error remains the attempt's.
+func (a *attempts) judgeJob() {
+	job, end, ran := a.v("job"), a.v("end"), a.v("ran")
+	rule := func(condition query.Expr, assign *value.Object, next string) any {
+		o := value.Obj("Condition", condition.Value())
+		if assign != nil {
+			o.Set("Assign", assign)
+		}
+		o.Set("Next", a.goTo(next))
+		return o
+	}
+	ending, status := query.Call("exists", end.Get("Error")), job.Get("status")
+	verdict := query.File("recordverdict", query.Bind("job", job), query.Bind("environment", envFailed(job)))
+	foreign := query.Concat(query.Str("ray holds another job of the id "), a.v("id"), query.Str(": delete it"))
+	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
+	rules := []any{
+		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed(stepfn.RaySubmitFailed, foreign)), "Decide on"),
+		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
+		rule(query.Op(status, "in", query.Strs([]string{"SUCCEEDED", "FAILED", "STOPPED"})),
+			value.Obj("end", query.If(ending, end, verdict).Value()), "Decide on"),
+		// Ray kills a job that does not end within seconds. The run does not wait for one that remains.
+		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
+		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
+			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Call off"),
+	}
+	if a.sub.timeout > 0 {
+		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed(stepfn.StatesTimeout, a.timeoutCause())), "Stop"))
+	}
+	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+}
+
+// failed is a failure as a field's value.
+func failed(name string, cause query.Expr) *value.Object {
+	return value.Obj("Error", name, "Cause", cause.Value())
+}
+
+// timedOut holds once the job has run as long as it may.
+func (a *attempts) timedOut() query.Expr {
+	ran := a.v("ran")
+	return query.And(query.Op(ran, ">", query.Int(0)), query.Op(since(ran), ">", query.Int(1000*a.sub.timeout.Seconds())))
+}
+
+// timeoutCause is the cause of a job's timeout.
+func (a *attempts) timeoutCause() query.Expr {
+	seconds := query.Call("round", query.Op(since(a.v("ran")), "/", query.Int(1000)))
+	return query.Concat(query.Str("the job timed out after "), seconds, query.Str(fmt.Sprintf(" s (limit %d s)", a.sub.timeout.Seconds())))
+}
+
+// envFailed holds if Ray could not set up the runtime environment of a job.
+func envFailed(job query.Expr) query.Expr {
+	return query.File("envfailed", query.Bind("message", job.Get("message")))
+}
+
+// killer is the entrypoint of a job that kills the supervisor of another one. Ray reports that it stops a pending job, but
+// still runs it when there are resources. The names of the actor and its namespace are Ray's own
+// (dashboard/modules/job/common.py).
+const killer = `code='import os, ray
+ray.init(log_to_driver=False)
+try:
+    ray.kill(ray.get_actor("_ray_internal_job_actor_" + os.environ["RAYORCH_KILL"], namespace="SUPERVISOR_ACTOR_RAY_NAMESPACE"))
+except ValueError:
+    pass
+'
+if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi`
+
+// callOff is a task that submits the killer of a job.
+func (c *compiler) callOff(id query.Expr) *value.Object {
+	ray := c.head()
+	state := c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, value.Obj("submission_id", query.Concat(id, query.Str("-kill")).Value(),
+		"entrypoint", query.Var("killer").Value(), "runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", id.Value()))))
+	state.Set("TimeoutSeconds", value.Int(60))
+	state.Set("Retry", transient(3, "EKS.500"))
+	return state
+}
+
+// stopJob adds the states that stop the job. They lead back to the polls, which see its end.
+func (a *attempts) stopJob(ray rayAPI) {
+	off := a.c.callOff(a.v("id"))
+	off.Set("Catch", caught(nil, a.goTo("Stop")))
+	off.Set("Next", a.goTo("Stop"))
+	a.put("Call off", annotation.Stop, off)
+	stop := a.c.call(ray.need.to("create"), ray.path("/api/jobs/", a.v("id"), query.Str("/stop")), nil, nil)
+	stop.Set("TimeoutSeconds", value.Int(60))
+	stop.Set("Retry", transient(patience))
+	stop.Set("Assign", value.Obj("ran", entered.Value()))
+	stop.Set("Catch", caught(nil, a.goTo("Decide on")))
+	stop.Set("Next", a.goTo("Wait for"))
+	a.put("Stop", annotation.Stop, stop)
+}
+
+// readOutput adds the state that reads the marked line. An output that cannot be read is null, with a reason: no
+// documentation says whether Step Functions passes on an answer that is text.
+func (a *attempts) readOutput(ray rayAPI) {
+	read := a.c.call(ray.need.to("get"), ray.path("/api/v0/logs/file"), value.Obj(
+		"filename", []any{query.Concat(query.Str("job-driver-"), a.v("id"), query.Str(".log")).Value()},
+		"node_id", []any{a.v("job").Get("node").Value()}, "lines", []any{outputLines}), nil)
+	a.reading(read)
+}
+
+// reading completes a state whose result contains the log's last lines.
+func (a *attempts) reading(read *value.Object) {
+	const name = "Read output of"
+	text, failure := query.States("result", "ResponseBody"), query.States("errorOutput")
+	read.Set("TimeoutSeconds", value.Int(60))
+	read.Set("Retry", transient(3))
+	out := value.Obj("Output", query.If(query.Eq(query.Call("type", text), query.Str("string")), marked(text), query.Null).Value())
+	unread := unreadOutput(failure)
+	notJSON := value.Obj("end", failed(stepfn.RayJobFailed, query.File("notjson")))
+	if a.c.at.mode == pipeline.SubmitRayJob { // the RayJob is still to be deleted
+		read.Set("Assign", value.Obj("end", value.Obj("done", out)))
+		read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Delete RayJob of")),
+			caught(value.Obj("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
+		read.Set("Next", a.goTo("Delete RayJob of"))
+		a.put(name, annotation.ReadOutput, read)
+		return
+	}
+	read.Set("Output", out)
+	read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Decide on")),
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Output unread of"))))
+	a.put(name, annotation.ReadOutput, a.succeed(read))
+	a.put("Output unread of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
+}
+
+// unreadOutput is the result of a job whose output cannot be read.
+func unreadOutput(failure query.Expr) *value.Object {
+	return value.Obj("Output", nil, "Reason", errorText(failure).Value())
+}
+
+// stopByProxy stops the Ray jobs through the API server.
+func (c *compiler) stopByProxy(states *value.Object, next string) string {
+	of, ray, input := c.at.cleanupOf, c.head(), query.States("input")
+	// The state API can filter by status and omits environments; the records of many jobs would be too large.
+	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
+	list := c.call(ray.need.to("get"), ray.path("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
+		"filter_predicates", []any{"!=", "!=", "!="}, "filter_values", done), nil)
+	list.Set("Retry", cleanupRetry())
+	list.Set("Output", query.File("jobsleft").Value())
+	list.Set("Next", "Stop Ray jobs"+of)
+	c.putCleanup(states, "List Ray jobs"+of, list)
+	stop := c.call(ray.need.to("create"), ray.path("/api/jobs/", input.Get("id"), query.Str("/stop")), nil, nil)
+	stop.Set("Retry", cleanupRetry("EKS.404"))
+	stop.Set("Output", input.Value())
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", input.Value(), "Next", "Look at Ray job"+of)})
+	stop.Set("Next", "Look at Ray job"+of)
+	off := c.callOff(input.Get("id"))
+	off.Set("Catch", caught(nil, "Gone Ray job"+of))
+	off.Set("Next", "Gone Ray job"+of)
+	body := &value.Object{}
+	c.putCleanup(body, "Stop Ray job"+of, stop)
+	c.putCleanup(body, "Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
+		when(input.Get("pending"), "Call off Ray job"+of)}, "Default", "Gone Ray job"+of))
+	c.putCleanup(body, "Call off Ray job"+of, off)
+	c.putCleanup(body, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
+	c.putCleanup(states, "Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", input.Value(),
+		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
+	return "List Ray jobs" + of
+}

@@ -1,0 +1,190 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile/query"
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built, so that a call
+// cannot be added without its permission. A test reads the needs from the definition's text once more.
+type Need struct {
+	State                 string
+	Verb, Group, Resource string
+	Name                  string // empty if only a run knows it
+}
+
+// The kinds of objects that states read and write. A proxy carries calls to Ray's API.
+var (
+	jobs    = Need{Group: "batch", Resource: "jobs"}
+	pods    = Need{Resource: "pods"}
+	podLogs = Need{Resource: "pods/log"}
+	events  = Need{Resource: "events"}
+	rayJobs = Need{Group: "ray.io", Resource: "rayjobs"}
+	proxies = Need{Resource: "services/proxy"}
+)
+
+func (n Need) to(verb string) Need { n.Verb = verb; return n }
+
+// grantOrder is the order of the rules and verbOrder that of the verbs in them: the same pipeline always gives the same Role.
+var (
+	grantOrder = []Need{jobs, pods, podLogs, events, rayJobs, proxies}
+	verbOrder  = []string{"create", "get", "list", "delete", "watch"}
+)
+
+// methods are the verbs' HTTP methods.
+var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
+
+// needing keeps the needs of a state's calls until the state has a name.
+func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
+	c.calls[state] = append(c.calls[state], needs...)
+	return state
+}
+
+// named records the needs of a state under its name.
+func (c *compiler) named(name string, state *value.Object) {
+	for _, n := range c.calls[state] {
+		n.State = name
+		c.needs = append(c.needs, n)
+	}
+}
+
+// list, create, get and remove are tasks that call the API server about objects of a kind in the target's namespace.
+func (c *compiler) list(kind Need, parameters *value.Object) *value.Object {
+	return c.call(kind.to("list"), c.pathOf(kind), parameters, nil)
+}
+
+func (c *compiler) create(kind Need, body any) *value.Object {
+	return c.call(kind.to("create"), c.pathOf(kind), nil, body)
+}
+
+func (c *compiler) get(kind Need, name query.Expr, parameters *value.Object) *value.Object {
+	return c.call(kind.to("get"), c.objectPath(kind, name).Value(), parameters, nil)
+}
+
+func (c *compiler) remove(kind Need, name query.Expr, propagation string) *value.Object {
+	return c.call(kind.to("delete"), c.objectPath(kind, name).Value(), value.Obj("propagationPolicy", []any{propagation}), nil)
+}
+
+// pathOf is the path of all objects of a kind in the target's namespace.
+func (c *compiler) pathOf(kind Need) string {
+	group, plural := "/api/v1", strings.Split(kind.Resource, "/")[0]
+	if kind.Group != "" {
+		group = "/apis/" + kind.Group + "/v1"
+	}
+	return group + "/namespaces/" + c.at.namespace + "/" + plural
+}
+
+// objectPath is the path of an object, or of its subresource.
+func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
+	path := query.Concat(query.Str(c.pathOf(kind)+"/"), name)
+	if _, sub, ok := strings.Cut(kind.Resource, "/"); ok {
+		path = query.Concat(path, query.Str("/"+sub))
+	}
+	return path
+}
+
+// rayAPI is Ray's API behind the service of a head, through the proxy of the API server. A caller that may post to it can run code on
+// Ray.
+type rayAPI struct {
+	need          Need
+	before, after string     // of the path, around the service's name
+	service       query.Expr // the name, if only a run knows it
+}
+
+// head is the API of the target's Ray. RBAC compares the service's name with the text in the path.
+func (c *compiler) head() rayAPI {
+	need := proxies
+	need.Name = fmt.Sprintf("%s:%d", c.at.service, c.at.port)
+	return rayAPI{need: need, before: c.pathOf(proxies) + "/" + need.Name + "/proxy"}
+}
+
+// ownHead is the API of a cluster that KubeRay creates for one RayJob: its service has the name of the cluster.
+func (c *compiler) ownHead(cluster query.Expr) rayAPI {
+	return rayAPI{proxies, c.pathOf(proxies) + "/", fmt.Sprintf("-head-svc:%d/proxy", c.at.port), cluster}
+}
+
+// path is a path of the API as a field's value: a text and what a run adds to it.
+func (r rayAPI) path(text string, more ...query.Expr) string {
+	switch {
+	case !r.service.IsZero():
+		return query.Concat(append([]query.Expr{query.Str(r.before), r.service, query.Str(r.after + text)}, more...)...).Value()
+	case len(more) == 0:
+		return r.before + text
+	}
+	return query.Concat(append([]query.Expr{query.Str(r.before + text)}, more...)...).Value()
+}
+
+// call is a task that calls the Kubernetes API. need is the permission that the call requires, and path is a field's value.
+func (c *compiler) call(need Need, path string, parameters *value.Object, body any) *value.Object {
+	args := c.eksArguments("Method", methods[need.Verb], "Path", path)
+	if parameters != nil {
+		args.Set("QueryParameters", parameters)
+	}
+	if body != nil {
+		args.Set("RequestBody", body)
+	}
+	// Answers are large: as outputs, they would pass from state to state.
+	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSCall, "Arguments", args, "Output", &value.Object{}), need)
+}
+
+// runJob is a task that creates a Job and ends with it. Its needs are those of the integration (Step Functions' documentation of
+// eks:runJob); Step Functions polls, and the engine here watches.
+func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
+	needs := []Need{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
+	if c.at.kind == pipeline.TargetKubernetes {
+		needs = append(needs, jobs.to("watch"), pods.to("watch"))
+	}
+	args := c.eksArguments(append([]any{"Namespace", c.at.namespace, "Job", job}, more...)...)
+	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args), needs...)
+}
+
+// access are the rules that grant all needs and nothing else: one for each kind of object and, where it is known, name.
+func (c *compiler) access() []Rule {
+	var rules []Rule
+	for _, kind := range grantOrder {
+		verbs := map[string][]string{} // by name
+		var names []string
+		for _, n := range c.needs {
+			if n.Group != kind.Group || n.Resource != kind.Resource {
+				continue
+			}
+			if _, ok := verbs[n.Name]; !ok {
+				names = append(names, n.Name)
+			}
+			verbs[n.Name] = append(verbs[n.Name], n.Verb)
+		}
+		for _, name := range names {
+			r := Rule{APIGroups: []string{kind.Group}, Resources: []string{kind.Resource}}
+			if name != "" {
+				r.Names = []string{name}
+			}
+			for _, verb := range verbOrder {
+				if slices.Contains(verbs[name], verb) {
+					r.Verbs = append(r.Verbs, verb)
+				}
+			}
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// secretKeys are the keys of Secrets that pods read.
+func (c *compiler) secretKeys() []SecretKey {
+	var out []SecretKey
+	if t := c.at.target.Ray.Token; t != nil && c.ray {
+		out = append(out, SecretKey{t.Name, t.Key})
+	}
+	for _, e := range c.p.Secrets.Entries {
+		if k := e.Value.KubernetesSecret; k != nil && c.secrets[e.Key] {
+			out = append(out, SecretKey{k.Name, k.Key})
+		}
+	}
+	return out
+}

@@ -1,0 +1,90 @@
+package compile
+
+import (
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/compile/query"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// resources are the amounts that a job requests, as field values: a number, or an expression; nil for no request.
+type resources struct {
+	cpus, gpus any
+	memory     any           // bytes
+	scratch    any           // bytes on the node's disk
+	custom     *value.Object // Ray's custom resources
+}
+
+// rayNames are the fields of one of Ray's APIs that say what the driver reserves. Workers and actors reserve resources themselves.
+type rayNames struct{ cpus, gpus, memory, custom string }
+
+var (
+	taskNames   = rayNames{"NumCpus", "NumGpus", "Memory", "Resources"} // of ray:submitJob
+	jobsNames   = rayNames{"entrypoint_num_cpus", "entrypoint_num_gpus", "entrypoint_memory", "entrypoint_resources"}
+	rayJobNames = rayNames{"entrypointNumCpus", "entrypointNumGpus", "", "entrypointResources"} // a RayJob has no field for memory
+)
+
+// reserve sets what a Ray job's driver reserves.
+func (r resources) reserve(o *value.Object, names rayNames) {
+	setGiven(o, names.cpus, r.cpus)
+	setGiven(o, names.gpus, r.gpus)
+	setGiven(o, names.memory, r.memory)
+	if r.custom != nil {
+		o.Set(names.custom, r.custom)
+	}
+}
+
+// container is a container's resources. Kubernetes takes amounts as text. Memory and disk are limits as well as requests, because a node
+// that runs out of them kills any pod; GPUs have only limits.
+func (r resources) container() *value.Object {
+	requests, limits, o := &value.Object{}, &value.Object{}, &value.Object{}
+	setGiven(requests, "cpu", amountText(r.cpus))
+	for _, f := range []struct {
+		name   string
+		amount any
+	}{{"memory", r.memory}, {"ephemeral-storage", r.scratch}} {
+		setGiven(requests, f.name, amountText(f.amount))
+		setGiven(limits, f.name, amountText(f.amount))
+	}
+	setGiven(limits, "nvidia.com/gpu", amountText(r.gpus))
+	if requests.Len() > 0 {
+		o.Set("requests", requests)
+	}
+	if limits.Len() > 0 {
+		o.Set("limits", limits)
+	}
+	return o
+}
+
+// amountText is an amount as text.
+func amountText(v any) any {
+	switch v := v.(type) {
+	case value.Number:
+		return string(v)
+	case string: // an expression
+		return query.Call("string", query.Inline(v)).Value()
+	}
+	return nil
+}
+
+// setGiven sets a field that has a value.
+func setGiven(o *value.Object, name string, v any) {
+	if v != nil {
+		o.Set(name, v)
+	}
+}
+
+// amount is an optional number as a field's value.
+func (c *compiler) amount(n *pipeline.Number, in *scope) any {
+	if n == nil {
+		return nil
+	}
+	return c.number(n, in)
+}
+
+// bytes is an optional size as a field's value.
+func (c *compiler) bytes(q *pipeline.Quantity, in *scope) any {
+	if q == nil {
+		return nil
+	}
+	return c.quantity(q, in)
+}

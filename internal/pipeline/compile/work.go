@@ -1,0 +1,85 @@
+package compile
+
+import (
+	"github.com/rayorch/rayorch/internal/pipeline"
+	"github.com/rayorch/rayorch/internal/pipeline/annotation"
+	"github.com/rayorch/rayorch/internal/pipeline/compile/query"
+	"github.com/rayorch/rayorch/internal/stepfn"
+	"github.com/rayorch/rayorch/internal/value"
+)
+
+// work adds the states of a ray or job step.
+func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
+	s := n.step
+	in = in.askedBy(s.Name)
+	sub := c.stepSubmission(n, in)
+	state := c.modeOf(sub.kind).state(sub)
+	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
+	switch failure := query.States("errorOutput"); {
+	case s.OnFailure != nil && raises:
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, raisedError(failure, failure), "Clean up after "+s.Name))
+	case s.OnFailure != nil:
+		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, failure, "Clean up after "+s.Name))
+	case raises:
+		c.catchRaised(states, state, s, in)
+	}
+	if s.Output.Len() > 0 && c.at == nil {
+		setCheckedResult(state, s, in, c.jobOutput())
+	} else {
+		setResult(state, s, in, c.jobOutput())
+	}
+	put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Run}, follow(state, next))
+	if s.OnFailure != nil {
+		c.onFailure(states, n, in)
+	}
+}
+
+// catchFailure is a Catch that keeps the failure with the redrive count at that time.
+func catchFailure(s *pipeline.Step, in *scope, name string, failure query.Expr, next string) []any {
+	kept := query.Call("merge", query.Array(failure, query.Object(query.Bind("redrive", redrives()))))
+	return caughtBy(name, value.Obj(in.variable("failure", s.Name), kept.Value()), next)
+}
+
+// catchRaised makes the error that an expression of a state raises the error of the step. Step Functions' own error quotes the whole
+// expression.
+func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
+	failure := query.States("errorOutput")
+	state.Set("Catch", catchFailure(s, in, stepfn.StatesQueryEvaluationError, raisedError(failure, failure), "Fail "+s.Name))
+	c.rethrow(states, s, in)
+}
+
+// jobOutput is a job's output in its state's result.
+func (c *compiler) jobOutput() query.Expr {
+	if c.at != nil {
+		return query.States("result").At(0).Get("Output")
+	}
+	return query.States("result", "Output")
+}
+
+// onFailure adds the cleanup of a step and the state that fails with the step's failure, whatever the result of the cleanup.
+func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
+	s, fail := n.step, "Fail "+n.step.Name
+	sub := c.cleanupSubmission(n, in)
+	state := c.modeOf(sub.kind).state(sub)
+	state.Set("Catch", []any{value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Next", fail)})
+	put(states, sub.state, annotation.State{Step: s.Name, Role: annotation.Run, Scope: annotation.OnFailure}, follow(state, fail))
+	c.rethrow(states, s, in)
+}
+
+// rethrow adds the state that fails with the kept failure. A redrive restarts the step from there.
+func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
+	failure := query.Var(in.variable("failure", s.Name))
+	raise := value.Obj("Type", "Fail", "Error", failureOrRedriven(failure.Get("Error"), failure.Get("redrive")).Value(),
+		"Cause", cause(failure).Value())
+	inner, say := &value.Object{}, annotation.State{Step: s.Name, Role: annotation.Fail}
+	put(inner, "Give on failure of "+s.Name, say, raise)
+	put(states, "Fail "+s.Name, say, value.Obj("Type", "Parallel",
+		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", inner)},
+		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
+}
+
+// cause is a failure's cause, which some errors lack.
+func cause(failure query.Expr) query.Expr {
+	given := failure.Get("Cause")
+	return query.If(query.Call("exists", given), given, query.Str(""))
+}
