@@ -16,7 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // trainSeconds is how long the training job sleeps.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // TestSubmissionModes measures KubeRay by itself, with RayJobs of one second on a Ray that is there, by HTTPMode and by

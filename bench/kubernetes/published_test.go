@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"

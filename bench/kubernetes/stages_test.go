@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // stages notes when something was first seen of the objects of a namespace, by this machine's clock. Kubernetes' own times

@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 type cleanOptions struct {

@@ -7,11 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/backend/kube"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/doctor"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 func (a *app) doctorCommand() *cobra.Command {

@@ -7,9 +7,9 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // hintFor says what to do about an error that any command may meet.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/lease"
+	"github.com/rayorch/rayorch/internal/backend/lease"
 )
 
 // fenceTime is how long a server that has lost its lease may take to end in order. It is less than the third of the lease

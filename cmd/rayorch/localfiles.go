@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
 // localFiles reads files of this machine for the compiler.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/hostenv"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/terminal"
 )
 

@@ -6,9 +6,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // code returns the code of an execution, or none if the server does not keep it.

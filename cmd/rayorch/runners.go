@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 	"github.com/rayorch/rayorch/internal/engine/vault"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"

@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	e2ecommand "github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 func TestMain(m *testing.M) {

@@ -16,8 +16,8 @@ import (
 
 	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/backend/lease"
 	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/lease"
 	"github.com/rayorch/rayorch/internal/limit"
 )
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/backend/proc"
 	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
@@ -21,7 +22,6 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/home"
 	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/engine/vault"
-	"github.com/rayorch/rayorch/internal/proc"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )

@@ -16,9 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"golang.org/x/term"
 
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/terminal"
 )

@@ -20,12 +20,12 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/backend/kube"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )

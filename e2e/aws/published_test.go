@@ -16,8 +16,8 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/deploy"
-	"github.com/rayorch/rayorch/internal/kube"
 	"github.com/rayorch/rayorch/internal/stack"
 )
 

@@ -26,7 +26,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // Cluster is a Kubernetes for tests.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // TestRayCluster holds the helper to what other tests rely on: a Ray with a token, and a claim that is a directory here.

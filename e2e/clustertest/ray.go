@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // RayVersion is what the image of e2e/cluster/ray-image has.

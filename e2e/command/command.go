@@ -14,8 +14,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 var built struct {

@@ -25,7 +25,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 // chrome is the browser that all tests of this package share, each in a profile of its own.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/command"
 	"github.com/rayorch/rayorch/internal/access"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 // begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.

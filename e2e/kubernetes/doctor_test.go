@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // doctor finds nothing to mend, and then one thing at a time, each with how to mend it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // counting is a step that prints a line a second until letGo, at most for an hour; for some seconds where the test does not

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // kills kills rayorch at random points of runs and resumes them: no Job and no Ray job may be made twice, and each step

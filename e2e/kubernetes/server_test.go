@@ -25,7 +25,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // TestServer installs deploy/kubernetes: a server in the cluster, its state on a claim. A second one waits for the lease;

@@ -18,7 +18,7 @@ import (
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 func TestMain(m *testing.M) {

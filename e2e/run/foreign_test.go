@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 // TestRaysOfOtherStateDirectories runs a pipeline beside two Rays that belong to other state directories, one without a

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 // TestLogAfterKill kills the owner while a step prints, more than once, and resumes the run: the kept log has each line once.

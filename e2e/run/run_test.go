@@ -14,8 +14,8 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 func TestMain(m *testing.M) {

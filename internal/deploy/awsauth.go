@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // Mapping is one role in aws-auth.

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/ray"
 )
 
 // Local has the checks of this machine. Each field returns what the command would use for a run.

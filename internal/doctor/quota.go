@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // quota looks for quotas that are used up, of any resource: a pod that does not fit waits until its step's pendingTimeout.

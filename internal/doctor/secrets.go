@@ -8,7 +8,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // claim checks the storage claim. Steps on several nodes need a claim that several nodes can mount. On a cluster of one node,

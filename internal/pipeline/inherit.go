@@ -3,7 +3,7 @@ package pipeline
 import (
 	"go.yaml.in/yaml/v3"
 
-	"github.com/rayorch/rayorch/internal/hostenv"
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"

@@ -15,9 +15,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"

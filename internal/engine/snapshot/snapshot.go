@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
 // Label is the label of an execution that holds its snapshots.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/tasktest"

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // body does a call that succeeds.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // idleAfter is how long a Job may have no pod that runs before somebody asks whether it can have one at all.

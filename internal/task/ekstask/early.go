@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // stepLabel marks the Jobs of a pipeline's steps, which package compile makes: one pod that succeeds is all that they are

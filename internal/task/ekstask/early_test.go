@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
 // TestEndsEarly stops the controller that would note the end of a Job: a step's is over with its pod all the same.

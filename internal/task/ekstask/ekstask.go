@@ -1,6 +1,6 @@
 // Package ekstask runs the Tasks of Step Functions' integration with Amazon EKS against any Kubernetes: eks:runJob,
 // eks:runJob.sync and eks:call, with their fields, results and errors. A Job that was created is found again after a crash
-// by who created it, so that no attempt makes two. The engine calls it; internal/kube speaks to the API server.
+// by who created it, so that no attempt makes two. The engine calls it; internal/backend/kube speaks to the API server.
 package ekstask
 
 import (
@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/kube"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"

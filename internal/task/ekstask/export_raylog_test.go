@@ -1,6 +1,6 @@
 package ekstask
 
-import "github.com/rayorch/rayorch/internal/kube"
+import "github.com/rayorch/rayorch/internal/backend/kube"
 
 // RayJobOf tells which Ray job a call was about, in words; "" for none.
 func RayJobOf(r kube.Request, answer []byte) string {

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )

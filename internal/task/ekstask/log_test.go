@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/kube"
+	"github.com/rayorch/rayorch/internal/backend/kube"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/tasktest"

@@ -16,8 +16,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/hostenv"
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/task"
 )
 

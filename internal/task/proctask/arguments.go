@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
-	"github.com/rayorch/rayorch/internal/hostenv"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )

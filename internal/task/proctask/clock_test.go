@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/backend/proc"
 	"github.com/rayorch/rayorch/internal/task/proctask"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/backend/proc"
 )
 
 // place is a process's directory. Each file is written once, whole:

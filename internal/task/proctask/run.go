@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/hostenv"
-	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
+	"github.com/rayorch/rayorch/internal/backend/proc"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"

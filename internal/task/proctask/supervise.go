@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/proc"
+	"github.com/rayorch/rayorch/internal/backend/proc"
 	"github.com/rayorch/rayorch/internal/task/joblog"
 )
 

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/hostenv"
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/hostenv"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/jobenv"
 )

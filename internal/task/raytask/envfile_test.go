@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 )

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/joblog"

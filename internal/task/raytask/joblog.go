@@ -3,7 +3,7 @@ package raytask
 import (
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
 // notOfRay leaves out the lines that Ray writes into a job's log: they say nothing to the user, whose command the entrypoint

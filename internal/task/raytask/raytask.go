@@ -1,6 +1,6 @@
 // Package raytask runs Tasks as Ray jobs: it submits, follows and stops them through the Jobs API, and says how they
 // ended in the closed list of errors. It keeps no state but the records of each attempt, so that the next process finds
-// the jobs of this one. The engine calls it; internal/ray speaks to Ray.
+// the jobs of this one. The engine calls it; internal/backend/ray speaks to Ray.
 package raytask
 
 import (
@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
-	"github.com/rayorch/rayorch/internal/ray"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/policy"

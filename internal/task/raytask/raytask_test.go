@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/backend/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
-	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/task"
 	"github.com/rayorch/rayorch/internal/task/raytask"

@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/ray"
-	"github.com/rayorch/rayorch/internal/ray/raytest"
+	"github.com/rayorch/rayorch/internal/backend/ray"
+	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
 func TestMain(m *testing.M) { raytest.Main(m) }

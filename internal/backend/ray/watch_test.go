@@ -1,0 +1,245 @@
+package ray_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rayorch/rayorch/internal/backend/ray"
+)
+
+// clockwork is a Ray whose jobs end at set times, and whose answers take a set time, in a bubble of synctest.
+type clockwork struct {
+	mu      sync.Mutex
+	jobs    map[string]time.Time
+	session string
+	getCost time.Duration
+	// recordCost is what each record adds to a list.
+	recordCost time.Duration
+	records    int
+	asked      int
+	fail       func() error
+}
+
+func (c *clockwork) answer(cost time.Duration) error {
+	time.Sleep(cost)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked++
+	if c.fail != nil {
+		return c.fail()
+	}
+	return nil
+}
+
+func (c *clockwork) job(id string) ray.Job {
+	job := ray.Job{SubmissionID: id, Status: ray.Running}
+	if at := c.jobs[id]; !time.Now().Before(at) {
+		job.Status, job.EndTime = ray.Succeeded, ray.Millis(at.UnixMilli())
+	}
+	return job
+}
+
+func (c *clockwork) Get(_ context.Context, id string) (ray.Job, error) {
+	if err := c.answer(c.getCost); err != nil {
+		return ray.Job{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.jobs[id]; !ok {
+		return ray.Job{}, &ray.Error{Kind: ray.NotFound}
+	}
+	return c.job(id), nil
+}
+
+func (c *clockwork) List(context.Context) ([]ray.Job, error) {
+	if err := c.answer(time.Duration(c.records+len(c.jobs)) * c.recordCost); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var jobs []ray.Job
+	for id := range maps.Keys(c.jobs) {
+		jobs = append(jobs, c.job(id))
+	}
+	return jobs, nil
+}
+
+func (c *clockwork) Version(context.Context) (ray.Version, error) {
+	return ray.Version{RayVersion: "2.60.0", SessionName: c.session}, c.answer(c.getCost)
+}
+
+func (c *clockwork) requests() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked
+}
+
+func ended(job ray.Job) bool { return job.Status.Terminal() }
+
+// TestWatcherSeesEnds measures, in virtual time, how late each end is seen and how often Ray is asked.
+func TestWatcherSeesEnds(t *testing.T) {
+	tests := []struct {
+		running, records int
+		late             time.Duration
+		perSecond        int
+	}{
+		{1, 0, 70 * time.Millisecond, 25},
+		{4, 0, 110 * time.Millisecond, 41},
+		{4, 1000, 130 * time.Millisecond, 41},
+		{20, 0, 110 * time.Millisecond, 41},
+		{20, 100, 700 * time.Millisecond, 41},
+		{200, 0, 700 * time.Millisecond, 41},
+		{200, 1000, 4500 * time.Millisecond, 41},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprintf("%d of %d", test.running, test.running+test.records), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := &clockwork{jobs: map[string]time.Time{}, records: test.records, getCost: 5 * time.Millisecond, recordCost: 500 * time.Microsecond}
+				begin := time.Now()
+				for i := range test.running {
+					c.jobs[fmt.Sprint("j", i)] = begin.Add(20*time.Second + time.Duration(i)*37*time.Millisecond)
+				}
+				w := ray.NewWatcher(c, time.Minute)
+				var waits sync.WaitGroup
+				lates := make([]time.Duration, test.running)
+				for i := range test.running {
+					waits.Go(func() {
+						job, err := w.Wait(t.Context(), fmt.Sprint("j", i), "", ended)
+						if err != nil {
+							t.Error(err)
+						}
+						lates[i] = time.Since(job.EndTime.Time())
+					})
+				}
+				waits.Wait()
+				w.Close()
+				rate := float64(c.requests()) / time.Since(begin).Seconds()
+				if worst := slices.Max(lates); worst > test.late || rate > float64(test.perSecond) {
+					t.Errorf("seen at most %s late with %.1f requests a second; want %s, %d", worst, rate, test.late, test.perSecond)
+				} else {
+					t.Logf("seen at most %s late with %.1f requests a second", worst, rate)
+				}
+			})
+		})
+	}
+}
+
+func TestWatcherTroubles(t *testing.T) {
+	unreachable := &ray.Error{Kind: ray.Unreachable, Err: errors.New("connection refused")}
+	tests := []struct {
+		name  string
+		fail  func(since time.Duration) error
+		want  ray.Kind
+		after time.Duration
+	}{
+		{"a short break", func(since time.Duration) error {
+			if since < 8*time.Second {
+				return unreachable
+			}
+			return nil
+		}, ray.Other, 20 * time.Second},
+		{"gone for good", func(time.Duration) error { return unreachable }, ray.Unreachable, 10 * time.Second},
+		{"tracebacks for a while", func(since time.Duration) error {
+			if since < 5*time.Second {
+				return &ray.Error{Kind: ray.Failed}
+			}
+			return nil
+		}, ray.Other, 20 * time.Second},
+		{"the token changed", func(time.Duration) error { return &ray.Error{Kind: ray.Unauthorized} }, ray.Unauthorized, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				c := &clockwork{jobs: map[string]time.Time{"a": begin.Add(20 * time.Second)}, getCost: time.Millisecond}
+				c.fail = func() error { return test.fail(time.Since(begin)) }
+				w := ray.NewWatcher(c, 10*time.Second)
+				defer w.Close()
+				_, err := w.Wait(t.Context(), "a", "", ended)
+				if took := time.Since(begin); ray.KindOf(err) != test.want || (test.want == ray.Other) != (err == nil) || took < test.after || took > test.after+3*time.Second {
+					t.Errorf("got %v after %s", err, took)
+				}
+			})
+		})
+	}
+}
+
+func TestWatcherTellsWhyAJobIsLost(t *testing.T) {
+	for _, then := range []string{"old", "new"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := &clockwork{jobs: map[string]time.Time{"b": time.Now()}, session: then}
+			w := ray.NewWatcher(c, time.Minute)
+			defer w.Close()
+			_, err := w.Wait(t.Context(), "a", "old", ended)
+			var lost *ray.LostError
+			if !errors.As(err, &lost) || lost.Was != "old" || lost.Then != then {
+				t.Errorf("got %v", err)
+			}
+			if _, err := w.Wait(t.Context(), "b", "old", ended); err != nil {
+				t.Errorf("another job: %v", err)
+			}
+		})
+	}
+}
+
+// said is a Ray whose message about a pending job changes every second.
+type said struct{ begin time.Time }
+
+func (s said) Get(_ context.Context, id string) (ray.Job, error) {
+	job := ray.Job{SubmissionID: id, Status: ray.Pending, Message: time.Since(s.begin).Truncate(time.Second).String()}
+	if job.Message == "3s" {
+		job.Status = ray.Running
+	}
+	return job, nil
+}
+
+func (s said) List(context.Context) ([]ray.Job, error)      { return nil, errors.New("not asked") }
+func (s said) Version(context.Context) (ray.Version, error) { return ray.Version{}, nil }
+
+func TestWatcherPassesOnMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := ray.NewWatcher(said{time.Now()}, time.Minute)
+		defer w.Close()
+		var got []string
+		_, err := w.Wait(t.Context(), "a", "", func(job ray.Job) bool {
+			got = append(got, job.Message)
+			return job.Started()
+		})
+		if err != nil || !slices.Equal(got, []string{"0s", "1s", "2s", "3s"}) {
+			t.Errorf("saw %v, %v", got, err)
+		}
+	})
+}
+
+func TestWatcherLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &clockwork{jobs: map[string]time.Time{"a": time.Now().Add(time.Hour)}, getCost: time.Millisecond}
+		w := ray.NewWatcher(c, time.Minute)
+		stop := errors.New("stop")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(stop) })
+		if _, err := w.Wait(ctx, "a", "", ended); !errors.Is(err, stop) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+		asked := c.requests()
+		time.Sleep(time.Minute)
+		if more := c.requests() - asked; more != 0 {
+			t.Errorf("asked %d times for nobody", more)
+		}
+		time.AfterFunc(time.Second, w.Close)
+		if _, err := w.Wait(t.Context(), "a", "", ended); err == nil {
+			t.Error("a wait outlives the watcher")
+		}
+		if _, err := w.Wait(t.Context(), "a", "", ended); err == nil {
+			t.Error("a closed watcher takes a wait")
+		}
+	})
+}
