@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/deploy"
 )
 
 // deployment is what a deploy left on AWS, found again by its record in the stack: no parameter is needed a second time.

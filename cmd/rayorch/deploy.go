@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/engine/objects"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

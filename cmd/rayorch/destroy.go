@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/deploy"
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
 func (a *app) destroyCommand() *cobra.Command {

@@ -19,11 +19,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/rayorch/rayorch/internal/aws/deploy"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/doctor"
 	"github.com/rayorch/rayorch/internal/pipeline"
-	"github.com/rayorch/rayorch/internal/stack"
 )
 
 var update = flag.Bool("update", false, "write the golden files")

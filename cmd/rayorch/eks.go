@@ -9,8 +9,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/rayorch/rayorch/internal/aws/ekstoken"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/ekstoken"
 	"github.com/rayorch/rayorch/internal/task/ekstask"
 	"github.com/rayorch/rayorch/internal/task/policy"
 )

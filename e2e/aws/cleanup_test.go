@@ -11,7 +11,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
 // TestCleanUpIsStarted stops an execution on LocalStack, whose Step Functions tell its EventBridge of it: the stack's rule

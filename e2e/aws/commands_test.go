@@ -21,8 +21,8 @@ import (
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/deploy"
 )
 
 // serve is rayorch's own server in the place of Step Functions, for what no emulator knows. It wants every request signed

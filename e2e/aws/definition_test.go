@@ -20,8 +20,8 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
+	"github.com/rayorch/rayorch/internal/aws/ekstoken"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/ekstoken"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/store"
 	"github.com/rayorch/rayorch/internal/stepfn"

@@ -22,10 +22,10 @@ import (
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
 	"github.com/rayorch/rayorch/e2e/command"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/stack"
 )
 
 func TestMain(m *testing.M) {

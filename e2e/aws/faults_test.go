@@ -19,7 +19,7 @@ import (
 
 	"github.com/rayorch/rayorch/e2e/awstest"
 	"github.com/rayorch/rayorch/e2e/clustertest"
-	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
 // denying is an STS that refuses some roles to whoever has the test's own key, as trust policies do; no emulator does.

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/deploy"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
 // published is what of the published module a deploy replaces.

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/rayorch/rayorch/internal/ekstoken"
+	"github.com/rayorch/rayorch/internal/aws/ekstoken"
 )
 
 var keys = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "session")

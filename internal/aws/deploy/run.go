@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

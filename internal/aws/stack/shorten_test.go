@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
 )
@@ -87,7 +87,7 @@ func TestExamplesFit(t *testing.T) {
 // example makes the stack of an example's file.
 func example(t *testing.T, file, way string) (*compile.Result, *stack.Stack) {
 	t.Helper()
-	path := filepath.Join("..", "..", "examples", file)
+	path := filepath.Join("..", "..", "..", "examples", file)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/rayorch/rayorch/internal/aws/ekstoken"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/ekstoken"
 )
 
 // Cluster is what has to be known of an EKS cluster.

@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
 // TestDocs holds docs/aws.md to the table of parameters: each has its row there, word for word.
 func TestDocs(t *testing.T) {
-	text, err := os.ReadFile("../../docs/aws.md")
+	text, err := os.ReadFile("../../../docs/aws.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
-	"github.com/rayorch/rayorch/internal/deploy"
+	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
 // TestNext says for every status that CloudFormation has what a deploy and a destroy do next.

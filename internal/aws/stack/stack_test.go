@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/stack"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
 // limits are what AWS and Kubernetes allow each name.

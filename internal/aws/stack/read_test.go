@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
 // bad are parameters that are wrong, by what the message must name besides the parameter.

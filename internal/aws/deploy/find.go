@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/backend/kube"
-	"github.com/rayorch/rayorch/internal/stack"
 )
 
 // Deployment is what a deploy left, as its record tells it.

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/asl"
-	"github.com/rayorch/rayorch/internal/stack"
+	"github.com/rayorch/rayorch/internal/aws/stack"
 	"github.com/rayorch/rayorch/internal/value"
 )
 
@@ -213,7 +213,7 @@ func tool(t *testing.T, name, place string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	if path, err := filepath.Abs(filepath.Join("..", "..", place, "bin", name)); err == nil {
+	if path, err := filepath.Abs(filepath.Join("..", "..", "..", place, "bin", name)); err == nil {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
