@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 
-	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/api/client"
 )
 
 // elsewhere says that a command means another API than the owner of a state directory here.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api"
-	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/api/client"
 )
 
 // TestServerOfAnotherRelease says so where an execution fails because the server does not know an argument of a task.

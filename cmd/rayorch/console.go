@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/limit"
 )
 
 type consoleOptions struct {

@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
-	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/stepfn"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/task/policy"

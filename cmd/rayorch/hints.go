@@ -7,8 +7,8 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/backend/ray"
-	"github.com/rayorch/rayorch/internal/client"
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 

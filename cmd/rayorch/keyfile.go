@@ -7,7 +7,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 // readKeys reads files with one access key each, FILE[=ROLE]: everybody could read a secret on the command line.

@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )

@@ -14,11 +14,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/backend/lease"
 	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/limit"
 )
 
 type serveOptions struct {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
-	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/engine/home"
 )

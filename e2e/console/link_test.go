@@ -8,7 +8,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 // linkOf asks for a link to the console of the server that owns the place's state directory.

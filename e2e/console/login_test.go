@@ -8,7 +8,7 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 // TestLogin signs in at a server with keys, uses it, and signs out.

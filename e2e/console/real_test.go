@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/e2e/command"
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 

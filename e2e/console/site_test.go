@@ -23,8 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /[^`]*)` \\| (\\S+) \\|")

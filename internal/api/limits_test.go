@@ -16,9 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // counting counts what a server reads from its connections.

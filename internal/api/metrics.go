@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 

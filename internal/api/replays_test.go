@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 // signing is how a test signs: by default, as an SDK with the right key would do it now.

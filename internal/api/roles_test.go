@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 var roleKeys = access.Keys{

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
 	"github.com/rayorch/rayorch/internal/api"
+	"github.com/rayorch/rayorch/internal/api/access"
 )
 
 // fetch asks an extra and gives status and body.

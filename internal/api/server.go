@@ -11,11 +11,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/limit"
 	"github.com/rayorch/rayorch/internal/progress/live"
 	"github.com/rayorch/rayorch/internal/value"
 )

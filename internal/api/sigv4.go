@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // Signature Version 4, as the AWS General Reference describes it: the signature covers method, path, query, the signed

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/value"
 )
 

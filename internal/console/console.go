@@ -11,9 +11,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/graph"
-	"github.com/rayorch/rayorch/internal/limit"
 )
 
 // Config is what New needs; the zero value is a console that links alone sign in at.

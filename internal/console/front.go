@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/access"
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // Upstream is the Step Functions API that a console stands in front of, in another process or at AWS.

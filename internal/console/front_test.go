@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/console"
 )
 

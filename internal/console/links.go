@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/access"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // tokenTime is how long a link signs in.

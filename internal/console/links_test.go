@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/access"
+	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/console"
 )
 

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/client"
+	"github.com/rayorch/rayorch/internal/api/client"
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
@@ -225,7 +225,7 @@ var notForCommands = map[string]string{
 
 // TestEachPathHasAMethod compares the requests of all methods with the endpoints in docs/serve.md, in both directions.
 func TestEachPathHasAMethod(t *testing.T) {
-	text, err := os.ReadFile("../../docs/serve.md")
+	text, err := os.ReadFile("../../../docs/serve.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // Connections are told apart below TLS as well: with four, two are for authenticated callers.

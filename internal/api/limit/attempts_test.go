@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/limit"
+	"github.com/rayorch/rayorch/internal/api/limit"
 )
 
 // clock is one that a test sets.
