@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // aftermath is the cleanup report of an execution: what became of stopped work, which no event of the history records.

@@ -13,10 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/task"
-	"github.com/rayorch/rayorch/internal/terminal"
 	"github.com/rayorch/rayorch/internal/value"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // begunSummary is what a run started with, in the JSON of run, resume and describe.

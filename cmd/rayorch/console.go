@@ -15,7 +15,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/api/limit"
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 type consoleOptions struct {

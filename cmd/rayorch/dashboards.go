@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // dashboardWait is how long a dashboard may take to answer. The dashboards of a run are queried concurrently.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rayorch/rayorch/internal/graph"
+	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
 func (a *app) graphCommand() *cobra.Command {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 func (a *app) historyCommand() *cobra.Command {

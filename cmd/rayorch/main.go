@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/task/proctask"
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // version is set by the build.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // waiting lists the tasks of an execution whose work does not run yet.

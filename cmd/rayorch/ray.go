@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/hostenv"
 	"github.com/rayorch/rayorch/internal/backend/ray"
 	"github.com/rayorch/rayorch/internal/engine/home"
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // rayOptions say which Ray the local targets use, and where tasks of EKS go.

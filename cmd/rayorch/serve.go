@@ -18,7 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/api/limit"
 	"github.com/rayorch/rayorch/internal/backend/lease"
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 type serveOptions struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/api"
 	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/api/client"
-	"github.com/rayorch/rayorch/internal/console"
 	"github.com/rayorch/rayorch/internal/engine/home"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // signIn makes links to the console that an owner serves. Before the console is served, and without one, there are none.

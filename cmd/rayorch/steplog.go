@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // logsOf lists the logs that are kept of an execution.

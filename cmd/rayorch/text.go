@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/rayorch/rayorch/internal/terminal"
+	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // indent sets a text off by two blanks, each line made safe for the terminal.

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // catchUp feeds the view all events that it has not seen. GetExecutionHistory cannot start in the middle, so it reads

@@ -18,7 +18,7 @@ import (
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /[^`]*)` \\| (\\S+) \\|")
 
 // TestEndpointsAreDocumented compares the endpoints with those of docs/serve.md, in both directions, and their roles. The console's
-// are compared in internal/console.
+// are compared in internal/view/console.
 func TestEndpointsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/serve.md")
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 	"github.com/rayorch/rayorch/internal/engine/catalog"
 	"github.com/rayorch/rayorch/internal/engine/store"
-	"github.com/rayorch/rayorch/internal/progress/live"
 	"github.com/rayorch/rayorch/internal/value"
+	"github.com/rayorch/rayorch/internal/view/progress/live"
 )
 
 // Config is what New needs; Engine and Catalog have no default.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/asl/history"
 	"github.com/rayorch/rayorch/internal/engine"
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // view answers how an execution is shown: ?execution=ARN&after=EVENT. Package live has the rest.

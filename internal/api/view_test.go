@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // viewed has a Map, a failure that is caught, one of an expression, and an annotation.

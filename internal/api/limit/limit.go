@@ -1,5 +1,5 @@
 // Package limit bounds what a server spends on unauthenticated callers: connections, bytes of request bodies, and failed
-// attempts to sign in. It does not decide which callers are allowed: internal/api and internal/console check
+// attempts to sign in. It does not decide which callers are allowed: internal/api and internal/view/console check
 // credentials and report here.
 package limit
 

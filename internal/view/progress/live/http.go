@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // maxWait bounds a request that waits for news; the client asks again.

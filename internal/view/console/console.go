@@ -1,7 +1,7 @@
 // Package console serves the pages that a browser shows: files that are built into the binary, signing in, and the
 // layout of a definition's graph. The pages speak the Step Functions API themselves, and /rayorch/v1/ where a server of
 // ours answers it; whoever wires this package says where those requests go. In front of an API elsewhere, it folds the
-// executions that are watched (internal/progress/live). It keeps nothing else but the browsers that signed in.
+// executions that are watched (internal/view/progress/live). It keeps nothing else but the browsers that signed in.
 package console
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	"github.com/rayorch/rayorch/internal/api/access"
 	"github.com/rayorch/rayorch/internal/api/limit"
-	"github.com/rayorch/rayorch/internal/graph"
+	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
 // Config is what New needs; the zero value is a console that links alone sign in at.

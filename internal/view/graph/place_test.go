@@ -3,7 +3,7 @@ package graph_test
 import (
 	"testing"
 
-	"github.com/rayorch/rayorch/internal/graph"
+	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
 // TestPlaceDefinition holds the layout to what a picture needs: all boxes are in it, and none lies over another.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // token is that of a new link.

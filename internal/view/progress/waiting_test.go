@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 func TestShowWaiting(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/console"
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/progress/progresstest"
+	"github.com/rayorch/rayorch/internal/view/console"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
 // historyAPI is an API with one execution, of which it shows so many events.
@@ -92,7 +92,7 @@ func front(t *testing.T, story progresstest.Story, target, info string) (*histor
 	return a, console.New(console.Config{Open: true}).Front(let, console.Upstream{URL: at, Extras: info != ""})
 }
 
-// TestFrontFolds shows an execution of an API that has only histories, AWS or a server of an earlier release, as internal/progress
+// TestFrontFolds shows an execution of an API that has only histories, AWS or a server of an earlier release, as internal/view/progress
 // folds it: at first as a whole, then what is new.
 func TestFrontFolds(t *testing.T) {
 	for _, story := range []string{"tolerated in iterations", "redriven after a cleanup", "a missing output in the environment while another runs"} {

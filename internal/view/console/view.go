@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/progress/live"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/progress/live"
 )
 
 // view answers how an execution of the API is shown: what the API answers itself if it can, else a fold of the histories that it has.

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // ask sends a request to a handler; headers come as name and value in turn.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // Source is where executions come from.

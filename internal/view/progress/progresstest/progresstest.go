@@ -1,4 +1,4 @@
-// Package progresstest makes histories of compiled pipelines for tests of the fold in internal/progress and of what serves it. The
+// Package progresstest makes histories of compiled pipelines for tests of the fold in internal/view/progress and of what serves it. The
 // interpreter runs with a simulated clock and without jobs. Tests call it.
 package progresstest
 
@@ -19,9 +19,9 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
-	"github.com/rayorch/rayorch/internal/progress"
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/rayorch/rayorch/internal/value"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // Story is a pipeline with the outcomes of its jobs and the resulting statuses of its steps, on this machine and in a cluster.

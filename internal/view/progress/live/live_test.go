@@ -15,9 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/progress/live"
-	"github.com/rayorch/rayorch/internal/progress/progresstest"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/progress/live"
+	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
 // source is an execution whose events come as a test says.

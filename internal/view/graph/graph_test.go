@@ -13,16 +13,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/graph"
 	"github.com/rayorch/rayorch/internal/pipeline"
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
+	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 func full(t *testing.T) *pipeline.Pipeline {
 	t.Helper()
-	data, err := os.ReadFile("../pipeline/testdata/full.yaml")
+	data, err := os.ReadFile("../../pipeline/testdata/full.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /console/[^`]*)` \\|")
@@ -16,7 +16,7 @@ var documentedEndpoint = regexp.MustCompile("(?m)^\\| `((?:GET|POST) /console/[^
 // TestEndpointsAreDocumented compares the console's endpoints with those of docs/serve.md, in both directions. Its files are
 // one row, GET /console/.
 func TestEndpointsAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/serve.md")
+	text, err := os.ReadFile("../../../docs/serve.md")
 	if err != nil {
 		t.Fatal(err)
 	}

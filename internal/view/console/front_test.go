@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/rayorch/rayorch/internal/api/access"
-	"github.com/rayorch/rayorch/internal/console"
+	"github.com/rayorch/rayorch/internal/view/console"
 )
 
 // upstream is an API that notes what reached it.

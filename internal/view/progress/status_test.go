@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rayorch/rayorch/internal/pipeline/annotation"
-	"github.com/rayorch/rayorch/internal/progress"
-	"github.com/rayorch/rayorch/internal/progress/progresstest"
+	"github.com/rayorch/rayorch/internal/view/progress"
+	"github.com/rayorch/rayorch/internal/view/progress/progresstest"
 )
 
 // TestStatuses folds histories of compiled pipelines from the interpreter, each for this machine and for a cluster.

@@ -1,5 +1,5 @@
 // Package terminal draws a run for a person: a live block of lines on a terminal, plain lines elsewhere, a table at the
-// end. It is fed with internal/progress views and with log lines; it fetches nothing itself.
+// end. It is fed with internal/view/progress views and with log lines; it fetches nothing itself.
 package terminal
 
 import (
@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/rayorch/rayorch/internal/progress"
+	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
 // Config says where and how to draw.
