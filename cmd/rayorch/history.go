@@ -39,7 +39,7 @@ func (a *app) history(ctx context.Context, text string) error {
 		if err != nil {
 			return err
 		}
-		if printed.beside, err = s.aftermath(ctx, arn); err != nil {
+		if printed.beside, err = s.cleanupReport(ctx, arn); err != nil {
 			return err
 		}
 		if printed.states, err = s.states(ctx, arn); err != nil {
@@ -64,7 +64,7 @@ type chronicle struct {
 	app    *app
 	last   int64 // the last event's id: what is read again after an owner went away is not printed again
 	told   int   // how many of those beside are printed
-	beside []engine.Aftermath
+	beside []engine.CleanupEntry
 	states progress.States
 }
 
@@ -83,7 +83,7 @@ func (c *chronicle) event(e *types.HistoryEvent) error {
 func (c *chronicle) rest(until time.Time) error {
 	for ; c.told < len(c.beside) && c.beside[c.told].Time.Before(until); c.told++ {
 		done := &c.beside[c.told]
-		if err := c.print(aftermathLine(done), aftermathJSON(done)); err != nil {
+		if err := c.print(cleanupLine(done), cleanupJSON(done)); err != nil {
 			return err
 		}
 	}

@@ -56,15 +56,15 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 		if err != nil {
 			return err
 		}
-		var done []engine.Aftermath
+		var done []engine.CleanupEntry
 		err = s.over(ctx, func() (err error) {
-			done, err = s.aftermath(ctx, arn)
+			done, err = s.cleanupReport(ctx, arn)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		done = slices.DeleteFunc(done, func(d engine.Aftermath) bool { return d.Type != engine.TaskStopped })
+		done = slices.DeleteFunc(done, func(d engine.CleanupEntry) bool { return d.Type != engine.TaskStopped })
 		if a.json() {
 			return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
 		}
@@ -76,10 +76,10 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 	})
 }
 
-func stopJSON(arn string, when time.Time, left int, done []engine.Aftermath) map[string]any {
+func stopJSON(arn string, when time.Time, left int, done []engine.CleanupEntry) map[string]any {
 	tasks := []map[string]any{}
 	for i := range done {
-		_, details := aftermathDetails(&done[i])
+		_, details := cleanupDetails(&done[i])
 		tasks = append(tasks, details)
 	}
 	return map[string]any{"arn": arn, "stopped": when.UTC().Format(time.RFC3339Nano), "left": left, "tasks": tasks}

@@ -61,7 +61,7 @@ func TestStartStopRedrive(t *testing.T) {
 	p.sees(".problem.ended", "enough <b>of it</b>")
 	p.states(map[string]string{"go": "cancelled"})
 	p.button("Events") // the history ended before the work did
-	p.sees(".aftermath", "go: nothing is left <b>of it</b>")
+	p.sees(".cleanup-report", "go: nothing is left <b>of it</b>")
 	if x := s.ended(req.Execution); x.Status != "ABORTED" || !strings.Contains(x.Cause, "enough") {
 		t.Errorf("it is %s, %s", x.Status, x.Cause)
 	}

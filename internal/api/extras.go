@@ -41,7 +41,7 @@ func endpoints() []endpoint {
 		{pattern: "GET /readyz", serve: (*Server).readyz, open: true},
 		{pattern: "GET /metrics", serve: (*Server).serveMetrics},
 
-		{pattern: "GET /rayorch/v1/aftermath", serve: (*Server).aftermath},
+		{pattern: "GET /rayorch/v1/aftermath", serve: (*Server).cleanupReport},
 		{pattern: "GET /rayorch/v1/changes", serve: (*Server).changes},
 		{pattern: "GET /rayorch/v1/code", serve: (*Server).code, on: hasCode},
 		{pattern: "GET /rayorch/v1/counts", serve: (*Server).counts},

@@ -62,7 +62,7 @@ func giveUp(t *testing.T) {
 		t.Errorf("%s after the attempts %v", x.Status, began)
 	}
 	settled(t, e, x.ARN)
-	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
+	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -102,8 +102,8 @@ func (c *Client) Pending(ctx context.Context, arn string) ([]engine.Pending, err
 	return out.Pending, err
 }
 
-// Aftermath is the cleanup report of an execution, which its history does not contain: oldest first.
-func (c *Client) Aftermath(ctx context.Context, arn string) ([]engine.Aftermath, error) {
+// CleanupReport is the cleanup report of an execution, which its history does not contain: oldest first.
+func (c *Client) CleanupReport(ctx context.Context, arn string) ([]engine.CleanupEntry, error) {
 	var out struct {
 		Aftermath []struct {
 			Type      string
@@ -116,9 +116,9 @@ func (c *Client) Aftermath(ctx context.Context, arn string) ([]engine.Aftermath,
 		}
 	}
 	_, err := c.get(ctx, aftermath, of(arn), &out)
-	var all []engine.Aftermath
+	var all []engine.CleanupEntry
 	for _, d := range out.Aftermath {
-		all = append(all, engine.Aftermath{
+		all = append(all, engine.CleanupEntry{
 			Time: d.Timestamp, Type: d.Type, State: d.Stopped.Name, Resource: d.Stopped.Resource,
 			Outcome: d.Stopped.Outcome, Attempt: d.Stopped.Attempt, Execution: d.Cleanup.Execution,
 		})

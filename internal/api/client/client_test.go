@@ -288,9 +288,9 @@ func stops(t *testing.T, c *client.Client, arn string) {
 			t.Fatal(err)
 		}
 	}
-	done, err := c.Aftermath(ctx, arn)
-	want := []engine.Aftermath{{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::process:run.sync", Outcome: "killed"}}
-	if diff := cmp.Diff(want, done, cmpopts.IgnoreFields(engine.Aftermath{}, "Time")); diff != "" || err != nil || done[0].Time.IsZero() {
+	done, err := c.CleanupReport(ctx, arn)
+	want := []engine.CleanupEntry{{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::process:run.sync", Outcome: "killed"}}
+	if diff := cmp.Diff(want, done, cmpopts.IgnoreFields(engine.CleanupEntry{}, "Time")); diff != "" || err != nil || done[0].Time.IsZero() {
 		t.Errorf("aftermath (%v):\n%s", err, diff)
 	}
 }

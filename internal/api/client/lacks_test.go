@@ -50,8 +50,8 @@ func ask(ctx context.Context, c *client.Client) map[string]string {
 	out["OpenLog"] = answer("", err)
 	waits, err := c.Pending(ctx, "arn")
 	out["Pending"] = answer(len(waits), err)
-	done, err := c.Aftermath(ctx, "arn")
-	out["Aftermath"] = answer(len(done), err)
+	done, err := c.CleanupReport(ctx, "arn")
+	out["CleanupReport"] = answer(len(done), err)
 	left, err := c.Left(ctx, "arn")
 	out["Left"] = answer(left, err)
 	origin, err := c.Origin(ctx, "arn")
@@ -104,7 +104,7 @@ func TestOwnerOfAnOlderRelease(t *testing.T) {
 		return "error: process 7 (rayorch 0.0.1) owns the state directory and is of an older release, which does not have the path /rayorch/v1/" + path + restart
 	}
 	want := with(map[string]string{
-		"Info": "rayorch", "Watch": lacks("watch"), "Logs": lacks("logs"), "OpenLog": lacks("log"), "Aftermath": lacks("aftermath"),
+		"Info": "rayorch", "Watch": lacks("watch"), "Logs": lacks("logs"), "OpenLog": lacks("log"), "CleanupReport": lacks("aftermath"),
 		"Left": lacks("left"), "Resume": lacks("resume"),
 		"NameCode": "error: process 7 (rayorch 0.0.1) owns the state directory and is of an older release, which cannot run this pipeline" + restart,
 		"GiveSecrets": "error: process 7 (rayorch 0.0.1) owns the state directory and does not take this run's secrets: " +
@@ -142,7 +142,7 @@ func TestServerWithoutThePaths(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := with(map[string]string{
-				"Info": tc.info, "Watch": tc.lacks("watch"), "Logs": tc.lacks("logs"), "OpenLog": tc.lacks("log"), "Aftermath": tc.lacks("aftermath"),
+				"Info": tc.info, "Watch": tc.lacks("watch"), "Logs": tc.lacks("logs"), "OpenLog": tc.lacks("log"), "CleanupReport": tc.lacks("aftermath"),
 				"Left": tc.lacks("left"), "Resume": "done", "NameCode": "done", "GiveSecrets": "done",
 			})
 			if name == "another API, which answers everything with an error" {
@@ -168,7 +168,7 @@ func TestAWS(t *testing.T) {
 		c := client.AWS(aws.Config{Region: "eu-central-1"})
 		const noLogs = "error: step functions on aws keeps no logs of jobs; hint: the jobs' logs are where the target sends them"
 		want := with(map[string]string{
-			"Info": "", "Watch": "waited", "Logs": noLogs, "OpenLog": noLogs, "Aftermath": "0", "Left": "0", "Resume": "done",
+			"Info": "", "Watch": "waited", "Logs": noLogs, "OpenLog": noLogs, "CleanupReport": "0", "Left": "0", "Resume": "done",
 			"NameCode": "done", "GiveSecrets": "done",
 		})
 		began := time.Now()

@@ -70,7 +70,7 @@ export class Events {
     this.detail = h("div.event-detail", { "aria-live": "polite" }, h("p.muted", {}, "Choose an event to see all of it."));
     this.list = new List({ label: "Events", role: "table", render: (i, row) => this.render(row, this.event(i)), onpick: (i) => this.open(this.event(i)) });
     this.list.node.classList.add("event-rows");
-    this.after = h("div.aftermath", { "aria-live": "polite" });
+    this.after = h("div.cleanup-report", { "aria-live": "polite" });
     this.node = h("div.events", {}, h("div.tools", {}, this.filter, this.kind, this.how),
       h("div.events-split", {}, this.list.node, this.detail), this.after);
   }

@@ -9,16 +9,16 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// aftermath is the cleanup report of an execution: what became of stopped work, which no event of the history records.
-func (s *session) aftermath(ctx context.Context, arn string) ([]engine.Aftermath, error) {
-	return s.client.Aftermath(ctx, arn)
+// cleanupReport is the cleanup report of an execution: what became of stopped work, which no event of the history records.
+func (s *session) cleanupReport(ctx context.Context, arn string) ([]engine.CleanupEntry, error) {
+	return s.client.CleanupReport(ctx, arn)
 }
 
 // eventTime is how the time of an event is shown.
 const eventTime = "2006-01-02T15:04:05.000Z"
 
-// aftermathDetails are shaped as an event's.
-func aftermathDetails(a *engine.Aftermath) (key string, details map[string]any) {
+// cleanupDetails are shaped as an event's.
+func cleanupDetails(a *engine.CleanupEntry) (key string, details map[string]any) {
 	if a.Type == engine.CleanupStarted {
 		return "cleanupStartedEventDetails", map[string]any{"execution": a.Execution}
 	}
@@ -27,15 +27,15 @@ func aftermathDetails(a *engine.Aftermath) (key string, details map[string]any) 
 	}
 }
 
-// aftermathJSON is an event without an id: it is none of the history's.
-func aftermathJSON(a *engine.Aftermath) map[string]any {
-	key, details := aftermathDetails(a)
+// cleanupJSON is an event without an id: it is none of the history's.
+func cleanupJSON(a *engine.CleanupEntry) map[string]any {
+	key, details := cleanupDetails(a)
 	return map[string]any{"type": a.Type, "timestamp": a.Time.UTC().Format(time.RFC3339Nano), key: details}
 }
 
-func aftermathLine(a *engine.Aftermath) string {
+func cleanupLine(a *engine.CleanupEntry) string {
 	line := fmt.Sprintf("%5s  %s  %-24s", "-", a.Time.UTC().Format(eventTime), a.Type)
-	_, d := aftermathDetails(a)
+	_, d := cleanupDetails(a)
 	for _, k := range []string{"name", "resource", "outcome", "execution"} {
 		if v, ok := d[k]; ok {
 			line += "  " + k + "=" + terminal.Clean(fmt.Sprint(v))

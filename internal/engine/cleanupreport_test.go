@@ -15,7 +15,7 @@ import (
 
 // What became of the work that an abort stopped is known after the history's last event: it is told beside it, also by the
 // next engine, and is no event.
-func TestAftermathOfAnAbort(t *testing.T) {
+func TestCleanupReportOfAnAbort(t *testing.T) {
 	const sweeper = "arn:aws:states:us-east-1:123456789012:stateMachine:sweeper"
 	fs := vfs.NewMem()
 	running := make(chan struct{})
@@ -40,17 +40,17 @@ func TestAftermathOfAnAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	e = open(t, fs, nil)
-	got, err := e.Aftermath(x.ARN)
+	got, err := e.CleanupReport(x.ARN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cleanup := sweep(t, e, sweeper)
-	want := []engine.Aftermath{
+	want := []engine.CleanupEntry{
 		{Type: engine.TaskStopped, State: "T", Attempt: 1, Resource: "arn:aws:states:::test:do.sync", Outcome: "deleted the job"},
 		{Type: engine.CleanupStarted, Execution: cleanup},
 	}
-	byType := cmpopts.SortSlices(func(a, b engine.Aftermath) bool { return a.Type > b.Type }) // they go side by side
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(engine.Aftermath{}, "Time"), byType); diff != "" {
+	byType := cmpopts.SortSlices(func(a, b engine.CleanupEntry) bool { return a.Type > b.Type }) // they go side by side
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(engine.CleanupEntry{}, "Time"), byType); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(before, types(t, e, x.ARN)); diff != "" || before[len(before)-1] != "ExecutionAborted" {
@@ -59,9 +59,9 @@ func TestAftermathOfAnAbort(t *testing.T) {
 }
 
 // A task that times out is stopped, too; an attempt that ends by itself leaves nothing to tell.
-func TestAftermathOfATimeout(t *testing.T) { synctest.Test(t, aftermathOfATimeout) }
+func TestCleanupReportOfATimeout(t *testing.T) { synctest.Test(t, cleanupReportOfATimeout) }
 
-func aftermathOfATimeout(t *testing.T) {
+func cleanupReportOfATimeout(t *testing.T) {
 	const timed = `{"StartAt":"T","States":{"T":{"Type":"Task","Resource":"arn:aws:states:::test:do.sync","TimeoutSeconds":1,"End":true}}}`
 	e := open(t, vfs.NewMem(), func(ctx context.Context, req *task.Request) task.Result {
 		if req.Deadline.IsZero() {
@@ -72,15 +72,15 @@ func aftermathOfATimeout(t *testing.T) {
 	})
 	x := end(t, e, start(t, e, "late", timed, `{}`).ARN)
 	settled(t, e, x.ARN)
-	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "gone" {
+	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "gone" {
 		t.Errorf("%s: %+v, %v", x.Status, got, err)
 	}
 	x = end(t, e, start(t, e, "soon", oneTask, `{}`).ARN)
-	if got, err := e.Aftermath(x.ARN); err != nil || len(got) != 0 {
+	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 0 {
 		t.Errorf("%s: %+v, %v", x.Status, got, err)
 	}
-	if _, err := e.Aftermath(x.ARN + "-none"); err == nil {
-		t.Error("the aftermath of an unknown execution is no error")
+	if _, err := e.CleanupReport(x.ARN + "-none"); err == nil {
+		t.Error("the cleanup report of an unknown execution is no error")
 	}
 }
 

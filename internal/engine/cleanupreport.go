@@ -14,14 +14,14 @@ import (
 // An abort ends a history at once, as on AWS: what becomes of the work that it stopped comes later, and Step Functions has no
 // event for it. The engine keeps it beside the history, with the records that GetExecutionHistory never shows.
 
-// The types of an Aftermath.
+// The types of a CleanupEntry.
 const (
 	TaskStopped    = "TaskStopped"
 	CleanupStarted = "CleanupStarted"
 )
 
-// Aftermath is one thing that the engine did for an execution and that no event of the history tells.
-type Aftermath struct {
+// CleanupEntry is one thing that the engine did for an execution and that no event of the history tells.
+type CleanupEntry struct {
 	Time time.Time
 	Type string
 	// Of TaskStopped: whose work was stopped, because of an abort, a timeout or a sibling's failure, and what became of it.
@@ -31,11 +31,11 @@ type Aftermath struct {
 	Execution string
 }
 
-// aftermathKey is the record's key, beside those of the task's runner.
-const aftermathKey = "engine.aftermath"
+// cleanupKey is the record's key, beside those of the task's runner.
+const cleanupKey = "engine.aftermath"
 
-// storedAftermath is an Aftermath on disk.
-type storedAftermath struct {
+// storedCleanup is a CleanupEntry on disk.
+type storedCleanup struct {
 	V         int    `json:"v"`
 	Time      int64  `json:"time"` // milliseconds
 	Type      string `json:"type"`
@@ -52,7 +52,7 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	b := e.st.NewBatch()
 	b.Paid(live.key.run, debtStop+live.key.task)
 	if res.Stopped != "" && live.kept {
-		b.Record(live.key.run, live.key.task, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{
+		b.Record(live.key.run, live.key.task, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{
 			Type: TaskStopped, State: live.task.State, Resource: live.task.Resource, Attempt: live.task.Attempt, Outcome: res.Stopped,
 		}))
 	}
@@ -65,33 +65,33 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b := e.st.NewBatch()
 	b.Paid(id, debtCleanup)
-	b.Record(id, arn, aftermathKey, encodeAftermath(e.c.Now(), Aftermath{Type: CleanupStarted, Execution: arn}))
+	b.Record(id, arn, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
 		e.logger.Error("could not settle a cleanup", "run", uint64(id), "problem", err)
 	}
 }
 
-func encodeAftermath(now time.Time, a Aftermath) []byte {
-	v, _ := json.Marshal(storedAftermath{ // plain fields: it cannot fail
+func encodeCleanup(now time.Time, a CleanupEntry) []byte {
+	v, _ := json.Marshal(storedCleanup{ // plain fields: it cannot fail
 		metaVersion, now.UnixMilli(), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution,
 	})
 	return v
 }
 
-// Aftermath is what the engine did for an execution beside its history, oldest first.
-func (e *Engine) Aftermath(arn string) ([]Aftermath, error) {
+// CleanupReport is what the engine did for an execution beside its history, oldest first.
+func (e *Engine) CleanupReport(arn string) ([]CleanupEntry, error) {
 	records, err := e.Records(arn)
-	var out []Aftermath
+	var out []CleanupEntry
 	for _, of := range records {
-		v, ok := of[aftermathKey]
+		v, ok := of[cleanupKey]
 		if !ok {
 			continue
 		}
-		var a storedAftermath
+		var a storedCleanup
 		err = errors.Join(err, json.Unmarshal(v, &a))
-		out = append(out, Aftermath{fromMillis(a.Time), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution})
+		out = append(out, CleanupEntry{fromMillis(a.Time), a.Type, a.State, a.Resource, a.Outcome, a.Attempt, a.Execution})
 	}
-	slices.SortFunc(out, func(a, b Aftermath) int {
+	slices.SortFunc(out, func(a, b CleanupEntry) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.State, b.State), cmp.Compare(a.Execution, b.Execution))
 	})
 	return out, err

@@ -6,22 +6,22 @@ import (
 	"github.com/rayorch/rayorch/internal/engine"
 )
 
-// aftermath tells what the engine did for an execution and its history does not show, oldest first: ?execution=ARN.
-func (s *Server) aftermath(w http.ResponseWriter, r *http.Request) {
-	done, err := s.eng.Aftermath(r.URL.Query().Get("execution"))
+// cleanupReport tells what the engine did for an execution and its history does not show, oldest first: ?execution=ARN.
+func (s *Server) cleanupReport(w http.ResponseWriter, r *http.Request) {
+	done, err := s.eng.CleanupReport(r.URL.Query().Get("execution"))
 	if err != nil {
 		s.failExtra(w, r, err)
 		return
 	}
 	out := []map[string]any{}
 	for i := range done {
-		out = append(out, aftermathJSON(&done[i]))
+		out = append(out, cleanupJSON(&done[i]))
 	}
 	writeJSON(w, map[string]any{"aftermath": out})
 }
 
-// aftermathJSON is shaped as an event of GetExecutionHistory is. It has no id: it is none of the history's.
-func aftermathJSON(a *engine.Aftermath) map[string]any {
+// cleanupJSON is shaped as an event of GetExecutionHistory is. It has no id: it is none of the history's.
+func cleanupJSON(a *engine.CleanupEntry) map[string]any {
 	out := map[string]any{"type": a.Type, "timestamp": a.Time}
 	switch a.Type {
 	case engine.TaskStopped:
