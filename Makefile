@@ -100,7 +100,7 @@ kill: build setup-ray ## kill -9 rayorch KILLS times at random points of runs on
 
 .PHONY: test-kubernetes
 test-kubernetes: build ## all tests on a real Kubernetes with Ray in its pods, each fault too; they print as they go
-	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -p=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/ways ./e2e/aws ./internal/backend/kube ./internal/task/ekstask
+	@RAYORCH_TEST_KUBERNETES=all go test -count=1 -p=1 -timeout=90m -v ./e2e/clustertest ./e2e/kubernetes ./e2e/modes ./e2e/aws ./internal/backend/kube ./internal/task/ekstask
 
 .PHONY: kill-kubernetes
 kill-kubernetes: build ## kill -9 rayorch KILLS times at random points of runs on a real Kubernetes

@@ -1,4 +1,4 @@
-package ways_test
+package modes_test
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 // Package ways_test runs what package compile makes, by each way of submitting, through the engine against a real
 // Kubernetes with a real Ray: what each step gives, how it fails, and that nothing is left.
-package ways_test
+package modes_test
 
 import (
 	"context"
