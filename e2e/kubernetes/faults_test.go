@@ -23,10 +23,10 @@ func (w *world) counting(name string, seconds int, more string) string {
 }
 
 // TestRay tries everything that needs a Ray on one and the same, which shows that each test leaves it in order: the three
-// ways, rayorch killed, and then things that break while a job runs.
+// modes, rayorch killed, and then things that break while a job runs.
 func TestRay(t *testing.T) {
 	w := newWorld(t)
-	t.Run("ways", w.ways)
+	t.Run("modes", w.modes)
 	t.Run("doctor", w.doctor)
 	t.Run("killed", w.kills)
 	t.Run("submitter deleted", w.submitterDeleted)
@@ -37,7 +37,7 @@ func TestRay(t *testing.T) {
 	t.Run("api server hangs", func(t *testing.T) { full(t); w.hangs(t, "kube-apiserver", 12*time.Second) })
 	t.Run("kubelet hangs", func(t *testing.T) { full(t); w.hangs(t, "kubelet", 15*time.Second) })
 	t.Run("rights revoked", func(t *testing.T) { full(t); w.revoked(t) })
-	for _, way := range ways {
+	for _, way := range modes {
 		t.Run("head deleted by "+way, func(t *testing.T) {
 			if way != "job" {
 				full(t)
@@ -133,7 +133,7 @@ func (w *world) neverStarts(t *testing.T, name, job, says string) {
 
 // stopped: rayorch stop ends the job on Ray, too, by the cleanup machine.
 func (w *world) stopped(t *testing.T) {
-	for _, way := range ways {
+	for _, way := range modes {
 		dir := w.pipeline(t, "stopped-"+way, w.counting("train", 300, ""))
 		wait := w.started(t, "stopped-"+way, "train", "line 2", dir, "--submit", way)
 		said := w.must(t, "stop", "stopped-"+way).Stdout
@@ -166,7 +166,7 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 	}
 	name := strings.ReplaceAll(part, "-", "")
 	dir := w.pipeline(t, name, w.counting("train", 20, "")+w.counting("infer", 1, ""))
-	for _, way := range ways {
+	for _, way := range modes {
 		run := name + "-" + way
 		wait := w.started(t, run, "train", "line 2", dir, "--submit", way)
 		resume := w.c.Pause(t, part)
@@ -189,7 +189,7 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 // revoked removes the rights half-way. A runner without rights cannot stop the job either: it ends by itself. A watch that is open
 // goes on, so that by way job it is the next step that cannot be made.
 func (w *world) revoked(t *testing.T) {
-	for _, way := range ways {
+	for _, way := range modes {
 		dir := w.pipeline(t, "revoked-"+way, w.counting("train", 20, "")+w.counting("infer", 1, ""))
 		w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
 		narrow := w.kubeconfig(t, "rayorch-revoked-"+way)

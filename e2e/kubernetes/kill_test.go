@@ -27,7 +27,7 @@ func (w *world) kills(t *testing.T) {
 	t.Logf("RAYORCH_KILL_SEED=%d", seed)
 	whole := map[string]time.Duration{}
 	for n := range kills {
-		way := ways[n%len(ways)]
+		way := modes[n%len(modes)]
 		if whole[way] == 0 {
 			begin := time.Now()
 			w.counted(t, w.run(t, "whole-"+way, dir, "--submit", way), way)

@@ -44,7 +44,7 @@ func TestObjectStore(t *testing.T) {
 		t.Errorf("without a bucket the run began: %+v", x)
 	}
 	request(t, http.MethodPut, moto.URL+"/packages")
-	for i, way := range ways {
+	for i, way := range modes {
 		res := w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way)
 		if x := w.describe(t, way); string(x.Output["read"]) != `"from afar"` {
 			t.Errorf("%s: %s %s: %s, output %s", way, x.Status, x.Error, x.Cause, x.Output)

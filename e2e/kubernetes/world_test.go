@@ -1,4 +1,4 @@
-// Package kubernetes_test runs the command against a real Kubernetes with a real Ray in its pods: the three ways of
+// Package kubernetes_test runs the command against a real Kubernetes with a real Ray in its pods: the three modes of
 // submitting under service accounts of their own, and faults that are made for real. Without more it takes a sample;
 // RAYORCH_TEST_KUBERNETES=all, which make test-kubernetes sets, runs all.
 package kubernetes_test

@@ -1,4 +1,4 @@
-// Package ways_test runs what package compile makes, by each way of submitting, through the engine against a real
+// Package modes_test runs what package compile makes, by each way of submitting, through the engine against a real
 // Kubernetes with a real Ray: what each step gives, how it fails, and that nothing is left.
 package modes_test
 

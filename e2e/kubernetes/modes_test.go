@@ -14,7 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-var ways = []string{"job", "proxy", "rayjob"}
+var modes = []string{"job", "proxy", "rayjob"}
 
 // shakespeare copies the example, with the world's target in place of its own.
 func (w *world) shakespeare(t *testing.T) string {
@@ -42,11 +42,11 @@ func (w *world) shakespeare(t *testing.T) string {
 	return dir
 }
 
-// ways runs the example by each way, as the service account that apply made for it: what the Role grants is enough, and
+// modes runs the example by each way, as the service account that apply made for it: what the Role grants is enough, and
 // what it does not grant is refused.
-func (w *world) ways(t *testing.T) {
+func (w *world) modes(t *testing.T) {
 	dir := w.shakespeare(t)
-	for _, way := range ways {
+	for _, way := range modes {
 		t.Run(way, func(t *testing.T) {
 			w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
 			narrow := w.kubeconfig(t, "rayorch-shakespeare")
