@@ -47,26 +47,26 @@ func TestHandOver(t *testing.T) {
 	b.pipeline(t, trainSeconds)
 	var lines, where []string
 	wanted := strings.Fields(cmp.Or(os.Getenv("RAYORCH_BENCH_WAYS"), "job proxy rayjob published"))
-	for _, way := range wanted {
-		if way == "published" {
+	for _, mode := range wanted {
+		if mode == "published" {
 			f, o := b.published(t)
-			lines = append(lines, row(way, []time.Duration{f}, []time.Duration{o}))
+			lines = append(lines, row(mode, []time.Duration{f}, []time.Duration{o}))
 			continue
 		}
 		var first, over []time.Duration
 		var between []parts
 		for n := range rounds {
-			f, o, p := b.round(t, way, fmt.Sprintf("%s-%d", way, n))
+			f, o, p := b.round(t, mode, fmt.Sprintf("%s-%d", mode, n))
 			first, over, between = append(first, f), append(over, o), append(between, p)
 		}
-		lines, where = append(lines, row(way, first, over)), append(where, partsRow(way, between))
+		lines, where = append(lines, row(mode, first, over)), append(where, partsRow(mode, between))
 	}
 	t.Logf("\n| way | rounds | start to first line, s: median (most) | training's end to inference's acceptance, s: median (most) |\n|---|---|---|---|\n%s\n\n%s",
 		strings.Join(lines, "\n"), strings.Join(where, "\n"))
 }
 
-func row(way string, first, over []time.Duration) string {
-	return fmt.Sprintf("| %s | %d | %s | %s |", way, len(first), spread(first), spread(over))
+func row(mode string, first, over []time.Duration) string {
+	return fmt.Sprintf("| %s | %d | %s | %s |", mode, len(first), spread(first), spread(over))
 }
 
 func spread(d []time.Duration) string {
@@ -104,9 +104,9 @@ steps:
 }
 
 // round is one run: how long to the driver's first line, from one job to the next, and what that consists of.
-func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration, between parts) {
+func (b *bench) round(t *testing.T, mode, name string) (first, over time.Duration, between parts) {
 	t.Helper()
-	res := b.Run(t.Context(), t, "run", "-t", "kubernetes", "--submit", way, "--name", name, "-o", "json")
+	res := b.Run(t.Context(), t, "run", "-t", "kubernetes", "--submit", mode, "--name", name, "-o", "json")
 	var x struct {
 		Started time.Time
 		Steps   []struct{ SubmissionID string }
@@ -117,8 +117,8 @@ func (b *bench) round(t *testing.T, way, name string) (first, over time.Duration
 	first = b.stamp(t, filepath.Join("handover", name, "first")).Sub(x.Started)
 	from, to := x.Steps[0].SubmissionID, x.Steps[1].SubmissionID
 	over = b.job(t, to).start().Sub(b.job(t, from).end())
-	between = b.between(t, way, from, to)
-	t.Logf("%s: first line after %.2f s, hand-over %.2f s: %s", name, first.Seconds(), over.Seconds(), partsRow(way, []parts{between}))
+	between = b.between(t, mode, from, to)
+	t.Logf("%s: first line after %.2f s, hand-over %.2f s: %s", name, first.Seconds(), over.Seconds(), partsRow(mode, []parts{between}))
 	return first, over, between
 }
 

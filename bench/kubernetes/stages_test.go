@@ -98,10 +98,10 @@ func (s *stages) rayJob(o kube.Object) {
 }
 
 // between is what a hand-over from one job to the next consists of, in order; each part ends with what it is named after.
-func (b *bench) between(t *testing.T, way, from, to string) parts {
+func (b *bench) between(t *testing.T, mode, from, to string) parts {
 	t.Helper()
 	p := parts{at: b.job(t, from).end()}
-	switch way {
+	switch mode {
 	case "job":
 		p.add("the submitter's end", b.stages.at(t, "pod ended", from))
 		p.add("the next Job", b.stages.at(t, "Job made", to))
@@ -127,7 +127,7 @@ func (p *parts) add(name string, at time.Time) {
 }
 
 // partsRow is a line of all rounds of a way: the median of each part.
-func partsRow(way string, rounds []parts) string {
+func partsRow(mode string, rounds []parts) string {
 	var texts []string
 	for i, name := range rounds[0].names {
 		var all []time.Duration
@@ -137,5 +137,5 @@ func partsRow(way string, rounds []parts) string {
 		slices.Sort(all)
 		texts = append(texts, fmt.Sprintf("%s %.2f", name, all[len(all)/2].Seconds()))
 	}
-	return fmt.Sprintf("%s, from Ray's end of the first job on, s (median): to %s", way, strings.Join(texts, ", to "))
+	return fmt.Sprintf("%s, from Ray's end of the first job on, s (median): to %s", mode, strings.Join(texts, ", to "))
 }

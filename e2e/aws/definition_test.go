@@ -54,22 +54,22 @@ func TestPublishedWorkload(t *testing.T) {
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
 	p.rays(t, image, claim.Name, "/ray/export", "ray/export")
-	for _, way := range []string{"job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
-			if way != "job" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+	for _, mode := range []string{"job", "proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
+			if mode != "job" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
 				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
 			}
-			p.published(t, image, claim.Name, way)
+			p.published(t, image, claim.Name, mode)
 		})
 	}
 }
 
 // published deploys the workload by one way of submitting, runs it, and takes it away again.
-func (p *place) published(t *testing.T, image, claim, way string) {
+func (p *place) published(t *testing.T, image, claim, mode string) {
 	t.Helper()
 	m := newModule(t, p, "SEEDFARMER_PARAMETER_PIPELINE="+workload(t), "SEEDFARMER_PARAMETER_PVC_NAME="+claim,
 		"SEEDFARMER_PARAMETER_DRA_EXPORT_PATH=/ray/export/", "SEEDFARMER_PARAMETER_STEP_FUNCTION_TIMEOUT=60",
-		"SEEDFARMER_PARAMETER_SUBMIT="+way, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
+		"SEEDFARMER_PARAMETER_SUBMIT="+mode, "SEEDFARMER_PARAMETER_IMAGE="+image, "SEEDFARMER_PARAMETER_JOB_IMAGE="+image)
 	if out, err := m.phases(t, "deploy"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -37,13 +37,13 @@ func TestShakespeare(t *testing.T) {
 	image := p.cluster.RayImage(t)
 	claim := p.cluster.Claim(t, p.namespace)
 	p.rays(t, image, claim.Name, "/mnt/rayorch", "")
-	for _, way := range []string{"job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
-			if way != "proxy" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
+	for _, mode := range []string{"job", "proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
+			if mode != "proxy" && os.Getenv("RAYORCH_TEST_KUBERNETES") != "all" {
 				t.Skip("SKIPPED: RAYORCH_TEST_KUBERNETES=all runs it")
 			}
-			module := clustertest.Name(way)
-			plan, _ := p.example(t, module, way, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
+			module := clustertest.Name(mode)
+			plan, _ := p.example(t, module, mode, map[string]any{"pipeline": "../../examples/shakespeare/pipeline.yaml",
 				"image": image, "pvc_name": claim.Name})
 			made := p.deploy(t, plan)
 			p.letIn(t, module)
@@ -103,9 +103,9 @@ func TestShortenedTemplate(t *testing.T) {
 }
 
 // example is the deployment of an example, and what was compiled for it.
-func (p *place) example(t *testing.T, module, way string, more map[string]any) (deploy.Plan, *compile.Result) {
+func (p *place) example(t *testing.T, module, mode string, more map[string]any) (deploy.Plan, *compile.Result) {
 	t.Helper()
-	more["submit"] = way
+	more["submit"] = mode
 	params, err := stack.Read(stack.Source{Name: stack.Param.Env, Values: p.values(more)})
 	if err != nil {
 		t.Fatal(err)

@@ -37,12 +37,12 @@ func TestRay(t *testing.T) {
 	t.Run("api server hangs", func(t *testing.T) { full(t); w.hangs(t, "kube-apiserver", 12*time.Second) })
 	t.Run("kubelet hangs", func(t *testing.T) { full(t); w.hangs(t, "kubelet", 15*time.Second) })
 	t.Run("rights revoked", func(t *testing.T) { full(t); w.revoked(t) })
-	for _, way := range modes {
-		t.Run("head deleted by "+way, func(t *testing.T) {
-			if way != "job" {
+	for _, mode := range modes {
+		t.Run("head deleted by "+mode, func(t *testing.T) {
+			if mode != "job" {
 				full(t)
 			}
-			w.headDeleted(t, way)
+			w.headDeleted(t, mode)
 		})
 	}
 	t.Run("namespace deleted", func(t *testing.T) { full(t); w.namespaceDeleted(t) })
@@ -133,29 +133,29 @@ func (w *world) neverStarts(t *testing.T, name, job, says string) {
 
 // stopped: rayorch stop ends the job on Ray, too, by the cleanup machine.
 func (w *world) stopped(t *testing.T) {
-	for _, way := range modes {
-		dir := w.pipeline(t, "stopped-"+way, w.counting("train", 300, ""))
-		wait := w.started(t, "stopped-"+way, "train", "line 2", dir, "--submit", way)
-		said := w.must(t, "stop", "stopped-"+way).Stdout
+	for _, mode := range modes {
+		dir := w.pipeline(t, "stopped-"+mode, w.counting("train", 300, ""))
+		wait := w.started(t, "stopped-"+mode, "train", "line 2", dir, "--submit", mode)
+		said := w.must(t, "stop", "stopped-"+mode).Stdout
 		if x := wait(); x.Status != "ABORTED" {
-			t.Errorf("%s: %s", way, x.Status)
+			t.Errorf("%s: %s", mode, x.Status)
 		}
-		w.stopTold(t, way, said)
+		w.stopTold(t, mode, said)
 		w.nothingRuns(t)
 	}
 }
 
 // stopTold: what became of the Job that was stopped stands beside the history, and which execution cleared the rest away.
-func (w *world) stopTold(t *testing.T, way, said string) {
+func (w *world) stopTold(t *testing.T, mode, said string) {
 	t.Helper()
-	told := w.must(t, "history", "stopped-"+way).Stdout
+	told := w.must(t, "history", "stopped-"+mode).Stdout
 	_, after, _ := strings.Cut(told, "  ExecutionAborted ")
 	if !strings.Contains(after, "  CleanupStarted ") {
-		t.Errorf("%s: the history ends with %s", way, after)
+		t.Errorf("%s: the history ends with %s", mode, after)
 	}
 	deleted := "deleted the job r" // the submitter's
-	if way == "job" && (!strings.Contains(after, deleted) || !strings.Contains(said, deleted) || !strings.Contains(said, "its pods have ended")) {
-		t.Errorf("%s: stop says %s\nand the history ends with %s", way, said, after)
+	if mode == "job" && (!strings.Contains(after, deleted) || !strings.Contains(said, deleted) || !strings.Contains(said, "its pods have ended")) {
+		t.Errorf("%s: stop says %s\nand the history ends with %s", mode, said, after)
 	}
 }
 
@@ -166,20 +166,20 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 	}
 	name := strings.ReplaceAll(part, "-", "")
 	dir := w.pipeline(t, name, w.counting("train", 20, "")+w.counting("infer", 1, ""))
-	for _, way := range modes {
-		run := name + "-" + way
-		wait := w.started(t, run, "train", "line 2", dir, "--submit", way)
+	for _, mode := range modes {
+		run := name + "-" + mode
+		wait := w.started(t, run, "train", "line 2", dir, "--submit", mode)
 		resume := w.c.Pause(t, part)
 		<-time.After(pause) // how long it hangs is the fault, not a wait for something
 		resume()
 		w.letGo(t, name, run)
 		x := wait()
 		if x.Status != "SUCCEEDED" || len(x.Output) != 2 {
-			t.Errorf("%s: %s %s %s, output %s", way, x.Status, x.Error, x.Cause, x.Output)
+			t.Errorf("%s: %s %s %s, output %s", mode, x.Status, x.Error, x.Cause, x.Output)
 		}
 		for _, s := range x.Steps {
 			if s.Attempts > 1 {
-				t.Errorf("%s: %s took %d attempts", way, s.Name, s.Attempts)
+				t.Errorf("%s: %s took %d attempts", mode, s.Name, s.Attempts)
 			}
 		}
 		w.nothingRuns(t)
@@ -189,43 +189,43 @@ func (w *world) hangs(t *testing.T, part string, pause time.Duration) {
 // revoked removes the rights half-way. A runner without rights cannot stop the job either: it ends by itself. A watch that is open
 // goes on, so that by way job it is the next step that cannot be made.
 func (w *world) revoked(t *testing.T) {
-	for _, way := range modes {
-		dir := w.pipeline(t, "revoked-"+way, w.counting("train", 20, "")+w.counting("infer", 1, ""))
-		w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
-		narrow := w.kubeconfig(t, "rayorch-revoked-"+way)
-		w.may(t, narrow, way, true)
-		wait := w.started(t, "revoked-"+way, "train", "line 2", dir, "--submit", way, "--kubeconfig", narrow)
-		binding := kube.ObjectPath("rbac.authorization.k8s.io/v1", w.namespace, "rolebindings", "rayorch-revoked-"+way)
+	for _, mode := range modes {
+		dir := w.pipeline(t, "revoked-"+mode, w.counting("train", 20, "")+w.counting("infer", 1, ""))
+		w.must(t, "apply", dir, "-t", "kubernetes", "--submit", mode)
+		narrow := w.kubeconfig(t, "rayorch-revoked-"+mode)
+		w.may(t, narrow, mode, true)
+		wait := w.started(t, "revoked-"+mode, "train", "line 2", dir, "--submit", mode, "--kubeconfig", narrow)
+		binding := kube.ObjectPath("rbac.authorization.k8s.io/v1", w.namespace, "rolebindings", "rayorch-revoked-"+mode)
 		if err := w.c.Remove(clustertest.Context(t), binding, ""); err != nil {
 			t.Fatal(err)
 		}
-		w.may(t, narrow, way, false)
-		w.letGo(t, "revoked-"+way, "revoked-"+way)
+		w.may(t, narrow, mode, false)
+		w.letGo(t, "revoked-"+mode, "revoked-"+mode)
 		x := wait()
 		if x.Status != "FAILED" || !strings.Contains(x.Cause, "forbidden") || !strings.Contains(x.Cause, "cannot") {
-			t.Errorf("%s: %s %s: %s", way, x.Status, x.Error, x.Cause)
+			t.Errorf("%s: %s %s: %s", mode, x.Status, x.Error, x.Cause)
 		}
-		t.Logf("%s: %s %s", way, x.Error, x.Cause)
+		t.Logf("%s: %s %s", mode, x.Error, x.Cause)
 		w.nothingRuns(t)
 	}
 }
 
 // headDeleted: the job dies with the head, the operator makes a new one. Without a retry that is the run's failure; with
 // one the step runs again on the new head.
-func (w *world) headDeleted(t *testing.T, way string) {
-	retried := way == "job"
+func (w *world) headDeleted(t *testing.T, mode string) {
+	retried := mode == "job"
 	more := ""
 	if retried {
 		more = "    retry: {attempts: 3, interval: 5s, errors: [Ray.HeadLost, Ray.Unreachable]}\n"
 	}
-	dir := w.pipeline(t, "head-"+way, w.counting("train", 25, more))
-	wait := w.started(t, "head-"+way, "train", "line 2", dir, "--submit", way)
+	dir := w.pipeline(t, "head-"+mode, w.counting("train", 25, more))
+	wait := w.started(t, "head-"+mode, "train", "line 2", dir, "--submit", mode)
 	was, begin := w.session(t, ""), time.Now()
 	w.deletePods(t, w.pods(t, "ray.io/node-type=head"), 0)
 	w.session(t, was)
 	slow := time.Since(begin) > time.Minute // the definitions wait for two
 	if retried {
-		w.letGo(t, "head-"+way, "head-"+way) // the next attempt: the first has died with its head
+		w.letGo(t, "head-"+mode, "head-"+mode) // the next attempt: the first has died with its head
 	}
 	x := wait()
 	switch {
@@ -253,7 +253,7 @@ func (w *world) session(t *testing.T, was string) (session string) {
 }
 
 // may waits until the API server goes by what was granted to an account, or taken from it.
-func (w *world) may(t *testing.T, kubeconfig, way string, granted bool) {
+func (w *world) may(t *testing.T, kubeconfig, mode string, granted bool) {
 	t.Helper()
 	c, err := kube.Open(kube.Config{Kubeconfig: kubeconfig})
 	if err != nil {
@@ -263,7 +263,7 @@ func (w *world) may(t *testing.T, kubeconfig, way string, granted bool) {
 		"job":    {Verb: "create", Group: "batch", Resource: "jobs", Namespace: w.namespace},
 		"proxy":  {Verb: "get", Resource: "services/proxy", Name: w.ray.Head + ":8265", Namespace: w.namespace},
 		"rayjob": {Verb: "create", Group: "ray.io", Resource: "rayjobs", Namespace: w.namespace},
-	}[way]
+	}[mode]
 	clustertest.Until(clustertest.Context(t), t, "the rights of the account", func() error {
 		answers, err := c.Can(clustertest.Context(t), []kube.Rule{rule})
 		if err == nil && answers[0].Allowed != granted {

@@ -27,14 +27,14 @@ func (w *world) kills(t *testing.T) {
 	t.Logf("RAYORCH_KILL_SEED=%d", seed)
 	whole := map[string]time.Duration{}
 	for n := range kills {
-		way := modes[n%len(modes)]
-		if whole[way] == 0 {
+		mode := modes[n%len(modes)]
+		if whole[mode] == 0 {
 			begin := time.Now()
-			w.counted(t, w.run(t, "whole-"+way, dir, "--submit", way), way)
-			whole[way] = time.Since(begin)
+			w.counted(t, w.run(t, "whole-"+mode, dir, "--submit", mode), mode)
+			whole[mode] = time.Since(begin)
 		}
-		t.Run(strconv.Itoa(n)+" "+way, func(t *testing.T) {
-			w.killed(t, "run"+strconv.Itoa(n), way, func() time.Duration { return time.Duration(random.Float64() * float64(whole[way])) }, dir)
+		t.Run(strconv.Itoa(n)+" "+mode, func(t *testing.T) {
+			w.killed(t, "run"+strconv.Itoa(n), mode, func() time.Duration { return time.Duration(random.Float64() * float64(whole[mode])) }, dir)
 		})
 	}
 }
@@ -45,7 +45,7 @@ func work(name string) string {
 }
 
 // killed kills a run, perhaps its resumption, too, and lets the last one end.
-func (w *world) killed(t *testing.T, name, way string, point func() time.Duration, dir string) {
+func (w *world) killed(t *testing.T, name, mode string, point func() time.Duration, dir string) {
 	interrupt := func(args ...string) {
 		cmd, wait := w.Start(t, args...)
 		after := point()
@@ -54,7 +54,7 @@ func (w *world) killed(t *testing.T, name, way string, point func() time.Duratio
 		res := wait()
 		t.Logf("%s after %s: exit code %d", args[0], after.Round(time.Millisecond), res.Code)
 	}
-	interrupt("run", dir, "-t", "kubernetes", "--name", name, "--submit", way)
+	interrupt("run", dir, "-t", "kubernetes", "--name", name, "--submit", mode)
 	x := w.describe(t, name)
 	if x.Status == "" {
 		t.Log("killed before the run was accepted")
@@ -67,11 +67,11 @@ func (w *world) killed(t *testing.T, name, way string, point func() time.Duratio
 		w.must(t, "resume", name)
 		x = w.describe(t, name)
 	}
-	w.counted(t, x, way)
+	w.counted(t, x, mode)
 }
 
 // counted wants each step to have run once, by one Job or RayJob and one Ray job.
-func (w *world) counted(t *testing.T, x execution, way string) {
+func (w *world) counted(t *testing.T, x execution, mode string) {
 	t.Helper()
 	if x.Status != "SUCCEEDED" || string(x.Output["first"]) != "1" || string(x.Output["second"]) != "1" {
 		t.Fatalf("%s %s %s, output %s", x.Status, x.Error, x.Cause, x.Output)
@@ -85,7 +85,7 @@ func (w *world) counted(t *testing.T, x execution, way string) {
 	if ids := w.rayJobIDs(t, prefix); len(ids) != 2 {
 		t.Errorf("these Ray jobs were made for two steps: %v", ids)
 	}
-	if way == "job" {
+	if mode == "job" {
 		var jobs struct{ Items []kube.Job }
 		w.list(t, kube.JobsPath(w.namespace), "rayorch.dev/execution="+prefix, &jobs)
 		if len(jobs.Items) != 2 {

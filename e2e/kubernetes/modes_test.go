@@ -46,16 +46,16 @@ func (w *world) shakespeare(t *testing.T) string {
 // what it does not grant is refused.
 func (w *world) modes(t *testing.T) {
 	dir := w.shakespeare(t)
-	for _, way := range modes {
-		t.Run(way, func(t *testing.T) {
-			w.must(t, "apply", dir, "-t", "kubernetes", "--submit", way)
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			w.must(t, "apply", dir, "-t", "kubernetes", "--submit", mode)
 			narrow := w.kubeconfig(t, "rayorch-shakespeare")
-			w.may(t, narrow, way, true)
-			w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way, "--kubeconfig", narrow,
+			w.may(t, narrow, mode, true)
+			w.must(t, "run", dir, "-t", "kubernetes", "--submit", mode, "--name", mode, "--kubeconfig", narrow,
 				"-p", "steps=40", "-p", "batch=512", "-p", "length=40", "-p", "workers=1", "-p", "prompts=HAMLET.|It's $(me)")
-			w.checkShakespeare(t, way)
+			w.checkShakespeare(t, mode)
 			w.nothingRuns(t)
-			w.refused(t, way, narrow)
+			w.refused(t, mode, narrow)
 		})
 	}
 	w.unapply(t, dir)
@@ -121,7 +121,7 @@ func (w *world) deleteRun(t *testing.T) {
 }
 
 // refused tries what the way does not need.
-func (w *world) refused(t *testing.T, way, kubeconfig string) {
+func (w *world) refused(t *testing.T, mode, kubeconfig string) {
 	t.Helper()
 	c, err := kube.Open(kube.Config{Kubeconfig: kubeconfig})
 	if err != nil {
@@ -142,10 +142,10 @@ func (w *world) refused(t *testing.T, way, kubeconfig string) {
 		"another service":    {Path: kube.ObjectPath("v1", w.namespace, "services", "other:8265") + "/proxy/"},
 		"run a command":      {Method: http.MethodPost, Path: kube.ObjectPath("v1", w.namespace, "pods", "x") + "/exec"},
 	}
-	if way == "job" {
+	if mode == "job" {
 		requests["reach Ray"] = kube.Request{Path: w.ray.API + "api/version"}
 	}
-	if way != "rayjob" {
+	if mode != "rayjob" {
 		requests["list RayJobs"] = kube.Request{Path: kube.CollectionPath("ray.io/v1", w.namespace, "rayjobs")}
 	}
 	for what, r := range requests {

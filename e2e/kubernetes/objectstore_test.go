@@ -44,16 +44,16 @@ func TestObjectStore(t *testing.T) {
 		t.Errorf("without a bucket the run began: %+v", x)
 	}
 	request(t, http.MethodPut, moto.URL+"/packages")
-	for i, way := range modes {
-		res := w.must(t, "run", dir, "-t", "kubernetes", "--submit", way, "--name", way)
-		if x := w.describe(t, way); string(x.Output["read"]) != `"from afar"` {
-			t.Errorf("%s: %s %s: %s, output %s", way, x.Status, x.Error, x.Cause, x.Output)
+	for i, mode := range modes {
+		res := w.must(t, "run", dir, "-t", "kubernetes", "--submit", mode, "--name", mode)
+		if x := w.describe(t, mode); string(x.Output["read"]) != `"from afar"` {
+			t.Errorf("%s: %s %s: %s, output %s", mode, x.Status, x.Error, x.Cause, x.Output)
 		}
 		if uploads := strings.Count(res.Stderr, "uploaded the working directory"); uploads != map[bool]int{true: 1}[i == 0] {
-			t.Errorf("%s: %d uploads of what does not change:\n%s", way, uploads, res.Stderr)
+			t.Errorf("%s: %d uploads of what does not change:\n%s", mode, uploads, res.Stderr)
 		}
-		if x := w.describe(t, way); len(x.Code) != 1 || x.Code[0].Path != filepath.Join(dir, "files") || x.Code[0].Hash == "" {
-			t.Errorf("%s: the code of the run is %+v", way, x.Code)
+		if x := w.describe(t, mode); len(x.Code) != 1 || x.Code[0].Path != filepath.Join(dir, "files") || x.Code[0].Hash == "" {
+			t.Errorf("%s: the code of the run is %+v", mode, x.Code)
 		}
 		w.nothingRuns(t)
 	}

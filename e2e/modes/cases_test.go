@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// TestWays runs small pipelines by all ways, on one Ray.
-func TestWays(t *testing.T) {
+// TestModes runs small pipelines by all ways, on one Ray.
+func TestModes(t *testing.T) {
 	w := world(t)
 	for name, test := range map[string]func(t *testing.T){
 		"outputs": w.outputs, "failure": w.failure, "retry": w.retry, "timeout": w.timeout, "pending": w.pending,
@@ -38,23 +38,23 @@ var unclaimed = strings.Replace(head, ", claim: data", "", 1)
 
 var all = []string{"job", "proxy", "rayjob"}
 
-// eachWay runs a pipeline by each way, all at once.
-func (w *shared) eachWay(t *testing.T, steps, input string, check func(t *testing.T, way string, r *run)) {
+// eachMode runs a pipeline by each way, all at once.
+func (w *shared) eachMode(t *testing.T, steps, input string, check func(t *testing.T, mode string, r *run)) {
 	t.Helper()
-	for _, way := range all {
-		t.Run(way, func(t *testing.T) {
-			if way == "rayjob" {
+	for _, mode := range all {
+		t.Run(mode, func(t *testing.T) {
+			if mode == "rayjob" {
 				full(t)
 			}
 			t.Parallel()
 			p := w.open(t)
-			check(t, way, p.start(t, head+steps, t.TempDir(), way, input))
+			check(t, mode, p.start(t, head+steps, t.TempDir(), mode, input))
 		})
 	}
 }
 
 func (w *shared) outputs(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 params: {text: {type: string}}
 steps:
 - name: one
@@ -70,19 +70,19 @@ steps:
 }
 
 func (w *shared) failure(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "echo the reason; exit 3"}}]
 `, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, stepfn.Failed, "the reason") })
 }
 
 func (w *shared) retry(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "test $RAYORCH_ATTEMPT = 2 && echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT"}, retry: {attempts: 2, interval: 1s}}]
 `, `{}`, func(t *testing.T, _ string, r *run) { r.want(t, stepfn.Succeeded, `{"one":2}`) })
 }
 
 func (w *shared) timeout(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
 		r.want(t, stepfn.Failed, "States.Timeout: the job timed out after ", " s (limit 3 s)")
@@ -91,7 +91,7 @@ steps: [{name: one, ray: {entrypoint: "sleep 3600"}, timeout: 3s}]
 }
 
 func (w *shared) pending(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout: 8s}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
 		r.want(t, stepfn.Failed, "Ray.PendingTimeout: ")
@@ -100,7 +100,7 @@ steps: [{name: one, ray: {entrypoint: "echo never", cpus: 1000}, pendingTimeout:
 }
 
 func (w *shared) abort(t *testing.T) {
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "sleep 3600"}}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
 		r.until(t, "the job", func() error {
@@ -122,7 +122,7 @@ func (w *shared) redrive(t *testing.T) {
 	if !w.Here {
 		t.Skip("SKIPPED: the claim's files are not here")
 	}
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then echo $RAYORCH_ATTEMPT >$RAYORCH_OUTPUT; else touch $RAYORCH_STORAGE/again; sleep 3600; fi"}}]
 `, `{}`, func(t *testing.T, _ string, r *run) {
 		r.until(t, "the job", func() error {
@@ -141,16 +141,16 @@ steps: [{name: one, ray: {entrypoint: "if [ -e $RAYORCH_STORAGE/again ]; then ec
 }
 
 func (w *shared) noRay(t *testing.T) {
-	for _, way := range all {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range all {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			p := w.open(t)
 			text := strings.Replace(head, "cluster: ray", "cluster: nobody", 1) + `
 steps: [{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}]
 `
-			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[way]
+			want := map[string]string{"job": "Ray.Unreachable", "proxy": "Ray.Unreachable", "rayjob": "Ray.PendingTimeout"}[mode]
 			patiently(t, 10, func(seconds int) *run {
-				return p.start(t, limited(text, seconds), t.TempDir(), way, "{}")
+				return p.start(t, limited(text, seconds), t.TempDir(), mode, "{}")
 			}, stepfn.Failed, want).quiet(t)
 		})
 	}
@@ -168,13 +168,13 @@ func (w *shared) workingDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, c := range []struct{ way, via string }{{"job", "configMap"}, {"proxy", "inline"}, {"proxy", "claim"}, {"rayjob", "inline"}, {"rayjob", "claim"}} {
-		t.Run(c.way+" "+c.via, func(t *testing.T) {
+	for _, c := range []struct{ mode, via string }{{"job", "configMap"}, {"proxy", "inline"}, {"proxy", "claim"}, {"rayjob", "inline"}, {"rayjob", "claim"}} {
+		t.Run(c.mode+" "+c.via, func(t *testing.T) {
 			t.Parallel()
 			text := strings.Replace(head, "kind: kubernetes,", "kind: kubernetes, workingDir: {via: "+c.via+"},", 1) + `
 steps: [{name: one, ray: {entrypoint: ./run, workingDir: work}}]
 `
-			r := w.open(t).start(t, text, dir, c.way, "{}")
+			r := w.open(t).start(t, text, dir, c.mode, "{}")
 			r.want(t, stepfn.Succeeded, `{"one":"it's $HOME"}`)
 		})
 	}

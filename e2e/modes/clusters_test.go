@@ -24,10 +24,10 @@ steps:
     entrypoint: printf '%s' ${{ params.text }} | python3 -c 'import json, sys, os; json.dump(sys.stdin.read(), open(os.environ["RAYORCH_OUTPUT"], "w"))'
 - {name: two, ray: {entrypoint: "echo the reason; exit 3"}}
 `
-	for _, way := range []string{"job", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"job", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			r := w.open(t).start(t, text, t.TempDir(), way, "{}")
+			r := w.open(t).start(t, text, t.TempDir(), mode, "{}")
 			r.want(t, stepfn.Failed, "Ray.JobFailed")
 			if got := string(r.assigned(t, "one")); got != `{"one":"$HOME ' \" $RAYORCH_PARAM_TEXT"}` {
 				r.dump(t)

@@ -100,13 +100,13 @@ type run struct {
 }
 
 // start compiles a pipeline, applies its files and starts it.
-func (p *place) start(t *testing.T, text, dir, way, input string) *run {
+func (p *place) start(t *testing.T, text, dir, mode, input string) *run {
 	t.Helper()
 	file, err := pipeline.Decode("pipeline.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := compile.Compile(file, compile.Options{Target: "kubernetes", BaseDir: dir, Submit: way, Namespace: p.namespace,
+	r, err := compile.Compile(file, compile.Options{Target: "kubernetes", BaseDir: dir, Submit: mode, Namespace: p.namespace,
 		Image: p.image, JobImage: p.Busybox(), Pack: pack})
 	if err != nil {
 		t.Fatal(err)

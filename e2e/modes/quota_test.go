@@ -18,7 +18,7 @@ func TestQuota(t *testing.T) {
 	const plainStep = `{name: one, job: {shell: "echo never", memory: 64Mi}, pendingTimeout: LIMITs}`
 	for name, c := range map[string]struct {
 		hard      map[string]any
-		way, step string
+		mode, step string
 		want      []string
 	}{
 		"submitter":       {map[string]any{"requests.memory": "16Mi"}, "job", rayStep, []string{"Ray.PendingTimeout: no pod of the job started within LIMIT s", "exceeded quota: small", "requested: requests.memory=64Mi", "limited: requests.memory=16Mi"}},
@@ -36,7 +36,7 @@ func TestQuota(t *testing.T) {
 			w.quota(t, c.hard)
 			p, begin := w.open(t), time.Now()
 			r := patiently(t, 8, func(seconds int) *run {
-				return p.start(t, w.ownCluster(c.way, w.clusterSpec())+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), c.way, "{}")
+				return p.start(t, w.ownCluster(c.mode, w.clusterSpec())+"steps: ["+limited(c.step, seconds)+"]\n", t.TempDir(), c.mode, "{}")
 			}, stepfn.Failed, c.want...)
 			cause := r.end(t).Cause
 			if strings.Contains(cause, "ResponseBody") || strings.Count(cause, "exceeded quota") > 1 {
@@ -63,10 +63,10 @@ func (w *shared) quota(t *testing.T, hard map[string]any) {
 }
 
 // ownCluster is a pipeline's head for steps that get a cluster of their own, where the way is rayjob; storage is left out.
-func (w *shared) ownCluster(way, spec string) string {
+func (w *shared) ownCluster(mode, spec string) string {
 	of := "{cluster: ray}"
-	if way == "rayjob" {
+	if mode == "rayjob" {
 		of = "{clusterSpec: " + spec + "}"
 	}
-	return strings.NewReplacer("{cluster: ray}", of, ", claim: data", "", "kind: kubernetes,", "kind: kubernetes, submit: "+way+",").Replace(head)
+	return strings.NewReplacer("{cluster: ray}", of, ", claim: data", "", "kind: kubernetes,", "kind: kubernetes, submit: "+mode+",").Replace(head)
 }

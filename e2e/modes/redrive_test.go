@@ -14,7 +14,7 @@ func (w *shared) redriveFailed(t *testing.T) {
 	if !w.Here {
 		t.Skip("SKIPPED: the claim's files are not here")
 	}
-	w.eachWay(t, `
+	w.eachMode(t, `
 steps:
 - {name: once, ray: {entrypoint: "mkdir $RAYORCH_STORAGE/once && echo 1 >$RAYORCH_OUTPUT"}}
 - name: shaky

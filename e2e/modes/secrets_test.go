@@ -32,7 +32,7 @@ steps:
     secrets: [KEY]
 `
 	for _, c := range []struct {
-		name, way, head, pod string
+		name, mode, head, pod string
 		records              bool
 	}{
 		{"job in Ray's pods", "job", unclaimed, ", inRayPods: true", false},
@@ -42,7 +42,7 @@ steps:
 		{"job by the submitter", "job", unclaimed, "", true}, // last, because its record stays: docs/pipeline.md says that Ray shows it
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.way, "{}")
+			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.mode, "{}")
 			r.want(t, stepfn.Succeeded, fmt.Sprintf(`{"one":%d}`, len(secret)))
 			for _, path := range []string{
 				kube.CollectionPath("v1", w.namespace, "pods"), kube.CollectionPath("v1", w.namespace, "configmaps"), kube.CollectionPath("v1", w.namespace, "events"),
