@@ -17,9 +17,9 @@ func TestQuota(t *testing.T) {
 	const rayStep = `{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`
 	const plainStep = `{name: one, job: {shell: "echo never", memory: 64Mi}, pendingTimeout: LIMITs}`
 	for name, c := range map[string]struct {
-		hard      map[string]any
+		hard       map[string]any
 		mode, step string
-		want      []string
+		want       []string
 	}{
 		"submitter":       {map[string]any{"requests.memory": "16Mi"}, "job", rayStep, []string{"Ray.PendingTimeout: no pod of the job started within LIMIT s", "exceeded quota: small", "requested: requests.memory=64Mi", "limited: requests.memory=16Mi"}},
 		"plain job":       {map[string]any{"requests.memory": "16Mi"}, "job", plainStep, []string{"Job.StartFailed: no pod of the job started within LIMIT s", "exceeded quota: small", "limited: requests.memory=16Mi"}},

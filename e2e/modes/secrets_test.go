@@ -33,7 +33,7 @@ steps:
 `
 	for _, c := range []struct {
 		name, mode, head, pod string
-		records              bool
+		records               bool
 	}{
 		{"job in Ray's pods", "job", unclaimed, ", inRayPods: true", false},
 		{"proxy in Ray's pods", "proxy", unclaimed, ", inRayPods: true", false},
