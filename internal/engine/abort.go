@@ -36,7 +36,7 @@ func (e *Engine) Stop(arn, name, cause string) (time.Time, error) {
 func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	p := &pending{fact: f}
 	p.check = func(s *interp.Run) error { // holds the run's lock, so that nobody resumes it meanwhile
-		if e.resting.take(id) || e.deaths.park(id) && s.Head().Status == stepfn.Running {
+		if e.resting.take(id) || e.crashes.park(id) && s.Head().Status == stepfn.Running {
 			p.idle = idleTasks(s)
 			e.countIdle(s)
 		}
@@ -45,7 +45,7 @@ func (e *Engine) abort(id store.ID, f interp.Abort) error {
 	if err := e.deliverChecked(id, p); err != nil || p.idle == nil {
 		return err
 	}
-	return e.takeUpOwed(id)
+	return e.performOutbox(id)
 }
 
 // idleTasks are the tasks of a run whose work is to be stopped with it. One whose token somebody has needs no runner.
@@ -75,16 +75,16 @@ func (e *Engine) stopped(r *run, s *step, id string) (interp.Task, bool) {
 	return t, ok
 }
 
-// takeUpOwed performs the pending effects of one run.
-func (e *Engine) takeUpOwed(id store.ID) error {
-	var debts []owed
-	err := e.st.OwedBy(id, func(name string, v []byte) {
-		debts = append(debts, owed{id, name, append([]byte(nil), v...)})
+// performOutbox performs the pending effects of one run.
+func (e *Engine) performOutbox(id store.ID) error {
+	var effects []effect
+	err := e.st.OutboxOf(id, func(name string, v []byte) {
+		effects = append(effects, effect{id, name, append([]byte(nil), v...)})
 	})
 	if err != nil {
 		return err
 	}
-	return e.takeUp(id, debts)
+	return e.perform(id, effects)
 }
 
 // resumeCleanup resumes the cleanup of an execution that was stopped before, if the cleanup rests.
@@ -93,5 +93,5 @@ func (e *Engine) resumeCleanup(arn string) error {
 	if err != nil || len(ids) < 2 || !e.resting.take(ids[1]) {
 		return err
 	}
-	return e.takeUpWhere(func(id store.ID) bool { return id == ids[1] })
+	return e.resumeRuns(func(id store.ID) bool { return id == ids[1] })
 }

@@ -119,8 +119,8 @@ func (e *Engine) GetActivityTask(ctx context.Context, activityARN, worker string
 func (e *Engine) hand(o offer, worker string) (bool, error) {
 	wanted := true
 	err := e.deliverChecked(o.run, &pending{
-		fact: interp.TaskStarted{Task: o.task.ID, Worker: worker},
-		pay:  debtTask + o.task.ID,
+		fact:   interp.TaskStarted{Task: o.task.ID, Worker: worker},
+		effect: effectTask + o.task.ID,
 		check: func(s *interp.Run) error {
 			if _, wanted = s.TaskOf(o.task.Token); !wanted {
 				return ErrTaskTimedOut

@@ -59,7 +59,7 @@ func (e *Engine) cleanup(ctx context.Context, id store.ID) (string, error) {
 	r.Name = cleanupName(x.ARN, x.RedriveCount)
 	r.Labels = task.InheritOrigin(r.Labels, x.Labels)
 	r.Input = value.Bytes(e.statusEvent(&x))
-	b := e.birthOf(r.withDefaults())
+	b := e.newRunOf(r.withDefaults())
 	b.by = id
 	_, err = e.start(ctx, b)
 	var exists *AlreadyExistsError

@@ -50,7 +50,7 @@ type storedCleanup struct {
 // crash finds nothing to stop, and must not replace the record of the first one.
 func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 	b := e.st.NewBatch()
-	b.Paid(live.key.run, debtStop+live.key.task)
+	b.RemoveEffect(live.key.run, effectStop+live.key.task)
 	if res.Stopped != "" && live.kept {
 		b.Record(live.key.run, live.key.task, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{
 			Type: TaskStopped, State: live.task.State, Resource: live.task.Resource, Attempt: live.task.Attempt, Outcome: res.Stopped,
@@ -64,7 +64,7 @@ func (e *Engine) confirmStop(live *liveTask, res task.Result) {
 // cleanupStarted removes the start of a cleanup from the outbox, and records the execution of the cleanup machine.
 func (e *Engine) cleanupStarted(id store.ID, arn string) {
 	b := e.st.NewBatch()
-	b.Paid(id, debtCleanup)
+	b.RemoveEffect(id, effectCleanup)
 	b.Record(id, arn, cleanupKey, encodeCleanup(e.c.Now(), CleanupEntry{Type: CleanupStarted, Execution: arn}))
 	if err := e.st.CommitLazily(b); err != nil {
 		e.logger.Error("could not settle a cleanup", "run", uint64(id), "problem", err)

@@ -34,7 +34,7 @@ func TestCleanupReportOfAnAbort(t *testing.T) {
 	if _, err := e.Stop(x.ARN, "", "why not"); err != nil {
 		t.Fatal(err)
 	}
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	before := types(t, e, x.ARN)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func cleanupReportOfATimeout(t *testing.T) {
 		return task.Result{Stopped: "gone"}
 	})
 	x := end(t, e, start(t, e, "late", timed, `{}`).ARN)
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "gone" {
 		t.Errorf("%s: %+v, %v", x.Status, got, err)
 	}
@@ -84,8 +84,8 @@ func cleanupReportOfATimeout(t *testing.T) {
 	}
 }
 
-// settled waits until nothing is left to do for a closed execution.
-func settled(t *testing.T, e *engine.Engine, arn string) {
+// awaitEffects waits until nothing is left to do for a closed execution.
+func awaitEffects(t *testing.T, e *engine.Engine, arn string) {
 	t.Helper()
 	until(t, func() (any, bool) {
 		n, err := e.Left(arn)

@@ -22,7 +22,7 @@ func (ms *machines) collect(ctx context.Context) error {
 	}
 	ms.naming.Lock() // nobody may name a definition that is being deleted
 	defer ms.naming.Unlock()
-	if err := ms.strikeUsed(ctx, unused, from, 1<<63); err != nil {
+	if err := ms.removeUsed(ctx, unused, from, 1<<63); err != nil {
 		return err
 	}
 	b := ms.st.NewBatch()
@@ -42,11 +42,11 @@ func (ms *machines) unusedDefinitions(ctx context.Context, before store.ID) (map
 	for _, hash := range names {
 		unused[hash] = true
 	}
-	return unused, ms.strikeUsed(ctx, unused, 0, before)
+	return unused, ms.removeUsed(ctx, unused, 0, before)
 }
 
-// strikeUsed takes out of unused what the runs of the numbers from from to before name.
-func (ms *machines) strikeUsed(ctx context.Context, unused map[string]bool, from, before store.ID) error {
+// removeUsed takes out of unused what the runs of the numbers from from to before name.
+func (ms *machines) removeUsed(ctx context.Context, unused map[string]bool, from, before store.ID) error {
 	var bad error
 	err := ms.st.Metas(from, func(id store.ID, kept []byte) bool {
 		m, err := decodeMeta(kept)

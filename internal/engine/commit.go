@@ -13,13 +13,13 @@ import (
 
 // commit puts what a step decided on disk, in one batch.
 func (e *Engine) commit(r *run, s *step) error {
-	if r.mem != nil || r.born && s.empty() && !r.more && !r.open.more && r.armed() && len(s.survived) == 0 {
+	if r.mem != nil || r.stored && s.empty() && !r.more && !r.open.more && r.armed() && len(s.survived) == 0 {
 		e.counters.add(r, s)
 		return nil
 	}
 	b := e.st.NewBatch()
 	e.writeState(b, r, s)
-	e.writeDebts(b, r, s)
+	e.writeOutbox(b, r, s)
 	writeLists(b, r, s)
 	writeSurvived(b, r.id, s.survived)
 	s.note.clear() // the wait for the disk is not the run's
@@ -27,8 +27,8 @@ func (e *Engine) commit(r *run, s *step) error {
 		return fmt.Errorf("execution %s: %w", r.state.Params().ExecutionARN, err)
 	}
 	e.counters.add(r, s) // not before the commit: who sees the counts change reads the lists, which must have changed by then
-	r.born = true
-	e.deaths.remove(r.id, s.survived...)
+	r.stored = true
+	e.crashes.remove(r.id, s.survived...)
 	e.counters.commits.Add(1)
 	return nil
 }
@@ -62,7 +62,7 @@ func (e *Engine) writeState(b *store.Batch, r *run, s *step) {
 	}
 	r.weight = max(r.weight, written)
 	b.Head(r.id, r.state.AppendHead(nil))
-	if !r.born {
+	if !r.stored {
 		b.Name(r.state.Params().ExecutionARN, r.id)
 		b.Meta(r.id, r.meta.encode())
 	}
@@ -97,55 +97,55 @@ func writeLists(b *store.Batch, r *run, s *step) {
 
 // The outbox has the effects that the engine still has to perform for a run. The first letter of a name is the kind of the effect.
 const (
-	debtTask    = "t" // + task: a runner works on it
-	debtStop    = "s" // + task: its work is to be stopped; the value describes the task
-	debtMap     = "m" // + map run: its children are to be driven
-	debtStopMap = "x" // + map run: its children are to be aborted
-	debtCleanup = "c" // the cleanup machine is to be started
+	effectTask    = "t" // + task: a runner works on it
+	effectStop    = "s" // + task: its work is to be stopped; the value describes the task
+	effectMap     = "m" // + map run: its children are to be driven
+	effectStopMap = "x" // + map run: its children are to be aborted
+	effectCleanup = "c" // the cleanup machine is to be started
 )
 
-func (e *Engine) writeDebts(b *store.Batch, r *run, s *step) {
+func (e *Engine) writeOutbox(b *store.Batch, r *run, s *step) {
 	for _, t := range s.tasks {
-		b.Owe(r.id, debtTask+t.ID, nil)
+		b.AddEffect(r.id, effectTask+t.ID, nil)
 	}
 	for _, id := range s.stops {
-		b.Paid(r.id, debtTask+id)
+		b.RemoveEffect(r.id, effectTask+id)
 		if t, ok := e.stopped(r, s, id); ok {
-			b.Owe(r.id, debtStop+id, encodeTask(t))
+			b.AddEffect(r.id, effectStop+id, encodeTask(t))
 		}
 	}
 	for _, m := range s.maps {
-		b.Owe(r.id, debtMap+m.ID, nil)
-		b.Paid(r.id, debtStopMap+m.ID) // a redrive continues what was to be aborted
+		b.AddEffect(r.id, effectMap+m.ID, nil)
+		b.RemoveEffect(r.id, effectStopMap+m.ID) // a redrive continues what was to be aborted
 	}
 	for _, id := range s.stopMaps {
-		b.Paid(r.id, debtMap+id)
-		b.Owe(r.id, debtStopMap+id, nil)
+		b.RemoveEffect(r.id, effectMap+id)
+		b.AddEffect(r.id, effectStopMap+id, nil)
 	}
-	for _, name := range s.paid {
-		b.Paid(r.id, name)
+	for _, name := range s.performed {
+		b.RemoveEffect(r.id, name)
 	}
 	if s.closed && e.wantsCleanup(r) {
-		b.Owe(r.id, debtCleanup, nil)
+		b.AddEffect(r.id, effectCleanup, nil)
 	}
 }
 
 // takeUp performs the effects that an earlier engine left in the outbox for one run.
-func (e *Engine) takeUp(id store.ID, debts []owed) error {
+func (e *Engine) perform(id store.ID, effects []effect) error {
 	var errs []error
 	tasks, maps := map[string]bool{}, map[string]bool{}
-	for _, d := range debts {
+	for _, d := range effects {
 		kind, name := d.name[:1], d.name[1:]
 		switch kind {
-		case debtTask:
+		case effectTask:
 			tasks[name] = true
-		case debtMap:
+		case effectMap:
 			maps[name] = true
-		case debtStop:
-			errs = append(errs, e.stopAgain(id, d))
-		case debtStopMap:
+		case effectStop:
+			errs = append(errs, e.repeatStop(id, d))
+		case effectStopMap:
 			e.mapRuns.stop(id, name)
-		case debtCleanup:
+		case effectCleanup:
 			e.startCleanup(id)
 		}
 	}
@@ -161,7 +161,7 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r, noting{}); err != nil {
+	if err := e.load(r, noteSlot{}); err != nil {
 		return err
 	}
 	for _, t := range r.state.Running() {
@@ -178,11 +178,11 @@ func (e *Engine) resume(id store.ID, tasks, maps map[string]bool) error {
 }
 
 // pay removes an effect from the outbox outside of a run's own commits. The removal may be lost: then a restart repeats the effect.
-func (e *Engine) pay(id store.ID, name string) {
+func (e *Engine) removeEffect(id store.ID, name string) {
 	b := e.st.NewBatch()
-	b.Paid(id, name)
+	b.RemoveEffect(id, name)
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not settle a debt", "run", id, "debt", name, "problem", err)
+		e.logger.Error("remove a performed effect from the outbox", "run", uint64(id), "effect", name, "problem", err)
 	}
 }
 

@@ -276,7 +276,7 @@ func sound(t *testing.T, fs vfs.FS) {
 		t.Fatal(err)
 	}
 	n, err := engine.Check(st, func(p engine.Problem) { t.Error(p) })
-	if err != nil || n.Runs == 0 || n.Owed != 0 {
+	if err != nil || n.Runs == 0 || n.Outbox != 0 {
 		t.Errorf("checked %+v, %v", n, err)
 	}
 	if err := st.Close(); err != nil {

@@ -38,7 +38,7 @@ func (e *Engine) findAny(arn string) (store.ID, error) {
 
 // settled holds the run's lock while fn reads from disk: what it sees is synced, since commits hold the lock too. The error
 // is store.ErrFull while a commit waits for room on the disk.
-func (e *Engine) settled(id store.ID, fn func(r *run) error) error {
+func (e *Engine) withSynced(id store.ID, fn func(r *run) error) error {
 	r := e.hot.get(id)
 	if !r.mu.TryLock() {
 		if err := e.awaitLock(r); err != nil {
@@ -95,7 +95,7 @@ func (e *Engine) Describe(arn string) (Execution, error) {
 }
 
 func (e *Engine) describe(id store.ID) (x Execution, err error) {
-	err = e.settled(id, func(r *run) error {
+	err = e.withSynced(id, func(r *run) error {
 		if r.state != nil {
 			x = e.executionOf(r.state.Params(), r.state.Head(), &r.meta)
 			return nil

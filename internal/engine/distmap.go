@@ -166,7 +166,7 @@ func (m *mapRuns) abortChildren(id store.ID, mapRun string) {
 		e.logger.Error("abort the children of a map run", "execution", x.ARN, "problem", err)
 		return
 	}
-	e.pay(id, debtStopMap+mapRun)
+	e.removeEffect(id, effectStopMap+mapRun)
 }
 
 // abortRunning aborts the children of a map run that are in its list of running ones.

@@ -17,8 +17,8 @@ func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	d.mu.Lock()
 	room := d.shows.MaxConcurrency
 	d.mu.Unlock()
-	if room <= 0 || room > mostChildren {
-		room = mostChildren
+	if room <= 0 || room > maxChildren {
+		room = maxChildren
 	}
 	if err := d.wait(int(room) - 1); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 
 // startChild starts the child of a place, or finds it. In a redrive, a child that failed before is restarted.
 func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, Execution, error) {
-	b := d.birth(index, input, items)
+	b := d.newRun(index, input, items)
 	for {
 		x, err := d.e.start(d.ctx, b)
 		var exists *AlreadyExistsError
@@ -110,14 +110,14 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	return id, x, err
 }
 
-func (d *mapDriver) birth(index int64, input []byte, items int64) birth {
+func (d *mapDriver) newRun(index int64, input []byte, items int64) newRun {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
 	name := hashUUID(sum)
 	kind, tail := stepfn.KindExecution, name
 	if d.spec.Express {
 		kind, tail = stepfn.KindExpress, name+":"+name
 	}
-	b := birth{
+	b := newRun{
 		StartRequest: StartRequest{
 			MachineARN: d.machine + "/" + d.spec.Label, MachineName: d.machineName, Name: name, RoleARN: d.role, Input: input,
 			Type: stepfn.Standard, Labels: d.labels,

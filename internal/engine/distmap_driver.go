@@ -14,9 +14,9 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// mostChildren is how many children of one Map run at once, as on AWS. A child that waits costs its timer and its entry
+// maxChildren is how many children of one Map run at once, as on AWS. A child that waits costs its timer and its entry
 // here; a child with a running task is kept in memory.
-const mostChildren = 10_000
+const maxChildren = 10_000
 
 // mapDriver runs a distributed Map: it reads items one after another, starts children, and keeps no more of them than
 // may run at once. The names of children derive from the map run and their position, so that a driver after a restart
@@ -94,17 +94,17 @@ func (d *mapDriver) drive(resumed bool) {
 	case errors.Is(cause, errStopMap):
 		d.abort()
 		d.close(stepfn.Aborted)
-		d.e.pay(d.run, debtStopMap+d.spec.ID)
+		d.e.removeEffect(d.run, effectStopMap+d.spec.ID)
 	case cause != nil: // the engine closes; the next one continues
 	case err != nil:
 		d.abort()
 		d.drain()
 		d.writeFailed(err)
 		d.close(stepfn.Failed)
-		d.e.settle(d.run, debtMap+d.spec.ID, d.failure(err))
+		d.e.completeEffect(d.run, effectMap+d.spec.ID, d.failure(err))
 	default:
 		d.close(stepfn.Succeeded)
-		d.e.settle(d.run, debtMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
+		d.e.completeEffect(d.run, effectMap+d.spec.ID, interp.MapRunEnded{MapRun: d.spec.ID, Output: output})
 	}
 }
 
@@ -226,7 +226,7 @@ func (d *mapDriver) inputs(fn func(index int64, input []byte, items int64) error
 		}
 		n++
 		if err = batch.add(input); err == nil {
-			d.e.deaths.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
+			d.e.crashes.survived(d.run, func() string { return itemStep(n-1, stepText(mapStep, d.spec.ID)) })
 		}
 		note.write(d.run, -1-n, mapStep, d.spec.ID)
 		return err
@@ -377,7 +377,7 @@ func (d *mapDriver) notedResults() ([]byte, error) {
 	defer note.end()
 	note.write(d.run, 0, resultsStep, d.spec.ID)
 	output, err := d.results()
-	d.e.deaths.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
+	d.e.crashes.survived(d.run, func() string { return stepText(resultsStep, d.spec.ID) })
 	return output, err
 }
 
@@ -424,7 +424,7 @@ func (d *mapDriver) executions() int64 {
 }
 
 func (d *mapDriver) result(index int64) (Execution, error) {
-	id, err := d.e.st.Find(d.birth(index, nil, 0).arn)
+	id, err := d.e.st.Find(d.newRun(index, nil, 0).arn)
 	if err != nil {
 		return Execution{}, fmt.Errorf("child %d of map run %s: %w", index, d.spec.ARN, err)
 	}

@@ -33,7 +33,7 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 	}
 	defer e.leave()
 	r.Type = stepfn.Express
-	x, mem, err := e.startExpress(ctx, e.birthOf(r.withDefaults()))
+	x, mem, err := e.startExpress(ctx, e.newRunOf(r.withDefaults()))
 	if err != nil {
 		return x, err
 	}
@@ -48,7 +48,7 @@ func (e *Engine) StartSync(ctx context.Context, r StartRequest) (Execution, erro
 }
 
 // startExpress begins a run in memory and keeps it there until it ends.
-func (e *Engine) startExpress(ctx context.Context, b birth) (Execution, *inMemory, error) {
+func (e *Engine) startExpress(ctx context.Context, b newRun) (Execution, *inMemory, error) {
 	if err := e.prepare(ctx, &b); err != nil {
 		return Execution{}, nil, err
 	}

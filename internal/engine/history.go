@@ -27,7 +27,7 @@ func (e *Engine) History(arn string, q HistoryQuery) (events []history.Event, er
 	if err != nil {
 		return nil, err
 	}
-	err = e.settled(id, func(*run) error {
+	err = e.withSynced(id, func(*run) error {
 		events, err = e.events(id, q)
 		return err
 	})

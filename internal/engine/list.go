@@ -81,7 +81,7 @@ func (e *Engine) List(f ListFilter) (ListPage, error) {
 		last, page.Reached = token, en.Start
 		return true, nil
 	})
-	return page, errors.Join(err, e.st.Settle())
+	return page, errors.Join(err, e.st.AwaitSync())
 }
 
 // entries calls fn for every entry of a status, or of all, in the filter's groups and span, until it returns false or an error.

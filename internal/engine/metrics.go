@@ -24,7 +24,7 @@ type Metrics struct {
 // add counts what a commit is about to make true.
 func (c *counters) add(r *run, s *step) {
 	c.events.Add(int64(len(s.events)))
-	if !r.born && r.mem == nil || !s.reopened.IsZero() {
+	if !r.stored && r.mem == nil || !s.reopened.IsZero() {
 		c.open.Add(1)
 	}
 	if !s.closed {

@@ -95,7 +95,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 	if child.Type == stepfn.Express {
 		return nestedFailure(errors.New("a .sync task cannot start an Express state machine"))
 	}
-	arn := n.e.birthOf(child.withDefaults()).arn
+	arn := n.e.newRunOf(child.withDefaults()).arn
 	if errors.Is(context.Cause(ctx), task.ErrStop) { // a previous engine started it
 		n.e.stopNested(arn, req.Execution)
 		return task.Result{}

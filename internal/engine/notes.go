@@ -81,30 +81,30 @@ func (n *notes) close() {
 }
 
 // begin takes a place for the note of one step at a time; end gives it back.
-func (n *notes) begin() noting {
+func (n *notes) begin() noteSlot {
 	if n == nil {
-		return noting{}
+		return noteSlot{}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.free) == 0 {
-		return noting{}
+		return noteSlot{}
 	}
 	at := n.free[len(n.free)-1]
 	n.free = n.free[:len(n.free)-1]
-	return noting{n, at}
+	return noteSlot{n, at}
 }
 
-// noting is a place in the notes; the zero value is none.
-type noting struct {
+// noteSlot is a place in the notes; the zero value is none.
+type noteSlot struct {
 	n  *notes
 	at int
 }
 
-func (h noting) place() []byte { return h.n.mem[h.at*noteSize : (h.at+1)*noteSize] }
+func (h noteSlot) place() []byte { return h.n.mem[h.at*noteSize : (h.at+1)*noteSize] }
 
 // write notes a step: its kind, and the end of what it is about. Nothing is noted for the run 0.
-func (h noting) write(run store.ID, number int64, kind, of string) {
+func (h noteSlot) write(run store.ID, number int64, kind, of string) {
 	if h.n == nil {
 		return
 	}
@@ -128,7 +128,7 @@ func stepText(kind, of string) string {
 }
 
 // clear records that the step has ended, or waits.
-func (h noting) clear() {
+func (h noteSlot) clear() {
 	if h.n == nil {
 		return
 	}
@@ -136,7 +136,7 @@ func (h noting) clear() {
 	binary.LittleEndian.PutUint64(h.place(), 0)
 }
 
-func (h noting) end() {
+func (h noteSlot) end() {
 	if h.n == nil {
 		return
 	}

@@ -34,7 +34,7 @@ type Engine struct {
 	mapRuns    mapRuns
 	mapRecords mapRecords
 	resting    resting
-	deaths     deaths
+	crashes    crashes
 	notes      *notes
 	express    sync.Map // ARN -> store.ID of what runs in memory
 	logs       *logs
@@ -102,7 +102,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.ctx = task.WithEngine(e.ctx)
 	e.machines.st = st
 	e.mapRuns.e, e.mapRecords.st = e, st
-	e.deaths.st, e.deaths.logger = st, c.Logger
+	e.crashes.st, e.crashes.logger = st, c.Logger
 	e.machines.forgotten.Store(true) // perhaps by an engine that crashed before it looked
 	e.hot.max = c.HotRuns
 	e.logs = newLogs(e.ctx, st, c.FS, c.LogBytes, c.Logger)
@@ -111,7 +111,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if c.Machines != nil {
 		e.lookup = c.Machines(st)
 	}
-	if err := errors.Join(e.openDeaths(), e.recover()); err != nil {
+	if err := errors.Join(e.openCrashes(), e.recover()); err != nil {
 		return nil, errors.Join(fmt.Errorf("take up what is open in %s: %w", c.Dir, err), e.Close())
 	}
 	if !c.ReadOnly {
@@ -216,20 +216,20 @@ func (e *Engine) background(fn func(ctx context.Context)) bool {
 	return true
 }
 
-// owed is an effect that an earlier engine left in the outbox.
-type owed struct {
+// effect is an effect that an earlier engine left in the outbox.
+type effect struct {
 	id   store.ID
 	name string
 	v    []byte
 }
 
-// takeUpWhere arms the timers of the open runs that are wanted, and performs their pending effects: tasks, stops,
+// resumeRuns arms the timers of the open runs that are wanted, and performs their pending effects: tasks, stops,
 // cleanups, map runs.
-func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
+func (e *Engine) resumeRuns(want func(store.ID) bool) error {
 	var unfinished, moved []store.ID
 	ahead := e.clock.now().Ahead
 	err := e.st.Opens(func(id store.ID, v []byte) {
-		if !want(id) || e.deaths.park(id) {
+		if !want(id) || e.crashes.park(id) {
 			return
 		}
 		o := decodeOpen(v)
@@ -244,15 +244,15 @@ func (e *Engine) takeUpWhere(want func(store.ID) bool) error {
 	if err != nil {
 		return err
 	}
-	debts := map[store.ID][]owed{}
-	err = e.st.Owed(func(id store.ID, name string, v []byte) {
-		if !want(id) || e.deaths.park(id) {
+	effects := map[store.ID][]effect{}
+	err = e.st.Outbox(func(id store.ID, name string, v []byte) {
+		if !want(id) || e.crashes.park(id) {
 			return
 		}
-		debts[id] = append(debts[id], owed{id, name, append([]byte(nil), v...)})
+		effects[id] = append(effects[id], effect{id, name, append([]byte(nil), v...)})
 	})
-	for id, list := range debts {
-		err = errors.Join(err, e.unlessDamaged(id, e.takeUp(id, list)))
+	for id, list := range effects {
+		err = errors.Join(err, e.unlessDamaged(id, e.perform(id, list)))
 	}
 	if len(moved) > 0 {
 		e.clockSet(moved)

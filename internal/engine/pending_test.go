@@ -61,7 +61,7 @@ func giveUp(t *testing.T) {
 	if x := end(t, e, x.ARN); x.Status != stepfn.Succeeded || !slices.Equal(began, []int{1, 2}) {
 		t.Errorf("%s after the attempts %v", x.Status, began)
 	}
-	settled(t, e, x.ARN)
+	awaitEffects(t, e, x.ARN)
 	if got, err := e.CleanupReport(x.ARN); err != nil || len(got) != 1 || got[0].Outcome != "killed" || got[0].Attempt != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}

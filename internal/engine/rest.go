@@ -51,18 +51,18 @@ func (e *Engine) recover() error {
 		e.resting.upTo = e.st.LastID()
 		return nil
 	}
-	return e.takeUpWhere(func(store.ID) bool { return true })
+	return e.resumeRuns(func(store.ID) bool { return true })
 }
 
 // Resume resumes executions that rest since a paused Open, or are parked, with their cleanups; with none named, all of them
 // that are not parked. It is no error to name one that does not rest.
 func (e *Engine) Resume(_ context.Context, arns ...string) error {
-	if !e.c.Paused && e.deaths.n.Load() == 0 {
+	if !e.c.Paused && e.crashes.n.Load() == 0 {
 		return nil // nothing rests
 	}
 	wanted := map[store.ID]bool{}
 	if len(arns) == 0 {
-		return e.takeUpWhere(func(id store.ID) bool {
+		return e.resumeRuns(func(id store.ID) bool {
 			wanted[id] = wanted[id] || e.resting.take(id)
 			return wanted[id]
 		})
@@ -96,7 +96,7 @@ func (e *Engine) Resume(_ context.Context, arns ...string) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	return e.takeUpWhere(func(id store.ID) bool { return wanted[id] })
+	return e.resumeRuns(func(id store.ID) bool { return wanted[id] })
 }
 
 // mapChildren are the open executions that an execution's distributed Maps started.
@@ -121,12 +121,12 @@ func (e *Engine) mapChildren(arn string) (children []string, err error) {
 
 // Resting lists the open executions that nothing drives: they rest since a paused Open, or are parked.
 func (e *Engine) Resting() ([]string, error) {
-	if !e.c.Paused && !e.c.ReadOnly && e.deaths.n.Load() == 0 {
+	if !e.c.Paused && !e.c.ReadOnly && e.crashes.n.Load() == 0 {
 		return []string{}, nil
 	}
 	var ids []store.ID
 	err := e.st.Opens(func(id store.ID, _ []byte) {
-		if e.resting.holds(id) || e.deaths.park(id) {
+		if e.resting.holds(id) || e.crashes.park(id) {
 			ids = append(ids, id)
 		}
 	})
@@ -149,7 +149,7 @@ func (e *Engine) Left(arn string) (int, error) {
 		return 0, err
 	}
 	n := 0
-	err = e.st.Owed(func(id store.ID, _ string, _ []byte) {
+	err = e.st.Outbox(func(id store.ID, _ string, _ []byte) {
 		for _, want := range ids {
 			if id == want {
 				n++

@@ -64,7 +64,7 @@ func (e *Engine) Delete(arn string) error {
 
 // forget removes a closed run, unless the outbox still has an effect for it.
 func (e *Engine) forget(id store.ID) error {
-	return e.settled(id, func(r *run) error {
+	return e.withSynced(id, func(r *run) error {
 		x, err := e.describeCold(id)
 		if errors.Is(err, ErrExecutionDoesNotExist) {
 			return nil

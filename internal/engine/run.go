@@ -21,17 +21,17 @@ import (
 type run struct {
 	id store.ID
 
-	mu    sync.Mutex
-	state *interp.Run // nil until it is loaded
-	meta  meta
-	more  bool
-	born  bool          // its first commit is on disk
-	was   stepfn.Status // as the lists have it; empty when they have nothing
-	open  openState     // as the open record has it
-	ahead time.Duration // of the wall clock, as the last fact had it
-	lead  time.Duration // how far the history's time is ahead of the steady one
-	mem   *inMemory     // of an Express run; nil for others
-	by    store.ID      // the run that started it, as long as it is not on disk; 0 for none
+	mu     sync.Mutex
+	state  *interp.Run // nil until it is loaded
+	meta   meta
+	more   bool
+	stored bool          // its first commit is on disk
+	was    stepfn.Status // as the lists have it; empty when they have nothing
+	open   openState     // as the open record has it
+	ahead  time.Duration // of the wall clock, as the last fact had it
+	lead   time.Duration // how far the history's time is ahead of the steady one
+	mem    *inMemory     // of an Express run; nil for others
+	by     store.ID      // the run that started it, as long as it is not on disk; 0 for none
 
 	inboxMu sync.Mutex
 	inbox   []*pending
@@ -43,9 +43,9 @@ type run struct {
 
 // pending is a fact that waits to be applied.
 type pending struct {
-	fact  interp.Fact
-	check func(*interp.Run) error // may refuse the fact; nil accepts
-	pay   string                  // the effect that the fact removes from the outbox
+	fact   interp.Fact
+	check  func(*interp.Run) error // may refuse the fact; nil accepts
+	effect string                  // the effect that the fact removes from the outbox
 	// idle are the tasks of a run that nothing drives, for an abort. Nil for a run that this engine drives.
 	idle map[string]interp.Task
 	done bool
@@ -90,14 +90,14 @@ func (h *hotRuns) get(id store.ID) *run {
 		h.byID[id] = r
 	}
 	if r.idle != nil {
-		h.rouse(r)
+		h.takeIdle(r)
 	}
 	r.refs++
 	return r
 }
 
-// rouse takes a run from the idle ones.
-func (h *hotRuns) rouse(r *run) {
+// takeIdle takes a run from the idle ones.
+func (h *hotRuns) takeIdle(r *run) {
 	h.lru.Remove(r.idle)
 	h.size -= r.weight
 	r.idle = nil
@@ -117,7 +117,7 @@ func (h *hotRuns) put(r *run) {
 	h.size += r.weight
 	for h.lru.Len() > h.max || h.size > maxIdleBytes {
 		old := h.lru.Back().Value.(*run)
-		h.rouse(old)
+		h.takeIdle(old)
 		delete(h.byID, old.id)
 	}
 }
@@ -130,13 +130,13 @@ type step struct {
 	stops       []string
 	maps        []interp.MapRun
 	stopMaps    []string
-	paid        []string
+	performed   []string
 	closed      bool
 	reopened    time.Time // when the run had closed that a redrive took up
 	// idle are the tasks to stop of a run that nothing drives: the commit notes the stops, and nothing follows it.
 	idle map[string]interp.Task
 	// note is the note of the facts that are applied, before the event that the history had last.
-	note  noting
+	note  noteSlot
 	after int64
 	// survived are the steps that are done, of those during which an earlier process died.
 	survived []string
@@ -212,7 +212,7 @@ func (e *Engine) advance(r *run, queue []*pending) (int, error) {
 		err = e.commit(r, s)
 	}
 	if err != nil {
-		if n > 1 && r.mem == nil && r.born {
+		if n > 1 && r.mem == nil && r.stored {
 			err = errSpoiled
 		}
 		e.lose(r, err)
@@ -234,7 +234,7 @@ func (e *Engine) lose(r *run, err error) {
 
 // decide applies facts, as many as fit a commit, and says how many. An error means that the last of them is broken, and
 // that the run in memory is not to be used any more.
-func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, error) {
+func (e *Engine) decide(r *run, queue []*pending, note noteSlot) (*step, int, error) {
 	s := &step{note: note, after: r.state.Head().LastEvent}
 	if r.more {
 		if err := e.apply(r, s, &pending{fact: interp.Continue{}}); err != nil {
@@ -245,7 +245,7 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 		if r.more || len(s.events) >= maxEvents {
 			return s, n, nil
 		}
-		if e.deaths.takesNot(r.id, p.fact) {
+		if e.crashes.defers(r.id, p.fact) {
 			p.err = ErrParked
 			continue
 		}
@@ -261,8 +261,8 @@ func (e *Engine) decide(r *run, queue []*pending, note noting) (*step, int, erro
 		if p.idle != nil {
 			s.idle = p.idle
 		}
-		if p.pay != "" {
-			s.paid = append(s.paid, p.pay)
+		if p.effect != "" {
+			s.performed = append(s.performed, p.effect)
 		}
 	}
 	return s, len(queue), nil
@@ -278,7 +278,7 @@ func (e *Engine) apply(r *run, s *step, p *pending) error {
 	if err != nil {
 		return fmt.Errorf("apply %T: %w", p.fact, err)
 	}
-	e.deaths.survive(r, s, p.fact)
+	e.crashes.survive(r, s, p.fact)
 	s.add(d)
 	r.more = d.More
 	return nil
@@ -296,7 +296,7 @@ func applyGuarded(state *interp.Run, f interp.Fact, at interp.Moment) (d interp.
 
 // empty reports whether a step has nothing to store, because its facts came too late.
 func (s *step) empty() bool {
-	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.paid) == 0 &&
+	return len(s.events)+len(s.dirty)+len(s.gone)+len(s.tasks)+len(s.stops)+len(s.maps)+len(s.stopMaps)+len(s.performed) == 0 &&
 		!s.closed && s.reopened.IsZero()
 }
 
@@ -321,7 +321,7 @@ func (e *Engine) momentFor(r *run) interp.Moment {
 }
 
 // load reads a run that is not in memory.
-func (e *Engine) load(r *run, note noting) error {
+func (e *Engine) load(r *run, note noteSlot) error {
 	if r.state != nil {
 		return nil
 	}
@@ -344,7 +344,7 @@ func (e *Engine) load(r *run, note noting) error {
 		return err
 	}
 	r.state.CheckResources(e.checkResource)
-	r.more = r.more && !e.resting.holds(r.id) && !e.deaths.park(r.id) // the command that resumes it continues it
+	r.more = r.more && !e.resting.holds(r.id) && !e.crashes.park(r.id) // the command that resumes it continues it
 	return nil
 }
 
@@ -360,7 +360,7 @@ func (r *run) restore(m *asl.Machine, kept store.Run) error {
 		return fmt.Errorf("load run %d: %w", r.id, err)
 	}
 	h := state.Head()
-	r.state, r.more, r.born, r.was = state, h.More, true, h.Status
+	r.state, r.more, r.stored, r.was = state, h.More, true, h.Status
 	r.open = openState{wake: millis(h.Wake), more: h.More}
 	return nil
 }

@@ -131,10 +131,10 @@ func (v *salvager) index(id store.ID) error {
 	if r.state.Head().Status == stepfn.Running {
 		v.Open = append(v.Open, r.state.Params().ExecutionARN)
 		for _, t := range r.state.Running() {
-			b.Owe(id, debtTask+t.ID, nil)
+			b.AddEffect(id, effectTask+t.ID, nil)
 		}
 		for _, m := range r.state.RunningMaps() {
-			b.Owe(id, debtMap+m.ID, nil)
+			b.AddEffect(id, effectMap+m.ID, nil)
 		}
 	}
 	return v.st.CommitLazily(b)

@@ -19,8 +19,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// birth is all that a new run is made of.
-type birth struct {
+// newRun is all that a new run is made of.
+type newRun struct {
 	StartRequest
 	arn    string
 	group  string
@@ -46,7 +46,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	defer e.leave()
 	named := r.Name != ""
 	r = r.withDefaults()
-	b := e.birthOf(r)
+	b := e.newRunOf(r)
 	b.by = by
 	switch {
 	case r.Type == stepfn.Express:
@@ -74,16 +74,16 @@ func (r StartRequest) withDefaults() StartRequest {
 	return r
 }
 
-func (e *Engine) birthOf(r StartRequest) birth {
+func (e *Engine) newRunOf(r StartRequest) newRun {
 	kind, tail := stepfn.KindExecution, r.Name
 	if r.Type == stepfn.Express {
 		kind, tail = stepfn.KindExpress, r.Name+":"+uuid.NewString()
 	}
-	return birth{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
+	return newRun{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
 
 // start makes a run unless there is one of this ARN.
-func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
+func (e *Engine) start(ctx context.Context, b newRun) (Execution, error) {
 	unlock, err := e.starting.lock(ctx, b.arn)
 	if err != nil {
 		return Execution{}, err
@@ -100,7 +100,7 @@ func (e *Engine) start(ctx context.Context, b birth) (Execution, error) {
 }
 
 // create makes a run whose name is free.
-func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
+func (e *Engine) create(ctx context.Context, b newRun) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
 	}
@@ -117,7 +117,7 @@ func (e *Engine) create(ctx context.Context, b birth) (Execution, error) {
 }
 
 // prepare calls Config.Prepare. No lock is held, because it may take long.
-func (e *Engine) prepare(ctx context.Context, b *birth) error {
+func (e *Engine) prepare(ctx context.Context, b *newRun) error {
 	if e.c.Prepare == nil || b.parent != nil {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (e *Engine) prepare(ctx context.Context, b *birth) error {
 	return nil
 }
 
-func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {
+func (e *Engine) machineOf(b *newRun) (*asl.Machine, string, error) {
 	if b.hash == "" {
 		return e.machines.of(b.Definition)
 	}
@@ -136,7 +136,7 @@ func (e *Engine) machineOf(b *birth) (*asl.Machine, string, error) {
 }
 
 // begin makes the run and applies its first fact.
-func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) {
+func (e *Engine) begin(b newRun, m *asl.Machine, hash string) (Execution, error) {
 	r := e.hot.get(e.st.NewID())
 	defer e.hot.put(r)
 	r.mu.Lock()
@@ -153,7 +153,7 @@ func (e *Engine) begin(b birth, m *asl.Machine, hash string) (Execution, error) 
 	return e.executionOf(r.state.Params(), r.state.Head(), &r.meta), nil
 }
 
-func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
+func (e *Engine) fill(r *run, b newRun, m *asl.Machine, hash string) {
 	now := e.momentFor(r).Now.Truncate(time.Millisecond)
 	p := b.params
 	p.ExecutionARN, p.Name = b.arn, b.Name
@@ -171,7 +171,7 @@ func (e *Engine) fill(r *run, b birth, m *asl.Machine, hash string) {
 }
 
 // same answers a start whose name is taken.
-func (e *Engine) same(id store.ID, b birth) (Execution, error) {
+func (e *Engine) same(id store.ID, b newRun) (Execution, error) {
 	x, err := e.describe(id)
 	if err != nil {
 		return Execution{}, err

@@ -132,7 +132,7 @@ func (e *Engine) startTask(r *run, t interp.Task, resumed bool) {
 	}
 	id, fact := r.id, interp.TaskEnded{Task: t.ID, Error: stepfn.StatesRuntime, Cause: fmt.Sprintf(
 		"no task runner serves the resource %s", t.Resource)}
-	e.later(func() { e.settle(id, debtTask+t.ID, fact) })
+	e.later(func() { e.completeEffect(id, effectTask+t.ID, fact) })
 }
 
 // runnerOf finds the runner whose prefix of the resource is the longest.
@@ -160,11 +160,11 @@ func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop
 		cancel(task.ErrStop)
 	}
 	req := e.request(r, t, resumed)
-	former := e.tasks.get(taskKey{r.id, t.Former()})
+	previous := e.tasks.get(taskKey{r.id, t.Former()})
 	e.tasks.put(live)
 	ok := e.background(func(context.Context) {
 		defer cancel(nil)
-		e.awaitFormer(ctx, former, live)
+		e.awaitPrevious(ctx, previous, live)
 		e.run(ctx, runner, req, live)
 	})
 	if !ok { // closing: the next engine resumes it
@@ -173,15 +173,15 @@ func (e *Engine) launch(runner task.Runner, r *run, t interp.Task, resumed, stop
 	}
 }
 
-// awaitFormer waits for the end of the previous attempt's work, if that attempt failed before its work ended.
-func (e *Engine) awaitFormer(ctx context.Context, former, live *liveTask) {
-	if former == nil || !former.gaveUp.Load() {
+// awaitPrevious waits for the end of the previous attempt's work, if that attempt failed before its work ended.
+func (e *Engine) awaitPrevious(ctx context.Context, previous, live *liveTask) {
+	if previous == nil || !previous.gaveUp.Load() {
 		return
 	}
 	e.tasks.setPending(live, "the previous attempt is being stopped", e.c.Now())
 	defer e.tasks.setPending(live, "", time.Time{})
 	select {
-	case <-former.ended:
+	case <-previous.ended:
 	case <-ctx.Done():
 	}
 }
@@ -212,7 +212,7 @@ func (e *Engine) request(r *run, t interp.Task, resumed bool) *task.Request {
 func (e *Engine) submitted(id store.ID, t interp.Task, output []byte) error {
 	p := &pending{fact: interp.TaskSubmitted{Task: t.ID, Output: output}}
 	if strings.HasSuffix(t.Resource, callbackSuffix) {
-		p.pay = debtTask + t.ID
+		p.effect = effectTask + t.ID
 	}
 	return e.deliverChecked(id, p)
 }
@@ -254,7 +254,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 			e.logger.Error("record submission", "execution", req.Execution, "task", req.ID, "problem", err)
 		}
 	default:
-		e.settle(id, debtTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
+		e.completeEffect(id, effectTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})
 		if !held && e.ctx.Err() == nil {
 			log.forgetPosition()
 		}
@@ -304,10 +304,10 @@ func (e *Engine) watchStop(ctx context.Context, req *task.Request) func() {
 }
 
 // settle delivers the result of an effect and removes it from the outbox.
-func (e *Engine) settle(id store.ID, debt string, f interp.Fact) {
-	err := e.deliverChecked(id, &pending{fact: f, pay: debt})
+func (e *Engine) completeEffect(id store.ID, name string, f interp.Fact) {
+	err := e.deliverChecked(id, &pending{fact: f, effect: name})
 	if err != nil && !errors.Is(err, ErrExecutionDoesNotExist) {
-		e.logger.Error("record how a task ended", "run", uint64(id), "debt", debt, "problem", err)
+		e.logger.Error("record how a task ended", "run", uint64(id), "effect", name, "problem", err)
 	}
 }
 
@@ -317,7 +317,7 @@ func (e *Engine) stopTask(r *run, id string) {
 		return
 	}
 	e.activities.withdraw(taskKey{r.id, id})
-	e.pay(r.id, debtStop+id)
+	e.removeEffect(r.id, effectStop+id)
 }
 
 // storedTask is a task that is to be stopped, as the outbox stores it: the run no longer has it.
@@ -332,22 +332,22 @@ func encodeTask(t interp.Task) []byte {
 	return b
 }
 
-// stopAgain repeats a stop that the previous engine's runner had not confirmed.
-func (e *Engine) stopAgain(id store.ID, d owed) error {
+// repeatStop repeats a stop that the previous engine's runner had not confirmed.
+func (e *Engine) repeatStop(id store.ID, d effect) error {
 	var t storedTask
 	if err := json.Unmarshal(d.v, &t); err != nil {
 		return fmt.Errorf("stop %s of run %d: the record is damaged: %w", d.name, id, err)
 	}
 	runner := e.runnerOf(t.Resource)
 	if runner == nil {
-		e.pay(id, d.name)
+		e.removeEffect(id, d.name)
 		return nil
 	}
 	r := e.hot.get(id)
 	defer e.hot.put(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := e.load(r, noting{}); err != nil {
+	if err := e.load(r, noteSlot{}); err != nil {
 		return err
 	}
 	e.launch(runner, r, interp.Task{

@@ -54,7 +54,7 @@ func (e *Engine) byToken(token string, fact func(task string) interp.Fact) error
 		return nil
 	}}
 	if _, ended := p.fact.(interp.TaskEnded); ended {
-		p.pay = debtTask + task
+		p.effect = effectTask + task
 	}
 	return e.deliverChecked(id, p)
 }

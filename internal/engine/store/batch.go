@@ -101,10 +101,12 @@ func (b *Batch) Closed(id ID, stop time.Time) {
 func (b *Batch) Reopened(id ID, stop time.Time) { b.del(closedKey(stop, id)) }
 
 // Owe notes something that the engine has to do for a run, by name.
-func (b *Batch) Owe(id ID, name string, v []byte) { b.set(append(idKey(keyOwed, id), name...), v) }
+func (b *Batch) AddEffect(id ID, name string, v []byte) {
+	b.set(append(idKey(keyOutbox, id), name...), v)
+}
 
 // Paid removes what Owe noted.
-func (b *Batch) Paid(id ID, name string) { b.del(append(idKey(keyOwed, id), name...)) }
+func (b *Batch) RemoveEffect(id ID, name string) { b.del(append(idKey(keyOutbox, id), name...)) }
 
 // Entry places a run in the lists of its group.
 type Entry struct {
@@ -141,7 +143,7 @@ func (s *Store) Forget(arn string, stop time.Time, e Entry) error {
 	b.del(closedKey(stop, e.ID))
 	b.Unlist(e)
 	b.del(listKey(e.Group, "", e.Start, e.ID))
-	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOwed, keyLog} {
+	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOutbox, keyLog} {
 		err := s.scan(idKey(kind, e.ID), func(k, _ []byte) bool {
 			b.del(k)
 			return true

@@ -11,7 +11,7 @@ import (
 // Counts are how many keys of a kind there are. In a sound store every run has one name, two list entries, and is
 // either open or closed.
 type Counts struct {
-	Runs, Names, Listed, Open, Closed, Owed, Batches, Records, Logs, Docs int64
+	Runs, Names, Listed, Open, Closed, Outbox, Batches, Records, Logs, Docs int64
 }
 
 // Count counts all keys.
@@ -22,7 +22,7 @@ func (s *Store) Count() (c Counts, err error) {
 		n    *int64
 	}{
 		{keyRun, &c.Runs}, {keyName, &c.Names}, {keyList, &c.Listed}, {keyOpen, &c.Open}, {keyClosed, &c.Closed},
-		{keyOwed, &c.Owed}, {keyEvents, &c.Batches}, {keyRecord, &c.Records}, {keyLog, &c.Logs}, {keyDoc, &c.Docs},
+		{keyOutbox, &c.Outbox}, {keyEvents, &c.Batches}, {keyRecord, &c.Records}, {keyLog, &c.Logs}, {keyDoc, &c.Docs},
 	} {
 		err = errors.Join(err, s.scan([]byte{k.kind}, func(key, _ []byte) bool {
 			if k.kind != keyRun {
@@ -91,7 +91,7 @@ func (s *Store) Keys(fn func(kind string, key, value []byte) error) error {
 
 var kinds = map[byte]string{
 	keyDoc: "document", keyEvents: "events", keyFormat: "format", keyList: "list", keyName: "name", keyOpen: "open",
-	keyOwed: "owed", keyRecord: "record", keyRun: "run", keyClosed: "closed", keyLog: "log",
+	keyOutbox: "owed", keyRecord: "record", keyRun: "run", keyClosed: "closed", keyLog: "log",
 }
 
 // KeyText shows a key as people read it: its parts, numbers as numbers.
@@ -105,7 +105,7 @@ func KeyText(key []byte) string {
 		return fmt.Sprintf("%d %s", keyID(key), part)
 	case keyEvents:
 		return fmt.Sprintf("%d from %d", keyID(key), binary.BigEndian.Uint64(key[9:]))
-	case keyOpen, keyOwed, keyRecord, keyLog:
+	case keyOpen, keyOutbox, keyRecord, keyLog:
 		return fmt.Sprintf("%d %q", keyID(key), key[9:])
 	case keyClosed:
 		stop := time.UnixMilli(int64(binary.BigEndian.Uint64(key[1:]))).UTC()

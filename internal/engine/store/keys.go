@@ -20,7 +20,7 @@ const (
 	keyList   = 'l' // group 0 status 0 ~start ~id -> summary; the status is empty in the list of all
 	keyName   = 'n' // ARN -> id
 	keyOpen   = 'o' // id -> what the engine needs at its start
-	keyOwed   = 't' // id name -> what the engine still has to do
+	keyOutbox = 't' // id name -> what the engine still has to do
 	keyRecord = 'p' // id task 0 key -> private record
 	keyRun    = 'r' // id part -> the run's parts, side by side: one seek loads all of it
 	keyClosed = 'c' // stop id -> nothing; for retention

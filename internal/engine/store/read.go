@@ -211,17 +211,17 @@ func (s *Store) Opens(fn func(id ID, v []byte)) error {
 	})
 }
 
-// Owed calls fn for everything that the engine has to do. The bytes are fn's for the call.
-func (s *Store) Owed(fn func(id ID, name string, v []byte)) error {
-	return s.scan([]byte{keyOwed}, func(k, v []byte) bool {
+// Outbox calls fn for everything that the engine has to do. The bytes are fn's for the call.
+func (s *Store) Outbox(fn func(id ID, name string, v []byte)) error {
+	return s.scan([]byte{keyOutbox}, func(k, v []byte) bool {
 		fn(keyID(k), string(k[9:]), v)
 		return true
 	})
 }
 
 // OwedBy calls fn for everything that the engine has to do for a run. The bytes are fn's for the call.
-func (s *Store) OwedBy(id ID, fn func(name string, v []byte)) error {
-	return s.scan(idKey(keyOwed, id), func(k, v []byte) bool {
+func (s *Store) OutboxOf(id ID, fn func(name string, v []byte)) error {
+	return s.scan(idKey(keyOutbox, id), func(k, v []byte) bool {
 		fn(string(k[9:]), v)
 		return true
 	})

@@ -270,7 +270,7 @@ func TestFullDisk(t *testing.T) {
 		if _, err := s.Find("before"); err != nil {
 			t.Errorf("what was there: %v", err)
 		}
-		if err := s.Settle(); !errors.Is(err, store.ErrFull) {
+		if err := s.AwaitSync(); !errors.Is(err, store.ErrFull) {
 			t.Errorf("a read of what waits: %v", err)
 		}
 		full.Store(false)
@@ -348,7 +348,7 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	if _, err := s.Find("there"); err != nil {
 		t.Error(err)
 	}
-	if err := s.Settle(); err != nil {
+	if err := s.AwaitSync(); err != nil {
 		t.Error(err)
 	}
 	closeStore(t, s)
@@ -401,7 +401,7 @@ func TestClosedStore(t *testing.T) {
 	_, loadErr := s.Load(e.ID)
 	listErr := s.Merge([]string{"g"}, "", "", store.Span{}, func(string, store.Entry) bool { return true })
 	for what, err := range map[string]error{
-		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "settle": s.Settle(),
+		"find": findErr, "load": loadErr, "list": listErr, "commit": s.Commit(b), "settle": s.AwaitSync(),
 		"docs": s.PutDocs("kind", store.Doc{Name: "a", Value: []byte("v")}),
 	} {
 		if !errors.Is(err, store.ErrClosed) {
@@ -426,11 +426,11 @@ func TestSettle(t *testing.T) {
 		if err := s.CommitLazily(b); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Settle(); err != nil {
+		if err := s.AwaitSync(); err != nil {
 			t.Fatal(err)
 		}
 		before := syncs.Load()
-		if err := s.Settle(); err != nil || syncs.Load() != before {
+		if err := s.AwaitSync(); err != nil || syncs.Load() != before {
 			t.Errorf("%d syncs for nothing, %v", syncs.Load()-before, err)
 		}
 		after, err := store.Open("state", store.Options{FS: disk.CrashClone(vfs.CrashCloneCfg{}), Logger: quiet})

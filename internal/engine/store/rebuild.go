@@ -20,7 +20,7 @@ type Trace struct {
 func (s *Store) Traces(fn func(Trace)) error {
 	return s.scan(nil, func(k, v []byte) bool {
 		switch k[0] {
-		case keyRun, keyEvents, keyRecord, keyLog, keyOpen, keyOwed:
+		case keyRun, keyEvents, keyRecord, keyLog, keyOpen, keyOutbox:
 			fn(Trace{ID: keyID(k)})
 		case keyClosed:
 			fn(Trace{ID: ID(binary.BigEndian.Uint64(k[len(k)-8:]))})
@@ -47,7 +47,7 @@ func (s *Store) ClearIndexes() error {
 // Discard removes all of a run that no index has.
 func (s *Store) Discard(id ID) error {
 	b := s.NewBatch()
-	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOwed, keyLog} {
+	for _, kind := range []byte{keyRun, keyEvents, keyRecord, keyOutbox, keyLog} {
 		_ = b.b.DeleteRange(idKey(kind, id), idKey(kind, id+1), nil)
 	}
 	return s.CommitLazily(b)

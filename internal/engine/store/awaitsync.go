@@ -11,7 +11,7 @@ import (
 type unsynced struct {
 	commits atomic.Int64  // under way
 	loose   atomic.Uint64 // commits that ended without a sync
-	settled atomic.Uint64 // so many of those are on disk
+	synced  atomic.Uint64 // so many of those are on disk
 }
 
 func (u *unsynced) begin() { u.commits.Add(1) }
@@ -26,7 +26,7 @@ func (u *unsynced) end(synced bool) {
 
 // none says that whatever was read before the call is on disk. The order of the two looks is the reverse of end's.
 func (u *unsynced) none() bool {
-	return u.commits.Load() == 0 && u.settled.Load() >= u.loose.Load()
+	return u.commits.Load() == 0 && u.synced.Load() >= u.loose.Load()
 }
 
 // fullEvery is how often a wait for a sync checks whether the disk is full.
@@ -34,7 +34,7 @@ const fullEvery = 100 * time.Millisecond
 
 // Settle returns when everything that reads have seen is on disk: at once where nobody writes, else with the next sync,
 // which takes all that came before along. On a full disk, where that sync waits, it returns ErrFull.
-func (s *Store) Settle() error {
+func (s *Store) AwaitSync() error {
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -50,8 +50,8 @@ func (s *Store) Settle() error {
 		return err
 	}
 	for {
-		settled := s.unsynced.settled.Load()
-		if settled >= loose || s.unsynced.settled.CompareAndSwap(settled, loose) {
+		synced := s.unsynced.synced.Load()
+		if synced >= loose || s.unsynced.synced.CompareAndSwap(synced, loose) {
 			return nil
 		}
 	}
