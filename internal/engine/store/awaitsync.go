@@ -7,16 +7,16 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// unsynced knows whether reads may see what is not on disk yet: the database shows a commit before its sync is done.
+// unsynced tracks whether reads can return data that is not on disk yet: Pebble makes a commit visible before it is synced.
 type unsynced struct {
-	commits atomic.Int64  // under way
+	commits atomic.Int64  // in progress
 	loose   atomic.Uint64 // commits that ended without a sync
-	synced  atomic.Uint64 // so many of those are on disk
+	synced  atomic.Uint64 // how many of those are on disk by now
 }
 
 func (u *unsynced) begin() { u.commits.Add(1) }
 
-// end counts the commit as loose before it is no longer under way, so that it is never neither.
+// end counts an unsynced commit as loose before it decrements commits, so that the commit is counted in at least one of them at any time.
 func (u *unsynced) end(synced bool) {
 	if !synced {
 		u.loose.Add(1)
@@ -24,7 +24,7 @@ func (u *unsynced) end(synced bool) {
 	u.commits.Add(-1)
 }
 
-// none says that whatever was read before the call is on disk. The order of the two looks is the reverse of end's.
+// none reports whether everything that was read before the call is on disk. It loads the counters in the reverse order of end.
 func (u *unsynced) none() bool {
 	return u.commits.Load() == 0 && u.synced.Load() >= u.loose.Load()
 }
@@ -32,8 +32,8 @@ func (u *unsynced) none() bool {
 // fullEvery is how often a wait for a sync checks whether the disk is full.
 const fullEvery = 100 * time.Millisecond
 
-// Settle returns when everything that reads have seen is on disk: at once where nobody writes, else with the next sync,
-// which takes all that came before along. On a full disk, where that sync waits, it returns ErrFull.
+// AwaitSync returns when everything that earlier reads returned is on disk. It returns immediately if all commits are synced;
+// otherwise it syncs the database's log, which covers all earlier commits. On a full disk, where that sync would wait, it returns ErrFull.
 func (s *Store) AwaitSync() error {
 	if err := s.enter(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Store) sync() error {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { // ends with the sync, for which Close waits, too
+	go func() { // it ends with the sync, and Close waits for it
 		defer s.leave()
 		done <- s.db.LogData(nil, pebble.Sync)
 	}()
