@@ -18,8 +18,11 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-// An execution during whose step the process died, and died again when the step was retried, would kill every process that drives
-// it. It is parked: no process drives it until a user resumes it, but it can be stopped.
+// If the process dies during a step of an execution, for example because it runs out of memory, the next engine retries the step. If the
+// process dies again, the execution would kill every process that drives it. So it is parked: no engine drives it until a user resumes
+// it by its ARN. It can be stopped and redriven.
+//
+// notes.go records which steps are in progress. When an engine opens the directory, the notes that are left count as crashes.
 
 // ErrParked means that an execution is parked and accepts no results.
 var ErrParked = errors.New("the execution is parked: the process that drove it died twice during the same step")
@@ -32,18 +35,18 @@ type Parked struct {
 }
 
 const (
-	crashDocs  = "deaths" // the kind of their documents
-	maxCrashes = 2         // during one step
+	crashDocs  = "deaths" // the kind of the documents; stored, so it cannot change
+	maxCrashes = 2        // the number of crashes during one step after which a run is parked
 )
 
-// crash counts how often a process died during one step of a run. It is forgotten when the step is done.
+// crash counts how often a process died during one step of a run. It is deleted when the step is complete.
 type crash struct {
 	V     int    `json:"v"`
 	ARN   string `json:"arn"`
 	Step  string `json:"step"`
-	Event int64  `json:"event"` // the history's last one
+	Event int64  `json:"event"` // the id of the last event in the history
 	Count int    `json:"count"`
-	Time  int64  `json:"time"` // when the last one was noticed, milliseconds
+	Time  int64  `json:"time"` // when the last crash was noticed, in milliseconds since 1970
 }
 
 func crashName(id store.ID, step string) string {
@@ -55,12 +58,12 @@ func (d *crash) reason() string {
 		"it ran out of memory", d.Count, d.Step, d.Event)
 }
 
-// crashes are those of the runs that have any: as a rule none.
+// crashes has the crashes of all runs. It is usually empty.
 type crashes struct {
 	st     *store.Store
 	logger *slog.Logger
 
-	n  atomic.Int32 // of runs
+	n  atomic.Int32 // the number of runs in of
 	mu sync.Mutex
 	of map[store.ID]map[string]crash // by step
 }
@@ -93,7 +96,7 @@ func (d *crashes) remove(id store.ID, steps ...string) {
 	}
 }
 
-// steps are those during which a process died: one of them, or all when none is named.
+// steps returns the steps of a run during which a process died: all of them, or only the one that is named.
 func (d *crashes) steps(id store.ID, only string) (steps []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,7 +108,7 @@ func (d *crashes) steps(id store.ID, only string) (steps []string) {
 	return steps
 }
 
-// worst is the step that parks a run; a Count below maxCrashes does not.
+// worst returns the crash with the greatest count of a run. A count of maxCrashes or more parks the run.
 func (d *crashes) worst(id store.ID) (worst crash) {
 	if d.n.Load() == 0 {
 		return crash{}
@@ -120,10 +123,10 @@ func (d *crashes) worst(id store.ID) (worst crash) {
 	return worst
 }
 
-// park reports whether nothing may drive a run.
+// park reports whether a run is parked.
 func (d *crashes) park(id store.ID) bool { return d.worst(id).Count >= maxCrashes }
 
-// defers reports whether a fact must wait until its run is resumed.
+// defers reports whether a fact cannot be applied until its run is resumed.
 func (d *crashes) defers(id store.ID, f interp.Fact) bool {
 	switch f.(type) {
 	case interp.Abort, interp.Redrive:
@@ -132,7 +135,7 @@ func (d *crashes) defers(id store.ID, f interp.Fact) bool {
 	return d.park(id)
 }
 
-// openCrashes reads the crashes that are known, and adds those that the notes of the last process tell of.
+// openCrashes reads the stored crashes, and counts the notes that the last process left.
 func (e *Engine) openCrashes() error {
 	docs, err := e.st.Docs(crashDocs, "", "", 0)
 	for _, doc := range docs {
@@ -143,7 +146,7 @@ func (e *Engine) openCrashes() error {
 	}
 	var left []note
 	if e.notes, left, err = openNotes(e.c.FS.PathJoin(e.c.Dir, "driving")); err != nil {
-		e.logger.Warn("an execution that kills this process will not be recognized", "problem", err)
+		e.logger.Warn("steps in progress cannot be recorded: an execution that kills this process will not be parked", "problem", err)
 	}
 	b := e.st.NewBatch()
 	for _, n := range left {
@@ -152,7 +155,7 @@ func (e *Engine) openCrashes() error {
 	return e.st.Commit(b)
 }
 
-// read forgets one whose run was deleted: another may have its number.
+// read adds a stored crash, unless its run was deleted: another run may have the same id.
 func (d *crashes) read(doc store.Doc) error {
 	var x crash
 	if err := json.Unmarshal(doc.Value, &x); err != nil {
@@ -166,7 +169,7 @@ func (d *crashes) read(doc store.Doc) error {
 	return err
 }
 
-// countCrash counts a note, unless the step was done after all.
+// countCrash counts a note as a crash, unless the history shows that the step was committed.
 func (e *Engine) countCrash(b *store.Batch, n note) {
 	x, err := e.describeCold(n.run)
 	if err != nil || n.number > 0 && n.number != x.LastEventID {
@@ -189,17 +192,17 @@ func (e *Engine) countCrash(b *store.Batch, n note) {
 
 func itemStep(index int64, step string) string { return fmt.Sprintf("item %d of %s", index, step) }
 
-// survived forgets the crashes during a step that is done; without one, all of a run. It is for steps that commit nothing of
-// their own. That is seldom, and lost at a crash at worst.
+// survived deletes the crash of a step that is complete. It commits the deletion itself, for steps that have no commit of their own.
 func (d *crashes) survived(id store.ID, step func() string) {
 	if d.n.Load() == 0 {
 		return
 	}
 	if err := d.forget(id, step()); err != nil {
-		d.logger.Error("forget the crashes of a run", "run", uint64(id), "problem", err)
+		d.logger.Error("could not delete the crash records of a run", "run", uint64(id), "problem", err)
 	}
 }
 
+// forget deletes the crashes of a run: all of them, or only that of the named step.
 func (d *crashes) forget(id store.ID, only string) error {
 	steps := d.steps(id, only)
 	if len(steps) == 0 {
@@ -220,7 +223,8 @@ func writeSurvived(b *store.Batch, id store.ID, steps []string) {
 	}
 }
 
-// survive collects the crashes that a fact's step settles. After an abort or a redrive the run is another.
+// survive collects the crashes that are obsolete after a fact: that of its step, or all if the run was aborted or redriven. The
+// step's commit deletes them.
 func (d *crashes) survive(r *run, s *step, f interp.Fact) {
 	if d.n.Load() == 0 {
 		return
@@ -237,7 +241,7 @@ func (d *crashes) survive(r *run, s *step, f interp.Fact) {
 	}
 }
 
-// noteNumber is the last event before a step. Events of an execution that is not on disk are nobody's.
+// noteNumber returns the id of the last event before a step, for its note; 0 if the run is not on disk.
 func (s *step) noteNumber(r *run) int64 {
 	if r.mem != nil || !r.stored {
 		return 0
@@ -245,7 +249,7 @@ func (s *step) noteNumber(r *run) int64 {
 	return s.after
 }
 
-// unpark lets a parked run be driven again, and reports whether it was parked.
+// unpark deletes the crashes of a parked run, so that it can be driven again, and reports whether it was parked.
 func (e *Engine) unpark(id store.ID) (was bool, err error) {
 	if !e.crashes.park(id) {
 		return false, nil
@@ -257,7 +261,7 @@ func (e *Engine) unpark(id store.ID) (was bool, err error) {
 	return was && err == nil, err
 }
 
-// Parked lists the executions that are parked, by their ARNs.
+// Parked returns the parked executions, sorted by ARN.
 func (e *Engine) Parked() []Parked {
 	e.crashes.mu.Lock()
 	ids := make([]store.ID, 0, len(e.crashes.of))
@@ -275,7 +279,8 @@ func (e *Engine) Parked() []Parked {
 	return all
 }
 
-// stepOf is what a fact makes of a run, for its note. What an execution that is not on disk does, is its starter's step.
+// stepOf returns the run and the text of the step for a fact's note. The steps of a run that is not on disk count for the run that
+// started it.
 func (r *run) stepOf(f interp.Fact) (id store.ID, kind, of string) {
 	if r.mem != nil || !r.stored {
 		return r.by, "a step of the execution ", r.state.Params().Name
