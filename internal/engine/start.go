@@ -19,26 +19,26 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// newRun is all that a new run is made of.
+// newRun has the parameters of a run that is to be created.
 type newRun struct {
 	StartRequest
 	arn    string
 	group  string
-	hash   string        // of the definition, when it is not in the request
-	params interp.Params // the fields that only a distributed Map's children have
-	parent *parent
-	items  int64
-	by     store.ID // the run for which it is started; 0 for a client
+	hash   string        // the hash of the definition, if the request does not contain the definition
+	params interp.Params // the fields that only the children of a distributed Map have
+	parent *parent       // set for the children of a distributed Map
+	items  int64         // the number of items of such a child
+	by     store.ID      // the run that starts it; 0 for a client
 }
 
-// Start starts an execution. It is on disk, and has run up to its first wait for anything outside, when Start returns.
-// The same name with the same input returns the execution while it is open; else AlreadyExistsError. store.ErrFull says
-// that the disk has no room for new work.
+// Start starts an execution. When Start returns, the execution is on disk and has run until its first wait. If an execution with the same
+// name exists, Start returns it if it is open and has the same input; otherwise the error is an AlreadyExistsError. The error is
+// store.ErrFull if the disk has no space for new work.
 func (e *Engine) Start(ctx context.Context, r StartRequest) (Execution, error) {
 	return e.startFor(ctx, 0, r)
 }
 
-// startFor is Start for another run.
+// startFor is Start with the run that starts the execution; by is 0 for a client.
 func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Execution, error) {
 	if err := e.enter(); err != nil {
 		return Execution{}, err
@@ -55,7 +55,7 @@ func (e *Engine) startFor(ctx context.Context, by store.ID, r StartRequest) (Exe
 	case named:
 		return e.start(ctx, b)
 	}
-	return e.create(ctx, b) // a new UUID is nobody's name
+	return e.create(ctx, b) // the name is a new UUID: no other execution has it
 }
 
 func (r StartRequest) withDefaults() StartRequest {
@@ -82,7 +82,7 @@ func (e *Engine) newRunOf(r StartRequest) newRun {
 	return newRun{StartRequest: r, group: r.MachineARN, arn: stepfn.NewARN(e.c.Region, e.c.Account, kind, r.MachineName, tail)}
 }
 
-// start makes a run unless there is one of this ARN.
+// start creates a run, or returns the existing one with the same ARN.
 func (e *Engine) start(ctx context.Context, b newRun) (Execution, error) {
 	unlock, err := e.starting.lock(ctx, b.arn)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *Engine) start(ctx context.Context, b newRun) (Execution, error) {
 	return e.create(ctx, b)
 }
 
-// create makes a run whose name is free.
+// create creates a run. The caller makes sure that no run has its ARN.
 func (e *Engine) create(ctx context.Context, b newRun) (Execution, error) {
 	if err := e.st.Admit(); err != nil {
 		return Execution{}, err
@@ -116,7 +116,7 @@ func (e *Engine) create(ctx context.Context, b newRun) (Execution, error) {
 	return e.begin(b, m, hash)
 }
 
-// prepare calls Config.Prepare. No lock is held, because it may take long.
+// prepare calls Config.Prepare. The caller must not hold a run's lock, because Prepare may take long.
 func (e *Engine) prepare(ctx context.Context, b *newRun) error {
 	if e.c.Prepare == nil || b.parent != nil {
 		return nil
@@ -135,7 +135,7 @@ func (e *Engine) machineOf(b *newRun) (*asl.Machine, string, error) {
 	return m, b.hash, err
 }
 
-// begin makes the run and applies its first fact.
+// begin creates the run in memory and applies its first fact, whose commit stores it.
 func (e *Engine) begin(b newRun, m *asl.Machine, hash string) (Execution, error) {
 	r := e.hot.get(e.st.NewID())
 	defer e.hot.put(r)
@@ -170,7 +170,7 @@ func (e *Engine) fill(r *run, b newRun, m *asl.Machine, hash string) {
 	}
 }
 
-// same answers a start whose name is taken.
+// same returns the result of a start whose name is taken by the run id.
 func (e *Engine) same(id store.ID, b newRun) (Execution, error) {
 	x, err := e.describe(id)
 	if err != nil {
@@ -188,17 +188,17 @@ func seed() uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// hashUUID is a hash in the form of a UUID of version 4, for names that must be the same each time.
+// hashUUID formats a hash as a UUID of version 4, for names that must be reproducible.
 func hashUUID(sum [sha256.Size]byte) string {
 	b := uuid.UUID(sum[:16])
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return b.String()
 }
 
-// nameLocks serialise the starts of one name.
+// nameLocks serializes the starts of executions with the same name.
 type nameLocks struct {
 	mu   sync.Mutex
-	held map[string]chan struct{}
+	held map[string]chan struct{} // closed when the lock is released
 }
 
 func (n *nameLocks) lock(ctx context.Context, name string) (unlock func(), err error) {
