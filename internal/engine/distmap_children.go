@@ -12,15 +12,15 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// child starts a child execution when there is room for one more.
+// child starts a child execution in the background, after waiting until fewer children run than MaxConcurrency allows.
 func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	d.mu.Lock()
-	room := d.shows.MaxConcurrency
+	limit := d.shows.MaxConcurrency
 	d.mu.Unlock()
-	if room <= 0 || room > maxChildren {
-		room = maxChildren
+	if limit <= 0 || limit > maxChildren {
+		limit = maxChildren
 	}
-	if err := d.wait(int(room) - 1); err != nil {
+	if err := d.wait(int(limit) - 1); err != nil {
 		return err
 	}
 	c := &child{items: items}
@@ -37,7 +37,7 @@ func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	return nil
 }
 
-// launch starts a child beside others: their commits share syncs.
+// launch starts a child. Up to maxStarts calls run concurrently, so that their commits share syncs.
 func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	id, x, err := d.startChild(index, input, c.items)
 	if err != nil {
@@ -58,7 +58,8 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	}
 }
 
-// startChild starts the child of a place, or finds it. In a redrive, a child that failed before is restarted.
+// startChild starts the child with an index, or finds it. In a redrive, it restarts a child that did not succeed before. It retries while
+// the disk is full.
 func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID, Execution, error) {
 	b := d.newRun(index, input, items)
 	for {
@@ -83,6 +84,7 @@ func (d *mapDriver) startChild(index int64, input []byte, items int64) (store.ID
 	}
 }
 
+// found returns a child that exists, after redriving it if necessary.
 func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) {
 	id, err := d.e.st.Find(arn)
 	if err != nil {
@@ -94,7 +96,7 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	}
 	d.mu.Lock()
 	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
-	if again { // before the child continues: it counts as running already
+	if again { // before the redrive, because the child already counts as running
 		d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
 		d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
 	}
@@ -110,6 +112,7 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 	return id, x, err
 }
 
+// newRun returns the parameters of the child with an index. Its name derives from the map run and the index.
 func (d *mapDriver) newRun(index int64, input []byte, items int64) newRun {
 	sum := sha256.Sum256([]byte(d.spec.ARN + "#" + strconv.FormatInt(index, 10)))
 	name := hashUUID(sum)

@@ -11,16 +11,17 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The kinds of the documents of map runs: by their ARN, and by execution for lists.
+// The kinds of the documents of map runs. The name of a mapRunDocs is the ARN of the map run. A mapRunsOfDo is an index by execution; its
+// name is the ARN of the execution and that of the map run.
 const (
 	mapRunDocs  = "maprun"
 	mapRunsOfDo = "maprun-of"
 )
 
-// mapRecords are the map runs as the store keeps them. What drives one has newer counts (mapDriver.shown).
+// mapRecords reads and writes the stored records of map runs. The driver of a map run has newer counts (mapDriver.shown).
 type mapRecords struct{ st *store.Store }
 
-// put does not ask for room on the disk: a record belongs to what runs.
+// put stores a record. It does not check the free space like PutDocs, because the record belongs to running work.
 func (r mapRecords) put(m *MapRun) error {
 	m.V = metaVersion
 	v, err := json.Marshal(m)
@@ -54,7 +55,7 @@ func (r mapRecords) get(arn string) (m MapRun, err error) {
 	return m, nil
 }
 
-// of lists the map runs of an execution; limit 0 is all of them.
+// of lists the map runs of an execution, at most limit of them (0: all). token is empty, or the next of the previous page.
 func (r mapRecords) of(executionARN, token string, limit int) (runs []MapRun, next string, err error) {
 	prefix := executionARN + "|"
 	if token != "" {

@@ -139,7 +139,7 @@ func checkLog(t *testing.T, e *engine.Engine, arn, text string) {
 	}
 	want := text
 	if info.Dropped > 0 {
-		note := fmt.Sprintf("\n... %d bytes are left out here ...\n", info.Dropped)
+		note := fmt.Sprintf("\n... %d bytes omitted ...\n", info.Dropped)
 		head, _, _ := strings.Cut(got, note)
 		want = head + note + text[len(head)+int(info.Dropped):]
 		if !strings.HasPrefix(text, head) {

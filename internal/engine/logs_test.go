@@ -66,7 +66,7 @@ func TestLogIsBounded(t *testing.T) {
 	if got := infos[0]; got.State != "T" || got.Attempt != 1 || got.Size > 4000 || got.Size+got.Dropped != lines*10 {
 		t.Errorf("%+v", got)
 	}
-	if !strings.Contains(text, fmt.Sprintf("... %d bytes are left out here ...", infos[0].Dropped)) {
+	if !strings.Contains(text, fmt.Sprintf("... %d bytes omitted ...", infos[0].Dropped)) {
 		t.Error("nothing says that something is left out")
 	}
 	if err := e.Delete(x.ARN); err != nil {

@@ -62,7 +62,7 @@ func (e *Engine) Delete(arn string) error {
 	return e.forget(id)
 }
 
-// forget removes a closed run, unless the outbox still has an effect for it.
+// forget deletes a closed run with its history, records, logs and pending effects. The error is ErrOpen if the run is open.
 func (e *Engine) forget(id store.ID) error {
 	return e.withSynced(id, func(r *run) error {
 		x, err := e.describeCold(id)
