@@ -16,8 +16,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// leaf is a value as JSON has it. Dates and times are texts of ISO 8601, as everywhere in the States Language; decimals
-// are numbers with all their digits; bytes that are no text are base64.
+// leaf converts a value to JSON. Dates and times become ISO 8601 strings, as everywhere in the States Language; decimals become numbers
+// with all their digits; bytes that are not UTF-8 become base64.
 func leaf(t parquet.Type, v parquet.Value) any {
 	if v.IsNull() {
 		return nil
@@ -57,7 +57,7 @@ func physical(v parquet.Value) any {
 		return value.Int(int64(v.Int32()))
 	case parquet.Int64:
 		return value.Int(v.Int64())
-	case parquet.Int96: // what Hive and Impala keep times in: nanoseconds of the day, and the Julian day
+	case parquet.Int96: // a timestamp of Hive or Impala: nanoseconds of the day, and the Julian day
 		i := v.Int96()
 		return timestamp((int64(i[2])-2440588)*86400e9+int64(uint64(i[0])|uint64(i[1])<<32), time.Nanosecond, true)
 	case parquet.Float:
@@ -68,7 +68,7 @@ func physical(v parquet.Value) any {
 	return text(v.ByteArray())
 }
 
-// float keeps the digits of the column's own precision. JSON has neither infinities nor NaN.
+// float converts a number with the precision of its column. Infinities and NaN become null, because JSON does not have them.
 func float(f float64, bits int) any {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return nil
@@ -108,7 +108,7 @@ func unsigned(v parquet.Value) value.Number {
 	return value.Number(strconv.FormatUint(v.Uint64(), 10))
 }
 
-// timestamp has no zone where the writer's clock was a local one of an unknown place.
+// timestamp formats a timestamp. If it is not UTC, it is a local time without a known zone, and the result has no zone.
 func timestamp(n int64, unit time.Duration, utc bool) string {
 	perSecond := int64(time.Second / unit)
 	seconds, rest := n/perSecond, n%perSecond
@@ -119,7 +119,7 @@ func timestamp(n int64, unit time.Duration, utc bool) string {
 	return time.Unix(seconds, rest*int64(unit)).UTC().Format(layout)
 }
 
-// maxScale bounds the zeros that a file can ask for: no writer has more digits.
+// maxScale is the maximum scale of a decimal, so that a malicious file cannot cause a number with very many digits.
 const maxScale = 1000
 
 func decimal(v parquet.Value, scale int) value.Number {

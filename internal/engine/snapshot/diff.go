@@ -68,7 +68,7 @@ func (s *Store) diff(ctx context.Context, kept Snapshot, seen map[string]bool) (
 	return out.Bytes(), nil
 }
 
-// now returns the current content of a source, as it would be packed. It is empty if the source was removed.
+// now returns the current content of the files of a source that would be packed. It is empty if the source was deleted.
 func (s *Store) now(ctx context.Context, of Source) (map[string][]byte, error) {
 	if _, err := os.Stat(of.Path); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -70,7 +70,7 @@ func TestMerge(t *testing.T) {
 		})
 	}
 	if err := s.Merge(all, "", "none of ours", store.Span{}, nil); !errors.Is(err, store.ErrBadToken) {
-		t.Errorf("a bad token gives %v", err)
+		t.Errorf("an invalid token: %v", err)
 	}
 }
 

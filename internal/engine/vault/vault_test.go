@@ -139,8 +139,8 @@ func TestSecretWaits(t *testing.T) {
 	if _, err := v.Secret(ctx, req, "TOKEN"); err == nil {
 		t.Error("a stopped task got a value")
 	}
-	const why = "waits for the secret in the environment variable TOKEN, which the process that started the run supplies: " +
-		"supply it again with rayorch resume one"
+	const why = "waiting for the secret in the environment variable TOKEN of the process that started the run: " +
+		"set TOKEN and run rayorch resume one"
 	if got := <-reasons; got != why {
 		t.Errorf("the reason is %q", got)
 	}
