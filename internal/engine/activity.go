@@ -30,6 +30,7 @@ type queue struct {
 	more   chan struct{} // closed when an offer is added
 }
 
+// queue returns the queue of an activity, and creates it if necessary. The caller holds a.mu.
 func (a *activities) queue(arn string) *queue {
 	if a.queues == nil {
 		a.queues = map[string]*queue{}

@@ -55,6 +55,7 @@ type checker struct {
 	machines machines // the definitions that were parsed
 }
 
+// run checks one run: its records, its index entries and its history.
 func (c *checker) run(id store.ID) error {
 	r, problem, err := c.load(id)
 	if problem != "" {
@@ -158,6 +159,7 @@ func Dump(st *store.Store, w io.Writer) error {
 	})
 }
 
+// dumpEvents writes the events of a batch, or its bytes if it cannot be decoded.
 func dumpEvents(enc *json.Encoder, d dumped, v []byte) error {
 	events, err := history.DecodeEvents(v)
 	if err != nil {

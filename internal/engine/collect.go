@@ -33,6 +33,7 @@ func (ms *machines) collect(ctx context.Context) error {
 	return ms.st.CommitLazily(b)
 }
 
+// unusedDefinitions returns the hashes of the stored definitions that no run with a lower id than before uses.
 func (ms *machines) unusedDefinitions(ctx context.Context, before store.ID) (map[string]bool, error) {
 	names, err := ms.st.DocNames(definitions)
 	if err != nil {

@@ -95,6 +95,7 @@ func (e *Engine) Describe(arn string) (Execution, error) {
 	return x, err
 }
 
+// describe describes a run, from memory if it is there. It is Describe without the pending redrive of a map run.
 func (e *Engine) describe(id store.ID) (x Execution, err error) {
 	err = e.withSynced(id, func(r *run) error {
 		if r.state != nil {
@@ -131,6 +132,7 @@ func (e *Engine) describeCold(id store.ID) (Execution, error) {
 	return e.executionOf(p, h, &m), nil
 }
 
+// executionOf combines the parts of a run to the Execution that callers get.
 func (e *Engine) executionOf(p interp.Params, h interp.Head, m *meta) Execution {
 	x := Execution{
 		ARN: p.ExecutionARN, Name: p.Name, MachineARN: p.MachineARN, MachineName: p.MachineName,

@@ -145,7 +145,7 @@ func (m *mapRuns) start(r *run, spec interp.MapRun, resumed bool) {
 	p := r.state.Params()
 	d := &mapDriver{
 		e: m.e, run: r.id, spec: spec, execution: p.ExecutionARN, machine: p.MachineARN, machineName: p.MachineName,
-		role: p.RoleARN, labels: r.meta.Labels, definition: r.meta.Hash, changed: make(chan struct{}, 1), going: map[int64]*child{},
+		role: p.RoleARN, labels: r.meta.Labels, definition: r.meta.Hash, changed: make(chan struct{}, 1), running: map[int64]*child{},
 		starts: make(chan struct{}, maxStarts), done: make(chan struct{}),
 	}
 	d.ctx, d.cancel = context.WithCancelCause(m.e.ctx)

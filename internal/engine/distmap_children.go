@@ -15,7 +15,7 @@ import (
 // child starts a child execution in the background, after waiting until fewer children run than MaxConcurrency allows.
 func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	d.mu.Lock()
-	limit := d.shows.MaxConcurrency
+	limit := d.record.MaxConcurrency
 	d.mu.Unlock()
 	if limit <= 0 || limit > maxChildren {
 		limit = maxChildren
@@ -25,9 +25,9 @@ func (d *mapDriver) child(index int64, input []byte, items int64) error {
 	}
 	c := &child{items: items}
 	d.mu.Lock()
-	d.going[index] = c
-	d.shows.Items.Running += items
-	d.shows.Executions.Running++
+	d.running[index] = c
+	d.record.Items.Running += items
+	d.record.Executions.Running++
 	d.mu.Unlock()
 	d.starts <- struct{}{}
 	d.starting.Go(func() {
@@ -43,9 +43,9 @@ func (d *mapDriver) launch(c *child, index int64, input []byte) {
 	if err != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		delete(d.going, index)
-		d.shows.Items.Running -= c.items
-		d.shows.Executions.Running--
+		delete(d.running, index)
+		d.record.Items.Running -= c.items
+		d.record.Executions.Running--
 		d.fault = errors.Join(d.fault, err)
 		d.nudge()
 		return
@@ -95,10 +95,10 @@ func (d *mapDriver) found(arn string, items int64) (store.ID, Execution, error) 
 		return 0, Execution{}, err
 	}
 	d.mu.Lock()
-	again := d.spec.Redriven && awaits(&x, d.shows) && x.LastEventID < redriveEvents
+	again := d.spec.Redriven && awaits(&x, d.record) && x.LastEventID < redriveEvents
 	if again { // before the redrive, because the child already counts as running
-		d.shows.Items.PendingRedrive = max(0, d.shows.Items.PendingRedrive-items)
-		d.shows.Executions.PendingRedrive = max(0, d.shows.Executions.PendingRedrive-1)
+		d.record.Items.PendingRedrive = max(0, d.record.Items.PendingRedrive-items)
+		d.record.Executions.PendingRedrive = max(0, d.record.Executions.PendingRedrive-1)
 	}
 	d.mu.Unlock()
 	if !again {

@@ -15,7 +15,7 @@ import (
 )
 
 // maxChildren is the maximum number of concurrent children of a map run, as on AWS. A child that waits costs a timer and an entry in
-// mapDriver.going; a child with a running task is also in memory.
+// mapDriver.running; a child with a running task is also in memory.
 const maxChildren = 10_000
 
 // mapDriver runs a map run: it reads the items one after another and starts a child for each item or batch. It has only the running
@@ -32,11 +32,11 @@ type mapDriver struct {
 	cancel                     context.CancelCauseFunc
 	changed                    chan struct{} // gets a value when a child has ended or limits have changed
 
-	mu    sync.Mutex
-	shows *MapRun          // the current record; nil before begin and after close, when the stored record is current
-	going map[int64]*child // the running children by index
-	total int64            // the number of items; -1 while it is unknown
-	fault error            // the errors of starts
+	mu      sync.Mutex
+	record  *MapRun          // the current record; nil before begin and after close, when the stored record is current
+	running map[int64]*child // the running children by index
+	total   int64            // the number of items; -1 while it is unknown
+	fault   error            // the errors of starts
 
 	before <-chan struct{} // if not nil: closed when the map run's previous driver has ended
 	done   chan struct{}   // closed when this driver has ended
@@ -63,10 +63,10 @@ func (f *failed) Error() string { return f.name + ": " + f.cause }
 func (d *mapDriver) shown() (MapRun, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shows == nil {
+	if d.record == nil {
 		return MapRun{}, false
 	}
-	m := *d.shows
+	m := *d.record
 	m.Items.Pending = max(0, d.total-m.Items.begun())
 	m.Items.Total = max(d.total, m.Items.begun())
 	m.Executions.Total = m.Executions.begun()
@@ -148,17 +148,17 @@ func (d *mapDriver) begin(resumed bool) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shows, d.total = &m, -1
+	d.record, d.total = &m, -1
 	return nil
 }
 
 // abort aborts the running children.
 func (d *mapDriver) abort() {
 	d.mu.Lock()
-	keys := sortedKeys(d.going)
+	keys := sortedKeys(d.running)
 	ids := make([]store.ID, len(keys))
 	for i, k := range keys {
-		ids[i] = d.going[k].id
+		ids[i] = d.running[k].id
 	}
 	d.mu.Unlock()
 	for _, id := range ids {
@@ -172,7 +172,7 @@ func (d *mapDriver) abort() {
 func (d *mapDriver) drain() {
 	for {
 		d.mu.Lock()
-		n := len(d.going)
+		n := len(d.running)
 		d.mu.Unlock()
 		if n == 0 {
 			return
@@ -192,7 +192,7 @@ func (d *mapDriver) close(status stepfn.Status) {
 			d.e.logger.Error("could not store the end of a map run", "execution", d.execution, "problem", err)
 		}
 		d.mu.Lock()
-		d.shows = nil // from now on, the stored record is current
+		d.record = nil // from now on, the stored record is current
 		d.mu.Unlock()
 	}
 }
@@ -253,6 +253,7 @@ type batcher struct {
 	bytes    int64    // their size, with separators
 }
 
+// add adds an item to the current batch, and passes the batch to fn when it is full. Without batching, each item is passed to fn.
 func (b *batcher) add(input []byte) error {
 	m := b.spec
 	if !m.Batched {
@@ -275,6 +276,7 @@ func (b *batcher) add(input []byte) error {
 // maxBatch is the maximum number of items in a batch if the Map limits only the bytes.
 const maxBatch = 10_000
 
+// flush passes the current batch to fn, if it has items.
 func (b *batcher) flush() error {
 	if len(b.held) == 0 {
 		return nil
@@ -290,7 +292,7 @@ func (b *batcher) flush() error {
 func (d *mapDriver) wait(most int) error {
 	for {
 		d.mu.Lock()
-		running := len(d.going)
+		running := len(d.running)
 		err := d.fault
 		if err == nil {
 			err = d.exceeded()
@@ -310,7 +312,7 @@ func (d *mapDriver) wait(most int) error {
 // exceeded returns an error if too many items failed. A tolerated percentage refers to all items, so it is not checked before their
 // number is known. The caller holds d.mu.
 func (d *mapDriver) exceeded() error {
-	spec := interp.MapRun{ToleratedFailureCount: d.shows.ToleratedCount, ToleratedFailurePercentage: d.shows.ToleratedPct}
+	spec := interp.MapRun{ToleratedFailureCount: d.record.ToleratedCount, ToleratedFailurePercentage: d.record.ToleratedPct}
 	total := d.total
 	if total < 0 {
 		if spec.ToleratedFailurePercentage > 0 && spec.ToleratedFailureCount == 0 {
@@ -319,7 +321,7 @@ func (d *mapDriver) exceeded() error {
 		spec.ToleratedFailurePercentage = 0
 		total = 1
 	}
-	if !spec.Exceeded(d.shows.Items.unsuccessful(), total) {
+	if !spec.Exceeded(d.record.Items.unsuccessful(), total) {
 		return nil
 	}
 	return &failed{stepfn.StatesExceedToleratedFailureThreshold, interp.ExceedToleratedFailureThresholdCause}
@@ -329,18 +331,18 @@ func (d *mapDriver) exceeded() error {
 func (d *mapDriver) ended(index int64, status stepfn.Status, lastEvent int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := d.going[index]
-	if c == nil || d.shows == nil {
+	c := d.running[index]
+	if c == nil || d.record == nil {
 		return
 	}
-	delete(d.going, index)
-	d.shows.Items.Running -= c.items
-	d.shows.Executions.Running--
-	d.shows.Items.count(status, c.items)
-	d.shows.Executions.count(status, 1)
+	delete(d.running, index)
+	d.record.Items.Running -= c.items
+	d.record.Executions.Running--
+	d.record.Items.count(status, c.items)
+	d.record.Executions.count(status, 1)
 	if status != stepfn.Succeeded && lastEvent >= redriveEvents {
-		d.shows.Items.NotRedrivable += c.items
-		d.shows.Executions.NotRedrivable++
+		d.record.Items.NotRedrivable += c.items
+		d.record.Executions.NotRedrivable++
 	}
 	d.nudge()
 }
@@ -353,23 +355,24 @@ func (d *mapDriver) nudge() {
 	}
 }
 
+// update changes limits of the map run and stores its record.
 func (d *mapDriver) update(c MapRunChange) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.shows == nil {
+	if d.record == nil {
 		return nil
 	}
 	if c.MaxConcurrency != nil {
-		d.shows.MaxConcurrency = *c.MaxConcurrency
+		d.record.MaxConcurrency = *c.MaxConcurrency
 	}
 	if c.ToleratedCount != nil {
-		d.shows.ToleratedCount = *c.ToleratedCount
+		d.record.ToleratedCount = *c.ToleratedCount
 	}
 	if c.ToleratedPct != nil {
-		d.shows.ToleratedPct = *c.ToleratedPct
+		d.record.ToleratedPct = *c.ToleratedPct
 	}
 	d.nudge()
-	m := *d.shows
+	m := *d.record
 	return d.e.mapRecords.put(&m)
 }
 
@@ -399,8 +402,8 @@ func (d *mapDriver) results() ([]byte, error) {
 	}
 	if err == nil {
 		d.mu.Lock()
-		d.shows.Items.Written = d.shows.Items.Succeeded + d.shows.Items.unsuccessful()
-		d.shows.Executions.Written = d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+		d.record.Items.Written = d.record.Items.Succeeded + d.record.Items.unsuccessful()
+		d.record.Executions.Written = d.record.Executions.Succeeded + d.record.Executions.unsuccessful()
 		d.mu.Unlock()
 	}
 	return out, err
@@ -424,7 +427,7 @@ func (d *mapDriver) writeFailed(err error) {
 func (d *mapDriver) executions() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.shows.Executions.Succeeded + d.shows.Executions.unsuccessful()
+	return d.record.Executions.Succeeded + d.record.Executions.unsuccessful()
 }
 
 // result describes the child with an index.

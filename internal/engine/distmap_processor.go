@@ -16,7 +16,7 @@ func processorOf(definition []byte, childMachine string) []byte {
 	if err != nil || i < 0 {
 		return definition
 	}
-	found := find(whole, childMachine[:i], childMachine[i+1:])
+	found := findProcessor(whole, childMachine[:i], childMachine[i+1:])
 	if found == nil {
 		return definition
 	}
@@ -27,8 +27,8 @@ func processorOf(definition []byte, childMachine string) []byte {
 	return value.Bytes(found)
 }
 
-// find returns the processor of the distributed Map with a label, anywhere in a definition, a branch or a processor; nil if there is none.
-func find(program *value.Object, machine, label string) *value.Object {
+// findProcessor returns the processor of the distributed Map with a label, anywhere in a definition, a branch or a processor; nil if there is none.
+func findProcessor(program *value.Object, machine, label string) *value.Object {
 	states := member(program, "States")
 	for i := range states.Len() {
 		name, v := states.At(i)
@@ -51,7 +51,7 @@ func find(program *value.Object, machine, label string) *value.Object {
 		list, _ := branches.([]any)
 		for _, branch := range append(list[:len(list):len(list)], inner) {
 			if b, ok := branch.(*value.Object); ok {
-				if found := find(b, machine, label); found != nil {
+				if found := findProcessor(b, machine, label); found != nil {
 					return found
 				}
 			}

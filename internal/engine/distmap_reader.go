@@ -34,6 +34,7 @@ func unreadable(format string, args ...any) error {
 	return &failed{stepfn.StatesItemReaderFailed, fmt.Sprintf(format, args...)}
 }
 
+// readItems calls fn for the items of the ItemReader, at most MaxItems of them.
 func (d *mapDriver) readItems(fn func(interp.MapItem) error) error {
 	var r itemReader
 	if err := json.Unmarshal(d.spec.Reader, &r); err != nil {
@@ -132,6 +133,7 @@ func (d *mapDriver) readManifest(r *itemReader, list func(io.Reader) ([]dataset.
 	return nil
 }
 
+// readFile calls fn for the items in a file. An empty version is the current one.
 func (d *mapDriver) readFile(f dataset.File, version string, format *dataset.Format, fn func(interp.MapItem) error) error {
 	body, err := d.open(f.Bucket, f.Key, version)
 	if err != nil {
@@ -144,6 +146,7 @@ func (d *mapDriver) readFile(f dataset.File, version string, format *dataset.For
 	})
 }
 
+// open opens an object. An empty version is the current one.
 func (d *mapDriver) open(bucket, key, version string) (body io.ReadCloser, err error) {
 	if version == "" {
 		body, err = d.e.c.Objects.Get(d.ctx, bucket, key)

@@ -11,11 +11,11 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The kinds of the documents of map runs. The name of a mapRunDocs is the ARN of the map run. A mapRunsOfDo is an index by execution; its
+// The kinds of the documents of map runs. The name of a mapRunDocs is the ARN of the map run. A mapRunIndex is an index by execution; its
 // name is the ARN of the execution and that of the map run.
 const (
 	mapRunDocs  = "maprun"
-	mapRunsOfDo = "maprun-of"
+	mapRunIndex = "maprun-of"
 )
 
 // mapRecords reads and writes the stored records of map runs. The driver of a map run has newer counts (mapDriver.shown).
@@ -30,7 +30,7 @@ func (r mapRecords) put(m *MapRun) error {
 	}
 	b := r.st.NewBatch()
 	b.Doc(mapRunDocs, m.ARN, v)
-	b.Doc(mapRunsOfDo, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
+	b.Doc(mapRunIndex, m.ExecutionARN+"|"+m.ARN, []byte(m.ARN))
 	return r.st.Commit(b)
 }
 
@@ -41,6 +41,7 @@ func (r mapRecords) end(m *MapRun, status stepfn.Status, now time.Time) error {
 	return r.put(m)
 }
 
+// get reads the record of a map run. The error is ErrMapRunDoesNotExist if there is none.
 func (r mapRecords) get(arn string) (m MapRun, err error) {
 	v, err := r.st.Doc(mapRunDocs, arn)
 	if errors.Is(err, store.ErrNoDoc) {
@@ -61,7 +62,7 @@ func (r mapRecords) of(executionARN, token string, limit int) (runs []MapRun, ne
 	if token != "" {
 		token = prefix + token
 	}
-	docs, err := r.st.Docs(mapRunsOfDo, prefix, token, limit)
+	docs, err := r.st.Docs(mapRunIndex, prefix, token, limit)
 	for _, doc := range docs {
 		m, bad := r.get(string(doc.Value))
 		err = errors.Join(err, bad)

@@ -150,7 +150,7 @@ var (
 	ErrInvalidToken          = errors.New("the task token is invalid")
 	ErrInvalidPage           = errors.New("the page token is invalid")
 	ErrExpress               = errors.New("the operation is not supported by this type of state machine")
-	ErrNoLog                 = errors.New("there is no such log")
+	ErrNoLog                 = errors.New("no such log")
 	ErrClosing               = errors.New("the engine is closing")
 	ErrMapRunDoesNotExist    = errors.New("the map run does not exist")
 )

@@ -35,6 +35,8 @@ func (e *Engine) History(arn string, q HistoryQuery) (events []history.Event, er
 	return events, err
 }
 
+// events reads a page of events from the store. The store has them in batches, one for each commit, so the first batch may begin
+// before the page.
 func (e *Engine) events(id store.ID, q HistoryQuery) (page []history.Event, err error) {
 	limit := pageSize(q.Limit)
 	from := q.After + 1

@@ -152,6 +152,7 @@ func (f *ListFilter) named(x *Execution) bool {
 		strings.Contains(strings.ToLower(stepfn.NameOf(x.MachineARN)), name)
 }
 
+// listed converts a list entry to an Execution without payloads.
 func (e *Engine) listed(en store.Entry) (Execution, error) {
 	var s summary
 	if err := json.Unmarshal(en.Summary, &s); err != nil {
@@ -195,6 +196,7 @@ func (e *Engine) Counts(f ListFilter) (by map[string]Count, whole bool, err erro
 	return by, true, err
 }
 
+// countNamed counts the executions with a name, for which it has to read the list entries: at most countStep of them.
 func (e *Engine) countNamed(f *ListFilter, by map[string]Count) (whole bool, err error) {
 	read := 0
 	err = f.entries(e.st, "", func(_ string, en store.Entry) (bool, error) {

@@ -186,6 +186,8 @@ func (w *logWriter) Append(lines, position []byte) error {
 // logRetry is how long a write waits on a full disk before it is retried.
 const logRetry = 200 * time.Millisecond
 
+// append writes the position first, and then the lines: so after a crash, the position never covers fewer lines than the log can have.
+// After an error, the next call starts over. The caller holds w.mu.
 func (w *logWriter) append(lines, position []byte) (err error) {
 	if w.closed {
 		return io.ErrClosedPipe
@@ -216,6 +218,7 @@ func (w *logWriter) append(lines, position []byte) (err error) {
 	return nil
 }
 
+// write writes to the current segment, and continues in the next one when it is full.
 func (w *logWriter) write(p []byte) error {
 	for len(p) > 0 {
 		room := w.l.segmentSize(w.segment) - w.at

@@ -27,6 +27,7 @@ type logPosition struct {
 // positionHeader is the size of the header: checksum, length of source, number, segment, at.
 const positionHeader = 4 + 4 + 8 + 8 + 8
 
+// encode encodes a position with a checksum, so that an incomplete write is detected.
 func (p logPosition) encode() []byte {
 	b := make([]byte, 4, positionHeader+len(p.source))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(p.source)))

@@ -86,6 +86,7 @@ func (e *Engine) OpenLog(ctx context.Context, arn string, q LogQuery) (io.ReadCl
 	}
 }
 
+// open returns a reader for the newest log that matches a query.
 func (l *logs) open(ctx context.Context, id store.ID, q LogQuery) (io.ReadCloser, error) {
 	infos, err := l.list(id)
 	if err != nil {
@@ -159,6 +160,7 @@ type logReader struct {
 	note    []byte // to be returned before the segment
 }
 
+// Read returns io.EOF at the end of the log. If the reader follows the log, it waits there until the log has grown or has no writer.
 func (r *logReader) Read(p []byte) (int, error) {
 	for {
 		if len(r.note) > 0 {

@@ -66,7 +66,7 @@ func (ms *machines) byHash(hash string) (*asl.Machine, error) {
 	return m, nil
 }
 
-// drop forgets a definition that is no longer on disk.
+// drop removes a definition that is no longer on disk from the cache.
 func (ms *machines) drop(hash string) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -79,6 +79,7 @@ func (ms *machines) cached(hash string) *asl.Machine {
 	return ms.parsed[hash]
 }
 
+// keep adds a parsed definition to the cache.
 func (ms *machines) keep(hash string, m *asl.Machine) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 // execution, the name is derived from the task, so that a resumed task finds the child that it started.
 type nested struct{ e *Engine }
 
+// Run starts the child execution, and waits for its end if the resource ends with .sync or .sync:2.
 func (n nested) Run(ctx context.Context, req *task.Request) task.Result {
 	child, err := n.request(req)
 	if err != nil {
@@ -123,6 +124,7 @@ func (n nested) wait(ctx context.Context, req *task.Request, child StartRequest,
 	}
 }
 
+// result returns the task's result when the child has ended.
 func (n nested) result(arn string, parsed bool) task.Result {
 	x, err := n.e.Describe(arn)
 	if err != nil {

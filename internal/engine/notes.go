@@ -137,6 +137,7 @@ func (h noteSlot) clear() {
 	binary.LittleEndian.PutUint64(h.bytes(), 0)
 }
 
+// end removes the note and releases the slot.
 func (h noteSlot) end() {
 	if h.n == nil {
 		return

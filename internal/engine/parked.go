@@ -68,6 +68,7 @@ type crashes struct {
 	of map[store.ID]map[string]crash // by step
 }
 
+// add adds or replaces the crash of a step, in memory.
 func (d *crashes) add(id store.ID, x crash) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,6 +82,7 @@ func (d *crashes) add(id store.ID, x crash) {
 	d.of[id][x.Step] = x
 }
 
+// remove removes the crashes of steps from memory, after the commit that deleted their documents.
 func (d *crashes) remove(id store.ID, steps ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

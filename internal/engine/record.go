@@ -43,6 +43,7 @@ func (m *meta) encode() []byte {
 	return b
 }
 
+// decodeMeta decodes the meta part of a run. It rejects versions of later releases.
 func decodeMeta(b []byte) (meta, error) {
 	var m meta
 	if err := json.Unmarshal(b, &m); err != nil {

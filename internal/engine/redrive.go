@@ -70,6 +70,7 @@ func (e *Engine) redrivenBy(arn, clientToken string) (time.Time, error) {
 	}
 }
 
+// redrive delivers the redrive, after checking under the lock of the run that it is allowed.
 func (e *Engine) redrive(arn, clientToken string) (time.Time, error) {
 	if err := e.enter(); err != nil {
 		return time.Time{}, err

@@ -303,6 +303,7 @@ func (s *step) empty() bool {
 		!s.closed && s.reopened.IsZero()
 }
 
+// add adds the decision on one fact.
 func (s *step) add(d interp.Decision) {
 	s.events = append(s.events, d.Events...)
 	s.dirty = append(s.dirty, d.Dirty...)

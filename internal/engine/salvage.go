@@ -54,6 +54,7 @@ type salvager struct {
 	left  map[store.ID]*Problem // the incomplete runs
 }
 
+// all judges all runs, and then builds the indexes again: store.Salvage copied them, but they may refer to incomplete runs.
 func (v *salvager) all() error {
 	for _, do := range []func() error{
 		func() error { return v.st.Runs(v.judge) }, v.name, v.st.ClearIndexes, v.discard,

@@ -91,7 +91,7 @@ func (e *Engine) start(ctx context.Context, b newRun) (Execution, error) {
 	defer unlock()
 	id, err := e.st.Find(b.arn)
 	if err == nil {
-		return e.same(id, b)
+		return e.existing(id, b)
 	}
 	if !errors.Is(err, store.ErrNoRun) {
 		return Execution{}, err
@@ -153,6 +153,7 @@ func (e *Engine) begin(b newRun, m *asl.Machine, hash string) (Execution, error)
 	return e.executionOf(r.state.Params(), r.state.Head(), &r.meta), nil
 }
 
+// fill sets the state and the meta part of a new run. The seed makes random values of the run reproducible.
 func (e *Engine) fill(r *run, b newRun, m *asl.Machine, hash string) {
 	now := e.momentFor(r).Now.Truncate(time.Millisecond)
 	p := b.params
@@ -170,8 +171,8 @@ func (e *Engine) fill(r *run, b newRun, m *asl.Machine, hash string) {
 	}
 }
 
-// same returns the result of a start whose name is taken by the run id.
-func (e *Engine) same(id store.ID, b newRun) (Execution, error) {
+// existing returns the result of a start whose name is taken by the run id.
+func (e *Engine) existing(id store.ID, b newRun) (Execution, error) {
 	x, err := e.describe(id)
 	if err != nil {
 		return Execution{}, err
@@ -201,6 +202,7 @@ type nameLocks struct {
 	held map[string]chan struct{} // closed when the lock is released
 }
 
+// lock locks a name, or returns the error of ctx.
 func (n *nameLocks) lock(ctx context.Context, name string) (unlock func(), err error) {
 	for {
 		n.mu.Lock()

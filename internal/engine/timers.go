@@ -93,6 +93,7 @@ func (t *timers) run(ctx context.Context) {
 	}
 }
 
+// sleep waits for d (0: without a limit), until a timer is set, or until ctx ends.
 func (t *timers) sleep(ctx context.Context, d time.Duration) {
 	var alarm <-chan time.Time
 	if d > 0 {

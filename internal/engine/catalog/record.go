@@ -76,6 +76,8 @@ func (c *Catalog) load() error {
 	return nil
 }
 
+// loadMachine adds a stored machine. Its versions and aliases are added by loadVersion and loadAlias. ARNs are not stored, because
+// they contain the region and the account of the configuration.
 func (c *Catalog) loadMachine(d store.Doc) error {
 	m := &Machine{versions: map[int]*Version{}, aliases: map[string]*Alias{}}
 	if err := decode(d, m); err != nil {

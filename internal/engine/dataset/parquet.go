@@ -106,6 +106,7 @@ type rowReader struct {
 // rowsAtOnce is the number of rows that are read together: enough for speed, and few enough for the memory.
 const rowsAtOnce = 64
 
+// group calls fn for each row of a row group.
 func (r *rowReader) group(group parquet.RowGroup) error {
 	rows := group.Rows()
 	defer rows.Close()

@@ -49,6 +49,7 @@ func leaf(t parquet.Type, v parquet.Value) any {
 	return physical(v)
 }
 
+// physical converts a value by its physical type, if it has no logical type that JSON can express.
 func physical(v parquet.Value) any {
 	switch v.Kind() {
 	case parquet.Boolean:
@@ -76,7 +77,8 @@ func float(f float64, bits int) any {
 	return value.Number(strconv.FormatFloat(f, 'g', -1, bits))
 }
 
-// text tells texts from other bytes by their form: writers of old leave out that a column is UTF-8.
+// text returns bytes as a string if they are valid UTF-8, else in base64. It does not rely on the type of the column, because older
+// writers do not mark strings as UTF-8.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
@@ -84,6 +86,7 @@ func text(b []byte) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
+// ticks returns a time or timestamp as a number of its unit.
 func ticks(v parquet.Value) int64 {
 	if v.Kind() == parquet.Int32 {
 		return int64(v.Int32())
@@ -122,6 +125,7 @@ func timestamp(n int64, unit time.Duration, utc bool) string {
 // maxScale is the maximum scale of a decimal, so that a malicious file cannot cause a number with very many digits.
 const maxScale = 1000
 
+// decimal converts an unscaled integer to a number with scale digits after the decimal point.
 func decimal(v parquet.Value, scale int) value.Number {
 	n := new(big.Int)
 	switch v.Kind() {

@@ -67,6 +67,7 @@ func (c cursor) read(column *parquet.Column, repetition, definition int) any {
 	return c.present(column, repetition, definition)
 }
 
+// list reads the elements of a repeated column: the list ends at the first value whose repetition level is lower than the column's.
 func (c cursor) list(column *parquet.Column, repetition, definition int) []any {
 	list := []any{}
 	if _, there, _ := c.levels(column); there < definition {

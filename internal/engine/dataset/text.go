@@ -71,6 +71,7 @@ func readCSV(in io.Reader, f *Format, fn func(Item) error) error {
 	return readRows(rows, header, fn)
 }
 
+// readRows calls fn for the rows after the header.
 func readRows(rows *csv.Reader, header []string, fn func(Item) error) error {
 	for {
 		row, err := rows.Read()

@@ -195,6 +195,7 @@ func (f *Freezer) Users() (map[string][]string, error) {
 	}
 }
 
+// addUses adds an execution to the users of its packages, unless its code was released and it was not redriven since.
 func (f *Freezer) addUses(users map[string][]string, arn string, released map[string]time.Time) error {
 	x, err := f.eng.Describe(arn)
 	if errors.Is(err, engine.ErrExecutionDoesNotExist) {

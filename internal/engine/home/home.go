@@ -107,6 +107,7 @@ func (l *alone) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
+// listen opens a Unix socket in the state directory, or elsewhere if its path would be too long (socketPath).
 func listen(dir, name, version string) (net.Listener, Address, error) {
 	path, err := socketPath(dir, name)
 	if err != nil {

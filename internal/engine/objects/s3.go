@@ -175,6 +175,7 @@ func escape(path string) string {
 	return b.String()
 }
 
+// sign signs a request with Signature Version 4, unless there are no credentials.
 func (s S3) sign(ctx context.Context, req *http.Request, hash string) error {
 	if s.Credentials == nil {
 		return nil

@@ -57,6 +57,7 @@ func (s *Store) AwaitSync() error {
 	}
 }
 
+// sync writes an empty record to the database's log with a sync. It returns ErrFull if the disk becomes full while it waits.
 func (s *Store) sync() error {
 	if err := s.enter(); err != nil {
 		return err

@@ -34,6 +34,7 @@ func (s *Store) CommitLazily(b *Batch) error {
 	return s.commit(b, pebble.NoSync)
 }
 
+// commit writes a batch, counts it for AwaitSync, and records its sequence number if it was synced.
 func (s *Store) commit(b *Batch, o *pebble.WriteOptions) error {
 	if err := s.enter(); err != nil {
 		return err

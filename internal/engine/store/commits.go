@@ -105,6 +105,7 @@ func (c *commits) synced(last uint64) {
 	}
 }
 
+// write writes the number to the file. The caller holds c.mu.
 func (c *commits) write(last uint64) {
 	if last <= c.last || c.file == nil {
 		return

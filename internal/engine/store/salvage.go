@@ -88,6 +88,7 @@ func Salvage(from, to string, o Options, report func(Loss)) (*Store, error) {
 	return s, nil
 }
 
+// wantEmpty returns an error if a directory exists and is not empty.
 func wantEmpty(o Options, dir string) error {
 	names, err := o.FS.List(dir)
 	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
@@ -99,6 +100,8 @@ func wantEmpty(o Options, dir string) error {
 	return nil
 }
 
+// salvage fills a new store from the files of an old one: it collects all versions of all keys in a temporary database, and keeps the
+// newest version of each key.
 func (s *Store) salvage(old *Store, source Options, report func(Loss)) error {
 	live, _ := old.tables(source) // if this fails, all files are read
 	v, err := s.newVersions()

@@ -117,6 +117,7 @@ func (i iter) ValueAndErr() ([]byte, error) {
 	return v, i.s.damage.read(err)
 }
 
+// iter returns an iterator, which the caller must close.
 func (s *Store) iter(o *pebble.IterOptions) (iter, error) {
 	if err := s.enter(); err != nil {
 		return iter{}, err
@@ -195,6 +196,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// open opens the database in s.dir. It checks for lost commits and for space before it opens the database for writing, because opening
+// already writes.
 func (s *Store) open(o Options) error {
 	disk := o.FS
 	if s.fs = disk; o.ReadOnly {
