@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// An execution that was aborted or timed out enters no further state, so that another state machine, the cleanup machine, must stop the
-// work that it left. On AWS, EventBridge starts it; here, the engine does, with the same event as input.
+// An execution that was aborted or timed out enters no further state, so another state machine, the cleanup machine, must stop the work
+// that it left. On AWS, EventBridge starts the cleanup machine; here, the engine starts it with the same event as input.
 
 // wantsCleanup reports whether the cleanup machine of a closed run must be started.
 func (e *Engine) wantsCleanup(r *run) bool {

@@ -29,7 +29,7 @@ type clock struct {
 type clockMark struct {
 	Boot  string        `json:"boot"`
 	Base  int64         `json:"base"`  // the steady time when Uptime was 0, in nanoseconds since 1970
-	Ahead time.Duration `json:"ahead"` // the wall clock less the steady time
+	Ahead time.Duration `json:"ahead"` // the wall clock minus the steady time
 }
 
 const (

@@ -46,7 +46,7 @@ func (ms *machines) unusedDefinitions(ctx context.Context, before store.ID) (map
 	return unused, ms.removeUsed(ctx, unused, 0, before)
 }
 
-// removeUsed removes the definitions from unused that are used by the runs with the ids from from to before.
+// removeUsed removes from unused the definitions that are used by the runs whose ids are at least from and lower than before.
 func (ms *machines) removeUsed(ctx context.Context, unused map[string]bool, from, before store.ID) error {
 	var bad error
 	err := ms.st.Metas(from, func(id store.ID, kept []byte) bool {

@@ -184,7 +184,8 @@ func (e *Engine) removeEffect(id store.ID, name string) {
 	b := e.st.NewBatch()
 	b.RemoveEffect(id, name)
 	if err := e.st.CommitLazily(b); err != nil {
-		e.logger.Error("could not remove a performed effect from the outbox: it may be repeated", "run", uint64(id), "effect", name, "problem", err)
+		e.logger.Error("could not remove a performed effect from the outbox: it may be repeated",
+			"run", uint64(id), "effect", name, "problem", err)
 	}
 }
 

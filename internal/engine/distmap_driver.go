@@ -287,7 +287,7 @@ func (b *batcher) flush() error {
 	return b.fn(b.children-1, input, n)
 }
 
-// wait returns when at most most children run. The error is that of a failed start, or means that too many items failed or that the
+// wait returns when no more than most children run. The error is that of a failed start, or means that too many items failed or that the
 // driver must end.
 func (d *mapDriver) wait(most int) error {
 	for {

@@ -27,7 +27,8 @@ func processorOf(definition []byte, childMachine string) []byte {
 	return value.Bytes(found)
 }
 
-// findProcessor returns the processor of the distributed Map with a label, anywhere in a definition, a branch or a processor; nil if there is none.
+// findProcessor returns the processor of the distributed Map with a label, anywhere in a definition, a branch or a processor; nil if there
+// is none.
 func findProcessor(program *value.Object, machine, label string) *value.Object {
 	states := member(program, "States")
 	for i := range states.Len() {

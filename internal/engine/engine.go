@@ -56,8 +56,8 @@ type Config struct {
 	// Runners run Tasks, by a prefix of their Resource such as "arn:aws:states:::ray:". The longest matching prefix is used. Activities
 	// and states:startExecution need no runner. Defaults to none.
 	Runners map[string]task.Runner
-	// Machines returns what resolves the state machines of states:startExecution, and cleanup machines. Open calls it once, with the
-	// store that it opened. Defaults to none: such tasks fail.
+	// Machines returns the Machines that resolve ARNs for states:startExecution and for cleanups. Open calls it once, with the store that
+	// it opened. Defaults to none: such tasks fail.
 	Machines func(*store.Store) Machines
 	// Prepare is called before an execution is created, and may add labels to the request. Its error becomes a StartError. It is not
 	// called for the children of a distributed Map, which get their parent's labels. Defaults to none.

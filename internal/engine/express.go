@@ -10,7 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// An Express execution is only in memory, because the Step Functions API does not show it. It ends when the engine closes.
+// An Express execution exists only in memory, because the Step Functions API does not show Express executions. It ends when the engine
+// closes.
 
 // inMemory is an Express run. Callers wait for done, and then read end.
 type inMemory struct {

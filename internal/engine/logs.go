@@ -186,8 +186,8 @@ func (w *logWriter) Append(lines, position []byte) error {
 // logRetry is how long a write waits on a full disk before it is retried.
 const logRetry = 200 * time.Millisecond
 
-// append writes the position first, and then the lines: so after a crash, the position never covers fewer lines than the log can have.
-// After an error, the next call starts over. The caller holds w.mu.
+// append writes the position before the lines. If a crash comes between the two, the new position is ahead of the log, and lookUp uses the
+// older one. After an error, the next call starts over. The caller holds w.mu.
 func (w *logWriter) append(lines, position []byte) (err error) {
 	if w.closed {
 		return io.ErrClosedPipe

@@ -62,8 +62,8 @@ func (t *taskTable) report(k taskKey, text string) {
 	t.reports[k.run][k.task] = text
 }
 
-// reportsOf returns the reports and pending reasons of a run's tasks, which the interpreter adds to the cause of a timeout. It returns a
-// copy, because the interpreter reads it while runners report.
+// reportsOf returns the last report of each task of a run, or its pending reason, which becomes the cause of a timeout. It returns a copy,
+// because the interpreter reads it while runners report.
 func (t *taskTable) reportsOf(id store.ID) map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -245,7 +245,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	if req.Resumed {
 		var err error
 		if req.Records, err = e.st.Records(id, req.ID); err != nil {
-			e.logger.Error("read records", "execution", req.Execution, "task", req.ID, "problem", err)
+			e.logger.Error("could not read the records of a task", "execution", req.Execution, "task", req.ID, "problem", err)
 		}
 	}
 	defer e.watchStop(ctx, req)()
@@ -254,7 +254,7 @@ func (e *Engine) run(ctx context.Context, runner task.Runner, req *task.Request,
 	case errors.Is(cause, task.ErrAbandon), errors.Is(cause, task.ErrStop):
 	case res.Error == "" && strings.HasSuffix(req.Resource, callbackSuffix):
 		if err := req.Submitted(res.Output); err != nil {
-			e.logger.Error("record submission", "execution", req.Execution, "task", req.ID, "problem", err)
+			e.logger.Error("could not record the submission of a task", "execution", req.Execution, "task", req.ID, "problem", err)
 		}
 	default:
 		e.completeEffect(id, effectTask+req.ID, interp.TaskEnded{Task: req.ID, Output: res.Output, Error: res.Error, Cause: res.Cause})

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Batch collects the writes of one commit. It must be used by one goroutine, and only once.
+// Batch collects the writes of one commit. It is not safe for concurrent use, and must not be used again after its commit.
 type Batch struct{ b *pebble.Batch }
 
 // NewID returns the id for a new run.

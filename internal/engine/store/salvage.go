@@ -138,7 +138,7 @@ type versions struct {
 	ranges []dropped
 }
 
-// dropped is a range deletion: all versions of the keys from from to before to that have a lower number are deleted.
+// dropped is a range deletion. It deletes the versions with a lower number of all keys k with from <= k < to.
 type dropped struct {
 	from, to []byte
 	number   uint64

@@ -87,7 +87,7 @@ func (s *Store) enter() error {
 
 func (s *Store) leave() { s.using.Done() }
 
-// iter is an iterator that Store.Close waits for. Its errors are in the store's terms (DamagedError).
+// iter is an iterator that Store.Close waits for. Its read errors are DamagedErrors.
 type iter struct {
 	*pebble.Iterator
 	s *Store
@@ -98,8 +98,8 @@ func (i iter) Close() error {
 	return i.s.damage.read(i.Iterator.Close())
 }
 
-// finish closes the iterator and returns the first error: err, or one of the iterator. Pebble returns the same error from several
-// methods of an iterator; a message must not repeat it.
+// finish closes the iterator and returns the first error: err if it is not nil, else that of the iterator. It does not join them, because
+// Pebble returns the same error from several methods of an iterator.
 func (i iter) finish(err error) error {
 	if err == nil {
 		err = i.Error()
@@ -154,8 +154,8 @@ func (e *NewerError) Error() string {
 }
 
 // Open opens a state directory, and creates it if it is missing. The error is a LockedError if another process owns the directory, a
-// NewerError if a newer release wrote it, a LostError if it has lost commits, and a DamagedError if it cannot be read. A failed Open
-// leaves the directory unchanged.
+// NewerError if a newer release wrote it, a LostError if it has lost commits, and a DamagedError if it cannot be read. In these cases
+// Open does not change the database.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
 	fs := o.FS
