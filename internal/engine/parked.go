@@ -20,7 +20,7 @@ import (
 
 // If the process dies during a step of an execution, for example because it runs out of memory, the next engine retries the step. If the
 // process dies again, the execution would kill every process that drives it. So it is parked: no engine drives it until a user resumes
-// it by its ARN. It can be stopped and redriven.
+// it by its ARN. It can be stopped.
 //
 // notes.go records which steps are in progress. When an engine opens the directory, the notes that are left count as crashes.
 
