@@ -47,15 +47,15 @@ const (
 	seenWait = `{"S":{"Type":"Wait","SecondsPath":"$.seconds","Next":"Done"},"Done":{"Type":"Succeed"}}`
 )
 
-// observed is one execution: it entered a Choice called Route, and from there its state S.
+// observed is an execution of a definition that starts with a Choice named Route, which leads to the state S.
 type observed struct {
 	name, states, input string
 	jsonata             bool
-	want                string // the output, or the error and the cause
+	want                string // the output, or the error and its cause
 	events              int
 }
 
-// What Step Functions made of these executions in September 2026, as github.com/radkawar/stackd published it
+// observedFlow are results of executions on Step Functions in September 2026, published by github.com/radkawar/stackd
 // (testdata/aws/stepfunctions/dataflow_execution.json). Names of states are shortened.
 var observedFlow = []observed{
 	{name: "pipeline", states: seenPipeline, input: `{"envelope":{"payload":{"n":7},"keep":"original"}}`, events: 12,
@@ -75,7 +75,7 @@ var observedFlow = []observed{
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
 	{name: "object items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":{"value":1}}`, events: 5,
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
-	// This one and the next two are no recordings but what several who use Step Functions report of theirs.
+	// This case and the next two are not recorded: several users of Step Functions have reported the results.
 	{name: "no such items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
 		want: `States.ReferencePathConflict: Unable to apply step "items" to input {"item":1}`},
 	{name: "result into a text", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
@@ -124,7 +124,7 @@ func TestObservedFlow(t *testing.T) {
 	}
 }
 
-// run puts the Choice before the states, so that ids are those that were recorded.
+// run adds the Choice, so that the ids of events are the recorded ones.
 func (c *observed) run(t *testing.T) (interp.Head, []history.Event) {
 	t.Helper()
 	language, rule := "JSONPath", `{"Variable":"$.never","IsPresent":true,"Next":"S"}`
@@ -136,7 +136,7 @@ func (c *observed) run(t *testing.T) (interp.Head, []history.Event) {
 	return execute(t, text, c.input)
 }
 
-// execute runs a definition to its end on a clock of its own.
+// execute runs a definition to its end, with a simulated clock.
 func execute(t *testing.T, definition, input string) (interp.Head, []history.Event) {
 	t.Helper()
 	m, err := asl.Parse([]byte(definition))
@@ -149,7 +149,7 @@ func execute(t *testing.T, definition, input string) (interp.Head, []history.Eve
 	return head, d.events
 }
 
-// ending is the output, or the error and its cause.
+// ending returns the output, or the error and its cause.
 func ending(head *interp.Head) string {
 	if head.Status == stepfn.Succeeded {
 		return string(head.Output)
@@ -157,7 +157,7 @@ func ending(head *interp.Head) string {
 	return head.Error + ": " + head.Cause
 }
 
-// links shows a history's events with the event that each follows.
+// links formats the events of a history, each with its previous event.
 func links(events []history.Event) string {
 	var b strings.Builder
 	for i := range events {
@@ -166,7 +166,7 @@ func links(events []history.Event) string {
 	return b.String()
 }
 
-// What came of variables and histories at their limits (variable_limits.json, the same source).
+// TestObservedLimits has results at the limits of variables and histories (variable_limits.json, from the same source).
 func TestObservedLimits(t *testing.T) {
 	assigns := func(n, size int) string {
 		var b strings.Builder
@@ -198,7 +198,7 @@ func TestObservedLimits(t *testing.T) {
 	}
 }
 
-// Events as they followed one another where branches and iterations ran beside one another.
+// TestObservedLinks has previous events of executions whose branches and iterations ran concurrently.
 func TestObservedLinks(t *testing.T) {
 	for _, c := range observedFlow {
 		if c.name != "nested" {

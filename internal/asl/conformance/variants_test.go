@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Variants of what was recorded: the same operators, fields and functions with other values. What Step Functions answers
-// is not recorded but follows from the States Language, the Developer Guide, or a recording beside it.
+// This file has variants of recordings: the same operators, fields and functions with other values. The expected results are not
+// recorded, but follow from the States Language, the Developer Guide, or a similar recording.
 
 func choose(rule string) string {
 	return `{"StartAt":"S","States":{"S":{"Type":"Choice","Choices":[` + rule + `],"Default":"No"},` +
@@ -188,7 +188,7 @@ func TestJSONataVariants(t *testing.T) {
 	}
 }
 
-// Errors that are caught, retried, and not; a Fail inside a Parallel stands for a task.
+// TestErrorVariants has errors that are caught, retried, or neither. A Fail inside a Parallel replaces a task.
 func TestErrorVariants(t *testing.T) {
 	const boom = `"Branches":[{"StartAt":"F","States":{"F":{"Type":"Fail","Error":"Boom","Cause":"why"}}}]`
 	const caught = `"C":{"Type":"Pass","End":true}`
