@@ -7,11 +7,11 @@ type Function struct {
 	arity     int // how many arguments functions such as $map pass to it
 	call      func(c *Call, args []any) (any, error)
 
-	lambda *node // the definition, if the expression defines the function
+	lambda *node // the definition, if the expression defines the function; then the next three fields are set
 	params []string
-	env    *frame
-	input  any
-	born   int64 // the bytes that the evaluation had used when it created the function
+	env    *frame // of the definition
+	input  any    // the context item of the definition
+	born   int64  // the bytes that the evaluation had used when it created the function
 
 	regex *Regex // set if the function is a regular expression
 }
@@ -24,8 +24,8 @@ type Call struct {
 	env   *frame
 }
 
-// Native makes a function that is written in Go. signature is a JSONata signature, such as "<s-n?:s>". Arguments that are left out
-// are Undefined. Native panics if the signature is not valid.
+// Native returns a function that is written in Go. signature is a JSONata signature, such as "<s-n?:s>". Missing arguments
+// are Undefined. Native panics if the signature is invalid.
 func Native(name, signature string, arity int, call func(c *Call, args []any) (any, error)) *Function {
 	s, err := parseSignature(signature)
 	if err != nil {
@@ -214,7 +214,7 @@ func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any,
 	return ev.eval(f.lambda.right, f.input, &frame{parent: f.env, names: f.params, values: values})
 }
 
-// partial makes a function of the parameters for which a call has placeholders.
+// partial returns a function whose parameters are the placeholders of a call.
 func (ev *evaluator) partial(n *node, input any, env *frame) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1007")
 	if err != nil {

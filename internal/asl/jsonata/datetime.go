@@ -11,16 +11,18 @@ import (
 // datePicture is a parsed picture of $fromMillis and $toMillis: literal strings, and markers such as [Y0001].
 type datePicture struct{ parts []datePart }
 
+// datePart is a literal or a component of a picture, such as Y for the year.
 type datePart struct {
 	literal   string
 	component byte // 0 for a literal
 	names     nameStyle
 	integer   *integerFormat
-	years     int // number of digits of a year to write, 0 for all
-	maxWidth  int // of a name, 0 for no limit
-	zulu      bool
+	years     int  // number of digits of a year to write, 0 for all
+	maxWidth  int  // of a name, 0 for no limit
+	zulu      bool // UTC is shown as Z
 }
 
+// nameStyle is the letter case of a component that is shown as a name.
 type nameStyle int
 
 const (
@@ -34,8 +36,10 @@ const (
 var defaultPresentation = map[byte]string{'Y': "1", 'M': "1", 'D': "1", 'd': "1", 'F': "n", 'W': "1", 'w': "1", 'X': "1",
 	'x': "1", 'H': "1", 'h': "1", 'P': "n", 'm': "01", 's': "01", 'f': "1", 'Z': "01:01", 'z': "01:01", 'C': "n", 'E': "n"}
 
+// numeric are the components that can be shown as numbers.
 const numeric = "YMDdFWwXxHhmsf"
 
+// parseDatePicture parses a picture: markers are in brackets, and [[ and ]] are literal brackets.
 func parseDatePicture(picture string) (*datePicture, error) {
 	p := &datePicture{}
 	for rest := picture; rest != ""; {

@@ -120,7 +120,7 @@ func (f *frame) bind(name string, v any) {
 	f.values = append(f.values, v)
 }
 
-// eval evaluates a node. A list of results with one result becomes that result, an empty list becomes Undefined.
+// eval evaluates a node. A list of results with a single result becomes this result, and an empty list becomes Undefined.
 func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	if err := ev.enter(); err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (ev *evaluator) eval(n *node, input any, env *frame) (any, error) {
 	return unwrap(n, out), nil
 }
 
-// unwrap turns a list of results with one result into that result, and an empty list into Undefined.
+// unwrap converts a list of results with a single result to this result, and an empty list to Undefined.
 func unwrap(n *node, v any) any {
 	s, ok := results(v)
 	if !ok {
@@ -160,6 +160,7 @@ func unwrap(n *node, v any) any {
 	return v
 }
 
+// node evaluates a node without its predicates; rareNode handles the kinds that are less frequent.
 func (ev *evaluator) node(n *node, input any, env *frame) (any, error) {
 	switch n.kind {
 	case kindLiteral:
@@ -265,6 +266,7 @@ func (ev *evaluator) block(n *node, input any, env *frame) (out any, err error) 
 	return out, nil
 }
 
+// array evaluates an array constructor. Items that are arrays are flattened unless they are constructors themselves.
 func (ev *evaluator) array(n *node, input any, env *frame) (any, error) {
 	var out []any
 	for _, item := range n.items {

@@ -176,7 +176,8 @@ func (c *Call) replaceText(s, old string, with any, limit float64) (any, error) 
 	return strings.Replace(s, old, text, n), nil
 }
 
-// replacement returns the replacement of a match: the result of a function, or a string in which $1 and others are expanded.
+// replacement returns the replacement of a match: the result of a function, or a string in which $1 and similar references
+// are expanded.
 func (c *Call) replacement(with any, m *match, s string) (string, error) {
 	f, ok := with.(*Function)
 	if !ok {
@@ -215,7 +216,8 @@ func (c *Call) expand(with string, m *match) (string, error) {
 	}
 }
 
-// reference returns what replaces a dollar sign and the characters after it, and how many bytes of rest it replaces.
+// reference returns the replacement of a dollar sign and the characters after it, and the number of bytes of rest that it
+// replaces.
 func (m *match) reference(rest string, digits int) (text string, size int) {
 	switch {
 	case strings.HasPrefix(rest, "$"):

@@ -55,7 +55,7 @@ func numberFunc(_ *Call, args []any) (any, error) {
 	}
 }
 
-// prefixedNumber reads 0x1F, 0o17 and 0b11.
+// prefixedNumber parses 0x1F, 0o17 and 0b11.
 func prefixedNumber(s string) (float64, bool) {
 	if len(s) < 3 || s[0] != '0' {
 		return 0, false
@@ -118,7 +118,7 @@ func powerFunc(_ *Call, f float64, args []any) (any, error) {
 
 func randomFunc(c *Call, _ []any) (any, error) { return c.random(), nil }
 
-// random returns a number in [0, 1), always the same if the embedder does not supply any.
+// random returns a number in [0, 1). It is always the same if the embedder does not supply random numbers.
 func (c *Call) random() float64 {
 	if c.evaluator.env.Float64 == nil {
 		return 0.5

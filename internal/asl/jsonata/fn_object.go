@@ -59,7 +59,7 @@ func lookupFunc(c *Call, args []any) (any, error) {
 	return c.lookupName(args[0], textOr(args[1], "undefined"))
 }
 
-// spreadFunc makes an object with one field for each field.
+// spreadFunc splits objects into objects with a single field each.
 func spreadFunc(c *Call, args []any) (any, error) {
 	out := &sequence{}
 	switch v := args[0].(type) {
@@ -126,7 +126,7 @@ func mergeFunc(c *Call, list, _ []any) (any, error) {
 // cloneFunc does not need to copy: only a transform changes values, and it makes its own copies.
 func cloneFunc(_ *Call, args []any) (any, error) { return args[0], nil }
 
-// transform evaluates |pattern|update, delete| to a function.
+// transform returns the function that |pattern|update, delete| denotes.
 func (ev *evaluator) transform(n *node, env *frame) any {
 	s, _ := parseSignature("<(oa):o>")
 	return &Function{signature: s, arity: 1, born: ev.used, call: func(c *Call, args []any) (any, error) {

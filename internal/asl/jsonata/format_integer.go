@@ -58,7 +58,7 @@ var zeros = []rune{0x30, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6,
 	0x0DE6, 0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
 	0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0xFF10}
 
-// parseIntegerPicture reads a picture such as "#,##0" or "w;o".
+// parseIntegerPicture parses a picture such as "#,##0" or "w;o".
 func parseIntegerPicture(picture string) (*integerFormat, error) {
 	primary, modifier := picture, ""
 	if i := strings.LastIndexByte(picture, ';'); i >= 0 {
@@ -262,7 +262,7 @@ var (
 
 func words(n float64, ordinal bool) string { return wordsAfter(n, false, ordinal) }
 
-// wordsAfter returns a number in words, with what joins it to the words before it, if joined.
+// wordsAfter returns a number in words. If joined, it starts with the separator from the words before it.
 func wordsAfter(n float64, joined, ordinal bool) string {
 	join := func(with string) string {
 		if joined {

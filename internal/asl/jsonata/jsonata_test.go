@@ -33,7 +33,7 @@ func evaluate(t testing.TB, src string, limits jsonata.Limits) (string, error) {
 
 var likeStepFunctions = jsonata.Limits{Bytes: 20 << 20, Depth: 100}
 
-// TestDepth checks what Step Functions answers at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
+// TestDepth checks the behavior of Step Functions at its limit of 100 (floci-io/floci issue 2737, measured with TestState).
 func TestDepth(t *testing.T) {
 	recursion := func(n string) string {
 		return `($f := function($n) { $n = 0 ? 0 : 1 + $f($n - 1) }; $f(` + n + `))`
@@ -363,7 +363,7 @@ func FuzzEval(f *testing.F) {
 			var coded *jsonata.Error
 			var refused *jsonata.CompileError
 			if !errors.As(err, &coded) && !errors.As(err, &refused) || err.Error() == "" {
-				t.Fatalf("the expression is rejected with %v", err)
+				t.Fatalf("got %v, want an Error or a CompileError", err)
 			}
 			return
 		}
@@ -379,7 +379,7 @@ func FuzzEval(f *testing.F) {
 		}})
 		memory()
 		if err != nil && err.Error() == "" {
-			t.Error("the error has no text")
+			t.Error("the error has an empty message")
 		}
 		if err == nil && defined {
 			if _, err := value.Parse(value.Bytes(v)); err != nil {
@@ -387,7 +387,7 @@ func FuzzEval(f *testing.F) {
 			}
 		}
 		if value.Text(in) != before {
-			t.Error("the input changed")
+			t.Error("Eval changed the input")
 		}
 	})
 }

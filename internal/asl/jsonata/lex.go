@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 )
 
+// tokenKind is the kind of a token.
 type tokenKind int
 
 const (
@@ -45,7 +46,7 @@ const (
 
 var longOperators = []string{"..", ":=", "!=", ">=", "<=", "**", "~>"}
 
-// next reads one token. After an operand, a slash is an operator.
+// next reads one token. After an operand, a slash is the division operator; elsewhere, it begins a regular expression.
 func (l *lexer) next(afterOperand bool) (token, error) {
 	if err := l.skip(); err != nil {
 		return token{}, err

@@ -82,9 +82,9 @@ func (l *linker) lists(n *node) error {
 	return nil
 }
 
-// children links nodes in place. Their owner seeks the parents that they seek.
-func (l *linker) children(owner *node, places ...**node) error {
-	for _, p := range places {
+// children links nodes in place. The owner inherits the parents that they seek.
+func (l *linker) children(owner *node, nodes ...**node) error {
+	for _, p := range nodes {
 		if *p == nil {
 			continue
 		}
@@ -278,7 +278,7 @@ func (l *linker) orderBy(n *node) (*node, error) {
 	return path, path.findParents()
 }
 
-// focus links a@$v.
+// focus links a@$v, which binds $v to each result of a step.
 func (l *linker) focus(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -296,7 +296,7 @@ func (l *linker) focus(n *node) (*node, error) {
 	return out, nil
 }
 
-// position links a#$i.
+// position links a#$i, which binds $i to the position of each result of a step.
 func (l *linker) position(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {

@@ -93,7 +93,7 @@ func (ev *evaluator) pathStart(n *node, input any, env *frame) (v any, done int,
 	return v, done, nil
 }
 
-// pathOfTuples returns the result of a path that binds variables. A path inside another one passes its tuples on.
+// pathOfTuples returns the result of a path that binds variables. A path inside another one returns its tuples.
 func (ev *evaluator) pathOfTuples(n *node, bound tuples, env *frame) (any, error) {
 	switch {
 	case n.group != nil:

@@ -20,16 +20,17 @@ const (
 	RefField
 )
 
-// Refs visits the references of an expression in the order of its text, except the names of called functions.
+// Refs visits the references of an expression in the order of its text, except the names of functions that it calls.
 func (x *Expr) Refs(visit func(Ref)) {
 	w := refWalker{visit: visit, bound: map[string]bool{}}
 	w.bindings(x.root)
 	w.walk(x.root, false)
 }
 
+// refWalker visits references. inner means, in its methods, that names refer to the result of an earlier part of the expression.
 type refWalker struct {
 	visit func(Ref)
-	bound map[string]bool // anywhere in the expression
+	bound map[string]bool // variables that are bound anywhere in the expression
 }
 
 // bindings records the variables that an expression binds.

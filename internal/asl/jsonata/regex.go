@@ -13,10 +13,10 @@ type Regex struct {
 	program   []instruction
 	groups    int
 	marks     int
-	fold      bool
-	multiline bool
+	fold      bool   // flag i: ignores case
+	multiline bool   // flag m: ^ and $ also match at line ends
 	anchored  bool   // can match only at the start of a string
-	prefix    string // what every match begins with
+	prefix    string // the text with which every match begins
 }
 
 // compileRegex compiles a pattern. flags are a combination of i and m.

@@ -12,15 +12,15 @@ type regexParser struct {
 	src       string
 	pos       int
 	program   []instruction
-	groups    int // so far
-	allGroups int
-	names     map[string]int
+	groups    int            // so far
+	allGroups int            // in the whole pattern
+	names     map[string]int // of groups
 	marks     int
-	depth     int
+	depth     int // of nested groups
 	fold      bool
 	multiline bool
-	backward  bool
-	err       string
+	backward  bool   // inside a lookbehind
+	err       string // the first error
 }
 
 func (p *regexParser) fail(text string) {
@@ -108,7 +108,7 @@ func (p *regexParser) count() {
 // alternatives parses a|b.
 func (p *regexParser) alternatives() {
 	if p.depth++; p.depth > maxRegexDepth {
-		p.fail("nests too deep")
+		p.fail("is nested too deeply")
 		return
 	}
 	defer func() { p.depth-- }()

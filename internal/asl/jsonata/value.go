@@ -21,8 +21,8 @@ func IsUndefined(v any) bool {
 	return ok
 }
 
-// sequence is a list of results, or an array with marks. A list with one result is equivalent to that result, unless keep
-// is set.
+// sequence is a list of results, or an array with flags. A list with one result is equivalent to that result, unless keep is
+// set.
 type sequence struct {
 	items []any
 	keep  bool // a single result stays in a list
@@ -245,7 +245,7 @@ func exportNumber(f float64) any {
 	return value.Float(f)
 }
 
-// maxWritten is the maximum length of a number that a float holds without loss, in characters.
+// maxWritten is the maximum length of a number that a float can represent without loss, in characters.
 const maxWritten = 17
 
 // exportWritten converts a number of the input. Integers that fit in 64 bits keep their digits; longer numbers become
@@ -339,6 +339,7 @@ type sizer struct {
 	mark, limit, size int64
 }
 
+// add adds the size of a value. It returns false if the sizer has stopped.
 func (s *sizer) add(v any, depth int) bool {
 	switch v := v.(type) {
 	case string:
