@@ -34,7 +34,7 @@ func DecodeEvents(data []byte) ([]Event, error) {
 	d := decoder{data: data}
 	for len(d.data) > 0 && !d.broken {
 		if v := d.byte(); v != version {
-			return nil, fmt.Errorf("stored events have version %d, which is newer than %d, the latest that this program can read", v, version)
+			return nil, fmt.Errorf("stored events have the unsupported version %d: this program supports versions up to %d", v, version)
 		}
 		n := d.uint()
 		if n > uint64(len(d.data)) { // an event has more than one byte, so that the count is wrong

@@ -57,7 +57,7 @@ func (r *Run) choose(f *frame, next *asl.State, output, assign asl.Template) *fa
 	return nil
 }
 
-// holds evaluates one rule. A JSONata Condition must addResults a boolean: other values fail the state, although JSONata itself
+// holds evaluates one rule. A JSONata Condition must give a boolean: other values fail the state, although JSONata itself
 // would convert them.
 func (r *Run) holds(f *frame, rule *asl.Rule, in *data) (bool, *failure) {
 	if rule.Test != nil {

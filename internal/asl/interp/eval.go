@@ -308,7 +308,7 @@ func (r *Run) pathFailure(f *frame, path string, err error) *failure {
 	return r.evalFailure(f, err)
 }
 
-// causePrefix returns the beginning of the cause of an error in a state's own work. In TestState, causePrefix no event enters the
+// causePrefix returns the beginning of the cause of an error in a state's own work. In TestState, where no event enters the
 // state, Step Functions omits it (recorded).
 func causePrefix(f *frame) string {
 	if f.entered == 0 {

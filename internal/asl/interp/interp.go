@@ -1,6 +1,6 @@
 // Package interp is the interpreter of the States Language: given the state of an execution, one fact and the time, it
 // decides what happens next. It is pure: it does no I/O, reads no clock and starts no goroutine, and the same run, fact
-// and time addResults the same decision. The engine calls it, stores what it decides, and then acts.
+// and time give the same decision. The engine calls it, stores what it decides, and then acts.
 //
 // # Terms
 //

@@ -16,7 +16,7 @@ func (r *Run) enter(f *frame) {
 	r.do(f)
 }
 
-// do executes the state: afterwards the line has left the state, or waits for something.
+// do executes the state. When it returns, the line has left the state, or waits for something.
 func (r *Run) do(f *frame) {
 	f.entries++
 	if fail := workers[f.state.Type](r, f); fail != nil {

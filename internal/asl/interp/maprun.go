@@ -34,7 +34,7 @@ type MapRun struct {
 	ToleratedFailureCount      int64
 	ToleratedFailurePercentage float64
 	// Items is a JSON array or object. If the items are to be read, Reader is set instead: {"Resource", "Parameters",
-	// "ReaderConfig"}, causePrefix MaxItems is evaluated.
+	// "ReaderConfig"}, where MaxItems is evaluated.
 	Items, Reader []byte
 	// Batched means that a child gets a batch: at most BatchItems items and BatchBytes bytes of input (0: no limit).
 	Batched                bool
@@ -352,7 +352,7 @@ func (r *Run) batcher(f *frame, m *MapRun, in *data) (fail *failure) {
 // and it can be passed on as a JSON pointer, so that the file is not loaded into memory.
 var plainPath = regexp.MustCompile(`^\$(\.[A-Za-z_][A-Za-z0-9_-]*)+$`)
 
-// reader returns MapRun.Reader. It puts the evaluated MaxItems and ItemsPath into ReaderConfig, causePrefix the engine expects
+// reader returns MapRun.Reader. It puts the evaluated MaxItems and ItemsPath into ReaderConfig, where the engine expects
 // them.
 func (r *Run) reader(f *frame, in *data) ([]byte, *failure) {
 	reader := f.state.Map.Reader

@@ -119,7 +119,7 @@ func (r *Run) room(f Fact) int {
 	return 8
 }
 
-// handle changes the run by a fact. It only makes lines ready; advance then executes them.
+// handle changes the run by a fact. advance then executes the lines that have become ready.
 func (r *Run) handle(f Fact) error {
 	if _, isStart := f.(Start); isStart != (r.head.Status == "") {
 		if isStart {

@@ -69,7 +69,7 @@ func (r *Run) integer(f *frame, s *asl.Scalar, input *data, low, high int64) (in
 		fieldText(s))
 }
 
-// toInteger converts a value to an integer. If a path fromPath the value, a string of digits is accepted: Step Functions accepts
+// toInteger converts a value to an integer. If a path found the value, a string of digits is accepted: Step Functions accepts
 // "1" in SecondsPath (recorded).
 func toInteger(v any, fromPath bool) (int64, bool) {
 	switch v := v.(type) {

@@ -124,7 +124,7 @@ const (
 	activity                        // an activity's ARN
 )
 
-// serviceOf splits an ARN: arn:aws:states:::SERVICE:ACTION, causePrefix SERVICE may be aws-sdk:NAME, or the ARN of a function
+// serviceOf splits an ARN: arn:aws:states:::SERVICE:ACTION, where SERVICE may be aws-sdk:NAME, or the ARN of a function
 // or an activity. It returns anything else unchanged, as both type and name.
 func serviceOf(resource string) service {
 	parts := strings.SplitN(resource, ":", 7)
@@ -335,9 +335,9 @@ func (r *Run) ids() []FrameID {
 	return ids
 }
 
-// makeToken returns the token of a task. Its holder can end the task, so that it starts with a hash of the run's seed
-// that cannot be guessed. A token for a worker contains the activity's ARN, so that the API can answer a worker that is
-// too late.
+// makeToken returns the token of a task. Its holder can end the task, so that it starts with a hash that includes the run's
+// seed, which only the engine knows. A token for a worker contains the activity's ARN, so that the API can answer a worker
+// that is too late.
 func (r *Run) makeToken(task, resource string) string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", r.params.Seed, r.params.ExecutionARN, task)

@@ -76,7 +76,7 @@ func (r *Run) due(f *frame) time.Time {
 	return time.Time{}
 }
 
-// earlier returns the earlier of two times, causePrefix zero means never.
+// earlier returns the earlier of two times, where zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -133,7 +133,7 @@ func (r *Run) close(status stepfn.Status, fail *failure) {
 	r.closeAfter(status, fail, r.frames[rootFrame].last)
 }
 
-// closeAfter is close causePrefix last is the previous event of the final one. ExecutionTimedOut and ExecutionAborted have none.
+// closeAfter is close where last is the previous event of the final one. ExecutionTimedOut and ExecutionAborted have none.
 func (r *Run) closeAfter(status stepfn.Status, fail *failure, last int64) {
 	e := history.Event{Error: fail.name, Cause: fail.cause}
 	switch status {

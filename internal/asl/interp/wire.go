@@ -43,7 +43,7 @@ type reader struct {
 // version returns an error for data of a newer release: a wrong guess could lose an execution.
 func (d *reader) version() error {
 	if v := d.byte(); v != version && !d.broken {
-		return fmt.Errorf("version %d is newer than %d, the latest that this program can read", v, version)
+		return fmt.Errorf("unsupported version %d: this program supports versions up to %d", v, version)
 	}
 	return nil
 }
