@@ -50,6 +50,7 @@ func NewState(name string, definition *value.Object) (*Machine, error) {
 	return p.machine, nil
 }
 
+// parser builds a Machine.
 type parser struct {
 	machine *Machine
 	nesting int  // of programs

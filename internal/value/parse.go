@@ -50,6 +50,7 @@ func ParseObject(data []byte) (*Object, error) {
 	return o, nil
 }
 
+// parser is a recursive-descent parser. Its methods start at the first character of what they parse.
 type parser struct {
 	data []byte
 	pos  int

@@ -105,6 +105,7 @@ func statesOf(root *value.Object) *value.Object {
 	return states
 }
 
+// states checks all states of a scope. Names of states must be unique in the whole machine.
 func (c *checker) states(s scope, root *value.Object) {
 	states := statesOf(root)
 	s.visible = assigned(s.outer, states)

@@ -180,6 +180,8 @@ func readerResource(a at, v any) {
 	}
 }
 
+// readerConfig also checks fields that depend on each other: CSVHeaderLocation is required for CSV unless there is a
+// manifest, and CSVHeaders if the headers are given.
 func readerConfig(a at, v any) {
 	o, ok := v.(*value.Object)
 	if !ok {

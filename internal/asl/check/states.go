@@ -42,6 +42,7 @@ var (
 	}
 )
 
+// rules are the rules of fields, by name.
 type rules = map[string]fieldRule
 
 // stateTable builds the table of a type from its own fields and the groups of fields that it shares with other types.

@@ -34,6 +34,7 @@ type syntax struct {
 // source returns the location after what was read last, as Jackson does. Columns count characters, from 1.
 func (s *syntax) source() string { return s.sourceAt(s.pos) }
 
+// sourceAt formats a position as Jackson does, with the text itself, truncated to sourceShown bytes.
 func (s *syntax) sourceAt(pos int) string {
 	before := s.text[:min(pos, len(s.text))]
 	line := strings.Count(before, "\n") + 1
@@ -148,6 +149,7 @@ func (s *syntax) key() bool {
 	return !s.failed()
 }
 
+// value reads a scalar value, or enters a container, which scan then continues.
 func (s *syntax) value(open *[]opened) {
 	s.space()
 	switch c := s.peek(); {

@@ -75,6 +75,7 @@ func resultPath(a at, v any) {
 	}
 }
 
+// pathOrIntrinsic requires a path or a call of an intrinsic function, as in ErrorPath.
 func pathOrIntrinsic(a at, v any) {
 	text, ok := v.(string)
 	if !ok {
@@ -128,6 +129,7 @@ func dollarField(a at, key string, v any) {
 	}
 }
 
+// typeName returns the type of a value in the wording of AWS's messages.
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:

@@ -109,6 +109,7 @@ func Load(name string) ([]Case, error) {
 	return cases, nil
 }
 
+// rawCase is a case in the format of the files.
 type rawCase struct {
 	ID, Key, Type  string
 	Status         string          `json:"expected_status"`

@@ -164,6 +164,7 @@ func hide(events []any) []any {
 	return out
 }
 
+// sortKey returns the type of an event and the name of its state, if it has one.
 func sortKey(e any) string {
 	o := e.(*value.Object)
 	for _, k := range []string{"stateEnteredEventDetails", "stateExitedEventDetails"} {

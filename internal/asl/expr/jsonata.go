@@ -169,6 +169,7 @@ func CompileJSONataTemplateAll(v any, location string) (*JSONataTemplate, []*Tem
 	return &JSONataTemplate{root}, c.errs
 }
 
+// dataCompiler compiles the strings of a JSON value that are expressions, and collects all errors.
 type dataCompiler struct{ errs []*TemplateError }
 
 func (c *dataCompiler) compile(v any, location string) tree {

@@ -31,6 +31,7 @@ type stopwatch struct {
 	took   time.Duration
 }
 
+// check returns an error once the evaluation has exceeded its limit of steps or of time.
 func (w *stopwatch) check() error {
 	now := time.Now()
 	if w.checks++; w.checks > 1 {

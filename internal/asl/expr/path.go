@@ -43,6 +43,7 @@ type step struct {
 	filter  filter   // stepFilter
 }
 
+// stepKind is the kind of a step.
 type stepKind int
 
 const (
@@ -55,6 +56,7 @@ const (
 	stepScan // ..
 )
 
+// slice is [from:to]. Both bounds are optional; a negative one counts from the end.
 type slice struct {
 	from, to       int
 	hasFrom, hasTo bool

@@ -198,6 +198,7 @@ func deviation(n []float64) float64 {
 	return math.Sqrt(sum / float64(len(n)))
 }
 
+// pathConcat joins the strings of an array and of the arguments. It ignores other values.
 func pathConcat(v any, args []any) (any, bool) {
 	var b strings.Builder
 	a, _ := v.([]any)

@@ -109,6 +109,7 @@ func CompileTemplateAll(v any) (*Template, []*TemplateError) {
 	return &Template{root}, c.errs
 }
 
+// templateCompiler compiles a payload template, and collects all errors.
 type templateCompiler struct{ errs []*TemplateError }
 
 func (c *templateCompiler) compile(v any, pointer string) tree {

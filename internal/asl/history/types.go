@@ -131,6 +131,7 @@ var codes = []struct {
 	{EvaluationFailed, shape{"evaluationFailedEventDetails", "ecLS"}},
 }
 
+// codeOf maps a type to its index in codes.
 var codeOf = func() map[Type]uint64 {
 	m := make(map[Type]uint64, len(codes))
 	for i, c := range codes {

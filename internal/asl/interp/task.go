@@ -116,6 +116,7 @@ type service struct {
 	submits   bool   // .sync and .waitForTaskToken emit TaskSubmitted
 }
 
+// resourceKind distinguishes the resources whose events have different types.
 type resourceKind byte
 
 const (

@@ -13,6 +13,7 @@ import (
 // deadline.
 type timers []timer
 
+// timer is a deadline, by the steady clock, of a frame.
 type timer struct {
 	at time.Time
 	id FrameID

@@ -19,7 +19,7 @@ type builtin struct {
 	call      func(c *Call, args []any) (any, error)
 }
 
-func init() { // in the declaration, this would be an initialization cycle: functions look up functions
+func init() { // an initializer of the variable would be an initialization cycle: functions look up functions
 	all := []map[string]builtin{textFunctions, matchFunctions, numberFunctions, listFunctions, objectFunctions,
 		callbackFunctions, otherFunctions}
 	builtins = make(map[string]*Function, 80)

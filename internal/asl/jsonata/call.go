@@ -118,6 +118,7 @@ func located(err error, n *node) error {
 	return err
 }
 
+// arguments evaluates the arguments of a call, after those in first.
 func (ev *evaluator) arguments(n *node, input any, env *frame, first []any) ([]any, error) {
 	args := make([]any, len(first), len(first)+len(n.items))
 	copy(args, first)
@@ -181,6 +182,8 @@ func (ev *evaluator) release(r *region, kept ...any) {
 	ev.used, r.live = r.mark+s.size, s.size
 }
 
+// invokeOnce calls a function. If the function ends in a call, the result is a *thunk, which invoke then calls: so recursion
+// in tail position needs no stack.
 func (ev *evaluator) invokeOnce(fn any, args []any, input any, env *frame) (any, error) {
 	f, ok := fn.(*Function)
 	if !ok {

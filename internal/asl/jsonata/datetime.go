@@ -140,6 +140,7 @@ func (p *datePicture) integer(part *datePart, text, ordinal string, minWidth int
 	return nil
 }
 
+// isoPicture is the default format of $fromMillis and $now.
 var isoPicture = func() *datePicture {
 	p, err := parseDatePicture("[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01].[f001][Z01:01t]")
 	if err != nil {
@@ -151,6 +152,7 @@ var isoPicture = func() *datePicture {
 // maxMillis is the largest distance of a JavaScript date from 1970, in milliseconds.
 const maxMillis = 8.64e15
 
+// fromMillisFunc implements $fromMillis: it formats a time with a picture, in a time zone such as "+0100".
 func fromMillisFunc(c *Call, millis float64, args []any) (any, error) {
 	p := isoPicture
 	if !IsUndefined(args[1]) {
@@ -311,12 +313,14 @@ func weekFragment(t time.Time, component byte) int {
 	return 0
 }
 
+// isoText matches what $toMillis accepts without a picture. A text can match without being a valid date: the result is NaN.
 var isoText = regexp.MustCompile(`^\d{4}(-[01]\d)*(-[0-3]\d)*(T[0-2]\d:[0-5]\d:[0-5]\d)*(\.\d+)?([+-][0-2]\d:?[0-5]\d|Z)?$`)
 
 // isoLayouts are the formats of ISO 8601 that $toMillis accepts. A time without a zone is in UTC.
 var isoLayouts = []string{"2006-01-02T15:04:05.999999999Z07:00", "2006-01-02T15:04:05.999999999Z0700",
 	"2006-01-02T15:04:05.999999999", "2006-01-02", "2006-01", "2006", "2006-01-02Z07:00"}
 
+// toMillisFunc implements $toMillis: it parses a time in ISO 8601, or in the format of a picture.
 func toMillisFunc(c *Call, s string, args []any) (any, error) {
 	if !IsUndefined(args[1]) {
 		text, err := picture(args[1])

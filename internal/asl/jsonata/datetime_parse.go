@@ -74,6 +74,7 @@ func (p *datePicture) regexp() (*regexp.Regexp, error) {
 	return re, nil
 }
 
+// pattern returns a regular expression for the part.
 func (part *datePart) pattern() (string, error) {
 	switch {
 	case part.component == 0:

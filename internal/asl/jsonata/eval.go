@@ -67,6 +67,7 @@ type binding struct {
 	next  *binding
 }
 
+// lookup returns the innermost variable with this name.
 func (f *frame) lookup(name string) (any, bool) {
 	for ; f != nil; f = f.parent {
 		for i := len(f.names) - 1; i >= 0; i-- {
@@ -225,6 +226,7 @@ func (ev *evaluator) rareNode(n *node, input any, env *frame) (any, error) {
 	return nil, newError("S0206", n.pos)
 }
 
+// variable evaluates a variable, the context item ($) or the root ($$).
 func (ev *evaluator) variable(n *node, input any, env *frame) any {
 	switch n.text {
 	case "":

@@ -27,6 +27,7 @@ func countFunc(_ *Call, args []any) (any, error) {
 
 func existsFunc(_ *Call, args []any) (any, error) { return !IsUndefined(args[0]), nil }
 
+// appendFunc joins two values, each of which may be an array.
 func appendFunc(c *Call, args []any) (any, error) {
 	if IsUndefined(args[0]) {
 		return args[1], nil
@@ -62,6 +63,7 @@ func reverseFunc(c *Call, list, args []any) (any, error) {
 	return out, err
 }
 
+// shuffleFunc returns a random permutation (Fisher-Yates).
 func shuffleFunc(c *Call, list, args []any) (any, error) {
 	if len(list) < 2 {
 		return args[0], nil

@@ -33,6 +33,7 @@ func mapNumber(f func(float64) float64) func(*Call, float64, []any) (any, error)
 
 var decimalText = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([Ee][-+]?[0-9]+)?$`)
 
+// numberFunc converts booleans and strings to numbers.
 func numberFunc(_ *Call, args []any) (any, error) {
 	switch v := args[0].(type) {
 	case bool:
@@ -126,6 +127,7 @@ func (c *Call) random() float64 {
 	return c.evaluator.env.Float64()
 }
 
+// onNumbers adapts a function of an array of numbers.
 func onNumbers(f func([]float64) any) func(*Call, []any) (any, error) {
 	return onList(func(c *Call, _ []any, args []any) (any, error) {
 		numbers, _ := allNumbers(args[0])
@@ -151,6 +153,7 @@ func average(numbers []float64) any {
 	return sum(numbers).(float64) / float64(len(numbers))
 }
 
+// extreme returns a function for the minimum or the maximum.
 func extreme(f func(a, b float64) float64) func([]float64) any {
 	return func(numbers []float64) any {
 		if len(numbers) == 0 {

@@ -33,6 +33,7 @@ func keysFunc(c *Call, args []any) (any, error) {
 	return out, nil
 }
 
+// collectKeys adds the keys of an object, or of all objects in an array, at any depth.
 func (c *Call) collectKeys(v any, seen *value.Object, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -80,6 +81,7 @@ func spreadFunc(c *Call, args []any) (any, error) {
 	}
 }
 
+// spread adds an object for each field of an object, or of the objects in an array. Other values are added as they are.
 func (c *Call) spread(v any, out *sequence, depth int) error {
 	if depth > maxValueDepth {
 		return &LimitError{Limit: LimitMemory}
@@ -109,6 +111,7 @@ func (c *Call) spread(v any, out *sequence, depth int) error {
 	return nil
 }
 
+// mergeFunc merges objects; the last value of a key is kept.
 func mergeFunc(c *Call, list, _ []any) (any, error) {
 	out := value.NewObject(0)
 	for _, item := range list {
@@ -155,6 +158,7 @@ type transformation struct {
 	copies map[*value.Object]bool
 }
 
+// run returns the changed copy of v.
 func (t *transformation) run(v any) (any, error) {
 	out, err := t.copy(v, 0)
 	if err != nil {
@@ -218,6 +222,8 @@ func (t *transformation) copy(v any, depth int) (any, error) {
 	return out, nil
 }
 
+// update merges the result of the update expression into o. item is the context of the expression. o is nil if the item must
+// not change; the expression is evaluated nevertheless, because it can fail.
 func (t *transformation) update(item any, o *value.Object) error {
 	v, err := t.eval(t.node.right, item, t.env)
 	if err != nil || IsUndefined(v) {
@@ -239,6 +245,7 @@ func (t *transformation) update(item any, o *value.Object) error {
 	return nil
 }
 
+// remove deletes the fields that the delete expression names from o.
 func (t *transformation) remove(item any, o *value.Object) error {
 	if t.node.third == nil {
 		return nil

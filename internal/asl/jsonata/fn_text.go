@@ -28,6 +28,7 @@ var textFunctions = map[string]builtin{
 	"decodeUrl":          {"s-:s", 1, onText(decodeFunc(reservedMarks))},
 }
 
+// stringFunc converts a value to a string: with true as its second argument, as indented JSON.
 func stringFunc(c *Call, args []any) (any, error) {
 	v := args[0]
 	if IsUndefined(v) {
@@ -208,6 +209,7 @@ const (
 	urlMarks       = componentMarks + reservedMarks
 )
 
+// encodeFunc returns a function that percent-encodes everything except letters, digits and marks.
 func encodeFunc(marks string) func(*Call, string, []any) (any, error) {
 	return func(c *Call, s string, _ []any) (any, error) {
 		if strings.ContainsRune(s, utf8.RuneError) {

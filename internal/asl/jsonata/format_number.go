@@ -203,6 +203,7 @@ func regularGroups(positions []int) int {
 	return factor
 }
 
+// formatNumberFunc implements $formatNumber. If the picture has two sub-pictures, the second one is for negative numbers.
 func formatNumberFunc(_ *Call, n float64, args []any) (any, error) {
 	options, _ := args[2].(*value.Object)
 	f := decimalFormatOf(options)

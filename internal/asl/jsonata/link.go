@@ -33,6 +33,7 @@ func (l *linker) finish(n *node) (*node, error) {
 	return out, nil
 }
 
+// convert links a node by its kind.
 func (l *linker) convert(n *node) (*node, error) {
 	switch n.kind {
 	case kindEnd:
@@ -117,6 +118,7 @@ func (l *linker) call(n *node) error {
 	return l.children(nil, &n.left)
 }
 
+// negate converts a minus before a number to a negative number.
 func (l *linker) negate(n *node) (*node, error) {
 	if err := l.children(n, &n.left); err != nil {
 		return nil, err
@@ -128,6 +130,7 @@ func (l *linker) negate(n *node) (*node, error) {
 	return n, nil
 }
 
+// binary links an operator. Those that form paths are replaced by steps, stages or groups of a path.
 func (l *linker) binary(n *node) (*node, error) {
 	switch n.text {
 	case ".":
@@ -215,6 +218,7 @@ func (n *node) checkSteps() error {
 	return nil
 }
 
+// predicate attaches a[b] to the last step of a. References to parents in b refer to that step.
 func (l *linker) predicate(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -244,6 +248,7 @@ func (l *linker) predicate(n *node) (*node, error) {
 	return out, nil
 }
 
+// groupBy attaches a{k: v} to a.
 func (l *linker) groupBy(n *node) (*node, error) {
 	out, err := l.finish(n.left)
 	if err != nil {
@@ -262,6 +267,7 @@ func (l *linker) groupBy(n *node) (*node, error) {
 	return out, nil
 }
 
+// orderBy adds a^(b) to the path a, as a step.
 func (l *linker) orderBy(n *node) (*node, error) {
 	left, err := l.finish(n.left)
 	if err != nil {

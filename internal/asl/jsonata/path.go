@@ -5,6 +5,7 @@ import "github.com/rayorch/rayorch/internal/value"
 // tuples are results with the variables that a path has bound for them: by @ and #, and the parents to which % refers.
 type tuples []tuple
 
+// tuple is one result, with its variables.
 type tuple struct {
 	item any
 	vars *binding
@@ -279,6 +280,7 @@ func joinBindings(first, then *binding) *binding {
 	return &binding{first.name, first.value, joinBindings(first.next, then)}
 }
 
+// tupleStages applies the predicates of a step, and binds positions between them.
 func (ev *evaluator) tupleStages(step *node, in tuples, env *frame) (tuples, error) {
 	for _, s := range step.stages {
 		if s.filter == nil {

@@ -80,6 +80,7 @@ func (n *node) children(visit func(child *node, inner bool)) {
 	}
 }
 
+// walk visits the references in a node and its parts.
 func (w *refWalker) walk(n *node, inner bool) {
 	switch n.kind {
 	case kindName:
@@ -117,6 +118,7 @@ func (w *refWalker) path(n *node, inner bool) {
 	})
 }
 
+// variable visits a variable, unless the expression binds it.
 func (w *refWalker) variable(n *node, field string, inner bool) {
 	switch {
 	case n.text == "$":

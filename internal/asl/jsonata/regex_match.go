@@ -27,6 +27,7 @@ type choice struct {
 	limit int // of a loop: the lowest position, or the maximum number of further characters
 }
 
+// choiceKind is the kind of a choice.
 type choiceKind uint8
 
 const (

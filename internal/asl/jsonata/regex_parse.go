@@ -206,6 +206,7 @@ func (p *regexParser) group() {
 	}
 }
 
+// capture parses a capturing group. In a lookbehind, its end is matched before its start.
 func (p *regexParser) capture() {
 	p.groups++
 	open, end := 2*p.groups, 2*p.groups+1
@@ -217,6 +218,7 @@ func (p *regexParser) capture() {
 	p.emit(instruction{op: opSave, x: end})
 }
 
+// look parses a lookahead or a lookbehind.
 func (p *regexParser) look(backward, not bool) {
 	at := p.emit(instruction{op: opLook, not: not})
 	around := p.backward
@@ -360,6 +362,7 @@ func (p *regexParser) atom() {
 	}
 }
 
+// escape parses the rest of an escape: a reference to a group, a class, or a character.
 func (p *regexParser) escape() {
 	if !p.more() {
 		p.fail("ends in a backslash")

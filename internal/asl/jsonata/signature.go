@@ -190,6 +190,7 @@ func argument(args []any, i int) any {
 	return Undefined
 }
 
+// missing returns the value of an argument that is missing: the context item if the signature allows it.
 func (p *param) missing(at int, context any) (any, error) {
 	if !p.context {
 		return Undefined, nil

@@ -231,6 +231,7 @@ func (ev *evaluator) export(v any, depth int) (out any, defined bool, err error)
 	return out, true, err
 }
 
+// exportNumber converts a computed number. JSON cannot represent NaN and infinity: they become strings.
 func exportNumber(f float64) any {
 	switch {
 	case math.IsNaN(f):
