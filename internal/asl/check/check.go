@@ -123,7 +123,7 @@ func (c *checker) warn(code, location, message string) {
 	c.problems = append(c.problems, Problem{Warning, code, message, location})
 }
 
-// schema reports what AWS calls a violation of the schema, as most errors are.
+// schema reports a violation of the schema, AWS's code for most errors.
 func (c *checker) schema(location, message string) { c.add(codeSchema, location, message) }
 
 // parse returns false if the text is not a JSON object: then nothing else can be checked.

@@ -15,7 +15,7 @@ func (c *checker) warnings(loc, kind string, state *value.Object) {
 			c.noDollar(loc+"/"+name, v)
 		}
 	}
-	if v, ok := state.Get("Result"); ok && kind == "Pass" && holdsPath(v) {
+	if v, ok := state.Get("Result"); ok && kind == "Pass" && containsPath(v) {
 		c.warn(codeStaticResult, loc+"/Result", "The result of a Pass state is static: paths in it are not evaluated")
 	}
 	for i := range state.Len() {
@@ -55,15 +55,15 @@ func (c *checker) noDollar(loc string, v any) {
 	}
 }
 
-// holdsPath reports whether a literal value has a key that ends in .$.
-func holdsPath(v any) bool {
+// containsPath reports whether a literal value has a key that ends in .$.
+func containsPath(v any) bool {
 	o, ok := v.(*value.Object)
 	if !ok {
 		return false
 	}
 	for i := range o.Len() {
 		key, item := o.At(i)
-		if strings.HasSuffix(key, ".$") || holdsPath(item) {
+		if strings.HasSuffix(key, ".$") || containsPath(item) {
 			return true
 		}
 	}

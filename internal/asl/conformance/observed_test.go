@@ -68,7 +68,7 @@ var observedFlow = []observed{
 			`"Map":{"Item":{"Index":0,"Value":{"value":1,"delay":1}}}}'`},
 	{name: "nested", states: fmt.Sprintf(seenBranches, fmt.Sprintf(seenMap, 2, "")), input: `{` + seenItems + `}`, events: 48,
 		want: `[[{"index":0,"value":11},{"index":1,"value":12},{"index":2,"value":13}],["first","last"]]`},
-	{name: "one after the other", states: `{"S":` + fmt.Sprintf(seenMap, 1, "") + `}`, input: `{"items":[{"value":1,"delay":0},{"value":2,"delay":0}]}`,
+	{name: "sequential", states: `{"S":` + fmt.Sprintf(seenMap, 1, "") + `}`, input: `{"items":[{"value":1,"delay":0},{"value":2,"delay":0}]}`,
 		want: `[{"index":0,"value":11},{"index":1,"value":12}]`, events: 24},
 	{name: "no items", states: `{"S":` + fmt.Sprintf(seenMap, 2, seenSource) + `}`, input: `{"items":[]}`, want: `[]`, events: 8},
 	{name: "null items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":null}`, events: 5,
@@ -76,9 +76,9 @@ var observedFlow = []observed{
 	{name: "object items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"items":{"value":1}}`, events: 5,
 		want: `States.Runtime: Reference path "$.items" must point to array.`},
 	// This case and the next two are not recorded: several users of Step Functions have reported the results.
-	{name: "no such items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
+	{name: "missing items", states: `{"S":` + fmt.Sprintf(seenMap, 2, "") + `}`, input: `{"item":1}`, events: 5,
 		want: `States.ReferencePathConflict: Unable to apply step "items" to input {"item":1}`},
-	{name: "result into a text", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
+	{name: "result path into a string", states: `{"S":{"Type":"Pass","Result":1,"ResultPath":"$.some","End":true}}`, input: `"text"`, events: 5,
 		want: `States.ReferencePathConflict: Unable to apply ReferencePath $.some to input "text"`},
 	{name: "caught by the documented name", input: `4`, events: 12,
 		states: `{"S":{"Type":"Parallel","Branches":[{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}],"ResultPath":"$.some",` +
@@ -94,9 +94,9 @@ var observedFlow = []observed{
 	{name: "null input", states: `{"S":{"Type":"Pass","InputPath":null,"End":true}}`, input: `{"a":1}`, want: `{}`, events: 6},
 	{name: "fail", states: `{"S":{"Type":"Fail","ErrorPath":"$.error","CausePath":"States.Format('reason:{}', $.reason)"}}`,
 		input: `{"error":"Owned.Failure","reason":"native"}`, want: `Owned.Failure: reason:native`, events: 5},
-	{name: "no choice", states: `{"S":{"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Done"}]},"Done":{"Type":"Succeed"}}`, input: `{"value":2}`, events: 5,
+	{name: "no matching choice", states: `{"S":{"Type":"Choice","Choices":[{"Variable":"$.value","NumericEquals":1,"Next":"Done"}]},"Done":{"Type":"Succeed"}}`, input: `{"value":2}`, events: 5,
 		want: `States.Runtime: An error occurred while executing the state 'S' (entered at the event id #4). Failed to transition out of the state. The state does not point to a next state.`},
-	{name: "no wait", states: seenWait, input: `{"seconds":0}`, want: `{"seconds":0}`, events: 8},
+	{name: "zero seconds", states: seenWait, input: `{"seconds":0}`, want: `{"seconds":0}`, events: 8},
 	{name: "seconds as a string", states: seenWait, input: `{"seconds":"1"}`, want: `{"seconds":"1"}`, events: 8},
 	{name: "scopes", states: seenScope, jsonata: true, input: `{"base":5}`, events: 48,
 		want: `{"result":{"parallel":{"branches":[{"outer":5,"local":15,"x":2},{"outer":5,"local":25,"x":2}],"outer":5,"x":2,"oldX":1,"before":{"outputSawX":1,"input":{"base":5}}},` +
@@ -106,7 +106,7 @@ var observedFlow = []observed{
 	{name: "type error", states: `{"S":{"Type":"Pass","Output":"{% $states.input.value + 1 %}","End":true}}`, jsonata: true, input: `{"value":"one"}`, events: 6,
 		want: `States.QueryEvaluationError: An error occurred while executing the state 'S' (entered at the event id #4). The JSONata expression '$states.input.value + 1' specified for the field 'Output' threw an error during evaluation. T2001: The left side of the "+" operator must evaluate to a number`},
 	{name: "null", states: `{"S":{"Type":"Pass","Output":null,"End":true}}`, jsonata: true, input: `{}`, want: `null`, events: 6},
-	{name: "no wait, JSONata", states: `{"S":{"Type":"Wait","Seconds":"{% $states.input.seconds %}","Next":"Done"},"Done":{"Type":"Succeed","Output":{"result":"{% $states.input %}"}}}`,
+	{name: "zero seconds, JSONata", states: `{"S":{"Type":"Wait","Seconds":"{% $states.input.seconds %}","Next":"Done"},"Done":{"Type":"Succeed","Output":{"result":"{% $states.input %}"}}}`,
 		jsonata: true, input: `{"seconds":0}`, want: `{"result":{"seconds":0}}`, events: 8},
 }
 
@@ -180,10 +180,10 @@ func TestObservedLimits(t *testing.T) {
 		`"Increment":{"Type":"Pass","Output":{"n":"{% $states.input.n + 1 %}"},"Next":"Check"},"Check":{"Type":"Choice",` +
 		`"Choices":[{"Condition":"{% $states.input.n < 7000 %}","Next":"Increment"}],"Default":"Done"},"Done":{"Type":"Succeed"}}}`
 	for _, c := range []struct{ name, definition, want, last string }{
-		{"more than one state may assign", assigns(2, 200000), "400000", "7 PassStateExited Assign3 <6\n8 ExecutionSucceeded  <7\n"},
-		{"more than an execution may hold", assigns(43, 250000), "States.DataLimitExceeded: Execution total variable size limit exceeded. " +
+		{"more than the limit of one state in total", assigns(2, 200000), "400000", "7 PassStateExited Assign3 <6\n8 ExecutionSucceeded  <7\n"},
+		{"more than the limit of an execution", assigns(43, 250000), "States.DataLimitExceeded: Execution total variable size limit exceeded. " +
 			"State 'Assign42' assigned variables that exceed the total execution limit by 14324 bytes.", "85 EvaluationFailed  <84\n86 ExecutionFailed  <85\n"},
-		{"more events than a history may have", loop, "States.Runtime: The execution reached the maximum number of history events (25000).",
+		{"more events than the limit of a history", loop, "States.Runtime: The execution reached the maximum number of history events (25000).",
 			"24999 ChoiceStateExited Check <24998\n25000 ExecutionFailed  <24999\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

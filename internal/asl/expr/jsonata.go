@@ -33,12 +33,12 @@ func JSONataBody(s string) (body string, ok bool) {
 func CompileJSONata(body string) (*JSONata, error) {
 	x, err := jsonata.Compile(body)
 	var coded *jsonata.Error
-	var refused *jsonata.CompileError
+	var rejected *jsonata.CompileError
 	switch {
 	case errors.As(err, &coded):
 		return nil, &SyntaxError{body, coded.Position, coded.Message()}
-	case errors.As(err, &refused):
-		return nil, &SyntaxError{body, refused.Position, refused.Text}
+	case errors.As(err, &rejected):
+		return nil, &SyntaxError{body, rejected.Position, rejected.Text}
 	case err != nil:
 		return nil, &SyntaxError{body, 0, err.Error()}
 	}
@@ -53,11 +53,11 @@ func CompileJSONata(body string) (*JSONata, error) {
 func (j *JSONata) refer(r jsonata.Ref) {
 	switch {
 	case r.Kind == jsonata.RefRoot:
-		j.refuse(r, "Reference to '$$' is not supported.")
+		j.reject(r, "Reference to '$$' is not supported.")
 	case r.Kind == jsonata.RefContext:
-		j.refuse(r, "Reference to '$' at the top level is not supported.")
+		j.reject(r, "Reference to '$' at the top level is not supported.")
 	case r.Kind == jsonata.RefField:
-		j.refuse(r, "Reference to '"+r.Name+"' at the top level is not supported.")
+		j.reject(r, "Reference to '"+r.Name+"' at the top level is not supported.")
 	case r.Name == "states":
 		j.states = append(j.states, r.Field)
 	case !builtinFunctions[r.Name] && !slices.Contains(j.free, r.Name):
@@ -65,8 +65,8 @@ func (j *JSONata) refer(r jsonata.Ref) {
 	}
 }
 
-// refuse records an unsupported reference; each message only once, as in Step Functions.
-func (j *JSONata) refuse(r jsonata.Ref, msg string) {
+// reject records an unsupported reference; each message only once, as in Step Functions.
+func (j *JSONata) reject(r jsonata.Ref, msg string) {
 	if !slices.ContainsFunc(j.unsupported, func(e *SyntaxError) bool { return e.Msg == msg }) {
 		j.unsupported = append(j.unsupported, &SyntaxError{j.text, r.Position, msg})
 	}

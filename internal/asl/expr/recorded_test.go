@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// refused are the expressions in recorded definitions that Step Functions rejected as well.
-var refused = map[string]bool{
+// rejected are the expressions in recorded definitions that Step Functions rejected as well.
+var rejected = map[string]bool{
 	`States.StringToJson('{"text":"An \"escaped double quote\" here"}')`: true,
 	`States.Format('He said, \"Hello, {}!\"', 'Test \"Name\" Here')`:     true,
 }
@@ -43,7 +43,7 @@ func TestRecordedExpressionsCompile(t *testing.T) {
 			}
 			seen[text] = true
 			err := compileRecorded(text)
-			if refused[text] != (err != nil) {
+			if rejected[text] != (err != nil) {
 				t.Errorf("%s: %v", text, err)
 			}
 		})

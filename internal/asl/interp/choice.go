@@ -91,7 +91,7 @@ func (r *Run) check(f *frame, t *asl.Test, in *data) (bool, *failure) {
 	return r.compare(f, t, in)
 }
 
-// checkAll evaluates tests until one of them gives stop.
+// checkAll evaluates tests until the result of one of them is stop.
 func (r *Run) checkAll(f *frame, list []*asl.Test, in *data, stop bool) (bool, *failure) {
 	for _, t := range list {
 		if ok, fail := r.check(f, t, in); fail != nil || ok == stop {

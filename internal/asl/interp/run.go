@@ -59,7 +59,7 @@ type Run struct {
 	resource  func(resource string) error
 	test      *test // set only by TestState
 
-	// The fields below belong to the decision that is being made.
+	// The fields below are the state of the current decision.
 	now      time.Time // timestamp of its events
 	steady   time.Time // base of its deadlines
 	decision Decision

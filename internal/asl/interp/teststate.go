@@ -59,8 +59,8 @@ type TestRefused struct{ Code, Message string }
 
 func (e *TestRefused) Error() string { return e.Code + ": " + e.Message }
 
-// refuse returns a ValidationException with a recorded message.
-func refuse(format string, args ...any) error {
+// reject returns a ValidationException with a recorded message.
+func reject(format string, args ...any) error {
 	return &TestRefused{"ValidationException", fmt.Sprintf(format, args...)}
 }
 
@@ -77,7 +77,7 @@ type test struct {
 func TestState(m *asl.Machine, req *TestRequest, now time.Time) (TestResult, error) {
 	state := findState(m, req.State)
 	if state == nil {
-		return TestResult{}, refuse("State not found: %s", req.State)
+		return TestResult{}, reject("State not found: %s", req.State)
 	}
 	if err := checkTest(state, req); err != nil {
 		return TestResult{}, err
@@ -174,17 +174,17 @@ func (t *test) begin(r *Run, f *frame, req *TestRequest) error {
 	if req.Context != nil {
 		o, err := value.ParseObject(req.Context)
 		if err != nil {
-			return refuse("Invalid context: %s", err)
+			return reject("Invalid context: %s", err)
 		}
 		if wrong := checkContext(f.state, o); wrong != "" {
-			return refuse("Invalid Context object provided: %s", wrong)
+			return reject("Invalid Context object provided: %s", wrong)
 		}
 		t.context = o
 	}
 	if req.Variables != nil {
 		o, err := value.ParseObject(req.Variables)
 		if err != nil {
-			return refuse("Invalid variables: %s", err)
+			return reject("Invalid variables: %s", err)
 		}
 		for i := range o.Len() {
 			name, v := o.At(i)
@@ -227,7 +227,7 @@ func (t *test) beginState(r *Run, f *frame, req *TestRequest) error {
 	case asl.Map:
 		if reader := s.Map.Reader; req.ReaderData != nil && reader != nil && readerField(reader, "InputType") == "JSON" {
 			if _, err := value.Parse(req.ReaderData); err != nil {
-				return refuse("Invalid mapItemReaderData: %s", err)
+				return reject("Invalid mapItemReaderData: %s", err)
 			}
 		}
 	}
@@ -259,7 +259,7 @@ func (t *test) finishTask(r *Run, f *frame, req *TestRequest) error {
 		end = req.Call(r.task(f))
 		end.Task = f.task.id
 	default:
-		return refuse("The resource %s cannot be called here: specify a mock", f.state.Resource)
+		return reject("The resource %s cannot be called here: specify a mock", f.state.Resource)
 	}
 	r.taskEnded(end)
 	return nil
@@ -278,7 +278,7 @@ func (t *test) finishGroup(r *Run, f *frame, req *TestRequest) error {
 		case failed != nil && run != nil && run.intolerable(*failed, n):
 			fail = &failure{name: stepfn.StatesExceedToleratedFailureThreshold, cause: ExceedToleratedFailureThresholdCause}
 		case iterations >= 0 && f.state.Map.Writer == nil && n != iterations:
-			return refuse("Input array does not equal the mocked result array's size")
+			return reject("Input array does not equal the mocked result array's size")
 		}
 	}
 	if fail == nil {
@@ -424,26 +424,26 @@ func checkTest(s *asl.State, req *TestRequest) error {
 	group := s.Type == asl.Map || s.Type == asl.Parallel
 	switch {
 	case req.Mock == nil && req.FailedIterations != nil:
-		return refuse("TestState does not support MapIterationFailureCount when a mock is not specified.")
+		return reject("TestState does not support MapIterationFailureCount when a mock is not specified.")
 	case req.Mock == nil && group:
 		return &TestRefused{"InvalidDefinition", "TestState API does not support Map or Parallel states. Supported state " +
 			"types include: [Task, Wait, Pass, Succeed, Fail, Choice]"}
 	case req.Mock == nil && s.Type == asl.Task && req.Params.RoleARN == "":
-		return refuse("RoleArn must be specified when testing a Task state")
+		return reject("RoleArn must be specified when testing a Task state")
 	case req.Mock != nil && !group && s.Type != asl.Task:
-		return refuse("State type '%s' is not supported when a mock is specified", s.Type)
+		return reject("State type '%s' is not supported when a mock is specified", s.Type)
 	case req.FailedIterations != nil && s.Type != asl.Map:
-		return refuse("MapIterationFailureCount is only supported when testing a Map state.")
+		return reject("MapIterationFailureCount is only supported when testing a Map state.")
 	case req.Mock != nil && s.Type == asl.Map && s.Map.Reader != nil && req.ReaderData == nil:
-		return refuse("ItemReader data must be specified when testing a Map state with ItemReader specified.")
+		return reject("ItemReader data must be specified when testing a Map state with ItemReader specified.")
 	case req.Mock != nil && req.Mock.Result == nil && req.Mock.Error == "":
-		return refuse("An error was not specified in the mocked error output.")
+		return reject("An error was not specified in the mocked error output.")
 	case req.Mock == nil || req.Mock.Result == nil:
 		return nil
 	}
 	v, err := value.Parse(req.Mock.Result)
 	if err != nil {
-		return refuse("Mocked result must be valid JSON")
+		return reject("Mocked result must be valid JSON")
 	}
 	return checkMock(s, req, v)
 }
@@ -454,15 +454,15 @@ func checkMock(s *asl.State, req *TestRequest, result any) error {
 	_, isObject := result.(*value.Object)
 	switch {
 	case s.Type == asl.Map && s.Map.Writer != nil && !isObject:
-		return refuse("Mocked result must be a JSON object.")
+		return reject("Mocked result must be a JSON object.")
 	case s.Type == asl.Map && s.Map.Writer == nil && !isList, s.Type == asl.Parallel && !isList:
-		return refuse("Mocked result must be an array.")
+		return reject("Mocked result must be an array.")
 	case s.Type == asl.Task && answersObject(s.Resource) && !isObject:
-		return refuse("Mocked result must be a valid JSON object.")
+		return reject("Mocked result must be a valid JSON object.")
 	case s.Type == asl.Parallel && len(list) != len(s.Branches):
-		return refuse("Mocked result must contain the same number of items as number of Parallel branches.")
+		return reject("Mocked result must contain the same number of items as number of Parallel branches.")
 	case s.Type == asl.Map && req.FailedIterations != nil && *req.FailedIterations > int64(len(list)) && isList:
-		return refuse("Map iteration failure count must be less than or equal to the number of Map iterations")
+		return reject("Map iteration failure count must be less than or equal to the number of Map iterations")
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (ev *evaluator) callee(n *node, input any, env *frame, hint string) (any, e
 	return fn, nil
 }
 
-// call evaluates a call. first holds the argument that ~> passes, if any.
+// call evaluates a call. first contains the argument that ~> passes, if any.
 func (ev *evaluator) call(n *node, input any, env *frame, first []any) (any, error) {
 	fn, err := ev.callee(n, input, env, "T1005")
 	if err != nil {

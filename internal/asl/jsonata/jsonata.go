@@ -53,7 +53,7 @@ type Limits struct {
 	Check func() error
 }
 
-// Env is what an evaluation can access besides its input.
+// Env is what an evaluation can access in addition to its input.
 type Env struct {
 	// Vars looks up a variable by its name without the $. Variables take precedence over functions, unless the value is called.
 	// Nil means that there are no variables.

@@ -316,8 +316,8 @@ func TestCompileErrors(t *testing.T) {
 		`$contains("a", /(?:a|*)/)`, `$contains("a", /[b-a]/)`, `$contains("a", /a{2,1}/)`, `$contains("a", /(?~a)/)`,
 		`$contains("a", /((a{100}){100}){100}/)`, `$contains("a", /` + strings.Repeat("(", 300) + strings.Repeat(")", 300) + `/)`,
 	} {
-		var refused *jsonata.CompileError
-		if _, err := jsonata.Compile(src); !errors.As(err, &refused) || refused.Position < 0 || refused.Position > len(src) {
+		var rejected *jsonata.CompileError
+		if _, err := jsonata.Compile(src); !errors.As(err, &rejected) || rejected.Position < 0 || rejected.Position > len(src) {
 			t.Errorf("%.40q: got %v", src, err)
 		}
 	}
@@ -361,8 +361,8 @@ func FuzzEval(f *testing.F) {
 		x, err := jsonata.Compile(src)
 		if err != nil {
 			var coded *jsonata.Error
-			var refused *jsonata.CompileError
-			if !errors.As(err, &coded) && !errors.As(err, &refused) || err.Error() == "" {
+			var rejected *jsonata.CompileError
+			if !errors.As(err, &coded) && !errors.As(err, &rejected) || err.Error() == "" {
 				t.Fatalf("got %v, want an Error or a CompileError", err)
 			}
 			return
