@@ -1,5 +1,5 @@
 // Package value represents JSON values as the States Language needs them: objects keep the order of their keys, and numbers
-// keep their text. All packages that handle payloads use it.
+// keep their text, which encoding/json does not support. All packages that handle payloads use it.
 //
 // A value is one of: nil, bool, Number, string, []any, *Object. Values that are shared are immutable: to change one, copy it
 // first (Object.With).

@@ -38,7 +38,9 @@ type fieldRule struct {
 	expression bool
 }
 
-// fieldTable describes the fields of an object. Other fields are reported as not supported.
+// fieldTable describes the fields of an object. Other fields are reported as not supported. To support a new field of a
+// state, add it to the table of its type (states.go, map.go); if it exists in only one query language, add it to onlyIn as
+// well.
 type fieldTable struct {
 	required []string
 	rules    map[string]fieldRule

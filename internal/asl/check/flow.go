@@ -2,6 +2,9 @@ package check
 
 import "github.com/rayorch/rayorch/internal/value"
 
+// The functions in this file check transitions: their targets must exist, all states must be reachable, and a state must end the
+// machine. Branches and item processors are checked as separate graphs.
+
 // target is a transition: the name of the next state, and the location of the field that contains it.
 type target struct{ loc, name string }
 

@@ -10,6 +10,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// Variables have the scope of the states that assign them: a branch or an inline iteration can read those of the scopes around it. The
+// check is static and knows no order of states, so that a read of a variable that no state assigns is only a warning.
+
 // validVariable reports whether a name is a Unicode identifier, as the States Language requires.
 func validVariable(name string) bool {
 	for i, r := range name {

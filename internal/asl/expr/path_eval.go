@@ -26,7 +26,7 @@ func (e *pathEval) spend(n int) error {
 }
 
 // run applies the remaining steps to v and collects the results. In an indefinite path, a step that does not match is not an
-// error.
+// error. Each step calls run again for every node that it selects.
 func (e *pathEval) run(v any, steps []step) error {
 	if err := e.spend(1); err != nil {
 		return err

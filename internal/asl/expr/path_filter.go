@@ -8,7 +8,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// filter is the condition of a filter [?( )].
+// filter is the condition of a filter [?( )]. match reports whether an item matches; e is the evaluation of the path around
+// the filter, which has the root and the budget.
 type filter interface {
 	match(e *pathEval, item any) (bool, error)
 }

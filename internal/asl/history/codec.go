@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// The store keeps the events of a commit as a batch: a version, the number of events, and the events. An event has its type as an index
+// into codes, its id, the distance to the previous event, its time, and a mask of the fields that follow. Integers have a variable
+// length, and texts are preceded by their length.
+
 // version is the version of the encoding of a batch. All versions that were ever written can be read; testdata has a file for
 // each.
 const version = 1

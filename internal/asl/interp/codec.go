@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// version is the version of the encoding of heads and frames. All versions that were ever written can be read; testdata has a
-// file for each.
+// version is the version of the encoding of heads and frames: a version byte, then the fields in a fixed order, without
+// names. All versions that were ever written can be read; testdata has a file for each.
 const version = 1
 
 var errBroken = errors.New("the stored run is damaged")

@@ -12,6 +12,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// The data of a state is processed in this order. JSONPath: InputPath, Parameters, the state's work, ResultSelector, ResultPath (which
+// inserts the result into the raw input), OutputPath. JSONata: Arguments, the state's work, Output. Assign is evaluated last, but
+// with the values of variables from before the state: leave sets all of them together.
+
 // scope returns everything that the state's expressions can read. Each stage has its own random numbers, see random.
 func (r *Run) scope(f *frame, input any, stage uint64) *expr.Scope {
 	return &expr.Scope{

@@ -46,7 +46,9 @@ func (r *Run) failOn(f *frame) *failure {
 	return &failure{name: name, cause: cause}
 }
 
-// failState handles the failure of a state: Retry, then Catch, else the line fails.
+// failState handles the failure of a state: a retrier can execute it again, or a catcher can move the line to another state.
+// Otherwise the line fails, and with it the state around the line, up to the execution. A States.Runtime that is neither
+// retried nor caught by the state itself ends the execution directly.
 func (r *Run) failState(f *frame, fail *failure) {
 	fail.name, fail.cause = clip(fail.name, stepfn.MaxError), clip(fail.cause, stepfn.MaxCause)
 	r.evaluationFailed(f, fail)
@@ -69,7 +71,7 @@ func (r *Run) failState(f *frame, fail *failure) {
 	scheduled := f.phase == working
 	f.phase, f.fail, f.task = failed, fail, nil
 	r.touch(f)
-	if f.id == rootFrame || runtime { // States.Runtime ends the execution, even in a branch
+	if f.id == rootFrame || runtime {
 		r.closeAfter(stepfn.Failed, fail, f.last)
 		return
 	}

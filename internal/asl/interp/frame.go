@@ -39,8 +39,11 @@ const (
 	aborted                   // ended by the error of another line, or from outside; kept for Redrive
 )
 
-// frame is a line of control, or a part of the state of one that is stored separately. The kind determines which fields
-// are used.
+// frame is a line of control, or a part of the state of one that is stored separately. The kind determines which fields are
+// used.
+//
+// Every event refers to a previous one (previousEventId), which is not always the one that was emitted before it. last,
+// before and entered of a line are the candidates; which of them an event refers to follows recordings of Step Functions.
 type frame struct {
 	id, parent FrameID // the parent of a line is its group; of a group or map run, its line; of items and outputs, their group
 	kind       kind

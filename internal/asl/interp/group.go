@@ -10,6 +10,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// A Parallel or an inline Map runs its lines in a group. The group's frame is a child of the line that executes the state, and the
+// lines are children of the group. When a line succeeds, its frame keeps only the output (doneKind); when all have succeeded,
+// groupEnded ends the state with the outputs, in order. When a line fails, lineFailed aborts the others and fails the state.
+// dissolve removes all these frames when the state is left or retried; a failed state keeps them for a redrive.
+
 // parallel starts a line for each branch. All branches share one input, because values are immutable.
 func (r *Run) parallel(f *frame) *failure {
 	in, fail := r.arguments(f)

@@ -172,7 +172,8 @@ func (r *Run) selector(f *frame) *selector {
 	return s
 }
 
-// startMapRun starts a distributed Map.
+// startMapRun starts a distributed Map. The children are executions of their own, which the engine starts; the line waits for
+// MapRunEnded. A redrive of a Map whose map run had started continues that map run instead of evaluating the fields again.
 func (r *Run) startMapRun(f *frame) *failure {
 	if f.redriven && f.group != 0 && r.frames[f.group].mapRun != nil {
 		return r.redriveMapRun(f)

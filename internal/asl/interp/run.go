@@ -85,6 +85,10 @@ func (r *Run) Head() Head { return r.head }
 // Params returns the params with which the run was created.
 func (r *Run) Params() Params { return r.params }
 
+// A decision is made in three steps. handle applies the fact to the lines that it concerns, and queues the frames that can
+// advance. advance then executes the queued frames. decide collects what has changed: emit has appended events, touch has
+// marked frames, and the states have added tasks and map runs to start and to stop.
+
 var (
 	errStarted    = errors.New("the run has already started")
 	errNotStarted = errors.New("the run has not started")
@@ -212,7 +216,8 @@ const (
 	longBytes  = 1 << 20
 )
 
-// advance advances all lines that can advance, one after another, until all of them wait or the decision is long.
+// advance executes the queued frames in the order of the queue, each until it waits or has ended. It stops early if the
+// decision is long; the remaining frames stay in the queue. The order of events thus depends only on the run and the fact.
 func (r *Run) advance() {
 	for len(r.queue) > 0 && !r.closed() {
 		f := r.frames[r.queue[0]]

@@ -13,7 +13,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// schedule executes a Task state: it evaluates the fields of the state and hands the task to the engine.
+// schedule executes a Task state: it evaluates the fields of the state and hands the task to the engine. The line then waits
+// for facts about the task: TaskStarted (activities), TaskSubmitted and TaskHeartbeat keep it waiting, TaskEnded or a
+// deadline ends the attempt.
 func (r *Run) schedule(f *frame) *failure {
 	t := &taskState{id: r.taskID(f), attempt: f.retried + 1}
 	t.token = r.makeToken(t.id, f.state.Resource)

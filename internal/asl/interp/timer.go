@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// timers is a heap of the deadlines of frames. An entry can be stale: only due says whether the frame still has this
-// deadline.
+// timers is a heap of the deadlines of frames. Entries are never removed when a deadline changes: an entry is stale if due
+// returns another time for its frame, and is dropped when it reaches the top.
 type timers []timer
 
 // timer is a deadline, by the steady clock, of a frame.

@@ -11,7 +11,8 @@ import (
 // single variable, and all variables that one state assigns, are limited to stepfn.MaxPayload.
 const maxVariables = 10 << 20
 
-// variableLimit checks the variables that a state is about to assign. Names do not count; the quotes of strings do.
+// variableLimit checks the variables that a state is about to assign against the limits of a single variable, of the state,
+// and of the execution. Names do not count; the quotes of strings do.
 func (r *Run) variableLimit(f *frame, assigned *value.Object) *failure {
 	sum := 0
 	for i := range assigned.Len() {

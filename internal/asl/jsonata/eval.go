@@ -2,12 +2,13 @@ package jsonata
 
 import "slices"
 
-// evaluator holds the state of one evaluation.
+// evaluator is the state of one evaluation. Every function that can be expensive counts its work: step counts steps, charge
+// counts bytes before they are allocated, and enter counts the depth. Each of them returns an error when a limit is exceeded.
 type evaluator struct {
 	env    *Env
 	limits Limits
 	root   any
-	used   int64 // bytes
+	used   int64 // bytes that count against Limits.Bytes; release reduces them
 	steps  int
 	depth  int
 }

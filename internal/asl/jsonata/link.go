@@ -2,8 +2,12 @@ package jsonata
 
 import "strconv"
 
-// linker turns a parsed tree into one that can be evaluated: it joins steps into paths, attaches predicates and bindings to their
-// steps, finds for each % the step whose input it refers to, and marks calls in tail position.
+// linker converts a parsed tree to one that can be evaluated. It joins steps into paths, attaches predicates and bindings to
+// their steps, and marks calls in tail position.
+//
+// It also finds, for each parent operator (%), the step whose input the operator refers to. Each % has a slot with the number
+// of steps that it goes up. The slot is passed from a node to the node around it (seeking) until a path has enough steps
+// before it; seek then makes the step that is found bind its input under the slot's label.
 type linker struct {
 	parents int // number of % so far
 }

@@ -2,6 +2,9 @@ package jsonata
 
 import "github.com/rayorch/rayorch/internal/value"
 
+// A path evaluates its steps from left to right. The results of a step are a list, and the next step is evaluated for each item. From
+// the first step that binds a variable on, the results are tuples instead, which carry the variables along.
+
 // tuples are results with the variables that a path has bound for them: by @ and #, and the parents to which % refers.
 type tuples []tuple
 

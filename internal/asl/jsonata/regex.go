@@ -7,7 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Regex is a compiled JavaScript regular expression.
+// Regex is a compiled JavaScript regular expression. regexParser compiles a pattern to a program, and machine executes it by
+// backtracking. The work counts against the limits of the evaluation, so that a pattern with exponential backtracking ends
+// with an error.
 type Regex struct {
 	source    string
 	program   []instruction

@@ -2,7 +2,10 @@ package jsonata
 
 import "strings"
 
-// signature describes the arguments that a function takes, such as <s-nn?:s>.
+// signature describes the arguments that a function accepts, such as <s-nn?:s>: a string, which defaults to the context item
+// (-), a number, and an optional number (?); the result, after the colon, is a string. Letters: s string, n number, b
+// boolean, l null, o object, a array, f function, j any JSON value, x any value, (sn) one of these types, a<n> an array of
+// numbers, + one or more.
 type signature struct{ params []param }
 
 // param is one parameter. letters are the types that it accepts, as the function letter returns them.

@@ -7,8 +7,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// In an evaluation a value is one of: nil (null), undefinedType, bool, string, float64 or value.Number, []any or
-// *sequence, *value.Object, *Function. A number of the input keeps its text until it is used in a computation.
+// In an evaluation a value is one of: nil (null), undefinedType, bool, string, float64 or value.Number, []any or *sequence,
+// *value.Object, *Function. A number of the input stays a value.Number, which keeps its text, until it is used in a computation;
+// computed numbers are float64.
 
 type undefinedType struct{}
 
