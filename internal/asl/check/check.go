@@ -1,4 +1,4 @@
-// Package check validates the definition of a state machine. It reports all problems, each with a code of AWS, a location,
+// Package check validates the definition of a state machine. It reports all problems, each with its AWS code, a location,
 // and a message in AWS's words where they are known. It works on the raw JSON instead of the parsed model (package asl), so
 // that it can report more than the first error. It does not execute anything. CreateStateMachine, UpdateStateMachine,
 // ValidateStateMachineDefinition and TestState use it.
