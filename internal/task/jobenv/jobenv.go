@@ -42,26 +42,10 @@ func AddParams(env map[string]string, params []byte) error {
 
 // plainNumbers writes numbers as the definition's own $string does.
 func plainNumbers(v any) any {
-	switch v := v.(type) {
-	case value.Number:
-		if strings.ContainsAny(string(v), ".eE") {
-			return value.Float(v.Float64())
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = plainNumbers(item)
-		}
-		return out
-	case *value.Object:
-		out := value.NewObject(v.Len())
-		for i := range v.Len() {
-			k, item := v.At(i)
-			out.Set(k, plainNumbers(item))
-		}
-		return out
+	if n, ok := v.(value.Number); ok && strings.ContainsAny(string(n), ".eE") {
+		return value.Float(n.Float64())
 	}
-	return v
+	return value.Map(v, plainNumbers)
 }
 
 // TakeLong takes out of env the variables of rayorch's own that are too long. Of others it is an error: nobody would read the
