@@ -286,7 +286,7 @@ func TestGivesUp(t *testing.T) {
 		got := b.runner.Run(ctx, req)
 		const reason = "Job has not started yet. It may be waiting for resources (CPUs, GPUs, memory, custom resources) to become available."
 		wantError(t, gaveUp, stepfn.RayPendingTimeout, "ray did not start the job within 2 s: "+reason)
-		if !strings.HasSuffix(got.Stopped, "does not run any more") {
+		if !strings.HasSuffix(got.Stopped, "is no longer running") {
 			t.Errorf("the stop: %q", got.Stopped)
 		}
 		if !slices.Equal(reasons, []string{"Ray has accepted the job", reason, ""}) {

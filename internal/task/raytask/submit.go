@@ -416,7 +416,7 @@ func (a *attempt) interrupted(ctx context.Context) string {
 	if err != nil {
 		return a.log.Hide.Text(fmt.Sprintf("the ray job %s could not be stopped, and may still run: %v", a.args.SubmissionID, err))
 	}
-	return fmt.Sprintf("the ray job %s at %s does not run any more", a.args.SubmissionID, a.intent.Address)
+	return fmt.Sprintf("the ray job %s at %s is no longer running", a.args.SubmissionID, a.intent.Address)
 }
 
 // stop is for a job that may never have been sent. It goes on when ctx has ended.
