@@ -15,12 +15,12 @@ func TestEndsEarly(t *testing.T) {
 		t.Skip("SKIPPED: it pauses the cluster; set RAYORCH_TEST_KUBERNETES=all to run it")
 	}
 	b := benchOn(t, clustertest.Start(t))
-	args := b.job(holds, logs)
+	args := b.job(blockingScript, logs)
 	kube.Field(args, "Job", "metadata").(map[string]any)["labels"] = map[string]any{"rayorch.dev/step": "one"}
 	ended, _ := b.begin(args)
 	b.awaitLog("begun")
 	resume := b.cluster.Pause(t, "kube-controller") // kube-controller-manager: Linux cuts process names to 15 characters
-	b.letGo()
+	b.unblock()
 	res := <-ended
 	job, err := b.cluster.Job(clustertest.Context(t), b.ns, "work")
 	resume()

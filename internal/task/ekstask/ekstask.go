@@ -182,12 +182,12 @@ func (r *Runner) forget(lost *kube.Client) {
 
 // failed returns a failed result for an error. An error response of the server becomes the error EKS.<status>.
 func (r *Runner) failed(c *kube.Client, err error) task.Result {
-	var response *kube.StatusError
-	if errors.As(err, &response) {
-		if response.Code == 401 {
+	var status *kube.StatusError
+	if errors.As(err, &status) {
+		if status.Code == 401 {
 			r.forget(c)
 		}
-		return task.Fail(fmt.Sprint(stepfn.EKS, response.Code), responseJSON(response.Response))
+		return task.Fail(fmt.Sprint(stepfn.EKS, status.Code), responseJSON(status.Response))
 	}
 	var away *kube.UnreachableError
 	if errors.As(err, &away) {

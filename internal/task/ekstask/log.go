@@ -138,14 +138,14 @@ type tailer struct {
 	since  time.Time     // since when there is no active pod; only for the poller
 	early  func()        // ends the wait for a Job that ends early; nil for other Jobs
 
-	mu     sync.Mutex
-	live   map[string]bool // containers whose log is being read
-	reason kube.Reason     // why the pods do not run
-	ran    bool            // whether a pod has started
-	active bool            // whether there is an active pod
+	mu        sync.Mutex
+	live      map[string]bool // containers whose log is being read
+	reason    kube.Reason     // why the pods do not run
+	ran       bool            // whether a pod has started
+	active    bool            // whether there is an active pod
 	succeeded bool            // whether a pod of a Job that ends early has succeeded
-	awaits map[string]bool // pods that are watched for their success
-	done   map[string]bool // containers whose log has been read to its end
+	awaits    map[string]bool // pods that are watched for their success
+	done      map[string]bool // containers whose log has been read to its end
 }
 
 const (
