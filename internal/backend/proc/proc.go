@@ -1,5 +1,5 @@
-// Package proc identifies processes on this machine by more than their PIDs, which are reused, and finds all processes of a tree. It does not
-// start processes. Packages ray and proctask use it.
+// Package proc identifies processes on this machine by more than their PIDs, which are reused, and finds all processes of a tree. It
+// does not start processes. Packages ray and proctask use it.
 package proc
 
 import (
@@ -52,9 +52,9 @@ func (id ID) Signal(sig syscall.Signal) error {
 	return err
 }
 
-// Tree returns the running processes that belong to leader: those in its session or process group, those that were started with the variable
-// mark (NAME=VALUE) in their environment, and all descendants of these. So it also finds processes that have created their own session,
-// and those whose parent has ended. If the leader's PID has been reused, only the mark counts.
+// Tree returns the running processes that belong to leader: those in its session or process group, those that were started with the
+// variable mark (NAME=VALUE) in their environment, and all descendants of these. So it also finds processes that have created their own
+// session, and those whose parent has ended. If the leader's PID has been reused, only the mark counts.
 func Tree(leader ID, mark string) ([]ID, error) {
 	all, err := List()
 	if err != nil {
@@ -82,8 +82,8 @@ func Tree(leader ID, mark string) ([]ID, error) {
 	return tree, nil
 }
 
-// sessionOf returns the id of the leader's session, or 0 if the id may belong to another session. If the leader has ended and its PID is not
-// in use, the id is still valid: the system does not reuse the id of a session that has members.
+// sessionOf returns the id of the leader's session, or 0 if the id may belong to another session. If the leader has ended and its PID
+// is not in use, the id is still valid: the system does not reuse the id of a session that has members.
 func sessionOf(leader ID) int {
 	now, err := Of(leader.PID)
 	if leader.PID <= 1 || (err == nil && now != leader) || bootOf(leader) != boot() {

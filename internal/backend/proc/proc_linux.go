@@ -29,8 +29,8 @@ func List() ([]Info, error) {
 	return all, nil
 }
 
-// read parses /proc/PID/stat (see proc(5)). The name of the program, in parentheses, can contain any characters, so the fields are counted from
-// the last parenthesis.
+// read parses /proc/PID/stat (see proc(5)). The name of the program, in parentheses, can contain any characters, so the fields are
+// counted from the last parenthesis.
 func read(pid int) (Info, error) {
 	path := fmt.Sprintf("/proc/%d/stat", pid)
 	data, err := os.ReadFile(path)
@@ -66,8 +66,8 @@ func args(pid int) []string {
 	return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
 }
 
-// marked reports whether a process was started with the variable mark in its environment. It may fail for a process that has overwritten its
-// environment, as programs do that change their title.
+// marked reports whether a process was started with the variable mark in its environment. It may fail for a process that has
+// overwritten its environment, as programs do that change their title.
 func marked(pid int, mark string) bool {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	return err == nil && bytes.Contains(append([]byte{0}, data...), []byte("\x00"+mark+"\x00"))

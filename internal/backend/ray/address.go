@@ -35,8 +35,8 @@ const (
 	FormClient             // ray://host:10001: the Ray client server
 )
 
-// ParseAddress parses an address in any of the forms that RAY_ADDRESS can have. For FormHTTP, base is the URL without trailing slashes; for
-// FormGCS and FormClient, it is HOST:PORT.
+// ParseAddress parses an address in any of the forms that RAY_ADDRESS can have. For FormHTTP, base is the URL without trailing slashes;
+// for FormGCS and FormClient, it is HOST:PORT.
 func ParseAddress(address string) (form Form, base string, err error) {
 	address = strings.TrimSpace(address)
 	scheme, rest, hasScheme := strings.Cut(address, "://")

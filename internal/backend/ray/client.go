@@ -154,8 +154,8 @@ func (c *Client) accept(r call, resp *http.Response) error {
 	return nil
 }
 
-// dress adds the token to the headers of a request. If the request goes through the proxy of a Kubernetes API server, Authorization contains
-// the credentials for the API server, so Ray also accepts another header. Requests that go directly to Ray contain both.
+// dress adds the token to the headers of a request. If the request goes through the proxy of a Kubernetes API server, Authorization
+// contains the credentials for the API server, so Ray also accepts another header. Requests that go directly to Ray contain both.
 func (c *Client) dress(h http.Header) {
 	if c.token == "" {
 		return

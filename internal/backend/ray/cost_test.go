@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// BenchmarkEnd measures the delay between Ray's end_time of a job and the time when the end is seen. TestWatcherSeesEnds checks its maximum in
-// virtual time, which does not depend on how busy the machine is.
+// BenchmarkEnd measures the delay between Ray's end_time of a job and the time when the end is seen. TestWatcherSeesEnds checks its
+// maximum in virtual time, which does not depend on how busy the machine is.
 func BenchmarkEnd(b *testing.B) {
 	c := raytest.Ray{Found: raytest.Real(b, false)}.Client(b)
 	var lates []time.Duration
@@ -44,8 +44,8 @@ async def main():
 asyncio.run(main())
 `
 
-// BenchmarkRecords measures the cost of reading one job and of listing all jobs with 1, 100 and 1,000 records: the time, and the CPU time of
-// all processes of Ray.
+// BenchmarkRecords measures the cost of reading one job and of listing all jobs with 1, 100 and 1,000 records: the time, and the CPU
+// time of all processes of Ray.
 func BenchmarkRecords(b *testing.B) {
 	head := &ray.Head{Dir: b.TempDir(), Python: raytest.Python(b), CPUs: 1, ObjectStoreBytes: 100 << 20, NoToken: true}
 	state, err := head.Start(b.Context())

@@ -130,8 +130,8 @@ func kindOf(status int, text string) Kind {
 	return Invalid
 }
 
-// kindOf404 returns NotFound only for texts that come from Ray. A status 404 of a proxy or of another server does not mean that the job does
-// not exist.
+// kindOf404 returns NotFound only for texts that come from Ray. A status 404 of a proxy or of another server does not mean that the job
+// does not exist.
 func kindOf404(text string) Kind {
 	if strings.Contains(text, "does not exist") || strings.Contains(text, "has not been uploaded") {
 		return NotFound

@@ -63,7 +63,8 @@ func (h *Head) statePath() string { return filepath.Join(h.Dir, "head.json") }
 // OutputPath returns the path of the file with the output of `ray start`.
 func (h *Head) OutputPath() string { return filepath.Join(h.Dir, "head.log") }
 
-// Status reads the state file and checks whether the head is running. It returns the zero State if the head was never started or is stopped.
+// Status reads the state file and checks whether the head is running. It returns the zero State if the head was never started or is
+// stopped.
 func (h *Head) Status(context.Context) (State, error) {
 	var state State
 	data, err := os.ReadFile(h.statePath())
@@ -80,8 +81,8 @@ func (h *Head) Status(context.Context) (State, error) {
 	return state, nil
 }
 
-// Start starts the head unless it is running, and returns when it accepts jobs. Concurrent calls, also from other processes, start only one
-// head.
+// Start starts the head unless it is running, and returns when it accepts jobs. Concurrent calls, also from other processes, start only
+// one head.
 func (h *Head) Start(ctx context.Context) (State, error) {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
 		return State{}, err
@@ -174,9 +175,9 @@ func writeFile(path string, data []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-// rayStart is `ray start` with two changes for which Ray has no settings. It waits longer for its node, because the start can take more than
-// Ray's 30 s on a busy machine. And it starts no Ray client server: that server cannot use a free port, no client uses it, and `ray start`
-// exits if the server does not start within 30 s.
+// rayStart is `ray start` with two changes for which Ray has no settings. It waits longer for its node, because the start can take more
+// than Ray's 30 s on a busy machine. And it starts no Ray client server: that server cannot use a free port, no client uses it, and
+// `ray start` exits if the server does not start within 30 s.
 const rayStart = `import sys, time
 import ray.scripts.scripts as scripts
 from ray._private import services
@@ -240,9 +241,9 @@ func (h *Head) args(state State) []string {
 	return args
 }
 
-// environ returns the environment of Ray, which its jobs inherit: therefore it contains only hostenv.Base and Ray's settings. Settings have
-// lower-case names such as RAY_memory_usage_threshold. The directory of the interpreter comes first in PATH, so that `python` in an
-// entrypoint is the interpreter with Ray.
+// environ returns the environment of Ray, which its jobs inherit: therefore it contains only hostenv.Base and Ray's settings. Settings
+// have lower-case names such as RAY_memory_usage_threshold. The directory of the interpreter comes first in PATH, so that `python` in
+// an entrypoint is the interpreter with Ray.
 func (h *Head) environ(state State) []string {
 	env := hostenv.Base(os.Environ())
 	for _, entry := range os.Environ() {
@@ -264,8 +265,8 @@ func (h *Head) environ(state State) []string {
 // raySetting matches environment entries that are settings of Ray.
 var raySetting = regexp.MustCompile(`^RAY_[a-z]`)
 
-// loopbackOnly makes Ray use 127.0.0.1 as the node's address, as it does by default on macOS and Windows, so that all its ports are bound to
-// that address. Without it, Ray replaces --node-ip-address=127.0.0.1 with the address of a network interface.
+// loopbackOnly makes Ray use 127.0.0.1 as the node's address, as it does by default on macOS and Windows, so that all its ports are
+// bound to that address. Without it, Ray replaces --node-ip-address=127.0.0.1 with the address of a network interface.
 const loopbackOnly = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"
 
 // ready waits until the head accepts jobs, at most Wait.
@@ -291,8 +292,8 @@ func (h *Head) ready(ctx context.Context, state *State, exited <-chan error) err
 	}
 }
 
-// check returns an error that describes why the head does not accept jobs yet. If it does, check sets the fields of the state that the head
-// reports, and returns nil.
+// check returns an error that describes why the head does not accept jobs yet. If it does, check sets the fields of the state that the
+// head reports, and returns nil.
 func (s *State) check(ctx context.Context) error {
 	address, err := dashboardAddress(s.TempDir)
 	if err != nil {

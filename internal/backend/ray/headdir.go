@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// TempRoot is the directory in which a Head creates the directory for Ray's sessions, logs, packages and spilled objects. It must be short:
-// Ray creates sockets below it, whose paths can have at most 107 bytes, and 103 on macOS.
+// TempRoot is the directory in which a Head creates the directory for Ray's sessions, logs, packages and spilled objects. It must be
+// short: Ray creates sockets below it, whose paths can have at most 107 bytes, and 103 on macOS.
 const TempRoot = "/tmp"
 
-// headRoots matches the directories that newTempDir creates, which other users cannot enter. Older releases passed this directory itself to
-// Ray, which gave it mode 0777.
+// headRoots matches the directories that newTempDir creates, which other users cannot enter. Older releases passed this directory
+// itself to Ray, which gave it mode 0777.
 const headRoots = TempRoot + "/rayorch-ray-*"
 
 // newTempDir creates a directory with mode 0700 and returns the path of a directory in it for Ray's temporary files. Ray makes its own

@@ -146,8 +146,8 @@ func asNobody(script string) ([]byte, error) {
 	return c.CombinedOutput()
 }
 
-// TestHeadOfAnOlderRelease uses a head that an older release started: all users can access its directory. Using the head makes the directory
-// inaccessible, and stopping it deletes the directory.
+// TestHeadOfAnOlderRelease uses a head that an older release started: all users can access its directory. Using the head makes the
+// directory inaccessible, and stopping it deletes the directory.
 func TestHeadOfAnOlderRelease(t *testing.T) {
 	old, err := os.MkdirTemp("/tmp", "rayorch-ray-")
 	if err != nil {

@@ -160,8 +160,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Retry calls act until it succeeds or fails with an error that is not temporary. It gives up when grace has passed since the first failure.
-// The interval between calls grows from 0.1 s to 2 s.
+// Retry calls act until it succeeds or fails with an error that is not temporary. It gives up when grace has passed since the first
+// failure. The interval between calls grows from 0.1 s to 2 s.
 func Retry(ctx context.Context, grace time.Duration, act func(context.Context) error) error {
 	var failing time.Time
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {

@@ -11,8 +11,8 @@ import (
 var keyFiles = parseIgnore("", ".env\n.env.*\n!.env.example\n!.env.sample\n!.env.template\n"+
 	"*.pem\nid_rsa\nid_dsa\nid_ecdsa\nid_ed25519\n**/.aws/credentials\n")
 
-// keyFile reports whether a path matches keyFiles and the patterns do not re-include it. Patterns of .gitignore files do not count, because
-// they are not about packages.
+// keyFile reports whether a path matches keyFiles and the patterns do not re-include it. Patterns of .gitignore files do not count,
+// because they are not about packages.
 func keyFile(rules []ignoreRules, rel string, isDir bool) bool {
 	again := []ignoreRules{keyFiles}
 	if !ignored(again, rel, isDir) {

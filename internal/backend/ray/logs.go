@@ -98,7 +98,8 @@ func LinesOf(text string) []string {
 // the tail and of the file are the same.
 var universal = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// Log follows the log of a job. It emits each line exactly once and in order, even if connections break. It is not safe for concurrent use.
+// Log follows the log of a job. It emits each line exactly once and in order, even if connections break. It is not safe for concurrent
+// use.
 type Log struct {
 	c    *Client
 	id   string

@@ -25,8 +25,8 @@ const PackageLimit = 100 << 20
 // skippedNames are directories that packages never contain. Newer releases of Ray's own client exclude the same.
 var skippedNames = map[string]bool{".git": true, ".venv": true, "venv": true, "__pycache__": true}
 
-// Package is a working directory or a module as a zip in a temporary file, or a wheel. The zip has the same bytes for the same content. Close
-// deletes the temporary file.
+// Package is a working directory or a module as a zip in a temporary file, or a wheel. The zip has the same bytes for the same content.
+// Close deletes the temporary file.
 type Package struct {
 	// Name contains the hash of the content: paths, executable bits and bytes.
 	Name  string
@@ -51,8 +51,8 @@ func OpenPackage(path string) (*Package, error) {
 	return &Package{Name: filepath.Base(path), Size: info.Size(), file: file, kept: true}, nil
 }
 
-// KeepAs moves the temporary file to a path on the same file system, where Close does not delete it. A wheel is a file of the user, so KeepAs
-// copies it.
+// KeepAs moves the temporary file to a path on the same file system, where Close does not delete it. A wheel is a file of the user, so
+// KeepAs copies it.
 func (p *Package) KeepAs(path string) error {
 	if p.kept {
 		return p.copyTo(path)
@@ -147,8 +147,8 @@ func (s Source) packUpTo(ctx context.Context, tempDir string, limit int64) (*Pac
 	return p, err
 }
 
-// Name returns the name of the package without packing it. It returns "" if there are more than limit bytes of content, because computing the
-// name takes about as long as packing.
+// Name returns the name of the package without packing it. It returns "" if there are more than limit bytes of content, because
+// computing the name takes about as long as packing.
 func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	if s.wheel() {
 		p, err := packWheel(s.Path)
@@ -168,8 +168,8 @@ func (s Source) Name(ctx context.Context, limit int64) (string, error) {
 	return name, err
 }
 
-// LeftOut returns the relative paths in a working directory that its package does not contain. It returns excluded directories without their
-// content.
+// LeftOut returns the relative paths in a working directory that its package does not contain. It returns excluded directories without
+// their content.
 func (s Source) LeftOut() ([]string, error) {
 	w, err := s.walk()
 	return slices.Concat(w.leftOut, w.keys), err
@@ -304,8 +304,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// zipTime is the modification time of all files in a package, so that modification times do not change the package. It is the earliest time
-// of the zip format.
+// zipTime is the modification time of all files in a package, so that modification times do not change the package. It is the earliest
+// time of the zip format.
 var zipTime = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // addFile adds a file to the zip, and its path, mode and content to the hash.

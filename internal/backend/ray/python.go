@@ -188,8 +188,8 @@ func (f PythonFinder) run(cmd *exec.Cmd) error {
 	return nil
 }
 
-// rayVersion returns the version of Ray that a Python has. It is an error if Ray or the dependencies of the dashboard are missing. It reads
-// the package metadata, because importing Ray takes a second.
+// rayVersion returns the version of Ray that a Python has. It is an error if Ray or the dependencies of the dashboard are missing. It
+// reads the package metadata, because importing Ray takes a second.
 func rayVersion(ctx context.Context, path string) (string, error) {
 	if !isFile(path) {
 		return "", fmt.Errorf("%s is not a file", path)

@@ -139,8 +139,8 @@ func TestForeignRaysAreNotUsed(t *testing.T) {
 	}
 }
 
-// TestKeepsUsingTheDiscoveredRay: a discovered Ray is used while it runs. After it is lost, only our own Ray replaces it, not another Ray on
-// this machine.
+// TestKeepsUsingTheDiscoveredRay: a discovered Ray is used while it runs. After it is lost, only our own Ray replaces it, not another
+// Ray on this machine.
 func TestKeepsUsingTheDiscoveredRay(t *testing.T) {
 	first, other, mine := raytest.NewFake(""), raytest.NewFake(""), raytest.NewFake("")
 	defer first.Close()
@@ -192,8 +192,8 @@ func TestKeepsUsingTheDiscoveredRay(t *testing.T) {
 	}
 }
 
-// TestTokenIsSentOnlyOverEncryptedConnections connects to servers on loopback and on another address of this machine, which record the tokens
-// that they receive.
+// TestTokenIsSentOnlyOverEncryptedConnections connects to servers on loopback and on another address of this machine, which record the
+// tokens that they receive.
 func TestTokenIsSentOnlyOverEncryptedConnections(t *testing.T) {
 	var got []string
 	here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

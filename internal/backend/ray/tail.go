@@ -13,8 +13,8 @@ import (
 // frameBytes is the maximum size of a WebSocket frame of the log tail. Ray sends at most ten lines, or 20,000 characters and one line.
 const frameBytes = 64 << 20
 
-// Tail emits the lines of a job's log while the job prints them. It returns when the job has ended and Ray has closed the tail, or when ctx
-// ends. If the tail breaks, or Ray closes it while the job is running (ray-project/ray#57002, #51601, #60665), Tail opens it again.
+// Tail emits the lines of a job's log while the job prints them. It returns when the job has ended and Ray has closed the tail, or when
+// ctx ends. If the tail breaks, or Ray closes it while the job is running (ray-project/ray#57002, #51601, #60665), Tail opens it again.
 func (l *Log) Tail(ctx context.Context) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		before := l.seen

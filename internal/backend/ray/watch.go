@@ -27,8 +27,8 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("ray no longer knows the job %s: its head was replaced (session %s, then %s)", e.ID, e.Was, e.Then)
 }
 
-// Watcher waits for changes of jobs of a Ray by polling. Regardless of the number of jobs, it sends at most one request per tick and one at
-// a time. A request reads one job, or lists all jobs if that shows changes sooner at an acceptable cost for Ray.
+// Watcher waits for changes of jobs of a Ray by polling. Regardless of the number of jobs, it sends at most one request per tick and
+// one at a time. A request reads one job, or lists all jobs if that shows changes sooner at an acceptable cost for Ray.
 type Watcher struct {
 	ray   JobReader
 	grace time.Duration // how long requests may fail temporarily before waits fail
@@ -182,7 +182,8 @@ func (w *Watcher) run() {
 	}
 }
 
-// open returns the jobs to poll: those that have not ended or failed. If there are none, it returns false, and run ends until the next Wait.
+// open returns the jobs to poll: those that have not ended or failed. If there are none, it returns false, and run ends until the next
+// Wait.
 func (w *Watcher) open() ([]string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -305,7 +306,8 @@ func (w *Watcher) lost(ctx context.Context, id string) error {
 	return nil
 }
 
-// update records the state of a job, wakes up its waits if it has changed, and moves the job to the end of the turn. The caller holds w.mu.
+// update records the state of a job, wakes up its waits if it has changed, and moves the job to the end of the turn. The caller holds
+// w.mu.
 func (w *Watcher) update(id string, job Job, err error) {
 	one := w.watches[id]
 	if one == nil {

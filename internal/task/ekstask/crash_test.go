@@ -311,8 +311,8 @@ func TestStopAgain(t *testing.T) {
 	b.nothingLeft()
 }
 
-// TestStopWhileCreating stops an attempt while the request to create its Job is delayed. The Job is created after the stop has looked for it
-// the first time.
+// TestStopWhileCreating stops an attempt while the request to create its Job is delayed. The Job is created after the stop has looked
+// for it the first time.
 func TestStopWhileCreating(t *testing.T) {
 	b := newBench(t)
 	arrived, late := make(chan struct{}), make(chan struct{})
@@ -387,8 +387,8 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// TestNamespaceDeleted checks the error if the namespace is deleted. It depends on whether the runner first sees the deletion of the Job or
-// of its pods.
+// TestNamespaceDeleted checks the error if the namespace is deleted. It depends on whether the runner first sees the deletion of the
+// Job or of its pods.
 func TestNamespaceDeleted(t *testing.T) {
 	b := newBench(t)
 	done, _ := b.begin(b.job("echo begun; sleep 3600", nil))
@@ -419,7 +419,8 @@ func TestPodDeleted(t *testing.T) {
 	b.failure(<-done, "States.TaskFailed", "somebody")
 }
 
-// TestPermissionsRevoked revokes the permissions while the Job runs: the Task succeeds, but the result contains an error instead of the log.
+// TestPermissionsRevoked revokes the permissions while the Job runs: the Task succeeds, but the result contains an error instead of the
+// log.
 func TestPermissionsRevoked(t *testing.T) {
 	b := newBench(t)
 	b.cfg.Default = b.cluster.Account(t, b.ns, "runner", clustertest.Rule("batch", "jobs", "create", "get", "watch", "delete"),

@@ -14,10 +14,10 @@ import (
 // idleAfter is how long a Job may have no active pod before rayorch checks whether its namespace is being deleted.
 const idleAfter = 10 * time.Second
 
-// namespaceTerminating reports whether the Job's namespace is being deleted. Kubernetes creates no new pods for such a Job, and deletes the
-// Job only after its old pods are gone, which in turn waits until the Job controller has recorded their end (OrderedNamespaceDeletion). So
-// the Job could stay until its own deadline. The check is a dry run that would create the Job again: it creates nothing, and needs only
-// the permission to create Jobs.
+// namespaceTerminating reports whether the Job's namespace is being deleted. Kubernetes creates no new pods for such a Job, and deletes
+// the Job only after its old pods are gone, which in turn waits until the Job controller has recorded their end
+// (OrderedNamespaceDeletion). So the Job could stay until its own deadline. The check is a dry run that would create the Job again: it
+// creates nothing, and needs only the permission to create Jobs.
 func (t *tailer) namespaceTerminating(ctx context.Context) bool {
 	body, err := json.Marshal(t.a.object)
 	if err != nil {

@@ -22,8 +22,8 @@ func endsEarly(j kube.Job) bool {
 	return j.Metadata.Labels[stepLabel] != "" && (n == nil || *n == 1)
 }
 
-// awaitSuccess starts to watch each new pod. When a pod has succeeded, it calls t.early, which ends the wait for the Job. At that time, the
-// log streams may not have returned the last lines; finish reads them (readRest).
+// awaitSuccess starts to watch each new pod. When a pod has succeeded, it calls t.early, which ends the wait for the Job. At that time,
+// the log streams may not have returned the last lines; finish reads them (readRest).
 func (t *tailer) awaitSuccess(ctx context.Context, pods []kube.Pod) {
 	if t.early == nil {
 		return

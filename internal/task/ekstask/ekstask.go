@@ -168,8 +168,8 @@ func (r *Runner) locate(t *target) (cfg kube.Config, key string) {
 	return cfg, key
 }
 
-// forget removes a client whose credentials were rejected, so that the next Task reads the kubeconfig again: a cluster that was deleted and
-// created again has other credentials.
+// forget removes a client whose credentials were rejected, so that the next Task reads the kubeconfig again: a cluster that was deleted
+// and created again has other credentials.
 func (r *Runner) forget(lost *kube.Client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -25,10 +25,10 @@ type jobLog struct {
 	seen map[string]*seenLines // by container
 }
 
-// seenLines records which lines of a container's log were passed on. A new stream can start only at a full second. It returns lines in the
-// order of the container's log, in which lines can have equal times, and those of standard output and standard error can be out of
-// order by time. So a time does not identify a line. seenLines counts the lines of the last two seconds, and skips as many at the start of a
-// new stream.
+// seenLines records which lines of a container's log were passed on. A new stream can start only at a full second. It returns lines in
+// the order of the container's log, in which lines can have equal times, and those of standard output and standard error can be out of
+// order by time. So a time does not identify a line. seenLines counts the lines of the last two seconds, and skips as many at the start
+// of a new stream.
 type seenLines struct {
 	Last time.Time // time of the latest line
 	N    [2]int    // number of lines in the second before that of Last, and in the second of Last

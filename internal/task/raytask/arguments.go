@@ -176,8 +176,8 @@ func requirements(dir, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// localDir returns the working directory if it is a path on this machine, which the caller uploads, and removes it from env. A URI stays in
-// env: Ray downloads it.
+// localDir returns the working directory if it is a path on this machine, which the caller uploads, and removes it from env. A URI
+// stays in env: Ray downloads it.
 func (a *Arguments) localDir(env map[string]any) (string, error) {
 	dir := a.WorkingDir
 	if given, ok := env["working_dir"].(string); ok && dir == "" {

@@ -47,8 +47,8 @@ var notInherited = regexp.MustCompile(`^(RAY_.*|PYTHONPATH|PYTHONHOME|PWD|OLDPWD
 // envFilePath returns the path of the file with the private variables of this attempt.
 func (a *attempt) envFilePath() string { return filepath.Join(a.r.cfg.EnvDir, a.args.SubmissionID) }
 
-// chooseEnvFile decides whether a new job gets its private variables from a file. That requires a Ray on this machine that can read EnvDir.
-// EnvDir becomes a part of PYTHONPATH, so it must not contain a colon.
+// chooseEnvFile decides whether a new job gets its private variables from a file. That requires a Ray on this machine that can read
+// EnvDir. EnvDir becomes a part of PYTHONPATH, so it must not contain a colon.
 func (a *attempt) chooseEnvFile(ctx context.Context) {
 	a.intent.EnvFile = ""
 	needed := len(a.args.SecretEnv) > 0 || a.args.InheritEnv.All || len(a.args.InheritEnv.Names) > 0

@@ -132,8 +132,8 @@ func TestSecretsAreNotExposed(t *testing.T) {
 	})
 }
 
-// looksClean checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and that only
-// this user can read the link to the deleted file.
+// looksClean checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and that
+// only this user can read the link to the deleted file.
 func (b *bench) looksClean(file string, texts ...string) {
 	b.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -180,8 +180,8 @@ func (b *bench) looksClean(file string, texts ...string) {
 	}
 }
 
-// TestSecretsOfAJobThatNeverStarts checks that the file exists while the job is pending, and is deleted when the attempt ends. It must stay
-// if the attempt continues in the next rayorch.
+// TestSecretsOfAJobThatNeverStarts checks that the file exists while the job is pending, and is deleted when the attempt ends. It must
+// stay if the attempt continues in the next rayorch.
 func TestSecretsOfAJobThatNeverStarts(t *testing.T) {
 	for name, cause := range map[string]error{"stopped": task.ErrStop, "pending timeout": nil, "abandoned": task.ErrAbandon} {
 		t.Run(name, func(t *testing.T) {

@@ -33,8 +33,8 @@ func runtimeEnvFailed(job ray.Job) bool {
 		strings.HasPrefix(job.Message, "Failed to start supervisor actor") && strings.Contains(job.Message, "/runtime_env/")
 }
 
-// why returns Ray's message about the end of a job, or otherwise if there is none. It removes the log lines that Ray quotes in the message:
-// the caller adds them itself, redacted.
+// why returns Ray's message about the end of a job, or otherwise if there is none. It removes the log lines that Ray quotes in the
+// message: the caller adds them itself, redacted.
 func why(job ray.Job, otherwise string) string {
 	if job.Message == "" {
 		return otherwise

@@ -203,8 +203,8 @@ func (a *attempt) find(ctx context.Context) (exists bool, err error) {
 	return false, a.checkSession(ctx)
 }
 
-// reach returns the Ray of the attempt. If known is set, a previous rayorch used the Ray at this address; since then, the Ray may have been
-// restarted at another address.
+// reach returns the Ray of the attempt. If known is set, a previous rayorch used the Ray at this address; since then, the Ray may have
+// been restarted at another address.
 func (a *attempt) reach(ctx context.Context, address string, known bool) (*cluster, error) {
 	if !known || a.args.Address != "" {
 		return a.r.cluster(ctx, a.args.Address)
@@ -381,8 +381,8 @@ func (a *attempt) submission() ray.Submission {
 	}
 }
 
-// checkOurs checks a job whose id already existed when it was submitted. It is ours if an earlier submit request succeeded but its response
-// was lost; if the entrypoint differs, it is another job.
+// checkOurs checks a job whose id already existed when it was submitted. It is ours if an earlier submit request succeeded but its
+// response was lost; if the entrypoint differs, it is another job.
 func (a *attempt) checkOurs(ctx context.Context) error {
 	var job ray.Job
 	err := a.retry(ctx, func(ctx context.Context) (err error) {

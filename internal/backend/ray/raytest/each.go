@@ -33,8 +33,8 @@ func (r Ray) Client(t testing.TB) *ray.Client {
 	return client
 }
 
-// Each runs a test against fake Rays and, without -short, real ones, each without and with token authentication. The tests of a package share
-// the real Rays; Main stops them.
+// Each runs a test against fake Rays and, without -short, real ones, each without and with token authentication. The tests of a package
+// share the real Rays; Main stops them.
 func Each(t *testing.T, test func(t *testing.T, r Ray)) {
 	for _, token := range []bool{false, true} {
 		name := map[bool]string{false: "", true: "-token"}[token]
@@ -60,8 +60,8 @@ var shared struct {
 	heads map[bool]*ray.Head // by whether token authentication is enabled
 }
 
-// Real returns a real Ray. It starts the Ray once per package. RAYORCH_TEST_RAY_PYTHON is the path of a Python with Ray; if it is not set, Real
-// creates an environment in the user's cache directory.
+// Real returns a real Ray. It starts the Ray once per package. RAYORCH_TEST_RAY_PYTHON is the path of a Python with Ray; if it is not
+// set, Real creates an environment in the user's cache directory.
 func Real(t testing.TB, token bool) ray.Found {
 	t.Helper()
 	shared.Lock()
@@ -163,8 +163,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Eventually polls until check returns nil. After Patience, it fails the test with the last error. what describes the condition for the failure
-// message.
+// Eventually polls until check returns nil. After Patience, it fails the test with the last error. what describes the condition for the
+// failure message.
 func Eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); ; time.Sleep(20 * time.Millisecond) {

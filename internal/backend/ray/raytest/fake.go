@@ -1,5 +1,5 @@
-// Package raytest provides Rays for tests: a fast fake, and real ones. The same tests run against both, so that the fake behaves as the real
-// Ray does. Only tests import this package.
+// Package raytest provides Rays for tests: a fast fake, and real ones. The same tests run against both, so that the fake behaves as the
+// real Ray does. Only tests import this package.
 package raytest
 
 import (
