@@ -34,7 +34,7 @@ type Config struct {
 	// CAFile contains CA certificates in PEM format for https addresses. Default: the certificates of the system.
 	CAFile string
 	// Timeout is the timeout of a small request. It is long by default (1 minute), because a Ray on a busy machine can be slow.
-	// Connecting has a timeout of 10 s. Uploads and submissions have longer timeouts.
+	// Connecting has a timeout of 10 s, and an upload of at least 10 minutes.
 	Timeout time.Duration
 	// HTTP sends the requests. CAFile has an effect only if HTTP is nil.
 	HTTP *http.Client
@@ -119,7 +119,7 @@ func (c *Client) do(ctx context.Context, r call) error {
 	if err != nil {
 		return c.fail(r.op, Invalid, 0, "", err)
 	}
-	c.dress(req.Header)
+	c.addToken(req.Header)
 	if r.kind != "" {
 		req.Header.Set("Content-Type", r.kind)
 		req.ContentLength = r.size
@@ -154,9 +154,9 @@ func (c *Client) accept(r call, resp *http.Response) error {
 	return nil
 }
 
-// dress adds the token to the headers of a request. If the request goes through the proxy of a Kubernetes API server, Authorization
+// addToken adds the token to the headers of a request. If the request goes through the proxy of a Kubernetes API server, Authorization
 // contains the credentials for the API server, so Ray also accepts another header. Requests that go directly to Ray contain both.
-func (c *Client) dress(h http.Header) {
+func (c *Client) addToken(h http.Header) {
 	if c.token == "" {
 		return
 	}

@@ -59,8 +59,8 @@ func TestHead(t *testing.T) {
 	}
 	until(t, c, id, ray.Job.Started)
 	untilLogged(t, c, id, "actor up")
-	listensOnLoopback(t, state)
-	keepsOthersOut(t, state)
+	checkLoopback(t, state)
+	checkPrivate(t, state)
 	if err := errors.Join(head.Stop(t.Context()), head.Stop(t.Context())); err != nil {
 		t.Error(err)
 	}

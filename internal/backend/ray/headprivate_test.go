@@ -21,8 +21,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray/raytest"
 )
 
-// listensOnLoopback checks that all processes of a head, including jobs, listen only on loopback addresses.
-func listensOnLoopback(t *testing.T, state ray.State) {
+// checkLoopback checks that all processes of a head, including jobs, listen only on loopback addresses.
+func checkLoopback(t *testing.T, state ray.State) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Log("the test can find the sockets of processes only on Linux")
@@ -96,9 +96,9 @@ func listeners(t *testing.T, kind, state string) (all []listener) {
 	return all
 }
 
-// keepsOthersOut checks that another user cannot list, read, replace or connect to anything in the directory of a head, although Ray makes
+// checkPrivate checks that another user cannot list, read, replace or connect to anything in the directory of a head, although Ray makes
 // its own directories accessible to all users.
-func keepsOthersOut(t *testing.T, state ray.State) {
+func checkPrivate(t *testing.T, state ray.State) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Log("not running as root: cannot test as another user")

@@ -121,7 +121,7 @@ func (r Resolver) Named(ctx context.Context, address, source string) (Found, err
 	}
 	switch form {
 	case FormHTTP:
-		return r.ask(ctx, base, source)
+		return r.connect(ctx, base, source)
 	case FormAuto:
 		found, err := r.running(ctx)
 		if err != nil {
@@ -140,14 +140,14 @@ func (r Resolver) Named(ctx context.Context, address, source string) (Found, err
 func (r Resolver) other(ctx context.Context, form Form, base, source string) (Found, error) {
 	host, _, _ := net.SplitHostPort(base)
 	if d, ok := r.local(form, base); ok {
-		return r.ask(ctx, d.Address, fmt.Sprintf("%s %s, whose dashboard runs on this machine", source, base))
+		return r.connect(ctx, d.Address, fmt.Sprintf("%s %s, whose dashboard runs on this machine", source, base))
 	}
 	guesses := []string{"http://" + net.JoinHostPort(host, DashboardPort)}
 	if form == FormGCS {
 		guesses = slices.Insert(guesses, 0, "http://"+base)
 	}
 	for _, guess := range guesses {
-		if found, err := r.ask(ctx, guess, fmt.Sprintf("%s %s, with its dashboard at %s", source, base, guess)); err == nil || KindOf(err) == Unauthorized {
+		if found, err := r.connect(ctx, guess, fmt.Sprintf("%s %s, with its dashboard at %s", source, base, guess)); err == nil || KindOf(err) == Unauthorized {
 			return found, err
 		}
 	}
@@ -205,7 +205,7 @@ func (r Resolver) running(ctx context.Context) (Found, error) {
 		if ours && d.Session == state.SessionName {
 			continue
 		}
-		found, err := r.ask(ctx, d.Address, "a ray running on this machine")
+		found, err := r.connect(ctx, d.Address, "a ray running on this machine")
 		if err == nil && found.Version.SessionName == d.Session {
 			return found, nil
 		}
@@ -258,8 +258,8 @@ func (r Resolver) own(ctx context.Context, state State) (Found, error) {
 	return found.verify(ctx)
 }
 
-// ask connects to a dashboard and gets its version. It sends this user's token if the connection is encrypted or loopback.
-func (r Resolver) ask(ctx context.Context, address, source string) (Found, error) {
+// connect connects to a dashboard and gets its version. It sends this user's token if the connection is encrypted or loopback.
+func (r Resolver) connect(ctx context.Context, address, source string) (Found, error) {
 	found := Found{Address: address, Source: source, CAFile: r.CAFile}
 	if !strings.HasPrefix(address, "https:") {
 		found.CAFile = ""

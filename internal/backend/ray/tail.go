@@ -72,7 +72,7 @@ func closedWell(err error) error {
 // dial opens a WebSocket. It does not send an Origin header: Ray rejects requests with this header as browser traffic.
 func (c *Client) dial(ctx context.Context, path string) (*websocket.Conn, error) {
 	header := http.Header{}
-	c.dress(header)
+	c.addToken(header)
 	dialing, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	options := &websocket.DialOptions{HTTPClient: c.http, HTTPHeader: header}

@@ -87,7 +87,7 @@ func (r Resolver) sameByHand(ctx context.Context, u used) (Found, error) {
 	if err != nil || !slices.ContainsFunc(all, func(d Dashboard) bool { return d.Address == u.Address }) {
 		return Found{}, errors.Join(err, lost)
 	}
-	found, err := r.ask(ctx, u.Address, "a ray running on this machine")
+	found, err := r.connect(ctx, u.Address, "a ray running on this machine")
 	if KindOf(err) == Unauthorized {
 		err = lost
 	}

@@ -35,7 +35,7 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	watches map[string]*watch // by job id
-	turn    []string          // job ids, in the order in which they are polled next
+	queue   []string          // job ids, in the order in which they are polled next
 	closed  bool
 	running bool          // whether run is running
 	kick    chan struct{} // wakes up run
@@ -101,7 +101,7 @@ func (w *Watcher) Wait(ctx context.Context, id, session string, until func(Job) 
 	}
 	defer w.leave(id)
 	for {
-		job, changed, err := w.look(id)
+		job, changed, err := w.state(id)
 		if err != nil {
 			return job, err
 		}
@@ -129,7 +129,7 @@ func (w *Watcher) join(id, session string) error {
 	if one == nil {
 		one = &watch{session: session, since: time.Now(), changed: make(chan struct{})}
 		w.watches[id] = one
-		w.turn = slices.Insert(w.turn, 0, id)
+		w.queue = slices.Insert(w.queue, 0, id)
 	}
 	one.users++
 	if !w.running {
@@ -152,11 +152,11 @@ func (w *Watcher) leave(id string) {
 		return
 	}
 	delete(w.watches, id)
-	w.turn = slices.DeleteFunc(w.turn, func(s string) bool { return s == id })
+	w.queue = slices.DeleteFunc(w.queue, func(s string) bool { return s == id })
 }
 
-// look returns the last known state of a job, and a channel that is closed at the next change.
-func (w *Watcher) look(id string) (Job, <-chan struct{}, error) {
+// state returns the last known state of a job, and a channel that is closed at the next change.
+func (w *Watcher) state(id string) (Job, <-chan struct{}, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	one := w.watches[id]
@@ -175,20 +175,20 @@ func (w *Watcher) run() {
 	})
 	defer cancel()
 	for {
-		ids, ok := w.open()
-		if !ok || !w.rest(w.ask(ctx, ids)) {
+		ids, ok := w.openJobs()
+		if !ok || !w.rest(w.poll(ctx, ids)) {
 			return
 		}
 	}
 }
 
-// open returns the jobs to poll: those that have not ended or failed. If there are none, it returns false, and run ends until the next
+// openJobs returns the jobs to poll: those that have not ended or failed. If there are none, it returns false, and run ends until the next
 // Wait.
-func (w *Watcher) open() ([]string, bool) {
+func (w *Watcher) openJobs() ([]string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []string
-	for _, id := range w.turn {
+	for _, id := range w.queue {
 		if one := w.watches[id]; one.err == nil && !one.job.Status.Terminal() {
 			ids = append(ids, id)
 		}
@@ -211,14 +211,14 @@ func (w *Watcher) rest(d time.Duration) bool {
 	}
 }
 
-// ask sends one request and returns how long to wait before the next one.
-func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
+// poll sends one request and returns how long to wait before the next one.
+func (w *Watcher) poll(ctx context.Context, ids []string) time.Duration {
 	var err error
 	wait := w.pace(ids)
 	if w.listIsBetter(len(ids)) {
-		wait, err = w.askAll(ctx, ids)
+		wait, err = w.pollAll(ctx, ids)
 	} else {
-		err = w.askOne(ctx, ids[0])
+		err = w.pollOne(ctx, ids[0])
 	}
 	if err == nil {
 		w.failing = time.Time{}
@@ -227,7 +227,7 @@ func (w *Watcher) ask(ctx context.Context, ids []string) time.Duration {
 	if ctx.Err() != nil {
 		return tick
 	}
-	return w.trouble(ids, err)
+	return w.handleError(ids, err)
 }
 
 // pace returns the interval between reads of single jobs. It is longer if all jobs have been watched for longFrom.
@@ -250,7 +250,7 @@ func (w *Watcher) listIsBetter(n int) bool {
 	return n > 1 && max(tick, listShare*w.listCost) < time.Duration(n)*tick
 }
 
-func (w *Watcher) askOne(ctx context.Context, id string) error {
+func (w *Watcher) pollOne(ctx context.Context, id string) error {
 	job, err := w.ray.Get(ctx, id)
 	if KindOf(err) == NotFound {
 		return w.lost(ctx, id)
@@ -264,7 +264,7 @@ func (w *Watcher) askOne(ctx context.Context, id string) error {
 	return nil
 }
 
-func (w *Watcher) askAll(ctx context.Context, ids []string) (time.Duration, error) {
+func (w *Watcher) pollAll(ctx context.Context, ids []string) (time.Duration, error) {
 	begin := time.Now()
 	jobs, err := w.ray.List(ctx)
 	if err != nil {
@@ -287,7 +287,7 @@ func (w *Watcher) askAll(ctx context.Context, ids []string) (time.Duration, erro
 	}
 	w.mu.Unlock()
 	if len(missing) > 0 { // read the missing jobs one by one before any of them counts as lost
-		return tick, w.askOne(ctx, missing[0])
+		return tick, w.pollOne(ctx, missing[0])
 	}
 	return max(tick, listShare*w.listCost), nil
 }
@@ -306,15 +306,15 @@ func (w *Watcher) lost(ctx context.Context, id string) error {
 	return nil
 }
 
-// update records the state of a job, wakes up its waits if it has changed, and moves the job to the end of the turn. The caller holds
+// update records the state of a job, wakes up its waits if it has changed, and moves the job to the end of the queue. The caller holds
 // w.mu.
 func (w *Watcher) update(id string, job Job, err error) {
 	one := w.watches[id]
 	if one == nil {
 		return
 	}
-	if i := slices.Index(w.turn, id); i >= 0 {
-		w.turn = append(slices.Delete(w.turn, i, i+1), id)
+	if i := slices.Index(w.queue, id); i >= 0 {
+		w.queue = append(slices.Delete(w.queue, i, i+1), id)
 	}
 	if err == nil && one.job.Status == job.Status && one.job.Message == job.Message && one.job.DriverNodeID == job.DriverNodeID {
 		return
@@ -324,9 +324,9 @@ func (w *Watcher) update(id string, job Job, err error) {
 	one.changed = make(chan struct{})
 }
 
-// trouble handles the error of a request. It returns when to try again. If the error is permanent or the grace period is over, it ends all
+// handleError handles the error of a request. It returns when to try again. If the error is permanent or the grace period is over, it ends all
 // waits with the error.
-func (w *Watcher) trouble(ids []string, err error) time.Duration {
+func (w *Watcher) handleError(ids []string, err error) time.Duration {
 	if w.failing.IsZero() {
 		w.failing = time.Now()
 	}

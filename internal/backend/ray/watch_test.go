@@ -22,16 +22,16 @@ type clockwork struct {
 	getCost    time.Duration // duration of reading a job
 	recordCost time.Duration // duration of a list, per record
 	records    int           // number of other records
-	asked      int           // number of requests
+	count      int           // number of requests
 	fail       func() error  // if set, returns the error of a request
 }
 
-// answer counts a request, takes its time, and returns its error.
-func (c *clockwork) answer(cost time.Duration) error {
+// request counts a request, takes its time, and returns its error.
+func (c *clockwork) request(cost time.Duration) error {
 	time.Sleep(cost)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked++
+	c.count++
 	if c.fail != nil {
 		return c.fail()
 	}
@@ -47,7 +47,7 @@ func (c *clockwork) job(id string) ray.Job {
 }
 
 func (c *clockwork) Get(_ context.Context, id string) (ray.Job, error) {
-	if err := c.answer(c.getCost); err != nil {
+	if err := c.request(c.getCost); err != nil {
 		return ray.Job{}, err
 	}
 	c.mu.Lock()
@@ -59,7 +59,7 @@ func (c *clockwork) Get(_ context.Context, id string) (ray.Job, error) {
 }
 
 func (c *clockwork) List(context.Context) ([]ray.Job, error) {
-	if err := c.answer(time.Duration(c.records+len(c.jobs)) * c.recordCost); err != nil {
+	if err := c.request(time.Duration(c.records+len(c.jobs)) * c.recordCost); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -72,13 +72,13 @@ func (c *clockwork) List(context.Context) ([]ray.Job, error) {
 }
 
 func (c *clockwork) Version(context.Context) (ray.Version, error) {
-	return ray.Version{RayVersion: "2.60.0", SessionName: c.session}, c.answer(c.getCost)
+	return ray.Version{RayVersion: "2.60.0", SessionName: c.session}, c.request(c.getCost)
 }
 
 func (c *clockwork) requests() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked
+	return c.count
 }
 
 func ended(job ray.Job) bool { return job.Status.Terminal() }
@@ -230,9 +230,9 @@ func TestWatcherStops(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Minute)
-		asked := c.requests()
+		before := c.requests()
 		time.Sleep(time.Minute)
-		if more := c.requests() - asked; more != 0 {
+		if more := c.requests() - before; more != 0 {
 			t.Errorf("%d requests without a wait", more)
 		}
 		time.AfterFunc(time.Second, w.Close)

@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/proc"
 )
 
-// procDir is the path of the directory with the state of a process. Its name is the id of the process. It contains these files, of which
-// all but the logs are written once and atomically:
+// procDir is the path of the directory with the state of a process. Its name is the id of the process. It contains the following files.
+// The records (command, process, copy, stop, exit) are written once and atomically.
 //
 //	command         the command, without its environment; detects a second command with the same id
 //	claimed         exists if a supervisor has taken the work; no other supervisor starts the process after that

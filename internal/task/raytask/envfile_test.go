@@ -102,7 +102,7 @@ func TestSecretsAreNotExposed(t *testing.T) {
 		_, done := b.background(args)
 		raytest.Eventually(t, "the job runs", raytest.Exists(started))
 		file = filepath.Join(b.envDir(), id)
-		b.looksClean(file, first, second, inherited)
+		b.checkNotExposed(file, first, second, inherited)
 		for _, path := range []string{"/api/jobs/", "/api/jobs/" + id} {
 			if text := b.get(path); !strings.Contains(text, id) || strings.Contains(text, first) || strings.Contains(text, inherited) {
 				t.Errorf("%s contains the values, or does not contain the job: %s", path, text)
@@ -132,9 +132,9 @@ func TestSecretsAreNotExposed(t *testing.T) {
 	})
 }
 
-// looksClean checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and that
+// checkNotExposed checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and that
 // only this user can read the link to the deleted file.
-func (b *bench) looksClean(file string, texts ...string) {
+func (b *bench) checkNotExposed(file string, texts ...string) {
 	b.t.Helper()
 	if runtime.GOOS != "linux" {
 		return // on other systems, the file stays until the job ends
