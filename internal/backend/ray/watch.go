@@ -324,8 +324,8 @@ func (w *Watcher) update(id string, job Job, err error) {
 	one.changed = make(chan struct{})
 }
 
-// handleError handles the error of a request. It returns when to try again. If the error is permanent or the grace period is over, it ends all
-// waits with the error.
+// handleError handles the error of a request. It returns when to try again. If the error is permanent or the grace period is over, it
+// ends all waits with the error.
 func (w *Watcher) handleError(ids []string, err error) time.Duration {
 	if w.failing.IsZero() {
 		w.failing = time.Now()

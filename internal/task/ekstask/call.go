@@ -15,7 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task"
 )
 
-// keySent is the key of a record that is stored before a POST request is sent: a request of a previous rayorch may have been executed.
+// keySent is the key of a record that is stored before a POST request is sent: a request of a previous rayorch process may have been
+// executed.
 const keySent = "eks.sent"
 
 // caller is one attempt of eks:call.

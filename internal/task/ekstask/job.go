@@ -41,11 +41,11 @@ type attempt struct {
 	name    string
 	manager string // field manager of the attempt
 	uid     string // UID of the Job; empty until the Job is known to exist
-	sent    bool   // whether this or a previous rayorch may have sent the request to create the Job
+	sent    bool   // whether this or a previous rayorch process may have sent the request to create the Job
 	log     *jobLog
 }
 
-// runJob creates the Job, or finds the one that a previous rayorch created. With sync, it waits until the Job ends.
+// runJob creates the Job, or finds the one that a previous rayorch process created. With sync, it waits until the Job ends.
 func (r *Runner) runJob(ctx context.Context, req *task.Request, sync bool) task.Result {
 	a := &attempt{r: r, req: req, manager: manager(req), log: newJobLog(req)}
 	var err error
@@ -113,7 +113,7 @@ func (a *attempt) drive(ctx context.Context, sync bool) task.Result {
 	return a.follow(ctx, job)
 }
 
-// begin finds the Job that a previous rayorch created, or creates it.
+// begin finds the Job that a previous rayorch process created, or creates it.
 func (a *attempt) begin(ctx context.Context) (kube.Job, error) {
 	var was created
 	if data, ok := a.req.Records[keyCreated]; ok && json.Unmarshal(data, &was) == nil {
@@ -127,7 +127,7 @@ func (a *attempt) begin(ctx context.Context) (kube.Job, error) {
 	return a.create(ctx)
 }
 
-// found reads the Job that a previous rayorch created. It does not create the Job again, even if the Job was deleted.
+// found reads the Job that a previous rayorch process created. It does not create the Job again, even if the Job was deleted.
 func (a *attempt) found(ctx context.Context) (job kube.Job, err error) {
 	err = a.retry(ctx, func(ctx context.Context) (err error) {
 		job, err = a.client.Job(ctx, a.args.Namespace, a.name)

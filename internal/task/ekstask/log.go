@@ -84,7 +84,7 @@ func (s *seenLines) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(s))
 }
 
-// newJobLog returns the log of an attempt. It continues at the position that a previous rayorch stored.
+// newJobLog returns the log of an attempt. It continues at the position that a previous rayorch process stored.
 func newJobLog(req *task.Request) *jobLog {
 	l := &jobLog{}
 	position := req.Log.Position()

@@ -153,7 +153,7 @@ func (f *follower) end() {
 func (f *followers) begin(key string, one *follower, req *task.Request) {
 	release := req.HoldLog()
 	one.log = joblog.New(req.Log, joblog.Redactor{})
-	if known := logged(req.Log.Position()); known.ID == one.job.id { // a previous rayorch has already written to this log
+	if known := logged(req.Log.Position()); known.ID == one.job.id { // a previous rayorch process has already written to this log
 		one.log.From(req.Log.Position())
 		one.lines = known.Lines
 	}

@@ -94,7 +94,7 @@ func (a *Arguments) checkEnvironment() error {
 	return a.Secrets.Check()
 }
 
-// timeout returns the maximum run time, or 0 if there is none. Values above 100 years would overflow a time.Duration.
+// timeout returns the maximum run time, or 0 if there is none. It is at most 100 years, so that it does not overflow a time.Duration.
 func (a *Arguments) timeout() time.Duration {
 	if a.TimeoutSeconds == nil {
 		return 0

@@ -1,6 +1,6 @@
 // Package proctask runs Tasks as processes on this machine. Each process has a supervisor: another process of the rayorch binary, which
-// continues if rayorch exits, and records the state of the process in a directory, where a later rayorch finds it. The engine calls the
-// Runner; a hidden subcommand of cmd/rayorch calls SuperviseMain.
+// continues if rayorch exits, and records the state of the process in a directory, where a later rayorch process finds it. The engine
+// calls the Runner; a hidden subcommand of cmd/rayorch calls SuperviseMain.
 package proctask
 
 import (

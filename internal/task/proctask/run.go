@@ -44,12 +44,12 @@ type attempt struct {
 	log     *joblog.Log
 	secrets []string
 	lines   *follower
-	before  int64         // number of bytes of the log that a previous rayorch passed on
+	before  int64         // number of bytes of the log that a previous rayorch process passed on
 	process started       // zero until the supervisor has recorded it
 	began   time.Duration // start of the process, as an uptime (proc.Uptime)
 }
 
-// runProcess starts the process, or finds the one that a previous rayorch started, and waits until it ends.
+// runProcess starts the process, or finds the one that a previous rayorch process started, and waits until it ends.
 func (r *Runner) runProcess(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
 	switch err := a.prepare(ctx); {
@@ -279,7 +279,7 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	}
 }
 
-// logged returns the number of bytes of the log that a previous rayorch passed on.
+// logged returns the number of bytes of the log that a previous rayorch process passed on.
 func (a *attempt) logged() (n int64) {
 	position := a.req.Log.Position()
 	if position == nil {
@@ -396,7 +396,7 @@ func (a *attempt) output() (json.RawMessage, error) {
 	return a.log.Check(string(text))
 }
 
-// reread reads the last lines of the log again if a previous rayorch passed them on: they may contain the output.
+// reread reads the last lines of the log again if a previous rayorch process passed them on: they may contain the output.
 func (a *attempt) reread() {
 	if a.before == 0 {
 		return

@@ -76,8 +76,8 @@ func (a *Arguments) check() error {
 // invalidAmount reports whether f is not a valid amount of a resource: it must be an exact JSON number, 0 or more.
 func invalidAmount(f float64) bool { return f < 0 || math.IsNaN(f) || f > 1<<53 }
 
-// seconds returns the duration of a field, def if the field is not set, or a negative duration if its value is not valid. Values above 100
-// years would overflow a time.Duration.
+// seconds returns the duration of a field, def if the field is not set, or a negative duration if its value is not valid. It is at most
+// 100 years, so that it does not overflow a time.Duration.
 func seconds(field *float64, def time.Duration) time.Duration {
 	switch {
 	case field == nil:

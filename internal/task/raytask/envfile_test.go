@@ -132,8 +132,8 @@ func TestSecretsAreNotExposed(t *testing.T) {
 	})
 }
 
-// checkNotExposed checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and that
-// only this user can read the link to the deleted file.
+// checkNotExposed checks, while a job runs on Linux, that neither files of the state directory nor command lines contain the texts, and
+// that only this user can read the link to the deleted file.
 func (b *bench) checkNotExposed(file string, texts ...string) {
 	b.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -181,7 +181,7 @@ func (b *bench) checkNotExposed(file string, texts ...string) {
 }
 
 // TestSecretsOfAJobThatNeverStarts checks that the file exists while the job is pending, and is deleted when the attempt ends. It must
-// stay if the attempt continues in the next rayorch.
+// stay if the attempt continues in the next rayorch process.
 func TestSecretsOfAJobThatNeverStarts(t *testing.T) {
 	for name, cause := range map[string]error{"stopped": task.ErrStop, "pending timeout": nil, "abandoned": task.ErrAbandon} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // cannot be read.
 const restWait = 2 * time.Minute
 
-// follow passes the log on and waits until the job ends. The job was submitted before, possibly by a previous rayorch.
+// follow passes the log on and waits until the job ends. The job was submitted before, possibly by a previous rayorch process.
 func (a *attempt) follow(ctx context.Context) task.Result {
 	if err := a.confirmSubmitted(); err != nil {
 		return a.failed(ctx, err, stepfn.RaySubmitFailed)
@@ -39,7 +39,7 @@ func (a *attempt) follow(ctx context.Context) task.Result {
 	return a.outcome(ctx, job)
 }
 
-// confirmSubmitted reports the job as submitted if a previous rayorch submitted it but exited before it could report that.
+// confirmSubmitted reports the job as submitted if a previous rayorch process submitted it but exited before it could report that.
 func (a *attempt) confirmSubmitted() error {
 	if _, ok := a.req.Records[keySubmitted]; ok || !a.req.Resumed {
 		return nil
@@ -151,7 +151,7 @@ func (a *attempt) tail(ctx context.Context) (stop func()) {
 	}
 }
 
-// logged returns the number of lines of the log that a previous rayorch passed on.
+// logged returns the number of lines of the log that a previous rayorch process passed on.
 func (a *attempt) logged() int {
 	if n, err := strconv.Atoi(string(a.req.Log.Position())); err == nil {
 		return max(n, 0)
@@ -189,8 +189,8 @@ func (a *attempt) outcome(ctx context.Context, job ray.Job) task.Result {
 	return task.Fail(stepfn.RayJobFailed, cause)
 }
 
-// readEnd reads the rest of the log. If a previous rayorch passed a part of it on, readEnd also reads the last lines again, only to find
-// the output and for the cause of a failure.
+// readEnd reads the rest of the log. If a previous rayorch process passed a part of it on, readEnd also reads the last lines again,
+// only to find the output and for the cause of a failure.
 func (a *attempt) readEnd(ctx context.Context, job ray.Job) error {
 	if err := a.lines.Rest(ctx, job); err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Package raytask runs Tasks as Ray jobs: it submits, follows and stops them through Ray's Jobs API (internal/backend/ray), and reports
-// failures with the error names Ray.*. Its only state is the records of each attempt, with which the next rayorch finds the jobs of
-// this one.
+// failures with the error names Ray.*. Its only state is the records of each attempt, with which the next rayorch process finds the
+// jobs of this one.
 package raytask
 
 import (

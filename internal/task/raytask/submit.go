@@ -19,11 +19,11 @@ import (
 const (
 	keyIntent    = "ray.intent"    // intent: the Ray to which the job is about to be submitted
 	keySubmitted = "ray.submitted" // timestamp: when Ray accepted the job
-	keyRunning   = "ray.running"   // timestamp: when a rayorch first saw the driver run
+	keyRunning   = "ray.running"   // timestamp: when rayorch first saw the driver run
 	keyLogged    = "ray.logged"    // logged: written by older releases
 )
 
-// intent contains what a later rayorch needs to find the job.
+// intent contains what a later rayorch process needs to find the job.
 type intent struct {
 	Address     string
 	SessionName string
@@ -54,7 +54,7 @@ type attempt struct {
 	intent     intent
 	log        *joblog.Log
 	lines      *ray.Log  // source of the log's lines
-	resumedLog bool      // whether a previous rayorch passed on lines of the log
+	resumedLog bool      // whether a previous rayorch process passed on lines of the log
 	ran        time.Time // when the driver was first seen running
 
 	entrypoint string // the entrypoint to submit, with rayorch's shell code
@@ -62,7 +62,7 @@ type attempt struct {
 	spill      *spill // variables and entrypoint that are too large for Ray; may be nil
 }
 
-// submitJob submits the job, or finds the one that a previous rayorch submitted, and waits until it ends.
+// submitJob submits the job, or finds the one that a previous rayorch process submitted, and waits until it ends.
 func (r *Runner) submitJob(ctx context.Context, req *task.Request) task.Result {
 	a := &attempt{r: r, req: req}
 	defer func() {
@@ -182,8 +182,8 @@ func (a *attempt) replaced(ctx context.Context, unreachable error) error {
 	return &ray.LostError{ID: a.args.SubmissionID, Was: a.intent.SessionName, Then: found.Version.SessionName}
 }
 
-// find looks for the job, in case a previous rayorch submitted it. It returns a LostError if the job may have run in another session of
-// the Ray: the job must not be submitted again, because no job may run twice.
+// find looks for the job, in case a previous rayorch process submitted it. It returns a LostError if the job may have run in another
+// session of the Ray: the job must not be submitted again, because no job may run twice.
 func (a *attempt) find(ctx context.Context) (exists bool, err error) {
 	known := a.recorded(keyIntent, &a.intent)
 	address := a.args.Address
@@ -203,8 +203,8 @@ func (a *attempt) find(ctx context.Context) (exists bool, err error) {
 	return false, a.checkSession(ctx)
 }
 
-// reach returns the Ray of the attempt. If known is set, a previous rayorch used the Ray at this address; since then, the Ray may have
-// been restarted at another address.
+// reach returns the Ray of the attempt. If known is set, a previous rayorch process used the Ray at this address; since then, the Ray
+// may have been restarted at another address.
 func (a *attempt) reach(ctx context.Context, address string, known bool) (*cluster, error) {
 	if !known || a.args.Address != "" {
 		return a.r.cluster(ctx, a.args.Address)
@@ -239,7 +239,7 @@ func (a *attempt) retry(ctx context.Context, act func(context.Context) error) er
 	return ray.Retry(ctx, a.r.cfg.Grace, act)
 }
 
-// recorded decodes a record of a previous rayorch. It returns false if there is none.
+// recorded decodes a record of a previous rayorch process. It returns false if there is none.
 func (a *attempt) recorded(key string, into any) bool {
 	data, ok := a.req.Records[key]
 	return ok && json.Unmarshal(data, into) == nil
@@ -443,7 +443,7 @@ func (a *attempt) stop(ctx context.Context) (err error) {
 			err = context.Cause(on)
 		}
 	}()
-	if a.cluster == nil { // stopped before find had reached the Ray of a previous rayorch
+	if a.cluster == nil { // stopped before find had reached the Ray of a previous rayorch process
 		if a.cluster, err = a.reach(ctx, a.intent.Address, true); err != nil {
 			return err
 		}
