@@ -66,7 +66,7 @@ func TestTree(t *testing.T) {
 	own := strconv.Itoa(os.Getpid()) // distinguishes the sleeps from those of other tests
 	leader := start(t, []string{mark}, "sh", "-c", fmt.Sprintf("setsid sh -c 'sleep 303.%s & sleep 0.1' & sleep 304.%[1]s", own))
 	stranger := start(t, nil, "sleep", "305")
-	// The shell that started this sleep has ended if it is no longer the parent. That shell was the leader of the process group.
+	// Wait until the shell that started the first sleep has ended: then the parent of the sleep is no longer the leader of its group.
 	time303 := await(t, "303."+own, func(p proc.Info) bool { return p.Parent != p.Group })
 	time304 := await(t, "304."+own, func(proc.Info) bool { return true })
 	tree, err := proc.Tree(leader, mark)

@@ -20,7 +20,7 @@ import (
 
 const prefix = "arn:aws:states:::eks:"
 
-// bench is a Runner for one attempt in its own namespace. It takes the part of the engine: it stores records, reports and the log, which a
+// bench is a Runner for one attempt in its own namespace. It acts as the engine: it stores records, reports and the log, which a
 // second run of the attempt gets.
 type bench struct {
 	t         *testing.T

@@ -67,9 +67,9 @@ func plainNumbers(v any) any {
 	return v
 }
 
-// TakeLong removes rayorch's own variables (RAYORCH_*) that are longer than MaxVariable from env, and returns them. Any other variable
+// RemoveLong removes rayorch's own variables (RAYORCH_*) that are longer than MaxVariable from env, and returns them. Any other variable
 // that is too long is an error: the job does not know that it would have to read a file.
-func TakeLong(env map[string]string) (long map[string]string, err error) {
+func RemoveLong(env map[string]string) (long map[string]string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		size := len(name) + len("=") + len(env[name]) + 1
 		if size <= MaxVariable {

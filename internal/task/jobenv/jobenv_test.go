@@ -30,16 +30,16 @@ func TestAddParams(t *testing.T) {
 	}
 }
 
-func TestTakeLong(t *testing.T) {
+func TestRemoveLong(t *testing.T) {
 	fits := strings.Repeat("x", jobenv.MaxVariable-len("RAYORCH_ITEM=")-1)
 	env := map[string]string{"RAYORCH_ITEM": fits, "RAYORCH_PARAMS": fits, "B": "b"}
-	long, err := jobenv.TakeLong(env)
+	long, err := jobenv.RemoveLong(env)
 	if err != nil || len(long) != 1 || long["RAYORCH_PARAMS"] != fits || len(env) != 2 {
 		t.Errorf("got %d long variables and %d others, error %v; want 1 and 2", len(long), len(env), err)
 	}
 	env["MINE"] = fits + strings.Repeat("x", 20)
 	want := "the environment variable MINE has 131084 bytes including its name, but Linux allows at most 131072: "
-	if _, err := jobenv.TakeLong(env); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if _, err := jobenv.RemoveLong(env); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got error %v, want one that starts with %q", err, want)
 	}
 }

@@ -139,11 +139,11 @@ func (l *Log) Output() (json.RawMessage, error) {
 	if !l.Marked() {
 		return json.RawMessage("null"), nil
 	}
-	return l.Check(l.marked)
+	return l.ParseOutput(l.marked)
 }
 
-// Check returns the output that a job wrote, with secrets redacted. It is an error if the text is too large, or is not JSON.
-func (l *Log) Check(text string) (json.RawMessage, error) {
+// ParseOutput returns the output that a job wrote, with secrets redacted. It is an error if the text is too large, or is not JSON.
+func (l *Log) ParseOutput(text string) (json.RawMessage, error) {
 	if len(text) > OutputBytes { // the caller may have read only OutputBytes+1
 		return nil, fmt.Errorf("the job's output has %d bytes or more, but at most %d are allowed: write large results to the pipeline's "+
 			"storage and return their paths", len(text), OutputBytes)

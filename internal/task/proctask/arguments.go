@@ -130,7 +130,7 @@ func (a *Arguments) environment(inheritable []string, valueOf func(string) (stri
 	if err := jobenv.AddParams(given, a.Params); err != nil {
 		return nil, nil, nil, err
 	}
-	if files, err = jobenv.TakeLong(given); err != nil {
+	if files, err = jobenv.RemoveLong(given); err != nil {
 		return nil, nil, nil, err
 	}
 	for name := range files {

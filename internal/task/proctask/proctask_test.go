@@ -34,17 +34,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench takes the part of the engine for one attempt: it stores records and the log, which a second run of the attempt gets.
+// bench acts as the engine for one attempt: it stores records and the log, which a second run of the attempt gets.
 type bench struct {
-	dir     string
-	getenv  map[string]string // values of host variables
-	mu      sync.Mutex
-	records map[string][]byte
-	taken   int // number of calls of Submitted
-	log     tasktest.Log
-	code    string            // the state directory with the snapshots
-	labels  map[string]string // of the execution
-	pending func(reason string, since time.Time)
+	dir       string
+	getenv    map[string]string // values of host variables
+	mu        sync.Mutex
+	records   map[string][]byte
+	submitted int // number of calls of Submitted
+	log       tasktest.Log
+	code      string            // the state directory with the snapshots
+	labels    map[string]string // of the execution
+	pending   func(reason string, since time.Time)
 }
 
 // newBench returns a bench. At the end of the test, it stops processes that are still running, as after a failed assertion.
@@ -83,7 +83,7 @@ func (b *bench) request(resource string, input []byte) *task.Request {
 			b.records[key] = bytes.Clone(record)
 			return nil
 		},
-		Submitted: func([]byte) error { b.taken++; return nil },
+		Submitted: func([]byte) error { b.submitted++; return nil },
 	}
 }
 

@@ -393,7 +393,7 @@ func (a *attempt) output() (json.RawMessage, error) {
 	if text = bytes.TrimSpace(text); err != nil || len(text) == 0 {
 		return json.RawMessage("null"), err
 	}
-	return a.log.Check(string(text))
+	return a.log.ParseOutput(string(text))
 }
 
 // reread reads the last lines of the log again if a previous rayorch process passed them on: they may contain the output.

@@ -85,7 +85,7 @@ func (a *attempt) private(vars map[string]string) map[string]string {
 // passByFile prepares the content of the file with the private variables, and removes them from vars, the variables in the runtime
 // environment. It adds the hook for the workers. A hook of the user is passed on in RAYORCH_ENV_HOOK.
 func (a *attempt) passByFile(vars, private map[string]string) error {
-	if _, err := jobenv.TakeLong(maps.Clone(private)); err != nil {
+	if _, err := jobenv.RemoveLong(maps.Clone(private)); err != nil {
 		return err
 	}
 	var script strings.Builder

@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { raytest.Main(m) }
 
-// bench is a Runner on one Ray. It takes the part of the engine for one attempt: it stores records and the log, which a second run of the
+// bench is a Runner on one Ray. It acts as the engine for one attempt: it stores records and the log, which a second run of the
 // attempt gets.
 type bench struct {
 	t         *testing.T

@@ -43,7 +43,7 @@ func (a *attempt) fit() error {
 	if err := jobenv.AddParams(vars, a.args.Params); err != nil {
 		return err
 	}
-	long, err := jobenv.TakeLong(vars)
+	long, err := jobenv.RemoveLong(vars)
 	if err != nil {
 		return err
 	}
