@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/deploy"
 )
 
-// TestNext says for every status that CloudFormation has what a deploy and a destroy do next.
+// TestNext verifies the next step of deploy and destroy for every status of CloudFormation.
 func TestNext(t *testing.T) {
 	const inProgress, whole, broken = "wait wait", "update delete", "delete delete"
 	want := map[types.StackStatus]string{
@@ -28,7 +28,7 @@ func TestNext(t *testing.T) {
 		}
 	}
 	if got := deploy.Next(deploy.Deployed, "SOMETHING_NEW"); got != deploy.Wait {
-		t.Errorf("a status of tomorrow's: %s", got)
+		t.Errorf("an unknown status: got %s, want %s", got, deploy.Wait)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestAddMapping(t *testing.T) {
 	}
 	for _, wrong := range []string{"a: b", "- 1", "\t", "- rolearn: [1]"} {
 		if got, err := deploy.AddMapping(wrong, m); err == nil {
-			t.Errorf("%q gives %q: what cannot be read must not be written over", wrong, got)
+			t.Errorf("%q: got %q, want an error: invalid text must not be overwritten", wrong, got)
 		}
 	}
 }
