@@ -58,9 +58,9 @@ func TestAdvice(t *testing.T) {
 		cause   string
 		want    string
 	}{
-		{cause: "KeyError: 'HF_TOKEN'", want: "HF_TOKEN in the environment"},
-		{cause: "sh: 1: HF_TOKEN: parameter not set", want: "HF_TOKEN in the environment"},
-		{cause: "botocore.exceptions.NoCredentialsError: Unable to locate credentials", want: "AWS_SECRET_ACCESS_KEY, AWS_PROFILE in"},
+		{cause: "KeyError: 'HF_TOKEN'", want: "HF_TOKEN from the environment"},
+		{cause: "sh: 1: HF_TOKEN: parameter not set", want: "HF_TOKEN from the environment"},
+		{cause: "botocore.exceptions.NoCredentialsError: Unable to locate credentials", want: "AWS_SECRET_ACCESS_KEY, AWS_PROFILE from"},
 		{cause: "the PATHOLOGY of MY_HF_TOKEN2"},
 		{cause: "KeyError: 'HF_TOKEN'", given: map[string]bool{"HF_TOKEN": true}},
 		{cause: "KeyError: 'HF_TOKEN'", inherit: hostenv.Inherit{Names: []string{"HF_*"}}},
