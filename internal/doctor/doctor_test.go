@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 		{Name: "worse", Severity: Advisory, Fix: "fix", Look: look(Finding{Text: "full", Severity: Required})},
 		{Name: "error", Severity: Required, Fix: "fix", Look: look(Finding{Err: errors.New("broken")})},
 		{Name: "gate", Severity: Required, Fix: "fix", Gate: true, Look: look(Finding{Text: "unreachable"})},
-		{Name: "behind the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("a check after a failed gate was run"); return nil }},
+		{Name: "after the gate", Severity: Required, Look: func(context.Context) []Finding { t.Error("a check after a failed gate was run"); return nil }},
 	})
 	want := []Result{
 		{Name: "passes", OK: true, Found: "there", Needed: true},

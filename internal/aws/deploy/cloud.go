@@ -75,7 +75,7 @@ func (d *Deployer) take(ctx context.Context, stack string, step Step, s *types.S
 		return d.stuck(ctx, stack, step, s)
 	}
 	from := d.mark(ctx, stack)
-	d.say("stack %s is %s: %s", stack, status(s), step)
+	d.printf("stack %s is %s: %s", stack, status(s), step)
 	var err error
 	switch step {
 	case Delete:
@@ -297,9 +297,9 @@ func (d *Deployer) allChanges(ctx context.Context, got *cloudformation.DescribeC
 
 // show prints the changes of a stack.
 func (d *Deployer) show(stack string, changes []Change) {
-	d.say("changes of stack %s:", stack)
+	d.printf("changes of stack %s:", stack)
 	for _, c := range changes {
-		d.say("  %s", c)
+		d.printf("  %s", c)
 	}
 }
 

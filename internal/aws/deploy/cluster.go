@@ -95,7 +95,7 @@ func (d *Deployer) admin(ctx context.Context, t Target, who Caller) (aws.Credent
 	if _, err := chained.Retrieve(ctx); err != nil {
 		return nil, d.cannotAssume(t, who, err)
 	}
-	d.say("assumed the admin role %s through %s", t.AdminRole, t.HandlerRole)
+	d.printf("assumed the admin role %s through %s", t.AdminRole, t.HandlerRole)
 	return chained, nil
 }
 

@@ -38,26 +38,26 @@ type Config struct {
 
 // Deployer deploys pipelines and removes deployments.
 type Deployer struct {
-	cfn   *cloudformation.Client
-	eks   *eks.Client
-	sfn   *sfn.Client
-	sts   *sts.Client
-	aws   aws.Config
-	say   func(format string, args ...any)
-	pause time.Duration
-	grace time.Duration
-	open  func(kube.Config) (*kube.Client, error)
-	now   func() time.Time
+	cfn    *cloudformation.Client
+	eks    *eks.Client
+	sfn    *sfn.Client
+	sts    *sts.Client
+	aws    aws.Config
+	printf func(format string, args ...any)
+	pause  time.Duration
+	grace  time.Duration
+	open   func(kube.Config) (*kube.Client, error)
+	now    func() time.Time
 }
 
 // New returns a Deployer. It makes no API calls.
 func New(c Config) *Deployer {
 	d := &Deployer{
 		cfn: cloudformation.NewFromConfig(c.AWS), eks: eks.NewFromConfig(c.AWS), sfn: sfn.NewFromConfig(c.AWS), sts: sts.NewFromConfig(c.AWS),
-		aws: c.AWS, say: c.Say, pause: c.Pause, grace: c.Settle, open: c.Open, now: c.Now,
+		aws: c.AWS, printf: c.Say, pause: c.Pause, grace: c.Settle, open: c.Open, now: c.Now,
 	}
-	if d.say == nil {
-		d.say = func(string, ...any) {}
+	if d.printf == nil {
+		d.printf = func(string, ...any) {}
 	}
 	if d.pause == 0 {
 		d.pause = 3 * time.Second
@@ -114,7 +114,7 @@ func (d *Deployer) retry(ctx context.Context, act func() error) error {
 		if err == nil || try == tries || !kube.Temporary(err) || ctx.Err() != nil {
 			return err
 		}
-		d.say("%v; retrying", err)
+		d.printf("%v; retrying", err)
 		if err := d.wait(ctx); err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func (d *Deployer) progress(ctx context.Context, stack, from string) string {
 		if why := aws.ToString(e.ResourceStatusReason); why != "" {
 			line += ": " + why
 		}
-		d.say("%s", line)
+		d.printf("%s", line)
 	}
 	return from
 }

@@ -40,7 +40,7 @@ func (d *Deployer) replaces(ctx context.Context, name string) (published, error)
 	if err != nil || second == nil || !isPublished(second) {
 		return published{}, err
 	}
-	d.say("replacing stack %s of the published module", name)
+	d.printf("replacing stack %s of the published module", name)
 	marks := append(marksOf(template), marksOf(second)...)
 	return published{rbac: rbac, roles: d.rolesOf(ctx, rbac), marks: marks}, nil
 }
@@ -117,7 +117,7 @@ func (d *Deployer) sweepPublished(ctx context.Context, p Plan, old published) er
 	}
 	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, old.roles...) })
 	if dropped {
-		d.say("aws-auth: removed %s", strings.Join(old.roles, ", "))
+		d.printf("aws-auth: removed %s", strings.Join(old.roles, ", "))
 	}
 	return refused(t, err)
 }
@@ -128,7 +128,7 @@ func (d *Deployer) removePublished(ctx context.Context, old published) error {
 	if old.rbac == "" {
 		return nil
 	}
-	d.say("deleting the second stack of the published module, %s", old.rbac)
+	d.printf("deleting the second stack of the published module, %s", old.rbac)
 	if err := d.Destroy(ctx, old.rbac); err != nil {
 		return fmt.Errorf("replace the published module's stack %s: %w", old.rbac, err)
 	}

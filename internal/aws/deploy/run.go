@@ -49,7 +49,7 @@ func (d *Deployer) Deploy(ctx context.Context, p Plan) (Result, error) {
 		return Result{Changed: changed}, err
 	}
 	if !changed {
-		d.say("stack %s is up to date", p.Stack.Name)
+		d.printf("stack %s is up to date", p.Stack.Name)
 	}
 	if err := d.sweepPublished(ctx, p, old); err != nil {
 		return Result{Changed: changed}, err
@@ -117,7 +117,7 @@ func (d *Deployer) applyObjects(ctx context.Context, p Plan, outputs map[string]
 		return AddMapping(text, Mapping{outputs["StateMachineRoleArn"], record.User, []string{record.User}}, stale...)
 	})
 	if mapped {
-		d.say("aws-auth: mapped %s to user %s", outputs["StateMachineRoleArn"], record.User)
+		d.printf("aws-auth: mapped %s to user %s", outputs["StateMachineRoleArn"], record.User)
 	}
 	return changed || mapped, refused(t, err)
 }
@@ -150,7 +150,7 @@ func (d *Deployer) report(done []kube.Applied) bool {
 	for _, a := range done {
 		if a.Action != kube.Unchanged {
 			changed = true
-			d.say("  %s: %s", kube.Title(a.Object), a.Action)
+			d.printf("  %s: %s", kube.Title(a.Object), a.Action)
 		}
 	}
 	return changed
@@ -253,7 +253,7 @@ func (d *Deployer) keepLogs(ctx context.Context, name string, template []byte) e
 		return err
 	}
 	if Next(Deployed, status(s)) != Update {
-		d.say("stack %s has the status %s: its log group cannot be retained", name, status(s))
+		d.printf("stack %s has the status %s: its log group cannot be retained", name, status(s))
 		return nil
 	}
 	_, err = d.change(ctx, Request{Stack: name, Template: kept, Tags: tagsOf(s)}, s)
@@ -294,7 +294,7 @@ func (d *Deployer) removeObjects(ctx context.Context, name string, record stack.
 	}
 	dropped, err := d.mapRoles(ctx, k, func(text string) (string, error) { return DropMapping(text, role) })
 	if dropped {
-		d.say("aws-auth: removed %s", role)
+		d.printf("aws-auth: removed %s", role)
 	}
 	return refused(t, err)
 }
@@ -319,7 +319,7 @@ func (d *Deployer) removeSelected(ctx context.Context, k *kube.Client, path, sel
 		if err != nil && !kube.NotFound(err) {
 			return err
 		}
-		d.say("  %s/%s: deleted", path[strings.LastIndex(path, "/")+1:], kube.Name(o))
+		d.printf("  %s/%s: deleted", path[strings.LastIndex(path, "/")+1:], kube.Name(o))
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (d *Deployer) stopRuns(ctx context.Context, r Removal, arns map[string]stri
 		if _, err := d.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: e.ExecutionArn, Cause: aws.String("rayorch destroy")}); err != nil {
 			return fmt.Errorf("stop the execution %s: %w", aws.ToString(e.Name), short(err))
 		}
-		d.say("stopped execution %s", aws.ToString(e.Name))
+		d.printf("stopped execution %s", aws.ToString(e.Name))
 		if machine := arns["CleanUpStateMachineArn"]; machine != "" {
 			arn, err := d.startCleanUp(ctx, machine, e)
 			if err != nil {
@@ -99,10 +99,10 @@ func (d *Deployer) awaitCleanUp(ctx context.Context, arn string, until time.Time
 		case got.Status == types.ExecutionStatusSucceeded:
 			return nil
 		case got.Status != types.ExecutionStatusRunning:
-			d.say("the cleanup %s ended with status %s: %s", arn, got.Status, aws.ToString(got.Cause))
+			d.printf("the cleanup %s ended with status %s: %s", arn, got.Status, aws.ToString(got.Cause))
 			return nil
 		case d.now().After(until):
-			d.say("the cleanup %s is still running: check whether jobs of the stopped executions are still running", arn)
+			d.printf("the cleanup %s is still running: check whether jobs of the stopped executions are still running", arn)
 			return nil
 		}
 		if err := d.wait(ctx); err != nil {

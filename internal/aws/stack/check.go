@@ -17,17 +17,17 @@ const maxDefinition = 1 << 20
 // enforces most of them while an execution runs.
 func Check(r *compile.Result) []string {
 	var problems []string
-	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	if r.Bounds.Events > stepfn.MaxEvents {
-		say("a run can have %d events before it times out; the maximum in Step Functions is %d: shorten timeouts or reduce retry attempts",
+		add("a run can have %d events before it times out; the maximum in Step Functions is %d: shorten timeouts or reduce retry attempts",
 			r.Bounds.Events, stepfn.MaxEvents)
 	}
 	if r.Bounds.Payload > stepfn.MaxPayload {
-		say("a payload can have %d bytes; the maximum in Step Functions is %d: store large data in the storage and pass its path", r.Bounds.Payload, stepfn.MaxPayload)
+		add("a payload can have %d bytes; the maximum in Step Functions is %d: store large data in the storage and pass its path", r.Bounds.Payload, stepfn.MaxPayload)
 	}
 	for name, text := range map[string][]byte{"definition": r.Definition, "definition of the cleanup state machine": r.Cleanup} {
 		if len(text) > maxDefinition {
-			say("the %s has %d bytes; the maximum in Step Functions is %d", name, len(text), maxDefinition)
+			add("the %s has %d bytes; the maximum in Step Functions is %d", name, len(text), maxDefinition)
 		}
 	}
 	slices.Sort(problems)

@@ -190,11 +190,11 @@ func (p *Pod) Done() bool {
 
 // ran reports whether a terminated container ever ran. It did not if it could not be started, or if its pod was deleted before.
 func (t *Terminated) ran() bool {
-	return t != nil && !t.refused() && (t.Reason != "ContainerStatusUnknown" || !t.StartedAt.IsZero())
+	return t != nil && !t.failedToStart() && (t.Reason != "ContainerStatusUnknown" || !t.StartedAt.IsZero())
 }
 
-// refused reports whether the node could not start the container.
-func (t *Terminated) refused() bool {
+// failedToStart reports whether the node could not start the container.
+func (t *Terminated) failedToStart() bool {
 	return t.Reason == "StartError" || t.Reason == "ContainerCannotRun"
 }
 

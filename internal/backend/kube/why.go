@@ -72,27 +72,27 @@ func (c *Client) Notices(ctx context.Context, namespace, kind, name string) ([]N
 func (c *Client) Why(ctx context.Context, j Job) (Reason, error) {
 	ns := j.Metadata.Namespace
 	pods, podsErr := c.PodsOf(ctx, j)
-	said, err := c.Notices(ctx, ns, "Job", j.Metadata.Name)
-	said = slices.DeleteFunc(said, func(n Notice) bool { return n.Involved.UID != j.Metadata.UID })
+	notices, err := c.Notices(ctx, ns, "Job", j.Metadata.Name)
+	notices = slices.DeleteFunc(notices, func(n Notice) bool { return n.Involved.UID != j.Metadata.UID })
 	if err == nil {
 		var ofPods []Notice
 		ofPods, err = c.Notices(ctx, ns, "Pod", "")
-		said = append(said, ofPods...)
+		notices = append(notices, ofPods...)
 	}
 	if Code(err) == 403 { // events help, but are optional
 		err = nil
 	}
-	return Explain(j, pods, said), errors.Join(podsErr, err)
+	return Explain(j, pods, notices), errors.Join(podsErr, err)
 }
 
 // Explain finds the reason from the Job, its pods, and the notices about them.
-func Explain(j Job, pods []Pod, said []Notice) Reason {
+func Explain(j Job, pods []Pod, notices []Notice) Reason {
 	r := Reason{Ran: slices.ContainsFunc(pods, func(p Pod) bool { return p.Started() }) || j.Status.Succeeded > 0}
 	switch p := newest(pods); {
 	case p == nil:
-		r.Why = explainAbsence(j, said)
+		r.Why = explainAbsence(j, notices)
 	case !overdue(j) || p.Metadata.DeletionTimestamp == nil || !p.Started(): // otherwise, the deadline explains the deletion
-		r.Why = explainPod(p, said)
+		r.Why = explainPod(p, notices)
 	}
 	r.End = explainEnd(j, r.Why != "")
 	return r
@@ -119,11 +119,11 @@ func explainEnd(j Job, known bool) string {
 }
 
 // explainAbsence describes why a Job has no pods.
-func explainAbsence(j Job, said []Notice) string {
+func explainAbsence(j Job, notices []Notice) string {
 	if j.Spec.Suspend {
 		return "the job is suspended: its queue has not admitted it yet"
 	}
-	for _, n := range slices.Backward(said) {
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind == "Job" && n.Reason == "FailedCreate" {
 			return "its pods cannot be created: " + advise(n.Message)
 		}
@@ -133,7 +133,7 @@ func explainAbsence(j Job, said []Notice) string {
 		return "its pods were deleted, directly or with their namespace"
 	}
 	// The pods of a Job that exceeded its deadline are deleted, but the notices about them remain for a while.
-	for _, n := range slices.Backward(said) {
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind != "Pod" || !strings.HasPrefix(n.Involved.Name, j.Metadata.Name+"-") {
 			continue
 		}
@@ -145,7 +145,7 @@ func explainAbsence(j Job, said []Notice) string {
 }
 
 // explainPod describes the problem of a pod. It considers notices only if the pod has not started, because they may be outdated.
-func explainPod(p *Pod, said []Notice) string {
+func explainPod(p *Pod, notices []Notice) string {
 	subject := "the pod " + p.Metadata.Name
 	for _, find := range []func(*Pod) string{explainPhase, explainSchedule, explainContainers} {
 		if text := find(p); text != "" {
@@ -155,7 +155,7 @@ func explainPod(p *Pod, said []Notice) string {
 	if p.Started() {
 		return ""
 	}
-	for _, n := range slices.Backward(said) {
+	for _, n := range slices.Backward(notices) {
 		if n.Involved.Kind != "Pod" || n.Involved.UID != p.Metadata.UID {
 			continue
 		}
@@ -205,7 +205,7 @@ func explainContainers(p *Pod) string {
 		if text := explainWaiting(s); text != "" {
 			return text
 		}
-		if t := s.State.Terminated; t != nil && (t.ran() || t.refused()) && (t.ExitCode != 0 || t.Signal != 0) {
+		if t := s.State.Terminated; t != nil && (t.ran() || t.failedToStart()) && (t.ExitCode != 0 || t.Signal != 0) {
 			return explainTerminated(s, t)
 		}
 	}
@@ -238,7 +238,7 @@ func explainTerminated(s ContainerStatus, t *Terminated) string {
 	switch {
 	case t.Reason == "OOMKilled":
 		return fmt.Sprintf("was killed: container %s used more memory than its limit (OOMKilled)", s.Name)
-	case t.refused():
+	case t.failedToStart():
 		return fmt.Sprintf("cannot start: container %s: %s", s.Name, t.Message)
 	case t.Signal != 0:
 		return fmt.Sprintf("failed: container %s was terminated by signal %d", s.Name, t.Signal)
