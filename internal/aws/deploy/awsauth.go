@@ -116,7 +116,8 @@ func editMappings(text string, edit func([]*yaml.Node) ([]*yaml.Node, error)) (s
 const awsAuthPath = "/api/v1/namespaces/kube-system/configmaps/aws-auth"
 
 // MapRoles edits mapRoles of aws-auth in the cluster and reports whether that changed it. The write fails if the ConfigMap
-// was changed since it was read; MapRoles then starts again, up to ten times. Concurrent edits are thus never lost.
+// was changed since it was read; MapRoles then starts again, up to ten times, so
+// concurrent edits are never lost.
 func MapRoles(ctx context.Context, k *kube.Client, edit func(text string) (string, error)) (changed bool, err error) {
 	for range 10 {
 		changed, err = mapOnce(ctx, k, edit)

@@ -20,8 +20,8 @@ type Deployment struct {
 // ErrNotDeployed is the error if there is no stack of the given name that rayorch created.
 var ErrNotDeployed = errors.New("is not deployed")
 
-// Find reads the record of a deployment from its stack. It returns ErrNotDeployed if the stack does not exist or rayorch did
-// not create it.
+// Find reads the record of a deployment from its stack. The error wraps ErrNotDeployed if the stack does not exist or
+// rayorch did not create it.
 func (d *Deployer) Find(ctx context.Context, name string, who Caller) (Deployment, error) {
 	template, err := d.Template(ctx, name)
 	if err != nil {

@@ -23,7 +23,7 @@ type published struct {
 }
 
 // replaces returns what a deployment to the stack replaces: nothing if the stack does not exist or is rayorch's, or else the
-// published module. It returns ErrForeign for any other stack.
+// published module. For any other stack, the error wraps ErrForeign.
 func (d *Deployer) replaces(ctx context.Context, name string) (published, error) {
 	template, err := d.Template(ctx, name)
 	if err != nil {

@@ -79,7 +79,7 @@ func (d *Deployer) startCleanUp(ctx context.Context, machine string, e types.Exe
 	name := "destroy-" + hex.EncodeToString(sum[:16])
 	started, err := d.sfn.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
-	if apiCode(err) == "ExecutionAlreadyExists" { // it ended, because starting a running one again with the same input is not an error
+	if apiCode(err) == "ExecutionAlreadyExists" { // it has ended: for a running one with the same input, StartExecution succeeds
 		started, err = &sfn.StartExecutionOutput{ExecutionArn: aws.String(stepfn.ExecutionOf(machine, name))}, nil
 	}
 	if err != nil {

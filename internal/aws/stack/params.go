@@ -65,8 +65,8 @@ type Param struct {
 	Doc, Want string
 
 	check func(string) bool   // validates a string; nil accepts all
-	least int                 // the minimum of an integer
-	most  int                 // the maximum of an integer
+	min   int                 // the minimum of an integer
+	max   int                 // the maximum of an integer
 	to    func(*Params) any   // returns a pointer to the field of the value: *string, *int or a pointer to a map
 	given func(*Params) *bool // returns the field that records that the parameter was set; nil if there is none
 }
@@ -132,8 +132,8 @@ var table = []Param{
 		Doc:   "The certificate authority of the API server; deploy and diff read it from EKS if it is not set.",
 		check: isCertificate, to: func(p *Params) any { return &p.CertificateAuthority }},
 	{Name: "step_function_timeout", Kind: Integer, Default: "360", Want: "a number of minutes from 1 to 525600",
-		Doc:   "The maximum duration of a run in minutes (default: the timeout in the pipeline file, or 360 if it has none).",
-		least: 1, most: 525_600, to: func(p *Params) any { return &p.TimeoutMinutes }, given: func(p *Params) *bool { return &p.TimeoutGiven }},
+		Doc: "The maximum duration of a run in minutes (default: the timeout in the pipeline file, or 360 if it has none).",
+		min: 1, max: 525_600, to: func(p *Params) any { return &p.TimeoutMinutes }, given: func(p *Params) *bool { return &p.TimeoutGiven }},
 	{Name: "data_bucket_name", Want: wantBucket,
 		Doc:   "The S3 bucket that pods can read and write.",
 		check: matches(bucketName), to: func(p *Params) any { return &p.DataBucket }},
@@ -164,8 +164,8 @@ var table = []Param{
 		Doc:   "The Service of the Ray head in the namespace (default: kuberay-head-svc).",
 		check: matches(dnsLabel), to: func(p *Params) any { return &p.RayService }, given: func(p *Params) *bool { return &p.ServiceGiven }},
 	{Name: "ray_port", Kind: Integer, Default: "8265", Want: "a port from 1 to 65535",
-		Doc:   "The port of the Ray dashboard (default: 8265).",
-		least: 1, most: 65_535, to: func(p *Params) any { return &p.RayPort }},
+		Doc: "The port of the Ray dashboard (default: 8265).",
+		min: 1, max: 65_535, to: func(p *Params) any { return &p.RayPort }},
 	{Name: "image", Want: "a container image",
 		Doc:   "The image of the pods that submit Ray jobs (default: the image of the Ray release that rayorch is tested with).",
 		check: matches(imageName), to: func(p *Params) any { return &p.Image }},
@@ -176,8 +176,8 @@ var table = []Param{
 		Doc:   "The name of the state machine (default: TrainingOnEks- and the name of the stack).",
 		check: matches(`[A-Za-z0-9_-]{1,80}`), to: func(p *Params) any { return &p.Machine }},
 	{Name: "log_retention_days", Kind: Integer, Default: "90", Want: "a number of days from 1 to 3653",
-		Doc:   "The number of days to keep logs, rounded up to a retention period of CloudWatch Logs (default: 90).",
-		least: 1, most: 3653, to: func(p *Params) any { return &p.LogRetentionDays }, given: func(p *Params) *bool { return &p.LogDaysGiven }},
+		Doc: "The number of days to keep logs, rounded up to a retention period of CloudWatch Logs (default: 90).",
+		min: 1, max: 3653, to: func(p *Params) any { return &p.LogRetentionDays }, given: func(p *Params) *bool { return &p.LogDaysGiven }},
 	{Name: "schedule", Want: "an expression such as rate(1 day), cron(0 6 * * ? *) or at(2027-01-31T06:00:00)",
 		Doc:   "The schedule on which runs start, as an expression of EventBridge Scheduler (default: no schedule).",
 		check: matches(`(?:rate\([1-9]\d{0,4} (?:minute|hour|day)s?\)|cron\([^()]{11,240}\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))`),

@@ -172,7 +172,7 @@ func (t Param) setInteger(to *int, v any) error {
 		text = strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
-	if err != nil || n < t.least || n > t.most {
+	if err != nil || n < t.min || n > t.max {
 		return fmt.Errorf("%s", abbreviated(v))
 	}
 	*to = n
