@@ -119,7 +119,7 @@ var table = []Param{
 		Doc:   "The role through which rayorch assumes the admin role if the caller cannot assume it directly; rayorch does not change this role.",
 		check: matches(roleARN), to: func(p *Params) any { return &p.HandlerRoleARN }},
 	{Name: "eks_cluster_name", Required: true, Want: "the name of an EKS cluster: at most 100 letters, digits, - and _",
-		Doc:   "The name of the EKS cluster.",
+		Doc:   "The EKS cluster on which the pipeline runs.",
 		check: matches(`[0-9A-Za-z][A-Za-z0-9_-]{0,99}`), to: func(p *Params) any { return &p.ClusterName }},
 	{Name: "eks_cluster_endpoint", Required: true, Want: "a URL such as https://ABC.gr7.eu-west-1.eks.amazonaws.com",
 		Doc:   "The endpoint of the cluster's API server; deploy and diff read it from EKS if it is not set.",
