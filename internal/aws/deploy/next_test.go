@@ -43,6 +43,7 @@ const others = `# the nodes
   later: field
 `
 
+// TestAddMapping also removes the mapping again, and verifies that invalid text is an error.
 func TestAddMapping(t *testing.T) {
 	m := deploy.Mapping{Role: "arn:aws:iam::1:role/states", Username: "mod", Groups: []string{"mod"}}
 	const mine = "- rolearn: arn:aws:iam::1:role/states\n  username: mod\n  groups:\n    - mod\n"
@@ -75,6 +76,7 @@ func TestAddMapping(t *testing.T) {
 	}
 }
 
+// FuzzMapRoles verifies that adding a mapping is idempotent.
 func FuzzMapRoles(f *testing.F) {
 	f.Add(others)
 	f.Add("- &a {rolearn: x}\n- *a\n")

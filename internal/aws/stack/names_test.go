@@ -29,6 +29,7 @@ func limits(n stack.Names) map[string]struct {
 	}
 }
 
+// check verifies that all names are within their limits.
 func check(t *testing.T, n stack.Names) {
 	t.Helper()
 	for what, l := range limits(n) {
@@ -68,6 +69,7 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+// FuzzNames verifies that all names are valid for any identity.
 func FuzzNames(f *testing.F) {
 	f.Add("p", "d", "m", "pipeline", "")
 	f.Add("", "", "", "x", "My_Machine")

@@ -103,6 +103,7 @@ func TestAllAtOnce(t *testing.T) {
 	}
 }
 
+// TestPrecedence verifies the order of sources, and that only strict sources reject unknown keys.
 func TestPrecedence(t *testing.T) {
 	flags := stack.Source{Name: func(p stack.Param) string { return "--" + p.Flag() }, Values: map[string]any{"namespace": "of-flag"}, Strict: true}
 	file := stack.Source{Name: func(stack.Param) string { return "file" }, Values: map[string]any{"namespace": "of-file", "pvc_name": "of-file"}, Strict: true}
@@ -162,6 +163,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// FuzzRead verifies that every set of parameters that Read accepts gives a valid template.
 func FuzzRead(f *testing.F) {
 	f.Add("tags", `{"a": "b"}`)
 	f.Add("step_function_timeout", "1e3")
@@ -171,7 +173,6 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Every valid value must give a valid template.
 		s, err := stack.Build(stack.Input{Params: p, Names: stack.NewNames(seedfarmer, p.Machine), Pipeline: "p", Compiled: compiledSmall()})
 		if err != nil || !json.Valid(s.Template) {
 			t.Errorf("%s=%q is valid, but Build fails: %v", name, text, err)

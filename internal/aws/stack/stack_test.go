@@ -103,6 +103,7 @@ func options() map[string]map[string]any {
 	return out
 }
 
+// TestGolden compares the templates and objects with golden files, and verifies that Build is deterministic.
 func TestGolden(t *testing.T) {
 	for name, values := range options() {
 		t.Run(name, func(t *testing.T) {

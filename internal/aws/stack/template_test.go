@@ -85,6 +85,7 @@ func grants(t *testing.T, r resource) []string {
 	return lines
 }
 
+// TestPolicies compares the permissions of all roles, statement by statement, with all options and with none.
 func TestPolicies(t *testing.T) {
 	const delivery = `logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies ` +
 		`logs:GetLogDelivery logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery on ["*"]`
@@ -112,6 +113,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
+// TestTrust compares the trust policies of all roles.
 func TestTrust(t *testing.T) {
 	all := resources(t, build(t, with(options()["all"]), seedfarmer))
 	const account = `"StringEquals":{"aws:SourceAccount":{"Ref":"AWS::AccountId"}}`
@@ -161,6 +163,7 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
+// TestRecord verifies that the record can be read from the template, and that a template without one is not an error.
 func TestRecord(t *testing.T) {
 	s := build(t, with(options()["all"]), seedfarmer)
 	got, ok, err := stack.ReadRecord(s.Template)
@@ -178,6 +181,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// TestKeepLogs verifies that only the log group and the key are retained, and that the record is kept.
 func TestKeepLogs(t *testing.T) {
 	s := build(t, with(map[string]any{"kms_key": "create"}), seedfarmer)
 	kept, err := stack.KeepLogs(s.Template)
@@ -200,6 +204,7 @@ func TestKeepLogs(t *testing.T) {
 	}
 }
 
+// FuzzReadTemplate verifies that no template makes the readers panic: a stack may belong to another program.
 func FuzzReadTemplate(f *testing.F) {
 	f.Add([]byte(`{"Resources": {"StateMachine": {"Metadata": {"Rayorch": {"version": 1}}}, "LogGroup": {"Metadata": {}}}}`))
 	f.Fuzz(func(_ *testing.T, data []byte) {
@@ -261,6 +266,7 @@ func TestCfnLint(t *testing.T) {
 	}
 }
 
+// TestCheckov lints the templates for insecure settings.
 func TestCheckov(t *testing.T) {
 	checkov := tool(t, "checkov", ".tools/checkov")
 	args := append([]string{"--framework", "cloudformation", "--compact", "--quiet", "--skip-download", "-f"}, templates(t)...)

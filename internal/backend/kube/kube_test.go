@@ -101,6 +101,7 @@ func serveFor(t *testing.T, timeout time.Duration, handler http.HandlerFunc) *ku
 	return c
 }
 
+// TestDo verifies the request that the server gets, and that paths to other servers or objects are rejected.
 func TestDo(t *testing.T) {
 	var got *http.Request
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -324,6 +325,7 @@ func TestFollowPolls(t *testing.T) {
 
 const setSecurityContext = "set securityContext of the step's job or of the target's pods"
 
+// TestExplain verifies the reasons for states that are hard to produce in a real cluster.
 func TestExplain(t *testing.T) {
 	pod := func(status string) string { return `{"metadata":{"name":"p","uid":"u"},"status":` + status + `}` }
 	waiting := func(reason, message string) string {

@@ -101,6 +101,7 @@ func acquire(t *testing.T, c lease.Config) *lease.Lease {
 	return l
 }
 
+// TestHoldAndRelease holds a lease for ten minutes while another process waits for it, which acquires it soon after the release.
 func TestHoldAndRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
@@ -183,6 +184,7 @@ func TestLostResponse(t *testing.T) {
 	})
 }
 
+// TestStolen verifies that a lease counts as lost once it has another holder.
 func TestStolen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{}
@@ -199,6 +201,7 @@ func TestStolen(t *testing.T) {
 	})
 }
 
+// TestForbidden verifies that Acquire does not retry a permanent error.
 func TestForbidden(t *testing.T) {
 	s := &server{before: func(r kube.Request) error {
 		return &kube.StatusError{Request: r, Code: http.StatusForbidden, Message: "leases is forbidden: a cannot get"}
@@ -221,6 +224,7 @@ func TestAcquireCanceled(t *testing.T) {
 	})
 }
 
+// FuzzRecord verifies that no response of the server makes Acquire panic.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"spec":{"holderIdentity":"x","leaseDurationSeconds":1}}`))
 	f.Add([]byte(`{"spec":[]}`))
