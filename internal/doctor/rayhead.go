@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -59,8 +58,10 @@ func (c *Cluster) rayVersion(ctx context.Context) []Finding {
 	running, _ := o["ray_version"].(string)
 	declared := c.head.RayVersion
 	switch {
+	case err != nil && declared == "":
+		return found(false, "unknown")
 	case err != nil:
-		return found(declared != "", "%s, according to the RayCluster", cmp.Or(declared, "unknown"))
+		return found(true, "%s, according to the RayCluster", declared)
 	case declared != "" && declared != running:
 		return failed("set spec.rayVersion of the RayCluster to "+running+", because KubeRay's submitter depends on it",
 			"%s, but spec.rayVersion of the RayCluster is %s", running, declared)
