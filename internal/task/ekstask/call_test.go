@@ -66,7 +66,7 @@ func TestCallFails(t *testing.T) {
 			"Path": kube.ObjectPath("v1", b.ns, "services", "no-such:80") + "/proxy/"}, "EKS.404", "not found"},
 		{"method", map[string]any{"Method": "SEND", "Path": "/"}, "States.Runtime", `Method "SEND" must be one of GET`},
 		{"path", map[string]any{"Method": "GET", "Path": "api"}, "States.Runtime", "must start with /"},
-		{"another host", map[string]any{"Method": "GET", "Path": "//example.com/api"}, "States.TaskFailed", "name no host"},
+		{"another host", map[string]any{"Method": "GET", "Path": "//example.com/api"}, "States.TaskFailed", "not contain a host"},
 		{"unknown field", map[string]any{"Method": "GET", "Path": "/api", "Header": "x"}, "States.Runtime", `unknown field "Header"`},
 		{"unknown cluster", map[string]any{"ClusterName": "no-such", "Method": "GET", "Path": "/api"}, "EKS.ClusterNotFound", "choose one of"},
 		{"no credentials", map[string]any{"ClusterName": "x", "Endpoint": "https://127.0.0.1:1", "Method": "GET", "Path": "/api"},

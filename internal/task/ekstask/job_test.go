@@ -121,7 +121,7 @@ func TestFailures(t *testing.T) {
 		}, true, []string{"cannot be scheduled", "node selector", "activeDeadlineSeconds, 1"}},
 		{"gpu", "true", "Insufficient nvidia.com/gpu", func(_, _, container map[string]any) {
 			container["resources"] = map[string]any{"limits": map[string]any{"nvidia.com/gpu": "64"}}
-		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "ask for less"}},
+		}, true, []string{"cannot be scheduled", "Insufficient nvidia.com/gpu", "request less"}},
 		{"image", "true", "cannot be pulled", func(_, _, container map[string]any) {
 			container["image"] = "registry.invalid/no-such:1"
 		}, true, []string{"the image registry.invalid/no-such:1 cannot be pulled"}},
@@ -191,7 +191,7 @@ func TestQuota(t *testing.T) {
 	done, _ := b.begin(b.job("true", nil))
 	b.awaitLog("rayorch: waiting: its pods cannot be created")
 	b.setDeadline("work")
-	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "have the quota raised")
+	b.failure(<-done, "States.TaskFailed", "its pods cannot be created", "exceeded quota", "raise the quota")
 }
 
 // setDeadline sets the deadline of a Job to one second, which it has already exceeded.
