@@ -25,12 +25,12 @@ func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
 	c := &cobra.Command{
 		Use:   "apply [PIPELINE]",
-		Short: "put what a pipeline needs into its Kubernetes cluster",
-		Long: "apply makes what the pipeline's target of kind kubernetes needs there, by server-side apply: the namespace where it\n" +
-			"is missing, service accounts, a Role as narrow as the submission mode allows with its RoleBinding, and the files\n" +
-			"that pods mount. rayorch run needs none of it but the files, which it makes itself, when you may create Jobs in the\n" +
-			"namespace yourself. Service accounts and namespaces that others made stay as they are. Where steps name other contexts,\n" +
-			"it acts in all of them.",
+		Short: "create the Kubernetes objects that a pipeline needs",
+		Long: "apply creates or updates, with server-side apply, the objects that the pipeline's target of kind kubernetes needs: the " +
+			"namespace if it does not exist, service accounts, a Role with only the permissions that the submission mode requires, its " +
+			"RoleBinding, and the ConfigMaps with the files that pods mount. If you are allowed to create Jobs in the namespace, rayorch " +
+			"run needs only the ConfigMaps, and creates them itself. apply does not change service accounts and namespaces that it did " +
+			"not create. If steps name other contexts, apply acts in all of these clusters.",
 		Example: "  rayorch apply examples/shakespeare --target kubernetes --diff",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,15 +40,15 @@ func (a *app) applyCommand() *cobra.Command {
 	}
 	o.source.flags(c)
 	f := c.Flags()
-	f.StringVar(&o.runner, "runner", "", "who runs the definition and gets the role: serviceaccount:[NAMESPACE/]NAME, user:NAME or group:NAME\n"+
-		"(default: a service account of the pipeline's own, rayorch-PIPELINE)")
-	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be done; the cluster checks it, and nothing is changed")
-	f.BoolVar(&o.diff, "diff", false, "show each change line by line; nothing is changed")
-	f.BoolVar(&o.force, "force", false, "take over fields that others have set")
+	f.StringVar(&o.runner, "runner", "", "the subject that runs the definition and is bound to the Role: serviceaccount:[NAMESPACE/]NAME, user:NAME "+
+		"or group:NAME (default: the service account rayorch-PIPELINE)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be done, after a server-side dry run; change nothing")
+	f.BoolVar(&o.diff, "diff", false, "show each change as a diff; change nothing")
+	f.BoolVar(&o.force, "force", false, "take over fields that other field managers own")
 	return c
 }
 
-// applied is one line of what apply and unapply did.
+// applied is an object, and what apply or unapply did with it. The JSON is documented in docs/cli.md.
 type applied struct {
 	Context   string `json:"context"`
 	Kind      string `json:"kind"`
@@ -88,7 +88,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	return errors.Join(a.showApplied(lines, len(clusters) > 1, o.diff), err)
 }
 
-// inContext says in which cluster something failed, where there are several.
+// inContext adds the context to an error if there is more than one cluster.
 func inContext(clusters []*kube.Client, c *kube.Client, err error) error {
 	if err == nil || len(clusters) == 1 {
 		return err
@@ -96,7 +96,7 @@ func inContext(clusters []*kube.Client, c *kube.Client, err error) error {
 	return fmt.Errorf("context %s: %w", c.Context(), err)
 }
 
-// act does in one cluster what apply was asked for.
+// act applies or compares the objects in one cluster, depending on the options.
 func (p *applyPlan) act(ctx context.Context, r *compile.Result, opts manifest.Options, o applyOptions) error {
 	switch err := p.choose(ctx, r, opts); {
 	case err != nil:
@@ -107,10 +107,10 @@ func (p *applyPlan) act(ctx context.Context, r *compile.Result, opts manifest.Op
 	return p.apply(ctx)
 }
 
-// compiled loads a pipeline and compiles it for its target in a cluster.
+// compiled loads a pipeline and compiles it for its target, which must be of kind kubernetes.
 func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
 	if a.onAWS(o) {
-		return nil, nil, fail(exitUsage, "rayorch deploy applies them with the stack, rayorch diff shows what it would change", "the objects of a target of kind aws belong to its stack")
+		return nil, nil, fail(exitUsage, "to apply them with the stack: rayorch deploy; to see the changes: rayorch diff", "the objects of a target of kind aws belong to its stack")
 	}
 	src, err := a.load(o)
 	if err != nil {
@@ -121,12 +121,12 @@ func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
 		return nil, nil, err
 	}
 	if r.Kind != kindKubernetes {
-		return nil, nil, fail(exitUsage, "name a target of kind kubernetes by --target", "the target %s is of kind %s", r.Target, r.Kind)
+		return nil, nil, fail(exitUsage, "name a target of kind kubernetes with --target", "the target %s is of kind %s", r.Target, r.Kind)
 	}
 	return src, r, nil
 }
 
-// parseRunner reads --runner.
+// parseRunner parses --runner. It returns nil for the default.
 func parseRunner(text string) (*manifest.Subject, error) {
 	if text == "" {
 		return nil, nil
@@ -143,7 +143,7 @@ func parseRunner(text string) (*manifest.Subject, error) {
 	return s, nil
 }
 
-// applyPlan is what is to be applied, and what became of it.
+// applyPlan is what apply or unapply does in one cluster: the objects to apply, and a line for each object that was considered.
 type applyPlan struct {
 	c       *kube.Client
 	force   bool
@@ -151,18 +151,19 @@ type applyPlan struct {
 	lines   []applied
 }
 
-// choose leaves out the namespace and service accounts that others made: applying would make them ours to remove.
+// choose selects the objects to apply. It leaves out a namespace and service accounts that rayorch did not create: to apply them would
+// label them as ours, and unapply would remove them.
 func (p *applyPlan) choose(ctx context.Context, r *compile.Result, o manifest.Options) error {
 	_, err := p.c.Get(ctx, kube.Object{"apiVersion": "v1", "kind": "Namespace", "metadata": kube.Object{"name": r.Namespace}})
 	o.Namespace = kube.NotFound(err)
 	if err != nil && kube.Code(err) == 0 {
-		return err // any answer will do: not everybody may read namespaces
+		return err // the API is unreachable. Any status is fine: not every user is allowed to read namespaces
 	}
 	for _, object := range manifest.Objects(r, o) {
 		if kube.Kind(object) == "ServiceAccount" && !o.Namespace {
 			there, err := p.c.Get(ctx, object)
 			if err == nil && kube.Field(there, "metadata", "labels", manifest.ManagedByLabel) != manifest.Manager {
-				p.add(object, "left as it is", "somebody else made it")
+				p.add(object, "left as it is", "rayorch did not create it")
 				continue
 			}
 		}

@@ -19,13 +19,14 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// begunSummary is what a run started with, in the JSON of run, resume and describe.
+// begunSummary is what a run started with: parameters with their defaults, and storage. It is part of the JSON of run, resume and describe.
 type begunSummary struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Defaults []string        `json:"defaults,omitempty"`
 	Storage  string          `json:"storage,omitempty"`
 }
 
+// begunOf adds the names of the parameters that have their defaults because the input does not set them.
 func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	out := begunSummary{Params: b.Params, Storage: b.Storage}
 	params, _ := value.ParseObject(b.Params)
@@ -61,7 +62,7 @@ func (b *begunSummary) printBegun(w io.Writer) {
 	}
 }
 
-// timedOutCause is the cause of an execution that exceeded its own timeout: the API does not have one.
+// timedOutCause returns a cause for an execution that exceeded its own timeout, for which the API has none; "" if it cannot be read.
 func (s *session) timedOutCause(ctx context.Context, x *sfn.DescribeExecutionOutput) string {
 	m, err := s.sfn.DescribeStateMachineForExecution(ctx, &sfn.DescribeStateMachineForExecutionInput{
 		ExecutionArn: x.ExecutionArn, IncludedData: types.IncludedDataAllData,

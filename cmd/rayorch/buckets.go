@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/objects"
 )
 
-// buckets are where distributed Maps read items from and write results to: directories below the state directory, those
-// below another one, or an object store that speaks S3, at its URL and with the AWS CLI's credentials.
+// buckets returns the store in which distributed Maps read items and write results. where is the value of --buckets: "" for directories
+// in the state directory, another directory, or the URL of an S3-compatible object store, used with the AWS CLI's credentials.
 func (a *app) buckets(ctx context.Context, where, stateDir string) (engine.Objects, error) {
 	switch {
 	case where == "":

@@ -27,33 +27,33 @@ func (a *app) cleanCommand() *cobra.Command {
 	var o cleanOptions
 	c := &cobra.Command{
 		Use:   "clean [EXECUTION]...",
-		Short: "remove what finished runs left: storage, plain jobs' files, Ray's job records, code",
-		Long: "clean shows what the named runs, or those that ended longer ago than --older-than, left behind, asks, and removes\n" +
-			"it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records of its jobs with their\n" +
-			"logs there, and the code that the run started with, unless another run uses it. redrive may need what clean removes.\n" +
-			"Histories and the logs that rayorch keeps stay. Runs that are open are never touched. Of a run that was started over\n" +
-			"the network, a directory elsewhere than in the state directory is removed only if your own definition names it.",
+		Short: "remove what finished runs left: storage, job files, Ray job records, code",
+		Long: "clean lists what the named runs, or those that ended longer ago than --older-than, left behind, asks for confirmation, " +
+			"and removes it: the run's directory on the storage (checkpoints), the files of plain jobs, Ray's records and logs of its jobs, " +
+			"and the code that the run started with, unless another run uses it. A later redrive may need what clean removes. Histories and " +
+			"the logs that rayorch keeps are not removed, and neither is anything of an open run. If a run was started over the network, a " +
+			"directory outside the state directory is removed only if your own definition names it.",
 		Example: "  rayorch clean --older-than 720h",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 && o.olderThan == 0 {
-				return usage(c, errors.New("name executions, or say --older-than"))
+				return usage(c, errors.New("name executions, or set --older-than"))
 			}
 			return a.clean(c.Context(), args, o)
 		},
 	}
-	c.Flags().DurationVar(&o.olderThan, "older-than", 0, "every run that ended longer ago than this, such as 720h")
-	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "remove without asking")
+	c.Flags().DurationVar(&o.olderThan, "older-than", 0, "clean all runs that ended longer ago than this, such as 720h")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "remove without asking for confirmation")
 	o.ray.flags(c)
 	return c
 }
 
-// leftover is what one run left. ARN is empty for code that no run uses.
+// leftover is what a run left. ARN is empty for code that no run uses.
 type leftover struct {
 	ARN   string   `json:"arn"`
 	Dirs  []string `json:"directories"`
 	Jobs  []rayJob `json:"rayJobs"`
-	Code  []string `json:"code,omitempty"` // packages
+	Code  []string `json:"code,omitempty"` // names of packages
 	Bytes int64    `json:"bytes"`
 }
 
@@ -77,7 +77,8 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	return a.remove(ctx, all, began, o.ray)
 }
 
-// leftovers finds what there is to remove, and gives the state directory back: nobody has to wait for an answer.
+// leftovers finds what can be removed. It does not keep the state directory open, so that other commands need not wait until the user
+// has confirmed.
 func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (all []leftover, err error) {
 	err = a.look(ctx, func(s *session) (err error) {
 		all, err = s.leftoversOf(ctx, names, o.olderThan)
@@ -86,6 +87,7 @@ func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (al
 	return all, err
 }
 
+// leftoversOf returns what the named and the old runs left, and last the code that no run uses.
 func (s *session) leftoversOf(ctx context.Context, names []string, olderThan time.Duration) ([]leftover, error) {
 	arns, err := s.finished(ctx, names, olderThan)
 	if err != nil {
@@ -148,7 +150,7 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	return unused, err
 }
 
-// finished are the executions to clean: an open one that was named is an error.
+// finished returns the executions to clean. A named execution that is still open is an error.
 func (s *session) finished(ctx context.Context, names []string, olderThan time.Duration) ([]string, error) {
 	var arns []string
 	for _, name := range names {
@@ -161,7 +163,7 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 			return nil, err
 		}
 		if sum.Stopped == nil {
-			return nil, fail(exitError, "stop it first by rayorch stop", "the execution %s is still running", sum.Name)
+			return nil, fail(exitError, "stop it first: rayorch stop "+sum.Name, "the execution %s is still running", sum.Name)
 		}
 		arns = append(arns, arn)
 	}
@@ -177,6 +179,7 @@ func (s *session) finished(ctx context.Context, names []string, olderThan time.D
 	return arns, err
 }
 
+// sizeOf returns the size of the regular files in a directory, in bytes; ok is false if it is not a directory.
 func sizeOf(dir string) (size int64, ok bool) {
 	if info, err := os.Stat(dir); dir == "" || err != nil || !info.IsDir() {
 		return 0, false
@@ -190,7 +193,7 @@ func sizeOf(dir string) (size int64, ok bool) {
 	return size, true
 }
 
-// confirm shows what would go, and asks. Without a terminal to ask at, only --yes removes anything.
+// confirm shows what would be removed and asks for confirmation. Without a terminal, only --yes confirms.
 func (a *app) confirm(all []leftover, yes bool) (bool, error) {
 	if a.json() {
 		if err := a.print(all); err != nil {
@@ -203,7 +206,7 @@ func (a *app) confirm(all []leftover, yes bool) (bool, error) {
 		return len(all) > 0, nil
 	}
 	if _, tty := terminalOf(a.in); !tty {
-		fmt.Fprintln(a.err, "nothing was removed: --yes removes it")
+		fmt.Fprintln(a.err, "nothing was removed; to remove it, add --yes")
 		return false, nil
 	}
 	fmt.Fprint(a.err, "remove this? [y/N] ")
@@ -233,6 +236,8 @@ func (a *app) showLeftovers(all []leftover) {
 	}
 }
 
+// remove removes what was listed. It continues after an error, and returns all errors. listed is the time at which the list was made:
+// code that a run has used since then is kept.
 func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o rayOptions) error {
 	var errs []error
 	resolver, err := a.resolver(o, false, a.say)
@@ -247,7 +252,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 			errs = append(errs, forgetJob(ctx, resolver, j))
 		}
 	}
-	if a.elsewhere() { // the code is not on this machine
+	if a.isRemote() { // the code is not on this machine
 		return errors.Join(errs...)
 	}
 	dir, err := a.stateDirectory()
@@ -260,7 +265,7 @@ func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o ra
 	return errors.Join(errs...)
 }
 
-// releaseCode removes packages that no run uses any longer.
+// releaseCode removes the packages of a run that no other run uses.
 func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	var errs []error
 	if l.ARN != "" {
@@ -272,9 +277,9 @@ func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	return errors.Join(errs...)
 }
 
-// forgetJob deletes Ray's record of a job. A Ray that has gone took its records with it.
+// forgetJob deletes Ray's record of a job. An unreachable Ray is not an error: its records are gone, or go with it.
 func forgetJob(ctx context.Context, resolver ray.Resolver, j rayJob) error {
-	found, err := resolver.Named(ctx, j.Address, "the job's ray")
+	found, err := resolver.Named(ctx, j.Address, "the address of the job's Ray")
 	if ray.KindOf(err) == ray.Unreachable {
 		return nil
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/rayorch/rayorch/internal/api/client"
 )
 
-// elsewhere says that a command means another API than the owner of a state directory here.
-func (a *app) elsewhere() bool { return a.aws || a.endpoint != "" }
+// isRemote reports whether the command uses a remote API (--endpoint or --aws) instead of a state directory.
+func (a *app) isRemote() bool { return a.aws || a.endpoint != "" }
 
-// awsClient speaks to AWS, or to --endpoint, with the AWS CLI's own configuration.
+// awsClient returns a client for AWS or for --endpoint, with the AWS CLI's configuration.
 func (a *app) awsClient(ctx context.Context) (*client.Client, error) {
 	if a.aws {
 		cfg, err := a.awsConfig(ctx)
@@ -28,21 +28,21 @@ func (a *app) awsClient(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.profile == "" && !hasSharedConfig() {
-		cfg.Credentials = nil // the SDK would look for some of the machine's
+		cfg.Credentials = nil // otherwise the SDK would query the instance metadata service for credentials
 	}
 	return client.Endpoint(cfg, a.endpoint), nil
 }
 
-// awsConfig is the AWS CLI's own configuration, with a region: without one AWS has no address.
+// awsConfig returns the AWS CLI's configuration. A missing region is an error, because AWS endpoints are regional.
 func (a *app) awsConfig(ctx context.Context) (aws.Config, error) {
 	cfg, err := a.loadAWS(ctx)
 	if err == nil && cfg.Region == "" {
-		err = fail(exitUsage, "name one by --region or AWS_REGION", "no AWS region is set")
+		err = fail(exitUsage, "set one with --region or AWS_REGION", "no AWS region is set")
 	}
 	return cfg, err
 }
 
-// loadAWS finds credentials and region as the AWS CLI does, the flags going before what it finds.
+// loadAWS finds credentials and region as the AWS CLI does. --region and --profile take precedence.
 func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
 	var opts []func(*config.LoadOptions) error
 	if a.region != "" {
@@ -58,6 +58,7 @@ func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
+// hasSharedConfig reports whether the AWS CLI has a configuration file or a credentials file.
 func hasSharedConfig() bool {
 	for _, path := range []string{config.DefaultSharedConfigFilename(), config.DefaultSharedCredentialsFilename()} {
 		if _, err := os.Stat(path); err == nil {
@@ -67,8 +68,8 @@ func hasSharedConfig() bool {
 	return false
 }
 
-// apiError is an API's answer in one line.
+// apiError adds to an error of the API what failed, and shortens it to one line.
 func apiError(what string, err error) error { return client.Wrap(what, err) }
 
-// isAnswer says that an error is the API's answer, and not that the API is out of reach.
+// isAnswer reports whether an error is a response of the API, as opposed to a failure to reach it.
 func isAnswer(err error) bool { return client.IsAnswer(err) }

@@ -11,7 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/api/client"
 )
 
-// TestServerOfAnotherRelease says so where an execution fails because the server does not know an argument of a task.
+// TestServerOfAnotherRelease checks the hint for an execution that fails because a server of another release does not know an argument of
+// a task.
 func TestServerOfAnotherRelease(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	for name, value := range map[string]string{"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_ACCESS_KEY_ID": "", "RAYORCH_PYTHON": ""} {
@@ -38,7 +39,7 @@ func TestServerOfAnotherRelease(t *testing.T) {
 		code := a.run(t.Context(), []string{"start", "fails", "--watch", "--endpoint", srv.URL})
 		want := "rayorch: hint: the server at " + srv.URL + " is rayorch 0.0.1 and this command is rayorch " + version + ": use the same release of both"
 		if code != exitFailed || strings.Contains(errs.String(), want) != hinted {
-			t.Errorf("a server of release %s: exit code %d\n%s", release, code, errs.String())
+			t.Errorf("with a server of release %s, the exit code is %d\n%s", release, code, errs.String())
 		}
 	}
 }

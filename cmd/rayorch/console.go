@@ -18,10 +18,13 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
+// accessKeyFile is the part of the usage of --access-key that console and serve share.
+const accessKeyFile = "the file has mode 600 and contains ID:SECRET, the secret with at least 16 characters; can be repeated"
+
 type consoleOptions struct {
 	listen string
 	keys   []string
-	own    bool // serve the pages even if a server has them
+	own    bool // serve a console even if the server has one
 	ray    rayOptions
 }
 
@@ -30,11 +33,11 @@ func (a *app) consoleCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "console",
 		Short: "serve the web console on this machine",
-		Long: "console serves the pages for the executions of the state directory; with --endpoint or --aws for those of a\n" +
-			"Step Functions API elsewhere, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the\n" +
-			"state directory, console prints a link to the server's own pages and exits, unless --listen or --access-key is given.\n\n" +
-			"It listens on loopback only. The link that it prints signs one browser in, once and within 5 minutes. If a server owns\n" +
-			"the directory, run the command again for another link. With --access-key, browsers can also sign in with a key.",
+		Long: "console serves the web console for the executions of the state directory or, with --endpoint or --aws, of a remote Step " +
+			"Functions API, whose requests it signs with the AWS CLI's credentials. If rayorch serve owns the state directory, console " +
+			"prints a link to the server's own console and exits, unless --listen or --access-key is given.\n\n" +
+			"The console listens on loopback only. The link signs in one browser, once, and expires after 5 minutes. If a server owns the " +
+			"state directory, run the command again to get another link. With --access-key, browsers can also sign in with a key.",
 		Example: "  rayorch console\n  rayorch console --aws --region eu-central-1",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.own = c.Flags().Changed("listen") || len(o.keys) > 0
@@ -42,8 +45,8 @@ func (a *app) consoleCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 takes a free one")
-	f.StringArrayVar(&o.keys, "access-key", nil, "FILE[=read|run|admin]: file with an access key for signing in, ID:SECRET, and its role (default admin); the secret has at least 16 characters, the file mode 600; may be repeated")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "loopback address to serve the console on; port 0 selects a free port")
+	f.StringArrayVar(&o.keys, "access-key", nil, "file with an access key for signing in, and its role: FILE[=read|run|admin] (default: admin); "+accessKeyFile)
 	o.ray.flags(c)
 	return c
 }
@@ -66,7 +69,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	if !o.own {
 		link, err := s.client.ConsoleLink(ctx)
 		if err != nil {
-			return fmt.Errorf("ask the server for a link to its console: %w", err)
+			return fmt.Errorf("request a link to the server's console: %w", err)
 		}
 		if link != "" {
 			a.printLink(link)
@@ -88,11 +91,10 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 
 func (a *app) printLink(link string) {
 	fmt.Fprintf(a.out, "the console is at %s\n", link)
-	fmt.Fprintln(a.err, "the link signs one browser in, once and within 5 minutes; run the command again for another link")
+	fmt.Fprintln(a.err, "the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")
 }
 
-// upstream is the API that the console stands in front of: the state directory's owner, who is this process where there is none, or
-// one elsewhere.
+// upstream returns the API that the console is a proxy for: that of the state directory's owner, which may be this process, or a remote one.
 func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
 	site, err := s.client.Site(ctx)
 	return console.Upstream{
@@ -108,11 +110,11 @@ type consoleSite struct {
 	served chan error
 }
 
-// serveConsole begins to serve a console with its API.
+// serveConsole starts to serve a console and the API that its pages use. The caller closes it.
 func (a *app) serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
-		return nil, fail(exitError, "name another port by --listen", "listen: %w", err)
+		return nil, fail(exitError, "choose another port with --listen", "listen: %w", err)
 	}
 	guard := api.Guard{Keys: len(c.Keys) > 0}
 	c.Limits = limit.New(limit.Config{Logger: a.logger()})
@@ -122,10 +124,10 @@ func (a *app) serveConsole(ctx context.Context, listen string, c console.Config,
 	return site, nil
 }
 
-// link signs a browser in, once, and shows a page.
+// link returns a URL that signs in one browser, once, and opens a page of the console; "" is the first page.
 func (s *consoleSite) link(page string) string { return s.url + s.con.Link(page) }
 
-// close cuts off whoever looks: nothing is lost by it.
+// close stops serving. It does not wait for open requests: they only read.
 func (s *consoleSite) close() error {
 	err := s.srv.Close()
 	if end := <-s.served; !errors.Is(end, http.ErrServerClosed) {
@@ -134,8 +136,8 @@ func (s *consoleSite) close() error {
 	return err
 }
 
-// showConsole serves a console for the time of a run, and says where the run is to be seen. It stands before the API that
-// the terminal's own view reads, so that both tell the same.
+// showConsole serves a console while a run is watched, and prints the link to the run. The console uses the API that the terminal's view
+// reads, so that both show the same.
 func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*consoleSite, error) {
 	up, where, err := s.upstream(ctx)
 	if err != nil {
@@ -148,8 +150,8 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	return site, err
 }
 
-// keepConsole serves the console of a run that has ended until Ctrl-C if the command runs on a terminal. The exit code is still
-// the run's.
+// keepConsole keeps the console of a run that has ended until Ctrl-C if the command runs on a terminal. It returns immediately if the
+// watch ended before the run (ended is another error than exitFailed). The exit code remains that of the run.
 func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	var code silent
 	if !w.live || ended != nil && (!errors.As(ended, &code) || code != exitFailed) {
@@ -159,7 +161,7 @@ func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	<-w.signals
 }
 
-// consoleURL is what a user opens.
+// consoleURL returns the URL of the console on a server that listens at an address.
 func consoleURL(scheme string, at net.Addr) string {
 	return scheme + "://" + at.String() + "/console/"
 }

@@ -21,9 +21,10 @@ func (a *app) describeCommand() *cobra.Command {
 	codeDiff := false
 	c := &cobra.Command{
 		Use:   "describe [EXECUTION]",
-		Short: "show an execution: its steps, input, output and error",
-		Long: "describe shows an execution. A pipeline's name selects its newest execution; default: the newest execution of all.\n" +
-			"--code-diff compares the code that the execution started with, which rayorch keeps, with the current directories.",
+		Short: "show an execution with its steps, input, output and error",
+		Long: "describe shows an execution. The name of a pipeline selects its newest execution; the default is the newest execution of " +
+			"all pipelines. --code-diff compares the code that the execution started with, which rayorch keeps, with the current " +
+			"directories.",
 		Example: "  rayorch describe\n  rayorch describe shakespeare\n  rayorch describe shakespeare/20260101-120000 --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -61,7 +62,7 @@ type summary struct {
 	Name     string          `json:"name"`
 	Pipeline string          `json:"pipeline"`
 	Status   string          `json:"status"`
-	Driven   *bool           `json:"driven,omitempty"` // for an open execution, if known
+	Driven   *bool           `json:"driven,omitempty"` // whether a process drives an open execution; nil if not known
 	Parked   string          `json:"parked,omitempty"` // why the execution is parked
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
@@ -91,9 +92,10 @@ type stepSummary struct {
 	SubmissionID string          `json:"submissionId,omitempty"`
 	Dashboard    string          `json:"dashboard,omitempty"`
 
-	word string // the status for people
+	word string // the status as a terminal shows it
 }
 
+// summary collects an execution's summary from the API: the execution, the fold of its history, and what only rayorch's own paths return.
 func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	x, err := s.sfn.DescribeExecution(ctx, &sfn.DescribeExecutionInput{ExecutionArn: aws.String(arn)})
 	if err != nil {
@@ -133,6 +135,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	return sum, nil
 }
 
+// raw returns text as JSON, or nil if it is not valid JSON.
 func raw(text string) json.RawMessage {
 	if !json.Valid([]byte(text)) {
 		return nil
@@ -178,7 +181,7 @@ func (a *app) describeText(s *summary) error {
 	return a.ending(s)
 }
 
-// ending is the table at the end of a run, with what it made or why it failed.
+// ending prints the table of the steps, warnings, and the error or the output.
 func (a *app) ending(s *summary) error {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, st := range s.Steps {
@@ -205,6 +208,7 @@ func (a *app) ending(s *summary) error {
 	return nil
 }
 
+// outcome is what the table shows of a step in one line: why it is pending, was skipped or failed, or its output.
 func outcome(st stepSummary) string {
 	switch {
 	case st.Pending != nil:

@@ -15,8 +15,8 @@ func (a *app) diffCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "diff [PIPELINE]",
 		Short: "show what deploy would change on AWS and in the cluster",
-		Long: "diff makes a change set and drops it, and asks the cluster what applying would change. Nothing is changed. The exit\n" +
-			"code is 0 where nothing would be, too.",
+		Long: "diff shows the changes of a CloudFormation change set, which it deletes again, and of a server-side dry run in the cluster. " +
+			"It changes nothing. The exit code is 0 whether or not there are changes.",
 		Example: "  rayorch diff examples/shakespeare --params-file params.yaml",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -58,7 +58,7 @@ func (a *app) printDifferences(name string, changes []deploy.Change, differences
 		}
 	}
 	if n == 0 {
-		_, err := fmt.Fprintf(a.out, "stack %s and its objects are as they should be\n", name)
+		_, err := fmt.Fprintf(a.out, "stack %s and its objects are up to date\n", name)
 		return err
 	}
 	return nil

@@ -20,12 +20,12 @@ func (a *app) doctorCommand() *cobra.Command {
 	var cloud awsOptions
 	c := &cobra.Command{
 		Use:   "doctor [PIPELINE]",
-		Short: "tell what is missing here to run pipelines, and how to get it",
-		Long: "doctor checks this machine: Python, Ray, the state directory, disk and shared memory and, for a pipeline, the\n" +
-			"secrets of its steps. With a target of kind kubernetes it checks the cluster instead: context, permissions, the\n" +
-			"Ray head, versions, claim, secrets, quota.\n" +
-			"With a target of kind aws, or --aws, it looks at what rayorch deploy made there.\n" +
-			"It changes nothing, and says how to mend what is missing.",
+		Short: "check the prerequisites for running pipelines",
+		Long: "doctor checks this machine: Python, Ray, the state directory, disk space and shared memory and, if PIPELINE is given, the " +
+			"secrets of its steps. For a target of kind kubernetes, it checks the clusters instead: context, permissions, Ray head, " +
+			"versions, PersistentVolumeClaim, secrets and quotas. For a target of kind aws, or with --aws, it checks what rayorch deploy " +
+			"created.\n\n" +
+			"doctor changes nothing. For each missing prerequisite, it shows how to fix it. The exit code is 1 if a required one is missing.",
 		Example: "  rayorch doctor\n  rayorch doctor examples/shakespeare --target kubernetes",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -42,11 +42,12 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 	o.flags(c)
 	source.flags(c)
-	c.Flags().StringVar(&cloud.stackName, "stack-name", "", "the deployed stack's name (aws; default as deploy has it)")
+	c.Flags().StringVar(&cloud.stackName, "stack-name", "", deployedStack)
+	markAWS(c, "stack-name")
 	return c
 }
 
-// here has the checks of this machine, with what a run would use.
+// here returns the checks of this machine, with the state directory and the Ray that a run would use.
 func (a *app) here(o rayOptions) doctor.Local {
 	return doctor.Local{
 		StateDir: a.stateDirectory,
@@ -55,7 +56,7 @@ func (a *app) here(o rayOptions) doctor.Local {
 	}
 }
 
-// doctorTarget checks what a pipeline's target needs.
+// doctorTarget checks the prerequisites of a pipeline's target.
 func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptions) error {
 	src, err := a.load(source)
 	if err != nil {
@@ -72,14 +73,14 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 	results := doctor.Run(ctx, []doctor.Check{local.State()})
 	for i, name := range contextsOf(r) {
 		if i > 0 && name == results[1].Context {
-			continue // a step named the current one
+			continue // a step names the current context, which was checked first
 		}
 		results = append(results, src.clusterChecks(r, name, i == 0).Examine(ctx)...)
 	}
 	return a.showChecks(results)
 }
 
-// clusterChecks are the checks in one context; own says that steps that name none run there.
+// clusterChecks returns the checks in one context. own reports whether it is the target's own context, in which steps run that name none.
 func (s *source) clusterChecks(r *compile.Result, context string, own bool) *doctor.Cluster {
 	target, _ := s.pipeline.Targets.Get(r.Target)
 	return &doctor.Cluster{
@@ -95,7 +96,7 @@ func (s *source) clusterChecks(r *compile.Result, context string, own bool) *doc
 	}
 }
 
-// doctorAWS checks a deployment and, if the pipeline file is named, its secrets in the deployment's cluster.
+// doctorAWS checks a deployment and, if a pipeline file is named, its secrets in the deployment's cluster.
 func (a *app) doctorAWS(ctx context.Context, o awsOptions) error {
 	d, found, err := a.deployment(ctx, o)
 	if err != nil {
@@ -128,6 +129,7 @@ func (a *app) showChecks(results []doctor.Result) error {
 	return nil
 }
 
+// printChecks prints one line for each check, and its advice in a second line. It names the contexts only if there are several.
 func (a *app) printChecks(results []doctor.Result) {
 	first := slices.IndexFunc(results, func(r doctor.Result) bool { return r.Context != "" })
 	several := first >= 0 && slices.ContainsFunc(results, func(r doctor.Result) bool { return r.Context != "" && r.Context != results[first].Context })

@@ -13,7 +13,7 @@ func (a *app) graphCommand() *cobra.Command {
 	var format, out string
 	c := &cobra.Command{
 		Use:     "graph [PIPELINE]",
-		Short:   "draw a pipeline: as text, Mermaid or SVG",
+		Short:   "draw a pipeline as text, Mermaid or SVG",
 		Example: "  rayorch graph examples/shakespeare --format svg --out shakespeare.svg",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,7 +34,7 @@ func (a *app) graphCommand() *cobra.Command {
 		},
 	}
 	o.flags(c)
-	c.Flags().StringVar(&format, "format", "text", "text, mermaid or svg")
-	c.Flags().StringVar(&out, "out", "", "file to write to, in place of stdout")
+	c.Flags().StringVar(&format, "format", "text", "format of the picture: text, mermaid or svg")
+	c.Flags().StringVar(&out, "out", "", "file to write the picture to (default: stdout)")
 	return c
 }

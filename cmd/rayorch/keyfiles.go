@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// sayLeftOut reports the files of a run's code that were not packed because they may hold keys. A job that needs one fails
-// otherwise without a word about the reason.
+// sayLeftOut reports the files of a run's code that were not packed because they may contain keys. Otherwise a job that needs such a file
+// would fail without any hint at the reason.
 func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, ...any)) {
 	all, err := s.code(ctx, arn)
 	if err != nil {
-		return // whatever watches the run reports it
+		return // the command that watches the run reports the error
 	}
 	for _, kept := range all {
 		if len(kept.LeftOut) > 0 {
@@ -22,6 +22,6 @@ func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, .
 }
 
 func leftOutText(dir string, keys []string) string {
-	return fmt.Sprintf("not packed from %s, because they may hold keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
+	return fmt.Sprintf("not packed from %s, because they may contain keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
 		dir, strings.Join(keys, ", "), path.Base(keys[0]))
 }

@@ -32,12 +32,13 @@ func (a *app) listCommand() *cobra.Command {
 			return a.list(c.Context(), strings.Join(args, ""), want, limit, all)
 		},
 	}
-	c.Flags().StringVar(&status, "status", "", "only executions of this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
-	c.Flags().IntVarP(&limit, "limit", "n", 20, "the most executions to list; 0 for all")
+	c.Flags().StringVar(&status, "status", "", "list only executions with this status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED")
+	c.Flags().IntVarP(&limit, "limit", "n", 20, "maximum number of executions to list; 0 lists all")
 	c.Flags().BoolVarP(&all, "all", "a", false, "include the executions of cleanup machines")
 	return c
 }
 
+// statusFlag returns the status that --status names, in any case; "" for all.
 func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
 	want := types.ExecutionStatus(strings.ToUpper(text))
 	if want == "" {
@@ -48,7 +49,7 @@ func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
 			return want, nil
 		}
 	}
-	return "", usage(c, errors.New("--status must be one of RUNNING, SUCCEEDED, FAILED, TIMED_OUT and ABORTED"))
+	return "", usage(c, fmt.Errorf("--status must be RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, got %q", text))
 }
 
 // listed is an execution as `list --output json` shows it.
@@ -59,14 +60,15 @@ type listed struct {
 	Status   string     `json:"status"`
 	Started  time.Time  `json:"started"`
 	Stopped  *time.Time `json:"stopped,omitempty"`
-	Driven   *bool      `json:"driven,omitempty"` // for an open execution, if known
-	Parked   string     `json:"parked,omitempty"` // why an execution is parked
+	Driven   *bool      `json:"driven,omitempty"` // whether a process drives an open execution; nil if not known
+	Parked   string     `json:"parked,omitempty"` // why the execution is parked
 }
 
 // interrupted reports that an execution is open and no process drives it.
 func interrupted(driven *bool) bool { return driven != nil && !*driven }
 
-// shownStatus is the status for people.
+// shownStatus returns the status as a terminal shows it. An open execution that no process drives is interrupted or parked; its status in
+// the API is RUNNING.
 func shownStatus(status string, driven *bool, parked string) string {
 	if parked != "" {
 		return "parked"
@@ -77,9 +79,9 @@ func shownStatus(status string, driven *bool, parked string) string {
 	return status
 }
 
-// parkedText says why an execution is parked, and what to do.
+// parkedText returns why an execution is parked, and what to do.
 func parkedText(name, reason string) string {
-	return fmt.Sprintf("parked: %s; to stop it: rayorch stop %s; to try the step again: rayorch resume %s", reason, name, name)
+	return fmt.Sprintf("parked: %s; to stop it: rayorch stop %s; to retry the step: rayorch resume %s", reason, name, name)
 }
 
 func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }
@@ -99,6 +101,8 @@ func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionS
 	return a.listTable(rows)
 }
 
+// listed lists executions, newest first: at most limit (0 for all) of a pipeline, or of all pipelines if it is "". Executions of cleanup
+// machines are listed only with all, or by the name of the machine. The rows of open executions report whether a process drives them.
 func (s *session) listed(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) ([]listed, error) {
 	rows := []listed{}
 	err := s.recording(ctx, pipeline, func(m types.StateMachineListItem) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/ray"
 )
 
-// localFiles reads files of this machine for the compiler.
+// localFiles gives the compiler, which does no I/O itself, access to the files of this machine.
 type localFiles struct{ app *app }
 
 func (localFiles) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
@@ -21,20 +21,20 @@ func (f localFiles) PackModule(path string, excludes []string) (string, []byte, 
 	return f.app.pack(ray.Source{Path: path, Excludes: excludes, Module: true})
 }
 
-// packDirectory zips a working directory for the compiler, which reads nothing itself.
+// packDirectory packs a working directory for the compiler.
 func (a *app) packDirectory(dir string, excludes []string) ([]byte, error) {
 	_, data, err := a.pack(ray.Source{Path: dir, Excludes: excludes})
 	return data, err
 }
 
-// pack returns a package's name and bytes.
+// pack returns the name and the bytes of a package. It reports key files that are left out, once for each directory.
 func (a *app) pack(of ray.Source) (string, []byte, error) {
 	p, err := of.Pack(context.Background(), "")
 	if err != nil {
 		return "", nil, err
 	}
-	if len(p.KeyFiles) > 0 && !slices.Contains(a.told, of.Path) {
-		a.told = append(a.told, of.Path)
+	if len(p.KeyFiles) > 0 && !slices.Contains(a.reported, of.Path) {
+		a.reported = append(a.reported, of.Path)
 		a.say(leftOutText(of.Path, p.KeyFiles))
 	}
 	data, err := p.Bytes()

@@ -1,5 +1,7 @@
-// Command rayorch runs train-then-infer pipelines on Ray. One file holds one
-// subcommand; the wiring of the packages under internal is done here and nowhere else.
+// Command rayorch runs train-then-infer pipelines on Ray.
+//
+// Each subcommand has a file. This package is the only one that wires the packages below internal together: it translates flags into
+// their options, finds or becomes the owner of the state directory (session.go), and prints results.
 package main
 
 import (
@@ -21,17 +23,17 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// Exit codes, the same in every command.
+// Exit codes, which have the same meaning in all commands; see docs/cli.md.
 const (
 	exitError       = 1
 	exitUsage       = 2
-	exitFailed      = 3
-	exitRunning     = 4
-	exitHangUp      = 129 // 128 and the signal's number, as shells have it
+	exitFailed      = 3   // the execution did not succeed
+	exitRunning     = 4   // the execution was still running when --wait ended
+	exitHangUp      = 129 // as in a shell: 128 plus the number of the signal
 	exitInterrupted = 130
 )
 
-// app is what every command shares: the outside world, and the settings that stand before the subcommand.
+// app is what all commands share: the standard streams, and the global flags.
 type app struct {
 	in       io.Reader
 	out, err io.Writer
@@ -41,16 +43,17 @@ type app struct {
 	aws      bool
 	region   string
 	profile  string
-	// kubeconfig is for targets in a cluster, and for tasks that speak to one.
+	// kubeconfig is for targets in a Kubernetes cluster, and for tasks that use one.
 	kubeconfig string
 	output     string
 	verbose    bool
-	// told are the directories whose key files were reported: run compiles twice.
-	told []string
+	// reported are the directories whose key files have been reported: run compiles the pipeline twice.
+	reported []string
 }
 
 func main() { os.Exit(realMain()) }
 
+// realMain returns instead of exiting, so that tests can run it as a command.
 func realMain() int {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		return proctask.SuperviseMain(os.Args[2:])
@@ -72,15 +75,17 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
+// fail returns an error with an exit code and a hint, which may be "".
 func fail(code int, hint, format string, args ...any) error {
 	return &failure{code: code, err: fmt.Errorf(format, args...), hint: hint}
 }
 
-// silent ends the command with a code when everything was said already.
+// silent ends the command with an exit code and no error message: everything has been printed already.
 type silent int
 
 func (s silent) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// run executes the command line, without the name of the program, and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
@@ -90,6 +95,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return a.report(root.ExecuteContext(ctx))
 }
 
+// report prints an error with its hint, and returns the exit code.
 func (a *app) report(err error) int {
 	var quiet silent
 	if err == nil {
@@ -120,12 +126,14 @@ func (a *app) hint(text string) {
 	}
 }
 
+// root builds the command tree.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "rayorch",
 		Short: "run train-then-infer pipelines on Ray",
-		Long: "rayorch runs pipelines on Ray: each step is a Ray job or a plain job, the state machine between them is the\n" +
-			"Amazon States Language, and everything speaks the Step Functions API.",
+		Long: "rayorch runs pipelines on Ray. Each step is a Ray job or a plain job. A pipeline file is compiled to the Amazon States " +
+			"Language, which rayorch runs on this machine or in a Kubernetes cluster, and AWS Step Functions runs on AWS. All commands use " +
+			"the Step Functions API.",
 		Example:       "  rayorch init demo && rayorch run demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -133,16 +141,16 @@ func (a *app) root() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(usage)
-	groupFlags(root)
+	formatHelp(root)
 	f := root.PersistentFlags()
-	f.StringVar(&a.stateDir, "state-dir", "", "directory of executions and their histories (default $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
-	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of the state directory")
-	f.BoolVar(&a.aws, "aws", false, "use AWS Step Functions, with the AWS CLI's credentials")
-	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default from the AWS configuration)")
-	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint")
-	f.StringVar(&a.kubeconfig, "kubeconfig", "", "file with the contexts of Kubernetes clusters (default $KUBECONFIG, else ~/.kube/config)")
-	f.StringVarP(&a.output, "output", "o", "text", "form of the results: text or json")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what rayorch does to stderr")
+	f.StringVar(&a.stateDir, "state-dir", "", "state directory, which holds the executions (default: $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
+	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of a state directory")
+	f.BoolVar(&a.aws, "aws", false, "use AWS Step Functions with the AWS CLI's credentials")
+	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default: from the AWS configuration)")
+	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint (default: from the AWS configuration)")
+	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
+	f.StringVarP(&a.output, "output", "o", "text", "output format: text or json")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "write a log to stderr")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
 	root.CompletionOptions.HiddenDefaultCmd = false
 	for _, add := range commands {
@@ -153,10 +161,11 @@ func (a *app) root() *cobra.Command {
 		}
 		root.AddCommand(c)
 	}
+	renameDefaults(root)
 	return root
 }
 
-// commands are the subcommands; each one's file adds itself here by name.
+// commands are the constructors of the subcommands.
 var commands = []func(*app) *cobra.Command{
 	(*app).initCommand, (*app).validateCommand, (*app).compileCommand, (*app).graphCommand, (*app).runCommand,
 	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
@@ -166,19 +175,21 @@ var commands = []func(*app) *cobra.Command{
 	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand, (*app).driveCmd,
 }
 
+// checkFlags checks the global flags before a command runs.
 func (a *app) checkFlags(c *cobra.Command) error {
 	if a.output != "text" && a.output != "json" {
-		return usage(c, fmt.Errorf("--output must be text or json, not %q", a.output))
+		return usage(c, fmt.Errorf("--output must be text or json, got %q", a.output))
 	}
 	if a.aws && a.endpoint != "" {
-		return usage(c, errors.New("--aws and --endpoint exclude each other"))
+		return usage(c, errors.New("--aws and --endpoint are mutually exclusive"))
 	}
 	return nil
 }
 
 func (a *app) json() bool { return a.output == "json" }
 
-// safeOut keeps what jobs print, and names and errors from elsewhere, from repainting a terminal. A file or a pipe gets every byte.
+// safeOut returns a writer that removes escape sequences other than colors from what is written to a terminal: the output of jobs, names
+// and errors must not be able to control the terminal. Files and pipes get every byte.
 func safeOut(f *os.File) io.Writer {
 	if !term.IsTerminal(int(f.Fd())) {
 		return f
@@ -186,7 +197,7 @@ func safeOut(f *os.File) io.Writer {
 	return terminal.NewSafe(f)
 }
 
-// terminalOf says whether a stream is a terminal that takes escape sequences.
+// terminalOf returns the file behind a stream, and reports whether it is a terminal that supports escape sequences.
 func terminalOf(w any) (*os.File, bool) {
 	if s, ok := w.(*terminal.Safe); ok {
 		w = s.Unwrap()

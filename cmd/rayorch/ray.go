@@ -16,23 +16,23 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// rayOptions say which Ray the local targets use, and where tasks of EKS go.
+// rayOptions select the Ray that targets of kind local use, and the clusters that EKS tasks use.
 type rayOptions struct {
 	address  string
 	caFile   string
 	clusters []string
-	// overHTTP sends Ray's token also over plain http.
+	// overHTTP allows to send Ray's token over plain http to another machine.
 	overHTTP bool
 }
 
 func (o *rayOptions) flags(c *cobra.Command) {
-	c.Flags().StringVar(&o.address, "ray-address", "", "Ray's dashboard, http://HOST:8265 (default: see the order below)")
-	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the certificates that sign an https Ray address")
-	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http even if the address is not loopback")
-	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "NAME=CONTEXT: tasks whose ClusterName is NAME go to that kubeconfig context; may be repeated")
+	c.Flags().StringVar(&o.address, "ray-address", "", "address of the Ray dashboard, such as http://HOST:8265 (default: see rayorch run --help)")
+	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the CA certificates for a Ray address with https")
+	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http, even to an address that is not loopback")
+	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "use the kubeconfig context CONTEXT for EKS tasks whose ClusterName is NAME; can be repeated")
 }
 
-// head is the Ray that rayorch starts and stops; one per state directory.
+// head returns the Ray that rayorch starts and stops: one for each state directory. progress receives lines about downloads and starts.
 func (a *app) head(progress func(string)) (*ray.Head, error) {
 	dir, err := home.Dir(a.stateDir, os.Getenv)
 	if err != nil {
@@ -50,12 +50,13 @@ func (a *app) head(progress func(string)) (*ray.Head, error) {
 	}, nil
 }
 
+// resolver returns what finds the Ray to use; start allows it to start one.
 func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Resolver, error) {
 	head, err := a.head(progress)
 	if err != nil {
 		return ray.Resolver{}, err
 	}
-	user, _ := os.UserHomeDir() // without one there is no ~/.ray/auth_token to look for
+	user, _ := os.UserHomeDir() // without a home directory there is no ~/.ray/auth_token to read
 	return ray.Resolver{Flag: o.address, Getenv: os.Getenv, Home: user, CAFile: o.caFile, Own: head, Start: start,
 		TokenOverHTTP: o.overHTTP, UsedFile: filepath.Join(head.Dir, "used.json")}, nil
 }
@@ -65,7 +66,7 @@ func (a *app) say(line string) { fmt.Fprintln(a.err, terminal.Clean(line)) }
 func (a *app) rayCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "ray",
-		Short:   "start, stop and show the Ray that rayorch runs on this machine",
+		Short:   "start, stop or show the Ray that rayorch manages on this machine",
 		Example: "  rayorch ray start",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -80,10 +81,10 @@ func (a *app) rayStartCommand() *cobra.Command {
 	var inherit []string
 	c := &cobra.Command{
 		Use:   "start",
-		Short: "start a Ray of rayorch's own; gets Ray from PyPI when no Python here has it",
-		Long: "start runs a Ray head with ports, directories and processes of its own, so that it disturbs no other Ray. It\n" +
-			"stays until rayorch ray stop. Jobs on it need a token, which rayorch finds by itself. Ray and its jobs inherit only\n" +
-			"few environment variables (docs/pipeline.md lists them).",
+		Short: "start a Ray on this machine; install Ray from PyPI if it is missing",
+		Long: "start starts a Ray head with separate ports, directories and processes, so that it does not interfere with any other Ray. It " +
+			"runs until rayorch ray stop. It requires a token, which rayorch finds automatically. Ray and its jobs inherit only a few " +
+			"environment variables: see docs/pipeline.md.",
 		Example: "  rayorch ray start --cpus 4",
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := a.head(a.say)
@@ -105,16 +106,16 @@ func (a *app) rayStartCommand() *cobra.Command {
 			return a.rayState(state)
 		},
 	}
-	c.Flags().IntVar(&cpus, "cpus", 0, "CPUs that it offers to jobs (default: all)")
-	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "environment variable that Ray and all its jobs inherit, or PREFIX_*; may be repeated")
-	c.Flags().BoolVar(&noToken, "no-token", false, "leave token authentication off: any user of this machine may then run code as you")
+	c.Flags().IntVar(&cpus, "cpus", 0, "number of CPUs for jobs (default: all)")
+	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "environment variable that Ray and all its jobs inherit, or a pattern such as PREFIX_*; can be repeated")
+	c.Flags().BoolVar(&noToken, "no-token", false, "disable token authentication: every user of this machine can then run code as you")
 	return c
 }
 
 func (a *app) rayStopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop",
-		Short:   "stop the Ray that rayorch started, and no other",
+		Short:   "stop the Ray that rayorch started",
 		Example: "  rayorch ray stop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := a.head(a.say)
@@ -131,7 +132,7 @@ func (a *app) rayStopCommand() *cobra.Command {
 			if !before.Running {
 				return a.rayState(ray.State{})
 			}
-			_, err = fmt.Fprintf(a.out, "stopped the ray at %s\n", before.Address)
+			_, err = fmt.Fprintf(a.out, "stopped Ray at %s\n", before.Address)
 			return err
 		},
 	}
@@ -140,7 +141,7 @@ func (a *app) rayStopCommand() *cobra.Command {
 func (a *app) rayStatusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
-		Short:   "show the Ray that rayorch started, and which one a run would use",
+		Short:   "show the Ray that rayorch started, and the Ray that a run would use",
 		Example: "  rayorch ray status",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.rayStatus(c.Context()) },
 	}
@@ -161,10 +162,10 @@ func (a *app) rayStatus(ctx context.Context) error {
 	found, err := r.Resolve(ctx)
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
-		_, err = fmt.Fprintln(a.out, "a run would start one")
+		_, err = fmt.Fprintln(a.out, "a run would start a Ray")
 	case err == nil:
 		_, err = fmt.Fprintf(a.out, "a run would use %s\n", found)
-	default: // the status was shown; that a run would fail is news, not a failure of this command
+	default: // the command itself did not fail: it has shown the status
 		_, err = fmt.Fprintf(a.out, "a run would fail: %s\n", terminal.Clean(err.Error()))
 	}
 	return err
@@ -175,10 +176,10 @@ func (a *app) rayState(s ray.State) error {
 		return a.print(map[string]any{"running": s.Running, "state": s})
 	}
 	if !s.Running {
-		_, err := fmt.Fprintln(a.out, "rayorch runs no ray here")
+		_, err := fmt.Fprintln(a.out, "rayorch has not started a Ray on this machine")
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "ray %s runs since %s\naddress  %s\ntoken    %s\n",
+	_, err := fmt.Fprintf(a.out, "Ray %s has been running since %s\naddress  %s\ntoken    %s\n",
 		s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// register makes or updates the state machines of a pipeline and returns the ARN of the version to start.
+// register creates or updates the state machine of a pipeline, and its cleanup machine, and returns the ARN of the version to start.
 func (s *session) register(ctx context.Context, name, description string, out *compile.Result) (string, error) {
 	m := client.Machine{Name: name, Definition: string(out.Definition), Description: description}
 	if len(out.Cleanup) > 0 {
@@ -25,7 +25,7 @@ func (s *session) register(ctx context.Context, name, description string, out *c
 	return version, s.explained(ctx, err)
 }
 
-// explained adds what to do if a server of another release does not understand a definition.
+// explained adds a hint to the error if the server rejects a definition because it is another release of rayorch.
 func (s *session) explained(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -14,9 +14,9 @@ func (a *app) registerCommand() *cobra.Command {
 	var alias string
 	c := &cobra.Command{
 		Use:   "register [PIPELINE]",
-		Short: "make a pipeline a state machine that can be started by name",
-		Long: "register compiles a pipeline, makes or updates the state machine of its name, and publishes a version. With\n" +
-			"--alias an alias is made to point at that version. Nothing is started: rayorch start, boto3 or the AWS CLI do.",
+		Short: "register a pipeline as a state machine that can be started by name",
+		Long: "register compiles a pipeline, creates or updates the state machine with its name, and publishes a version. With --alias, it " +
+			"points an alias at that version. It does not start an execution: use rayorch start, boto3 or the AWS CLI.",
 		Example: "  rayorch register examples/shakespeare --alias prod\n  rayorch start shakespeare --param steps=100",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -26,11 +26,11 @@ func (a *app) registerCommand() *cobra.Command {
 	}
 	o.flags(c)
 	ray.flags(c)
-	c.Flags().StringVar(&alias, "alias", "", "alias to point at the new version")
+	c.Flags().StringVar(&alias, "alias", "", "name of an alias to point at the new version")
 	return c
 }
 
-// registered is what register prints.
+// registered is the JSON that register prints.
 type registered struct {
 	Machine string `json:"stateMachineArn"`
 	Version string `json:"stateMachineVersionArn"`
@@ -43,7 +43,7 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		return err
 	}
 	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
-		// The definition outlives this command, so that an address given here is kept in it.
+		// The definition outlives this command: compile --ray-address into it.
 		out, err := src.compile(s.stateDir(), ray.address)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		if a.json() {
 			return a.print(made)
 		}
-		_, err = fmt.Fprintf(a.out, "registered %s\nstart it: rayorch start %s\n", made.Version, src.pipeline.Name)
+		_, err = fmt.Fprintf(a.out, "registered %s\nto start it: rayorch start %s\n", made.Version, src.pipeline.Name)
 		return err
 	})
 }

@@ -15,10 +15,10 @@ func (a *app) resumeCommand() *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "resume [EXECUTION]",
-		Short: "go on with a run whose process was killed",
-		Long: "resume takes up an interrupted run: it finds the Ray job that still runs, follows it, and goes on as if nothing\n" +
-			"had happened. Without a name it resumes every open run and watches the newest. A parked run, whose process died\n" +
-			"twice during the same step, is only resumed by name.",
+		Short: "resume runs whose process was killed",
+		Long: "resume resumes an interrupted run: it finds the jobs that are still running, follows them, and continues the run. Without " +
+			"EXECUTION, it resumes all open runs and watches the newest one first. A parked run, whose process died twice during the same " +
+			"step, is resumed only if it is named.",
 		Example: "  rayorch resume",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -68,13 +68,13 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 	})
 }
 
-// stops reports whether a watch ended before its run did: what else was resumed is then not waited for.
+// stops reports whether a watch ended before its run did. Then the command does not wait for the other runs that it resumed.
 func stops(err error) bool {
 	var code silent
 	return errors.As(err, &code) && code != exitFailed
 }
 
-// alsoToEnd waits for a run besides the one that is shown.
+// alsoToEnd waits for one of the other resumed runs, without printing its result.
 func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher) error {
 	w.view, w.logs = progress.New(nil), map[string]bool{}
 	err := w.watch(ctx, s, arn, 0)
@@ -85,7 +85,7 @@ func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher)
 	return err
 }
 
-// toResume are the runs to take up, the newest first.
+// toResume returns the runs to resume, newest first: the named one, or all that are open and not parked.
 func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	if text != "" {
 		arn, err := s.findExecution(ctx, text)
@@ -103,7 +103,7 @@ func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	return arns, err
 }
 
-// openExecutions are all that have not ended, cleanup machines' too, the newest first.
+// openExecutions returns all executions that have not ended, newest first, including those of cleanup machines.
 func (s *session) openExecutions(ctx context.Context) ([]listed, error) {
 	return s.listed(ctx, "", types.ExecutionStatusRunning, 0, true)
 }

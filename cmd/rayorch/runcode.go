@@ -16,8 +16,8 @@ func (s *session) code(ctx context.Context, arn string) ([]snapshot.Snapshot, er
 	return s.client.Code(ctx, arn)
 }
 
-// nameCode is called before a run starts. It sends the owner the parts of the run's code that the definition does not name: the
-// pipeline file, and the directories of a run in a cluster.
+// nameCode sends the owner, before a run starts, the parts of the run's code that the definition does not name: the pipeline file, and the
+// directories of a run in a cluster.
 func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile.Dir) error {
 	var sources []ray.Source
 	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() { // a pipe cannot be read again
@@ -29,7 +29,8 @@ func (s *session) nameCode(ctx context.Context, arn, file string, dirs []compile
 	return s.client.NameCode(ctx, arn, sources)
 }
 
-// changedCode names the sources that have changed since an execution started. If its code is gone, the step that needs it reports that.
+// changedCode returns the sources that have changed since an execution started. It does not report code that was removed: the step that
+// needs it does.
 func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (changed []string) {
 	if s.dir == "" {
 		return nil
@@ -49,7 +50,7 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 	return changed
 }
 
-// codeDiff prints what differs between the code of an execution and the working tree.
+// codeDiff prints the differences between the code of an execution and the current files.
 func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
 	all, err := s.code(ctx, arn)
 	if err != nil {
@@ -60,7 +61,7 @@ func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
 			"no code is kept for the execution %s", nameOf(arn))
 	}
 	if s.dir == "" {
-		return fail(exitUsage, "run rayorch describe --code-diff on that machine", "--code-diff reads the state directory of the machine that runs the execution")
+		return fail(exitUsage, "run rayorch describe --code-diff on the machine that runs the execution", "--code-diff needs the state directory, which is on another machine")
 	}
 	text, err := snapshot.In(s.dir).Diff(ctx, all)
 	if err != nil {
@@ -83,20 +84,20 @@ func (a *app) describeCodeDiff(ctx context.Context, text string) error {
 	})
 }
 
-// codeSummary is a directory or a module of an execution's code as describe shows it.
+// codeSummary is a directory or a module of an execution's code. It is part of the JSON of run, resume and describe.
 type codeSummary struct {
 	Path   string `json:"path"`
 	Hash   string `json:"hash"`
 	Bytes  int64  `json:"bytes"`
 	Commit string `json:"commit,omitempty"`
 	Dirty  bool   `json:"dirty,omitempty"`
-	// LeftOut are files that may hold keys and are not in the package.
+	// LeftOut are files that are not in the package because they may contain keys.
 	LeftOut []string `json:"leftOut,omitempty"`
 }
 
 func codeSummaries(all []snapshot.Snapshot) (out []codeSummary) {
 	for _, c := range all {
-		if !c.File { // the pipeline file is not code that runs
+		if !c.File { // the pipeline file is kept for comparison only
 			out = append(out, codeSummary{c.Path, c.Hash(), c.Bytes, c.Commit, c.Dirty, c.LeftOut})
 		}
 	}

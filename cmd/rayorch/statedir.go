@@ -7,8 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/home"
 )
 
-// oursToWrite checks a state directory before a command writes to it or passes secrets to the process that serves it. Another
-// user could replace packages, tokens and sockets in a directory that is theirs.
+// oursToWrite checks the owner and the mode of a state directory before a command writes to it, or passes secrets to the process that
+// serves it. In a directory that another user can write to, that user could replace packages, tokens and sockets.
 func oursToWrite(dir string) error {
 	err := home.Ours(dir)
 	if errors.Is(err, home.ErrNotOurs) {
@@ -17,7 +17,7 @@ func oursToWrite(dir string) error {
 	return err
 }
 
-// makeStateDir creates a state directory unless it exists.
+// makeStateDir creates a state directory if it does not exist. Only this user can enter it.
 func makeStateDir(dir string) error {
 	if err := oursToWrite(dir); err != nil {
 		return err
@@ -28,9 +28,9 @@ func makeStateDir(dir string) error {
 	return nil
 }
 
-// trustedStateDir checks the state directory of a command that removes what histories there name.
+// trustedStateDir checks the state directory for a command that removes directories that histories name.
 func (a *app) trustedStateDir() error {
-	if a.elsewhere() {
+	if a.isRemote() {
 		return nil
 	}
 	dir, err := a.stateDirectory()

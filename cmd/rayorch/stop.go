@@ -19,19 +19,20 @@ func (a *app) stopCommand() *cobra.Command {
 	var cause string
 	c := &cobra.Command{
 		Use:   "stop [EXECUTION]",
-		Short: "stop an execution and the jobs that it runs",
-		Long: "stop aborts an execution (the newest one when none is named), stops its Ray jobs and waits until they have ended.\n" +
-			"If no process drives the execution, stop does not resume it: it enters no state.",
+		Short: "stop an execution and its jobs",
+		Long: "stop aborts an execution (default: the newest one), stops its jobs and waits until they have ended. If no process drives the " +
+			"execution, stop does not resume it: no further step starts.",
 		Example: "  rayorch stop shakespeare/20260101-120000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.stop(c.Context(), first(args), cmp.Or(cause, "stopped with rayorch stop by "+invoker()))
 		},
 	}
-	c.Flags().StringVar(&cause, "cause", "", "the cause in the history (default: stopped with rayorch stop by USER on HOST)")
+	c.Flags().StringVar(&cause, "cause", "", "cause to record in the history (default: stopped with rayorch stop by USER on HOST)")
 	return c
 }
 
+// first returns the first argument, or "".
 func first(args []string) string {
 	if len(args) == 0 {
 		return ""
@@ -68,7 +69,7 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 		if a.json() {
 			return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
 		}
-		fmt.Fprintf(a.out, "%s is stopped\n", nameOf(arn))
+		fmt.Fprintf(a.out, "%s was stopped\n", nameOf(arn))
 		for _, d := range done {
 			fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
 		}

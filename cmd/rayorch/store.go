@@ -13,7 +13,7 @@ import (
 func (a *app) storeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "store",
-		Short:   "check, salvage, dump or compact the database of the state directory",
+		Short:   "check, salvage, dump or compact the state directory's database",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -21,20 +21,20 @@ func (a *app) storeCommand() *cobra.Command {
 	c.AddCommand(
 		a.storeCheckCommand(), a.storeSalvageCommand(),
 		&cobra.Command{
-			Use: "dump", Short: "print every record, one JSON object a line", Example: "  rayorch store dump > state.jsonl",
+			Use: "dump", Short: "print all records as JSON, one object per line", Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
 				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out) })
 			},
 		},
 		&cobra.Command{
-			Use: "compact", Short: "give back the room of what was deleted", Example: "  rayorch store compact",
+			Use: "compact", Short: "free the disk space of deleted records", Example: "  rayorch store compact",
 			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), false, a.storeCompact) },
 		},
 	)
 	return c
 }
 
-// withStore opens the database alone, without an engine: nothing runs meanwhile.
+// withStore calls do with the database, opened without an engine. While it is open, no other process can own the state directory.
 func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Context, *store.Store) error) error {
 	dir, err := a.stateDirectory()
 	if err != nil {
@@ -66,6 +66,6 @@ func (a *app) storeCompact(ctx context.Context, st *store.Store) error {
 	if err := st.Compact(ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "%.1f MB before, %.1f MB now\n", float64(before)/1e6, float64(st.Size())/1e6)
+	_, err := fmt.Fprintf(a.out, "%.1f MB before, %.1f MB after\n", float64(before)/1e6, float64(st.Size())/1e6)
 	return err
 }

@@ -16,17 +16,17 @@ import (
 func (a *app) storeCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
-		Short: "read everything and report what is damaged; writes nothing",
-		Long: "check reads every block of the database and every execution, and reports what is damaged or missing, with the affected " +
-			"executions. It writes nothing to the state directory. If something is damaged, it needs space for a copy of the database " +
-			"in TMPDIR. The exit code is 1 if there are problems.",
+		Short: "check the database for damage without changing it",
+		Long: "check reads all blocks of the database and all executions, and reports what is damaged or missing, with the affected " +
+			"executions. It writes nothing to the state directory. If the database is damaged, check needs space for a copy of it in " +
+			"TMPDIR. The exit code is 1 if there are problems.",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.storeCheck(c.Context()) },
 	}
 }
 
-// checked is what check found.
+// checked is the result of check, and its JSON.
 type checked struct {
 	Counts   store.Counts     `json:"counts"`
 	Problems []engine.Problem `json:"problems"`
@@ -61,7 +61,7 @@ func (a *app) storeCheck(ctx context.Context) error {
 
 func (c *checked) add(p engine.Problem) { c.Problems = append(c.Problems, p) }
 
-// checkSound checks a database of which every block can be read.
+// checkSound checks the executions in a database all blocks of which can be read.
 func (a *app) checkSound(ctx context.Context, dir string, found *checked) error {
 	return a.withStoreIn(ctx, dir, true, func(_ context.Context, st *store.Store) (err error) {
 		found.Counts, err = engine.Check(st, found.add)
@@ -69,11 +69,11 @@ func (a *app) checkSound(ctx context.Context, dir string, found *checked) error 
 	})
 }
 
-// tryOut finds out which executions can be salvaged, in a temporary directory.
+// tryOut finds the executions that can be salvaged from a damaged database: it salvages them to a temporary directory.
 func (a *app) tryOut(ctx context.Context, dir string, found *checked) error {
 	tmp, err := os.MkdirTemp("", "rayorch-check-")
 	if err != nil {
-		return fmt.Errorf("create a directory for the readable part of the database: %w", err)
+		return fmt.Errorf("create a temporary directory for the readable part of the database: %w", err)
 	}
 	defer os.RemoveAll(tmp)
 	to := filepath.Join(tmp, "state")
@@ -97,7 +97,7 @@ func (a *app) showChecked(dir string, found *checked, refused bool) error {
 		a.printChecked(found)
 	}
 	if refused || len(found.Damage) > 0 {
-		return fail(exitError, "rayorch store salvage DIRECTORY copies what is complete to a new state directory", "the database in %s is damaged", dir)
+		return fail(exitError, "to copy what is complete to a new state directory: rayorch store salvage DIRECTORY", "the database in %s is damaged", dir)
 	}
 	if len(found.Problems) > 0 {
 		return silent(exitError)
@@ -119,6 +119,7 @@ func (a *app) printChecked(found *checked) {
 	fmt.Fprintln(a.out)
 }
 
+// unreadable returns the number of bytes that cannot be read.
 func unreadable(losses []store.Loss) (n int64) {
 	for _, l := range losses {
 		n += l.Bytes

@@ -20,19 +20,19 @@ import (
 func (a *app) storeSalvageCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "salvage DIRECTORY",
-		Short: "copy what is complete in a damaged state directory to a new one",
-		Long: "salvage copies the executions that are complete, with their logs, all state machines, the code packages and the files of " +
-			"plain jobs, to DIRECTORY, which must be missing or empty. It names the executions that it leaves out, and the files that " +
-			"it does not copy. The damaged state directory is not changed.\n\n" +
-			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. What they did " +
-			"after that state may be done again: to prevent this, stop them first.",
+		Short: "copy the complete executions of a damaged state directory to a new one",
+		Long: "salvage copies the executions that are complete, their logs, all state machines, the code packages and the files of plain " +
+			"jobs to DIRECTORY, which must not exist or be empty. It lists the executions that it leaves out, and the files that it does " +
+			"not copy. It does not change the damaged state directory.\n\n" +
+			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. Steps that they " +
+			"started after that state may run again. To prevent this, stop these executions first: rayorch stop.",
 		Example: "  rayorch store salvage /var/lib/rayorch-new",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return a.storeSalvage(c.Context(), args[0]) },
 	}
 }
 
-// salvaged is the report of salvage.
+// salvaged is the report of salvage, and its JSON.
 type salvaged struct {
 	Executions int64            `json:"executions"`
 	Open       []string         `json:"open"`
@@ -69,7 +69,7 @@ func (a *app) storeSalvage(ctx context.Context, to string) error {
 	return nil
 }
 
-// apart refuses a target within the source: it would change the source.
+// apart returns an error if the target is inside the source: the copy would change the source.
 func apart(from, to string) error {
 	from, ferr := filepath.Abs(from)
 	to, terr := filepath.Abs(to)
@@ -77,7 +77,7 @@ func apart(from, to string) error {
 		return err
 	}
 	if rel, err := filepath.Rel(from, to); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
-		return fail(exitUsage, "name a directory outside of it", "%s is in the state directory %s", to, from)
+		return fail(exitUsage, "name a directory outside the state directory", "%s is inside the state directory %s", to, from)
 	}
 	return nil
 }
@@ -98,18 +98,18 @@ func (a *app) printSalvaged(r *salvaged, to string) {
 	fmt.Fprintf(a.out, "%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
 }
 
-// copier copies files of a state directory; what it cannot copy it notes.
+// copier copies files of a state directory. It continues after errors and collects them.
 type copier struct {
 	from, to string
 	failed   []string
 }
 
-// copy copies a file or a directory with all that is in it. Sockets and pipes are not copied.
+// copy copies a file, or a directory with its contents, if it exists. It does not copy sockets and pipes.
 func (c *copier) copy(name string) {
 	root := filepath.Join(c.from, name)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
-			rel, _ := filepath.Rel(c.from, path) // both begin alike
+			rel, _ := filepath.Rel(c.from, path) // cannot fail: path is below from
 			err = copyOne(path, filepath.Join(c.to, rel), d)
 		}
 		if err != nil && !(path == root && errors.Is(err, fs.ErrNotExist)) {
@@ -156,7 +156,8 @@ func copyFile(from, to string, mode fs.FileMode) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// rest lists what was not copied, without what belongs to the old database and to its last owner.
+// rest lists the errors, and the entries of the state directory that were not copied. It leaves out those of the old database and of its
+// last owner.
 func (c *copier) rest() []string {
 	entries, err := os.ReadDir(c.from)
 	if err != nil {

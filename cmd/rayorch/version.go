@@ -25,7 +25,7 @@ func (a *app) versionCommand() *cobra.Command {
 	}
 }
 
-// print writes a result as indented JSON.
+// print writes a result to stdout as indented JSON.
 func (a *app) print(v any) error {
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
