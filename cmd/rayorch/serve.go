@@ -47,9 +47,9 @@ func (a *app) serveCommand() *cobra.Command {
 			"Callers need an access key. Without --access-key, serve creates a key with the role admin in the file access-key in the state " +
 			"directory, which only its user can read. On a terminal, it prints the key, and a link that signs in one browser to the " +
 			"console, once, and expires after 5 minutes. A listen address that is not loopback also requires TLS.\n\n" +
-			"Roles of keys: read can list and show executions, histories, logs and metrics. run can also start, stop and redrive executions " +
-			"of registered state machines. admin can do everything, including running any command as the user of the server. Commands of " +
-			"this user on this machine need no key: they use a socket in the state directory.\n\n" +
+			"A key with the role read can list and show executions, histories, logs and metrics. The role run can also start, stop and " +
+			"redrive executions of registered state machines. The role admin can do everything, including running any command as the user " +
+			"of the server. Commands of this user on this machine need no key: they use a socket in the state directory.\n\n" +
 			"State machines that were registered over the network can use only what the --allow-* flags permit: see \"What a definition " +
 			"may use\" in docs/serve.md.",
 		Example: "  rayorch serve --listen 127.0.0.1:8080\n" +

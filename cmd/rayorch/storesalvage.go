@@ -22,7 +22,7 @@ func (a *app) storeSalvageCommand() *cobra.Command {
 		Use:   "salvage DIRECTORY",
 		Short: "copy the complete executions of a damaged state directory to a new one",
 		Long: "salvage copies the executions that are complete, their logs, all state machines, the code packages and the files of plain " +
-			"jobs to DIRECTORY, which must not exist or be empty. It lists the executions that it leaves out, and the files that it does " +
+			"jobs to DIRECTORY, which must be empty or not exist. It lists the executions that it leaves out, and the files that it does " +
 			"not copy. It does not change the damaged state directory.\n\n" +
 			"When a server or a run opens DIRECTORY, open executions continue from the newest state that was found. Steps that they " +
 			"started after that state may run again. To prevent this, stop these executions first: rayorch stop.",
