@@ -21,7 +21,7 @@ type applyOptions struct {
 	force  bool
 }
 
-func (a *app) applyCommand() *cobra.Command {
+func applyCommand(a *app) *cobra.Command {
 	var o applyOptions
 	c := &cobra.Command{
 		Use:   "apply [PIPELINE]",
@@ -73,7 +73,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	if !o.dryRun && !o.diff {
-		if err := a.upload(ctx, r.Uploads, func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }); err != nil {
+		if err := a.upload(ctx, r.Uploads, a.out.sayf); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 		err = errors.Join(err, inContext(clusters, c, p.act(ctx, r, opts, o)))
 		lines = append(lines, p.lines...)
 	}
-	return errors.Join(a.showApplied(lines, len(clusters) > 1, o.diff), err)
+	return errors.Join(printApplied(a.out, lines, len(clusters) > 1, o.diff), err)
 }
 
 // inContext adds the context to an error if there is more than one cluster.
@@ -198,27 +198,31 @@ func (p *applyPlan) compare(ctx context.Context, text bool) error {
 	return err
 }
 
-func (a *app) showApplied(lines []applied, several, diff bool) error {
-	if a.json() {
-		return a.print(lines)
+// printApplied prints one line for each object, or its diff. With several contexts, it prints them as headings.
+func printApplied(p *printer, lines []applied, several, diff bool) error {
+	return p.result(lines, func() {
+		for i, l := range lines {
+			if several && (i == 0 || l.Context != lines[i-1].Context) {
+				p.printf("context %s:\n", l.Context)
+			}
+			if diff && l.Diff != "" {
+				p.printf("%s", l.Diff)
+			} else {
+				p.printf("%s\n", l)
+			}
+		}
+	})
+}
+
+// String returns the line that apply and unapply print.
+func (l applied) String() string {
+	text := l.Kind + " " + l.Name
+	if l.Namespace != "" {
+		text = l.Kind + " " + l.Namespace + "/" + l.Name
 	}
-	for i, l := range lines {
-		if several && (i == 0 || l.Context != lines[i-1].Context) {
-			fmt.Fprintf(a.out, "context %s:\n", l.Context)
-		}
-		name := l.Kind + " " + l.Name
-		if l.Namespace != "" {
-			name = l.Kind + " " + l.Namespace + "/" + l.Name
-		}
-		note := ""
-		if l.Note != "" {
-			note = " (" + l.Note + ")"
-		}
-		if diff && l.Diff != "" {
-			fmt.Fprint(a.out, l.Diff)
-			continue
-		}
-		fmt.Fprintf(a.out, "%s %s%s\n", name, l.Action, note)
+	text += " " + l.Action
+	if l.Note != "" {
+		text += " (" + l.Note + ")"
 	}
-	return nil
+	return text
 }

@@ -36,7 +36,7 @@ func (a *app) onAWS(o sourceOptions) bool { return a.aws || a.forAWS(o) }
 // runOnAWS starts the state machine that deploy created and watches the execution. It does not deploy: a changed pipeline file has no
 // effect until the next rayorch deploy.
 func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	_, found, err := a.deployment(ctx, awsOptions{path: o.source.path, stackName: o.stackName})
 	if err != nil {
@@ -55,9 +55,9 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 		}
 		w.screen.Say("run %s/%s", nameOf(machine), nameOf(arn))
 		if o.detach {
-			return a.detach(ctx, s, arn)
+			return s.detach(ctx, arn)
 		}
-		return a.watchToEnd(ctx, s, arn, w, o.wait)
+		return w.watchToEnd(ctx, s, arn, o.wait)
 	})
 }
 

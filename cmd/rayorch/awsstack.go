@@ -302,8 +302,8 @@ func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions,
 	if objects {
 		text = files["objects.yaml"]
 	}
-	_, err = a.out.Write(text)
-	return err
+	a.out.write(text)
+	return nil
 }
 
 func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions) error {
@@ -316,14 +316,13 @@ func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions
 		notes = append(notes, fmt.Sprintf("the template has %d bytes, more than the %d that fit into a request: rayorch deploy needs --template-bucket", n, stepfn.MaxInlineTemplate))
 	}
 	for _, note := range notes {
-		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+		a.out.note(note)
 	}
 	b := s.compiled.Bounds
-	if a.json() {
-		return a.print(map[string]any{"valid": true, "pipeline": s.pipeline, "notes": notes, "templateBytes": len(s.Template),
-			"events": b.Events, "payload": b.Payload, "seconds": b.Seconds})
-	}
-	_, err = fmt.Fprintf(a.out, "%s is valid for AWS: at most %d of %d events, payloads of at most %d of %d bytes, a template of %d bytes\n",
-		s.pipeline, b.Events, stepfn.MaxEvents, b.Payload, stepfn.MaxPayload, len(s.Template))
-	return err
+	result := map[string]any{"valid": true, "pipeline": s.pipeline, "notes": notes, "templateBytes": len(s.Template),
+		"events": b.Events, "payload": b.Payload, "seconds": b.Seconds}
+	return a.out.result(result, func() {
+		a.out.printf("%s is valid for AWS: at most %d of %d events, payloads of at most %d of %d bytes, a template of %d bytes\n",
+			s.pipeline, b.Events, stepfn.MaxEvents, b.Payload, stepfn.MaxPayload, len(s.Template))
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/user"
 	"time"
@@ -43,7 +42,7 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 }
 
 // printBegun prints one parameter per line and marks defaults.
-func (b *begunSummary) printBegun(w io.Writer) {
+func (b *begunSummary) printBegun(p *printer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"
 	for i := 0; params != nil && i < params.Len(); i++ {
@@ -54,11 +53,11 @@ func (b *begunSummary) printBegun(w io.Writer) {
 				line += " (default)"
 			}
 		}
-		fmt.Fprintln(w, line)
+		p.printf("%s\n", line)
 		label = ""
 	}
 	if b.Storage != "" {
-		fmt.Fprintf(w, "storage %s\n", terminal.Clean(b.Storage))
+		p.printf("storage %s\n", terminal.Clean(b.Storage))
 	}
 }
 

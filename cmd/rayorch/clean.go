@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,7 +24,7 @@ type cleanOptions struct {
 	ray       rayOptions
 }
 
-func (a *app) cleanCommand() *cobra.Command {
+func cleanCommand(a *app) *cobra.Command {
 	var o cleanOptions
 	c := &cobra.Command{
 		Use:   "clean [EXECUTION]...",
@@ -71,7 +72,7 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	if err != nil {
 		return err
 	}
-	if ok, err := a.confirm(all, o.yes); !ok || err != nil {
+	if ok, err := confirm(a.out, a.in, all, o.yes); !ok || err != nil {
 		return err
 	}
 	return a.remove(ctx, all, began, o.ray)
@@ -194,44 +195,40 @@ func sizeOf(dir string) (size int64, ok bool) {
 }
 
 // confirm shows what would be removed and asks for confirmation. Without a terminal, only --yes confirms.
-func (a *app) confirm(all []leftover, yes bool) (bool, error) {
-	if a.json() {
-		if err := a.print(all); err != nil {
-			return false, err
-		}
-	} else {
-		a.showLeftovers(all)
+func confirm(p *printer, in io.Reader, all []leftover, yes bool) (bool, error) {
+	if err := p.result(all, func() { printLeftovers(p, all) }); err != nil {
+		return false, err
 	}
 	if len(all) == 0 || yes {
 		return len(all) > 0, nil
 	}
-	if _, tty := terminalOf(a.in); !tty {
-		fmt.Fprintln(a.err, "nothing was removed; to remove it, add --yes")
+	if _, tty := terminalOf(in); !tty {
+		p.say("nothing was removed; to remove it, add --yes")
 		return false, nil
 	}
-	fmt.Fprint(a.err, "remove this? [y/N] ")
-	answer, _ := bufio.NewReader(a.in).ReadString('\n')
+	fmt.Fprint(p.stderr, "remove this? [y/N] ") // the answer is on the same line
+	answer, _ := bufio.NewReader(in).ReadString('\n')
 	return strings.EqualFold(strings.TrimSpace(answer), "y"), nil
 }
 
-func (a *app) showLeftovers(all []leftover) {
+func printLeftovers(p *printer, all []leftover) {
 	if len(all) == 0 {
-		fmt.Fprintln(a.out, "nothing to clean")
+		p.printf("nothing to clean\n")
 	}
 	for _, l := range all {
 		of := nameOf(l.ARN)
 		if l.ARN == "" {
 			of = "code that no run uses"
 		}
-		fmt.Fprintf(a.out, "%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
+		p.printf("%s: %.1f MB\n", of, float64(l.Bytes)/1e6)
 		for _, d := range l.Dirs {
-			fmt.Fprintf(a.out, "  %s\n", d)
+			p.printf("  %s\n", d)
 		}
 		for _, j := range l.Jobs {
-			fmt.Fprintf(a.out, "  ray job %s at %s\n", j.SubmissionID, j.Address)
+			p.printf("  Ray job %s at %s\n", j.SubmissionID, j.Address)
 		}
 		for _, name := range l.Code {
-			fmt.Fprintf(a.out, "  code %s\n", name)
+			p.printf("  code %s\n", name)
 		}
 	}
 }
@@ -240,7 +237,7 @@ func (a *app) showLeftovers(all []leftover) {
 // code that a run has used since then is kept.
 func (a *app) remove(ctx context.Context, all []leftover, listed time.Time, o rayOptions) error {
 	var errs []error
-	resolver, err := a.resolver(o, false, a.say)
+	resolver, err := a.resolver(o, false, a.out.say)
 	if err != nil {
 		return err
 	}

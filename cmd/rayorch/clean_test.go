@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,7 +28,7 @@ func (d *deputy) cleaned(t *testing.T, by *sfn.Client, machine, name, input stri
 	}
 	d.wait(t, *x.ExecutionArn)
 	var out bytes.Buffer
-	a := &app{in: &bytes.Buffer{}, out: &out, err: &out, stateDir: d.dir}
+	a := testApp(d.dir, &out)
 	if err := a.clean(t.Context(), []string{*x.ExecutionArn}, cleanOptions{yes: true}); err != nil {
 		t.Fatalf("%v: %s", err, out.String())
 	}
@@ -129,11 +130,11 @@ func TestSharedStateDirectoryIsNotWrittenTo(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: dir}
-	compact := func(context.Context, *store.Store) error { return nil }
+	a := testApp(dir, io.Discard)
+	nothing := func(context.Context, *store.Store) error { return nil }
 	for what, err := range map[string]error{
 		"clean":         a.clean(t.Context(), nil, cleanOptions{yes: true, olderThan: 1}),
-		"store compact": a.withStore(t.Context(), false, compact),
+		"store compact": a.withStore(t.Context(), false, nothing),
 	} {
 		if !errors.Is(err, home.ErrNotOurs) {
 			t.Errorf("%s: %v", what, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ func TestServerOfAnotherRelease(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	dir := t.TempDir()
-	server := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: dir}
+	server := testApp(dir, io.Discard)
 	own, err := server.own(t.Context(), dir, ownerOptions{Resume: true, Run: true, Server: true})
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestServerOfAnotherRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 		var errs bytes.Buffer
-		a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &errs}
+		a := testApp("", &errs)
 		code := a.run(t.Context(), []string{"start", "fails", "--watch", "--endpoint", srv.URL})
 		want := "rayorch: hint: the server at " + srv.URL + " is rayorch 0.0.1 and this command is rayorch " + version + ": use the same release of both"
 		if code != exitFailed || strings.Contains(errs.String(), want) != hinted {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ var verbs = []string{
 // TestCommandsHaveHelp checks the form of the help: the short help is an imperative phrase, there are examples, as docs/cli.md promises,
 // and no line is too wide for a terminal.
 func TestCommandsHaveHelp(t *testing.T) {
-	for _, c := range shownCommands((&app{}).root()) {
+	for _, c := range shownCommands(testApp("", io.Discard).root()) {
 		verb, _, _ := strings.Cut(c.Short, " ")
 		if !slices.Contains(verbs, strings.TrimSuffix(verb, ",")) || strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: the short help %q must be an imperative phrase in lower case without a period", c.CommandPath(), c.Short)
@@ -67,7 +68,7 @@ var valueWords = []string{
 // TestFlagsHaveHelp checks the placeholder and the usage of each flag.
 func TestFlagsHaveHelp(t *testing.T) {
 	used := map[string]bool{}
-	for _, c := range shownCommands((&app{}).root()) {
+	for _, c := range shownCommands(testApp("", io.Discard).root()) {
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			used[f.Name] = true
 			word := placeholderOf(f)

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) compileCommand() *cobra.Command {
+func compileCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var ray rayOptions
 	var out string
@@ -64,8 +64,8 @@ func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool)
 		if objects {
 			text = needs
 		}
-		_, err := a.out.Write(text)
-		return err
+		a.out.write(text)
+		return nil
 	}
 	return writeFiles(out, map[string][]byte{
 		"definition.json": indented(made.Definition), "cleanup.json": indented(made.Cleanup), "objects.yaml": needs,

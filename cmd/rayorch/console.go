@@ -28,7 +28,7 @@ type consoleOptions struct {
 	ray    rayOptions
 }
 
-func (a *app) consoleCommand() *cobra.Command {
+func consoleCommand(a *app) *cobra.Command {
 	var o consoleOptions
 	c := &cobra.Command{
 		Use:   "console",
@@ -72,7 +72,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 			return fmt.Errorf("request a link to the server's console: %w", err)
 		}
 		if link != "" {
-			a.printLink(link)
+			printLink(a.out, link)
 			return nil
 		}
 	}
@@ -80,25 +80,25 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	site, err := a.serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
+	site, err := serveConsole(ctx, o.listen, console.Config{Keys: keys, Where: where, Version: version}, up)
 	if err != nil {
 		return err
 	}
-	a.printLink(site.link(""))
+	printLink(a.out, site.link(""))
 	<-ctx.Done()
 	return site.close()
 }
 
-func (a *app) printLink(link string) {
-	fmt.Fprintf(a.out, "the console is at %s\n", link)
-	fmt.Fprintln(a.err, "the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")
+func printLink(p *printer, link string) {
+	p.printf("the console is at %s\n", link)
+	p.say("the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")
 }
 
 // upstream returns the API that the console is a proxy for: that of the state directory's owner, which may be this process, or a remote one.
 func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
 	site, err := s.client.Site(ctx)
 	return console.Upstream{
-		URL: site.URL, Transport: site.Transport, Sign: site.Sign, Extras: site.Extras, Logger: s.app.logger(),
+		URL: site.URL, Transport: site.Transport, Sign: site.Sign, Extras: site.Extras, Logger: s.app.out.logger(),
 	}, site.Name, err
 }
 
@@ -111,13 +111,13 @@ type consoleSite struct {
 }
 
 // serveConsole starts to serve a console and the API that its pages use. The caller closes it.
-func (a *app) serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
+func serveConsole(ctx context.Context, listen string, c console.Config, up console.Upstream) (*consoleSite, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
 	if err != nil {
 		return nil, fail(exitError, "choose another port with --listen", "listen: %w", err)
 	}
 	guard := api.Guard{Keys: len(c.Keys) > 0}
-	c.Limits = limit.New(limit.Config{Logger: a.logger()})
+	c.Limits = limit.New(limit.Config{Logger: up.Logger})
 	site := &consoleSite{url: consoleURL("http", l.Addr()), con: console.New(c), served: make(chan error, 1)}
 	site.srv = c.Limits.Server(site.con.Front(guard.Check, up))
 	go func() { site.served <- site.srv.Serve(c.Limits.Listener(l)) }()
@@ -143,7 +143,7 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	if err != nil {
 		return nil, err
 	}
-	site, err := s.app.serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
+	site, err := serveConsole(ctx, "127.0.0.1:0", console.Config{Where: where, Version: version}, up)
 	if err == nil {
 		w.screen.Say("console %s", site.link("execution/"+url.PathEscape(arn)))
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -28,7 +27,7 @@ type dashboardOptions struct {
 	stackName, service string
 }
 
-func (a *app) dashboardCommand() *cobra.Command {
+func dashboardCommand(a *app) *cobra.Command {
 	var o dashboardOptions
 	c := &cobra.Command{
 		Use:   "dashboard [PIPELINE]",
@@ -78,28 +77,25 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 		return err
 	}
 	if ip := net.ParseIP(o.address); o.address != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		a.say("warning: anyone who can reach " + o.address + " can run code on the Ray cluster")
+		a.out.warning("anyone who can reach " + o.address + " can run code on the Ray cluster")
 	}
-	f, err := h.forward(ctx, o, a.onceEach())
+	f, err := h.forward(ctx, o, onceEach(a.out))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	url := "http://" + reachable(f.Address())
-	if a.json() {
-		err = a.print(map[string]string{"url": url, "namespace": h.client.Namespace(), "service": h.name, "tokenSecret": h.secret})
-	} else {
-		_, err = fmt.Fprintf(a.out, "the dashboard of %s is at %s\n", cmp.Or(h.cluster, h.name), url)
-	}
+	result := map[string]string{"url": url, "namespace": h.client.Namespace(), "service": h.name, "tokenSecret": h.secret}
+	err = a.out.result(result, func() { a.out.printf("the dashboard of %s is at %s\n", cmp.Or(h.cluster, h.name), url) })
 	if err != nil {
 		return err
 	}
 	if h.secret != "" {
-		a.say("the dashboard requires a token: kubectl get secret " + h.secret + " -n " + h.client.Namespace() + " -o jsonpath={.data.auth_token} | base64 -d")
+		a.out.sayf("the dashboard requires a token: kubectl get secret %s -n %s -o jsonpath={.data.auth_token} | base64 -d", h.secret, h.client.Namespace())
 	}
-	if _, tty := terminalOf(a.out); !o.noBrowser && (tty || os.Getenv("BROWSER") != "" && !a.json()) {
+	if _, tty := terminalOf(a.out.stdout); !o.noBrowser && (tty || os.Getenv("BROWSER") != "" && !a.out.json()) {
 		if err := openBrowser(url); err != nil {
-			a.say("no browser was opened: " + err.Error())
+			a.out.say("no browser was opened: " + err.Error())
 		}
 	}
 	<-ctx.Done()
@@ -108,7 +104,7 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 
 // onceEach returns a function that prints why a connection failed, unless the last one failed for the same reason: an open page tries
 // again and again while the head restarts.
-func (a *app) onceEach() func(error) {
+func onceEach(p *printer) func(error) {
 	var mu sync.Mutex
 	last := ""
 	return func(err error) {
@@ -116,7 +112,7 @@ func (a *app) onceEach() func(error) {
 		defer mu.Unlock()
 		if text := err.Error(); text != last {
 			last = text
-			a.say("a connection failed: " + text)
+			p.say("a connection failed: " + text)
 		}
 	}
 }

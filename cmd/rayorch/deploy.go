@@ -23,7 +23,7 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-func (a *app) deployCommand() *cobra.Command {
+func deployCommand(a *app) *cobra.Command {
 	var o awsOptions
 	var metadata string
 	c := &cobra.Command{
@@ -52,7 +52,7 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.upload(ctx, uploads, func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }); err != nil {
+	if err := a.upload(ctx, uploads, a.out.sayf); err != nil {
 		return err
 	}
 	if plan.URL, err = a.uploadTemplate(ctx, plan.Stack, params); err != nil {
@@ -70,7 +70,7 @@ func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 			return err
 		}
 	}
-	return a.printOutputs(plan.Stack.Name, r)
+	return printOutputs(a.out, plan.Stack.Name, r)
 }
 
 // plan builds the stack to deploy and prints the compiler's notes. The returned uploads must be in the object store before a run starts.
@@ -79,12 +79,12 @@ func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
-	s, err := a.awsStack(ctx, o, a.askEKS(d, who))
+	s, err := a.awsStack(ctx, o, askEKS(a.out, d, who))
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
 	for _, note := range s.compiled.Notes {
-		fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+		a.out.note(note)
 	}
 	return d, deploy.Plan{Stack: s.Stack, Caller: who}, s.params, s.compiled.Uploads, nil
 }
@@ -94,9 +94,7 @@ func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, er
 	if err != nil {
 		return nil, deploy.Caller{}, err
 	}
-	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Say: func(format string, args ...any) {
-		fmt.Fprintf(a.err, format+"\n", args...)
-	}})
+	d := deploy.New(deploy.Config{AWS: cfg, Pause: stackPause(), Say: a.out.sayf})
 	who, err := d.Caller(ctx)
 	return d, who, err
 }
@@ -113,7 +111,7 @@ func stackPause() time.Duration {
 
 // askEKS returns a lookup for the parameters that describe the cluster: endpoint, certificate, OIDC provider and authentication mode. If
 // the caller is not allowed to describe the cluster, that is only a note: the published module, whose roles we accept, never describes it.
-func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
+func askEKS(p *printer, d *deploy.Deployer, who deploy.Caller) lookup {
 	return func(ctx context.Context, given func(string) string) (map[string]any, error) {
 		name := given("eks_cluster_name")
 		if name == "" {
@@ -121,7 +119,7 @@ func (a *app) askEKS(d *deploy.Deployer, who deploy.Caller) lookup {
 		}
 		c, err := d.Describe(ctx, name, who)
 		if err != nil {
-			fmt.Fprintf(a.err, "rayorch: note: %v; only the given parameters are used\n", err)
+			p.note(err.Error() + "; only the given parameters are used")
 			return nil, nil // parameters that are missing now are reported together with all other errors
 		}
 		if c.Private {
@@ -181,14 +179,10 @@ func writeMetadata(path string, outputs map[string]string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-func (a *app) printOutputs(name string, r deploy.Result) error {
-	if a.json() {
-		return a.print(map[string]any{"stack": name, "changed": r.Changed, "outputs": r.Outputs})
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Outputs)) {
-		if _, err := fmt.Fprintf(a.out, "%-26s %s\n", k, r.Outputs[k]); err != nil {
-			return err
+func printOutputs(p *printer, name string, r deploy.Result) error {
+	return p.result(map[string]any{"stack": name, "changed": r.Changed, "outputs": r.Outputs}, func() {
+		for _, k := range slices.Sorted(maps.Keys(r.Outputs)) {
+			p.printf("%-26s %s\n", k, r.Outputs[k])
 		}
-	}
-	return nil
+	})
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -87,7 +87,7 @@ func newDeputy(t *testing.T, may policy.Policy) *deputy {
 		{"name": "other", "context": {"cluster": "c", "user": "u"}}]}`)
 	d.write(t, "requirements.txt", "a-secret\n")
 	d.write(t, "module.py", "a-secret\n")
-	a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: d.dir}
+	a := testApp(d.dir, io.Discard)
 	own, err := a.own(t.Context(), d.dir, ownerOptions{Resume: true, Run: true, Server: true, Ray: rayOptions{address: d.ray.URL}, Policy: may})
 	if err != nil {
 		t.Fatal(err)

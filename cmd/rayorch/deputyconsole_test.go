@@ -63,14 +63,14 @@ func (b *browser) post(t *testing.T, path, action string, v any) string {
 // the owner; a user who signs in with the owner's link is.
 func TestConsoleKeysAreNotTheOwner(t *testing.T) {
 	d := newDeputy(t, policy.Policy{})
-	s := &session{app: &app{err: io.Discard}, dir: d.dir}
+	s := &session{app: testApp(d.dir, io.Discard), dir: d.dir}
 	s.joinOwner(d.own.addr)
 	up, _, err := s.upstream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	keys := access.Keys{"RUNNER": {Secret: "secret-of-the-runner", Role: access.Run}}
-	site, err := s.app.serveConsole(t.Context(), "127.0.0.1:0", console.Config{Keys: keys}, up)
+	site, err := serveConsole(t.Context(), "127.0.0.1:0", console.Config{Keys: keys}, up)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) describeCommand() *cobra.Command {
+func describeCommand(a *app) *cobra.Command {
 	codeDiff := false
 	c := &cobra.Command{
 		Use:   "describe [EXECUTION]",
@@ -50,10 +50,7 @@ func (a *app) describe(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(sum)
-	}
-	return a.describeText(sum)
+	return a.out.result(sum, func() { printSummary(a.out, sum) })
 }
 
 // summary is an execution as run, resume and describe show it with --output json. docs/cli.md documents it.
@@ -160,29 +157,30 @@ func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 	return out
 }
 
-func (a *app) describeText(s *summary) error {
-	fmt.Fprintf(a.out, "%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven, s.Parked))
+// printSummary prints what describe shows of an execution.
+func printSummary(p *printer, s *summary) {
+	p.printf("%s/%s  %s\n", s.Pipeline, s.Name, shownStatus(s.Status, s.Driven, s.Parked))
 	switch {
 	case s.Parked != "":
-		fmt.Fprintln(a.out, parkedText(s.Name, s.Parked))
+		p.printf("%s\n", parkedText(s.Name, s.Parked))
 	case interrupted(s.Driven):
-		fmt.Fprintf(a.out, "no process drives this run; resume it with: rayorch resume %s\n", s.Name)
+		p.printf("no process drives this run; resume it with: rayorch resume %s\n", s.Name)
 	}
-	fmt.Fprintf(a.out, "started %s", s.Started.Local().Format(time.DateTime))
+	p.printf("started %s", s.Started.Local().Format(time.DateTime))
 	if s.Stopped != nil {
-		fmt.Fprintf(a.out, ", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
+		p.printf(", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
 	}
-	fmt.Fprintf(a.out, "\ninput   %s\n", s.Input)
-	s.printBegun(a.out)
+	p.printf("\ninput   %s\n", s.Input)
+	s.printBegun(p)
 	for _, c := range s.Code {
-		fmt.Fprintf(a.out, "code    %s\n", terminal.Clean(c.text()))
+		p.printf("code    %s\n", terminal.Clean(c.text()))
 	}
-	fmt.Fprintln(a.out)
-	return a.ending(s)
+	p.printf("\n")
+	printEnding(p, s)
 }
 
-// ending prints the table of the steps, warnings, and the error or the output.
-func (a *app) ending(s *summary) error {
+// printEnding prints the table of the steps, warnings, and the error or the output.
+func printEnding(p *printer, s *summary) {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, st := range s.Steps {
 		rows = append(rows, []string{
@@ -190,22 +188,19 @@ func (a *app) ending(s *summary) error {
 			fmt.Sprint(st.Attempts), orDash(st.Dashboard), terminal.Cut(orDash(outcome(st)), 100),
 		})
 	}
-	if err := terminal.Table(a.out, []string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows); err != nil {
-		return err
-	}
+	p.table([]string{"STEP", "STATUS", "TOOK", "ATTEMPTS", "DASHBOARD", "OUTPUT"}, rows)
 	for _, w := range s.Warnings {
-		fmt.Fprintf(a.out, "\nwarning  %s\n", terminal.Clean(w))
+		p.printf("\nwarning  %s\n", terminal.Clean(w))
 	}
 	switch {
 	case s.Error != "":
-		fmt.Fprintf(a.out, "\nerror   %s\n%s\n", s.Error, indent(s.Cause))
+		p.printf("\nerror   %s\n%s\n", s.Error, indent(s.Cause))
 	case s.Cause != "": // of an abort or a timeout
-		fmt.Fprintf(a.out, "\ncause   %s\n", strings.TrimSpace(indent(s.Cause)))
+		p.printf("\ncause   %s\n", strings.TrimSpace(indent(s.Cause)))
 	}
 	if len(s.Output) > 0 {
-		fmt.Fprintf(a.out, "\noutput\n%s\n", indent(pretty(s.Output)))
+		p.printf("\noutput\n%s\n", indent(pretty(s.Output)))
 	}
-	return nil
 }
 
 // outcome is what the table shows of a step in one line: why it is pending, was skipped or failed, or its output.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/aws/stack"
 )
 
-func (a *app) destroyCommand() *cobra.Command {
+func destroyCommand(a *app) *cobra.Command {
 	var o awsOptions
 	var r deploy.Removal
 	c := &cobra.Command{
@@ -54,11 +53,7 @@ func (a *app) destroy(ctx context.Context, o awsOptions, r deploy.Removal) error
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(map[string]any{"stack": r.Stack, "destroyed": true})
-	}
-	_, err = fmt.Fprintf(a.out, "stack %s was removed\n", r.Stack)
-	return err
+	return a.out.result(map[string]any{"stack": r.Stack, "destroyed": true}, func() { a.out.printf("stack %s was removed\n", r.Stack) })
 }
 
 // stackName returns the name of the stack that deploy creates. If the name does not depend on the pipeline, the pipeline file need not

@@ -28,7 +28,7 @@ const driveCommand = "__drive"
 // readyFile is the descriptor on which the driver reports that it watches the run.
 const readyFile = 3
 
-func (a *app) driveCmd() *cobra.Command {
+func driveCmd(a *app) *cobra.Command {
 	var o rayOptions
 	c := &cobra.Command{
 		Use:     driveCommand + " EXECUTION...",
@@ -48,7 +48,7 @@ func (a *app) driveCmd() *cobra.Command {
 
 // drive drives runs until they end. If the process is stopped before that, the jobs continue, and rayorch resume finds them.
 func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
-	w := a.newWatcher(false)
+	w := newWatcher(a.out, false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o}, func(s *session) error {
 		s.arns = arns
@@ -234,14 +234,15 @@ func (s *session) rejoin(ctx context.Context, gone <-chan struct{}) error {
 }
 
 // detach ends run --detach: it hands the run over and prints its ARN.
-func (a *app) detach(ctx context.Context, s *session, arn string) error {
+func (s *session) detach(ctx context.Context, arn string) error {
 	s.arns = []string{arn}
 	if err := s.handOver(ctx); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(map[string]string{"executionArn": arn})
-	}
-	_, err := fmt.Fprintln(a.out, arn)
-	return err
+	return printARN(s.app.out, arn)
+}
+
+// printARN prints the ARN of an execution that continues in the background.
+func printARN(p *printer, arn string) error {
+	return p.result(map[string]string{"executionArn": arn}, func() { p.printf("%s\n", arn) })
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
-func (a *app) diffCommand() *cobra.Command {
+func diffCommand(a *app) *cobra.Command {
 	var o awsOptions
 	c := &cobra.Command{
 		Use:   "diff [PIPELINE]",
@@ -40,26 +39,23 @@ func (a *app) diff(ctx context.Context, o awsOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.printDifferences(plan.Stack.Name, changes, differences)
+	return printDifferences(a.out, plan.Stack.Name, changes, differences)
 }
 
-func (a *app) printDifferences(name string, changes []deploy.Change, differences []kube.Difference) error {
-	if a.json() {
-		return a.print(map[string]any{"stack": name, "changes": changes, "objects": differences})
-	}
-	for _, c := range changes {
-		fmt.Fprintln(a.out, c)
-	}
-	n := len(changes)
-	for _, d := range differences {
-		if d.Action != kube.Unchanged {
-			n++
-			fmt.Fprintf(a.out, "%s: %s\n%s", kube.Title(d.Object), d.Action, d.Text)
+func printDifferences(p *printer, name string, changes []deploy.Change, differences []kube.Difference) error {
+	return p.result(map[string]any{"stack": name, "changes": changes, "objects": differences}, func() {
+		for _, c := range changes {
+			p.printf("%s\n", c)
 		}
-	}
-	if n == 0 {
-		_, err := fmt.Fprintf(a.out, "stack %s and its objects are up to date\n", name)
-		return err
-	}
-	return nil
+		n := len(changes)
+		for _, d := range differences {
+			if d.Action != kube.Unchanged {
+				n++
+				p.printf("%s: %s\n%s", kube.Title(d.Object), d.Action, d.Text)
+			}
+		}
+		if n == 0 {
+			p.printf("stack %s and its objects are up to date\n", name)
+		}
+	})
 }

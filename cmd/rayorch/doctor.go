@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) doctorCommand() *cobra.Command {
+func doctorCommand(a *app) *cobra.Command {
 	var o rayOptions
 	var source sourceOptions
 	var cloud awsOptions
@@ -35,7 +34,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				return a.doctorAWS(c.Context(), cloud)
 			}
 			if source.path == "" && source.target == "" {
-				return a.showChecks(doctor.Run(c.Context(), a.here(o).Checks()))
+				return showChecks(a.out, doctor.Run(c.Context(), a.here(o).Checks()))
 			}
 			return a.doctorTarget(c.Context(), source, o)
 		},
@@ -68,7 +67,7 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 	}
 	local := a.here(o)
 	if r.Kind != kindKubernetes {
-		return a.showChecks(doctor.Run(ctx, append(local.Checks(), doctor.Secrets(src.pipeline)...)))
+		return showChecks(a.out, doctor.Run(ctx, append(local.Checks(), doctor.Secrets(src.pipeline)...)))
 	}
 	results := doctor.Run(ctx, []doctor.Check{local.State()})
 	for i, name := range contextsOf(r) {
@@ -77,7 +76,7 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 		}
 		results = append(results, src.clusterChecks(r, name, i == 0).Examine(ctx)...)
 	}
-	return a.showChecks(results)
+	return showChecks(a.out, results)
 }
 
 // clusterChecks returns the checks in one context. own reports whether it is the target's own context, in which steps run that name none.
@@ -111,17 +110,13 @@ func (a *app) doctorAWS(ctx context.Context, o awsOptions) error {
 		}
 		results = append(results, doctor.Run(ctx, checks.Secrets(src.pipeline))...)
 	}
-	return a.showChecks(results)
+	return showChecks(a.out, results)
 }
 
 // showChecks prints the results; the command fails if a prerequisite is missing.
-func (a *app) showChecks(results []doctor.Result) error {
-	if a.json() {
-		if err := a.print(results); err != nil {
-			return err
-		}
-	} else {
-		a.printChecks(results)
+func showChecks(p *printer, results []doctor.Result) error {
+	if err := p.result(results, func() { printChecks(p, results) }); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(results, func(r doctor.Result) bool { return r.Needed && !r.OK }) {
 		return silent(exitError)
@@ -130,12 +125,12 @@ func (a *app) showChecks(results []doctor.Result) error {
 }
 
 // printChecks prints one line for each check, and its advice in a second line. It names the contexts only if there are several.
-func (a *app) printChecks(results []doctor.Result) {
+func printChecks(p *printer, results []doctor.Result) {
 	first := slices.IndexFunc(results, func(r doctor.Result) bool { return r.Context != "" })
 	several := first >= 0 && slices.ContainsFunc(results, func(r doctor.Result) bool { return r.Context != "" && r.Context != results[first].Context })
 	for i, r := range results {
 		if several && r.Context != "" && (i == 0 || r.Context != results[i-1].Context) {
-			fmt.Fprintf(a.out, "context %s:\n", r.Context)
+			p.printf("context %s:\n", r.Context)
 		}
 		mark := "ok  "
 		switch {
@@ -144,9 +139,9 @@ func (a *app) printChecks(results []doctor.Result) {
 		case !r.OK:
 			mark = "note"
 		}
-		fmt.Fprintf(a.out, "%s  %-16s %s\n", mark, r.Name, r.Found)
+		p.printf("%s  %-16s %s\n", mark, r.Name, r.Found)
 		if r.Advice != "" {
-			fmt.Fprintf(a.out, "%24s%s\n", "", r.Advice)
+			p.printf("%24s%s\n", "", r.Advice)
 		}
 	}
 }

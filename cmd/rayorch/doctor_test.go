@@ -198,7 +198,7 @@ func runDoctor(t *testing.T, answers kubeAnswers, file string, args ...string) s
 	write(t, "pipeline.yaml", file)
 	write(t, "config", kubeconfig(srv.URL))
 	var out bytes.Buffer
-	a := &app{out: &out, err: &out}
+	a := testApp("", &out)
 	code := a.run(t.Context(), append([]string{"doctor", "--kubeconfig", "config", "-t", "cluster"}, args...))
 	fmt.Fprintf(&out, "exit code %d\n", code)
 	return strings.NewReplacer(srv.URL, "SERVER", dir, "DIR").Replace(out.String())
@@ -238,7 +238,7 @@ func TestDoctorOfADeployment(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got bytes.Buffer
-			fmt.Fprintln(&got, (&app{out: &got}).showChecks(deploymentChecks(t.Context(), found, c, p)))
+			fmt.Fprintln(&got, showChecks(testApp("", &got).out, deploymentChecks(t.Context(), found, c, p)))
 			checkGolden(t, name, strings.ReplaceAll(got.String(), srv.URL, "SERVER"))
 		})
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +15,7 @@ import (
 
 // TestFindExecution names executions in all forms. One state machine is an Express state machine, whose executions the API does not list.
 func TestFindExecution(t *testing.T) {
-	a := &app{out: &bytes.Buffer{}, err: &bytes.Buffer{}, stateDir: t.TempDir(), output: "json"}
+	a := testApp(t.TempDir(), io.Discard)
 	err := a.with(t.Context(), ownerOptions{Run: true}, func(s *session) error {
 		for _, m := range []struct {
 			name string

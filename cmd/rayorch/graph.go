@@ -8,7 +8,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/graph"
 )
 
-func (a *app) graphCommand() *cobra.Command {
+func graphCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var format, out string
 	c := &cobra.Command{
@@ -29,8 +29,8 @@ func (a *app) graphCommand() *cobra.Command {
 			if out != "" {
 				return os.WriteFile(out, picture, 0o644)
 			}
-			_, err = a.out.Write(picture)
-			return err
+			a.out.write(picture)
+			return nil
 		},
 	}
 	o.flags(c)

@@ -17,7 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) historyCommand() *cobra.Command {
+func historyCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "history [EXECUTION]",
 		Short: "show the events of an execution",
@@ -33,7 +33,7 @@ func (a *app) historyCommand() *cobra.Command {
 }
 
 func (a *app) history(ctx context.Context, text string) error {
-	printed := chronicle{app: a}
+	printed := chronicle{out: a.out}
 	return a.look(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
@@ -48,12 +48,12 @@ func (a *app) history(ctx context.Context, text string) error {
 		if err := s.events(ctx, arn, printed.event); err != nil {
 			return err
 		}
-		if err := printed.rest(time.Now()); err != nil || a.json() {
+		if err := printed.rest(time.Now()); err != nil || a.out.json() {
 			return err
 		}
 		resting, _, err := s.resting(ctx)
 		if _, parked := resting.of(arn); parked != "" {
-			a.say(parkedText(nameOf(arn), parked))
+			a.out.say(parkedText(nameOf(arn), parked))
 		}
 		return err
 	})
@@ -61,7 +61,7 @@ func (a *app) history(ctx context.Context, text string) error {
 
 // chronicle prints the events of a history and the entries of the cleanup report in the order of their times.
 type chronicle struct {
-	app    *app
+	out    *printer
 	last   int64 // id of the last printed event: events that are read again, from the next owner, are not printed again
 	done   int   // number of printed entries of the report
 	report []engine.CleanupEntry
@@ -91,11 +91,11 @@ func (c *chronicle) rest(until time.Time) error {
 }
 
 func (c *chronicle) print(line string, object map[string]any) error {
-	if c.app.json() {
-		return json.NewEncoder(c.app.out).Encode(object)
+	if c.out.json() {
+		return json.NewEncoder(c.out.stdout).Encode(object) // one line for each event, unlike the JSON of other commands
 	}
-	_, err := fmt.Fprintln(c.app.out, line)
-	return err
+	c.out.printf("%s\n", line)
+	return nil
 }
 
 // events calls do for each event of an execution, oldest first.

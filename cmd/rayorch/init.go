@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-func (a *app) initCommand() *cobra.Command {
+func initCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIRECTORY]",
 		Short: "create a pipeline that is ready to run",
@@ -23,11 +23,11 @@ func (a *app) initCommand() *cobra.Command {
 			"of these files exists, init fails and writes nothing.",
 		Example: "  rayorch init demo && rayorch run demo",
 		Args:    cobra.MaximumNArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.initialize(first(args)) },
+		RunE:    func(_ *cobra.Command, args []string) error { return initialize(a.out, first(args)) },
 	}
 }
 
-func (a *app) initialize(dir string) error {
+func initialize(p *printer, dir string) error {
 	if dir == "" {
 		dir = "."
 	}
@@ -55,8 +55,8 @@ func (a *app) initialize(dir string) error {
 			return fmt.Errorf("write the pipeline: %w", err)
 		}
 	}
-	_, err = fmt.Fprintf(a.out, "created %s\nto run the pipeline: rayorch run %s\n", strings.Join(names, ", "), dir)
-	return err
+	p.printf("created %s\nto run the pipeline: rayorch run %s\n", strings.Join(names, ", "), dir)
+	return nil
 }
 
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)

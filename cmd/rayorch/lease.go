@@ -33,7 +33,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	host, _ := os.Hostname() // in a cluster, the pod's name; the random suffix makes the holder unique
 	l, err := lease.Acquire(ctx, lease.Config{
 		Server: c, Namespace: namespace, Name: object, Holder: host + "-" + rand.Text()[:8],
-		Waiting: func(holder string) { a.say("waiting for the lease " + name + ", held by " + holder) },
+		Waiting: func(holder string) { a.out.say("waiting for the lease " + name + ", held by " + holder) },
 	})
 	if ctx.Err() != nil {
 		return nil, nil, silent(exitInterrupted)
@@ -44,7 +44,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	held, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.Lost(), func() {
 		if errors.Is(context.Cause(l.Lost()), lease.ErrLost) {
-			a.say("rayorch: error: lost the lease " + name + ": exiting, so that another server can take over")
+			a.out.error("lost the lease " + name + ": exiting, so that another server can take over")
 			cancel(lease.ErrLost)
 			time.AfterFunc(fenceTime, func() { os.Exit(exitError) }) // safe: the engine survives kill -9
 		}
@@ -54,7 +54,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 		ctx, cancel := context.WithTimeout(context.Background(), fenceTime)
 		defer cancel()
 		if err := l.Release(ctx); err != nil {
-			a.say("the lease was not released; the next server waits until it expires: " + err.Error())
+			a.out.say("the lease was not released; the next server waits until it expires: " + err.Error())
 		}
 	}, nil
 }

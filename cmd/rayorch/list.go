@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) listCommand() *cobra.Command {
+func listCommand(a *app) *cobra.Command {
 	var status string
 	var limit int
 	var all bool
@@ -95,10 +95,7 @@ func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionS
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.print(rows)
-	}
-	return a.listTable(rows)
+	return a.out.result(rows, func() { printExecutions(a.out, rows) })
 }
 
 // listed lists executions, newest first: at most limit (0 for all) of a pipeline, or of all pipelines if it is "". Executions of cleanup
@@ -145,7 +142,8 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	return rows, err
 }
 
-func (a *app) listTable(rows []listed) error {
+// printExecutions prints a table of executions, and on stderr what to do about those that no process drives.
+func printExecutions(p *printer, rows []listed) {
 	cells := make([][]string, 0, len(rows))
 	for _, r := range rows {
 		took := "-"
@@ -154,16 +152,13 @@ func (a *app) listTable(rows []listed) error {
 		}
 		cells = append(cells, []string{r.Pipeline, r.Name, shownStatus(r.Status, r.Driven, r.Parked), r.Started.Local().Format(time.DateTime), took})
 	}
-	if err := terminal.Table(a.out, []string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells); err != nil {
-		return err
-	}
+	p.table([]string{"PIPELINE", "NAME", "STATUS", "STARTED", "TOOK"}, cells)
 	for _, r := range rows {
 		switch {
 		case r.Parked != "":
-			a.say(parkedText(r.Name, r.Parked))
+			p.say(parkedText(r.Name, r.Parked))
 		case interrupted(r.Driven):
-			a.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
+			p.say("interrupted: no process drives the run; resume it with: rayorch resume " + r.Name)
 		}
 	}
-	return nil
 }

@@ -35,7 +35,7 @@ func (a *app) pack(of ray.Source) (string, []byte, error) {
 	}
 	if len(p.KeyFiles) > 0 && !slices.Contains(a.reported, of.Path) {
 		a.reported = append(a.reported, of.Path)
-		a.say(leftOutText(of.Path, p.KeyFiles))
+		a.out.say(leftOutText(of.Path, p.KeyFiles))
 	}
 	data, err := p.Bytes()
 	return p.Name, data, errors.Join(err, p.Close())

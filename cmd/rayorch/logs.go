@@ -15,7 +15,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-func (a *app) logsCommand() *cobra.Command {
+func logsCommand(a *app) *cobra.Command {
 	var q engine.LogQuery
 	c := &cobra.Command{
 		Use:   "logs [EXECUTION]",
@@ -67,7 +67,7 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 	}
 	n := int64(0)
 	if _, err = io.CopyN(io.Discard, r, *printed); err == nil {
-		n, err = io.Copy(s.app.out, r)
+		n, err = io.Copy(s.app.out.stdout, r)
 	}
 	*printed += n
 	return errors.Join(err, r.Close())

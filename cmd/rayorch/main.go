@@ -11,13 +11,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/rayorch/rayorch/internal/task/proctask"
-	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
 // version is set by the build.
@@ -35,8 +32,8 @@ const (
 
 // app is what all commands share: the standard streams, and the global flags.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
+	in  io.Reader
+	out *printer
 
 	stateDir string
 	endpoint string
@@ -45,8 +42,6 @@ type app struct {
 	profile  string
 	// kubeconfig is for targets in a Kubernetes cluster, and for tasks that use one.
 	kubeconfig string
-	output     string
-	verbose    bool
 	// reported are the directories whose key files have been reported: run compiles the pipeline twice.
 	reported []string
 }
@@ -58,8 +53,11 @@ func realMain() int {
 	if len(os.Args) > 1 && os.Args[1] == superviseCommand {
 		return proctask.SuperviseMain(os.Args[2:])
 	}
-	a := &app{in: os.Stdin, out: safeOut(os.Stdout), err: safeOut(os.Stderr)}
-	return a.run(context.Background(), os.Args[1:])
+	return newApp(os.Stdin, safeOut(os.Stdout), safeOut(os.Stderr)).run(context.Background(), os.Args[1:])
+}
+
+func newApp(in io.Reader, stdout, stderr io.Writer) *app {
+	return &app{in: in, out: &printer{stdout: stdout, stderr: stderr, format: "text"}}
 }
 
 // superviseCommand is the hidden subcommand that runs as the supervisor of a plain job.
@@ -90,9 +88,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
-	root.SetOut(a.out)
-	root.SetErr(a.err)
-	return a.report(root.ExecuteContext(ctx))
+	root.SetOut(a.out.stdout)
+	root.SetErr(a.out.stderr)
+	err := root.ExecuteContext(ctx)
+	var quiet silent
+	if a.out.failed != nil && (err == nil || errors.As(err, &quiet)) {
+		err = a.out.failed
+	}
+	return a.report(err)
 }
 
 // report prints an error with its hint, and returns the exit code.
@@ -109,21 +112,12 @@ func (a *app) report(err error) int {
 	if errors.As(err, &f) {
 		code, hint = f.code, f.hint
 	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(a.err, "rayorch: error: %s\n", terminal.Clean(line))
-	}
+	a.out.error(err.Error())
 	if hint == "" {
 		hint = cmp.Or(a.keyHint(err), hintFor(err))
 	}
-	a.hint(hint)
+	a.out.hint(hint)
 	return code
-}
-
-// hint prints what to do about an error.
-func (a *app) hint(text string) {
-	for line := range strings.Lines(text) {
-		fmt.Fprintf(a.err, "rayorch: hint: %s\n", terminal.Clean(line))
-	}
 }
 
 // root builds the command tree.
@@ -149,8 +143,8 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default: from the AWS configuration)")
 	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint (default: from the AWS configuration)")
 	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
-	f.StringVarP(&a.output, "output", "o", "text", "output format: text or json")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "write a log to stderr")
+	f.StringVarP(&a.out.format, "output", "o", "text", "output format: text or json")
+	f.BoolVarP(&a.out.verbose, "verbose", "v", false, "write a log to stderr")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.checkFlags(c) }
 	root.CompletionOptions.HiddenDefaultCmd = false
 	for _, add := range commands {
@@ -167,41 +161,19 @@ func (a *app) root() *cobra.Command {
 
 // commands are the constructors of the subcommands.
 var commands = []func(*app) *cobra.Command{
-	(*app).initCommand, (*app).validateCommand, (*app).compileCommand, (*app).graphCommand, (*app).runCommand,
-	(*app).resumeCommand, (*app).listCommand, (*app).describeCommand, (*app).historyCommand, (*app).logsCommand,
-	(*app).stopCommand, (*app).rayCommand, (*app).doctorCommand, (*app).schemaCommand, (*app).versionCommand,
-	(*app).serveCommand, (*app).consoleCommand, (*app).registerCommand, (*app).startCommand, (*app).redriveCommand, (*app).storeCommand, (*app).cleanCommand,
-	(*app).applyCommand, (*app).unapplyCommand, (*app).dashboardCommand,
-	(*app).deployCommand, (*app).diffCommand, (*app).destroyCommand, (*app).driveCmd,
+	initCommand, validateCommand, compileCommand, graphCommand, runCommand, resumeCommand, listCommand, describeCommand,
+	historyCommand, logsCommand, stopCommand, rayCommand, doctorCommand, schemaCommand, versionCommand, serveCommand,
+	consoleCommand, registerCommand, startCommand, redriveCommand, storeCommand, cleanCommand, applyCommand, unapplyCommand,
+	dashboardCommand, deployCommand, diffCommand, destroyCommand, driveCmd,
 }
 
 // checkFlags checks the global flags before a command runs.
 func (a *app) checkFlags(c *cobra.Command) error {
-	if a.output != "text" && a.output != "json" {
-		return usage(c, fmt.Errorf("--output must be text or json, got %q", a.output))
+	if a.out.format != "text" && a.out.format != "json" {
+		return usage(c, fmt.Errorf("--output must be text or json, got %q", a.out.format))
 	}
 	if a.aws && a.endpoint != "" {
 		return usage(c, errors.New("--aws and --endpoint are mutually exclusive"))
 	}
 	return nil
-}
-
-func (a *app) json() bool { return a.output == "json" }
-
-// safeOut returns a writer that removes escape sequences other than colors from what is written to a terminal: the output of jobs, names
-// and errors must not be able to control the terminal. Files and pipes get every byte.
-func safeOut(f *os.File) io.Writer {
-	if !term.IsTerminal(int(f.Fd())) {
-		return f
-	}
-	return terminal.NewSafe(f)
-}
-
-// terminalOf returns the file behind a stream, and reports whether it is a terminal that supports escape sequences.
-func terminalOf(w any) (*os.File, bool) {
-	if s, ok := w.(*terminal.Safe); ok {
-		w = s.Unwrap()
-	}
-	f, ok := w.(*os.File)
-	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }

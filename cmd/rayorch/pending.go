@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/rayorch/rayorch/internal/view/progress"
@@ -55,7 +54,7 @@ func pendingOf(st *progress.Entry, now time.Time) *pendingSummary {
 func (s *session) sayPending(ctx context.Context, arn string, v *progress.View, st *progress.Entry) error {
 	err := s.showWaiting(ctx, arn, v)
 	if p := pendingOf(st, time.Now()); p != nil {
-		s.app.say(fmt.Sprintf("the step %s is pending %s", st.Name, p.text()))
+		s.app.out.sayf("the step %s is pending %s", st.Name, p.text())
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -61,9 +60,7 @@ func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Res
 		TokenOverHTTP: o.overHTTP, UsedFile: filepath.Join(head.Dir, "used.json")}, nil
 }
 
-func (a *app) say(line string) { fmt.Fprintln(a.err, terminal.Clean(line)) }
-
-func (a *app) rayCommand() *cobra.Command {
+func rayCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "ray",
 		Short:   "start, stop or show the Ray that rayorch manages on this machine",
@@ -71,11 +68,11 @@ func (a *app) rayCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.rayStartCommand(), a.rayStopCommand(), a.rayStatusCommand())
+	c.AddCommand(rayStartCommand(a), rayStopCommand(a), rayStatusCommand(a))
 	return c
 }
 
-func (a *app) rayStartCommand() *cobra.Command {
+func rayStartCommand(a *app) *cobra.Command {
 	var cpus int
 	var noToken bool
 	var inherit []string
@@ -87,7 +84,7 @@ func (a *app) rayStartCommand() *cobra.Command {
 			"environment variables: see docs/pipeline.md.",
 		Example: "  rayorch ray start --cpus 4",
 		RunE: func(c *cobra.Command, _ []string) error {
-			h, err := a.head(a.say)
+			h, err := a.head(a.out.say)
 			if err != nil {
 				return err
 			}
@@ -103,7 +100,7 @@ func (a *app) rayStartCommand() *cobra.Command {
 			if err := keepRay(h); err != nil {
 				return err
 			}
-			return a.rayState(state)
+			return printRay(a.out, state)
 		},
 	}
 	c.Flags().IntVar(&cpus, "cpus", 0, "number of CPUs for jobs (default: all)")
@@ -112,13 +109,13 @@ func (a *app) rayStartCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) rayStopCommand() *cobra.Command {
+func rayStopCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop",
 		Short:   "stop the Ray that rayorch started",
 		Example: "  rayorch ray stop",
 		RunE: func(c *cobra.Command, _ []string) error {
-			h, err := a.head(a.say)
+			h, err := a.head(a.out.say)
 			if err != nil {
 				return err
 			}
@@ -130,15 +127,15 @@ func (a *app) rayStopCommand() *cobra.Command {
 				return err
 			}
 			if !before.Running {
-				return a.rayState(ray.State{})
+				return printRay(a.out, ray.State{})
 			}
-			_, err = fmt.Fprintf(a.out, "stopped Ray at %s\n", before.Address)
-			return err
+			a.out.printf("stopped Ray at %s\n", before.Address)
+			return nil
 		},
 	}
 }
 
-func (a *app) rayStatusCommand() *cobra.Command {
+func rayStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
 		Short:   "show the Ray that rayorch started, and the Ray that a run would use",
@@ -148,7 +145,7 @@ func (a *app) rayStatusCommand() *cobra.Command {
 }
 
 func (a *app) rayStatus(ctx context.Context) error {
-	r, err := a.resolver(rayOptions{}, false, a.say)
+	r, err := a.resolver(rayOptions{}, false, a.out.say)
 	if err != nil {
 		return err
 	}
@@ -156,30 +153,29 @@ func (a *app) rayStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.rayState(state); err != nil || a.json() {
+	if err := printRay(a.out, state); err != nil || a.out.json() {
 		return err
 	}
 	found, err := r.Resolve(ctx)
 	switch {
 	case errors.Is(err, ray.ErrNoRay):
-		_, err = fmt.Fprintln(a.out, "a run would start a Ray")
+		a.out.printf("a run would start a Ray\n")
 	case err == nil:
-		_, err = fmt.Fprintf(a.out, "a run would use %s\n", found)
+		a.out.printf("a run would use %s\n", found)
 	default: // the command itself did not fail: it has shown the status
-		_, err = fmt.Fprintf(a.out, "a run would fail: %s\n", terminal.Clean(err.Error()))
+		a.out.printf("a run would fail: %s\n", terminal.Clean(err.Error()))
 	}
-	return err
+	return nil
 }
 
-func (a *app) rayState(s ray.State) error {
-	if a.json() {
-		return a.print(map[string]any{"running": s.Running, "state": s})
-	}
-	if !s.Running {
-		_, err := fmt.Fprintln(a.out, "rayorch has not started a Ray on this machine")
-		return err
-	}
-	_, err := fmt.Fprintf(a.out, "Ray %s has been running since %s\naddress  %s\ntoken    %s\n",
-		s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
-	return err
+// printRay prints the state of the Ray that rayorch started.
+func printRay(p *printer, s ray.State) error {
+	return p.result(map[string]any{"running": s.Running, "state": s}, func() {
+		if !s.Running {
+			p.printf("rayorch has not started a Ray on this machine\n")
+			return
+		}
+		p.printf("Ray %s has been running since %s\naddress  %s\ntoken    %s\n",
+			s.RayVersion, s.Started.Local().Format(time.DateTime), s.Address, orDash(s.TokenFile))
+	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
-func (a *app) redriveCommand() *cobra.Command {
+func redriveCommand(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "redrive [EXECUTION]",
@@ -34,7 +34,7 @@ func (a *app) redriveCommand() *cobra.Command {
 }
 
 func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
 		arn, token := "", runName(time.Now()) // with the same token, repeated requests redrive the execution once
@@ -57,7 +57,7 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		for _, changed := range s.changedSince(ctx, arn) {
 			w.screen.Say("%s has changed since the run started: redrive uses the old version; to use the change, start a new run: rayorch run", changed)
 		}
-		err = a.watchToEnd(ctx, s, arn, w, o.wait)
+		err = w.watchToEnd(ctx, s, arn, o.wait)
 		return errors.Join(err, s.releaseOwnRay())
 	})
 }

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rayorch/rayorch/internal/stepfn"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) registerCommand() *cobra.Command {
+func registerCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var ray rayOptions
 	var alias string
@@ -48,8 +47,7 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		if err != nil {
 			return err
 		}
-		say := func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }
-		if err := a.placeFiles(ctx, src, out, say); err != nil {
+		if err := a.placeFiles(ctx, src, out, a.out.sayf); err != nil {
 			return err
 		}
 		var made registered
@@ -64,10 +62,8 @@ func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOpti
 		if err != nil {
 			return err
 		}
-		if a.json() {
-			return a.print(made)
-		}
-		_, err = fmt.Fprintf(a.out, "registered %s\nto start it: rayorch start %s\n", made.Version, src.pipeline.Name)
-		return err
+		return a.out.result(made, func() {
+			a.out.printf("registered %s\nto start it: rayorch start %s\n", made.Version, src.pipeline.Name)
+		})
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/spf13/cobra"
@@ -11,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/progress"
 )
 
-func (a *app) resumeCommand() *cobra.Command {
+func resumeCommand(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "resume [EXECUTION]",
@@ -31,7 +30,7 @@ func (a *app) resumeCommand() *cobra.Command {
 }
 
 func (a *app) resume(ctx context.Context, text string, o runOptions) error {
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
 		var arns []string
@@ -43,8 +42,8 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			return err
 		}
 		if len(arns) == 0 {
-			_, err := fmt.Fprintln(a.err, "nothing to resume: no run is open")
-			return err
+			a.out.say("nothing to resume: no run is open")
+			return nil
 		}
 		err = s.over(ctx, func() error {
 			if err := s.supply(ctx, arns...); err != nil {
@@ -57,12 +56,12 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		}
 		w.screen.Say("resuming %s", nameOf(arns[0]))
 		s.arns = arns
-		err = a.watchToEnd(ctx, s, arns[0], w, o.wait)
+		err = w.watchToEnd(ctx, s, arns[0], o.wait)
 		for _, arn := range arns[1:] {
 			if stops(err) {
 				return err
 			}
-			err = errors.Join(err, a.alsoToEnd(ctx, s, arn, w))
+			err = errors.Join(err, w.alsoToEnd(ctx, s, arn))
 		}
 		return errors.Join(err, s.releaseOwnRay())
 	})
@@ -75,7 +74,7 @@ func stops(err error) bool {
 }
 
 // alsoToEnd waits for one of the other resumed runs, without printing its result.
-func (a *app) alsoToEnd(ctx context.Context, s *session, arn string, w *watcher) error {
+func (w *watcher) alsoToEnd(ctx context.Context, s *session, arn string) error {
 	w.view, w.logs = progress.New(nil), map[string]bool{}
 	err := w.watch(ctx, s, arn, 0)
 	var code silent
@@ -95,7 +94,7 @@ func (s *session) toResume(ctx context.Context, text string) ([]string, error) {
 	arns := make([]string, 0, len(open))
 	for _, x := range open {
 		if x.Parked != "" {
-			s.app.say(parkedText(x.Name, x.Parked))
+			s.app.out.say(parkedText(x.Name, x.Parked))
 			continue
 		}
 		arns = append(arns, x.ARN)

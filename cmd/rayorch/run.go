@@ -25,7 +25,7 @@ type runOptions struct {
 	stackName string
 }
 
-func (a *app) runCommand() *cobra.Command {
+func runCommand(a *app) *cobra.Command {
 	var o runOptions
 	c := &cobra.Command{
 		Use:   "run [PIPELINE]",
@@ -100,7 +100,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			return err
 		}
 	}
-	w := a.newWatcher(o.follow)
+	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
 		if o.name == "" {
@@ -111,7 +111,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		prepare, prepared := w.untilInterrupted(ctx)
 		defer prepared()
 		err = s.over(ctx, func() (err error) {
-			done, err = a.readyRay(prepare, s, src, &o, w)
+			done, err = s.readyRay(prepare, src, &o, w)
 			if prepare.Err() != nil { // done stops a Ray that was started
 				w.screen.Say("interrupted before the run was started")
 				return silent(exitInterrupted)
@@ -128,7 +128,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 		w.screen.Say("run %s/%s", src.pipeline.Name, nameOf(arn))
 		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.detach {
-			return a.detach(ctx, s, arn)
+			return s.detach(ctx, arn)
 		}
 		if o.console {
 			var site *consoleSite
@@ -141,7 +141,7 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 			}()
 		}
 		s.offerResume(ctx, arn, w)
-		return a.watchToEnd(ctx, s, arn, w, o.wait)
+		return w.watchToEnd(ctx, s, arn, o.wait)
 	})
 }
 

@@ -51,7 +51,7 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 }
 
 // codeDiff prints the differences between the code of an execution and the current files.
-func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
+func (s *session) codeDiff(ctx context.Context, arn string) error {
 	all, err := s.code(ctx, arn)
 	if err != nil {
 		return err
@@ -68,10 +68,10 @@ func (a *app) codeDiff(ctx context.Context, s *session, arn string) error {
 		return err
 	}
 	if len(text) == 0 {
-		a.say("the code has not changed since the run started")
+		s.app.out.say("the code has not changed since the run started")
 	}
-	_, err = a.out.Write(text)
-	return err
+	s.app.out.write(text)
+	return nil
 }
 
 func (a *app) describeCodeDiff(ctx context.Context, text string) error {
@@ -80,7 +80,7 @@ func (a *app) describeCodeDiff(ctx context.Context, text string) error {
 		if err != nil {
 			return err
 		}
-		return a.codeDiff(ctx, s, arn)
+		return s.codeDiff(ctx, arn)
 	})
 }
 

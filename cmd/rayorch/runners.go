@@ -33,7 +33,7 @@ type runners struct {
 
 func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
 	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
-	resolver, err := a.resolver(o, true, a.say)
+	resolver, err := a.resolver(o, true, a.out.say)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (a *app) stateDirectory() (string, error) { return home.Dir(a.stateDir, os.
 
 // readyRay finds or starts the Ray before anything is registered, so that a wrong address is reported immediately and the user sees which
 // Ray the run uses. The returned function, never nil, stops a Ray that was started for runs if no run is open.
-func (a *app) readyRay(ctx context.Context, s *session, src *source, o *runOptions, w *watcher) (func() error, error) {
+func (s *session) readyRay(ctx context.Context, src *source, o *runOptions, w *watcher) (func() error, error) {
 	none := func() error { return nil }
 	target, err := src.targetName()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-func (a *app) schemaCommand() *cobra.Command {
+func schemaCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print the JSON Schema of the pipeline file, for editors",
@@ -14,8 +14,8 @@ func (a *app) schemaCommand() *cobra.Command {
 			"line of the pipeline file is: # yaml-language-server: $schema=./pipeline.schema.json",
 		Example: "  rayorch schema > pipeline.schema.json",
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.out.Write(append(pipeline.Schema(), '\n'))
-			return err
+			a.out.write(append(pipeline.Schema(), '\n'))
+			return nil
 		},
 	}
 }

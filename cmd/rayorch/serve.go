@@ -37,7 +37,7 @@ type serveOptions struct {
 	allow    allowOptions
 }
 
-func (a *app) serveCommand() *cobra.Command {
+func serveCommand(a *app) *cobra.Command {
 	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
@@ -95,7 +95,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	a.verbose = true // a server always writes a log
+	a.out.verbose = true // a server always writes a log
 	ctx, give, err := a.takeLease(ctx, o.lease)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 	if err != nil {
 		return fail(exitError, "if the port is in use, choose another one with --listen", "listen: %w", err)
 	}
-	limits := limit.New(limit.Config{Logger: a.logger()})
+	limits := limit.New(limit.Config{Logger: a.out.logger()})
 	l = limits.Listener(l)
 	scheme := "http"
 	if o.cert != "" {
@@ -141,8 +141,8 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
 	closing := make(chan struct{})
-	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.logger(), Version: version, Closing: closing, Limits: limits}
-	fmt.Fprintf(a.out, "serving the Step Functions API on %s://%s\n", scheme, l.Addr())
+	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.out.logger(), Version: version, Closing: closing, Limits: limits}
+	a.out.printf("serving the Step Functions API on %s://%s\n", scheme, l.Addr())
 	var con *console.Console
 	url := consoleURL(scheme, l.Addr())
 	if o.console {
@@ -150,7 +150,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 		c.Console, c.Session = con, con.Caller
 		link := func() string { return url + con.Link("") }
 		own.signIn.link.Store(&link)
-		fmt.Fprintf(a.out, "the console is at %s\n", url)
+		a.out.printf("the console is at %s\n", url)
 	}
 	a.showWayIn(&o, dir, keys, con, url)
 	srv := limits.Server(own.handler(c))

@@ -257,11 +257,11 @@ func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions)
 	}
 	o.srv = &http.Server{
 		Handler: o.handler(api.Config{
-			Logger: a.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true, ConsoleLink: o.signIn.create,
+			Logger: a.out.logger(), Version: version, SDK: o.sdk, Secrets: o.vault, Owner: true, ConsoleLink: o.signIn.create,
 		}),
 		ReadHeaderTimeout: time.Minute,
 	}
-	go o.serve(l, a.logger())
+	go o.serve(l, a.out.logger())
 	return nil
 }
 
@@ -293,7 +293,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	acting := o.runners.byPrefix()
 	acting[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.logger(), Objects: kept,
+		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.out.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
 		Prepare: o.code.Prepare,
 		Machines: func(st *store.Store) engine.Machines {
@@ -340,15 +340,6 @@ func (o *owner) close() error {
 	}
 	o.runners.close()
 	return errors.Join(errs...)
-}
-
-// logger logs to stderr: errors only, unless --verbose is set.
-func (a *app) logger() *slog.Logger {
-	level := slog.LevelError
-	if a.verbose {
-		level = slog.LevelInfo
-	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
 }
 
 // storageDir returns the default storage directory of targets of kind local.

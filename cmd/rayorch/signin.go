@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -54,23 +53,23 @@ func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, er
 // showWayIn prints how to sign in. Secrets are printed only on a terminal, because other users may be able to read a log.
 func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
 	if o.insecure {
-		fmt.Fprintf(a.err, "rayorch: warning: --insecure-no-auth: every user and program of this machine can run commands as you through this server\n")
+		a.out.warning("--insecure-no-auth: every user and program of this machine can run commands as you through this server")
 		return
 	}
-	_, terminal := terminalOf(a.out)
+	_, terminal := terminalOf(a.out.stdout)
 	if con != nil && terminal {
-		fmt.Fprintf(a.out, "sign in once, within 5 minutes: %s%s\n", url, con.Link(""))
+		a.out.printf("sign in once, within 5 minutes: %s%s\n", url, con.Link(""))
 	}
 	if len(o.keys) > 0 {
 		return
 	}
 	if !terminal {
-		fmt.Fprintf(a.out, "the access key is in %s; to get a link to the console, run: rayorch console%s\n",
+		a.out.printf("the access key is in %s; to get a link to the console, run: rayorch console%s\n",
 			filepath.Join(dir, access.FileName), a.stateDirFlag())
 		return
 	}
 	for id, key := range keys {
-		fmt.Fprintf(a.out, "for SDKs and the AWS CLI (the key is in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
+		a.out.printf("for SDKs and the AWS CLI (the key is in %s):\n  export AWS_ACCESS_KEY_ID=%s\n  export AWS_SECRET_ACCESS_KEY=%s\n",
 			filepath.Join(dir, access.FileName), id, key.Secret)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ type startOptions struct {
 	ray    rayOptions
 }
 
-func (a *app) startCommand() *cobra.Command {
+func startCommand(a *app) *cobra.Command {
 	var o startOptions
 	c := &cobra.Command{
 		Use:   "start PIPELINE",
@@ -49,7 +48,7 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 func (a *app) start(ctx context.Context, what string, o startOptions) error {
-	w := a.newWatcher(false)
+	w := newWatcher(a.out, false)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: o.watch, Ray: o.ray}, func(s *session) (err error) {
 		if o.name == "" {
@@ -69,13 +68,9 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		s.sayLeftOut(ctx, arn, w.screen.Say)
 		if o.watch {
 			w.screen.Say("run %s", nameOf(arn))
-			return a.watchToEnd(ctx, s, arn, w, 0)
+			return w.watchToEnd(ctx, s, arn, 0)
 		}
-		if a.json() {
-			return a.print(map[string]string{"executionArn": arn})
-		}
-		_, err = fmt.Fprintln(a.out, arn)
-		return err
+		return printARN(a.out, arn)
 	})
 }
 

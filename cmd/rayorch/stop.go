@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-func (a *app) stopCommand() *cobra.Command {
+func stopCommand(a *app) *cobra.Command {
 	var cause string
 	c := &cobra.Command{
 		Use:   "stop [EXECUTION]",
@@ -66,14 +65,12 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 			return err
 		}
 		done = slices.DeleteFunc(done, func(d engine.CleanupEntry) bool { return d.Type != engine.TaskStopped })
-		if a.json() {
-			return a.print(stopJSON(arn, aws.ToTime(x.StopDate), left, done))
-		}
-		fmt.Fprintf(a.out, "%s was stopped\n", nameOf(arn))
-		for _, d := range done {
-			fmt.Fprintf(a.out, "  %s: %s\n", d.State, terminal.Clean(d.Outcome))
-		}
-		return nil
+		return a.out.result(stopJSON(arn, aws.ToTime(x.StopDate), left, done), func() {
+			a.out.printf("%s was stopped\n", nameOf(arn))
+			for _, d := range done {
+				a.out.printf("  %s: %s\n", d.State, terminal.Clean(d.Outcome))
+			}
+		})
 	})
 }
 

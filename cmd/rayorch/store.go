@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -10,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-func (a *app) storeCommand() *cobra.Command {
+func storeCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "store",
 		Short:   "check, salvage, dump or compact the state directory's database",
@@ -19,16 +18,18 @@ func (a *app) storeCommand() *cobra.Command {
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		a.storeCheckCommand(), a.storeSalvageCommand(),
+		storeCheckCommand(a), storeSalvageCommand(a),
 		&cobra.Command{
 			Use: "dump", Short: "print all records as JSON, one object per line", Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
-				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out) })
+				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out.stdout) })
 			},
 		},
 		&cobra.Command{
 			Use: "compact", Short: "free the disk space of deleted records", Example: "  rayorch store compact",
-			RunE: func(c *cobra.Command, _ []string) error { return a.withStore(c.Context(), false, a.storeCompact) },
+			RunE: func(c *cobra.Command, _ []string) error {
+				return a.withStore(c.Context(), false, func(ctx context.Context, st *store.Store) error { return compact(ctx, a.out, st) })
+			},
 		},
 	)
 	return c
@@ -40,16 +41,16 @@ func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Cont
 	if err != nil {
 		return err
 	}
-	return a.withStoreIn(ctx, dir, readOnly, do)
+	return withStoreIn(ctx, dir, store.Options{Logger: a.out.logger(), ReadOnly: readOnly}, do)
 }
 
-func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do func(context.Context, *store.Store) error) (err error) {
-	if !readOnly {
+func withStoreIn(ctx context.Context, dir string, o store.Options, do func(context.Context, *store.Store) error) (err error) {
+	if !o.ReadOnly {
 		if err := oursToWrite(dir); err != nil {
 			return err
 		}
 	}
-	st, err := store.Open(dir, store.Options{Logger: a.logger(), ReadOnly: readOnly})
+	st, err := store.Open(dir, o)
 	if err != nil {
 		return err
 	}
@@ -61,11 +62,11 @@ func (a *app) withStoreIn(ctx context.Context, dir string, readOnly bool, do fun
 	return do(ctx, st)
 }
 
-func (a *app) storeCompact(ctx context.Context, st *store.Store) error {
+func compact(ctx context.Context, p *printer, st *store.Store) error {
 	before := st.Size()
 	if err := st.Compact(ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.out, "%.1f MB before, %.1f MB after\n", float64(before)/1e6, float64(st.Size())/1e6)
-	return err
+	p.printf("%.1f MB before, %.1f MB after\n", float64(before)/1e6, float64(st.Size())/1e6)
+	return nil
 }

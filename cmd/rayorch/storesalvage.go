@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -17,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/store"
 )
 
-func (a *app) storeSalvageCommand() *cobra.Command {
+func storeSalvageCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "salvage DIRECTORY",
 		Short: "copy the complete executions of a damaged state directory to a new one",
@@ -28,7 +27,13 @@ func (a *app) storeSalvageCommand() *cobra.Command {
 			"started after that state may run again. To prevent this, stop these executions first: rayorch stop.",
 		Example: "  rayorch store salvage /var/lib/rayorch-new",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return a.storeSalvage(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := a.stateDirectory()
+			if err != nil {
+				return err
+			}
+			return salvage(c.Context(), a.out, dir, args[0])
+		},
 	}
 }
 
@@ -41,16 +46,13 @@ type salvaged struct {
 	NotCopied  []string         `json:"notCopied"`
 }
 
-func (a *app) storeSalvage(ctx context.Context, to string) error {
-	dir, err := a.stateDirectory()
-	if err != nil {
-		return err
-	}
+// salvage copies what is complete from the state directory dir to the directory to, and prints a report.
+func salvage(ctx context.Context, p *printer, dir, to string) error {
 	if err := apart(dir, to); err != nil {
 		return err
 	}
 	r := salvaged{Open: []string{}, LeftOut: []engine.Problem{}, Damage: []store.Loss{}, NotCopied: []string{}}
-	s, err := engine.Salvage(ctx, dir, to, store.Options{Logger: a.logger()}, func(l store.Loss) { r.Damage = append(r.Damage, l) })
+	s, err := engine.Salvage(ctx, dir, to, store.Options{Logger: p.logger()}, func(l store.Loss) { r.Damage = append(r.Damage, l) })
 	if err != nil {
 		return err
 	}
@@ -62,11 +64,7 @@ func (a *app) storeSalvage(ctx context.Context, to string) error {
 	c.copy("code")
 	c.copy("jobs")
 	r.NotCopied = append(r.NotCopied, c.rest()...)
-	if a.json() {
-		return a.print(r)
-	}
-	a.printSalvaged(&r, to)
-	return nil
+	return p.result(r, func() { printSalvaged(p, &r, to) })
 }
 
 // apart returns an error if the target is inside the source: the copy would change the source.
@@ -82,20 +80,20 @@ func apart(from, to string) error {
 	return nil
 }
 
-func (a *app) printSalvaged(r *salvaged, to string) {
+func printSalvaged(p *printer, r *salvaged, to string) {
 	for _, l := range r.Damage {
-		fmt.Fprintln(a.out, l)
+		p.printf("%s\n", l)
 	}
-	for _, p := range r.LeftOut {
-		fmt.Fprintln(a.out, "left out:", p)
+	for _, problem := range r.LeftOut {
+		p.printf("left out: %s\n", problem)
 	}
 	for _, name := range r.NotCopied {
-		fmt.Fprintln(a.out, "not copied:", name)
+		p.printf("not copied: %s\n", name)
 	}
 	for _, arn := range r.Open {
-		fmt.Fprintln(a.out, "open:", arn)
+		p.printf("open: %s\n", arn)
 	}
-	fmt.Fprintf(a.out, "%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
+	p.printf("%d executions (%d open) copied to %s, %d left out\n", r.Executions, len(r.Open), to, len(r.LeftOut))
 }
 
 // copier copies files of a state directory. It continues after errors and collects them.

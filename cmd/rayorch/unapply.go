@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
-func (a *app) unapplyCommand() *cobra.Command {
+func unapplyCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var force bool
 	c := &cobra.Command{
@@ -59,7 +59,7 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 		err = errors.Join(err, inContext(clusters, c, p.remove(ctx, src, r)))
 		lines = append(lines, p.lines...)
 	}
-	return errors.Join(a.showApplied(lines, len(clusters) > 1, false), err)
+	return errors.Join(printApplied(a.out, lines, len(clusters) > 1, false), err)
 }
 
 func stillRunning(jobs []string) error {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
 
-func (a *app) validateCommand() *cobra.Command {
+func validateCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var cloud awsOptions
 	c := &cobra.Command{
@@ -35,13 +33,10 @@ func (a *app) validateCommand() *cobra.Command {
 				return err
 			}
 			for _, note := range out.Notes {
-				fmt.Fprintf(a.err, "rayorch: note: %s\n", note)
+				a.out.note(note)
 			}
-			if a.json() {
-				return a.print(map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes})
-			}
-			_, err = fmt.Fprintf(a.out, "%s is valid\n", src.file)
-			return err
+			result := map[string]any{"valid": true, "pipeline": src.pipeline.Name, "notes": out.Notes}
+			return a.out.result(result, func() { a.out.printf("%s is valid\n", src.file) })
 		},
 	}
 	o.flags(c)

@@ -26,6 +26,7 @@ import (
 
 // watcher shows the progress of a run on stderr: as a live block on a terminal, otherwise as lines.
 type watcher struct {
+	out    *printer
 	screen *terminal.Screen
 	live   bool
 	follow bool
@@ -40,9 +41,9 @@ type watcher struct {
 	signals chan os.Signal
 }
 
-func (a *app) newWatcher(follow bool) *watcher {
-	f, tty := terminalOf(a.err)
-	cfg := terminal.Config{Out: a.err, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
+func newWatcher(p *printer, follow bool) *watcher {
+	f, tty := terminalOf(p.stderr)
+	cfg := terminal.Config{Out: p.stderr, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
 	if tty {
 		cfg.Out = f // the screen cleans what it draws
 		cfg.Width = func() int {
@@ -53,7 +54,7 @@ func (a *app) newWatcher(follow bool) *watcher {
 		}
 	}
 	return &watcher{
-		screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(nil), logs: map[string]bool{},
+		out: p, screen: terminal.New(cfg), live: tty, follow: follow, view: progress.New(nil), logs: map[string]bool{},
 		signals: make(chan os.Signal, 2),
 	}
 }
@@ -88,7 +89,7 @@ const frameTime = 200 * time.Millisecond
 
 // watchToEnd shows a run until it has ended, prints its result, and returns the exit code as an error (silent). If the run outlives the
 // watch, because --wait ended or the terminal was closed, it is handed over to a background process.
-func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher, wait time.Duration) error {
+func (w *watcher) watchToEnd(ctx context.Context, s *session, arn string, wait time.Duration) error {
 	if len(s.arns) == 0 {
 		s.arns = []string{arn}
 	}
@@ -114,14 +115,14 @@ func (a *app) watchToEnd(ctx context.Context, s *session, arn string, w *watcher
 	if err != nil {
 		return err
 	}
-	if err := a.result(sum); err != nil {
+	if err := printResult(w.out, sum); err != nil {
 		return err
 	}
 	if code != 0 {
 		return code
 	}
 	if sum.Status != string(types.ExecutionStatusSucceeded) {
-		a.hint(s.client.OtherRelease(ctx, version, sum.Cause))
+		w.out.hint(s.client.OtherRelease(ctx, version, sum.Cause))
 		return silent(exitFailed)
 	}
 	return nil
@@ -141,12 +142,12 @@ func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.D
 	return w.windUp(ctx, s, arn, w.signals)
 }
 
-func (a *app) result(sum *summary) error {
-	if a.json() {
-		return a.print(sum)
-	}
-	fmt.Fprintf(a.out, "\n%s/%s %s\n\n", sum.Pipeline, sum.Name, sum.Status)
-	return a.ending(sum)
+// printResult prints what run, resume and redrive show of an execution that has ended.
+func printResult(p *printer, sum *summary) error {
+	return p.result(sum, func() {
+		p.printf("\n%s/%s %s\n\n", sum.Pipeline, sum.Name, sum.Status)
+		printEnding(p, sum)
+	})
 }
 
 func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-chan os.Signal, wait time.Duration) error {
@@ -268,7 +269,7 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 		return err
 	}
 	if err := s.supply(ctx, arns...); err != nil {
-		s.app.say(err.Error()) // steps that need the secrets are pending until rayorch resume supplies them
+		s.app.out.say(err.Error()) // steps that need the secrets are pending until rayorch resume supplies them
 	}
 	resting, _, err := s.resting(ctx)
 	if err != nil {
@@ -276,7 +277,7 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	}
 	for _, arn := range arns { // a parked run has killed its processes before: only the user resumes it
 		if _, parked := resting.of(arn); parked != "" {
-			s.app.say(parkedText(nameOf(arn), parked))
+			s.app.out.say(parkedText(nameOf(arn), parked))
 		} else if err := s.resume(ctx, arn); err != nil {
 			return err
 		}
