@@ -31,7 +31,7 @@ func (a *app) deployment(ctx context.Context, o awsOptions) (*deploy.Deployer, d
 }
 
 // onAWS reports whether a command is about a deployment on AWS: because of --aws, or of a target of kind aws.
-func (a *app) onAWS(o sourceOptions) bool { return a.aws || a.forAWS(o) }
+func (a *app) onAWS(o sourceOptions) bool { return a.aws.on || a.forAWS(o) }
 
 // runOnAWS starts the state machine that deploy created and watches the execution. It does not deploy: a changed pipeline file has no
 // effect until the next rayorch deploy.
@@ -42,7 +42,7 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	a.aws = true
+	a.aws.on = true
 	return a.with(ctx, ownerOptions{}, func(s *session) (err error) {
 		machine := found.Outputs["StateMachineArn"]
 		input, err := s.deployedInput(ctx, machine, o)

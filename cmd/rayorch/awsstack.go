@@ -130,7 +130,7 @@ func (a *app) awsStack(ctx context.Context, o awsOptions, find lookup) (*awsStac
 func (a *app) makeStack(o awsOptions, src *source, target string, params stack.Params) (*awsStack, error) {
 	names := stack.NewNames(identity(o, src.pipeline.Name), params.Machine)
 	p, options := stack.Prepare(src.pipeline, target, params, names)
-	options.BaseDir, options.Pack, options.Files = filepath.Dir(src.file), a.packDirectory, localFiles{a}
+	options.BaseDir, options.Pack, options.Files = filepath.Dir(src.file), a.files.PackDirectory, a.files
 	compiled, err := compile.Compile(p, options)
 	if err != nil {
 		return nil, err

@@ -12,44 +12,50 @@ import (
 )
 
 // isRemote reports whether the command uses a remote API (--endpoint or --aws) instead of a state directory.
-func (a *app) isRemote() bool { return a.aws || a.endpoint != "" }
+func (a *app) isRemote() bool { return a.aws.on || a.endpoint != "" }
 
 // awsClient returns a client for AWS or for --endpoint, with the AWS CLI's configuration.
 func (a *app) awsClient(ctx context.Context) (*client.Client, error) {
-	if a.aws {
-		cfg, err := a.awsConfig(ctx)
+	if a.aws.on {
+		cfg, err := a.aws.config(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return client.AWS(cfg), nil
 	}
-	cfg, err := a.loadAWS(ctx)
+	cfg, err := a.aws.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.profile == "" && !hasSharedConfig() {
+	if os.Getenv("AWS_ACCESS_KEY_ID") == "" && a.aws.profile == "" && !hasSharedConfig() {
 		cfg.Credentials = nil // otherwise the SDK would query the instance metadata service for credentials
 	}
 	return client.Endpoint(cfg, a.endpoint), nil
 }
 
-// awsConfig returns the AWS CLI's configuration. A missing region is an error, because AWS endpoints are regional.
-func (a *app) awsConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := a.loadAWS(ctx)
+// awsFlags are the global flags for AWS.
+type awsFlags struct {
+	on              bool // --aws
+	region, profile string
+}
+
+// config returns the AWS CLI's configuration. A missing region is an error, because AWS endpoints are regional.
+func (f awsFlags) config(ctx context.Context) (aws.Config, error) {
+	cfg, err := f.load(ctx)
 	if err == nil && cfg.Region == "" {
 		err = fail(exitUsage, "set one with --region or AWS_REGION", "no AWS region is set")
 	}
 	return cfg, err
 }
 
-// loadAWS finds credentials and region as the AWS CLI does. --region and --profile take precedence.
-func (a *app) loadAWS(ctx context.Context) (aws.Config, error) {
+// load finds credentials and region as the AWS CLI does. --region and --profile take precedence.
+func (f awsFlags) load(ctx context.Context) (aws.Config, error) {
 	var opts []func(*config.LoadOptions) error
-	if a.region != "" {
-		opts = append(opts, config.WithRegion(a.region))
+	if f.region != "" {
+		opts = append(opts, config.WithRegion(f.region))
 	}
-	if a.profile != "" {
-		opts = append(opts, config.WithSharedConfigProfile(a.profile))
+	if f.profile != "" {
+		opts = append(opts, config.WithSharedConfigProfile(f.profile))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {

@@ -90,7 +90,7 @@ func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.
 }
 
 func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, error) {
-	cfg, err := a.awsConfig(ctx)
+	cfg, err := a.aws.config(ctx)
 	if err != nil {
 		return nil, deploy.Caller{}, err
 	}
@@ -142,7 +142,7 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 		return "", fail(exitUsage, "name a bucket with --template-bucket", "the template has %d bytes; a request to CloudFormation can have at most %d, a template in a bucket more",
 			len(s.Template), stepfn.MaxInlineTemplate)
 	}
-	cfg, err := a.awsConfig(ctx)
+	cfg, err := a.aws.config(ctx)
 	if err != nil {
 		return "", err
 	}

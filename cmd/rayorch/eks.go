@@ -15,17 +15,17 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// eksRunner returns the runner for Tasks of Step Functions' EKS integration. clusters are the values of --eks-cluster. A Task can also
+// newEKSRunner returns the runner for Tasks of Step Functions' EKS integration. clusters are the values of --eks-cluster. A Task can also
 // use the current context of the kubeconfig, or name an EKS cluster by its endpoint.
-func (a *app) eksRunner(clusters []string, may policy.Policy) (*ekstask.Runner, error) {
-	here := kube.Config{Kubeconfig: a.kubeconfig}
+func newEKSRunner(kubeconfig string, clusters []string, may policy.Policy) (*ekstask.Runner, error) {
+	here := kube.Config{Kubeconfig: kubeconfig}
 	named := map[string]kube.Config{}
 	for _, pair := range clusters {
 		name, context, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || context == "" {
 			return nil, fail(exitUsage, "", "--eks-cluster %q must be NAME=CONTEXT", pair)
 		}
-		named[name] = kube.Config{Kubeconfig: a.kubeconfig, Context: context}
+		named[name] = kube.Config{Kubeconfig: kubeconfig, Context: context}
 	}
 	var tokens eksTokens
 	return ekstask.New(ekstask.Config{

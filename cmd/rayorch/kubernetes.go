@@ -70,7 +70,7 @@ func (s *source) inCluster(o *compile.Options, t pipeline.Target) {
 			o.Namespace = c.Namespace()
 		}
 	}
-	o.Pack = s.app.packDirectory
+	o.Pack = s.app.files.PackDirectory
 }
 
 // manifestOptions returns the options for the objects of a target: the labels and annotations that it sets on pods.

@@ -30,20 +30,16 @@ const (
 	exitInterrupted = 130
 )
 
-// app is what all commands share: the standard streams, and the global flags.
+// app is what all commands share: the standard streams, the files of this machine, and the global flags.
 type app struct {
-	in  io.Reader
-	out *printer
+	in    io.Reader
+	out   *printer
+	files *localFiles
 
-	stateDir string
-	endpoint string
-	aws      bool
-	region   string
-	profile  string
-	// kubeconfig is for targets in a Kubernetes cluster, and for tasks that use one.
-	kubeconfig string
-	// reported are the directories whose key files have been reported: run compiles the pipeline twice.
-	reported []string
+	stateDir   string
+	endpoint   string
+	aws        awsFlags
+	kubeconfig string // for targets in a Kubernetes cluster, and for tasks that use one
 }
 
 func main() { os.Exit(realMain()) }
@@ -57,7 +53,8 @@ func realMain() int {
 }
 
 func newApp(in io.Reader, stdout, stderr io.Writer) *app {
-	return &app{in: in, out: &printer{stdout: stdout, stderr: stderr, format: "text"}}
+	out := &printer{stdout: stdout, stderr: stderr, format: "text"}
+	return &app{in: in, out: out, files: &localFiles{out: out}}
 }
 
 // superviseCommand is the hidden subcommand that runs as the supervisor of a plain job.
@@ -139,9 +136,9 @@ func (a *app) root() *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.stateDir, "state-dir", "", "state directory, which holds the executions (default: $RAYORCH_STATE_DIR, else ~/.local/state/rayorch)")
 	f.StringVar(&a.endpoint, "endpoint", "", "URL of a Step Functions API to use instead of a state directory")
-	f.BoolVar(&a.aws, "aws", false, "use AWS Step Functions with the AWS CLI's credentials")
-	f.StringVar(&a.region, "region", "", "AWS region for --aws and --endpoint (default: from the AWS configuration)")
-	f.StringVar(&a.profile, "profile", "", "AWS profile for --aws and --endpoint (default: from the AWS configuration)")
+	f.BoolVar(&a.aws.on, "aws", false, "use AWS Step Functions with the AWS CLI's credentials")
+	f.StringVar(&a.aws.region, "region", "", "AWS region for --aws and --endpoint (default: from the AWS configuration)")
+	f.StringVar(&a.aws.profile, "profile", "", "AWS profile for --aws and --endpoint (default: from the AWS configuration)")
 	f.StringVar(&a.kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, else ~/.kube/config)")
 	f.StringVarP(&a.out.format, "output", "o", "text", "output format: text or json")
 	f.BoolVarP(&a.out.verbose, "verbose", "v", false, "write a log to stderr")
@@ -172,7 +169,7 @@ func (a *app) checkFlags(c *cobra.Command) error {
 	if a.out.format != "text" && a.out.format != "json" {
 		return usage(c, fmt.Errorf("--output must be text or json, got %q", a.out.format))
 	}
-	if a.aws && a.endpoint != "" {
+	if a.aws.on && a.endpoint != "" {
 		return usage(c, errors.New("--aws and --endpoint are mutually exclusive"))
 	}
 	return nil

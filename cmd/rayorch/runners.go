@@ -41,7 +41,7 @@ func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *v
 	if err != nil {
 		return nil, fmt.Errorf("find the rayorch executable, which supervises plain jobs: %w", err)
 	}
-	eks, err := a.eksRunner(o.clusters, may)
+	eks, err := newEKSRunner(a.kubeconfig, o.clusters, may)
 	if err != nil {
 		return nil, err
 	}

@@ -284,7 +284,7 @@ func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error
 
 // openEngine opens the engine and the catalog on the same store.
 func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOptions) (err error) {
-	kept, err := a.buckets(ctx, opts.Buckets, dir)
+	kept, err := openBuckets(ctx, opts.Buckets, dir, a.aws.region)
 	if err != nil {
 		return err
 	}

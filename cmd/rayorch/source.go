@@ -75,7 +75,7 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: localFiles{s.app}}
+	o := compile.Options{Target: target, BaseDir: filepath.Dir(s.file), StorageDir: storage, RayAddress: rayAddress, Files: s.app.files}
 	t, ok := s.pipeline.Targets.Get(target)
 	if !ok || t.Kind == kindLocal {
 		return compile.Compile(s.pipeline, o)

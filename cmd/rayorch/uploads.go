@@ -21,7 +21,7 @@ func (a *app) upload(ctx context.Context, uploads []compile.Upload, say func(str
 	if len(uploads) == 0 {
 		return nil
 	}
-	cfg, err := a.awsConfig(ctx)
+	cfg, err := a.aws.config(ctx)
 	if err != nil {
 		return err
 	}
