@@ -13,12 +13,13 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/manifest"
 )
 
+// applyOptions are the flags of apply.
 type applyOptions struct {
 	source sourceOptions
-	runner string
+	runner string // the subject of the RoleBinding: see parseRunner
 	dryRun bool
 	diff   bool
-	force  bool
+	force  bool // take over fields of other field managers
 }
 
 func applyCommand(a *app) *cobra.Command {
@@ -59,6 +60,8 @@ type applied struct {
 	Diff      string `json:"diff,omitempty"`
 }
 
+// apply applies or compares the objects in all clusters of a target. An error in one cluster does not keep it from the others: the result
+// shows what was done in each, and the errors are returned together.
 func (a *app) apply(ctx context.Context, o applyOptions) error {
 	runner, err := parseRunner(o.runner)
 	if err != nil {
@@ -172,12 +175,14 @@ func (p *applyPlan) choose(ctx context.Context, r *compile.Result, o manifest.Op
 	return nil
 }
 
+// add adds a line to the result.
 func (p *applyPlan) add(o kube.Object, action, note string) {
 	p.lines = append(p.lines, applied{
 		Context: p.c.Context(), Kind: kube.Kind(o), Name: kube.Name(o), Namespace: kube.NamespaceOf(o), Action: action, Note: note,
 	})
 }
 
+// apply applies the objects. After an error, the lines show the objects that were applied before.
 func (p *applyPlan) apply(ctx context.Context) error {
 	done, err := p.c.Apply(ctx, p.objects, kube.ApplyOptions{Force: p.force})
 	for _, d := range done {
@@ -186,6 +191,7 @@ func (p *applyPlan) apply(ctx context.Context) error {
 	return err
 }
 
+// compare finds the changes with a server-side dry run; with text, the lines also have diffs.
 func (p *applyPlan) compare(ctx context.Context, text bool) error {
 	differences, err := p.c.Diff(ctx, p.objects, kube.ApplyOptions{Force: p.force})
 	for _, d := range differences {

@@ -1,5 +1,8 @@
 package main
 
+// This file turns flags, parameter file, environment and pipeline into a stack. It is shared by the commands that deploy a stack and by
+// compile and validate, which build the stack without any request to AWS.
+
 import (
 	"bytes"
 	"context"
@@ -26,7 +29,7 @@ const kindAWS = pipeline.TargetAWS
 
 // awsOptions are the flags of commands that build a stack. Each parameter of package stack has a flag.
 type awsOptions struct {
-	path       string
+	path       string // of the pipeline; "" for the parameter, else the published workload
 	paramsFile string
 	stackName  string
 	command    *cobra.Command // has the flags of the parameters
@@ -286,6 +289,7 @@ func (a *app) offline(ctx context.Context, o sourceOptions, cloud awsOptions) (*
 	return a.awsStack(ctx, cloud, nil)
 }
 
+// compileAWS prints the CloudFormation template, or the Kubernetes objects, or writes all files to the directory out.
 func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions, out string, objects bool) error {
 	s, err := a.offline(ctx, o, cloud)
 	if err != nil {
@@ -306,6 +310,7 @@ func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions,
 	return nil
 }
 
+// validateAWS checks parameters and pipeline, and compares the definition with the quotas of Step Functions and CloudFormation.
 func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions) error {
 	s, err := a.offline(ctx, o, cloud)
 	if err != nil {

@@ -18,9 +18,10 @@ import (
 	"github.com/rayorch/rayorch/internal/engine/snapshot"
 )
 
+// cleanOptions are the flags of clean.
 type cleanOptions struct {
-	olderThan time.Duration
-	yes       bool
+	olderThan time.Duration // 0: only named executions
+	yes       bool          // do not ask for confirmation
 	ray       rayOptions
 }
 
@@ -58,11 +59,14 @@ type leftover struct {
 	Bytes int64    `json:"bytes"`
 }
 
+// rayJob names a job in the records of a Ray.
 type rayJob struct {
 	SubmissionID string `json:"submissionId"`
 	Address      string `json:"address"`
 }
 
+// clean lists what runs left, asks for confirmation and removes it. The time before the list was made limits what may be removed: see
+// remove.
 func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	began := time.Now()
 	if err := a.trustedStateDir(); err != nil {
@@ -99,7 +103,7 @@ func (s *session) leftoversOf(ctx context.Context, names []string, olderThan tim
 		return nil, err
 	}
 	var all []leftover
-	for _, arn := range append(arns, "") {
+	for _, arn := range append(arns, "") { // "" for code that no run uses
 		l := leftover{}
 		if arn != "" {
 			if l, err = s.leftoverOf(ctx, arn); err != nil {
@@ -211,6 +215,7 @@ func confirm(p *printer, in io.Reader, all []leftover, yes bool) (bool, error) {
 	return strings.EqualFold(strings.TrimSpace(answer), "y"), nil
 }
 
+// printLeftovers prints the name and the size of each run, and below it what the run left.
 func printLeftovers(p *printer, all []leftover) {
 	if len(all) == 0 {
 		p.printf("nothing to clean\n")

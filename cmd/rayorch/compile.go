@@ -42,6 +42,7 @@ func compileCommand(a *app) *cobra.Command {
 	return c
 }
 
+// compile prints the definition or the Kubernetes objects of a pipeline, or writes all files to the directory out.
 func (a *app) compile(o sourceOptions, ray rayOptions, out string, objects bool) error {
 	src, err := a.load(o)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 // accessKeyFile is the part of the usage of --access-key that console and serve share.
 const accessKeyFile = "the file has mode 600 and contains ID:SECRET, the secret with at least 16 characters; can be repeated"
 
+// consoleOptions are the flags of console.
 type consoleOptions struct {
 	listen string
 	keys   []string
@@ -51,6 +52,7 @@ func consoleCommand(a *app) *cobra.Command {
 	return c
 }
 
+// console prints a link to the console of the server that owns the state directory or, without a server, serves a console until Ctrl-C.
 func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	keys, err := readKeys(o.keys)
 	if err != nil {
@@ -89,6 +91,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 	return site.close()
 }
 
+// printLink prints the link to stdout alone, so that scripts can read it.
 func printLink(p *printer, link string) {
 	p.printf("the console is at %s\n", link)
 	p.say("the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")

@@ -17,11 +17,12 @@ import (
 	"github.com/rayorch/rayorch/internal/backend/kube"
 )
 
+// dashboardOptions are the flags of dashboard.
 type dashboardOptions struct {
 	source    sourceOptions
-	cluster   string
-	address   string
-	port      int
+	cluster   string // name of the RayCluster; "" for the target's, or the only one in the namespace
+	address   string // to listen on
+	port      int    // to listen on; 0 for any free port
 	noBrowser bool
 	// stackName and service are for a deployment on AWS.
 	stackName, service string
@@ -69,6 +70,7 @@ type headService struct {
 	cluster string
 }
 
+// dashboard forwards a port to the Ray head and opens a browser. It runs until Ctrl-C.
 func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -98,7 +100,7 @@ func (a *app) dashboard(ctx context.Context, o dashboardOptions) error {
 			a.out.say("no browser was opened: " + err.Error())
 		}
 	}
-	<-ctx.Done()
+	<-ctx.Done() // the port is forwarded until Ctrl-C
 	return nil
 }
 

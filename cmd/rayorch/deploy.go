@@ -45,6 +45,7 @@ func deployCommand(a *app) *cobra.Command {
 	return c
 }
 
+// deploy uploads working directories and the template, and then creates or updates the stack and the Kubernetes objects.
 func (a *app) deploy(ctx context.Context, o awsOptions, metadata string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,6 +90,7 @@ func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.
 	return d, deploy.Plan{Stack: s.Stack, Caller: who}, s.params, s.compiled.Uploads, nil
 }
 
+// deployer returns a client for deployments, and the identity of the caller on AWS.
 func (a *app) deployer(ctx context.Context) (*deploy.Deployer, deploy.Caller, error) {
 	cfg, err := a.aws.config(ctx)
 	if err != nil {
@@ -154,6 +156,7 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 	if cfg.BaseEndpoint != nil { // an emulator: it stores the object, but expects the URL that the object would have on AWS
 		endpoint = aws.ToString(cfg.BaseEndpoint)
 	}
+	// The key contains a hash: an upload never changes a template that a change set refers to.
 	key := "rayorch/" + s.Name + "/" + s.Hash() + ".json"
 	bucket := objects.S3{Endpoint: endpoint, Region: cfg.Region, Credentials: cfg.Credentials}
 	if err := bucket.Put(ctx, p.TemplateBucket, key, bytes.NewReader(s.Template)); err != nil {
@@ -179,6 +182,7 @@ func writeMetadata(path string, outputs map[string]string) error {
 	return os.WriteFile(path, append(data, '\n'), 0o600)
 }
 
+// printOutputs prints the outputs of the stack, sorted by name.
 func printOutputs(p *printer, name string, r deploy.Result) error {
 	return p.result(map[string]any{"stack": name, "changed": r.Changed, "outputs": r.Outputs}, func() {
 		for _, k := range slices.Sorted(maps.Keys(r.Outputs)) {

@@ -38,6 +38,7 @@ func describeCommand(a *app) *cobra.Command {
 	return c
 }
 
+// describe prints the execution that text names: see findExecution.
 func (a *app) describe(ctx context.Context, text string) error {
 	var sum *summary
 	err := a.look(ctx, func(s *session) error {
@@ -73,6 +74,7 @@ type summary struct {
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
+// stepSummary is a step, or one iteration of it in a forEach. It is part of the JSON of run, resume and describe.
 type stepSummary struct {
 	Name         string          `json:"name"`
 	Status       progress.Status `json:"status"`
@@ -140,6 +142,7 @@ func raw(text string) json.RawMessage {
 	return json.RawMessage(text)
 }
 
+// stepSummaries returns the steps in the order in which they started. The duration of an open step ends now.
 func stepSummaries(v *progress.View, now time.Time) []stepSummary {
 	out := make([]stepSummary, 0, len(v.Steps()))
 	for _, st := range v.Steps() {
@@ -217,6 +220,7 @@ func outcome(st stepSummary) string {
 	return terminal.Clean(string(st.Output))
 }
 
+// orDash returns - for an empty cell of a table.
 func orDash(s string) string {
 	if s == "" {
 		return "-"

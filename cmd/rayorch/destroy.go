@@ -35,6 +35,7 @@ func destroyCommand(a *app) *cobra.Command {
 	return c
 }
 
+// destroy removes a stack and its objects. It does not need the pipeline file if the name of the stack is known: see stackName.
 func (a *app) destroy(ctx context.Context, o awsOptions, r deploy.Removal) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -1,5 +1,9 @@
 package main
 
+// This file hands runs over to a background process. The order makes sure that the runs are always driven: the command starts the driver,
+// which watches the runs as a client (ready); the command closes the engine; the driver notices that the owner has exited and becomes the
+// owner; the command exits when the driver drives the runs (driven).
+
 import (
 	"context"
 	"errors"

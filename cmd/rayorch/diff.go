@@ -27,6 +27,7 @@ func diffCommand(a *app) *cobra.Command {
 	return c
 }
 
+// diff prints what deploy would change. It uploads a large template, because CloudFormation needs it for the change set.
 func (a *app) diff(ctx context.Context, o awsOptions) error {
 	d, plan, params, _, err := a.plan(ctx, o)
 	if err != nil {
@@ -42,6 +43,7 @@ func (a *app) diff(ctx context.Context, o awsOptions) error {
 	return printDifferences(a.out, plan.Stack.Name, changes, differences)
 }
 
+// printDifferences prints the changes of the stack, and the objects that would change with their diffs.
 func printDifferences(p *printer, name string, changes []deploy.Change, differences []kube.Difference) error {
 	return p.result(map[string]any{"stack": name, "changes": changes, "objects": differences}, func() {
 		for _, c := range changes {

@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/task/policy"
 )
 
-// newEKSRunner returns the runner for Tasks of Step Functions' EKS integration. clusters are the values of --eks-cluster. A Task can also
-// use the current context of the kubeconfig, or name an EKS cluster by its endpoint.
+// newEKSRunner returns the runner for Tasks of Step Functions' EKS integration. clusters are the values of --eks-cluster. A Task can
+// also use the current context of the kubeconfig, or name an EKS cluster by its endpoint.
 func newEKSRunner(kubeconfig string, clusters []string, may policy.Policy) (*ekstask.Runner, error) {
 	here := kube.Config{Kubeconfig: kubeconfig}
 	named := map[string]kube.Config{}
@@ -47,6 +47,7 @@ func (e *eksTokens) token(ctx context.Context, cluster, endpoint string) (string
 	return source.Token(ctx)
 }
 
+// source returns the source of tokens for a cluster. Sources are kept, because each caches its token.
 func (e *eksTokens) source(ctx context.Context, cluster, endpoint string) (*ekstoken.Source, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

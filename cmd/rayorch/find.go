@@ -56,7 +56,7 @@ func (s *session) findExecution(ctx context.Context, text string) (string, error
 	if strings.HasPrefix(text, "arn:") {
 		return text, nil
 	}
-	pipeline, name, found := strings.Cut(text, "/")
+	pipeline, name, found := strings.Cut(text, "/") // "PIPELINE/" is the newest execution of a pipeline
 	if !found {
 		pipeline, name = "", text
 	}

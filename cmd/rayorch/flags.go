@@ -41,6 +41,7 @@ func placeholderOf(f *pflag.Flag) string {
 // awsAnnotation marks the flags that only AWS needs: the help lists them in their own section.
 const awsAnnotation = "rayorch_aws"
 
+// markAWS marks flags of a command as flags that only AWS needs.
 func markAWS(c *cobra.Command, names ...string) {
 	for _, name := range names {
 		_ = c.Flags().SetAnnotation(name, awsAnnotation, nil) // fails only for a flag that does not exist
@@ -107,6 +108,7 @@ func lowerFirst(text string) string {
 	return strings.ToLower(text[:1]) + text[1:]
 }
 
+// flagName returns the first column of the help for a flag.
 func flagName(f *pflag.Flag) string {
 	name := "      --" + f.Name
 	if f.Shorthand != "" {

@@ -21,7 +21,7 @@ func hintFor(err error) string {
 	var dial *net.OpError
 	var unknown x509.UnknownAuthorityError
 	var missing *client.MissingError
-	switch {
+	switch { // the more specific errors first: several of them wrap system errors such as a failed connection
 	case errors.As(err, &missing):
 		return missing.Hint()
 	case errors.As(err, &unknown):

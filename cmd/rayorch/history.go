@@ -32,6 +32,7 @@ func historyCommand(a *app) *cobra.Command {
 	}
 }
 
+// history prints the events of an execution as they are read: a history can be large. If the owner exits, it continues with the next one.
 func (a *app) history(ctx context.Context, text string) error {
 	printed := chronicle{out: a.out}
 	return a.look(ctx, func(s *session) error {
@@ -68,6 +69,7 @@ type chronicle struct {
 	states progress.States
 }
 
+// event prints an event, and before it the entries of the report that are older.
 func (c *chronicle) event(e *types.HistoryEvent) error {
 	if e.Id <= c.last {
 		return nil
@@ -90,6 +92,7 @@ func (c *chronicle) rest(until time.Time) error {
 	return nil
 }
 
+// print prints one line: text, or a JSON object.
 func (c *chronicle) print(line string, object map[string]any) error {
 	if c.out.json() {
 		return json.NewEncoder(c.out.stdout).Encode(object) // one line for each event, unlike the JSON of other commands
@@ -137,8 +140,10 @@ func eventJSON(e *types.HistoryEvent) map[string]any {
 	return out
 }
 
+// lower turns a field name of the SDK, such as StateEnteredEventDetails, into the key of the API.
 func lower(k string) string { return strings.ToLower(k[:1]) + k[1:] }
 
+// lowerKeys returns the fields of a details object with the keys of the API. It drops details about truncation of data.
 func lowerKeys(text json.RawMessage) any {
 	fields := map[string]any{}
 	if json.Unmarshal(text, &fields) != nil {
@@ -171,6 +176,7 @@ func eventLine(e *types.HistoryEvent, states progress.States) string {
 	return line
 }
 
+// detailsOf returns the details object of an event, or nil.
 func detailsOf(e *types.HistoryEvent) any {
 	for k, v := range eventJSON(e) {
 		if strings.HasSuffix(k, "Details") {

@@ -27,6 +27,7 @@ func initCommand(a *app) *cobra.Command {
 	}
 }
 
+// initialize writes the files of a new pipeline. It checks all of them before it writes the first one.
 func initialize(p *printer, dir string) error {
 	if dir == "" {
 		dir = "."

@@ -31,6 +31,7 @@ func readKeys(files []string) (access.Keys, error) {
 // minSecret is the minimum length of a secret. AWS's secrets have 40 characters.
 const minSecret = 16
 
+// readKey reads an access key from a file that only this user can read.
 func readKey(file string) (id, secret string, err error) {
 	text, err := readPrivate(file)
 	if err != nil {

@@ -21,6 +21,7 @@ func (s *session) sayLeftOut(ctx context.Context, arn string, say func(string, .
 	}
 }
 
+// leftOutText returns the message about files that are not packed.
 func leftOutText(dir string, keys []string) string {
 	return fmt.Sprintf("not packed from %s, because they may contain keys: %s; to pack a file, re-include it in a .rayignore file there, such as !%s",
 		dir, strings.Join(keys, ", "), path.Base(keys[0]))

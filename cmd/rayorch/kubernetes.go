@@ -24,9 +24,9 @@ const (
 
 // kubeOptions are flags that take precedence over the settings of a target of kind kubernetes.
 type kubeOptions struct {
-	context   string
+	context   string // of the kubeconfig
 	namespace string
-	submit    string
+	submit    string // the submission mode: job, proxy or rayjob
 }
 
 func (o *kubeOptions) flags(c *cobra.Command) {
@@ -110,6 +110,7 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	return nil
 }
 
+// placeFilesIn creates the ConfigMaps in one cluster. It is not an error if the caller lacks the permission: see below.
 func placeFilesIn(ctx context.Context, c *kube.Client, src *source, r *compile.Result, say func(string, ...any)) error {
 	done, err := c.Apply(ctx, manifest.Files(r, src.manifestOptions(r)), kube.ApplyOptions{})
 	n := 0

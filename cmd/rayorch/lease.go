@@ -45,6 +45,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	stop := context.AfterFunc(l.Lost(), func() {
 		if errors.Is(context.Cause(l.Lost()), lease.ErrLost) {
 			a.out.error("lost the lease " + name + ": exiting, so that another server can take over")
+			// Shut down in order, but not too late: see fenceTime.
 			cancel(lease.ErrLost)
 			time.AfterFunc(fenceTime, func() { os.Exit(exitError) }) // safe: the engine survives kill -9
 		}

@@ -1,5 +1,8 @@
 package main
 
+// This file finds what a run left behind. The history names it, but a history is not to be trusted: a caller over the network may have
+// written parts of it. So each directory is checked before clean may remove it.
+
 import (
 	"context"
 	"encoding/json"

@@ -86,6 +86,7 @@ func parkedText(name, reason string) string {
 
 func isOpen(status string) bool { return status == string(types.ExecutionStatusRunning) }
 
+// list prints executions: see listed.
 func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
 	var rows []listed
 	err := a.look(ctx, func(s *session) (err error) {

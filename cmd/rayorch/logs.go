@@ -34,6 +34,7 @@ func logsCommand(a *app) *cobra.Command {
 	return c
 }
 
+// logs prints the log of a step's attempt. With q.Follow, it prints new output until the step ends.
 func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 	printed := int64(0)
 	return a.look(ctx, func(s *session) error {

@@ -52,6 +52,7 @@ func realMain() int {
 	return newApp(os.Stdin, safeOut(os.Stdout), safeOut(os.Stderr)).run(context.Background(), os.Args[1:])
 }
 
+// newApp returns an app with the default flags.
 func newApp(in io.Reader, stdout, stderr io.Writer) *app {
 	out := &printer{stdout: stdout, stderr: stderr, format: "text"}
 	return &app{in: in, out: out, files: &localFiles{out: out}}
@@ -60,11 +61,11 @@ func newApp(in io.Reader, stdout, stderr io.Writer) *app {
 // superviseCommand is the hidden subcommand that runs as the supervisor of a plain job.
 const superviseCommand = "__supervise"
 
-// failure is an error with an exit code and, where one helps, a hint.
+// failure is an error with an exit code and a hint. Errors without a code have the exit code exitError.
 type failure struct {
 	code int
 	err  error
-	hint string
+	hint string // what to do; "" if hintFor is to be asked
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -88,6 +89,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out.stdout)
 	root.SetErr(a.out.stderr)
 	err := root.ExecuteContext(ctx)
+	// A result that could not be printed is an error, even if the command has another exit code than 0 because of the result.
 	var quiet silent
 	if a.out.failed != nil && (err == nil || errors.As(err, &quiet)) {
 		err = a.out.failed

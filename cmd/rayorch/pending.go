@@ -43,6 +43,7 @@ func (p *pendingSummary) text() string {
 	return "for " + terminal.Duration(time.Duration(p.Seconds*float64(time.Second))) + ": " + terminal.FirstLine(p.Reason)
 }
 
+// pendingOf returns why a step is pending, or nil if it is not pending or the reason is not known.
 func pendingOf(st *progress.Entry, now time.Time) *pendingSummary {
 	if st.Waiting == nil || st.Status != progress.Pending {
 		return nil

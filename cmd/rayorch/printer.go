@@ -66,6 +66,7 @@ func (p *printer) table(header []string, rows [][]string) {
 	p.keep(terminal.Table(p.stdout, header, rows))
 }
 
+// keep keeps the first error of a write to stdout.
 func (p *printer) keep(err error) {
 	if p.failed == nil {
 		p.failed = err
@@ -96,6 +97,7 @@ func (p *printer) error(text string) { p.prefixed("rayorch: error: ", text) }
 // hint prints what to do about an error; "" prints nothing.
 func (p *printer) hint(text string) { p.prefixed("rayorch: hint: ", text) }
 
+// prefixed prints each line of a text with a prefix.
 func (p *printer) prefixed(prefix, text string) {
 	for line := range strings.Lines(text) {
 		p.say(prefix + strings.TrimSuffix(line, "\n"))

@@ -17,9 +17,9 @@ import (
 
 // rayOptions select the Ray that targets of kind local use, and the clusters that EKS tasks use.
 type rayOptions struct {
-	address  string
-	caFile   string
-	clusters []string
+	address  string   // of the dashboard; "" selects the default: see the help of run
+	caFile   string   // PEM
+	clusters []string // --eks-cluster: NAME=CONTEXT
 	// overHTTP allows to send Ray's token over plain http to another machine.
 	overHTTP bool
 }
@@ -144,6 +144,7 @@ func rayStatusCommand(a *app) *cobra.Command {
 	}
 }
 
+// rayStatus prints the Ray that rayorch started and, as text, the Ray that a run would use, which may be another one.
 func (a *app) rayStatus(ctx context.Context) error {
 	r, err := a.resolver(rayOptions{}, false, a.out.say)
 	if err != nil {

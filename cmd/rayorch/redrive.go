@@ -33,6 +33,7 @@ func redriveCommand(a *app) *cobra.Command {
 	return c
 }
 
+// redrive redrives an execution and watches it. It supplies the secrets before, so that a missing one is an error before anything starts.
 func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
@@ -62,6 +63,7 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 	})
 }
 
+// redriveOnce redrives an execution and makes the owner drive it. It can be repeated with the same token.
 func (s *session) redriveOnce(ctx context.Context, arn, token string) error {
 	_, err := s.sfn.RedriveExecution(ctx, &sfn.RedriveExecutionInput{ExecutionArn: aws.String(arn), ClientToken: aws.String(token)})
 	if err != nil {

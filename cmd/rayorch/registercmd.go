@@ -36,6 +36,7 @@ type registered struct {
 	Alias   string `json:"stateMachineAliasArn,omitempty"`
 }
 
+// registerPipeline registers a compiled pipeline and points an alias, if any, at the new version.
 func (a *app) registerPipeline(ctx context.Context, o sourceOptions, ray rayOptions, alias string) error {
 	src, err := a.load(o)
 	if err != nil {

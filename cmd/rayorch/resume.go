@@ -29,6 +29,7 @@ func resumeCommand(a *app) *cobra.Command {
 	return c
 }
 
+// resume resumes one run or all open runs, and watches them until they end: the newest one with its result, then the others.
 func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()

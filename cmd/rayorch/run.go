@@ -9,16 +9,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// runOptions are the flags of run, resume and redrive, which have some of them only.
 type runOptions struct {
 	source  sourceOptions
 	ray     rayOptions
-	params  []string
-	file    string
-	name    string
-	follow  bool
+	params  []string // NAME=VALUE
+	file    string   // --params-file
+	name    string   // of the execution
+	follow  bool     // print the output of the jobs
 	detach  bool
 	secrets map[string]string // values by the name of the environment variable
-	wait    time.Duration
+	wait    time.Duration     // 0: until the run ends
 	keepRay bool
 	console bool
 	// stackName is for a target of kind aws.
@@ -103,11 +104,12 @@ func (a *app) runPipeline(ctx context.Context, o runOptions) error {
 	w := newWatcher(a.out, o.follow)
 	defer w.screen.Close()
 	return a.with(ctx, ownerOptions{Run: true, Ray: o.ray}, func(s *session) (err error) {
-		if o.name == "" {
+		if o.name == "" { // named before it starts, so that a repeated start does not start a second run: see over
 			o.name = runName(time.Now())
 		}
 		done, arn := func() error { return nil }, ""
 		defer func() { err = errors.Join(err, done()) }()
+		// Until the run has started, Ctrl-C cancels the preparations. From then on, it stops the run.
 		prepare, prepared := w.untilInterrupted(ctx)
 		defer prepared()
 		err = s.over(ctx, func() (err error) {

@@ -74,6 +74,7 @@ func (s *session) codeDiff(ctx context.Context, arn string) error {
 	return nil
 }
 
+// describeCodeDiff finds an execution and prints the differences between its code and the current files.
 func (a *app) describeCodeDiff(ctx context.Context, text string) error {
 	return a.look(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)

@@ -31,6 +31,7 @@ type runners struct {
 	find *finder
 }
 
+// newRunners returns the runners for a state directory. may is what tasks from the network may use; they may also use the owner's own Ray.
 func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
 	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
 	resolver, err := a.resolver(o, true, a.out.say)
@@ -59,15 +60,16 @@ func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *v
 	}, nil
 }
 
+// byPrefix returns the runners by the prefix of the resources that they run.
 func (r *runners) byPrefix() map[string]task.Runner {
 	if r == nil {
 		return map[string]task.Runner{}
 	}
-	acting := map[string]task.Runner{stepfn.RayPrefix: r.ray, stepfn.ProcessPrefix: r.proc}
+	all := map[string]task.Runner{stepfn.RayPrefix: r.ray, stepfn.ProcessPrefix: r.proc}
 	for _, prefix := range ekstask.Prefixes {
-		acting[prefix] = r.eks
+		all[prefix] = r.eks
 	}
-	return acting
+	return all
 }
 
 // closeLogs stops the runner that writes to the engine's logs in the background. It is called before the engine is closed.
@@ -87,6 +89,7 @@ func (r *runners) close() {
 // last open run stops the Ray, even if another process started it.
 type finder struct{ resolver ray.Resolver }
 
+// resolve finds the Ray at an address; "" is the default Ray, which it starts if there is none.
 func (f *finder) resolve(ctx context.Context, address string) (ray.Found, error) {
 	if address != "" {
 		return f.resolver.Named(ctx, address, "the target's Ray address")

@@ -21,20 +21,20 @@ import (
 	"github.com/rayorch/rayorch/internal/view/console"
 )
 
+// serveOptions are the flags of serve.
 type serveOptions struct {
-	listen   string
-	cert     string
-	key      string
-	keys     []string
-	hosts    []string
-	insecure bool
-	pprof    bool
-	console  bool
-	buckets  string
-	lease    string
-	reserve  string
-	ray      rayOptions
-	allow    allowOptions
+	listen    string
+	cert, key string   // PEM files for TLS
+	keys      []string // files with access keys, FILE[=ROLE]
+	hosts     []string // additional values of the Host header to accept without keys
+	insecure  bool     // --insecure-no-auth
+	pprof     bool
+	console   bool
+	buckets   string // "", a directory, or the URL of an S3-compatible store
+	lease     string // NAMESPACE/NAME, or "" for none
+	reserve   string // a size: see parseSize
+	ray       rayOptions
+	allow     allowOptions
 }
 
 func serveCommand(a *app) *cobra.Command {
@@ -73,6 +73,7 @@ func serveCommand(a *app) *cobra.Command {
 	return c
 }
 
+// serve checks all flags first, then acquires the lease, and only then opens the state directory: a standby server must not touch it.
 func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	keys, err := readKeys(o.keys)
 	if err != nil {
@@ -140,6 +141,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 		}
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
+	// Requests that wait for an event, such as a followed log, end when closing is closed: otherwise Shutdown would wait for them.
 	closing := make(chan struct{})
 	c := api.Config{Keys: keys, Hosts: o.hosts, Pprof: o.pprof, Logger: a.out.logger(), Version: version, Closing: closing, Limits: limits}
 	a.out.printf("serving the Step Functions API on %s://%s\n", scheme, l.Addr())
@@ -148,6 +150,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 	if o.console {
 		con = console.New(console.Config{Keys: keys, Open: o.insecure, Version: version, Limits: limits})
 		c.Console, c.Session = con, con.Caller
+		// rayorch console asks for a link over the socket: it needs no key.
 		link := func() string { return url + con.Link("") }
 		own.signIn.link.Store(&link)
 		a.out.printf("the console is at %s\n", url)

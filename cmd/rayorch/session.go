@@ -1,5 +1,10 @@
 package main
 
+// This file decides how a command reaches the executions. One process at a time owns a state directory: it has the engine open and serves
+// the API on a socket in the directory. A command looks for the owner and is its client. If there is none, the command opens the directory
+// and is the owner itself, until it exits. Owners come and go: each request may find another one (over), and a command that watches a run
+// takes over when the owner exits (keepUp in watcher.go).
+
 import (
 	"context"
 	"errors"
@@ -182,6 +187,7 @@ func (s *session) lost(ctx context.Context, err error) bool {
 	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
 }
 
+// close closes the state directory if this process owns it.
 func (s *session) close() error {
 	if s.owner == nil {
 		return nil
@@ -214,16 +220,16 @@ type ownerOptions struct {
 // owner is this process as the owner of a state directory.
 type owner struct {
 	eng     *engine.Engine
-	cat     *catalog.Catalog
-	sdk     *api.SDKTasks
-	signIn  signIn
-	vault   *vault.Vault
-	code    *freeze.Freezer
-	runners *runners
-	addr    home.Address
-	srv     *http.Server
-	remove  func()
-	served  chan struct{}
+	cat     *catalog.Catalog // state machines, in the engine's store
+	sdk     *api.SDKTasks    // runs tasks that call the Step Functions API itself
+	signIn  signIn           // links to the console, if one is served
+	vault   *vault.Vault     // secrets, in memory
+	code    *freeze.Freezer  // packs the code of new executions
+	runners *runners         // nil if this process only reads
+	addr    home.Address     // of the socket
+	srv     *http.Server     // on the socket
+	remove  func()           // removes the announcement of the socket
+	served  chan struct{}    // closed when srv has stopped
 }
 
 // own opens the engine and serves the API on the directory's socket.
@@ -247,6 +253,7 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 	return o, nil
 }
 
+// open opens the engine and serves the API on the socket.
 func (o *owner) open(ctx context.Context, a *app, dir string, opts ownerOptions) error {
 	if err := o.openEngine(ctx, a, dir, opts); err != nil {
 		return err
@@ -290,10 +297,10 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	}
 	var catErr error
 	o.sdk = api.NewSDKTasks()
-	acting := o.runners.byPrefix()
-	acting[api.SDKPrefix] = o.sdk
+	all := o.runners.byPrefix()
+	all[api.SDKPrefix] = o.sdk
 	o.eng, err = engine.Open(ctx, engine.Config{
-		Dir: dir, Runners: acting, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.out.logger(), Objects: kept,
+		Dir: dir, Runners: all, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.out.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
 		Prepare: o.code.Prepare,
 		Machines: func(st *store.Store) engine.Machines {
@@ -314,11 +321,13 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 	return err
 }
 
+// handler returns the API of this owner.
 func (o *owner) handler(c api.Config) http.Handler {
 	c.Engine, c.Catalog, c.Code = o.eng, o.cat, o.code
 	return api.New(c)
 }
 
+// serve serves the API on the socket until the server is closed.
 func (o *owner) serve(l net.Listener, log *slog.Logger) {
 	defer close(o.served)
 	if err := o.srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -328,6 +337,7 @@ func (o *owner) serve(l net.Listener, log *slog.Logger) {
 
 // close stops serving and releases the directory. Running jobs continue.
 func (o *owner) close() error {
+	// The order matters: no new requests, then nothing that writes to the engine, then the engine, and last what it may still call.
 	var errs []error
 	o.remove()
 	if o.srv != nil {

@@ -16,9 +16,10 @@ import (
 // signIn creates sign-in links for the console that an owner serves. It creates none until the console is served.
 type signIn struct{ link atomic.Pointer[func() string] }
 
-func (s *signIn) create() (string, bool) {
-	if link := s.link.Load(); link != nil {
-		return (*link)(), true
+// create returns a new link; ok is false if no console is served.
+func (s *signIn) create() (link string, ok bool) {
+	if create := s.link.Load(); create != nil {
+		return (*create)(), true
 	}
 	return "", false
 }

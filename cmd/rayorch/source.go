@@ -17,9 +17,9 @@ import (
 
 // sourceOptions select a pipeline file and one of its targets.
 type sourceOptions struct {
-	path    string
-	target  string
-	storage string
+	path    string // a file or a directory; "" is the current directory
+	target  string // "" selects the default: see targetName
+	storage string // --storage; may be relative to the current directory
 	kube    kubeOptions
 }
 
@@ -87,6 +87,7 @@ func (s *source) compile(stateDir, rayAddress string) (*compile.Result, error) {
 	return s.compiled, err
 }
 
+// storageDir returns the storage directory: of --storage, of the target, whose path is relative to the pipeline file, or the default.
 func (s *source) storageDir(target, stateDir string) (string, error) {
 	if s.storage != "" {
 		return filepath.Abs(s.storage)

@@ -15,10 +15,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
+// startOptions are the flags of start.
 type startOptions struct {
-	params []string
-	input  string
-	name   string
+	params []string // NAME=VALUE; excludes input
+	input  string   // JSON
+	name   string   // of the execution
 	watch  bool
 	ray    rayOptions
 }
@@ -47,6 +48,7 @@ func startCommand(a *app) *cobra.Command {
 	return c
 }
 
+// start starts an execution of a state machine. Without a server and without --watch it fails, because no process would run the execution.
 func (a *app) start(ctx context.Context, what string, o startOptions) error {
 	w := newWatcher(a.out, false)
 	defer w.screen.Close()
@@ -74,6 +76,7 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 	})
 }
 
+// startNamed starts an execution of the state machine that what names, and makes the owner drive it.
 func (s *session) startNamed(ctx context.Context, what string, o startOptions) (string, error) {
 	machine, err := s.findMachine(ctx, what)
 	if err != nil {

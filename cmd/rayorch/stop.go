@@ -39,6 +39,7 @@ func first(args []string) string {
 	return args[0]
 }
 
+// stop stops an execution, waits until its jobs have ended, and prints the outcome for each of them.
 func (a *app) stop(ctx context.Context, text, cause string) error {
 	return a.with(ctx, ownerOptions{Run: true}, func(s *session) (err error) {
 		var arn string
@@ -74,6 +75,7 @@ func (a *app) stop(ctx context.Context, text, cause string) error {
 	})
 }
 
+// stopJSON returns the JSON of stop.
 func stopJSON(arn string, when time.Time, left int, done []engine.CleanupEntry) map[string]any {
 	tasks := []map[string]any{}
 	for i := range done {
@@ -83,6 +85,7 @@ func stopJSON(arn string, when time.Time, left int, done []engine.CleanupEntry) 
 	return map[string]any{"arn": arn, "stopped": when.UTC().Format(time.RFC3339Nano), "left": left, "tasks": tasks}
 }
 
+// stopNow stops an execution without waiting for its jobs.
 func (s *session) stopNow(ctx context.Context, arn, cause string) (*sfn.StopExecutionOutput, error) {
 	x, err := s.sfn.StopExecution(ctx, &sfn.StopExecutionInput{ExecutionArn: aws.String(arn), Cause: aws.String(cause)})
 	if err != nil {

@@ -44,6 +44,7 @@ func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Cont
 	return withStoreIn(ctx, dir, store.Options{Logger: a.out.logger(), ReadOnly: readOnly}, do)
 }
 
+// withStoreIn is withStore for any directory.
 func withStoreIn(ctx context.Context, dir string, o store.Options, do func(context.Context, *store.Store) error) (err error) {
 	if !o.ReadOnly {
 		if err := oursToWrite(dir); err != nil {
@@ -62,6 +63,7 @@ func withStoreIn(ctx context.Context, dir string, o store.Options, do func(conte
 	return do(ctx, st)
 }
 
+// compact compacts the database and prints its size before and after.
 func compact(ctx context.Context, p *printer, st *store.Store) error {
 	before := st.Size()
 	if err := st.Compact(ctx); err != nil {

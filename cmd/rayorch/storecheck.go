@@ -106,6 +106,7 @@ func showChecked(p *printer, dir string, found *checked, refused bool) error {
 	return nil
 }
 
+// printChecked prints one line for each damage and problem, and a summary.
 func printChecked(p *printer, found *checked) {
 	for _, l := range found.Damage {
 		p.printf("%s\n", l)

@@ -80,6 +80,7 @@ func apart(from, to string) error {
 	return nil
 }
 
+// printSalvaged prints what was left out and not copied, the open executions, and a summary.
 func printSalvaged(p *printer, r *salvaged, to string) {
 	for _, l := range r.Damage {
 		p.printf("%s\n", l)
@@ -120,6 +121,7 @@ func (c *copier) copy(name string) {
 	}
 }
 
+// copyOne copies a directory without its contents, a symbolic link, or a regular file.
 func copyOne(from, to string, d fs.DirEntry) error {
 	info, err := d.Info()
 	if err != nil {
@@ -140,6 +142,7 @@ func copyOne(from, to string, d fs.DirEntry) error {
 	return nil
 }
 
+// copyFile copies a file and syncs the copy. It does not overwrite a file.
 func copyFile(from, to string, mode fs.FileMode) error {
 	in, err := os.Open(from)
 	if err != nil {

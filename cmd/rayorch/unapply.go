@@ -38,6 +38,7 @@ func unapplyCommand(a *app) *cobra.Command {
 	return c
 }
 
+// unapply removes the objects of a pipeline from all clusters of a target.
 func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	src, r, err := a.compiled(o)
 	if err != nil {
@@ -62,6 +63,7 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	return errors.Join(printApplied(a.out, lines, len(clusters) > 1, false), err)
 }
 
+// stillRunning returns an error that names the jobs, or nil if there are none.
 func stillRunning(jobs []string) error {
 	if len(jobs) == 0 {
 		return nil

@@ -28,8 +28,8 @@ import (
 type watcher struct {
 	out    *printer
 	screen *terminal.Screen
-	live   bool
-	follow bool
+	live   bool // stderr is a terminal
+	follow bool // print the output of the jobs
 	view   *progress.View
 
 	queried   time.Time // when the pending tasks were last queried
@@ -41,6 +41,7 @@ type watcher struct {
 	signals chan os.Signal
 }
 
+// newWatcher returns a watcher that draws on stderr. With follow, it also prints the output of the jobs.
 func newWatcher(p *printer, follow bool) *watcher {
 	f, tty := terminalOf(p.stderr)
 	cfg := terminal.Config{Out: p.stderr, Live: tty, Color: tty && os.Getenv("NO_COLOR") == "", Follow: follow}
@@ -94,7 +95,7 @@ func (w *watcher) watchToEnd(ctx context.Context, s *session, arn string, wait t
 		s.arns = []string{arn}
 	}
 	err := w.watch(ctx, s, arn, wait)
-	var code silent
+	var code silent // 0 if the run has ended
 	if err != nil && !errors.As(err, &code) {
 		return err
 	}
@@ -102,7 +103,7 @@ func (w *watcher) watchToEnd(ctx context.Context, s *session, arn string, wait t
 		if err := s.handOver(ctx); err != nil {
 			return err
 		}
-		if code == exitHangUp {
+		if code == exitHangUp { // there is no terminal to print to
 			return code
 		}
 	}
@@ -150,6 +151,8 @@ func printResult(p *printer, sum *summary) error {
 	})
 }
 
+// loop updates and draws the view until the run has ended, wait has elapsed (0: no limit), or a signal arrives. It sleeps until there are
+// new events; the ticks in between only animate the view and look for new logs.
 func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-chan os.Signal, wait time.Duration) error {
 	ticks, stopTicks := w.ticks()
 	defer stopTicks()
@@ -222,6 +225,7 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 // readOutTime bounds the wait for the logs of jobs that do not stop. It is long because logs are late on a busy machine.
 const readOutTime = time.Minute
 
+// ticks returns a channel that ticks whenever the view is redrawn without new events.
 func (w *watcher) ticks() (<-chan time.Time, func()) {
 	every := frameTime
 	if !w.live && !w.follow { // lines are printed only when something changes
@@ -372,8 +376,10 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 	}
 }
 
+// logKey identifies an attempt of a step in logs.
 func logKey(st *progress.Entry) string { return fmt.Sprintf("%s %d", st.Name, st.Attempt) }
 
+// readLog prints the log of an attempt until it ends.
 func (w *watcher) readLog(ctx context.Context, s *session, arn, step string, q engine.LogQuery) {
 	r, err := s.openLog(ctx, arn, q)
 	if err != nil {
