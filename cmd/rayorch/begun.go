@@ -41,7 +41,7 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	return out
 }
 
-// printBegun prints one parameter per line and marks defaults.
+// printBegun prints the parameters, one per line, and marks defaults.
 func (b *begunSummary) printBegun(p *printer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"

@@ -279,7 +279,7 @@ func releaseCode(store *snapshot.Store, l leftover, listed time.Time) error {
 	return errors.Join(errs...)
 }
 
-// forgetJob deletes Ray's record of a job. An unreachable Ray is not an error: its records are gone, or go with it.
+// forgetJob deletes Ray's record of a job. An unreachable Ray is not an error: the records of a Ray that has stopped are gone.
 func forgetJob(ctx context.Context, resolver ray.Resolver, j rayJob) error {
 	found, err := resolver.Named(ctx, j.Address, "the address of the job's Ray")
 	if ray.KindOf(err) == ray.Unreachable {

@@ -130,7 +130,7 @@ func serveConsole(ctx context.Context, listen string, c console.Config, up conso
 // link returns a URL that signs in one browser, once, and opens a page of the console; "" is the first page.
 func (s *consoleSite) link(page string) string { return s.url + s.con.Link(page) }
 
-// close stops serving. It does not wait for open requests: they only read.
+// close stops serving. It does not wait for open requests: the API behind the console keeps what it has acknowledged.
 func (s *consoleSite) close() error {
 	err := s.srv.Close()
 	if end := <-s.served; !errors.Is(end, http.ErrServerClosed) {
@@ -153,7 +153,7 @@ func (s *session) showConsole(ctx context.Context, arn string, w *watcher) (*con
 	return site, err
 }
 
-// keepConsole keeps the console of a run that has ended until Ctrl-C if the command runs on a terminal. It returns immediately if the
+// keepConsole continues to serve the console of a run that has ended, until Ctrl-C, if the command runs on a terminal. It returns if the
 // watch ended before the run (ended is another error than exitFailed). The exit code remains that of the run.
 func (w *watcher) keepConsole(site *consoleSite, ended error) {
 	var code silent

@@ -79,7 +79,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 	})
 }
 
-// untilEnd shows a run until it has ended and nothing of it runs any more.
+// untilEnd shows a run until it has ended and its stopped jobs have ended, too.
 func (s *session) untilEnd(ctx context.Context, arn string, w *watcher) error {
 	for w.view.Status == types.ExecutionStatusRunning {
 		if err := s.keepUp(ctx, arn, w); err != nil {
@@ -102,7 +102,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// resume makes the owner of the directory, which may be this process, drive runs that rest.
+// resume makes the owner of the directory, which may be this process, drive runs that no process drives.
 func (s *session) resume(ctx context.Context, arns ...string) error {
 	return s.client.Resume(ctx, arns...)
 }

@@ -117,7 +117,7 @@ func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error
 	case exact == nil && len(ofPipeline) > 0:
 		return aws.ToString(ofPipeline[0].ExecutionArn), nil
 	case newest == nil && text == "":
-		return "", fail(exitError, "start one with rayorch run", "there is no execution yet")
+		return "", fail(exitError, "start one with rayorch run", "no executions found")
 	case newest == nil:
 		return "", fail(exitError, "to list executions: rayorch list", "execution %q not found", text)
 	case text == "":
@@ -125,7 +125,7 @@ func pick(all, ofPipeline []types.ExecutionListItem, text string) (string, error
 	case exact != nil:
 		return aws.ToString(exact.ExecutionArn), nil
 	case len(all) > 1:
-		return "", fail(exitUsage, "give more of the name, or PIPELINE/NAME", "%d executions start with %q", len(all), text)
+		return "", fail(exitUsage, "use a longer prefix, or PIPELINE/NAME", "%d executions start with %q", len(all), text)
 	}
 	return aws.ToString(all[0].ExecutionArn), nil
 }

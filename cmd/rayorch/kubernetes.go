@@ -110,7 +110,7 @@ func (a *app) placeFiles(ctx context.Context, src *source, r *compile.Result, sa
 	return nil
 }
 
-// placeFilesIn creates the ConfigMaps in one cluster. It is not an error if the caller lacks the permission: see below.
+// placeFilesIn creates the ConfigMaps in one cluster. If the caller lacks the permission, it prints a message and returns no error.
 func placeFilesIn(ctx context.Context, c *kube.Client, src *source, r *compile.Result, say func(string, ...any)) error {
 	done, err := c.Apply(ctx, manifest.Files(r, src.manifestOptions(r)), kube.ApplyOptions{})
 	n := 0

@@ -28,7 +28,7 @@ func (a *app) takeLease(ctx context.Context, name string) (held context.Context,
 	}
 	c, err := a.cluster("", "")
 	if err != nil {
-		return nil, nil, fmt.Errorf("take the lease: %w", err)
+		return nil, nil, fmt.Errorf("acquire the lease: %w", err)
 	}
 	host, _ := os.Hostname() // in a cluster, the pod's name; the random suffix makes the holder unique
 	l, err := lease.Acquire(ctx, lease.Config{

@@ -52,7 +52,7 @@ func statusFlag(c *cobra.Command, text string) (types.ExecutionStatus, error) {
 	return "", usage(c, fmt.Errorf("--status must be RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED, got %q", text))
 }
 
-// listed is an execution as `list --output json` shows it.
+// listed is an execution in the JSON of list.
 type listed struct {
 	ARN      string     `json:"arn"`
 	Name     string     `json:"name"`
@@ -64,7 +64,7 @@ type listed struct {
 	Parked   string     `json:"parked,omitempty"` // why the execution is parked
 }
 
-// interrupted reports that an execution is open and no process drives it.
+// interrupted reports whether an execution is open and no process drives it.
 func interrupted(driven *bool) bool { return driven != nil && !*driven }
 
 // shownStatus returns the status as a terminal shows it. An open execution that no process drives is interrupted or parked; its status in

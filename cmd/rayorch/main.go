@@ -65,13 +65,13 @@ const superviseCommand = "__supervise"
 type failure struct {
 	code int
 	err  error
-	hint string // what to do; "" if hintFor is to be asked
+	hint string // what to do; may be empty
 }
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// fail returns an error with an exit code and a hint, which may be "".
+// fail returns an error with an exit code and a hint. If the hint is "", report looks for one that fits the wrapped error.
 func fail(code int, hint, format string, args ...any) error {
 	return &failure{code: code, err: fmt.Errorf(format, args...), hint: hint}
 }

@@ -20,7 +20,7 @@ type rayOptions struct {
 	address  string   // of the dashboard; "" selects the default: see the help of run
 	caFile   string   // PEM
 	clusters []string // --eks-cluster: NAME=CONTEXT
-	// overHTTP allows to send Ray's token over plain http to another machine.
+	// overHTTP allows sending Ray's token over plain http to another machine.
 	overHTTP bool
 }
 
@@ -49,7 +49,7 @@ func (a *app) head(progress func(string)) (*ray.Head, error) {
 	}, nil
 }
 
-// resolver returns what finds the Ray to use; start allows it to start one.
+// resolver returns a resolver for the Ray to use. start allows it to start a Ray if there is none.
 func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Resolver, error) {
 	head, err := a.head(progress)
 	if err != nil {

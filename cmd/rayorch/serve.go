@@ -150,7 +150,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 	if o.console {
 		con = console.New(console.Config{Keys: keys, Open: o.insecure, Version: version, Limits: limits})
 		c.Console, c.Session = con, con.Caller
-		// rayorch console asks for a link over the socket: it needs no key.
+		// rayorch console requests a link over the socket, and needs no key.
 		link := func() string { return url + con.Link("") }
 		own.signIn.link.Store(&link)
 		a.out.printf("the console is at %s\n", url)

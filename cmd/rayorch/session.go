@@ -41,7 +41,7 @@ type session struct {
 	owner  *owner       // nil if another process is the owner
 	addr   home.Address // of the owner, if that is another process
 	opts   ownerOptions // for the case that this process becomes the owner
-	arns   []string     // the runs that this command watches: it drives them, or has another process drive them
+	arns   []string     // the runs that this command watches
 }
 
 // speakTo makes the session use a server.
