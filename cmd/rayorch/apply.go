@@ -113,7 +113,8 @@ func (p *applyPlan) act(ctx context.Context, r *compile.Result, opts manifest.Op
 // compiled loads a pipeline and compiles it for its target, which must be of kind kubernetes.
 func (a *app) compiled(o sourceOptions) (*source, *compile.Result, error) {
 	if a.onAWS(o) {
-		return nil, nil, fail(exitUsage, "to apply them with the stack: rayorch deploy; to see the changes: rayorch diff", "the objects of a target of kind aws belong to its stack")
+		return nil, nil, fail(exitUsage, "to apply them with the stack: rayorch deploy; to see the changes: rayorch diff",
+			"the objects of a target of kind aws belong to its stack")
 	}
 	src, err := a.load(o)
 	if err != nil {

@@ -62,7 +62,8 @@ func (a *app) runOnAWS(ctx context.Context, o runOptions) error {
 }
 
 // deployedInput returns the input of a run. If the pipeline file can be read, the parameters are checked against it; otherwise they have
-// the types that the definition's Comment declares, as in rayorch start. The published workload has no pipeline file here, and no parameters.
+// the types that the definition's Comment declares, as in rayorch start. The published workload has no pipeline file here, and no
+// parameters.
 func (s *session) deployedInput(ctx context.Context, machine string, o runOptions) (string, error) {
 	src, err := s.app.load(o.source)
 	if err == nil {

@@ -280,8 +280,8 @@ func (a *app) forAWS(o sourceOptions) bool {
 	return o.target == string(kindAWS)
 }
 
-// offline builds the stack from the given parameters only: it sends no request to AWS.
-func (a *app) offline(ctx context.Context, o sourceOptions, cloud awsOptions) (*awsStack, error) {
+// offlineStack builds the stack from the given parameters only: it sends no request to AWS.
+func (a *app) offlineStack(ctx context.Context, o sourceOptions, cloud awsOptions) (*awsStack, error) {
 	cloud.path = o.path
 	if _, err := os.Stat(pipelineFile); o.path == "" && err == nil {
 		cloud.path = pipelineFile
@@ -291,7 +291,7 @@ func (a *app) offline(ctx context.Context, o sourceOptions, cloud awsOptions) (*
 
 // compileAWS prints the CloudFormation template, or the Kubernetes objects, or writes all files to the directory out.
 func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions, out string, objects bool) error {
-	s, err := a.offline(ctx, o, cloud)
+	s, err := a.offlineStack(ctx, o, cloud)
 	if err != nil {
 		return err
 	}
@@ -312,7 +312,7 @@ func (a *app) compileAWS(ctx context.Context, o sourceOptions, cloud awsOptions,
 
 // validateAWS checks parameters and pipeline, and compares the definition with the quotas of Step Functions and CloudFormation.
 func (a *app) validateAWS(ctx context.Context, o sourceOptions, cloud awsOptions) error {
-	s, err := a.offline(ctx, o, cloud)
+	s, err := a.offlineStack(ctx, o, cloud)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ type rayJob struct {
 // remove.
 func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 	began := time.Now()
-	if err := a.trustedStateDir(); err != nil {
+	if err := a.checkStateDir(); err != nil {
 		return err
 	}
 	all, err := a.leftovers(ctx, names, o)
@@ -85,7 +85,7 @@ func (a *app) clean(ctx context.Context, names []string, o cleanOptions) error {
 // leftovers finds what can be removed. It does not keep the state directory open, so that other commands need not wait until the user
 // has confirmed.
 func (a *app) leftovers(ctx context.Context, names []string, o cleanOptions) (all []leftover, err error) {
-	err = a.look(ctx, func(s *session) (err error) {
+	err = a.readOnly(ctx, func(s *session) (err error) {
 		all, err = s.leftoversOf(ctx, names, o.olderThan)
 		return err
 	})

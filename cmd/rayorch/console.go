@@ -97,7 +97,8 @@ func printLink(p *printer, link string) {
 	p.say("the link signs in one browser, once, and expires after 5 minutes; to get another link, run the command again")
 }
 
-// upstream returns the API that the console is a proxy for: that of the state directory's owner, which may be this process, or a remote one.
+// upstream returns the API that the console is a proxy for: that of the state directory's owner, which may be this process, or a remote
+// one.
 func (s *session) upstream(ctx context.Context) (up console.Upstream, where string, err error) {
 	site, err := s.client.Site(ctx)
 	return console.Upstream{

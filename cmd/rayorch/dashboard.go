@@ -214,7 +214,8 @@ func (s *source) clusterTarget() (string, error) {
 		}
 	}
 	if len(names) != 1 {
-		return "", fail(exitUsage, "name a RayCluster with --ray-cluster, or a target with --target", "the pipeline has %d targets of kind kubernetes", len(names))
+		return "", fail(exitUsage, "name a RayCluster with --ray-cluster, or a target with --target",
+			"the pipeline has %d targets of kind kubernetes", len(names))
 	}
 	return names[0], nil
 }

@@ -80,7 +80,7 @@ func (a *app) plan(ctx context.Context, o awsOptions) (*deploy.Deployer, deploy.
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
-	s, err := a.awsStack(ctx, o, askEKS(a.out, d, who))
+	s, err := a.awsStack(ctx, o, lookUpEKS(a.out, d, who))
 	if err != nil {
 		return nil, deploy.Plan{}, stack.Params{}, nil, err
 	}
@@ -111,9 +111,9 @@ func stackPause() time.Duration {
 	return d
 }
 
-// askEKS returns a lookup for the parameters that describe the cluster: endpoint, certificate, OIDC provider and authentication mode. If
+// lookUpEKS returns a lookup for the parameters that describe the cluster: endpoint, certificate, OIDC provider and authentication mode. If
 // the caller is not allowed to describe the cluster, that is only a note: the published module, whose roles we accept, never describes it.
-func askEKS(p *printer, d *deploy.Deployer, who deploy.Caller) lookup {
+func lookUpEKS(p *printer, d *deploy.Deployer, who deploy.Caller) lookup {
 	return func(ctx context.Context, given func(string) string) (map[string]any, error) {
 		name := given("eks_cluster_name")
 		if name == "" {
@@ -141,7 +141,8 @@ func (a *app) uploadTemplate(ctx context.Context, s *stack.Stack, p stack.Params
 		return "", nil
 	}
 	if p.TemplateBucket == "" {
-		return "", fail(exitUsage, "name a bucket with --template-bucket", "the template has %d bytes; a request to CloudFormation can have at most %d, a template in a bucket more",
+		return "", fail(exitUsage, "name a bucket with --template-bucket",
+			"the template has %d bytes; a request to CloudFormation can have at most %d, a template in a bucket more",
 			len(s.Template), stepfn.MaxInlineTemplate)
 	}
 	cfg, err := a.aws.config(ctx)

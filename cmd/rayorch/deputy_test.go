@@ -149,8 +149,8 @@ func (d *deputy) wait(t *testing.T, arn string) engine.Execution {
 	}
 }
 
-// refuses checks that an execution failed because it is not allowed to use something, that its cause names the flag that would allow it, and
-// that the thief received nothing.
+// refuses checks that an execution failed because it is not allowed to use something, that its cause names the flag that would allow it,
+// and that the thief received nothing.
 func (d *deputy) refuses(t *testing.T, x engine.Execution, flag string) {
 	t.Helper()
 	if x.Error != stepfn.StatesPermissions || !strings.Contains(x.Cause, flag) {

@@ -41,7 +41,7 @@ func describeCommand(a *app) *cobra.Command {
 // describe prints the execution that text names: see findExecution.
 func (a *app) describe(ctx context.Context, text string) error {
 	var sum *summary
-	err := a.look(ctx, func(s *session) error {
+	err := a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err == nil {
 			sum, err = s.summary(ctx, arn)
@@ -65,7 +65,7 @@ type summary struct {
 	Started  time.Time       `json:"started"`
 	Stopped  *time.Time      `json:"stopped,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`
-	begunSummary
+	runParams
 	Output   json.RawMessage `json:"output,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Cause    string          `json:"cause,omitempty"`
@@ -123,7 +123,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 		Code: codeSummaries(code),
 		ARN:  arn, Name: aws.ToString(x.Name), Pipeline: nameOf(aws.ToString(x.StateMachineArn)),
 		Status: string(x.Status), Started: aws.ToTime(x.StartDate), Stopped: x.StopDate,
-		Driven: driven, Parked: parked, begunSummary: begunOf(v.Begun, raw(aws.ToString(x.Input))),
+		Driven: driven, Parked: parked, runParams: runParamsOf(v.Begun, raw(aws.ToString(x.Input))),
 		Input: raw(aws.ToString(x.Input)), Output: raw(aws.ToString(x.Output)),
 		Error: aws.ToString(x.Error), Cause: aws.ToString(x.Cause), Steps: stepSummaries(v, time.Now()), Warnings: v.Warnings,
 	}
@@ -174,7 +174,7 @@ func printSummary(p *printer, s *summary) {
 		p.printf(", took %s", terminal.Duration(s.Stopped.Sub(s.Started)))
 	}
 	p.printf("\ninput   %s\n", s.Input)
-	s.printBegun(p)
+	s.printParams(p)
 	for _, c := range s.Code {
 		p.printf("code    %s\n", terminal.Clean(c.text()))
 	}

@@ -57,7 +57,7 @@ func (a *app) drive(ctx context.Context, arns []string, o rayOptions) error {
 	return a.with(ctx, ownerOptions{Run: true, Ray: o}, func(s *session) error {
 		s.arns = arns
 		err := s.over(ctx, func() error {
-			if err := s.supply(ctx, arns...); err != nil {
+			if err := s.supplySecrets(ctx, arns...); err != nil {
 				return err
 			}
 			return s.resume(ctx, arns...)
@@ -86,7 +86,7 @@ func (s *session) untilEnd(ctx context.Context, arn string, w *watcher) error {
 			return err
 		}
 		w.screen.Show(w.view)
-		if w.view.Status == types.ExecutionStatusRunning && s.await(ctx, arn, w.view.Last) != nil {
+		if w.view.Status == types.ExecutionStatusRunning && s.awaitEvent(ctx, arn, w.view.Last) != nil {
 			_ = client.Sleep(ctx, joinPoll) // avoids spinning while the owner is gone; keepUp reports what is wrong
 		}
 	}

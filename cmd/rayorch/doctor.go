@@ -34,7 +34,7 @@ func doctorCommand(a *app) *cobra.Command {
 				return a.doctorAWS(c.Context(), cloud)
 			}
 			if source.path == "" && source.target == "" {
-				return showChecks(a.out, doctor.Run(c.Context(), a.here(o).Checks()))
+				return showChecks(a.out, doctor.Run(c.Context(), a.localChecks(o).Checks()))
 			}
 			return a.doctorTarget(c.Context(), source, o)
 		},
@@ -46,8 +46,8 @@ func doctorCommand(a *app) *cobra.Command {
 	return c
 }
 
-// here returns the checks of this machine, with the state directory and the Ray that a run would use.
-func (a *app) here(o rayOptions) doctor.Local {
+// localChecks returns the checks of this machine, with the state directory and the Ray that a run would use.
+func (a *app) localChecks(o rayOptions) doctor.Local {
 	return doctor.Local{
 		StateDir: a.stateDirectory,
 		Resolver: func() (ray.Resolver, error) { return a.resolver(o, false, func(string) {}) },
@@ -65,7 +65,7 @@ func (a *app) doctorTarget(ctx context.Context, source sourceOptions, o rayOptio
 	if err != nil {
 		return err
 	}
-	local := a.here(o)
+	local := a.localChecks(o)
 	if r.Kind != kindKubernetes {
 		return showChecks(a.out, doctor.Run(ctx, append(local.Checks(), doctor.Secrets(src.pipeline)...)))
 	}

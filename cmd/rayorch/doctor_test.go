@@ -28,8 +28,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
-// kubeAnswers are the responses of a fake Kubernetes API by path: an object as JSON, or the HTTP status of an error. DIR/* matches all paths
-// in DIR; the response to other paths is 404. Access reviews are negative for the verbs in deny.
+// kubeAnswers are the responses of a fake Kubernetes API by path: an object as JSON, or the HTTP status of an error. DIR/* matches all
+// paths in DIR; the response to other paths is 404. Access reviews are negative for the verbs in deny.
 type kubeAnswers struct {
 	paths map[string]any
 	deny  []string

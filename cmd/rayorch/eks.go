@@ -33,7 +33,8 @@ func newEKSRunner(kubeconfig string, clusters []string, may policy.Policy) (*eks
 	}), nil
 }
 
-// eksTokens creates tokens for EKS clusters with the AWS credentials of this process. It looks for credentials when the first token is needed.
+// eksTokens creates tokens for EKS clusters with the AWS credentials of this process. It looks for credentials when the first token is
+// needed.
 type eksTokens struct {
 	mu      sync.Mutex
 	sources map[string]*ekstoken.Source // by name and endpoint

@@ -34,8 +34,8 @@ func historyCommand(a *app) *cobra.Command {
 
 // history prints the events of an execution as they are read: a history can be large. If the owner exits, it continues with the next one.
 func (a *app) history(ctx context.Context, text string) error {
-	printed := chronicle{out: a.out}
-	return a.look(ctx, func(s *session) error {
+	printed := historyPrinter{out: a.out}
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
@@ -60,8 +60,8 @@ func (a *app) history(ctx context.Context, text string) error {
 	})
 }
 
-// chronicle prints the events of a history and the entries of the cleanup report in the order of their times.
-type chronicle struct {
+// historyPrinter prints the events of a history and the entries of the cleanup report in the order of their times.
+type historyPrinter struct {
 	out    *printer
 	last   int64 // id of the last printed event: events that are read again, from the next owner, are not printed again
 	done   int   // number of printed entries of the report
@@ -70,7 +70,7 @@ type chronicle struct {
 }
 
 // event prints an event, and before it the entries of the report that are older.
-func (c *chronicle) event(e *types.HistoryEvent) error {
+func (c *historyPrinter) event(e *types.HistoryEvent) error {
 	if e.Id <= c.last {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (c *chronicle) event(e *types.HistoryEvent) error {
 }
 
 // rest prints the remaining entries of the report that are older than a time.
-func (c *chronicle) rest(until time.Time) error {
+func (c *historyPrinter) rest(until time.Time) error {
 	for ; c.done < len(c.report) && c.report[c.done].Time.Before(until); c.done++ {
 		entry := &c.report[c.done]
 		if err := c.print(cleanupLine(entry), cleanupJSON(entry)); err != nil {
@@ -93,7 +93,7 @@ func (c *chronicle) rest(until time.Time) error {
 }
 
 // print prints one line: text, or a JSON object.
-func (c *chronicle) print(line string, object map[string]any) error {
+func (c *historyPrinter) print(line string, object map[string]any) error {
 	if c.out.json() {
 		return json.NewEncoder(c.out.stdout).Encode(object) // one line for each event, unlike the JSON of other commands
 	}

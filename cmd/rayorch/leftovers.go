@@ -40,21 +40,21 @@ func (s *session) leftoverOf(ctx context.Context, arn string) (leftover, error) 
 	if err != nil {
 		return l, err
 	}
-	isOurs, err := s.oursOf(ctx, arn)
+	mayRemove, err := s.removable(ctx, arn)
 	if err != nil {
 		return l, err
 	}
 	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
-		if size, ok := sizeOf(dir); ok && isOurs(dir) {
+		if size, ok := sizeOf(dir); ok && mayRemove(dir) {
 			l.Dirs, l.Bytes = append(l.Dirs, dir), l.Bytes+size
 		}
 	}
 	return l, nil
 }
 
-// oursOf returns a function that reports whether a directory in a run's history may be removed. A caller over the network can choose the
+// removable returns a function that reports whether a directory in a run's history may be removed. A caller over the network can choose the
 // name of a run and the directories in its history: of such a run, only directories that the owner named are removed.
-func (s *session) oursOf(ctx context.Context, arn string) (func(dir string) bool, error) {
+func (s *session) removable(ctx context.Context, arn string) (func(dir string) bool, error) {
 	origin, err := s.client.Origin(ctx, arn)
 	if origin == "" || err != nil {
 		return func(string) bool { return true }, err

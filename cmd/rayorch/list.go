@@ -89,7 +89,7 @@ func isOpen(status string) bool { return status == string(types.ExecutionStatusR
 // list prints executions: see listed.
 func (a *app) list(ctx context.Context, pipeline string, status types.ExecutionStatus, limit int, all bool) error {
 	var rows []listed
-	err := a.look(ctx, func(s *session) (err error) {
+	err := a.readOnly(ctx, func(s *session) (err error) {
 		rows, err = s.listed(ctx, pipeline, status, limit, all)
 		return err
 	})

@@ -37,7 +37,7 @@ func logsCommand(a *app) *cobra.Command {
 // logs prints the log of a step's attempt. With q.Follow, it prints new output until the step ends.
 func (a *app) logs(ctx context.Context, text string, q engine.LogQuery) error {
 	printed := int64(0)
-	return a.look(ctx, func(s *session) error {
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err
@@ -132,7 +132,8 @@ func namedAttempt(v *progress.View, arn string, q engine.LogQuery) (st *progress
 	case st == nil && q.State == "":
 		return nil, 0, fail(exitError, "", "no step of the execution %s has started", nameOf(arn))
 	case st == nil:
-		return nil, 0, fail(exitError, "to list the steps: rayorch describe "+nameOf(arn), "the execution %s has no step %q", nameOf(arn), q.State)
+		return nil, 0, fail(exitError, "to list the steps: rayorch describe "+nameOf(arn),
+			"the execution %s has no step %q", nameOf(arn), q.State)
 	case st.Status == progress.Skipped:
 		return nil, 0, fail(exitError, "", "the step %s was skipped and has no log", st.Name)
 	}

@@ -28,7 +28,8 @@ func (o *rayOptions) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.address, "ray-address", "", "address of the Ray dashboard, such as http://HOST:8265 (default: see rayorch run --help)")
 	c.Flags().StringVar(&o.caFile, "ray-ca", "", "PEM file with the CA certificates for a Ray address with https")
 	c.Flags().BoolVar(&o.overHTTP, "ray-token-over-http", false, "send Ray's token over plain http, even to an address that is not loopback")
-	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil, "use the kubeconfig context CONTEXT for EKS tasks whose ClusterName is NAME; can be repeated")
+	c.Flags().StringArrayVar(&o.clusters, "eks-cluster", nil,
+		"use the kubeconfig context CONTEXT for EKS tasks whose ClusterName is NAME; can be repeated")
 }
 
 // head returns the Ray that rayorch starts and stops: one for each state directory. progress receives lines about downloads and starts.
@@ -104,7 +105,8 @@ func rayStartCommand(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&cpus, "cpus", 0, "number of CPUs for jobs (default: all)")
-	c.Flags().StringArrayVar(&inherit, "inherit-env", nil, "environment variable that Ray and all its jobs inherit, or a pattern such as PREFIX_*; can be repeated")
+	c.Flags().StringArrayVar(&inherit, "inherit-env", nil,
+		"environment variable that Ray and all its jobs inherit, or a pattern such as PREFIX_*; can be repeated")
 	c.Flags().BoolVar(&noToken, "no-token", false, "disable token authentication: every user of this machine can then run code as you")
 	return c
 }

@@ -41,13 +41,13 @@ func (a *app) redrive(ctx context.Context, text string, o runOptions) error {
 		arn, token := "", runName(time.Now()) // with the same token, repeated requests redrive the execution once
 		err = s.over(ctx, func() (err error) {
 			if arn, err = s.findExecution(ctx, text); err == nil {
-				err = s.supply(ctx, arn)
+				err = s.supplySecrets(ctx, arn)
 			}
 			if err == nil {
 				err = s.redriveOnce(ctx, arn, token)
 			}
 			if err == nil { // again: the owner drops the secrets of an execution that has ended
-				err = s.supply(ctx, arn)
+				err = s.supplySecrets(ctx, arn)
 			}
 			return err
 		})

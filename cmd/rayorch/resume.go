@@ -47,7 +47,7 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 			return nil
 		}
 		err = s.over(ctx, func() error {
-			if err := s.supply(ctx, arns...); err != nil {
+			if err := s.supplySecrets(ctx, arns...); err != nil {
 				return err
 			}
 			return s.resume(ctx, arns...)
@@ -59,7 +59,7 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 		s.arns = arns
 		err = w.watchToEnd(ctx, s, arns[0], o.wait)
 		for _, arn := range arns[1:] {
-			if stops(err) {
+			if endedEarly(err) {
 				return err
 			}
 			err = errors.Join(err, w.alsoToEnd(ctx, s, arn))
@@ -68,8 +68,8 @@ func (a *app) resume(ctx context.Context, text string, o runOptions) error {
 	})
 }
 
-// stops reports whether a watch ended before its run did. Then the command does not wait for the other runs that it resumed.
-func stops(err error) bool {
+// endedEarly reports whether a watch ended before its run did. Then the command does not wait for the other runs that it resumed.
+func endedEarly(err error) bool {
 	var code silent
 	return errors.As(err, &code) && code != exitFailed
 }

@@ -61,7 +61,8 @@ func (s *session) codeDiff(ctx context.Context, arn string) error {
 			"no code is kept for the execution %s", nameOf(arn))
 	}
 	if s.dir == "" {
-		return fail(exitUsage, "run rayorch describe --code-diff on the machine that runs the execution", "--code-diff needs the state directory, which is on another machine")
+		return fail(exitUsage, "run rayorch describe --code-diff on the machine that runs the execution",
+			"--code-diff needs the state directory, which is on another machine")
 	}
 	text, err := snapshot.In(s.dir).Diff(ctx, all)
 	if err != nil {
@@ -76,7 +77,7 @@ func (s *session) codeDiff(ctx context.Context, arn string) error {
 
 // describeCodeDiff finds an execution and prints the differences between its code and the current files.
 func (a *app) describeCodeDiff(ctx context.Context, text string) error {
-	return a.look(ctx, func(s *session) error {
+	return a.readOnly(ctx, func(s *session) error {
 		arn, err := s.findExecution(ctx, text)
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ type runners struct {
 
 // newRunners returns the runners for a state directory. may is what tasks from the network may use; they may also use the owner's own Ray.
 func (a *app) newRunners(dir string, o rayOptions, may policy.Policy, secrets *vault.Vault, code *snapshot.Store) (*runners, error) {
-	may.Rays = append(may.Rays, o.namedRays(os.Getenv)...)
+	may.Rays = append(may.Rays, o.ownRays(os.Getenv)...)
 	resolver, err := a.resolver(o, true, a.out.say)
 	if err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// environment returns the values of environment variables of this process. Missing and empty ones are an error.
-func environment(variables []string) (map[string]string, error) {
+// envValues returns the values of environment variables of this process. Missing and empty ones are an error.
+func envValues(variables []string) (map[string]string, error) {
 	values := map[string]string{}
 	var missing []string
 	for _, name := range variables {
@@ -27,15 +27,15 @@ func environment(variables []string) (map[string]string, error) {
 	return values, nil
 }
 
-// supply sends the owner the secrets that it lacks for open runs, from the environment of this process. A new owner has none: they are
-// kept in memory only.
-func (s *session) supply(ctx context.Context, arns ...string) error {
+// supplySecrets sends the owner the secrets that it lacks for open runs, from the environment of this process. A new owner has none: they
+// are kept in memory only.
+func (s *session) supplySecrets(ctx context.Context, arns ...string) error {
 	for _, arn := range arns {
 		names, err := s.client.WantedSecrets(ctx, arn)
 		if err != nil {
 			return err
 		}
-		values, err := environment(names)
+		values, err := envValues(names)
 		if err != nil {
 			return err
 		}
@@ -68,5 +68,5 @@ func (s *source) secretValues() (map[string]string, error) {
 			variables = append(variables, e.Value.Env)
 		}
 	}
-	return environment(variables)
+	return envValues(variables)
 }

@@ -102,7 +102,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer give()
-	own, err := a.ownSoon(ctx, dir, ownerOptions{
+	own, err := a.ownWhenFree(ctx, dir, ownerOptions{
 		Resume: true, Run: true, Server: true, Ray: o.ray, Buckets: o.buckets, Policy: may, Reserve: reserve,
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (a *app) listen(ctx context.Context, own *owner, dir string, o serveOptions
 		own.signIn.link.Store(&link)
 		a.out.printf("the console is at %s\n", url)
 	}
-	a.showWayIn(&o, dir, keys, con, url)
+	a.printSignIn(&o, dir, keys, con, url)
 	srv := limits.Server(own.handler(c))
 	srv.RegisterOnShutdown(func() { close(closing) })
 	failed := make(chan error, 1)

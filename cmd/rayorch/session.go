@@ -44,13 +44,13 @@ type session struct {
 	arns   []string     // the runs that this command watches
 }
 
-// speakTo makes the session use a server.
-func (s *session) speakTo(c *client.Client) { s.client, s.sfn = c, c.SFN }
+// use makes the session use a server.
+func (s *session) use(c *client.Client) { s.client, s.sfn = c, c.SFN }
 
 // joinOwner makes the session use the process that owns the directory.
 func (s *session) joinOwner(at home.Address) {
 	s.addr = at
-	s.speakTo(client.Local(at))
+	s.use(client.Local(at))
 }
 
 // with calls do with a session, and closes the session.
@@ -63,8 +63,9 @@ func (a *app) with(ctx context.Context, o ownerOptions, do func(*session) error)
 	return do(s)
 }
 
-// look calls do with a session that only reads: it drives no execution. If the owner exits, do is called again with the next one (see over).
-func (a *app) look(ctx context.Context, do func(*session) error) error {
+// readOnly calls do with a session that only reads: it drives no execution. If the owner exits, do is called again with the next one (see
+// over).
+func (a *app) readOnly(ctx context.Context, do func(*session) error) error {
 	return a.with(ctx, ownerOptions{ReadOnly: true}, func(s *session) error {
 		return s.over(ctx, func() error { return do(s) })
 	})
@@ -78,7 +79,7 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 			return nil, err
 		}
 		s := &session{app: a}
-		s.speakTo(c)
+		s.use(c)
 		return s, nil
 	}
 	dir, err := home.Dir(a.stateDir, os.Getenv)
@@ -86,7 +87,7 @@ func (a *app) attach(ctx context.Context, o ownerOptions) (*session, error) {
 		return nil, err
 	}
 	if !o.ReadOnly {
-		if err := oursToWrite(dir); err != nil {
+		if err := checkStateDirOwner(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +132,7 @@ func (s *session) join(ctx context.Context) error {
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
 			if err == nil {
-				s.speakTo(client.Local(s.owner.addr))
+				s.use(client.Local(s.owner.addr))
 			}
 			return err
 		}
@@ -144,9 +145,9 @@ func (s *session) join(ctx context.Context) error {
 	}
 }
 
-// ownSoon becomes the owner as soon as commands that only read have closed the directory. If the owner serves other commands, it will not
-// exit soon, and ownSoon fails immediately.
-func (a *app) ownSoon(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
+// ownWhenFree becomes the owner as soon as commands that only read have closed the directory. If the owner serves other commands, it will
+// not exit soon, and ownWhenFree fails immediately.
+func (a *app) ownWhenFree(ctx context.Context, dir string, o ownerOptions) (*owner, error) {
 	var held holders
 	for {
 		own, err := a.own(ctx, dir, o)

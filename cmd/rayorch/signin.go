@@ -51,8 +51,8 @@ func serverKeys(o *serveOptions, dir string, given access.Keys) (access.Keys, er
 	return keys, err
 }
 
-// showWayIn prints how to sign in. Secrets are printed only on a terminal, because other users may be able to read a log.
-func (a *app) showWayIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
+// printSignIn prints how to sign in. Secrets are printed only on a terminal, because other users may be able to read a log.
+func (a *app) printSignIn(o *serveOptions, dir string, keys access.Keys, con *console.Console, url string) {
 	if o.insecure {
 		a.out.warning("--insecure-no-auth: every user and program of this machine can run commands as you through this server")
 		return

@@ -59,7 +59,8 @@ func (a *app) start(ctx context.Context, what string, o startOptions) error {
 		var arn string
 		err = s.over(ctx, func() (err error) {
 			if s.owner != nil && !o.watch {
-				return fail(exitUsage, "start rayorch serve first, or add --watch", "no server owns the state directory: no process would run the execution")
+				return fail(exitUsage, "start rayorch serve first, or add --watch",
+					"no server owns the state directory: no process would run the execution")
 			}
 			arn, err = s.startNamed(ctx, what, o)
 			return err

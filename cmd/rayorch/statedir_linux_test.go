@@ -44,7 +44,8 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	}
 }
 
-// TestStateDirectoryOfAnotherUser: commands do not write to the state directory of another user. They read it if the permissions allow that.
+// TestStateDirectoryOfAnotherUser: commands do not write to the state directory of another user. They read it if the permissions allow
+// that.
 func TestStateDirectoryOfAnotherUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("not root: cannot change the owner of a directory")

@@ -47,7 +47,7 @@ func (a *app) withStore(ctx context.Context, readOnly bool, do func(context.Cont
 // withStoreIn is withStore for any directory.
 func withStoreIn(ctx context.Context, dir string, o store.Options, do func(context.Context, *store.Store) error) (err error) {
 	if !o.ReadOnly {
-		if err := oursToWrite(dir); err != nil {
+		if err := checkStateDirOwner(dir); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func checkStore(ctx context.Context, p *printer, dir string) error {
 		found.add(engine.Problem{Text: err.Error()})
 	}
 	if damaged != nil || len(found.Damage) > 0 {
-		err = tryOut(ctx, dir, o, &found)
+		err = trySalvage(ctx, dir, o, &found)
 	} else {
 		err = checkSound(ctx, dir, o, &found)
 	}
@@ -73,8 +73,8 @@ func checkSound(ctx context.Context, dir string, o store.Options, found *checked
 	})
 }
 
-// tryOut finds the executions that can be salvaged from a damaged database: it salvages them to a temporary directory.
-func tryOut(ctx context.Context, dir string, o store.Options, found *checked) error {
+// trySalvage finds the executions that can be salvaged from a damaged database: it salvages them to a temporary directory.
+func trySalvage(ctx context.Context, dir string, o store.Options, found *checked) error {
 	tmp, err := os.MkdirTemp("", "rayorch-check-")
 	if err != nil {
 		return fmt.Errorf("create a temporary directory for the readable part of the database: %w", err)
@@ -98,7 +98,8 @@ func showChecked(p *printer, dir string, found *checked, refused bool) error {
 		return err
 	}
 	if refused || len(found.Damage) > 0 {
-		return fail(exitError, "to copy what is complete to a new state directory: rayorch store salvage DIRECTORY", "the database in %s is damaged", dir)
+		return fail(exitError, "to copy what is complete to a new state directory: rayorch store salvage DIRECTORY",
+			"the database in %s is damaged", dir)
 	}
 	if len(found.Problems) > 0 {
 		return silent(exitError)

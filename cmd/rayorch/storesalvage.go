@@ -48,7 +48,7 @@ type salvaged struct {
 
 // salvage copies what is complete from the state directory dir to the directory to, and prints a report.
 func salvage(ctx context.Context, p *printer, dir, to string) error {
-	if err := apart(dir, to); err != nil {
+	if err := checkApart(dir, to); err != nil {
 		return err
 	}
 	r := salvaged{Open: []string{}, LeftOut: []engine.Problem{}, Damage: []store.Loss{}, NotCopied: []string{}}
@@ -67,8 +67,8 @@ func salvage(ctx context.Context, p *printer, dir, to string) error {
 	return p.result(r, func() { printSalvaged(p, &r, to) })
 }
 
-// apart returns an error if the target is inside the source: the copy would change the source.
-func apart(from, to string) error {
+// checkApart returns an error if the target is inside the source: the copy would change the source.
+func checkApart(from, to string) error {
 	from, ferr := filepath.Abs(from)
 	to, terr := filepath.Abs(to)
 	if err := errors.Join(ferr, terr); err != nil {

@@ -68,7 +68,8 @@ func stillRunning(jobs []string) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	return fail(exitError, "stop the runs with rayorch stop, or add --force", "Jobs of the pipeline are still running: %s", strings.Join(jobs, ", "))
+	return fail(exitError, "stop the runs with rayorch stop, or add --force",
+		"Jobs of the pipeline are still running: %s", strings.Join(jobs, ", "))
 }
 
 // A run can end some seconds before Kubernetes sets the status of its last Job: lastJobs waits that long, and looks this often.
@@ -144,12 +145,12 @@ func (p *applyPlan) remove(ctx context.Context, src *source, r *compile.Result) 
 	for _, d := range done {
 		p.add(d.Object, d.Action, "")
 	}
-	p.othersStay(ctx, src, r)
+	p.addKept(ctx, src, r)
 	return err
 }
 
-// othersStay adds a line for the namespace and for service accounts that the pipeline uses and rayorch did not create.
-func (p *applyPlan) othersStay(ctx context.Context, src *source, r *compile.Result) {
+// addKept adds a line for the namespace and for service accounts that the pipeline uses and rayorch did not create.
+func (p *applyPlan) addKept(ctx context.Context, src *source, r *compile.Result) {
 	o := src.manifestOptions(r)
 	o.Namespace = true
 	for _, object := range manifest.Objects(r, o) {

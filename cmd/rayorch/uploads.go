@@ -38,7 +38,8 @@ func (a *app) upload(ctx context.Context, uploads []compile.Upload, say func(str
 		}
 		err := store.Put(ctx, bucket, key, bytes.NewReader(u.Data))
 		if err != nil {
-			return fail(exitError, "check the name of the bucket, and that your AWS credentials allow s3:PutObject", "upload the working directory to %s: %w", u.URI, err)
+			return fail(exitError, "check the name of the bucket, and that your AWS credentials allow s3:PutObject",
+				"upload the working directory to %s: %w", u.URI, err)
 		}
 		say("uploaded the working directory (%d KiB) to %s", (len(u.Data)+1023)>>10, u.URI)
 	}

@@ -57,8 +57,8 @@ func (s *session) states(ctx context.Context, arn string) (progress.States, erro
 	return progress.ReadStates([]byte(aws.ToString(m.Definition))), nil
 }
 
-// await returns when the execution has an event after the given one, or after some seconds.
-func (s *session) await(ctx context.Context, arn string, after int64) error {
+// awaitEvent returns when the execution has an event after the given one, or after some seconds.
+func (s *session) awaitEvent(ctx context.Context, arn string, after int64) error {
 	return s.client.Watch(ctx, arn, after)
 }
 

@@ -140,7 +140,7 @@ func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.D
 	if err := w.loop(ctx, s, arn, w.signals, wait); err != nil || w.view.Status == types.ExecutionStatusSucceeded {
 		return err
 	}
-	return w.windUp(ctx, s, arn, w.signals)
+	return w.awaitStopped(ctx, s, arn, w.signals)
 }
 
 // printResult prints what run, resume and redrive show of an execution that has ended.
@@ -167,10 +167,10 @@ func (w *watcher) loop(ctx context.Context, s *session, arn string, signals <-ch
 		w.show(ctx, s, arn)
 		w.followLogs(ctx, s, arn)
 		if w.view.Status != types.ExecutionStatusRunning {
-			w.readOut(signals)
+			w.drainLogs(signals)
 			return nil
 		}
-		news := w.awaiting(ctx, s, arn)
+		news := w.newEvents(ctx, s, arn)
 	idle:
 		for {
 			select {
@@ -205,8 +205,8 @@ func (w *watcher) show(ctx context.Context, s *session, arn string) {
 	w.screen.Show(w.view)
 }
 
-// readOut waits until the logs of the ended jobs have been printed completely. A signal ends the wait.
-func (w *watcher) readOut(signals <-chan os.Signal) {
+// drainLogs waits until the logs of the ended jobs have been printed completely. A signal ends the wait.
+func (w *watcher) drainLogs(signals <-chan os.Signal) {
 	if !w.follow {
 		return
 	}
@@ -218,12 +218,12 @@ func (w *watcher) readOut(signals <-chan os.Signal) {
 	select {
 	case <-done:
 	case <-signals:
-	case <-time.After(readOutTime):
+	case <-time.After(drainTimeout):
 	}
 }
 
-// readOutTime bounds the wait for the logs of jobs that do not stop. It is long because logs are late on a busy machine.
-const readOutTime = time.Minute
+// drainTimeout bounds the wait for the logs of jobs that do not stop. It is long because logs are late on a busy machine.
+const drainTimeout = time.Minute
 
 // ticks returns a channel that ticks whenever the view is redrawn without new events.
 func (w *watcher) ticks() (<-chan time.Time, func()) {
@@ -235,12 +235,12 @@ func (w *watcher) ticks() (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// awaiting returns a channel that is closed when there may be new events, or when the wait for them failed: keepUp reports the error.
-func (w *watcher) awaiting(ctx context.Context, s *session, arn string) <-chan struct{} {
+// newEvents returns a channel that is closed when there may be new events, or when the wait for them failed: keepUp reports the error.
+func (w *watcher) newEvents(ctx context.Context, s *session, arn string) <-chan struct{} {
 	done, after := make(chan struct{}), w.view.Last
 	w.waiters.Go(func() {
 		defer close(done)
-		if s.await(ctx, arn, after) != nil {
+		if s.awaitEvent(ctx, arn, after) != nil {
 			_ = client.Sleep(ctx, 100*time.Millisecond) // avoids spinning while there is no owner
 		}
 	})
@@ -272,7 +272,7 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	if err := s.join(ctx); err != nil {
 		return err
 	}
-	if err := s.supply(ctx, arns...); err != nil {
+	if err := s.supplySecrets(ctx, arns...); err != nil {
 		s.app.out.say(err.Error()) // steps that need the secrets are pending until rayorch resume supplies them
 	}
 	resting, _, err := s.resting(ctx)
@@ -289,14 +289,14 @@ func (s *session) takeOver(ctx context.Context, arns ...string) error {
 	return nil
 }
 
-// windUp waits until the jobs of an unsuccessful run, which were stopped when it ended, have ended.
-func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
+// awaitStopped waits until the jobs of an unsuccessful run, which were stopped when it ended, have ended.
+func (w *watcher) awaitStopped(ctx context.Context, s *session, arn string, signals <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := s.settle(ctx, arn)
 		done <- err
 	}()
-	long := time.After(windUpQuiet)
+	long := time.After(stoppedQuiet)
 	for {
 		select {
 		case err := <-done:
@@ -309,8 +309,8 @@ func (w *watcher) windUp(ctx context.Context, s *session, arn string, signals <-
 	}
 }
 
-// windUpQuiet is how long windUp waits before it prints that it is waiting.
-const windUpQuiet = time.Second
+// stoppedQuiet is how long awaitStopped waits before it prints that it is waiting.
+const stoppedQuiet = time.Second
 
 // leave ends the watch after a second signal. If the terminal was closed, the run is handed over.
 func (w *watcher) leave(arn string, sig os.Signal) error {

@@ -18,20 +18,20 @@ import (
 	"github.com/rayorch/rayorch/internal/view/terminal"
 )
 
-// begunSummary is what a run started with: parameters with their defaults, and storage. It is part of the JSON of run, resume and describe.
-type begunSummary struct {
+// runParams is what a run started with: parameters with their defaults, and storage. It is part of the JSON of run, resume and describe.
+type runParams struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Defaults []string        `json:"defaults,omitempty"`
 	Storage  string          `json:"storage,omitempty"`
 }
 
-// begunOf adds the names of the parameters that have their defaults because the input does not set them.
-func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
-	out := begunSummary{Params: b.Params, Storage: b.Storage}
+// runParamsOf adds the names of the parameters that have their defaults because the input does not set them.
+func runParamsOf(b progress.Begun, input json.RawMessage) runParams {
+	out := runParams{Params: b.Params, Storage: b.Storage}
 	params, _ := value.ParseObject(b.Params)
 	given, _ := value.ParseObject(input)
 	if params == nil {
-		return begunSummary{Storage: b.Storage}
+		return runParams{Storage: b.Storage}
 	}
 	for i := range params.Len() {
 		if name, _ := params.At(i); given == nil || !given.Has(name) {
@@ -41,8 +41,8 @@ func begunOf(b progress.Begun, input json.RawMessage) begunSummary {
 	return out
 }
 
-// printBegun prints the parameters, one per line, and marks defaults.
-func (b *begunSummary) printBegun(p *printer) {
+// printParams prints the parameters, one per line, and marks defaults.
+func (b *runParams) printParams(p *printer) {
 	params, _ := value.ParseObject(b.Params)
 	label := "params"
 	for i := 0; params != nil && i < params.Len(); i++ {
