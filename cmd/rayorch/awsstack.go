@@ -70,10 +70,10 @@ func (f *paramFlag) Set(text string) error {
 
 // Type is shown in the help as the placeholder of the value.
 func (f *paramFlag) Type() string {
-	switch f.param.Kind {
-	case "":
+	if f.param.Kind == "" {
 		return "string"
-	case stack.Integer:
+	}
+	if f.param.Kind == stack.Integer {
 		return "int"
 	}
 	return "json"

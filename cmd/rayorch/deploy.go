@@ -121,7 +121,7 @@ func lookUpEKS(p *printer, d *deploy.Deployer, who deploy.Caller) lookup {
 		}
 		c, err := d.Describe(ctx, name, who)
 		if err != nil {
-			p.note(err.Error() + "; only the given parameters are used")
+			p.note(fmt.Sprintf("%v; only the given parameters are used", err))
 			return nil, nil // parameters that are missing now are reported together with all other errors
 		}
 		if c.Private {
