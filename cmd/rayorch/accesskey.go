@@ -59,7 +59,7 @@ func readPrivate(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read an access key: %w", err)
 	}
-	if isShared(info) {
+	if isShared(info) { // as ssh does with private keys
 		return "", fail(exitError, "run chmod 600 "+file+"; for a Secret in Kubernetes, set defaultMode: 0400",
 			"other users can read or write the access key file %s: its mode is %04o", file, info.Mode().Perm())
 	}

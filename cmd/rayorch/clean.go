@@ -98,6 +98,7 @@ func (s *session) leftoversOf(ctx context.Context, names []string, olderThan tim
 	if err != nil {
 		return nil, err
 	}
+	// Code is counted with the first of the cleaned runs that used it.
 	code, err := s.unusedCode(ctx, arns)
 	if err != nil {
 		return nil, err
@@ -132,7 +133,7 @@ func (s *session) unusedCode(ctx context.Context, cleaned []string) (map[string]
 	if s.dir == "" {
 		return nil, nil
 	}
-	users, err := s.client.CodeUsers(ctx)
+	users, err := s.client.CodeUsers(ctx) // nil from a server that does not report them: nothing is removed
 	if err != nil || users == nil {
 		return nil, err
 	}

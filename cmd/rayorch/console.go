@@ -68,7 +68,7 @@ func (a *app) console(ctx context.Context, o consoleOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if !o.own {
+	if !o.own { // the server's console is enough
 		link, err := s.client.ConsoleLink(ctx)
 		if err != nil {
 			return fmt.Errorf("request a link to the server's console: %w", err)
@@ -120,6 +120,7 @@ func serveConsole(ctx context.Context, listen string, c console.Config, up conso
 	if err != nil {
 		return nil, fail(exitError, "choose another port with --listen", "listen: %w", err)
 	}
+	// The guard checks the Host and Origin headers, so that other websites cannot use the console through the user's browser.
 	guard := api.Guard{Keys: len(c.Keys) > 0}
 	c.Limits = limit.New(limit.Config{Logger: up.Logger})
 	site := &consoleSite{url: consoleURL("http", l.Addr()), con: console.New(c), served: make(chan error, 1)}

@@ -130,7 +130,7 @@ func (s *session) summary(ctx context.Context, arn string) (*summary, error) {
 	if x.Status == types.ExecutionStatusTimedOut && sum.Cause == "" {
 		sum.Cause = s.timedOutCause(ctx, x)
 	}
-	s.linkDashboards(ctx, sum, v)
+	s.linkDashboards(ctx, sum, v) // takes at most dashboardWait
 	return sum, nil
 }
 

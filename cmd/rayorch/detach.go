@@ -166,11 +166,13 @@ func (s *session) startDriver(log string) (gone <-chan struct{}, err error) {
 		args = append(args, "--kubeconfig", s.app.kubeconfig)
 	}
 	args = append(append(append(args, driveCommand), s.arns...), s.opts.Ray.args()...)
+	// The driver has no terminal: its output is appended to a log in the state directory.
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = out.Close() }()
+	// The driver writes one byte to the pipe when it is ready. If it exits before that, the read fails, because the write end is closed.
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err

@@ -66,12 +66,12 @@ func (s *session) findExecution(ctx context.Context, text string) (string, error
 		if pipeline != "" && machine != pipeline {
 			return nil
 		}
-		if machine == text {
+		if machine == text { // the text may be the name of a pipeline: its newest execution
 			if err := s.matching(ctx, arn, "", &newest); err != nil {
 				return err
 			}
 		}
-		if pipeline == "" && isCleanup(machine) {
+		if pipeline == "" && isCleanup(machine) { // executions of cleanup machines must be named with their machine
 			return nil
 		}
 		return s.matching(ctx, arn, name, &all)

@@ -12,8 +12,10 @@ func graphCommand(a *app) *cobra.Command {
 	var o sourceOptions
 	var format, out string
 	c := &cobra.Command{
-		Use:     "graph [PIPELINE]",
-		Short:   "draw a pipeline as text, Mermaid or SVG",
+		Use:   "graph [PIPELINE]",
+		Short: "draw a pipeline as text, Mermaid or SVG",
+		Long: "graph draws the steps of a pipeline and their order: as text for a terminal, as Mermaid for a Markdown file, or as an SVG " +
+			"picture.",
 		Example: "  rayorch graph examples/shakespeare --format svg --out shakespeare.svg",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -59,7 +59,7 @@ func (s *session) removable(ctx context.Context, arn string) (func(dir string) b
 	if origin == "" || err != nil {
 		return func(string) bool { return true }, err
 	}
-	definition := ""
+	definition := "" // trusted only if the owner registered it, and just the input came over the network
 	if origin == task.NetworkInput {
 		if definition, err = s.client.Definition(ctx, arn); err != nil {
 			return nil, err

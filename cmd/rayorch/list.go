@@ -20,8 +20,10 @@ func listCommand(a *app) *cobra.Command {
 	var limit int
 	var all bool
 	c := &cobra.Command{
-		Use:     "list [PIPELINE]",
-		Short:   "list executions, newest first",
+		Use:   "list [PIPELINE]",
+		Short: "list executions, newest first",
+		Long: "list lists executions with their status, start time and duration. An open execution that no process drives is shown as " +
+			"interrupted, or as parked if its process died twice during the same step.",
 		Example: "  rayorch list\n  rayorch list shakespeare --status FAILED",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -124,6 +126,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 		}
 		return err
 	})
+	// Each state machine has been limited by itself: merge them, and apply the limit again.
 	slices.SortStableFunc(rows, func(a, b listed) int { return b.Started.Compare(a.Started) })
 	if limit > 0 && len(rows) > limit {
 		rows = rows[:limit]
@@ -131,7 +134,7 @@ func (s *session) listed(ctx context.Context, pipeline string, status types.Exec
 	if err != nil {
 		return rows, err
 	}
-	if !slices.ContainsFunc(rows, func(r listed) bool { return isOpen(r.Status) }) {
+	if !slices.ContainsFunc(rows, func(r listed) bool { return isOpen(r.Status) }) { // no need to query the server
 		return rows, nil
 	}
 	resting, known, err := s.resting(ctx)

@@ -25,6 +25,7 @@ func (s *source) input(flags []string, file string) ([]byte, error) {
 			problems = append(problems, fmt.Errorf("--param %s: expected NAME=VALUE", f))
 			continue
 		}
+		// A parameter on the command line replaces that of the file.
 		p, known := s.pipeline.Params.Get(name)
 		if !known {
 			given.Set(name, text) // CheckInput reports that it is unknown, and suggests a similar name

@@ -63,8 +63,10 @@ func (a *app) resolver(o rayOptions, start bool, progress func(string)) (ray.Res
 
 func rayCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "ray",
-		Short:   "start, stop or show the Ray that rayorch manages on this machine",
+		Use:   "ray",
+		Short: "start, stop or show the Ray that rayorch manages on this machine",
+		Long: "ray manages the Ray that rayorch starts for a state directory. rayorch run starts it if necessary, and stops it after the run. " +
+			"A Ray that was started with rayorch ray start runs until rayorch ray stop.",
 		Example: "  rayorch ray start",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -89,7 +91,7 @@ func rayStartCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil {
+			if err := makeStateDir(filepath.Dir(h.Dir)); err != nil { // the parent of ray/
 				return err
 			}
 			h.CPUs, h.NoToken = cpus, noToken
@@ -98,7 +100,7 @@ func rayStartCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := keepRay(h); err != nil {
+			if err := keepRay(h); err != nil { // it may have been running for runs already
 				return err
 			}
 			return printRay(a.out, state)
@@ -115,6 +117,7 @@ func rayStopCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop",
 		Short:   "stop the Ray that rayorch started",
+		Long:    "stop stops the Ray that rayorch started for the state directory, and the jobs on it. It does not stop any other Ray.",
 		Example: "  rayorch ray stop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			h, err := a.head(a.out.say)
@@ -139,8 +142,10 @@ func rayStopCommand(a *app) *cobra.Command {
 
 func rayStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "status",
-		Short:   "show the Ray that rayorch started, and the Ray that a run would use",
+		Use:   "status",
+		Short: "show the Ray that rayorch started, and the Ray that a run would use",
+		Long: "status shows the version, the address and the token file of the Ray that rayorch started for the state directory, and which " +
+			"Ray a run would use: see rayorch run --help.",
 		Example: "  rayorch ray status",
 		RunE:    func(c *cobra.Command, _ []string) error { return a.rayStatus(c.Context()) },
 	}

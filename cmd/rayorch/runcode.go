@@ -40,7 +40,7 @@ func (s *session) changedCode(ctx context.Context, all []snapshot.Snapshot) (cha
 		name, err := store.Name(ctx, kept.Source)
 		_, here := store.Size(kept.Package)
 		switch {
-		case err == nil && name == kept.Package, !here && !kept.File:
+		case err == nil && name == kept.Package, !here && !kept.File: // unchanged, or its code was removed
 		case kept.File:
 			changed = append(changed, "the pipeline file "+kept.Path)
 		default:

@@ -132,6 +132,7 @@ func (s *session) readyRay(ctx context.Context, src *source, o *runOptions, w *w
 	if err != nil {
 		return none, err
 	}
+	// Only the owner needs a Ray, and only for targets of kind local with Ray jobs.
 	if t, ok := src.pipeline.Targets.Get(target); ok && t.Kind != kindLocal || s.owner == nil || !src.usesRay() {
 		return none, nil
 	}

@@ -96,8 +96,8 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	a.out.verbose = true // a server always writes a log
-	ctx, give, err := a.takeLease(ctx, o.lease)
+	a.out.verbose = true                        // a server always writes a log
+	ctx, give, err := a.takeLease(ctx, o.lease) // waits while another server holds the lease
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (a *app) serve(ctx context.Context, o serveOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.close()) }()
-	if keys, err = serverKeys(&o, dir, keys); err != nil {
+	if keys, err = serverKeys(&o, dir, keys); err != nil { // after the directory is ours: this may create a key there
 		return err
 	}
 	if err := a.listen(ctx, own, dir, o, keys); err != nil {

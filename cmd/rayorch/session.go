@@ -128,6 +128,7 @@ func (s *session) join(ctx context.Context) error {
 		if !errors.Is(err, home.ErrNobody) {
 			return err
 		}
+		// No process has announced a socket. The lock of the store decides between processes that try to become the owner now.
 		s.owner, err = s.app.own(ctx, s.dir, s.opts)
 		var locked *store.LockedError
 		if !errors.As(err, &locked) {
@@ -155,7 +156,7 @@ func (a *app) ownWhenFree(ctx context.Context, dir string, o ownerOptions) (*own
 		if !errors.As(err, &locked) || held.late(locked.PID) {
 			return own, err
 		}
-		if _, found := home.Find(ctx, dir); found == nil {
+		if _, found := home.Find(ctx, dir); found == nil { // the owner answers: it serves other commands
 			return own, err
 		}
 		if err := client.Sleep(ctx, joinPoll); err != nil {
@@ -184,7 +185,7 @@ func (s *session) lost(ctx context.Context, err error) bool {
 	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) {
 		return false
 	}
-	now, err := home.Find(ctx, s.dir)
+	now, err := home.Find(ctx, s.dir) // no owner, or another one
 	return errors.Is(err, home.ErrNobody) || err == nil && now != s.addr
 }
 
@@ -248,7 +249,7 @@ func (a *app) own(ctx context.Context, dir string, opts ownerOptions) (*owner, e
 			return nil, err
 		}
 	}
-	if err := o.open(ctx, a, dir, opts); err != nil {
+	if err := o.open(ctx, a, dir, opts); err != nil { // close what has been opened
 		return nil, errors.Join(err, o.close())
 	}
 	return o, nil
@@ -283,6 +284,7 @@ func (o *owner) listen(dir string, opts ownerOptions) (l net.Listener, err error
 	if l, o.addr, err = home.Listen(dir, version); err != nil {
 		return nil, err
 	}
+	// The socket exists. From the announcement on, other commands use it.
 	o.addr.Server = opts.Server
 	if o.remove, err = home.Announce(dir, o.addr); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -304,6 +306,7 @@ func (o *owner) openEngine(ctx context.Context, a *app, dir string, opts ownerOp
 		Dir: dir, Runners: all, Paused: !opts.Resume, ReadOnly: opts.ReadOnly, Reserve: opts.Reserve, Logger: a.out.logger(), Objects: kept,
 		Uptime: proc.Uptime, Boot: proc.Boot(),
 		Prepare: o.code.Prepare,
+		// The engine opens the store, and the catalog needs it before the engine resumes executions.
 		Machines: func(st *store.Store) engine.Machines {
 			o.cat, catErr = catalog.Open(catalog.Config{Docs: st})
 			o.vault.Keep(st)

@@ -11,8 +11,10 @@ import (
 
 func storeCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:     "store",
-		Short:   "check, salvage, dump or compact the state directory's database",
+		Use:   "store",
+		Short: "check, salvage, dump or compact the state directory's database",
+		Long: "store works on the database of the state directory, which no other process may own at the same time: stop the server and " +
+			"the runs first.",
 		Example: "  rayorch store check",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
@@ -20,13 +22,17 @@ func storeCommand(a *app) *cobra.Command {
 	c.AddCommand(
 		storeCheckCommand(a), storeSalvageCommand(a),
 		&cobra.Command{
-			Use: "dump", Short: "print all records as JSON, one object per line", Example: "  rayorch store dump > state.jsonl",
+			Use: "dump", Short: "print all records as JSON, one object per line",
+			Long:    "dump prints all records of the database, including those that the API does not show, for debugging.",
+			Example: "  rayorch store dump > state.jsonl",
 			RunE: func(c *cobra.Command, _ []string) error {
 				return a.withStore(c.Context(), true, func(_ context.Context, st *store.Store) error { return engine.Dump(st, a.out.stdout) })
 			},
 		},
 		&cobra.Command{
-			Use: "compact", Short: "free the disk space of deleted records", Example: "  rayorch store compact",
+			Use: "compact", Short: "free the disk space of deleted records",
+			Long:    "compact rewrites the database without deleted records, and prints its size before and after.",
+			Example: "  rayorch store compact",
 			RunE: func(c *cobra.Command, _ []string) error {
 				return a.withStore(c.Context(), false, func(ctx context.Context, st *store.Store) error { return compact(ctx, a.out, st) })
 			},

@@ -50,7 +50,7 @@ func (a *app) unapply(ctx context.Context, o sourceOptions, force bool) error {
 	}
 	for _, c := range clusters { // check all of them before anything is removed
 		active, err := lastJobs(ctx, c, r.Namespace, src.pipeline.Name, force)
-		if err != nil || len(active) > 0 && !force {
+		if err != nil || len(active) > 0 && !force { // a Job would lose its service account or its files
 			return inContext(clusters, c, errors.Join(err, stillRunning(active)))
 		}
 	}

@@ -48,6 +48,6 @@ func (a *app) upload(ctx context.Context, uploads []compile.Upload, say func(str
 
 // exists reports whether an object exists. Without the permission to list the bucket it is false: then the object is uploaded again.
 func exists(ctx context.Context, store objects.S3, bucket, key string) bool {
-	found := errors.New("found")
+	found := errors.New("found") // ends the listing at the first object
 	return errors.Is(store.List(ctx, bucket, key, func(engine.Object) error { return found }), found)
 }

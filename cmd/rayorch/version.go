@@ -10,6 +10,7 @@ func versionCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "print the version",
+		Long:    "version prints the version of rayorch, the Go version that it was built with, and its platform.",
 		Example: "  rayorch version",
 		RunE: func(*cobra.Command, []string) error {
 			result := map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH}

@@ -136,7 +136,7 @@ func (w *watcher) watch(ctx context.Context, s *session, arn string, wait time.D
 	defer w.waiters.Wait()
 	defer w.readers.Wait()
 	defer cancel()
-	w.takeSignals()
+	w.takeSignals() // again, for commands that did not prepare anything
 	if err := w.loop(ctx, s, arn, w.signals, wait); err != nil || w.view.Status == types.ExecutionStatusSucceeded {
 		return err
 	}
@@ -250,6 +250,7 @@ func (w *watcher) newEvents(ctx context.Context, s *session, arn string) <-chan 
 // keepUp updates the view. If the owner of the directory has exited, this process takes over and continues the run.
 func (s *session) keepUp(ctx context.Context, arn string, w *watcher) error {
 	err := s.catchUp(ctx, arn, w.view)
+	// This process is the owner, or there is none to replace, or the owner has answered and is still the same.
 	if s.owner != nil || s.dir == "" || ctx.Err() != nil || isAnswer(err) || err == nil && !s.replaced() {
 		return err
 	}
@@ -367,7 +368,7 @@ func (w *watcher) followLogs(ctx context.Context, s *session, arn string) {
 	}
 	for _, st := range fresh {
 		found := stepLogs(logs, st, st.Attempt)
-		if len(found) != 1 {
+		if len(found) != 1 { // none yet, or ambiguous: see stepLogs
 			continue
 		}
 		w.logs[logKey(st)] = true
