@@ -182,7 +182,7 @@ func (m *module) unchanged(t *testing.T) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(m.dir, "bin", "rayorch"), "diff")
 	cmd.Dir, cmd.Env = m.dir, m.env
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are as they should be") {
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "are up to date") {
 		t.Errorf("diff after a deploy: %v\n%s", err, out)
 	}
 }
