@@ -83,7 +83,7 @@ func TestGuesses(t *testing.T) {
 			r.RemoteAddr = "192.0.2.2:1"
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if way := map[bool]string{true: "signature", false: "password"}[name == "signature" || name == "unknown key"]; !strings.Contains(w.Body.String(), `rayorch_failed_attempts_total{way="`+way+`"} 30`) {
+			if method := map[bool]string{true: "signature", false: "password"}[name == "signature" || name == "unknown key"]; !strings.Contains(w.Body.String(), `rayorch_failed_attempts_total{method="`+method+`"} 30`) {
 				t.Errorf("not counted: %s", w.Body)
 			}
 		})

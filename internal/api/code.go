@@ -38,8 +38,8 @@ func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 // maxSources bounds a request that names directories, in bytes.
 const maxSources = 1 << 20
 
-// nameCode records the directories that belong to the code of an execution that is about to start: ?execution=ARN.
-func (s *Server) nameCode(w http.ResponseWriter, r *http.Request) {
+// recordSources records the directories that belong to the code of an execution that is about to start: ?execution=ARN.
+func (s *Server) recordSources(w http.ResponseWriter, r *http.Request) {
 	var sources []snapshot.Source
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSources)).Decode(&sources); err != nil {
 		http.Error(w, "the body must be a JSON list of sources of at most 1 MiB", http.StatusBadRequest)

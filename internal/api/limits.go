@@ -12,7 +12,7 @@ import (
 
 // admitConn keeps the connection of an authenticated caller.
 func (s *Server) admitConn(r *http.Request) error {
-	if limit.Prove(r.Context()) {
+	if limit.MarkAuthenticated(r.Context()) {
 		return nil
 	}
 	return &fault{"ThrottlingException", "too many connections: try again", http.StatusServiceUnavailable}
@@ -23,7 +23,7 @@ func (s *Server) readBody(c *call, r *http.Request, who *claim) error {
 	err := c.read(r)
 	var f *fault
 	if errors.As(err, &f) && f.Status == http.StatusRequestTimeout && who.signed {
-		_ = s.checked(r, limit.Signature, who.sig.key, func() bool { return false })
+		_ = s.checkAttempt(r, limit.Signature, who.sig.key, func() bool { return false })
 	}
 	return err
 }
@@ -43,7 +43,7 @@ func (a *action) changes() bool {
 type limitMetrics struct{ l *limit.Limits }
 
 var (
-	failedAttempts = prometheus.NewDesc("rayorch_failed_attempts_total", "Failed sign-in attempts, by method: signature, password, form, link.", []string{"way"}, nil)
+	failedAttempts = prometheus.NewDesc("rayorch_failed_attempts_total", "Failed sign-in attempts, by method: signature, password, form, link.", []string{"method"}, nil)
 	openConns      = prometheus.NewDesc("rayorch_connections", "Open TCP connections.", nil, nil)
 	closedConns    = prometheus.NewDesc("rayorch_connections_closed_total", "Connections closed because there were too many.", nil, nil)
 	bodyBytes      = prometheus.NewDesc("rayorch_request_body_bytes", "Bytes of request bodies that count toward the limit for all requests.", nil, nil)
@@ -63,8 +63,8 @@ func (m limitMetrics) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
 	}
 	failed, now := m.l.Attempts.Failed(), m.l.Usage()
-	for _, way := range []limit.Way{limit.Signature, limit.Password, limit.Form, limit.Link} {
-		send(prometheus.CounterValue, failedAttempts, failed[way], string(way))
+	for _, method := range []limit.Method{limit.Signature, limit.Password, limit.Form, limit.Link} {
+		send(prometheus.CounterValue, failedAttempts, failed[method], string(method))
 	}
 	send(prometheus.GaugeValue, openConns, now.Conns)
 	send(prometheus.CounterValue, closedConns, now.ConnsClosed)

@@ -14,24 +14,24 @@ import (
 func init() {
 	register(
 		action{"CreateStateMachine", structure{
-			must("name", aName), must("definition", aDefinition), must("roleArn", anARN), may("type", aMachineType),
-			may("loggingConfiguration", logging), may("tags", tagList), may("tracingConfiguration", tracing),
-			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+			required("name", aName), required("definition", aDefinition), required("roleArn", anARN), optional("type", aMachineType),
+			optional("loggingConfiguration", logging), optional("tags", tagList), optional("tracingConfiguration", tracing),
+			optional("publish", aBoolean), optional("versionDescription", aDescription), optional("encryptionConfiguration", encryption),
 		}, (*Server).createStateMachine},
 		action{"UpdateStateMachine", structure{
-			must("stateMachineArn", anARN), may("definition", aDefinition), may("roleArn", anARN),
-			may("loggingConfiguration", logging), may("tracingConfiguration", tracing),
-			may("publish", aBoolean), may("versionDescription", aDescription), may("encryptionConfiguration", encryption),
+			required("stateMachineArn", anARN), optional("definition", aDefinition), optional("roleArn", anARN),
+			optional("loggingConfiguration", logging), optional("tracingConfiguration", tracing),
+			optional("publish", aBoolean), optional("versionDescription", aDescription), optional("encryptionConfiguration", encryption),
 		}, (*Server).updateStateMachine},
-		action{"DeleteStateMachine", structure{must("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
-		action{"DescribeStateMachine", structure{must("stateMachineArn", anARN), may("includedData", included)},
+		action{"DeleteStateMachine", structure{required("stateMachineArn", anARN)}, (*Server).deleteStateMachine},
+		action{"DescribeStateMachine", structure{required("stateMachineArn", anARN), optional("includedData", included)},
 			(*Server).describeStateMachine},
-		action{"DescribeStateMachineForExecution", structure{must("executionArn", anARN), may("includedData", included)},
+		action{"DescribeStateMachineForExecution", structure{required("executionArn", anARN), optional("includedData", included)},
 			(*Server).describeStateMachineForExecution},
 		action{"ListStateMachines", paging, (*Server).listStateMachines},
 		action{"ValidateStateMachineDefinition", structure{
-			must("definition", aDefinition), may("type", aMachineType),
-			may("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), may("maxResults", numberShape{max: 100}),
+			required("definition", aDefinition), optional("type", aMachineType),
+			optional("severity", stringShape{enum: []string{"ERROR", "WARNING"}}), optional("maxResults", numberShape{max: 100}),
 		}, (*Server).validateStateMachineDefinition},
 	)
 }
@@ -109,7 +109,7 @@ func setText(o *value.Object, name, s string) {
 // updateStateMachine tells members that are absent from those that are given: only the latter make a new revision.
 func (s *Server) updateStateMachine(ctx context.Context, in *value.Object) (*value.Object, error) {
 	u := catalog.UpdateMachine{
-		ARN: text(in, "stateMachineArn"), Definition: given(in, "definition"), RoleARN: given(in, "roleArn"),
+		ARN: text(in, "stateMachineArn"), Definition: textPtr(in, "definition"), RoleARN: textPtr(in, "roleArn"),
 		Publish: flag(in, "publish"), VersionDescription: text(in, "versionDescription"), FromNetwork: !s.owner(ctx),
 	}
 	if o := object(in, "loggingConfiguration"); o != nil {
@@ -211,11 +211,11 @@ func (s *Server) describeStateMachineForExecution(_ context.Context, in *value.O
 	}
 	x, err := s.eng.Describe(arn)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	definition, err := s.eng.Definition(arn)
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	// The engine keeps what ran; what has no effect on it is shown as it stands at the machine, if there still is one.
 	settings := catalog.Settings{Logging: `{"level":"OFF","includeExecutionData":false}`, Tracing: defaultTracing, Encryption: defaultEncryption}
@@ -261,7 +261,7 @@ func (s *Server) listStateMachines(_ context.Context, in *value.Object) (*value.
 // validateStateMachineDefinition counts only what it shows: with severity ERROR, the default, warnings take no room.
 func (s *Server) validateStateMachineDefinition(_ context.Context, in *value.Object) (*value.Object, error) {
 	found := check.Definition(text(in, "definition"), text(in, "type") == stepfn.Express)
-	limit := int(whole(in, "maxResults"))
+	limit := int(integer(in, "maxResults"))
 	if limit == 0 {
 		limit = 100
 	}

@@ -13,11 +13,11 @@ import (
 
 func init() {
 	register(
-		action{"DescribeMapRun", structure{must("mapRunArn", aLongARN)}, (*Server).describeMapRun},
-		action{"ListMapRuns", paging.with(must("executionArn", anARN)), (*Server).listMapRuns},
+		action{"DescribeMapRun", structure{required("mapRunArn", aLongARN)}, (*Server).describeMapRun},
+		action{"ListMapRuns", paging.with(required("executionArn", anARN)), (*Server).listMapRuns},
 		action{"UpdateMapRun", structure{
-			must("mapRunArn", aLongARN), may("maxConcurrency", numberShape{}),
-			may("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), may("toleratedFailureCount", numberShape{}),
+			required("mapRunArn", aLongARN), optional("maxConcurrency", numberShape{}),
+			optional("toleratedFailurePercentage", numberShape{max: 100, fraction: true}), optional("toleratedFailureCount", numberShape{}),
 		}, (*Server).updateMapRun},
 	)
 }
@@ -77,7 +77,7 @@ func (s *Server) listMapRuns(_ context.Context, in *value.Object) (*value.Object
 	}
 	runs, next, err := s.eng.MapRuns(arn, after, pageSize(in))
 	if err != nil {
-		return nil, s.about(arn, err)
+		return nil, s.executionError(arn, err)
 	}
 	items := make([]any, len(runs))
 	for i := range runs {
@@ -124,6 +124,6 @@ func number(in *value.Object, name string) *int64 {
 	if !ok || v == nil {
 		return nil
 	}
-	n := whole(in, name)
+	n := integer(in, name)
 	return &n
 }

@@ -11,7 +11,7 @@ import (
 
 // pageSize is how many items a page of a request holds: AWS's default is 100.
 func pageSize(in *value.Object) int {
-	if n := whole(in, "maxResults"); n > 0 {
+	if n := integer(in, "maxResults"); n > 0 {
 		return int(n)
 	}
 	return 100

@@ -22,8 +22,8 @@ import (
 func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
 	out := engine.ListFilter{MachineARN: stepfn.Unqualified(q.Get("machine")), Status: stepfn.Status(q.Get("status")), Name: q.Get("name"), Token: q.Get("next")}
 	var errs [3]error
-	out.After, errs[0] = moment(q, "after")
-	out.Before, errs[1] = moment(q, "before")
+	out.After, errs[0] = timeParam(q, "after")
+	out.Before, errs[1] = timeParam(q, "before")
 	if limit := q.Get("limit"); limit != "" {
 		if out.Limit, errs[2] = strconv.Atoi(limit); errs[2] != nil {
 			errs[2] = errors.New("limit must be a number")
@@ -33,15 +33,17 @@ func (s *Server) searchQuery(q url.Values) (engine.ListFilter, error) {
 		return out, fmt.Errorf("status must be one of %s", strings.Join(executionStatus.enum, ", "))
 	}
 	if q.Get("all") != "true" {
-		out.Without = cleansUp
+		out.Without = isCleanupMachine
 	}
 	return out, errors.Join(errs[:]...)
 }
 
-// cleansUp tells cleanup machines by the name that the commands give them.
-func cleansUp(machineARN string) bool { return strings.HasSuffix(machineARN, stepfn.CleanupSuffix) }
+// isCleanupMachine tells cleanup machines by the name that the commands give them.
+func isCleanupMachine(machineARN string) bool {
+	return strings.HasSuffix(machineARN, stepfn.CleanupSuffix)
+}
 
-func moment(q url.Values, name string) (time.Time, error) {
+func timeParam(q url.Values, name string) (time.Time, error) {
 	text := q.Get(name)
 	if text == "" {
 		return time.Time{}, nil

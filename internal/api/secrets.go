@@ -16,7 +16,7 @@ type Secrets interface {
 // maxSecrets bounds a request's values, in bytes.
 const maxSecrets = 1 << 20
 
-func (s *Server) wantedSecrets(w http.ResponseWriter, r *http.Request) {
+func (s *Server) missingSecrets(w http.ResponseWriter, r *http.Request) {
 	names, err := s.cfg.Secrets.Wanted(r.URL.Query().Get("execution"))
 	if err != nil {
 		s.failExtra(w, r, err)
@@ -25,7 +25,7 @@ func (s *Server) wantedSecrets(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, append([]string{}, names...))
 }
 
-func (s *Server) giveSecrets(w http.ResponseWriter, r *http.Request) {
+func (s *Server) putSecrets(w http.ResponseWriter, r *http.Request) {
 	var values map[string]string
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxSecrets)).Decode(&values); err != nil {
 		http.Error(w, "the body must be a JSON object of strings of at most 1 MiB", http.StatusBadRequest)

@@ -186,7 +186,7 @@ func TestExtras(t *testing.T) {
 		{"/rayorch/v1/pending?execution=none", 404, ""},
 		{"/rayorch/v1/watch?execution=" + run + "&after=1", 200, `{"closed":true,"lastEventId":4,"status":"SUCCEEDED"}`},
 		{"/rayorch/v1/watch?execution=" + run + "x", 404, "does not exist"},
-		{"/rayorch/v1/watch?after=x", 400, "must be numbers"},
+		{"/rayorch/v1/watch?after=x", 400, "must be an integer"},
 		{"/rayorch/v1/logs?execution=" + run, 200, `{"logs":[]}`},
 		{"/rayorch/v1/log?execution=" + run + "&state=P", 404, "no such log"},
 		{"/metrics", 200, `rayorch_executions_closed_total{status="SUCCEEDED"} 1`},

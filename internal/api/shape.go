@@ -265,5 +265,5 @@ func isAliasName(s string) bool {
 // with is a structure with more members.
 func (m structure) with(more ...member) structure { return append(append(structure{}, more...), m...) }
 
-func must(name string, s shape) member { return member{name, true, s} }
-func may(name string, s shape) member  { return member{name, false, s} }
+func required(name string, s shape) member { return member{name, true, s} }
+func optional(name string, s shape) member { return member{name, false, s} }

@@ -51,7 +51,7 @@ func (s *Server) claim(r *http.Request) (*claim, error) {
 	}
 	key, known := s.cfg.Keys[sig.key]
 	if !known {
-		return nil, s.checked(r, limit.Signature, sig.key, func() bool { return false })
+		return nil, s.checkAttempt(r, limit.Signature, sig.key, func() bool { return false })
 	}
 	if err := s.limits.Attempts.Waits(r, limit.Signature); err != nil {
 		return nil, attemptFault(err)
@@ -82,12 +82,12 @@ func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 }
 
 // prove verifies the signature of a claim, if it needs one.
-func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
+func (s *Server) verify(c *claim, r *http.Request, body []byte) error {
 	if !c.signed {
 		return nil
 	}
 	want := c.sig.compute(r, body, c.secret, c.at)
-	err := s.checked(r, limit.Signature, c.sig.key, func() bool {
+	err := s.checkAttempt(r, limit.Signature, c.sig.key, func() bool {
 		return subtle.ConstantTimeCompare([]byte(want), []byte(c.sig.signature)) == 1
 	})
 	var f *fault
@@ -99,8 +99,8 @@ func (s *Server) prove(c *claim, r *http.Request, body []byte) error {
 }
 
 // checked is an attempt to prove who calls, in AWS's terms.
-func (s *Server) checked(r *http.Request, way limit.Way, key string, proof func() bool) error {
-	return attemptFault(s.limits.Attempts.Check(r, way, key, proof))
+func (s *Server) checkAttempt(r *http.Request, method limit.Method, key string, proof func() bool) error {
+	return attemptFault(s.limits.Attempts.Check(r, method, key, proof))
 }
 
 func attemptFault(err error) error {

@@ -48,7 +48,7 @@ func TestStream(t *testing.T) {
 
 // TestReasons gives the owner of the state directory an error in full, which others are only told to look up in the server's log.
 func TestReasons(t *testing.T) {
-	for owner, want := range map[bool]string{true: "the engine's own words", false: "the request failed: the server's log says why"} {
+	for owner, want := range map[bool]string{true: "the engine's own words", false: "the request failed; see the server's log"} {
 		url := newServer(t, "", func(c *api.Config) { c.Owner, c.Code = owner, failingCode{} }).URL
 		if status, body := fetch(t, url+"/rayorch/v1/code"); status != http.StatusInternalServerError || strings.TrimSpace(body) != want {
 			t.Errorf("owner %t: %d %s", owner, status, body)

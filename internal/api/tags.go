@@ -9,11 +9,11 @@ import (
 
 func init() {
 	register(
-		action{"TagResource", structure{must("resourceArn", anARN), must("tags", tagList)}, (*Server).tagResource},
+		action{"TagResource", structure{required("resourceArn", anARN), required("tags", tagList)}, (*Server).tagResource},
 		action{"UntagResource", structure{
-			must("resourceArn", anARN), must("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
+			required("resourceArn", anARN), required("tagKeys", listShape{item: stringShape{min: 1, max: 128}}),
 		}, (*Server).untagResource},
-		action{"ListTagsForResource", structure{must("resourceArn", anARN)}, (*Server).listTagsForResource},
+		action{"ListTagsForResource", structure{required("resourceArn", anARN)}, (*Server).listTagsForResource},
 	)
 }
 

@@ -11,16 +11,16 @@ import (
 func init() {
 	register(
 		action{"CreateActivity", structure{
-			must("name", aName), may("tags", tagList), may("encryptionConfiguration", encryption),
+			required("name", aName), optional("tags", tagList), optional("encryptionConfiguration", encryption),
 		}, (*Server).createActivity},
-		action{"DescribeActivity", structure{must("activityArn", anARN)}, (*Server).describeActivity},
-		action{"DeleteActivity", structure{must("activityArn", anARN)}, (*Server).deleteActivity},
+		action{"DescribeActivity", structure{required("activityArn", anARN)}, (*Server).describeActivity},
+		action{"DeleteActivity", structure{required("activityArn", anARN)}, (*Server).deleteActivity},
 		action{"ListActivities", paging, (*Server).listActivities},
-		action{"GetActivityTask", structure{must("activityArn", anARN), may("workerName", aName)}, (*Server).getActivityTask},
-		action{"SendTaskSuccess", structure{must("taskToken", aToken), must("output", aPayload)}, (*Server).sendTaskSuccess},
-		action{"SendTaskFailure", structure{must("taskToken", aToken), may("error", anError), may("cause", aCause)},
+		action{"GetActivityTask", structure{required("activityArn", anARN), optional("workerName", aName)}, (*Server).getActivityTask},
+		action{"SendTaskSuccess", structure{required("taskToken", aToken), required("output", aPayload)}, (*Server).sendTaskSuccess},
+		action{"SendTaskFailure", structure{required("taskToken", aToken), optional("error", anError), optional("cause", aCause)},
 			(*Server).sendTaskFailure},
-		action{"SendTaskHeartbeat", structure{must("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
+		action{"SendTaskHeartbeat", structure{required("taskToken", aToken)}, (*Server).sendTaskHeartbeat},
 	)
 }
 

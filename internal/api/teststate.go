@@ -15,18 +15,18 @@ import (
 
 func init() {
 	register(action{"TestState", structure{
-		must("definition", aDefinition), may("roleArn", anARN), may("input", aPayload),
-		may("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), may("revealSecrets", aBoolean),
-		may("variables", aPayload), may("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-		may("mock", nested{
-			may("result", aPayload),
-			may("errorOutput", nested{may("error", anError), may("cause", aCause)}),
-			may("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
+		required("definition", aDefinition), optional("roleArn", anARN), optional("input", aPayload),
+		optional("inspectionLevel", stringShape{enum: []string{"INFO", "DEBUG", "TRACE"}}), optional("revealSecrets", aBoolean),
+		optional("variables", aPayload), optional("stateName", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+		optional("mock", nested{
+			optional("result", aPayload),
+			optional("errorOutput", nested{optional("error", anError), optional("cause", aCause)}),
+			optional("fieldValidationMode", stringShape{enum: []string{"STRICT", "PRESENT", "NONE"}}),
 		}),
-		may("context", aPayload),
-		may("stateConfiguration", nested{
-			may("retrierRetryCount", numberShape{}), may("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
-			may("mapIterationFailureCount", numberShape{}), may("mapItemReaderData", aPayload),
+		optional("context", aPayload),
+		optional("stateConfiguration", nested{
+			optional("retrierRetryCount", numberShape{}), optional("errorCausedByState", stringShape{min: 1, max: stepfn.MaxName, secret: true}),
+			optional("mapIterationFailureCount", numberShape{}), optional("mapItemReaderData", aPayload),
 		}),
 	}, (*Server).testState})
 }
@@ -126,10 +126,10 @@ func (s *Server) testRequest(in *value.Object, state string) (*interp.TestReques
 		req.Mock = &interp.TestMock{Result: bytesOf(mock, "result"), Error: text(failure, "error"), Cause: text(failure, "cause")}
 	}
 	if c := object(in, "stateConfiguration"); c != nil {
-		req.RetryCount = int(whole(c, "retrierRetryCount"))
+		req.RetryCount = int(integer(c, "retrierRetryCount"))
 		req.ReaderData = bytesOf(c, "mapItemReaderData")
 		if c.Has("mapIterationFailureCount") {
-			n := whole(c, "mapIterationFailureCount")
+			n := integer(c, "mapIterationFailureCount")
 			req.FailedIterations = &n
 		}
 	}

@@ -13,25 +13,25 @@ import (
 
 // routing is the one list whose length error repeats the list itself.
 var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
-	must("stateMachineVersionArn", anARN), must("weight", numberShape{max: 100}),
+	required("stateMachineVersionArn", anARN), required("weight", numberShape{max: 100}),
 }}
 
 func init() {
 	register(
 		action{"PublishStateMachineVersion", structure{
-			must("stateMachineArn", anARN), may("revisionId", stringShape{}), may("description", aDescription),
+			required("stateMachineArn", anARN), optional("revisionId", stringShape{}), optional("description", aDescription),
 		}, (*Server).publishStateMachineVersion},
-		action{"ListStateMachineVersions", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
-		action{"DeleteStateMachineVersion", structure{must("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
+		action{"ListStateMachineVersions", paging.with(required("stateMachineArn", anARN)), (*Server).listStateMachineVersions},
+		action{"DeleteStateMachineVersion", structure{required("stateMachineVersionArn", aLongARN)}, (*Server).deleteStateMachineVersion},
 		action{"CreateStateMachineAlias", structure{
-			may("description", aDescription), must("name", anAlias), must("routingConfiguration", routing),
+			optional("description", aDescription), required("name", anAlias), required("routingConfiguration", routing),
 		}, (*Server).createStateMachineAlias},
-		action{"DescribeStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
+		action{"DescribeStateMachineAlias", structure{required("stateMachineAliasArn", anARN)}, (*Server).describeStateMachineAlias},
 		action{"UpdateStateMachineAlias", structure{
-			must("stateMachineAliasArn", anARN), may("description", aDescription), may("routingConfiguration", routing),
+			required("stateMachineAliasArn", anARN), optional("description", aDescription), optional("routingConfiguration", routing),
 		}, (*Server).updateStateMachineAlias},
-		action{"DeleteStateMachineAlias", structure{must("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
-		action{"ListStateMachineAliases", paging.with(must("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
+		action{"DeleteStateMachineAlias", structure{required("stateMachineAliasArn", anARN)}, (*Server).deleteStateMachineAlias},
+		action{"ListStateMachineAliases", paging.with(required("stateMachineArn", anARN)), (*Server).listStateMachineAliases},
 	)
 }
 
@@ -41,7 +41,7 @@ func showRoutes(items []any) string {
 	for i, item := range items {
 		o, _ := item.(*value.Object)
 		parts[i] = fmt.Sprintf("RoutingConfigurationListItem(stateMachineVersionArn=%s, weight=%d)",
-			text(o, "stateMachineVersionArn"), whole(o, "weight"))
+			text(o, "stateMachineVersionArn"), integer(o, "weight"))
 	}
 	return "[" + strings.Join(parts, ", ") + "]"
 }
@@ -50,7 +50,7 @@ func routes(in *value.Object) []catalog.Route {
 	var out []catalog.Route
 	for _, item := range list(in, "routingConfiguration") {
 		o, _ := item.(*value.Object)
-		out = append(out, catalog.Route{VersionARN: text(o, "stateMachineVersionArn"), Weight: int(whole(o, "weight"))})
+		out = append(out, catalog.Route{VersionARN: text(o, "stateMachineVersionArn"), Weight: int(integer(o, "weight"))})
 	}
 	return out
 }
@@ -114,7 +114,7 @@ func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) 
 
 // updateStateMachineAlias leaves alone what is not given.
 func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
-	description, routed := given(in, "description"), in.Has("routingConfiguration")
+	description, routed := textPtr(in, "description"), in.Has("routingConfiguration")
 	if description == nil && !routed {
 		return nil, invalid("Either description or routing configuration must be specified")
 	}

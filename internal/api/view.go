@@ -15,7 +15,7 @@ import (
 func (s *Server) view(w http.ResponseWriter, r *http.Request) {
 	r, stop := s.untilClosing(r)
 	defer stop()
-	s.shown(w, r)
+	s.viewHandler(w, r)
 }
 
 // source is the engine's executions, for live.
@@ -33,7 +33,7 @@ func (s source) Events(_ context.Context, arn string, after int64, do func(*prog
 			return err
 		}
 		for i := range events {
-			do(shownEvent(&events[i]))
+			do(progressEvent(&events[i]))
 			after = events[i].ID
 		}
 		if len(events) < page {
@@ -42,8 +42,8 @@ func (s source) Events(_ context.Context, arn string, after int64, do func(*prog
 	}
 }
 
-// shownEvent is an event as the fold reads it.
-func shownEvent(e *history.Event) *progress.Event {
+// progressEvent is an event as the fold reads it.
+func progressEvent(e *history.Event) *progress.Event {
 	name := e.Name
 	if name == "" {
 		name = e.State // of the failure of an expression

@@ -144,7 +144,7 @@ func text(in *value.Object, name string) string {
 }
 
 // given is a pointer to a text, nil when it is absent.
-func given(in *value.Object, name string) *string {
+func textPtr(in *value.Object, name string) *string {
 	v, _ := in.Get(name)
 	if s, ok := v.(string); ok {
 		return &s
@@ -152,7 +152,7 @@ func given(in *value.Object, name string) *string {
 	return nil
 }
 
-func whole(in *value.Object, name string) int64 {
+func integer(in *value.Object, name string) int64 {
 	v, _ := in.Get(name)
 	n, _ := v.(value.Number)
 	i, _ := n.Int64()

@@ -79,7 +79,7 @@ func (c *Console) signedIn(next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
-		if !limit.Prove(r.Context()) {
+		if !limit.MarkAuthenticated(r.Context()) {
 			http.Error(w, "too many connections: try again", http.StatusServiceUnavailable)
 			return
 		}

@@ -31,7 +31,7 @@ func (s *Folds) Handler(fail func(http.ResponseWriter, *http.Request, error)) ht
 		after, err1 := strconv.ParseInt(cmp.Or(q.Get("after"), "0"), 10, 64)
 		seconds, err2 := strconv.ParseFloat(cmp.Or(q.Get("timeout"), "20"), 64)
 		if err1 != nil || err2 != nil || after < 0 || seconds < 0 || math.IsNaN(seconds) {
-			http.Error(w, "after and timeout must be numbers", http.StatusBadRequest)
+			http.Error(w, "after must be an integer, and timeout a number of seconds", http.StatusBadRequest)
 			return
 		}
 		f := s.watch(q.Get("execution"))
