@@ -54,11 +54,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, action, body, code, message string }{
 		{"an unknown action", "Dance", "{}", "UnknownOperationException", ""},
 		{"no JSON", "ListStateMachines", "{", "SerializationException",
-			"the request's body must be a JSON object: invalid JSON at offset 1: expected a key in an object"},
+			"the request body must be a JSON object: invalid JSON at offset 1: expected a key in an object"},
 		{"no object", "ListStateMachines", "[]", "SerializationException",
-			"the request's body must be a JSON object: the JSON text must be an object"},
+			"the request body must be a JSON object: the JSON text must be an object"},
 		{"deep JSON", "ListStateMachines", `{"a":` + strings.Repeat("[", 5000), "SerializationException",
-			"the request's body must be a JSON object: invalid JSON at offset 1005: nested deeper than 1000"},
+			"the request body must be a JSON object: invalid JSON at offset 1005: nested deeper than 1000"},
 		{"a wrong type", "CreateActivity", `{"name":7}`, "SerializationException", "NUMBER_VALUE can not be converted to a String"},
 		{"a fraction", "ListStateMachines", `{"maxResults":1.5}`, "SerializationException", "FRACTIONAL_VALUE can not be converted to an Integer"},
 		{"nothing of what is needed", "DescribeExecution", "", "ValidationException",
@@ -134,9 +134,10 @@ func TestCheckListen(t *testing.T) {
 		{"localhost:0", false, false, ""},
 		{"[::1]:0", false, false, ""},
 		{"0.0.0.0:80", true, true, ""},
-		{"0.0.0.0:80", false, true, "listen address 0.0.0.0:80 can be reached from other machines: give access keys, or listen on 127.0.0.1"},
-		{":80", false, false, "listen address :80 can be reached from other machines: give access keys and a TLS certificate, or listen on 127.0.0.1"},
-		{"8080", false, false, `listen address "8080": address 8080: missing port in address: write it as 127.0.0.1:8080`},
+		{"0.0.0.0:80", false, true, "listen address 0.0.0.0:80 can be reached from other machines and needs access keys: configure them, or listen on 127.0.0.1"},
+		{":80", false, false, "listen address :80 can be reached from other machines and needs access keys and a TLS certificate: " +
+			"configure them, or listen on 127.0.0.1"},
+		{"8080", false, false, `listen address "8080": address 8080: missing port in address: use HOST:PORT, such as 127.0.0.1:8080`},
 	} {
 		t.Run(c.addr, func(t *testing.T) {
 			got := ""

@@ -17,7 +17,7 @@ func init() {
 	)
 }
 
-// tags reads the tags of a request; an absent list is none.
+// tags returns the tags of a request, nil if it has none.
 func tags(in *value.Object) []catalog.Tag {
 	var out []catalog.Tag
 	for _, item := range list(in, "tags") {

@@ -63,7 +63,7 @@ func (s *Server) listActivities(_ context.Context, in *value.Object) (*value.Obj
 	return out, nil
 }
 
-// getActivityTask waits up to a minute; without a task the answer has no token.
+// getActivityTask waits for a task, at most one minute. If there is none, the answer has no token, as on AWS.
 func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.Object, error) {
 	a, err := s.cat.Activity(text(in, "activityArn"))
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Server) getActivityTask(ctx context.Context, in *value.Object) (*value.
 	return out, nil
 }
 
-// sendTaskSuccess looks at the token's form first, then at the output, and only then whether anybody waits for it.
+// sendTaskSuccess checks, in AWS's order, the syntax of the token, then the output, and then whether a task waits for the token.
 func (s *Server) sendTaskSuccess(_ context.Context, in *value.Object) (*value.Object, error) {
 	token, output := text(in, "taskToken"), text(in, "output")
 	if _, _, ok := interp.ParseToken(token); !ok {

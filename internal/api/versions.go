@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// routing is the one list whose length error repeats the list itself.
+// routing is the only list whose length error contains the list, as on AWS.
 var routing = listShape{min: 1, max: 2, show: showRoutes, item: nested{
 	required("stateMachineVersionArn", anARN), required("weight", numberShape{max: 100}),
 }}
@@ -35,7 +35,7 @@ func init() {
 	)
 }
 
-// showRoutes prints as the Java object behind AWS's API prints itself.
+// showRoutes formats a routing configuration as AWS does: as the toString of a Java object.
 func showRoutes(items []any) string {
 	parts := make([]string, len(items))
 	for i, item := range items {
@@ -112,7 +112,7 @@ func (s *Server) describeStateMachineAlias(_ context.Context, in *value.Object) 
 	return out, nil
 }
 
-// updateStateMachineAlias leaves alone what is not given.
+// updateStateMachineAlias changes only the members that the request contains.
 func (s *Server) updateStateMachineAlias(_ context.Context, in *value.Object) (*value.Object, error) {
 	description, routed := textPtr(in, "description"), in.Has("routingConfiguration")
 	if description == nil && !routed {
@@ -129,7 +129,7 @@ func (s *Server) deleteStateMachineAlias(_ context.Context, in *value.Object) (*
 	return empty, s.cat.DeleteAlias(text(in, "stateMachineAliasArn"))
 }
 
-// listStateMachineAliases pages by creation: a page token names the last alias that was shown.
+// listStateMachineAliases sorts by creation. A page token contains the ARN of the last alias on the page.
 func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn := text(in, "stateMachineArn")
 	name, err := pageAfter(in, "aliases", arn)
@@ -139,7 +139,7 @@ func (s *Server) listStateMachineAliases(_ context.Context, in *value.Object) (*
 	var after *catalog.Alias
 	if name != "" {
 		if after, err = s.cat.Alias(name); err != nil {
-			return nil, errBadToken // it was deleted between the pages: there is no telling where it stood
+			return nil, errBadToken // the alias was deleted between the requests: its position is unknown
 		}
 	}
 	page, more, err := s.cat.Aliases(arn, after, pageSize(in))
