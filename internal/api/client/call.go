@@ -53,7 +53,7 @@ func (e *StatusError) is(w when) bool {
 	return false
 }
 
-// MissingError is the error for a server that fallbacks a path that a command needs.
+// MissingError reports that a server does not have a path that a command needs.
 type MissingError struct{ message, hint string }
 
 func (e *MissingError) Error() string { return e.message }
