@@ -15,14 +15,13 @@ func (v *View) group(e *Event, p place) place {
 		return p
 	}
 	v.touch(x)
-	redriven := v.redriven != 0 && e.Previous == v.redriven
 	here := place{x, in, p.left}
 	switch {
 	case e.exited():
 		v.exit(x, e)
 		here.left = x
 	case e.is("StateStarted"):
-		return v.startGroup(x, e, p, here, redriven)
+		return v.startGroup(x, e, p, here)
 	case strings.HasPrefix(e.Type, "MapIteration"):
 		return v.iteration(x, e, p, here)
 	case strings.HasPrefix(e.Type, "MapRun"):
@@ -32,7 +31,7 @@ func (v *View) group(e *Event, p place) place {
 		if e.failed() {
 			v.fails(x, e)
 		}
-	case e.is("StateFailed") && !redriven:
+	case e.is("StateFailed"):
 		v.settle(x, p.entry, e.Time)
 		v.groupFails(x, p.entry, e)
 		here.left = x
@@ -43,8 +42,8 @@ func (v *View) group(e *Event, p place) place {
 }
 
 // startGroup folds the start of a Map or Parallel; a retrier may start it again.
-func (v *View) startGroup(x *Entry, e *Event, p, here place, redriven bool) place {
-	if !redriven && p.entry != x {
+func (v *View) startGroup(x *Entry, e *Event, p, here place) place {
+	if p.entry != x {
 		v.settle(x, p.entry, e.Time)
 	}
 	if e.groupKind() == kindParallel {

@@ -355,7 +355,7 @@ func indexed(i int) string { return fmt.Sprintf("[%d]", i) }
 func (v *View) before(e *Event) place {
 	if v.redriven != 0 && e.Previous == v.redriven && !e.ofExecution() {
 		if e.Name == "" && e.inGroup() {
-			return place{}
+			return v.failedAgain(e)
 		}
 		if len(v.undone) > 0 {
 			i := max(0, slices.IndexFunc(v.undone, func(x *Entry) bool { return x.State == e.Name }))
@@ -374,4 +374,20 @@ func (v *View) before(e *Event) place {
 		v.undone = slices.DeleteFunc(v.undone, func(x *Entry) bool { return x == p.entry })
 	}
 	return p
+}
+
+// failedAgain returns the place of the failure of a Map or Parallel that directly follows a redrive: a state inside that starts no
+// task, such as a Fail state, failed again, for which there is no event of its own. Other events of Maps and Parallels that directly
+// follow a redrive have no place, because they do not show to which state they belong.
+func (v *View) failedAgain(e *Event) place {
+	if !e.is("StateFailed") {
+		return place{}
+	}
+	for i, x := range v.undone {
+		if x.Status == Failed && x.Kind != kindTask && !x.holds() && x.in != nil && x.in.group.Kind == e.groupKind() {
+			v.undone = slices.Delete(v.undone, i, i+1)
+			return place{entry: x, in: x.in}
+		}
+	}
+	return v.at[e.ID-1] // of a Map: its iteration that failed
 }

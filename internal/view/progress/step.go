@@ -162,6 +162,9 @@ func (v *View) openAgain(group *Entry) {
 	}
 	if group.Status.undone() {
 		v.set(group, Running)
+		if group.Items != nil { // the redrive runs these iterations again
+			group.Items.Failed, group.Items.Aborted = 0, 0
+		}
 	}
 	if !group.Ended.IsZero() || group.Error != "" {
 		group.Ended, group.Error, group.Cause = time.Time{}, "", ""

@@ -88,6 +88,13 @@ var Stories = map[string]Story{
 		Then:  []string{"abort", "look", "redrive", "a[0]: 1", "look", "a[1]: fails"},
 		Want:  []string{"a[0] cancelled", "a[1] cancelled", "then", "a[0] succeeded", "a[1] running", "b[0] succeeded", "then", "a[0] succeeded", "a[1] failed", "b[0] succeeded"},
 	},
+	"failed in one of two iterations again after a redrive": {
+		Steps: each,
+		Jobs:  map[string]string{"a[0]": "hangs", "b[1]": "fails"},
+		Then:  []string{"end", "look", "redrive"},
+		Want: []string{"a[0] cancelled", "a[1] succeeded", "b[1] failed", "then",
+			"a[0] cancelled", "a[1] succeeded", "b[1] failed"},
+	},
 	"skipped": {
 		Steps: "{name: a" + job + "}, {name: b, when: steps.a.output.x > 1" + job + "}, {name: c" + job + "}",
 		Jobs:  map[string]string{"a": `{"x": 1}`},
