@@ -7,7 +7,7 @@ const (
 	each = "{name: each, forEach: {items: [1, 2], steps: [{name: a" + job + "}, {name: b" + job + "}]}}"
 )
 
-// Stories are the ways in which steps of a pipeline can end.
+// Stories cover the ways in which steps of a pipeline can end, by name.
 var Stories = map[string]Story{
 	"all is well": {
 		Steps: both + ", {name: end" + job + "}",
