@@ -30,6 +30,7 @@ func (a *app) logsCommand() *cobra.Command {
 	c.Flags().StringVarP(&q.State, "step", "s", "", "the step (default: the one that started last)")
 	c.Flags().IntVar(&q.Attempt, "attempt", 0, "the attempt, from 1 (default: the newest)")
 	c.Flags().BoolVarP(&q.Follow, "follow", "f", false, "wait for more until the step has ended")
+	c.Flags().StringVar(&q.Task, "task", "", "id of a task, instead of a step and an attempt: for logs of earlier releases that logs lists")
 	return c
 }
 
@@ -74,6 +75,13 @@ func (s *session) printLog(ctx context.Context, arn string, q engine.LogQuery, p
 // namedLog turns a step's name, with [i] inside a for-each, into a query by the task; no name is the step that started last. Without a
 // log, there is no task.
 func (s *session) namedLog(ctx context.Context, arn string, q engine.LogQuery) (engine.LogQuery, error) {
+	switch {
+	case q.Task == "":
+	case q.State != "" || q.Attempt != 0:
+		return q, fail(exitUsage, "", "--task cannot be combined with --step or --attempt")
+	default:
+		return q, s.checkTask(ctx, arn, q.Task)
+	}
 	v := progress.New(nil)
 	if err := s.catchUp(ctx, arn, v); err != nil {
 		return q, err
@@ -118,7 +126,7 @@ func ambiguous(arn string, st *progress.Entry, attempt int, logs []engine.LogInf
 	for _, l := range logs {
 		list += fmt.Sprintf("\n  task %s, started %s, %d bytes", l.Task, l.Started.UTC().Format(eventTime), l.Size)
 	}
-	return fail(exitError, "read one with GET /rayorch/v1/log?execution="+arn+"&task=TASK",
+	return fail(exitError, "to print one of them: rayorch logs "+arn+" --task TASK",
 		"an earlier release kept %d logs of attempt %d of %s, without the iteration that each belongs to:%s", len(logs), attempt, st.State, list)
 }
 
@@ -151,4 +159,13 @@ func stepNamed(steps []*progress.Entry, name string) *progress.Entry {
 		}
 	}
 	return nil
+}
+
+// checkTask returns an error if the execution has no log of a task.
+func (s *session) checkTask(ctx context.Context, arn, task string) error {
+	logs, err := s.logsOf(ctx, arn)
+	if err == nil && !slices.ContainsFunc(logs, func(l engine.LogInfo) bool { return l.Task == task }) {
+		err = fail(exitError, "", "the execution %s has no log of the task %s", nameOf(arn), task)
+	}
+	return err
 }
