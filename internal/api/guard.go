@@ -30,8 +30,8 @@ func CheckListen(addr string, keys, tls bool) error {
 		addr, strings.Join(missing, " and "))
 }
 
-// isLoopback reports whether a host is loopback by its name or IP address. It does not resolve names, because an attacker can
-// make a name of theirs resolve to loopback.
+// isLoopback reports whether a host is loopback by its name or IP address. It does not resolve names, because attackers can make
+// their own domain names resolve to loopback.
 func isLoopback(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {

@@ -223,6 +223,7 @@ func (c mockCheck) members(s *mockShape, o *value.Object) string {
 	return ""
 }
 
+// text returns the violation of a string, "" if there is none.
 func (s *mockShape) text(t string) string {
 	n := float64(utf8.RuneCountInString(t))
 	switch {
@@ -236,6 +237,7 @@ func (s *mockShape) text(t string) string {
 	return ""
 }
 
+// number returns the violation of a number, "" if there is none.
 func (s *mockShape) number(f float64) string {
 	switch {
 	case s.Min != nil && f < *s.Min:

@@ -71,6 +71,7 @@ func (p *replays) use(c *claim, r *http.Request) (undo func(), err error) {
 	return func() { p.forget(call, signature, !used) }, nil
 }
 
+// forget removes the entry of a call, and with both also that of its signature.
 func (p *replays) forget(call, signature [16]byte, both bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,6 +83,7 @@ func (p *replays) forget(call, signature [16]byte, both bool) {
 	}
 }
 
+// find returns the time of an entry in either generation. The caller holds p.mu.
 func (p *replays) find(key [16]byte) (time.Time, bool) {
 	if at, ok := p.recent[key]; ok {
 		return at, true

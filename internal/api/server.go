@@ -5,6 +5,11 @@
 // The package authenticates and validates requests, translates them into calls of the engine and the catalog, and returns
 // errors with AWS's codes and messages. Decisions about state machines belong to package catalog, decisions about executions
 // to package engine.
+//
+// A request takes this path: Guard (guard.go) rejects requests of other sites. POST / goes to serveAction, which authenticates the
+// caller (sigv4.go), checks the role (package access) and replays (replays.go), validates the input against the action's shape
+// (shape.go), and calls the action (executions.go, machines.go, versions.go, tasks.go, mapruns.go, tags.go, teststate.go). All other
+// paths go to the endpoints (extras.go). To add an action, register it in an init function and give it a role in package access.
 package api
 
 import (

@@ -54,6 +54,7 @@ func (m structure) check(in *value.Object) error {
 	}
 }
 
+// members checks all members. A null member counts as missing; unknown members are ignored.
 func (m structure) members(v *violations, at string, in *value.Object) error {
 	for i := range m {
 		x, _ := in.Get(m[i].name)
@@ -91,6 +92,7 @@ type stringShape struct {
 	matches  func(string) bool // implements pattern
 }
 
+// check reports at most one violation of a string, as AWS does: the first one in this order.
 func (s stringShape) check(v *violations, at string, x any) error {
 	t, ok := x.(string)
 	if !ok {
@@ -158,6 +160,7 @@ type listShape struct {
 	show func([]any) string
 }
 
+// check checks the length of a list, and then all items. Null items are not checked.
 func (s listShape) check(v *violations, at string, x any) error {
 	items, ok := x.([]any)
 	if !ok {

@@ -105,6 +105,7 @@ func (s *Server) checkAttempt(r *http.Request, method limit.Method, key string, 
 	return attemptFault(s.limits.Attempts.Check(r, method, key, proof))
 }
 
+// attemptFault converts an error of package limit to AWS's: throttling if the address must wait, otherwise wrong credentials.
 func attemptFault(err error) error {
 	var wait *limit.WaitError
 	switch {
@@ -184,6 +185,7 @@ func (sig *signature) checkScope(at time.Time) error {
 // isRegion matches a label of a host name. SDKs have the same requirement for a region.
 var isRegion = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
+// signedAt returns the time of a signature. Only the X-Amz-Date header is supported, which all SDKs send.
 func signedAt(r *http.Request) (time.Time, error) {
 	t, err := time.Parse(sigTime, r.Header.Get("X-Amz-Date"))
 	if err != nil {
@@ -243,6 +245,7 @@ func canonicalPath(u *url.URL) string {
 	return escape(path, "/")
 }
 
+// canonicalQuery returns the query with sorted parameters, each percent-encoded.
 func canonicalQuery(u *url.URL) string {
 	var pairs []string
 	for name, values := range u.Query() {

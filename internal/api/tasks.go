@@ -46,6 +46,7 @@ func (s *Server) deleteActivity(_ context.Context, in *value.Object) (*value.Obj
 	return empty, s.cat.DeleteActivity(text(in, "activityArn"))
 }
 
+// listActivities sorts by name, as listStateMachines does.
 func (s *Server) listActivities(_ context.Context, in *value.Object) (*value.Object, error) {
 	after, err := pageAfter(in, "activities")
 	if err != nil {

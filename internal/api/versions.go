@@ -46,6 +46,7 @@ func showRoutes(items []any) string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
+// routes returns the routing configuration of a request.
 func routes(in *value.Object) []catalog.Route {
 	var out []catalog.Route
 	for _, item := range list(in, "routingConfiguration") {
@@ -63,6 +64,7 @@ func (s *Server) publishStateMachineVersion(_ context.Context, in *value.Object)
 	return value.Obj("creationDate", history.Seconds(v.Created), "stateMachineVersionArn", v.ARN), nil
 }
 
+// listStateMachineVersions lists the newest version first. A page token contains the number of the last version on the page.
 func (s *Server) listStateMachineVersions(_ context.Context, in *value.Object) (*value.Object, error) {
 	arn := text(in, "stateMachineArn")
 	after, err := pageAfter(in, "versions", arn)

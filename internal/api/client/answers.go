@@ -49,6 +49,7 @@ func (c *Client) Watch(ctx context.Context, arn string, after int64) error {
 	return resp.Body.Close()
 }
 
+// pause waits for a duration, or until the context ends.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

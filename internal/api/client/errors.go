@@ -42,6 +42,7 @@ func Refused(err error) bool {
 	return errors.As(err, &ae) && slices.Contains(credentialErrors, ae.ErrorCode())
 }
 
+// credentialErrors are the codes of AWS's errors about missing or wrong credentials.
 var credentialErrors = []string{
 	"MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException", "IncompleteSignatureException",
 }

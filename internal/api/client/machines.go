@@ -57,6 +57,7 @@ func (c *Client) createdVersion(ctx context.Context, created *sfn.CreateStateMac
 	return c.update(ctx, aws.ToString(created.StateMachineArn), m)
 }
 
+// update changes the definition of a state machine and publishes a version. It returns the ARN of the version.
 func (c *Client) update(ctx context.Context, arn string, m Machine) (string, error) {
 	updated, err := c.SFN.UpdateStateMachine(ctx, &sfn.UpdateStateMachineInput{
 		StateMachineArn: aws.String(arn), Definition: aws.String(m.Definition), Publish: true, VersionDescription: text(m.Description),

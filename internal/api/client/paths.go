@@ -50,6 +50,7 @@ var (
 	}
 )
 
+// oldRelease is the beginning of the messages about an owner of an older release.
 const oldRelease = "process {pid}, which owns the state directory, runs an older release (rayorch {version}), which "
 
 const restart = "restart that process with this release, or use another directory with --state-dir"

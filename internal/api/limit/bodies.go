@@ -53,6 +53,7 @@ func (b *bodies) try(n int64) <-chan struct{} {
 	return nil
 }
 
+// give releases n bytes, and wakes up all waiting bodies, which try again.
 func (b *bodies) give(n int64) {
 	if n == 0 {
 		return
@@ -103,6 +104,8 @@ type body struct {
 // chunk is the number of bytes that are reserved before each read. At most this much of a reservation is unused.
 const chunk = 16 << 10
 
+// Read reserves memory before it reads, except for the first FreeBody bytes. At the end of the body, it restores what handler set
+// for a body that is not read completely: the connection stays open, and has no read deadline.
 func (b *body) Read(p []byte) (int, error) {
 	p = p[:min(len(p), chunk)]
 	if more := b.read + int64(len(p)) - FreeBody - b.held; more > 0 {

@@ -34,6 +34,7 @@ type conn struct {
 	unread        atomic.Bool // a request's body was left unread
 }
 
+// listener wraps accepted connections in conn.
 type listener struct {
 	net.Listener
 	conns *conns
@@ -47,6 +48,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return l.conns.add(c), nil
 }
 
+// add adds a connection. If there are too many, it closes another one.
 func (s *conns) add(c net.Conn) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +84,7 @@ func (s *conns) victim() *conn {
 	return victim
 }
 
+// forget removes a connection from the counts. It can be called several times. The caller holds s.mu.
 func (s *conns) forget(c *conn) {
 	if _, there := s.open[c]; there {
 		delete(s.open, c)
@@ -147,6 +150,7 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// connKey is the context key of a request's *conn.
 type connKey struct{}
 
 // withConn is the http.Server's ConnContext: it makes the connection available to handlers.

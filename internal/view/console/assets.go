@@ -48,6 +48,7 @@ var loadAssets = sync.OnceValue(func() []*asset {
 	return all
 })
 
+// newAsset returns a file with its compressed content. Its ETag is a hash of the content.
 func newAsset(at string, data []byte) *asset {
 	sum := sha256.Sum256(data)
 	a := &asset{path: at, kind: kinds[path.Ext(at)], tag: `"` + hex.EncodeToString(sum[:8]) + `"`, plain: data}

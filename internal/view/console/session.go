@@ -32,6 +32,7 @@ type sessions struct {
 	open map[[32]byte]*session
 }
 
+// session is the session of a browser. began is the time of sign-in, seen that of the last request.
 type session struct {
 	caller      access.Caller
 	began, seen time.Time
@@ -80,6 +81,7 @@ func (s *sessions) caller(id string) (access.Caller, bool) {
 	return one.caller, true
 }
 
+// end removes a session.
 func (s *sessions) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -153,6 +153,7 @@ type apiEvent struct {
 	details      eventDetails
 }
 
+// eventDetails are the details that a view uses. Each type of event has only some of them.
 type eventDetails struct {
 	Name, State, Resource, Input, Output, Error, Cause, MapRunArn string
 	Index, Length                                                 int

@@ -98,6 +98,7 @@ func second(n *Node) string {
 	return n.Kind + ": " + shorten(n.Detail)
 }
 
+// longest is the maximum length of a node's second line, in characters.
 const longest = 60
 
 // shorten truncates a text that would make a box too wide.

@@ -14,6 +14,7 @@ func drawMermaid(g *Graph) []byte {
 	return m.b.Bytes()
 }
 
+// mermaid writes a flowchart. next is the number in the next node's id.
 type mermaid struct {
 	b    bytes.Buffer
 	next int

@@ -15,6 +15,7 @@ func OfPipeline(p *pipeline.Pipeline) *Graph {
 	return g
 }
 
+// ofSteps returns the graph of some steps. With sequential, a step without after follows the one before it.
 func ofSteps(steps []pipeline.Step, sequential bool) *Graph {
 	g := &Graph{}
 	order, _ := pipeline.NewOrder(steps, sequential)

@@ -15,6 +15,7 @@ func drawText(g *Graph) []byte {
 	return b.Bytes()
 }
 
+// writeTree writes the nodes of a graph, and below each those that it contains. indent is the prefix of each line.
 func writeTree(b *bytes.Buffer, g *Graph, indent string) {
 	for i, n := range g.Nodes {
 		branch, below := "├─ ", "│  "

@@ -29,6 +29,7 @@ type scopeJSON struct {
 	}
 }
 
+// collect adds the annotations of all states, at any depth.
 func (s *scopeJSON) collect(into States) {
 	for name, state := range s.States {
 		if a, ok := annotation.Parse(state.Comment); ok {

@@ -114,6 +114,7 @@ func (s *Screen) Close() {
 	s.erase()
 }
 
+// erase removes the live block from the screen. The caller holds s.mu.
 func (s *Screen) erase() {
 	if s.lines > 0 {
 		fmt.Fprintf(s.cfg.Out, "\x1b[%dA\r\x1b[J", s.lines)
@@ -121,6 +122,8 @@ func (s *Screen) erase() {
 	}
 }
 
+// block returns the lines of the live block: one for each step, followed by the reason why it is pending, or the last lines of its log.
+// Lines are truncated to the width of the terminal, because a wrapped line would make the height of the block wrong.
 func (s *Screen) block(v *progress.View) []string {
 	width := max(20, s.cfg.Width()-1)
 	var out []string
@@ -157,6 +160,7 @@ func (s *Screen) stepLine(st *progress.Entry, width int) string {
 
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
+// glyph returns the symbol of a status, which makes it recognizable without colors.
 func (s *Screen) glyph(st progress.Status) string {
 	switch st {
 	case progress.Succeeded:
