@@ -385,9 +385,9 @@ func (v *View) placeBefore(e *Event) place {
 	return p
 }
 
-// failedAgain returns the place of the failure of a Map or Parallel that directly follows a redrive: a state inside that starts no
-// task, such as a Fail state, failed again, for which there is no event of its own. Other events of Maps and Parallels that directly
-// follow a redrive have no place, because they do not show to which state they belong.
+// failedAgain returns the place of an event of a Map or Parallel that directly follows a redrive. If the event is a failure, a state inside
+// failed again that starts no task, such as a Fail state: such a state has no event in the redrive. Other events have no place, because they
+// do not show to which state they belong.
 func (v *View) failedAgain(e *Event) place {
 	if !e.is("StateFailed") {
 		return place{}
