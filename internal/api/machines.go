@@ -36,14 +36,14 @@ func init() {
 	)
 }
 
-// Default configurations, in the form in which the catalog stores configurations: compact JSON with AWS's defaults filled in.
+// Default configurations, in the form in which the catalog stores configurations: compact JSON that includes AWS's defaults.
 const (
 	defaultTracing    = `{"enabled":false}`
 	defaultEncryption = `{"type":"AWS_OWNED_KEY"}`
 )
 
-// loggingText fills the defaults of a logging configuration in and returns its stored form. Any level except OFF needs exactly
-// one destination.
+// loggingText returns the stored form of a logging configuration, with AWS's defaults; o may be nil. Any level except OFF needs
+// exactly one destination.
 func loggingText(o *value.Object) (string, error) {
 	level, _ := o.Get("level")
 	destinations, _ := o.Get("destinations")
@@ -62,7 +62,7 @@ func loggingText(o *value.Object) (string, error) {
 	return value.Text(out), nil
 }
 
-// tracingText returns the stored form of a tracing configuration, which can be nil.
+// tracingText returns the stored form of a tracing configuration; o may be nil.
 func tracingText(o *value.Object) string { return value.Text(value.Obj("enabled", flag(o, "enabled"))) }
 
 // createStateMachine is idempotent for the same name and settings, as on AWS. The catalog compares them.

@@ -83,7 +83,7 @@ func (s *Server) callerWithoutSignature(r *http.Request) (access.Caller, bool) {
 	return s.cfg.Session(r)
 }
 
-// prove verifies the signature of a claim, if it needs one.
+// verify checks the signature of a claim, if it needs one. A wrong signature counts as a failed sign-in attempt.
 func (s *Server) verify(c *claim, r *http.Request, body []byte) error {
 	if !c.signed {
 		return nil
