@@ -84,10 +84,7 @@ func (f *paramFlag) Type() string {
 func paramUsage(p stack.Param) string {
 	doc := strings.ReplaceAll(strings.TrimSuffix(p.Doc, "."), "`", "")
 	doc, ending, _ := strings.Cut(doc, " (default: ")
-	doc, found := strings.CutPrefix(doc, "The ")
-	if !found {
-		doc = lowerFirst(doc)
-	}
+	doc = lowerFirst(strings.TrimPrefix(doc, "The "))
 	if ending == "" {
 		return doc + " (" + p.Want + ")"
 	}
