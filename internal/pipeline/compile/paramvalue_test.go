@@ -86,7 +86,7 @@ func TestListsAndObjects(t *testing.T) {
 			}
 			p := decode(t, treeText)
 			if problems := p.CheckInput(in); len(problems) > 0 {
-				t.Errorf("CheckInput says %v", problems)
+				t.Errorf("CheckInput returns %v", problems)
 			}
 			again := run(t, treeText, value.Text(p.Normalize(in)))
 			again.wantOutput(t, `{"a":`+want+`}`)
@@ -127,7 +127,7 @@ func TestProblemsInListsAndObjects(t *testing.T) {
 			}
 			for _, one := range strings.Split(want, "; ") {
 				if all := strings.Join(said, "; "); !strings.Contains(all, one) {
-					t.Errorf("CheckInput says %s, want %s", all, one)
+					t.Errorf("CheckInput returns %s, want %s", all, one)
 				}
 			}
 		})
@@ -138,7 +138,7 @@ func TestProblemsInListsAndObjects(t *testing.T) {
 	}
 }
 
-// TestReferencesIntoParams uses lists and objects in every place that takes a reference.
+// TestReferencesIntoParams uses lists and objects in every field that accepts references.
 func TestReferencesIntoParams(t *testing.T) {
 	r := run(t, head+`
 params:
@@ -180,11 +180,11 @@ outputs: {all: "${{ steps.all.output }}", env: "${{ steps.env.output }}", yes: "
 		}
 	}
 	if !value.Equal(gpus, []any{value.Number("1"), value.Number("2")}) {
-		t.Errorf("the trainings ask for %v GPUs", gpus)
+		t.Errorf("the trainings request %v GPUs", gpus)
 	}
 }
 
-// TestSweepOfTheDocumentation runs the example of docs/pipeline.md.
+// TestSweepOfTheDocumentation runs the example of a sweep in docs/pipeline.md.
 func TestSweepOfTheDocumentation(t *testing.T) {
 	docs, err := os.ReadFile("../../../docs/pipeline.md")
 	if err != nil {
