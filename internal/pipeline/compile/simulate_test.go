@@ -151,7 +151,7 @@ func TestLostAnswers(t *testing.T) {
 		created, deleted    int
 	}{
 		"ours":    {"arn:execution", "SUCCEEDED", `{"one":[7]}`, 2, 1},
-		"foreign": {"somebody", "FAILED", "Ray.SubmitFailed: another Job of the name", 1, 0},
+		"foreign": {"somebody", "FAILED", "Ray.SubmitFailed: another Job has the name", 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, definition(t, rayStep, "job"), func(s *simulation, call string, _ *value.Object) (answer, bool) {
