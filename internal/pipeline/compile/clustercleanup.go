@@ -73,7 +73,7 @@ func cleanupRetry(answered ...string) []any {
 // deleteAll adds the states that list the execution's objects of a kind and delete them, until there are none.
 func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next string) string {
 	of := c.at.cleanupOf
-	list, found, remove, again := "List "+kind+"s"+of, "Look at "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
+	list, found, remove, again := "List "+kind+"s"+of, "Check "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
 	kind += of
 	ask := c.list(need, value.Obj("labelSelector", []any{query.Concat(query.Str("rayorch.dev/execution="), query.Var("mark")).Value()},
 		"limit", []any{"3"}))

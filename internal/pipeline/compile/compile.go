@@ -284,11 +284,11 @@ func (c *compiler) machine() *value.Object {
 	if c.outputsMayLack(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
-			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Give outputs"))
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Return outputs"))
 	} else {
-		c.sequence(states, node, top, "Give outputs")
+		c.sequence(states, node, top, "Return outputs")
 	}
-	put(states, "Give outputs", annotation.State{Role: annotation.Outputs}, value.Obj("Type", "Succeed", "Output", c.outputs(top)))
+	put(states, "Return outputs", annotation.State{Role: annotation.Outputs}, value.Obj("Type", "Succeed", "Output", c.outputs(top)))
 	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
 	if t := c.p.Timeout; t > 0 {
 		m.Set("TimeoutSeconds", value.Int(t.Seconds()))

@@ -104,7 +104,7 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 		put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, next))
 		return
 	}
-	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
+	check, refuse, done := "Count failures of "+s.Name, "Too many failures of "+s.Name, next
 	// The Fail state quotes the first error. The errors are in a variable, because the output of the step does not contain them.
 	name := in.variable("failures", s.Name)
 	failures, count := query.Var(name), query.Call("count", query.Var(name))
@@ -150,7 +150,7 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	}
 	item := query.States("context", "Map", "Item")
 	state.Set("ItemSelector", value.Obj("item", item.Get("Value").Value(), "index", item.Get("Index").Value()))
-	state.Set("ItemProcessor", processor("Take item of "+s.Name, c.iteration(n, in)))
+	state.Set("ItemProcessor", processor("Set item of "+s.Name, c.iteration(n, in)))
 	outputs := query.States("result")
 	if f.ToleratedFailures > 0 { // a failed iteration has the output null
 		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
@@ -172,7 +172,7 @@ func (c *compiler) iteration(n *node, in *scope) *value.Object {
 		"index_"+name, index.Value(), "at_"+name, position.Value()))
 	states, inner := &value.Object{}, in.inner(in.before(n.order, s.Name))
 	inner.in = &loopContext{name: name, as: s.ForEach.As}
-	put(states, "Take item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
+	put(states, "Set item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
 	steps := c.arrange(s.ForEach.Steps, true)
 	if s.ForEach.ToleratedFailures > 0 {
 		title := "item of " + s.Name

@@ -125,7 +125,7 @@ func TestRayJobVerdicts(t *testing.T) {
 			}
 			a.set(t, "since", "1767225600000") // an hour before now
 			a.set(t, "job", fmt.Sprintf(`{"status": %q, "deployment": %q, "reason": "R", "message": "M", "before": "", "started": "", "execution": "mine"}`, status, deployment))
-			if got := a.choose(t, "Judge train"); got != want {
+			if got := a.choose(t, "Evaluate train"); got != want {
 				t.Errorf("job %q, deployment %q: got %s, want %s", status, deployment, got, want)
 			}
 		}
@@ -141,7 +141,7 @@ func TestRayJobJudgement(t *testing.T) {
 		"restarted":        {job: `"status": "RUNNING", "before": "1", "started": "2"`, want: "Delete RayJob: Ray.HeadLost: the head was replaced, and the operator restarted the job"},
 		"same start":       {job: `"status": "RUNNING", "before": "1", "started": "1"`, want: "Wait for"},
 		"start unknown":    {job: `"status": "RUNNING", "before": "1", "started": ""`, want: "Wait for"},
-		"pending too long": {job: `"status": "PENDING"`, since: "0", want: "Ask what holds up"},
+		"pending too long": {job: `"status": "PENDING"`, since: "0", want: "Diagnose start"},
 		"runs late":        {job: `"status": "RUNNING"`, since: "0", ran: "1767229000000", want: "Wait for"},
 		"runs too long":    {job: `"status": "RUNNING"`, ran: "1767225600000", step: ", timeout: 30m", want: "Delete RayJob: States.Timeout: the job timed out after 3600 s (limit 1800 s)"},
 		"still in time":    {job: `"status": "RUNNING"`, ran: "1767225600000", step: ", timeout: 2h", want: "Wait for"},
@@ -159,7 +159,7 @@ func TestRayJobJudgement(t *testing.T) {
 			fields += `, "execution": "mine"`
 		}
 		a.set(t, "job", "{"+fields+"}")
-		if got := a.choose(t, "Judge train"); got != c.want {
+		if got := a.choose(t, "Evaluate train"); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
@@ -178,7 +178,7 @@ func TestJobRecordJudgement(t *testing.T) {
 		"succeeded all the same": {status: "SUCCEEDED", end: timeout, want: "Decide on: States.Timeout: t"},
 		"does not end":           {status: "RUNNING", end: timeout, ran: "1767225600000", want: "Decide on"},
 		"is ending":              {status: "RUNNING", end: timeout, ran: "1767229199000", want: "Wait for"},
-		"pending too long":       {status: "PENDING", since: "0", want: "Call off: Ray.PendingTimeout: ray did not start the job within 900 s: M"},
+		"pending too long":       {status: "PENDING", since: "0", want: "Kill: Ray.PendingTimeout: ray did not start the job within 900 s: M"},
 		"pending, being stopped": {status: "PENDING", since: "0", end: timeout, ran: "1767229199000", want: "Wait for"},
 		"runs too long":          {status: "RUNNING", ran: "1767225600000", step: ", timeout: 30m", want: "Stop: States.Timeout: the job timed out after 3600 s (limit 1800 s)"},
 	} {
@@ -187,13 +187,13 @@ func TestJobRecordJudgement(t *testing.T) {
 		a.set(t, "ran", or(c.ran, "0"))
 		a.set(t, "end", or(c.end, "{}"))
 		a.set(t, "job", fmt.Sprintf(`{"status": %q, "message": "M", "type": "", "node": "", "execution": "mine"}`, c.status))
-		if got := a.choose(t, "Judge train"); got != c.want {
+		if got := a.choose(t, "Evaluate train"); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 	a := newAttempt(t, "proxy", "")
 	a.set(t, "job", `{"status": "RUNNING", "execution": "other"}`)
-	if got, want := a.choose(t, "Judge train"), "Decide on: Ray.SubmitFailed: another Ray job has the id job-1: delete it"; got != want {
+	if got, want := a.choose(t, "Evaluate train"), "Decide on: Ray.SubmitFailed: another Ray job has the id job-1: delete it"; got != want {
 		t.Errorf("job of another execution: got %s, want %s", got, want)
 	}
 }

@@ -45,8 +45,8 @@ func (m jobMode) check(w wanted) {
 
 // byJob adds the states of an attempt that is a Kubernetes Job:
 //
-//	Run (Submit beside Await pod, Look for pod, Judge pod, Ask what holds up, Refuse to wait for)
-//	Ask why failed -> Sort out -> [Stop Ray job] -> Delete Job -> Decide on
+//	Run (Submit; at the same time: Wait for pod, Poll pod, Check pod, Diagnose start of, Stop waiting for)
+//	Diagnose -> Plan cleanup of -> [Stop Ray job] -> Delete Job -> Decide on
 //
 // The Job runs the plain job itself, or the submitter of a Ray job. Step Functions waits for the end of the Job. A second branch watches
 // whether the pod starts, because otherwise a pod that never starts would not be reported.
@@ -56,15 +56,15 @@ func (a *attempts) byJob() {
 	run := value.Obj("StartAt", a.name("Submit"), "States", submit)
 	a.put("Run", annotation.Watch, a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", query.States("result").At(0).Value(),
-		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Ask why failed")))))
-	a.askWhy()
+		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Diagnose")))))
+	a.diagnose()
 	var rules []any
 	if a.sub.kind == kindRay {
 		rules = append(rules, when(query.Eq(a.v("end").Get("stop"), query.True), a.goTo("Stop Ray job of")))
 		a.put("Stop Ray job of", annotation.Stop, a.stopper())
 	}
 	rules = append(rules, when(query.Eq(a.v("end").Get("foreign"), query.True), a.goTo("Decide on")))
-	a.put("Sort out", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Delete Job of")))
+	a.put("Plan cleanup of", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Delete Job of")))
 	remove := a.c.remove(jobs, a.v("id"), "Foreground")
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Decide on")))
@@ -169,32 +169,32 @@ func (a *attempts) watch() *value.Object {
 	in := &value.Object{}
 	add := func(words string, role annotation.Role, state *value.Object) { a.putIn(in, words, role, state) }
 	interval := query.File("podinterval", query.Bind("elapsed", a.elapsed()), query.Bind("pending", a.pendingMillis()))
-	add("Await pod of", annotation.WaitStart, value.Obj("Type", "Wait", "Seconds", interval.Value(), "Next", a.name("Look for pod of")))
+	add("Wait for pod of", annotation.WaitStart, value.Obj("Type", "Wait", "Seconds", interval.Value(), "Next", a.name("Poll pod of")))
 	look := a.listPods()
 	look.Set("Retry", transient(patience))
-	look.Set("Catch", caught(nil, a.name("Leave alone")))
+	look.Set("Catch", caught(nil, a.name("Started")))
 	look.Set("Output", value.Obj("started", query.File("podstarted").Value(), "why", query.File("podwaits").Value()))
-	look.Set("Next", a.name("Judge pod of"))
-	add("Look for pod of", annotation.PollStart, look)
-	late := when(a.waited(), a.name("Ask what holds up"))
+	look.Set("Next", a.name("Check pod of"))
+	add("Poll pod of", annotation.PollStart, look)
+	late := when(a.waited(), a.name("Diagnose start of"))
 	late.Set("Assign", value.Obj("why", query.States("input", "why").Value()))
-	add("Judge pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
-		when(query.States("input", "started"), a.name("Leave alone")), late}, "Default", a.name("Await pod of")))
-	add("Leave alone", annotation.Started, value.Obj("Type", "Succeed"))
+	add("Check pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
+		when(query.States("input", "started"), a.name("Started")), late}, "Default", a.name("Wait for pod of")))
+	add("Started", annotation.Started, value.Obj("Type", "Succeed"))
 	why := a.v("why")
 	events := a.eventsOf(a.v("id"))
 	events.Set("Retry", transient(2))
-	events.Set("Catch", caught(nil, a.name("Refuse to wait for")))
+	events.Set("Catch", caught(nil, a.name("Stop waiting for")))
 	events.Set("Assign", value.Obj("why", query.If(query.Op(why, "!=", query.Str("")), why, query.File("warning")).Value()))
-	events.Set("Next", a.name("Refuse to wait for"))
-	add("Ask what holds up", annotation.Diagnose, events)
+	events.Set("Next", a.name("Stop waiting for"))
+	add("Diagnose start of", annotation.Diagnose, events)
 	failure := stepfn.JobStartFailed
 	if a.sub.kind == kindRay {
 		failure = stepfn.RayPendingTimeout
 	}
 	cause := query.File("notstarted", query.Bind("why", why), query.Bind("seconds", query.Int(a.sub.pending.Seconds())))
-	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
-	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
+	add("Stop waiting for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
+	return value.Obj("StartAt", a.name("Wait for pod of"), "States", in)
 }
 
 // eventsOf returns a task that lists the events of an object.
@@ -203,16 +203,16 @@ func (a *attempts) eventsOf(name query.Expr) *value.Object {
 	return a.c.list(events, value.Obj("fieldSelector", []any{selector.Value()}, "limit", []any{"20"}))
 }
 
-// askWhy adds the state that determines why the attempt failed: from its pods, or from the Job if one with this name already exists.
-func (a *attempts) askWhy() {
+// diagnose adds the state that determines why the attempt failed: from its pods, or from the Job if one with this name already exists.
+func (a *attempts) diagnose() {
 	fail := a.v("fail")
 	path := query.If(query.Eq(fail.Get("Error"), query.Str("EKS.409")), a.c.objectPath(jobs, a.v("id")), query.Str(a.c.pathOf(pods)))
 	ask := a.c.needing(a.c.call(pods.to("list"), path.Value(), a.podsOf(a.v("id")), nil), jobs.to("get"))
 	ask.Set("Retry", transient(patience))
 	ask.Set("Assign", value.Obj("end", a.verdict(fail).Value()))
-	ask.Set("Catch", caught(value.Obj("end", a.unknown(fail).Value()), a.goTo("Sort out")))
-	ask.Set("Next", a.goTo("Sort out"))
-	a.put("Ask why failed", annotation.Diagnose, ask)
+	ask.Set("Catch", caught(value.Obj("end", a.unknown(fail).Value()), a.goTo("Plan cleanup of")))
+	ask.Set("Next", a.goTo("Plan cleanup of"))
+	a.put("Diagnose", annotation.Diagnose, ask)
 }
 
 // unknown returns the result of the attempt if the pods cannot be read.

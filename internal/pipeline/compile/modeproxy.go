@@ -38,13 +38,13 @@ func (a *attempts) byProxy() {
 	submit.Set("Retry", transient(patience, "EKS.500"))
 	failure := query.States("errorOutput")
 	submit.Set("Catch", append(
-		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Look at")),
+		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Poll")),
 		caught(value.Obj("end", a.callFailed(stepfn.RaySubmitFailed).Value()), a.goTo("Decide on"))...))
 	submit.Set("Assign", value.Obj("refused", query.Str("").Value()))
 	submit.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, submit)
-	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
-	a.lookAtJob(ray)
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Poll")))
+	a.pollJob(ray)
 	a.judgeJob()
 	a.stopJob(ray)
 	a.readOutput(ray)
@@ -88,8 +88,8 @@ func (a *attempts) callFailed(otherwise string) query.Expr {
 	return a.raisedError(failure, query.File("callfailed", query.Bind("cause", errorText(failure)), query.Bind("otherwise", query.Str(otherwise))))
 }
 
-// lookAtJob adds the state that reads the job's record.
-func (a *attempts) lookAtJob(ray rayAPI) {
+// pollJob adds the state that reads the job's record.
+func (a *attempts) pollJob(ray rayAPI) {
 	look := a.c.call(ray.need.to("get"), ray.path("/api/jobs/", a.v("id")), nil, nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
@@ -102,8 +102,8 @@ func (a *attempts) lookAtJob(ray rayAPI) {
 		"type", textOf(body.Get("error_type")), "node", textOf(body.Get("driver_node_id")),
 		"execution", textOf(body.Get("metadata", "rayorch.execution"))),
 		"ran", a.runsSince(query.Op(status, "!=", query.Str("PENDING")))))
-	look.Set("Next", a.goTo("Judge"))
-	a.put("Look at", annotation.Poll, look)
+	look.Set("Next", a.goTo("Evaluate"))
+	a.put("Poll", annotation.Poll, look)
 }
 
 // textOf returns a string in a response as a field's value, or "" if the response does not have it.
@@ -138,12 +138,12 @@ func (a *attempts) judgeJob() {
 		// Ray kills a job that does not end within seconds of the stop request. If it does not, the run continues anyway.
 		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
-			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Call off"),
+			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Kill"),
 	}
 	if a.sub.timeout > 0 {
 		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed(stepfn.StatesTimeout, a.timeoutCause())), "Stop"))
 	}
-	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+	a.put("Evaluate", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
 // failed returns a failure as a field's value.
@@ -180,8 +180,8 @@ except ValueError:
 '
 if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi`
 
-// callOff returns a task that submits the killer of a job.
-func (c *compiler) callOff(id query.Expr) *value.Object {
+// killJob returns a task that submits the killer of a job.
+func (c *compiler) killJob(id query.Expr) *value.Object {
 	ray := c.head()
 	state := c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, value.Obj("submission_id", query.Concat(id, query.Str("-kill")).Value(),
 		"entrypoint", query.Var("killer").Value(), "runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", id.Value()))))
@@ -192,10 +192,10 @@ func (c *compiler) callOff(id query.Expr) *value.Object {
 
 // stopJob adds the states that stop the job. They lead back to the polls, which detect the job's end.
 func (a *attempts) stopJob(ray rayAPI) {
-	off := a.c.callOff(a.v("id"))
+	off := a.c.killJob(a.v("id"))
 	off.Set("Catch", caught(nil, a.goTo("Stop")))
 	off.Set("Next", a.goTo("Stop"))
-	a.put("Call off", annotation.Stop, off)
+	a.put("Kill", annotation.Stop, off)
 	stop := a.c.call(ray.need.to("create"), ray.path("/api/jobs/", a.v("id"), query.Str("/stop")), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
@@ -233,9 +233,9 @@ func (a *attempts) reading(read *value.Object) {
 	}
 	read.Set("Output", out)
 	read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Output unread of"))))
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Missing output of"))))
 	a.put(name, annotation.ReadOutput, a.succeed(read))
-	a.put("Output unread of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
+	a.put("Missing output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
 }
 
 // unreadOutput returns the result of a job whose output cannot be read.
@@ -257,17 +257,17 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	stop := c.call(ray.need.to("create"), ray.path("/api/jobs/", input.Get("id"), query.Str("/stop")), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
 	stop.Set("Output", input.Value())
-	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", input.Value(), "Next", "Look at Ray job"+of)})
-	stop.Set("Next", "Look at Ray job"+of)
-	off := c.callOff(input.Get("id"))
-	off.Set("Catch", caught(nil, "Gone Ray job"+of))
-	off.Set("Next", "Gone Ray job"+of)
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", input.Value(), "Next", "Check Ray job"+of)})
+	stop.Set("Next", "Check Ray job"+of)
+	off := c.killJob(input.Get("id"))
+	off.Set("Catch", caught(nil, "Stopped Ray job"+of))
+	off.Set("Next", "Stopped Ray job"+of)
 	body := &value.Object{}
 	c.putCleanup(body, "Stop Ray job"+of, stop)
-	c.putCleanup(body, "Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
-		when(input.Get("pending"), "Call off Ray job"+of)}, "Default", "Gone Ray job"+of))
-	c.putCleanup(body, "Call off Ray job"+of, off)
-	c.putCleanup(body, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
+	c.putCleanup(body, "Check Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
+		when(input.Get("pending"), "Kill Ray job"+of)}, "Default", "Stopped Ray job"+of))
+	c.putCleanup(body, "Kill Ray job"+of, off)
+	c.putCleanup(body, "Stopped Ray job"+of, value.Obj("Type", "Succeed"))
 	c.putCleanup(states, "Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", input.Value(),
 		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
 	return "List Ray jobs" + of

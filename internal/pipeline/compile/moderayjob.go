@@ -41,16 +41,16 @@ func (a *attempts) byRayJob() {
 	create.Set("Retry", transient(patience))
 	create.Set("Catch", []any{
 		// The RayJob is that of this attempt if the response to the first request was lost. The next state checks it.
-		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Look at")),
+		value.Obj("ErrorEquals", []any{"EKS.409"}, "Next", a.goTo("Poll")),
 		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Assign", value.Obj("end", a.rayJobRefused().Value()),
 			"Next", a.goTo("Decide on")),
 	})
 	create.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, create)
-	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
-	a.lookAtRayJob()
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Poll")))
+	a.pollRayJob()
 	a.judgeRayJob()
-	a.askWhatHoldsUp()
+	a.diagnoseStart()
 	if a.c.at.target.Ray.Token == nil {
 		a.readRayJob()
 	} else {
@@ -62,9 +62,9 @@ func (a *attempts) byRayJob() {
 	remove.Set("Next", a.goTo("Check"))
 	a.put("Delete RayJob of", annotation.Stop, remove)
 	a.put("Check", annotation.ReadOutput, value.Obj("Type", "Choice", "Choices", []any{
-		when(query.Call("exists", a.v("end").Get("done")), a.goTo("Hand over output of"))},
+		when(query.Call("exists", a.v("end").Get("done")), a.goTo("Forward output of"))},
 		"Default", a.goTo("Decide on")))
-	a.put("Hand over output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", a.v("end").Get("done").Value())))
+	a.put("Forward output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass", "Output", a.v("end").Get("done").Value())))
 }
 
 // rayJob returns the RayJob object. It always has a deadline, because a RayJob remains Running if the cluster that was created for it loses
@@ -137,8 +137,8 @@ func plainAll(v any) any {
 	return v
 }
 
-// lookAtRayJob adds the state that reads the RayJob.
-func (a *attempts) lookAtRayJob() {
+// pollRayJob adds the state that reads the RayJob.
+func (a *attempts) pollRayJob() {
 	look := a.c.get(rayJobs, a.v("id"), nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
@@ -153,8 +153,8 @@ func (a *attempts) lookAtRayJob() {
 		"before", textOf(a.v("job").Get("started")),
 		"execution", textOf(body.Get("metadata", "annotations", "rayorch.dev/execution"))),
 		"ran", a.runsSince(query.Eq(status.Get("jobStatus"), query.Str("RUNNING")))))
-	look.Set("Next", a.goTo("Judge"))
-	a.put("Look at", annotation.Poll, look)
+	look.Set("Next", a.goTo("Evaluate"))
+	a.put("Poll", annotation.Poll, look)
 }
 
 // judgeRayJob adds the Choice that evaluates the RayJob's two statuses: of the job in Ray (jobStatus), and of its deployment
@@ -188,7 +188,7 @@ func (a *attempts) judgeRayJob() {
 		ended(query.And(gone, among(status, "SUCCEEDED", "RUNNING")), stepfn.RayHeadLost, query.Concat(query.Str("the head was lost: "), said)),
 		ended(gone, stepfn.RaySubmitFailed, said),
 		ended(restarted, stepfn.RayHeadLost, query.Str("the head was replaced, and the operator restarted the job")),
-		when(query.And(query.Eq(ran, query.Int(0)), a.waited()), a.goTo("Ask what holds up")),
+		when(query.And(query.Eq(ran, query.Int(0)), a.waited()), a.goTo("Diagnose start of")),
 	}
 	if q := a.c.at.target.Queue; q != "" { // KubeRay would run the job again when the queue admits it again, but only retry may do that
 		taken := query.And(query.Op(ran, ">", query.Int(0)), among(deployment, "Suspending", "Suspended"))
@@ -197,7 +197,7 @@ func (a *attempts) judgeRayJob() {
 	if a.sub.timeout > 0 {
 		rules = append(rules, ended(a.timedOut(), stepfn.StatesTimeout, a.timeoutCause()))
 	}
-	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+	a.put("Evaluate", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
 // readable returns the condition that the output of a successful job can be read. A submitter's pod prints the last lines a few seconds
@@ -218,29 +218,29 @@ func (a *attempts) rayJobRefused() query.Expr {
 	return query.If(quota, refused, a.callFailed(stepfn.RaySubmitFailed))
 }
 
-// askWhatHoldsUp adds the states that determine why a job was not started: from the pods of its cluster, or from the cluster's events if
+// diagnoseStart adds the states that determine why a job was not started: from the pods of its cluster, or from the cluster's events if
 // pods could not be created.
-func (a *attempts) askWhatHoldsUp() {
+func (a *attempts) diagnoseStart() {
 	own := a.v("job").Get("cluster")
 	cluster := query.If(query.Op(own, "!=", query.Str("")), own, query.Str(a.c.at.rayCluster))
 	next := "Delete RayJob of"
 	if a.c.reachesRay() { // otherwise the pending job would still run as soon as resources are available (killer)
-		next = "Call off"
-		off := a.c.callOff(a.v("id"))
+		next = "Kill"
+		off := a.c.killJob(a.v("id"))
 		off.Set("Catch", caught(nil, a.goTo("Delete RayJob of")))
 		off.Set("Next", a.goTo("Delete RayJob of"))
 		a.put(next, annotation.Stop, off)
 	}
 	ask := a.c.list(pods, value.Obj("labelSelector", []any{query.Concat(query.Str("ray.io/cluster="), cluster).Value()},
 		"fieldSelector", []any{"status.phase=Pending"}, "limit", []any{"4"}))
-	a.holdingUp("Ask what holds up", ask, query.File("podwaits"), next)
+	a.holdingUp("Diagnose start of", ask, query.File("podwaits"), next)
 	if !a.c.at.ownCluster() {
 		return
 	}
-	ask.Set("Next", a.goTo("Judge what holds up"))
-	a.put("Judge what holds up", annotation.Diagnose, value.Obj("Type", "Choice", "Choices", []any{
-		when(a.v("end").Get("known"), a.goTo(next))}, "Default", a.goTo("Ask about cluster of")))
-	a.holdingUp("Ask about cluster of", a.eventsOf(cluster), query.File("warning"), next)
+	ask.Set("Next", a.goTo("Check start of"))
+	a.put("Check start of", annotation.Diagnose, value.Obj("Type", "Choice", "Choices", []any{
+		when(a.v("end").Get("known"), a.goTo(next))}, "Default", a.goTo("Diagnose cluster of")))
+	a.holdingUp("Diagnose cluster of", a.eventsOf(cluster), query.File("warning"), next)
 }
 
 // holdingUp completes and adds a state that reads why a job was not started. why is the reason in its result.

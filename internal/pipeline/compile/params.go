@@ -37,9 +37,9 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 	}
 	problems := query.Var("problems")
 	put(states, "Check params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Choice",
-		"Choices", []any{value.Obj("Condition", query.Op(problems, "!=", query.Str("")).Value(), "Next", "Refuse params")},
+		"Choices", []any{value.Obj("Condition", query.Op(problems, "!=", query.Str("")).Value(), "Next", "Reject params")},
 		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))
-	put(states, "Refuse params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", problems.Value()))
+	put(states, "Reject params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", problems.Value()))
 }
 
 // runPrefix returns the prefix of the ids of all jobs of an execution.

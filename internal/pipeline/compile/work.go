@@ -71,9 +71,9 @@ func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 	raise := value.Obj("Type", "Fail", "Error", failureOrRedriven(failure.Get("Error"), failure.Get("redrive")).Value(),
 		"Cause", cause(failure).Value())
 	inner, say := &value.Object{}, annotation.State{Step: s.Name, Role: annotation.Fail}
-	put(inner, "Give on failure of "+s.Name, say, raise)
+	put(inner, "Raise failure of "+s.Name, say, raise)
 	put(states, "Fail "+s.Name, say, value.Obj("Type", "Parallel",
-		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", inner)},
+		"Branches", []any{value.Obj("StartAt", "Raise failure of "+s.Name, "States", inner)},
 		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
 

@@ -22,7 +22,7 @@ func exits(says progress.States, namesAndOutputs ...string) *progress.View {
 }
 
 func TestWarnings(t *testing.T) {
-	says := progress.States{"Check outputs": {Role: annotation.Outputs}, "Give outputs": {Role: annotation.Outputs}}
+	says := progress.States{"Check outputs": {Role: annotation.Outputs}, "Return outputs": {Role: annotation.Outputs}}
 	for _, step := range []string{"a", "b", "c", "old", "text", "none", "odd"} {
 		says["When "+step] = annotation.State{Step: step, Role: annotation.Condition}
 	}

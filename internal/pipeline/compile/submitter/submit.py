@@ -129,10 +129,10 @@ class Ray:
                 raise Failure("Ray.Unreachable", "Ray did not stop the job " + ident)
             if job["status"] == "PENDING" and waited > 2 and not killed:
                 killed = True
-                self.call_off(ident)
+                self.kill_pending(ident)
             time.sleep(0.3)
 
-    def call_off(self, ident):
+    def kill_pending(self, ident):
         """Kills the supervisor of a pending job. Otherwise, despite the stop, Ray runs the job when resources are available."""
         killer = {"submission_id": ident + "-kill", "entrypoint": KILLER, "runtime_env": {"env_vars": {"RAYORCH_KILL": ident}}}
         self.ask("POST", "/api/jobs/", killer, timeout=60, accept=(200, 500))
