@@ -130,7 +130,7 @@ func (a *attempts) decide() {
 	}
 	a.put("Decide on", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
 	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failureOrRedriven(end.Get("Error"), a.v("redrive")).Value(),
-		"Cause", query.File("told", query.Bind("cause", end.Get("Cause"))).Value()))
+		"Cause", query.File("readable", query.Bind("cause", end.Get("Cause"))).Value()))
 }
 
 // when returns a rule of a Choice state.

@@ -83,7 +83,7 @@ func TestStatesAreTheSame(t *testing.T) {
 	for name, r := range clusterResults(t) {
 		for _, state := range []string{`"train": {`, `"each": {`, `"infer": {`, `"Clean up after train": {`, `"Fail train": {`} {
 			if !strings.Contains(string(r.Definition), state) {
-				t.Errorf("%s lacks the state %s", name, state)
+				t.Errorf("%s has no state %s", name, state)
 			}
 		}
 	}
@@ -177,7 +177,7 @@ steps: [{name: a, ray: {entrypoint: x, workingDir: work}}]
 			case err != nil:
 				t.Error(err)
 			case !strings.Contains(string(r.Definition), c.want):
-				t.Errorf("the definition lacks %s", c.want)
+				t.Errorf("the definition does not contain %s", c.want)
 			}
 		})
 	}
@@ -266,7 +266,7 @@ func TestRaySecrets(t *testing.T) {
 			definition := string(r.Definition)
 			for _, want := range c.want {
 				if !strings.Contains(definition, want) {
-					t.Errorf("the definition lacks %s", want)
+					t.Errorf("the definition does not contain %s", want)
 				}
 			}
 			for _, not := range c.not {

@@ -228,7 +228,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	switch {
 	case c.storage != "":
 	case t.Storage != "":
-		c.storage = c.beside(t.Storage)
+		c.storage = c.absPath(t.Storage)
 	default:
 		c.storage = p.Storage.Path
 	}
@@ -242,8 +242,8 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	return c
 }
 
-// beside returns the absolute path of a path in the pipeline file. URLs are returned as they are.
-func (c *compiler) beside(path string) string {
+// absPath returns the absolute path of a path in the pipeline file. URLs are returned as they are.
+func (c *compiler) absPath(path string) string {
 	if filepath.IsAbs(path) || strings.Contains(path, "://") {
 		return path
 	}
@@ -281,7 +281,7 @@ func (c *compiler) machine() *value.Object {
 	top := &scope{}
 	node := c.arrange(c.p.Steps, true)
 	c.paramStates(states, c.entry(node))
-	if c.outputsMayLack(top) {
+	if c.outputsMayBeMissing(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
 			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Return outputs"))

@@ -229,7 +229,7 @@ steps: [{name: a, ray: {entrypoint: echo, workingDir: work}}, {name: b, job: {co
 	}
 	for _, want := range []string{`"Address": "http://ray:8265"`, `"WorkingDir": "/base/work"`, `'/base/out/p/'`} {
 		if !strings.Contains(string(r.Definition), want) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
 	if want := []string{"step b runs as a process on this machine, ignoring image"}; !cmp.Equal(r.Notes, want) {

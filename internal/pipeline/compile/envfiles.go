@@ -45,7 +45,7 @@ func (c *compiler) checkDir(dir, path string) {
 	if dir == "" || remote(dir) || c.localFiles == nil {
 		return
 	}
-	info, err := c.localFiles.Stat(c.beside(dir))
+	info, err := c.localFiles.Stat(c.absPath(dir))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.problem(path, "the directory %s does not exist", dir)
@@ -99,7 +99,7 @@ func (f *envFiles) env(o *value.Object, path string) *value.Object {
 func (f *envFiles) find(name string) (string, fs.FileInfo) {
 	var dirs []string
 	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
-		dirs = append(dirs, f.c.beside(dir))
+		dirs = append(dirs, f.c.absPath(dir))
 	}
 	for _, dir := range append(dirs, f.c.baseDir) {
 		path := name
@@ -187,7 +187,7 @@ func (f *envFiles) listed(list []any, path string) []any {
 
 // requirements returns the packages that a requirements file lists. depth is the number of files that include this one.
 func (f *envFiles) requirements(file string, data []byte, path string, depth int) []any {
-	beside := func(name string) string { return filepath.Join(filepath.Dir(file), name) }
+	sameDir := func(name string) string { return filepath.Join(filepath.Dir(file), name) }
 	packages, joined := []any{}, ""
 	for line := range strings.Lines(string(data)) {
 		line = joined + strings.TrimSpace(line)
@@ -196,11 +196,11 @@ func (f *envFiles) requirements(file string, data []byte, path string, depth int
 			continue
 		}
 		if line != "" && !strings.HasPrefix(line, "#") {
-			packages = append(packages, f.requirement(line, path, depth, beside)...)
+			packages = append(packages, f.requirement(line, path, depth, sameDir)...)
 		}
 	}
 	if joined != "" {
-		packages = append(packages, f.requirement(joined, path, depth, beside)...)
+		packages = append(packages, f.requirement(joined, path, depth, sameDir)...)
 	}
 	return packages
 }
@@ -324,7 +324,7 @@ func (f *envFiles) module(name, path string) string {
 		if f.c.at != nil {
 			f.c.problem(path, "cannot be read: this command has no access to local files")
 		}
-		return f.c.beside(name)
+		return f.c.absPath(name)
 	}
 	file, info := f.find(name)
 	switch ext := filepath.Ext(name); {

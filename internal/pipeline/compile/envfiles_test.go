@@ -132,7 +132,7 @@ func TestModules(t *testing.T) {
 	}
 	for _, want := range []string{dir + "/code/tools", dir + "/one.py", dir + "/w-1.0-py3-none-any.whl"} {
 		if !strings.Contains(string(r.Definition), `"`+want+`"`) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
 	if r, err = build("c", "job", ""); err != nil {
@@ -140,7 +140,7 @@ func TestModules(t *testing.T) {
 	}
 	for _, want := range []string{"'py_modules': ['gcs://_ray_pkg_ab.zip', 'gcs://_ray_pkg_ab.zip', 'gcs://w-1.0-0xab-py3-none-any.whl']", "'modules': {'_ray_pkg_ab.zip': '"} {
 		if !strings.Contains(string(r.Definition), want) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
 	if len(r.Files) < 4 {

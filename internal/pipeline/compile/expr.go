@@ -20,7 +20,7 @@ const (
 func (c *compiler) reference(r *pipeline.Ref, in *scope, missing missingKey) query.Expr {
 	root, keys := c.root(r, in)
 	found := follows(root, keys)
-	if !c.mayLack(r, in) {
+	if !c.mayBeMissing(r, in) {
 		return found
 	}
 	otherwise := query.Null

@@ -59,9 +59,9 @@ func (a *attempts) raisedError(output, otherwise query.Expr) query.Expr {
 	return raisedError(output, otherwise)
 }
 
-// mayLack reports whether the value of the reference may be missing in a run. Properties of parameters always exist, and so do declared
+// mayBeMissing reports whether the value of the reference may be missing in a run. Properties of parameters always exist, and so do declared
 // keys of an output.
-func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
+func (c *compiler) mayBeMissing(r *pipeline.Ref, in *scope) bool {
 	_, keys := c.root(r, in)
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.Always(keys) {
 		return false
@@ -74,9 +74,9 @@ func (c *compiler) exists(r *pipeline.Ref, in *scope) query.Expr {
 	return query.Call("exists", follows(c.root(r, in)))
 }
 
-// lacks returns the condition that the value of a reference is unexpectedly missing. The output of a step that was skipped, or whose
+// isMissing returns the condition that the value of a reference is unexpectedly missing. The output of a step that was skipped, or whose
 // failure was tolerated, is null, and it is expected to have no keys.
-func (c *compiler) lacks(r *pipeline.Ref, in *scope) query.Expr {
+func (c *compiler) isMissing(r *pipeline.Ref, in *scope) query.Expr {
 	root, keys := c.root(r, in)
 	var conditions []query.Expr
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil {
@@ -92,8 +92,8 @@ func (c *compiler) lacks(r *pipeline.Ref, in *scope) query.Expr {
 func (c *compiler) missing(e pipeline.Expr, in *scope) query.Expr {
 	var list []query.Expr
 	for _, r := range conditionRefs(e) {
-		if c.mayLack(r, in) && !guarded(e, r) {
-			list = append(list, query.If(c.lacks(r, in), c.absence(r, in), query.Expr{}))
+		if c.mayBeMissing(r, in) && !guarded(e, r) {
+			list = append(list, query.If(c.isMissing(r, in), c.absence(r, in), query.Expr{}))
 		}
 	}
 	if len(list) == 0 {
@@ -106,17 +106,17 @@ func (c *compiler) missing(e pipeline.Expr, in *scope) query.Expr {
 func (c *compiler) found(t pipeline.Template, in *scope) query.Expr {
 	var found []query.Expr
 	for _, p := range t.Parts {
-		if p.Ref != nil && c.mayLack(p.Ref, in) {
+		if p.Ref != nil && c.mayBeMissing(p.Ref, in) {
 			found = append(found, c.exists(p.Ref, in))
 		}
 	}
 	return query.And(found...)
 }
 
-// outputsMayLack reports whether values that the pipeline's outputs refer to may be missing in a run.
-func (c *compiler) outputsMayLack(top *scope) bool {
+// outputsMayBeMissing reports whether values that the pipeline's outputs refer to may be missing in a run.
+func (c *compiler) outputsMayBeMissing(top *scope) bool {
 	for _, e := range c.p.Outputs.Entries {
-		if slices.ContainsFunc(refsIn(e.Value.Value), func(r *pipeline.Ref) bool { return c.mayLack(r, top) }) {
+		if slices.ContainsFunc(refsIn(e.Value.Value), func(r *pipeline.Ref) bool { return c.mayBeMissing(r, top) }) {
 			return true
 		}
 	}
@@ -128,9 +128,9 @@ func (c *compiler) missingOutputs(top *scope) query.Expr {
 	var list []query.Expr
 	for _, e := range c.p.Outputs.Entries {
 		for _, r := range refsIn(e.Value.Value) {
-			if c.mayLack(r, top) {
+			if c.mayBeMissing(r, top) {
 				message := query.Concat(query.Str("output "+e.Key+" refers to "), c.absence(r, top))
-				list = append(list, query.If(c.lacks(r, top), message, query.Expr{}))
+				list = append(list, query.If(c.isMissing(r, top), message, query.Expr{}))
 			}
 		}
 	}

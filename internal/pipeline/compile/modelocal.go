@@ -26,7 +26,7 @@ func (m rayTasks) state(s *submission) *value.Object {
 		args.Set("Address", query.Plain(c.address))
 	}
 	if s.workingDir != "" {
-		args.Set("WorkingDir", query.Plain(c.beside(s.workingDir)))
+		args.Set("WorkingDir", query.Plain(c.absPath(s.workingDir)))
 	}
 	args.Set("RuntimeEnv", s.runtimeEnv)
 	c.runnerParams(args)
@@ -54,7 +54,7 @@ type processes struct{ c *compiler }
 func (m processes) state(s *submission) *value.Object {
 	c := m.c
 	args := value.Obj("Id", s.taskID().Value(), "Shell", s.command.Value())
-	if dir := c.beside(s.workingDir); dir != "" {
+	if dir := c.absPath(s.workingDir); dir != "" {
 		args.Set("Dir", query.Plain(dir))
 		if !s.inPlace {
 			snapshot := &value.Object{}

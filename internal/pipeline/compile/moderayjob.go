@@ -173,7 +173,7 @@ func (a *attempts) judgeRayJob() {
 	foreign := value.Obj("Condition", query.Op(job.Get("execution"), "!=", executionID).Value(), "Assign", value.Obj("end", failed(
 		stepfn.RaySubmitFailed, query.Concat(query.Str("another RayJob has the name "), a.v("id"), query.Str(": delete it")))),
 		"Next", a.goTo("Decide on"))
-	said := query.File("said", query.Bind("job", job))
+	said := query.File("rayjobmessage", query.Bind("job", job))
 	gone := among(deployment, "Failed", "ValidationFailed")
 	before, started := job.Get("before"), job.Get("started")
 	restarted := query.And(query.Op(before, "!=", query.Str("")), query.Op(started, "!=", query.Str("")), query.Op(before, "!=", started))

@@ -119,7 +119,7 @@ func paramSchema(p *pipeline.Param) *value.Object {
 	for _, bound := range []struct {
 		name string
 		f    *float64
-	}{{"minimum", p.Min}, {"maximum", p.Max}, {"minLength", whole(p.MinLength)}, {"maxLength", whole(p.MaxLength)}} {
+	}{{"minimum", p.Min}, {"maximum", p.Max}, {"minLength", floatOf(p.MinLength)}, {"maxLength", floatOf(p.MaxLength)}} {
 		if bound.f != nil {
 			o.Set(bound.name, value.Float(*bound.f))
 		}
@@ -130,8 +130,8 @@ func paramSchema(p *pipeline.Param) *value.Object {
 	return o
 }
 
-// whole converts an optional integer to a float.
-func whole(n *int) *float64 {
+// floatOf converts an optional integer to a float.
+func floatOf(n *int) *float64 {
 	if n == nil {
 		return nil
 	}

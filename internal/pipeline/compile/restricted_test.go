@@ -152,11 +152,11 @@ func TestRefusedByPodSecurity(t *testing.T) {
 				refused = a.refuses(t, asMap(t, spec))
 			}
 			if (refused == nil) != (said == nil) {
-				t.Errorf("%s, %s: doctor says %q, the API server %v", level, context, said, refused)
+				t.Errorf("%s, %s: doctor reports %q, the API server returns %v", level, context, said, refused)
 			}
 			for _, what := range said {
 				if refused != nil && !strings.Contains(refused.Error(), what) {
-					t.Errorf("%s, %s: doctor says %q, the API server %v", level, context, what, refused)
+					t.Errorf("%s, %s: doctor reports %q, the API server returns %v", level, context, what, refused)
 				}
 			}
 		}

@@ -202,7 +202,7 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 	case c.at != nil:
 		placeWorkingDir(env, s)
 	case s.workingDir != "" && !remote(s.workingDir):
-		c.excludeStorage(env, c.beside(s.workingDir))
+		c.excludeStorage(env, c.absPath(s.workingDir))
 	}
 	return env
 }

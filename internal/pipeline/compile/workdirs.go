@@ -60,7 +60,7 @@ func (c *compiler) workingDirOf(r *pipeline.RayJob) *workingDir {
 
 // dirKey returns the key in clusterTarget.dirs of a job's working directory.
 func (c *compiler) dirKey(r *pipeline.RayJob) string {
-	return c.beside(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
+	return c.absPath(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
 }
 
 // excludes returns the patterns in the runtime environment of files to exclude from the package.
@@ -88,7 +88,7 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	problem := func(format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 	}
-	d := &workingDir{Dir: Dir{Path: c.beside(r.WorkingDir), Excludes: excludes(r)}}
+	d := &workingDir{Dir: Dir{Path: c.absPath(r.WorkingDir), Excludes: excludes(r)}}
 	c.at.dirs[c.dirKey(r)] = d
 	if c.at.pack == nil {
 		problem("cannot be read: this command has no access to local files")

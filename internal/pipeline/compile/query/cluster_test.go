@@ -14,7 +14,7 @@ func answered(body string) vars {
 	return vars{"states": `{"result": {"ResponseBody": ` + body + `}, "context": {"Execution": {"Id": "mine"}}}`}
 }
 
-var _ = covers("told",
+var _ = covers("readable",
 	fileCase{name: "Kubernetes", inputs: `{"cause": "{\"ResponseBody\":{\"kind\":\"Status\",\"message\":\"pods \\\"a\\\" not found\",\"code\":404}}"}`,
 		want: `"pods \"a\" not found"`},
 	fileCase{name: "Ray", inputs: `{"cause": "{\"ResponseBody\":\"no such\\njob\",\"StatusCode\":404}"}`, want: `"no such\njob"`},
@@ -241,7 +241,7 @@ var _ = covers("rayjobunread",
 	fileCase{name: "503", inputs: `{"cause": "c", "id": "job-1"}`, reads: errorOutput("EKS.503"), want: `{"Error": "Ray.Unreachable", "Cause": "c"}`},
 )
 
-var _ = covers("said",
+var _ = covers("rayjobmessage",
 	fileCase{name: "both", inputs: `{"job": {"reason": "AppFailed", "message": "exit 1"}}`, want: `"AppFailed: exit 1"`},
 	fileCase{name: "one", inputs: `{"job": {"reason": "", "message": "exit 1"}}`, want: `"exit 1"`},
 	fileCase{name: "neither", inputs: `{"job": {"reason": "", "message": ""}}`, want: `""`},

@@ -209,7 +209,7 @@ func TestTooLong(t *testing.T) {
 				return
 			}
 			if seconds > raytest.Patience.Seconds() {
-				t.Fatalf("the log lacks what the job printed: %s", a.logged)
+				t.Fatalf("the log does not contain the output of the job: %s", a.logged)
 			}
 		}
 	})
