@@ -15,7 +15,8 @@ func (c *checker) params() {
 			c.report(path, "a parameter's name must consist of 1 to 64 letters, digits and underscores, and start with a letter")
 		}
 		if other, twice := seen[strings.ToUpper(e.Key)]; twice {
-			c.report(path, "differs from %s only in case, but jobs get both as the environment variable RAYORCH_PARAM_%s", other, strings.ToUpper(e.Key))
+			c.report(path, "differs from %s only in case, but jobs get both as the environment variable RAYORCH_PARAM_%s",
+				other, strings.ToUpper(e.Key))
 		}
 		seen[strings.ToUpper(e.Key)] = e.Key
 		c.param(&e.Value, path, false)
@@ -62,7 +63,8 @@ func (c *checker) nested(p *Param, path string, output bool) {
 	for _, e := range p.Properties.Entries {
 		at := join(properties, e.Key)
 		if !propertyPattern.MatchString(e.Key) {
-			c.report(at, "a property's name must consist of 1 to 64 letters, digits, dashes and underscores, and start with a letter or an underscore")
+			c.report(at, "a property's name must consist of 1 to 64 letters, digits, dashes and underscores, "+
+				"and start with a letter or an underscore")
 		}
 		c.param(&e.Value, at, output)
 		if output && c.written(join(at, "default")) {

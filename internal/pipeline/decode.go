@@ -210,8 +210,8 @@ func (d *decoder) unknown(key, val *yaml.Node, path string, fields map[string]fi
 
 // unsupported has the messages for fields that users expect but that do not exist: they name the alternative.
 var unsupported = map[string]string{
-	"secretsManager": "rayorch does not read AWS Secrets Manager; use an operator in the cluster (External Secrets, the Secrets Store CSI driver) " +
-		"to copy the secret into a Kubernetes Secret, and name that Secret in kubernetesSecret",
+	"secretsManager": "rayorch does not read AWS Secrets Manager; use an operator in the cluster (External Secrets, the Secrets Store CSI " +
+		"driver) to copy the secret into a Kubernetes Secret, and name that Secret in kubernetesSecret",
 }
 
 // pairs calls f for each key of a map in order and reports keys that are not strings or occur twice. Merge keys (<<) come

@@ -142,8 +142,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestViaBySize checks how directories of various sizes reach the jobs.
-func TestViaBySize(t *testing.T) {
+// TestWorkingDirsBySize checks how directories of various sizes reach the jobs.
+func TestWorkingDirsBySize(t *testing.T) {
 	const text = head + `
 storage: {claim: data}
 targets: {c: {kind: kubernetes}}
@@ -307,8 +307,8 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-// TestServiceOfAnOption checks that a Service name in an option which would change Ray's URL path is an error.
-func TestServiceOfAnOption(t *testing.T) {
+// TestServiceOption checks that a Service name in an option which would change Ray's URL path is an error.
+func TestServiceOption(t *testing.T) {
 	text := head + "\ntargets: {c: {kind: kubernetes}}\nsteps: [{name: a, ray: {entrypoint: x}}]\n"
 	for _, service := range []string{"..", "a/../../secrets", "a:80/proxy/x?"} {
 		_, err := inCluster(t, text, compile.Options{Target: "c", Submit: "proxy", RayService: service})

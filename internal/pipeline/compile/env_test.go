@@ -18,7 +18,7 @@ steps:
 - {name: b, ray: {entrypoint: "true", env: {CUDA_VISIBLE_DEVICES: ""}}}
 `
 
-func TestEmptyTextInEnv(t *testing.T) {
+func TestEmptyStringInEnv(t *testing.T) {
 	out := run(t, head+`
 steps: [{name: a, job: {shell: 'echo "\"${GREETING-unset}\"" >$RAYORCH_OUTPUT', env: {GREETING: ""}}}]
 `, "{}")

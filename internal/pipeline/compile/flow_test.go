@@ -55,7 +55,7 @@ func TestStepOutputsByDefault(t *testing.T) {
 	}
 }
 
-func TestOutputOverSeveralLinesAndNone(t *testing.T) {
+func TestMultilineAndMissingOutput(t *testing.T) {
 	r := run(t, head+`
 steps:
 - {name: lines, job: {shell: 'printf "{\"a\":\r\n 1}\n" > $RAYORCH_OUTPUT; printf "no newline at the end"'}}
@@ -64,7 +64,7 @@ steps:
 	r.wantOutput(t, `{"lines":{"a":1},"none":null}`)
 }
 
-func TestTooMuchOutputFails(t *testing.T) {
+func TestTooLargeOutputFails(t *testing.T) {
 	r := run(t, head+`
 steps:
 - {name: big, job: {shell: 'head -c 40000 /dev/zero | tr "\0" 1 > $RAYORCH_OUTPUT'}}

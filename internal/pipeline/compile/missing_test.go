@@ -150,8 +150,8 @@ outputs: {a: "${{ steps.par.output.skipped.x }}", b: "${{ steps.par.output.faile
 	}
 }
 
-// TestKeysThatJSONataReserves refers to keys that are reserved words or operators of JSONata.
-func TestKeysThatJSONataReserves(t *testing.T) {
+// TestReservedKeys refers to keys that are reserved words or operators of JSONata.
+func TestReservedKeys(t *testing.T) {
 	r := run(t, head+"steps:\n"+step("a", `{"true":1,"false":2,"null":3,"function":4,"in":5,"a b":6}`, "")+
 		"outputs: {all: ['${{ steps.a.output.true }}', '${{ steps.a.output.false }}', '${{ steps.a.output.null }}', "+
 		"'${{ steps.a.output.function }}', '${{ steps.a.output.in }}', \"${{ steps.a.output['a b'] }}\"]}\n", `{}`)

@@ -61,8 +61,8 @@ func TestParamsDefaults(t *testing.T) {
 	r.wantOutput(t, `{"a":{"n":3,"x":0.5,"s":"it's","c":"b'","p":"v12/","b":false,"must":"x"}}`)
 }
 
-// TestNoParameterReachesTheShellAsCode tests values that a shell would interpret, in every field that accepts references.
-func TestNoParameterReachesTheShellAsCode(t *testing.T) {
+// TestParametersAreNotExecuted tests values that a shell would interpret, in every field that accepts references.
+func TestParametersAreNotExecuted(t *testing.T) {
 	text := head + `
 params: {v: {type: string}}
 steps:

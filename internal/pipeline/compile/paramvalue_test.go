@@ -16,7 +16,7 @@ params:
 steps: [{name: a, job: {command: [sh, -c, 'printf "[%s,%s,%s,%s]" "$1" "$RAYORCH_PARAM_N" "$RAYORCH_PARAM_L" "$RAYORCH_PARAMS" > $RAYORCH_OUTPUT', sh, "${{ params.n }}"]}}]
 `
 
-func TestIntegersAreWrittenWithoutFractionAndExponent(t *testing.T) {
+func TestIntegersHaveNoFractionOrExponent(t *testing.T) {
 	for input, want := range map[string]string{
 		`{}`:                     `{"a":[1000,1000,[1],{"n":1000,"l":[1]}]}`,
 		`{"n":1.0,"l":[]}`:       `{"a":[1,1,[],{"n":1,"l":[]}]}`,
@@ -184,8 +184,8 @@ outputs: {all: "${{ steps.all.output }}", env: "${{ steps.env.output }}", yes: "
 	}
 }
 
-// TestSweepOfTheDocumentation runs the example of a sweep in docs/pipeline.md.
-func TestSweepOfTheDocumentation(t *testing.T) {
+// TestDocumentedSweep runs the example of a sweep in docs/pipeline.md.
+func TestDocumentedSweep(t *testing.T) {
 	docs, err := os.ReadFile("../../../docs/pipeline.md")
 	if err != nil {
 		t.Fatal(err)

@@ -257,8 +257,8 @@ func TestSecurityHints(t *testing.T) {
 	}
 }
 
-// TestHomeOfAPod checks that a command gets a writable HOME if the image has none for its user, and that a writable HOME is not changed.
-func TestHomeOfAPod(t *testing.T) {
+// TestWritableHome checks that a command gets a writable HOME if the image has none for its user, and that a writable HOME is not changed.
+func TestWritableHome(t *testing.T) {
 	text := head + "\ntargets: {c: {kind: kubernetes, jobImage: x}}\nsteps: [{name: one, job: {shell: 'echo \"$HOME\"'}}]\n"
 	var command string
 	simulate(t, definition(t, text, "job"), func(_ *simulation, call string, in *value.Object) (answer, bool) {
