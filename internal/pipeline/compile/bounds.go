@@ -12,7 +12,7 @@ import (
 const (
 	// spareEvents are reserved for events that no timeout limits: retried calls, polls after an error.
 	spareEvents = 500
-	// Events of one state: entered and exited (quick), and in addition those of a task (call) or of a Parallel (group).
+	// Numbers of events of a state: without a task (quick: entered and exited), with a task (call), and of a Parallel or Map (group).
 	quickEvents, callEvents, groupEvents = 2, 5, 4
 	// mostItems is the maximum number of items in a payload of Step Functions, if each has one character.
 	mostItems = 100_000

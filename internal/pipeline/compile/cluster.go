@@ -145,10 +145,11 @@ func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	}
 }
 
-// checkShown rejects secrets that Ray's record of a job would show.
-func (c *compiler) checkShown(w wanted) {
+// checkPassed rejects secrets that would have to be part of the submission: in these modes, the definition contains the submission, but not
+// the values of secrets.
+func (c *compiler) checkPassed(w wanted) {
 	if len(c.shownByRay(w.ray.Secrets)) > 0 {
-		c.problem(w.path+".ray.secrets", "submission mode %s would show them in Ray's job records; use submit: job, or set inRayPods: true", c.at.mode)
+		c.problem(w.path+".ray.secrets", "submission mode %s cannot pass the values of secrets to Ray; use submit: job, or set inRayPods: true", c.at.mode)
 	}
 }
 

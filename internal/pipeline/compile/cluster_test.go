@@ -287,7 +287,7 @@ func TestRaySecrets(t *testing.T) {
 func TestUnsupported(t *testing.T) {
 	for name, c := range map[string]struct{ target, steps, mode, want string }{
 		"token by proxy":   {"{kind: kubernetes, ray: {token: {name: s, key: k}}}", "{name: a, ray: {entrypoint: x}}", "proxy", "proxy cannot send a token"},
-		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: submission mode proxy would show them in Ray's job records; use submit: job, or set inRayPods: true"},
+		"secrets by proxy": {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x, secrets: [S]}}", "proxy", "steps[0].ray.secrets: submission mode proxy cannot pass the values of secrets to Ray; use submit: job, or set inRayPods: true"},
 		"no image":         {"{kind: kubernetes}", "{name: a, job: {command: [x]}}", "job", "steps[0].job: must have an image"},
 		"queue by job":     {"{kind: kubernetes, submit: rayjob, queue: q, ray: {clusterSpec: {a: 1}}}", "{name: a, ray: {entrypoint: x}}", "job", "clusterSpec and queue require submit: rayjob"},
 		"unknown mode":     {"{kind: kubernetes}", "{name: a, ray: {entrypoint: x}}", "pigeon", "unknown submission mode"},

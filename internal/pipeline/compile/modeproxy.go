@@ -23,8 +23,8 @@ func (m proxyMode) cleanUp(states *value.Object, next string) string {
 	return m.c.stopByProxy(states, next)
 }
 
-// check reports secrets, because Ray's record of the job would show them.
-func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
+// check reports secrets that the definition would have to contain.
+func (m proxyMode) check(w wanted) { m.c.checkPassed(w) }
 
 // byProxy adds the states of an attempt that calls Ray's Jobs API through the API server, without a pod. The intervals between polls
 // increase with the step's time, so that even a run of a year has far fewer than Step Functions' 25,000 events. They delay the next step

@@ -21,9 +21,9 @@ func (m rayJobMode) cleanUp(states *value.Object, next string) string {
 	return m.c.deleteAll(states, "RayJob", rayJobs, next)
 }
 
-// check reports fields that a RayJob does not have, and secrets that Ray's record of the job would show.
+// check reports fields that a RayJob does not have, and secrets that the definition would have to contain.
 func (m rayJobMode) check(w wanted) {
-	m.c.checkShown(w)
+	m.c.checkPassed(w)
 	if w.ray.Memory != nil {
 		m.c.problem(w.path+".ray.memory", "is not supported in submission mode rayjob; use job or proxy")
 	}
