@@ -1,5 +1,5 @@
-// Package examples holds the pipelines that rayorch carries in itself: the published Seed-Farmer module's workload, which
-// is what `rayorch deploy` deploys when nobody names a pipeline. It is data, and no place for code.
+// Package examples embeds the pipelines that are part of the binary: the workload of the published Seed-Farmer module, which
+// `rayorch deploy` deploys if no pipeline is named. The package contains data only.
 package examples
 
 import (
@@ -10,11 +10,11 @@ import (
 //go:embed gptj/published.yaml gptj/published-ray.yaml gptj/train.py gptj/infer.py gptj/lm.py gptj/job.py
 var files embed.FS
 
-// Published are the published workload's files: two pipelines and the programs beside them.
+// Published returns the files of the published workload: two pipelines and their programs.
 func Published() fs.FS {
 	sub, err := fs.Sub(files, "gptj")
 	if err != nil {
-		panic(err) // the folder is part of the program
+		panic(err) // the directory is embedded in the binary
 	}
 	return sub
 }

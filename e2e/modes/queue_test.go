@@ -104,7 +104,7 @@ func (w *shared) admitted(t *testing.T) {
 func (w *shared) neverAdmitted(t *testing.T) {
 	patiently(t, 10, func(seconds int) *run {
 		return w.enqueue(t, limited(`{name: one, ray: {entrypoint: "echo never"}, pendingTimeout: LIMITs}`, seconds))
-	}, stepfn.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not let it start").gone(t)
+	}, stepfn.Failed, "Ray.PendingTimeout: ray did not start the job within LIMIT s: RayJob Suspended; the queue team-a has not admitted it").gone(t)
 }
 
 // preempted: Kueue takes a cluster away from a job that runs. It would run again from its start, which only retry may say.
@@ -119,7 +119,7 @@ func (w *shared) preempted(t *testing.T) {
 		return nil
 	})
 	r.suspend(t, job, true)
-	r.want(t, stepfn.Failed, "Ray.HeadLost: the queue team-a took the cluster away")
+	r.want(t, stepfn.Failed, "Ray.HeadLost: the queue team-a evicted the cluster")
 	r.gone(t)
 }
 

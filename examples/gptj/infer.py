@@ -1,4 +1,4 @@
-"""Write text with a checkpoint of train.py, on one Ray worker with the GPUs that it is given."""
+"""Generate text with a checkpoint of train.py, on one Ray worker with --gpus GPUs."""
 
 import argparse
 
@@ -10,9 +10,9 @@ import torch
 
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help="the directory that train.py gave back")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint directory from the output of train.py")
     parser.add_argument("--prompt", default="ROMEO:")
-    parser.add_argument("--length", type=int, default=200, help="tokens to write")
+    parser.add_argument("--length", type=int, default=200, help="tokens to generate")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--cpus", type=int, default=8)

@@ -1,7 +1,7 @@
-"""What rayorch gives a job, in one place: the run's directory on the pipeline's storage, and the file for its output.
+"""Access to what rayorch provides to a job: the run's directory on the pipeline's storage, and the file for the output.
 
-Every name is an environment variable that rayorch sets for each step (docs/pipeline.md). Without them, so when a script
-is run by hand, the directory is ./storage and the output goes to the terminal.
+It uses environment variables that rayorch sets for each step (docs/pipeline.md). If they are not set, because the script
+was started manually, the directory is ./storage and the output is printed.
 """
 
 import json
@@ -13,12 +13,12 @@ def run_id():
 
 
 def run_directory():
-    """The directory that is this run's own: all its steps and attempts see it."""
+    """Return the directory of this run, which all its steps and attempts share."""
     return os.environ.get("RAYORCH_STORAGE", "storage")
 
 
 def write_output(output):
-    """Hand the step's output back: later steps refer to it, and it becomes part of the run's output."""
+    """Write the step's output. Later steps can refer to it, and it is part of the run's output."""
     text = json.dumps(output, ensure_ascii=False)
     path = os.environ.get("RAYORCH_OUTPUT")
     if path is None:
@@ -29,6 +29,6 @@ def write_output(output):
 
 
 def metric(step, **values):
-    """Print a line that rayorch reads as metrics. Flushed, as a job's output is a file and would come at its end."""
+    """Print metrics in the format that rayorch reads. Without flush, the line would be buffered until the job ends."""
     fields = " ".join(f"{name}={value:.4f}" for name, value in values.items())
     print(f"metric {fields} step={step}", flush=True)

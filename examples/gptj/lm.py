@@ -1,4 +1,4 @@
-"""The model, its tokenizer and the text: what training and inference must agree on. It knows nothing of Ray."""
+"""The model, its tokenizer and the text, which training and inference share. This module does not use Ray."""
 
 import glob
 import os
@@ -7,7 +7,7 @@ import urllib.request
 import torch
 import transformers
 
-TINY = "tiny"  # in place of a model's name: GPT-J's architecture in small, with random weights and bytes for tokens
+TINY = "tiny"  # instead of a model's name: a small GPT-J with random weights, whose tokens are bytes
 TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 
 
@@ -25,7 +25,7 @@ def tokenizer(model):
 
 
 def model(name, dtype):
-    """The model to start training from."""
+    """Return the model from which training starts."""
     if name != TINY:
         return transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
     config = transformers.GPTJConfig(
@@ -35,7 +35,7 @@ def model(name, dtype):
 
 
 def trained(directory, dtype):
-    """The model that save wrote."""
+    """Return the model that save has written."""
     config = transformers.AutoConfig.from_pretrained(directory)
     result = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
     result.load_state_dict(torch.load(os.path.join(directory, WEIGHTS), weights_only=True, map_location="cpu"))
@@ -46,10 +46,10 @@ WEIGHTS = "weights.pt"
 
 
 def read_text(source):
-    """The text of a file, of a directory's .txt files, or of an address."""
+    """Return the text of a file, of all .txt files in a directory, or of a URL."""
     if source.startswith(("http://", "https://")):
-        with urllib.request.urlopen(source, timeout=60) as answer:
-            return answer.read().decode()
+        with urllib.request.urlopen(source, timeout=60) as response:
+            return response.read().decode()
     paths = sorted(glob.glob(os.path.join(source, "*.txt"))) if os.path.isdir(source) else [source]
     if not paths:
         raise SystemExit(f"no .txt file in {source}")
@@ -61,8 +61,8 @@ def read_text(source):
 
 
 def blocks(tokens, size):
-    """The text's tokens in rows of equal length; what does not fill the last row is left out."""
+    """Return the tokens in rows of equal length, without those that do not fill the last row."""
     count = len(tokens) // size
     if count == 0:
-        raise SystemExit(f"the text has {len(tokens)} tokens, fewer than one block of {size}: lower --block")
+        raise SystemExit(f"the text has {len(tokens)} tokens, fewer than one block of {size}: use a smaller --block")
     return torch.tensor(tokens[: count * size]).reshape(count, size)

@@ -1,7 +1,7 @@
-"""Fine-tune a causal language model, GPT-J 6B by default, on Shakespeare with Ray Train; with GPUs by DeepSpeed's ZeRO 3.
+"""Fine-tune a causal language model (default: GPT-J 6B) on Shakespeare with Ray Train, and on GPUs with DeepSpeed ZeRO 3.
 
-Each epoch ends in a checkpoint on the run's storage. A retried attempt names the same Ray Train run, which goes on from
-the newest one.
+Each epoch ends with a checkpoint on the run's storage. A retried attempt uses the same Ray Train run, which resumes from
+the latest checkpoint.
 """
 
 import argparse
@@ -19,22 +19,22 @@ import torch
 
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default="EleutherAI/gpt-j-6b", help="a model's name or directory, or tiny")
-    parser.add_argument("--text", default=lm.TINY_SHAKESPEARE, help="a file, a directory of .txt files, or an address")
+    parser.add_argument("--model", default="EleutherAI/gpt-j-6b", help="name or directory of a model, or tiny")
+    parser.add_argument("--text", default=lm.TINY_SHAKESPEARE, help="a file, a directory with .txt files, or a URL")
     parser.add_argument("--workers", type=int, default=16)
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs a worker; 0 trains on CPUs, without DeepSpeed")
-    parser.add_argument("--cpus", type=int, default=8, help="CPUs a worker")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs per worker; 0 trains on CPUs, without DeepSpeed")
+    parser.add_argument("--cpus", type=int, default=8, help="CPUs per worker")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=16, help="blocks a worker and step")
-    parser.add_argument("--block", type=int, default=512, help="tokens a block")
+    parser.add_argument("--batch", type=int, default=16, help="blocks per worker and step")
+    parser.add_argument("--block", type=int, default=512, help="tokens per block")
     parser.add_argument("--learning-rate", type=float, default=2e-5)
     parser.add_argument("--offload", choices=["true", "false"], default="true", help="optimizer and parameters in host memory")
-    parser.add_argument("--max-steps", type=int, default=0, help="steps an epoch at most; 0 is all")
+    parser.add_argument("--max-steps", type=int, default=0, help="maximum steps per epoch; 0 means all")
     return parser.parse_args(argv)
 
 
 def deepspeed_config(args):
-    place = {"device": "cpu", "pin_memory": True} if args.offload == "true" else {"device": "none"}
+    offload = {"device": "cpu", "pin_memory": True} if args.offload == "true" else {"device": "none"}
     return {
         "train_micro_batch_size_per_gpu": args.batch,
         "gradient_clipping": 1.0,
@@ -42,8 +42,8 @@ def deepspeed_config(args):
         "optimizer": {"type": "AdamW", "params": {"lr": args.learning_rate, "betas": [0.9, 0.999], "eps": 1e-8}},
         "zero_optimization": {
             "stage": 3,
-            "offload_optimizer": place,
-            "offload_param": place,
+            "offload_optimizer": offload,
+            "offload_param": offload,
             "overlap_comm": True,
             "contiguous_gradients": True,
             "stage3_gather_16bit_weights_on_model_save": True,
@@ -52,14 +52,14 @@ def deepspeed_config(args):
 
 
 class DeepSpeed:
-    """Training a model that fits no GPU whole: ZeRO 3 spreads parameters, gradients and optimizer over the workers."""
+    """Trains a model that is too large for a GPU: ZeRO 3 partitions parameters, gradients and optimizer states."""
 
     def __init__(self, args):
         import deepspeed
         from transformers.integrations import HfDeepSpeedConfig
 
         config = deepspeed_config(args)
-        self._alive = HfDeepSpeedConfig(config)  # while it lives, models are made in parts, never whole on one worker
+        self._alive = HfDeepSpeedConfig(config)  # while it exists, new models are partitioned over the workers
         model = lm.model(args.model, torch.bfloat16)
         model.gradient_checkpointing_enable()
         self.model = model
@@ -81,7 +81,7 @@ class DeepSpeed:
 
 
 class Plain:
-    """Training a model that every worker holds whole, on CPUs: data-parallel as PyTorch does it."""
+    """Trains a model on CPUs, with PyTorch's data parallelism: each worker has the entire model."""
 
     def __init__(self, args):
         self.model = lm.model(args.model, torch.float32)
@@ -111,7 +111,7 @@ def train_worker(settings):
     args = argparse.Namespace(**settings)
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    torch.manual_seed(1)  # the same first weights on every worker
+    torch.manual_seed(1)  # the same initial weights on every worker
     tokenizer = lm.tokenizer(args.model)
     training = DeepSpeed(args) if args.gpus else Plain(args)
     rows = lm.blocks(tokenizer(lm.read_text(args.text))["input_ids"], args.block)
@@ -129,7 +129,7 @@ def train_worker(settings):
 
 
 def batches(rows, args, epoch, rank, world):
-    """This worker's part of the epoch: every worker has as many, as each step waits for all of them."""
+    """Yield this worker's batches of an epoch. All workers have the same number, because they wait for each other."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch))
     steps = max(1, len(rows) // (args.batch * world))
     for number in range(min(steps, args.max_steps or steps)):
@@ -144,12 +144,12 @@ def resume(training):
     with checkpoint.as_directory() as directory:
         training.load(directory)
         progress = torch.load(os.path.join(directory, "progress.pt"), weights_only=True)
-    print(f"going on from {checkpoint.path}, epoch {progress['epoch']}", flush=True)
+    print(f"resuming from {checkpoint.path}, epoch {progress['epoch']}", flush=True)
     return progress["epoch"], progress["step"]
 
 
 def report(training, tokenizer, metrics):
-    """Every worker adds its files to one checkpoint; Ray Train counts it once all have."""
+    """Report a checkpoint, to which every worker adds its files. It is complete when all workers have reported it."""
     with tempfile.TemporaryDirectory() as directory:
         training.save(directory)
         if ray.train.get_context().get_world_rank() == 0:

@@ -1,15 +1,15 @@
 """A character-level language model in NumPy: an embedding, two hidden layers and a softmax over the next character.
 
-It knows nothing of Ray, files or pipelines: train.py and infer.py do. All parameters live in one flat vector, so that a
-gradient is one array to average and a checkpoint one array to keep. The gradient is written by hand;
-tests/test_charlm.py holds it against finite differences.
+This module does not use Ray, files or pipelines; train.py and infer.py do. All parameters are in one flat vector, so that
+a gradient is one array to average, and a checkpoint one array to store. The gradient is computed without autograd;
+tests/test_charlm.py compares it with finite differences.
 """
 
 import math
 import os
 
-# One process a CPU is the plan, so a BLAS that starts a thread a core only gets in its neighbours' way. NumPy reads
-# these when it is imported.
+# There is one process per CPU, so that additional BLAS threads would only compete with each other. NumPy reads these
+# variables when it is imported.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
@@ -17,7 +17,7 @@ import numpy as np  # noqa: E402
 
 
 class Vocabulary:
-    """The characters of a text, numbered."""
+    """The characters of a text, with their numbers."""
 
     def __init__(self, characters):
         self.characters = "".join(sorted(set(characters)))
@@ -27,7 +27,7 @@ class Vocabulary:
         return len(self.characters)
 
     def encode(self, text):
-        """Numbers of the text's characters; one that training never saw becomes a space."""
+        """Return the numbers of the text's characters. Characters that are not in the vocabulary become spaces."""
         space = self._index.get(" ", 0)
         return np.array([self._index.get(c, space) for c in text], dtype=np.uint8)
 
@@ -36,7 +36,7 @@ class Vocabulary:
 
 
 class Model:
-    """The function from parameters and contexts to the next character's probabilities, and its gradient."""
+    """Computes the probabilities of the next character from parameters and contexts, and the gradient."""
 
     def __init__(self, vocabulary, context=24, embedding=16, hidden=256):
         self.vocabulary, self.context, self.embedding, self.hidden = vocabulary, context, embedding, hidden
@@ -52,11 +52,11 @@ class Model:
         self.size = sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     def config(self):
-        """What Model(**config) needs to make the same model again."""
+        """Return the arguments with which Model(**config) creates the same model."""
         return {k: getattr(self, k) for k in ("vocabulary", "context", "embedding", "hidden")}
 
     def split(self, flat):
-        """The parameters by name, as views into the flat vector."""
+        """Return the parameters by name, as views of the flat vector."""
         views, start = {}, 0
         for name, shape in self.shapes.items():
             end = start + int(np.prod(shape))
@@ -65,7 +65,7 @@ class Model:
         return views
 
     def initial(self, seed):
-        """Random parameters, scaled so that each layer keeps its input's variance."""
+        """Return random parameters, scaled so that each layer preserves the variance of its input."""
         random = np.random.default_rng(seed)
         flat = np.zeros(self.size, dtype=np.float32)
         for name, view in self.split(flat).items():
@@ -88,18 +88,18 @@ class Model:
         return self._forward(self.split(flat), contexts)[-1]
 
     def loss(self, flat, contexts, targets):
-        """Mean cross-entropy in nats a character."""
+        """Return the mean cross-entropy in nats per character."""
         chosen = self.probabilities(flat, contexts)[np.arange(len(targets)), targets]
         return float(-np.log(chosen + 1e-12).mean())
 
     def gradient(self, flat, contexts, targets):
-        """The mean loss over the batch and its gradient, flat as the parameters are."""
+        """Return the mean loss over the batch and its gradient, a flat vector like the parameters."""
         p, out = self.split(flat), np.empty_like(flat)
         g, rows = self.split(out), np.arange(len(targets))
         x, h1, h2, probabilities = self._forward(p, contexts)
         loss = float(-np.log(probabilities[rows, targets] + 1e-12).mean())
 
-        d = probabilities  # d loss / d scores, in place: the probabilities are not needed again
+        d = probabilities  # d loss / d scores, in place, because the probabilities are no longer needed
         d[rows, targets] -= 1
         d /= len(targets)
         g["w3"][...], g["b3"][...] = h2.T @ d, d.sum(axis=0)
@@ -111,22 +111,22 @@ class Model:
         return loss, out
 
     def _embedding_gradient(self, contexts, dx):
-        # A character occurs many times in a batch and its rows add up: np.add.at says just that, and takes 20 times
-        # as long as one bincount a column.
+        # A character occurs many times in a batch, and its rows are added. np.add.at does the same, but takes 20 times as
+        # long as one bincount per column.
         flat, dx = contexts.reshape(-1), dx.reshape(-1, self.embedding)
         columns = [np.bincount(flat, dx[:, i], minlength=self.vocabulary) for i in range(self.embedding)]
         return np.stack(columns, axis=1)
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015) with a cosine decay; its moments belong in a checkpoint beside the parameters."""
+    """Adam (Kingma and Ba, 2015) with cosine decay. A checkpoint must contain its moments in addition to the parameters."""
 
     def __init__(self, size, rate, steps, moments=None):
         self.rate, self.steps = rate, steps
         self.m, self.v = moments if moments is not None else (np.zeros(size, np.float32), np.zeros(size, np.float32))
 
     def update(self, flat, gradient, step):
-        """Parameters after the step numbered from 1. A new array: Ray's workers may still read the old one."""
+        """Return the parameters after a step (from 1), as a new array: Ray's workers may still read the old one."""
         self.m = 0.9 * self.m + np.float32(0.1) * gradient
         self.v = 0.99 * self.v + np.float32(0.01) * gradient * gradient
         decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
@@ -136,13 +136,13 @@ class Adam:
 
 
 def batch(text, context, size, random):
-    """size random places of the encoded text: what stands before each, and its character."""
-    places = random.integers(context, len(text), size)
-    return text[places[:, None] + np.arange(-context, 0)], text[places]
+    """Return size random characters of the encoded text, each with the context before it."""
+    positions = random.integers(context, len(text), size)
+    return text[positions[:, None] + np.arange(-context, 0)], text[positions]
 
 
 def generate(model, flat, vocabulary, prompt, length, temperature, seed):
-    """The prompt and length characters after it. A lower temperature keeps closer to what is likely."""
+    """Return the prompt followed by length characters. A lower temperature makes likely characters more likely."""
     random = np.random.default_rng(seed)
     numbers = list(vocabulary.encode("\n" * model.context + prompt))
     for _ in range(length):

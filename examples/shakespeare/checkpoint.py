@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: files that are whole or not there, numbered by step."""
+"""Checkpoints of a training run: files that are numbered by step and always complete."""
 
 import json
 import os
@@ -12,16 +12,16 @@ FORMAT = 1
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one directory."""
+    """The checkpoints of a run, in one directory."""
 
     def __init__(self, directory, keep=3):
         self.directory, self.keep = directory, keep
 
     def save(self, step, arrays, facts):
-        """Keep arrays and facts (JSON) under the step's number, then drop all but the newest few."""
+        """Store arrays and facts (JSON) under the step's number, then delete all but the latest checkpoints."""
         os.makedirs(self.directory, exist_ok=True)
         path = os.path.join(self.directory, f"step-{step:08d}.npz")
-        # Written beside it and renamed: a job that is killed here leaves a file that newest() never looks at.
+        # Write to another file and rename it: newest() ignores the file that a killed job leaves.
         part = f"{path}.{os.getpid()}.part"
         with open(part, "wb") as file:
             np.savez(file, facts=json.dumps({**facts, "format": FORMAT, "step": step}), **arrays)
@@ -33,12 +33,12 @@ class Checkpoints:
         return path
 
     def newest(self):
-        """(path, arrays, facts) of the newest checkpoint that can be read, or None."""
+        """Return (path, arrays, facts) of the latest readable checkpoint, or None."""
         for _, path in self._all():
             try:
                 return (path, *_read(path))
             except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                print(f"checkpoint {path} cannot be read, taking the one before it: {error}", flush=True)
+                print(f"checkpoint {path} cannot be read, using the previous one: {error}", flush=True)
         return None
 
     def _all(self):
@@ -50,9 +50,9 @@ class Checkpoints:
 
 
 def _read(path):
-    # allow_pickle stays off: a checkpoint is data, and whoever can write the storage must not run code here.
+    # allow_pickle must be False: otherwise, anyone who can write to the storage could run code here.
     with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
         facts = json.loads(str(file["facts"]))
         if facts.get("format") != FORMAT:
-            raise ValueError(f"format {facts.get('format')}, this program reads {FORMAT}")
+            raise ValueError(f"unsupported format {facts.get('format')}, expected {FORMAT}")
         return {name: file[name] for name in file.files if name != "facts"}, facts

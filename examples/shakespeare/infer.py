@@ -1,10 +1,10 @@
-"""Write text with the newest checkpoint of this run: one Ray task a prompt."""
+"""Generate text with the latest checkpoint of this run, in one Ray task per prompt."""
 
 import argparse
 import os
 import sys
 
-import charlm  # first: it limits the threads of NumPy's BLAS
+import charlm  # before numpy: it limits the threads of NumPy's BLAS
 import checkpoint
 import job
 import ray
@@ -12,8 +12,8 @@ import ray
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompts", default="HAMLET.\n|Rom.\n", help="beginnings of texts, separated by |")
-    parser.add_argument("--length", type=int, default=300, help="characters a prompt")
+    parser.add_argument("--prompts", default="HAMLET.\n|Rom.\n", help="prompts, separated by |")
+    parser.add_argument("--length", type=int, default=300, help="characters to generate per prompt")
     parser.add_argument("--temperature", type=float, default=0.7)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(argv)
@@ -26,7 +26,7 @@ def newest_of_this_run():
         sys.exit(f"no checkpoint in {directory}: run train.py with the same RAYORCH_STORAGE and RAYORCH_RUN_ID first")
     path, arrays, facts = found
     if facts["run"] != job.run_id():
-        sys.exit(f"{path} is of run {facts['run']}, this is run {job.run_id()}")
+        sys.exit(f"{path} is from run {facts['run']}, this is run {job.run_id()}")
     return path, arrays["parameters"], facts
 
 
@@ -39,7 +39,7 @@ def write(config, characters, flat, prompt, args, seed):
 def main(argv=None):
     args = arguments(argv)
     path, flat, facts = newest_of_this_run()
-    print(f"writing with {path}, step {facts['step']}", flush=True)
+    print(f"generating with {path}, step {facts['step']}", flush=True)
 
     ray.init(logging_level="warning")
     prompts, shared = args.prompts.replace("\\n", "\n").split("|"), ray.put(flat)

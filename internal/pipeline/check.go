@@ -10,13 +10,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// check finds the mistakes that no field shows alone: references, order, bounds that contradict each other, names twice.
+// check reports the errors that involve more than one field: references, the order of steps, contradictory bounds, duplicate names.
 func check(p *Pipeline, s *source) {
 	c := &checker{source: s, p: p, names: map[string]string{}}
 	c.params()
 	c.secrets()
 	c.targets()
-	c.claimNames(p.Steps, "steps")
+	c.uniqueNames(p.Steps, "steps")
 	top := &scope{items: map[string]*Param{}}
 	c.steps(p.Steps, "steps", top, true)
 	for _, e := range p.Outputs.Entries {
@@ -27,14 +27,14 @@ func check(p *Pipeline, s *source) {
 type checker struct {
 	*source
 	p     *Pipeline
-	names map[string]string // of steps, in lower case, with the path of the first use
+	names map[string]string // lower-case name of each step -> path of the first step with it
 }
 
-// scope is what references may name at a place: steps that have ended, names of items with what is declared of them.
+// scope is what a reference can use at some point of the file.
 type scope struct {
-	steps []string
-	items map[string]*Param
-	loop  bool
+	steps []string          // steps that have ended
+	items map[string]*Param // names of loop items, with their declarations, or nil if undeclared
+	loop  bool              // inside a forEach
 }
 
 func stepNames(steps []Step) []string {
@@ -47,90 +47,92 @@ func stepNames(steps []Step) []string {
 
 var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
+// secrets checks the names and the sources of secrets.
 func (c *checker) secrets() {
 	for _, e := range c.p.Secrets.Entries {
 		path := join("secrets", e.Key)
 		c.envName(path, e.Key)
 		sec := e.Value
 		if sec.Env == "" && sec.KubernetesSecret == nil {
-			c.report(path, "needs at least one of env, kubernetesSecret")
+			c.report(path, "must have at least one of env, kubernetesSecret")
 		}
 		if sec.InRayPods && sec.KubernetesSecret == nil {
-			c.report(join(path, "inRayPods"), "needs kubernetesSecret, from which Ray's pods read the value")
+			c.report(join(path, "inRayPods"), "requires kubernetesSecret, from which Ray's pods get the value")
 		}
 		if sec.Env != "" && !envPattern.MatchString(sec.Env) {
-			c.report(join(path, "env"), "must be the name of an environment variable, never a value")
+			c.report(join(path, "env"), "must be the name of an environment variable, not a value")
 		}
 	}
 }
 
-// envName keeps names apart that rayorch sets itself: a job could otherwise be told a wrong run or storage.
+// envName checks the name of an environment variable. Names that rayorch sets are reserved, because a job relies on them to find
+// its run and its storage.
 func (c *checker) envName(path, name string) {
 	switch {
 	case !envPattern.MatchString(name):
-		c.report(path, "must be a name for an environment variable: letters, digits and underscores")
+		c.report(path, "an environment variable's name must consist of letters, digits and underscores, and not start with a digit")
 	case strings.HasPrefix(name, "RAYORCH_"):
-		c.report(path, "names that start with RAYORCH_ are set by rayorch")
+		c.report(path, "is reserved; rayorch sets all variables that start with RAYORCH_")
 	}
 }
 
-// targets checks what the kinds of targets rule out, as far as no cluster need be asked.
+// targets checks targets as far as this is possible without access to a cluster.
 func (c *checker) targets() {
 	for _, e := range c.p.Targets.Entries {
 		path := join("targets", e.Key)
 		if !namePattern.MatchString(e.Key) {
-			c.report(path, "a target's name must be letters, digits and dashes")
+			c.report(path, "a target's name must consist of 1 to 40 letters, digits and dashes, start with a letter, and not end with a dash")
 		}
 		c.onlyFields(path, e.Value)
 		c.rayNames(join(path, "ray"), e.Value.Ray)
 		c.pods(join(path, "pods"), e.Value.Pods)
 		spec, submit := e.Value.Ray.ClusterSpec, e.Value.Submit
 		if (spec != nil || e.Value.Queue != "") && submit != SubmitRayJob {
-			c.report(path, "clusterSpec and queue need submit: rayjob")
+			c.report(path, "ray.clusterSpec and queue require submit: rayjob")
 		}
 		if e.Value.Queue != "" && spec == nil {
-			c.report(join(path, "queue"), "needs a cluster of its own (ray.clusterSpec)")
+			c.report(join(path, "queue"), "requires a cluster for each step (ray.clusterSpec)")
 		}
 		if submit == SubmitProxy && e.Value.Ray.Token != nil {
-			c.report(join(path, "submit"), "proxy cannot send a token; use job or rayjob")
+			c.report(join(path, "submit"), "submission mode proxy cannot send a token; use job or rayjob")
 		}
 	}
 }
 
-// claimNames reports names of steps that are there twice, at any depth: they become names of states, which a machine has once
-// at whatever depth, and in lower case names of variables and parts of ids.
-func (c *checker) claimNames(steps []Step, path string) {
+// uniqueNames reports duplicate step names, at any depth and regardless of case. State names are unique in the whole state
+// machine, and the names in lower case are part of variable names and of ids.
+func (c *checker) uniqueNames(steps []Step, path string) {
 	for i := range steps {
 		at := element(path, i)
 		if name := strings.ToLower(steps[i].Name); name != "" {
 			if first, taken := c.names[name]; taken {
-				c.report(join(at, "name"), "%s is also the name of %s; names differ in more than case", steps[i].Name, first)
+				c.report(join(at, "name"), "%s is also the name of %s; names must be unique, regardless of case", steps[i].Name, first)
 			} else {
 				c.names[name] = at
 			}
 		}
-		c.claimNames(steps[i].Children(), childPath(&steps[i], at))
+		c.uniqueNames(steps[i].Children(), childPath(&steps[i], at))
 	}
 }
 
-// childPath is where the steps inside a step stand.
+// childPath returns the path of the list of steps inside a step.
 func childPath(s *Step, path string) string { return join(join(path, s.Kind()), "steps") }
 
-// steps checks a list of steps, each with what has ended before it.
+// steps checks a list of steps, each in the scope of the steps that end before it.
 func (c *checker) steps(steps []Step, path string, outer *scope, sequential bool) {
 	order, ok := c.order(steps, path, sequential)
 	for i := range steps {
 		inner := scope{steps: outer.steps, items: outer.items, loop: outer.loop}
 		if ok {
 			inner.steps = append(slices.Clone(outer.steps), order.Before(steps[i].Name)...)
-		} else { // the order is wrong and was reported; do not report what follows from it
+		} else { // the order is invalid, which was reported: report no errors that follow from it
 			inner.steps = append(slices.Clone(outer.steps), stepNames(steps)...)
 		}
 		c.step(&steps[i], element(path, i), inner)
 	}
 }
 
-// order reports the mistakes of after; its result says whether the order can be relied on.
+// order reports the errors in after. The result is false if the order is invalid.
 func (c *checker) order(steps []Step, path string, sequential bool) (*Order, bool) {
 	order, problems := NewOrder(steps, sequential)
 	for _, p := range problems {
@@ -143,7 +145,7 @@ func (c *checker) order(steps []Step, path string, sequential bool) (*Order, boo
 	return order, len(problems) == 0
 }
 
-// step checks one step with all that is inside it.
+// step checks a step and the steps inside it.
 func (c *checker) step(s *Step, path string, in scope) {
 	c.oneKind(path, map[string]bool{"ray": s.Ray != nil, "job": s.Job != nil,
 		"parallel": s.Parallel != nil, "forEach": s.ForEach != nil}, []string{"ray", "job", "parallel", "forEach"})
@@ -162,8 +164,8 @@ func (c *checker) step(s *Step, path string, in scope) {
 	}
 }
 
-// oneKind counts what the file holds besides what was decoded: a field whose value could not be read is there, too, and
-// was reported already.
+// oneKind reports a map that does not have exactly one of the fields. A field that the file contains but whose value could not be
+// decoded counts: its error was already reported.
 func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 	n := 0
 	for _, k := range kinds {
@@ -172,23 +174,24 @@ func (c *checker) oneKind(path string, have map[string]bool, kinds []string) {
 		}
 	}
 	if n != 1 {
-		c.report(path, "needs exactly one of %s, not %d", strings.Join(kinds, ", "), n)
+		c.report(path, "must have exactly one of %s, got %d", strings.Join(kinds, ", "), n)
 	}
 }
 
-// States.ALL stands alone in the States Language.
+// allAlone reports whether States.ALL, if listed, is the only name: the States Language requires it.
 func allAlone(errors []string) bool {
 	return len(errors) == 1 || !slices.Contains(errors, stepfn.StatesALL)
 }
 
-// groupOptions are a step's fields that only a job has.
-var groupOptions = []string{"context", "timeout", "pendingTimeout", "retry", "output", "onFailure"}
+// jobOptions are the fields that only ray and job steps can have.
+var jobOptions = []string{"context", "timeout", "pendingTimeout", "retry", "output", "onFailure"}
 
+// stepOptions checks the fields that are common to several kinds of step.
 func (c *checker) stepOptions(s *Step, path string, in scope) {
 	if s.Parallel != nil || s.ForEach != nil {
-		for _, name := range groupOptions {
+		for _, name := range jobOptions {
 			if c.written(join(path, name)) {
-				c.report(join(path, name), "is for ray and job steps only; put it on the steps inside")
+				c.report(join(path, name), "is allowed only in ray and job steps; set it in the steps inside this one")
 			}
 		}
 	}
@@ -201,16 +204,17 @@ func (c *checker) stepOptions(s *Step, path string, in scope) {
 	}
 }
 
-// retry refuses names that no step raises: a misspelt one would never match, and nobody would notice until it is needed.
+// retry checks the errors and intervals of a retry. Unknown error names are rejected: a misspelled one would never match, and
+// nobody would notice until a retry is needed.
 func (c *checker) retry(s *Step, path string) {
 	if s.Retry == nil {
 		return
 	}
 	if m := s.Retry.MaxInterval; m > 0 && m <= s.Retry.Interval {
-		c.report(join(path, "maxInterval"), "must be longer than interval")
+		c.report(join(path, "maxInterval"), "must be longer than interval (%d s), got %d s", s.Retry.Interval, m)
 	}
 	if !allAlone(s.Retry.Errors) {
-		c.report(join(path, "errors"), stepfn.StatesALL+" stands for all: name it alone")
+		c.report(join(path, "errors"), stepfn.StatesALL+" must be the only name in the list")
 	}
 	known := RetryableErrors(s.Kind())
 	for i, name := range s.Retry.Errors {
@@ -220,7 +224,7 @@ func (c *checker) retry(s *Step, path string) {
 	}
 }
 
-// orOneOf ends a message with the name that was meant, or with all that there are.
+// orOneOf returns the end of a message about an unknown name: the similar name, or all names if none is similar.
 func orOneOf(got string, names []string) string {
 	var known []string
 	for _, name := range names {
@@ -228,32 +232,33 @@ func orOneOf(got string, names []string) string {
 			known = append(known, name)
 		}
 	}
-	if h := near(got, known); h != "" || len(known) == 0 {
+	if h := didYouMean(got, known); h != "" || len(known) == 0 {
 		return h
 	}
 	return "; expected one of " + strings.Join(known, ", ")
 }
 
-// parallel refuses an order inside it where the steps become iterations of a Map, or are tried one by one.
+// parallel checks the steps of a parallel step. With maxConcurrency they become iterations of a Map, and with toleratedFailures each
+// step is a branch that catches its failure: neither supports an order between the steps.
 func (c *checker) parallel(p *Parallel, path string, in scope) {
 	c.steps(p.Steps, join(path, "steps"), &in, false)
 	if p.MaxConcurrency > 0 {
 		for i := range p.Steps {
 			if after := p.Steps[i].After; after != nil && len(*after) > 0 {
-				c.report(join(element(join(path, "steps"), i), "after"), "cannot be used together with maxConcurrency")
+				c.report(join(element(join(path, "steps"), i), "after"), "cannot be combined with maxConcurrency")
 			}
 		}
 	}
 	if p.ToleratedFailures > 0 {
 		for i := range p.Steps {
 			if after := p.Steps[i].After; after != nil && len(*after) > 0 {
-				c.report(join(element(join(path, "steps"), i), "after"), "cannot be used together with toleratedFailures")
+				c.report(join(element(join(path, "steps"), i), "after"), "cannot be combined with toleratedFailures")
 			}
 		}
 	}
 }
 
-// forEach checks the items outside of the loop and the steps inside, where the item's name is known.
+// forEach checks the items in the outer scope, and the steps in a scope that includes the item.
 func (c *checker) forEach(f *ForEach, path string, in scope) {
 	c.dynamic(f.Items.Value, join(path, "items"), in)
 	var item *Param
@@ -262,28 +267,31 @@ func (c *checker) forEach(f *ForEach, path string, in scope) {
 	case Template:
 		list := c.declared(v.Sole(), in)
 		if r := v.Sole(); r == nil || r.Root == "run" || r.Root == "storage" || r.Root == "index" || list != nil && list.Type != "list" {
-			c.report(join(path, "items"), "must be a list, or one reference to a list")
+			c.report(join(path, "items"), "must be a list, or a single reference to a list")
 		}
 		if list != nil {
 			item = list.Items
 		}
 	default:
 		if c.written(join(path, "items")) {
-			c.report(join(path, "items"), "must be a list, or one reference to a list")
+			c.report(join(path, "items"), "must be a list, or a single reference to a list")
 		}
 	}
 	_, outer := in.items[f.As]
 	if slices.Contains([]string{"params", "steps", "run", "storage", "index", "secrets"}, f.As) || outer && f.As != "item" {
-		c.report(join(path, "as"), "%s already means something else", f.As)
+		c.report(join(path, "as"), "%s already has a meaning in references; choose another name", f.As)
 	}
 	inner := scope{steps: in.steps, loop: true, items: maps.Clone(in.items)}
 	inner.items[f.As] = item
 	c.steps(f.Steps, join(path, "steps"), &inner, true)
 }
 
-// reservedMetadata is what jobs are found by: a file that set it could hide its jobs from a cleanup, or give it another's.
+// reservedMetadata matches the metadata keys by which rayorch and Ray find jobs. If a file could set them, it could hide its jobs from
+// a cleanup, or have the jobs of another run cleaned up.
 var reservedMetadata = regexp.MustCompile(`^rayorch\.|^job_(?:name|submission_id)$`)
 
+// ray checks the fields of a Ray job. References to numbers are checked by their declarations only: their values are unknown until
+// the run.
 func (c *checker) ray(r *RayJob, path string, in scope) {
 	if r == nil {
 		return
@@ -294,44 +302,44 @@ func (c *checker) ray(r *RayJob, path string, in scope) {
 	}
 	c.number(r.CPUs, join(path, "cpus"), in)
 	c.number(r.GPUs, join(path, "gpus"), in)
-	// References are checked here, their values only in a run: what they hold is not known before.
 	if r.Memory != nil {
 		c.ref(r.Memory.Ref, join(path, "memory"), in)
 		c.numeric(r.Memory.Ref, join(path, "memory"), in)
 	}
 	for _, e := range r.Resources.Entries {
 		c.number(&e.Value, join(join(path, "resources"), e.Key), in)
-		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" { // Ray refuses its own names among custom resources
-			c.report(join(join(path, "resources"), e.Key), "has a field of its own: cpus, gpus, memory")
+		if e.Key == "CPU" || e.Key == "GPU" || e.Key == "memory" { // Ray rejects these names as custom resources
+			c.report(join(join(path, "resources"), e.Key), "is not a custom resource; use the fields cpus, gpus and memory")
 		}
 	}
-	c.surroundings(r.Env, r.Secrets, r.Metadata, path, in)
+	c.environment(r.Env, r.Secrets, r.Metadata, path, in)
 }
 
-// runtimeEnv refuses what has fields of its own: two places for one thing would have to be merged, and Ray's own rules for
-// that differ by version.
+// runtimeEnv rejects env_vars and working_dir, for which a Ray job has fields. Otherwise the two would have to be merged, and Ray's
+// rules for that differ between its versions.
 func (c *checker) runtimeEnv(v any, path string, in scope) {
 	c.dynamic(v, path, in)
 	o, ok := v.(*value.Object)
 	if !ok {
-		c.report(path, "expected fields of Ray's runtime environment")
+		c.report(path, "expected a map with Ray's runtime environment")
 		return
 	}
 	if o.Has("env_vars") {
-		c.report(join(path, "env_vars"), "put environment variables into env")
+		c.report(join(path, "env_vars"), "is not allowed here; use the job's field env")
 	}
 	if o.Has("working_dir") {
-		c.report(join(path, "working_dir"), "put it into workingDir")
+		c.report(join(path, "working_dir"), "is not allowed here; use the job's field workingDir")
 	}
 }
 
+// job checks the fields of a plain job.
 func (c *checker) job(j *Job, path string, in scope) {
 	if j == nil {
 		return
 	}
 	c.oneKind(path, map[string]bool{"command": len(j.Command) > 0, "shell": j.Shell != nil}, []string{"command", "shell"})
 	if c.written(join(path, "command")) && len(j.Command) == 0 {
-		c.report(join(path, "command"), "must name a program")
+		c.report(join(path, "command"), "must contain at least the program")
 	}
 	c.template(j.Image, join(path, "image"), in)
 	for i, arg := range j.Command {
@@ -347,12 +355,12 @@ func (c *checker) job(j *Job, path string, in scope) {
 			c.ref(q.Ref, join(path, name), in)
 		}
 	}
-	c.surroundings(j.Env, j.Secrets, j.Metadata, path, in)
+	c.environment(j.Env, j.Secrets, j.Metadata, path, in)
 }
 
-// surroundings checks what both kinds of job have. A name that is both plain and secret is a mistake whichever would win: one
-// day the secret would stand where everybody reads it.
-func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map[Template], path string, in scope) {
+// environment checks the fields that both kinds of job have. A variable in both env and secrets is an error, because it suggests that
+// the secret was written into env, where everybody can read it.
+func (c *checker) environment(env Map[Template], secrets []string, metadata Map[Template], path string, in scope) {
 	for _, e := range env.Entries {
 		at := join(join(path, "env"), e.Key)
 		c.envName(at, e.Key)
@@ -364,13 +372,13 @@ func (c *checker) surroundings(env Map[Template], secrets []string, metadata Map
 			c.report(at, "unknown secret %q%s", name, orOneOf(name, c.p.Secrets.Keys()))
 		}
 		if _, twice := env.Get(name); twice {
-			c.report(at, "%s is in env, too", name)
+			c.report(at, "%s is also in env; remove it there", name)
 		}
 	}
 	for _, e := range metadata.Entries {
 		at := join(join(path, "metadata"), e.Key)
 		if reservedMetadata.MatchString(e.Key) {
-			c.report(at, "is set by rayorch or Ray")
+			c.report(at, "is reserved; rayorch or Ray sets it")
 		}
 		c.template(e.Value, at, in)
 	}

@@ -2,27 +2,30 @@ package pipeline
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
-// params checks names as identifiers and as environment variables, which know no case here.
+// params checks the parameters. Names must also be unique in upper case, because jobs get parameters as RAYORCH_PARAM_<NAME>.
 func (c *checker) params() {
 	seen := map[string]string{}
 	for _, e := range c.p.Params.Entries {
 		path := join("params", e.Key)
 		if !identPattern.MatchString(e.Key) {
-			c.report(path, "a parameter's name must be letters, digits and underscores, and start with a letter")
+			c.report(path, "a parameter's name must consist of 1 to 64 letters, digits and underscores, and start with a letter")
 		}
 		if other, twice := seen[strings.ToUpper(e.Key)]; twice {
-			c.report(path, "differs from %s only in case, but becomes an environment variable in capitals", other)
+			c.report(path, "differs from %s only in case, but jobs get both as the environment variable RAYORCH_PARAM_%s",
+				other, strings.ToUpper(e.Key))
 		}
 		seen[strings.ToUpper(e.Key)] = e.Key
 		c.param(&e.Value, path, false)
 	}
 }
 
-// param holds choices and default to the rules of the parameter itself: a default that a run would refuse is no default.
-// An output need not declare what a list or an object contains, and only its top-level keys can have defaults.
+// param checks the rules of a parameter, and its choices and default against these rules. output is true for the declaration of an
+// output: it can leave the items of a list or the properties of an object undeclared, and only its top-level keys can have
+// defaults.
 func (c *checker) param(p *Param, path string, output bool) {
 	c.bounds(p, path)
 	if p.Pattern != "" {
@@ -31,7 +34,7 @@ func (c *checker) param(p *Param, path string, output bool) {
 			return
 		}
 	}
-	c.inside(p, path, output)
+	c.nested(p, path, output)
 	report := func(path, msg string) { c.report(path, "%s", msg) }
 	for i := range p.Choices {
 		p.problems(element(join(path, "choices"), i), p.Choices[i].Value, report)
@@ -41,26 +44,27 @@ func (c *checker) param(p *Param, path string, output bool) {
 	}
 }
 
-// inside checks what a list's items and an object's properties are.
-func (c *checker) inside(p *Param, path string, output bool) {
+// nested checks the declarations of a list's items and an object's properties.
+func (c *checker) nested(p *Param, path string, output bool) {
 	items, properties := join(path, "items"), join(path, "properties")
 	switch {
 	case output:
 	case p.Type == "list" && p.Items == nil && !c.written(items):
-		c.report(path, "a list needs items, which say what each item must be")
+		c.report(path, "a list must declare its items; for strings: items: {type: string}")
 	case p.Type == "object" && p.Properties.Len() == 0:
-		c.report(properties, "an object needs at least one property")
+		c.report(properties, "an object must declare at least one property")
 	}
 	if p.Items != nil {
 		c.param(p.Items, items, output)
 		if c.written(join(items, "default")) {
-			c.report(join(items, "default"), "an item has no default; give the list one")
+			c.report(join(items, "default"), "an item cannot have a default; set the default of the list")
 		}
 	}
 	for _, e := range p.Properties.Entries {
 		at := join(properties, e.Key)
 		if !propertyPattern.MatchString(e.Key) {
-			c.report(at, "a property's name must be letters, digits, dashes and underscores, and start with a letter or an underscore")
+			c.report(at, "a property's name must consist of 1 to 64 letters, digits, dashes and underscores, "+
+				"and start with a letter or an underscore")
 		}
 		c.param(&e.Value, at, output)
 		if output && c.written(join(at, "default")) {
@@ -69,54 +73,54 @@ func (c *checker) inside(p *Param, path string, output bool) {
 	}
 }
 
-// propertyPattern holds of what a reference can name behind a dot.
+// propertyPattern matches the names that a reference can contain after a dot.
 var propertyPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,63}$`)
 
-// bounds checks that rules fit the type and leave something over.
+// bounds checks that the rules fit the type and allow at least one value.
 func (c *checker) bounds(p *Param, path string) {
 	numeric, textual := p.Type == "integer" || p.Type == "number", p.Type == "string"
 	for _, name := range []string{"min", "max"} {
 		if c.written(join(path, name)) && !numeric {
-			c.report(join(path, name), "is for integer and number, not %s", p.Type)
+			c.report(join(path, name), "is allowed for types integer and number, not %s", p.Type)
 		}
 	}
 	for _, name := range []string{"minLength", "maxLength", "pattern"} {
 		if c.written(join(path, name)) && !textual {
-			c.report(join(path, name), "is for string, not %s", p.Type)
+			c.report(join(path, name), "is allowed for type string, not %s", p.Type)
 		}
 	}
 	if p.Min != nil && p.Max != nil && *p.Min > *p.Max {
-		c.report(join(path, "max"), "must be at least min")
+		c.report(join(path, "max"), "must be at least min (%v), got %v", *p.Min, *p.Max)
 	}
 	if p.MinLength != nil && p.MaxLength != nil && *p.MinLength > *p.MaxLength {
-		c.report(join(path, "maxLength"), "must be at least minLength")
+		c.report(join(path, "maxLength"), "must be at least minLength (%d), got %d", *p.MinLength, *p.MaxLength)
 	}
 	for field, kind := range map[string]string{"items": "list", "properties": "object"} {
 		if c.written(join(path, field)) && p.Type != kind {
-			c.report(join(path, field), "is for %s, not %s", kind, p.Type)
+			c.report(join(path, field), "is allowed for type %s, not %s", kind, p.Type)
 		}
 	}
 	switch {
 	case !c.written(join(path, "choices")):
-	case p.Type == "list" || p.Type == "object": // whether JSONata finds a list in a list depends on its implementation
-		c.report(join(path, "choices"), "is for string, integer, number and boolean, not %s", p.Type)
+	case p.Type == "list" || p.Type == "object": // JSONata implementations differ in how they compare lists with "in"
+		c.report(join(path, "choices"), "is allowed for types string, integer, number and boolean, not %s", p.Type)
 	case len(p.Choices) == 0:
-		c.report(join(path, "choices"), "needs at least one")
+		c.report(join(path, "choices"), "must have at least 1, got 0")
 	}
 }
 
-// checkPattern refuses what JSONata's regular expressions cannot hold: its scanner counts brackets even inside classes,
-// and Go's dialect has flags and classes that JavaScript's lacks.
+// checkPattern returns the error of a pattern, or "". The definition uses the pattern in JSONata, so that it must be valid there as
+// well: JSONata's scanner counts brackets even inside character classes, and JavaScript lacks some of Go's flags and classes.
 func checkPattern(pattern string) string {
 	if _, err := regexp.Compile(pattern); err != nil {
-		return "is no regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		return "not a valid regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 	}
 	if strings.Contains(pattern, "(?") && strings.Count(pattern, "(?") != strings.Count(pattern, "(?:") {
-		return "flags and named groups cannot be used; write the pattern without (?"
+		return "flags and named groups are not supported; of the groups that start with (?, only (?: is allowed"
 	}
 	for _, odd := range []string{`\A`, `\z`, `\Q`, `\E`, `\C`, `\p`, `\P`, `[[:`, `\a`, `\x{`, "\n"} {
 		if strings.Contains(pattern, odd) {
-			return odd + " cannot be used in patterns"
+			return strconv.Quote(odd) + " is not supported in patterns"
 		}
 	}
 	depth := 0
@@ -130,11 +134,13 @@ func checkPattern(pattern string) string {
 			depth--
 		}
 		if depth < 0 {
-			return "write brackets inside classes with a backslash"
+			return unbalanced
 		}
 	}
 	if depth != 0 {
-		return "write brackets inside classes with a backslash"
+		return unbalanced
 	}
 	return ""
 }
+
+const unbalanced = "unbalanced brackets; inside character classes, put a backslash before each bracket"

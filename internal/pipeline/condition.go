@@ -8,31 +8,31 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Condition is what when holds: comparisons of references and literals, joined by and, or, not and parentheses.
+// Condition is the condition in when: comparisons of references and literals, combined with and, or, not and parentheses.
 type Condition struct {
 	Text string
 	Expr Expr
 }
 
-// Expr is a node of a condition: Op is or, and, not, a comparison (== != < <= > >= in), ref or literal.
+// Expr is a node of a condition.
 type Expr struct {
-	Op    string
-	Args  []Expr
-	Ref   *Ref
-	Value any // of a literal
+	Op    string // or, and, not, a comparison (== != < <= > >= in), ref or literal
+	Args  []Expr // operands, unless Op is ref or literal
+	Ref   *Ref   // if Op is ref
+	Value any    // if Op is literal
 }
 
-// maxCondition bounds a condition's length and, by it, its depth.
+// maxCondition is the maximum length of a condition in bytes. It also limits the depth of the parser's recursion.
 const maxCondition = 2000
 
-// ParseCondition reads a condition; one pair of ${{ }} around the whole is taken off.
+// ParseCondition parses a condition. The whole condition can be enclosed in ${{ }}.
 func ParseCondition(text string) (*Condition, error) {
 	inner := strings.TrimSpace(text)
 	if strings.HasPrefix(inner, "${{") && strings.HasSuffix(inner, "}}") && strings.Count(inner, "${{") == 1 {
 		inner = strings.TrimSpace(inner[3 : len(inner)-2])
 	}
 	if len(inner) > maxCondition {
-		return nil, fmt.Errorf("the condition has more than %d characters", maxCondition)
+		return nil, fmt.Errorf("a condition must have at most %d characters, got %d", maxCondition, len(inner))
 	}
 	p := condParser{rest: inner}
 	expr, err := p.or()
@@ -40,25 +40,26 @@ func ParseCondition(text string) (*Condition, error) {
 		return nil, err
 	}
 	if p.space(); p.rest != "" {
-		return nil, p.unexpected("and, or, or the condition's end")
+		return nil, p.unexpected("and, or, or the end of the condition")
 	}
 	return &Condition{Text: inner, Expr: expr}, nil
 }
 
+// condParser is a recursive descent parser; rest is the text that it has not parsed yet.
 type condParser struct{ rest string }
 
 func (p *condParser) space() { p.rest = strings.TrimLeft(p.rest, " \t\r\n") }
 
-// unexpected says where reading stopped and what could have been there.
+// unexpected returns an error with the position and what the parser expects there.
 func (p *condParser) unexpected(want string) error {
 	got := "the end"
 	if p.rest != "" {
 		got = fmt.Sprintf("%q", p.rest)
 	}
-	return fmt.Errorf("cannot read the condition at %s: expected %s", got, want)
+	return fmt.Errorf("not a valid condition: at %s: expected %s", got, want)
 }
 
-// word takes one of the words off the text, if it stands there.
+// word consumes and returns the first of the words that comes next, or returns "" if none does.
 func (p *condParser) word(words ...string) string {
 	p.space()
 	for _, w := range words {
@@ -80,7 +81,7 @@ func isLetter(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 func (p *condParser) or() (Expr, error)  { return p.chain(p.and, "or", "||") }
 func (p *condParser) and() (Expr, error) { return p.chain(p.not, "and", "&&") }
 
-// chain reads parts joined by one operator; a single part stands for itself.
+// chain parses parts that are joined by one operator. A single part is returned as it is.
 func (p *condParser) chain(part func() (Expr, error), name, sign string) (Expr, error) {
 	first, err := part()
 	if err != nil {
@@ -100,7 +101,7 @@ func (p *condParser) chain(part func() (Expr, error), name, sign string) (Expr, 
 	return Expr{Op: name, Args: args}, nil
 }
 
-// not reads a negation, which binds closer than and.
+// not parses a negation, which takes precedence over and.
 func (p *condParser) not() (Expr, error) {
 	p.space()
 	if strings.HasPrefix(p.rest, "!=") || p.word("not", "!") == "" {
@@ -110,7 +111,7 @@ func (p *condParser) not() (Expr, error) {
 	return Expr{Op: "not", Args: []Expr{arg}}, err
 }
 
-// comparison reads two operands and what is between them. Comparisons do not chain: a < b < c means nothing good.
+// comparison parses an operand, or two operands with a comparison between them. Comparisons cannot be chained: a < b < c is an error.
 func (p *condParser) comparison() (Expr, error) {
 	left, err := p.operand()
 	if err != nil {
@@ -124,7 +125,7 @@ func (p *condParser) comparison() (Expr, error) {
 	return Expr{Op: op, Args: []Expr{left, right}}, err
 }
 
-// operand reads what can be compared.
+// operand parses a condition in parentheses, a list, a literal or a reference.
 func (p *condParser) operand() (Expr, error) {
 	if p.word("(") != "" {
 		inner, err := p.or()
@@ -143,10 +144,10 @@ func (p *condParser) operand() (Expr, error) {
 		p.rest = rest
 		return Expr{Op: "ref", Ref: ref}, nil
 	}
-	return Expr{}, p.unexpected("a reference, a number, text in quotes, true, false or null")
+	return Expr{}, p.unexpected("a reference, a number, a string in quotes, true, false or null")
 }
 
-// list reads a list of literals, the right side of in.
+// list parses the rest of a list of literals, after its opening bracket. Lists are the right side of in.
 func (p *condParser) list() (Expr, error) {
 	items := []any{}
 	for p.word("]") == "" {
@@ -156,7 +157,7 @@ func (p *condParser) list() (Expr, error) {
 		p.space()
 		v, ok := p.literal()
 		if !ok {
-			return Expr{}, p.unexpected("a number, text in quotes, true, false or null")
+			return Expr{}, p.unexpected("a number, a string in quotes, true, false or null")
 		}
 		items = append(items, v)
 	}
@@ -168,7 +169,7 @@ var (
 	quotedPattern = regexp.MustCompile(`^(?:'([^']*)'|"([^"]*)")`)
 )
 
-// literal reads a literal, if one is next.
+// literal consumes a literal. It returns false if none comes next.
 func (p *condParser) literal() (any, bool) {
 	if m := quotedPattern.FindStringSubmatch(p.rest); m != nil {
 		p.rest = p.rest[len(m[0]):]

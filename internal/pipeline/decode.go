@@ -14,14 +14,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits of a file: beyond them it is refused as a whole, so that aliases and nesting cannot use up memory or stack.
+// Limits of a file. They keep aliases and nesting from exhausting memory or the stack.
 const (
-	MaxFileSize = 1 << 20
-	maxNodes    = 100_000
-	maxNesting  = 60
+	MaxFileSize = 1 << 20 // bytes
+	maxNodes    = 100_000 // values, each use of an alias counted
+	maxNesting  = 60      // levels
 )
 
-// Decode reads a pipeline file. Its error is Problems: every mistake at once. name stands for the file in messages.
+// Decode decodes and checks a pipeline file. The error is of type Problems and contains all errors in the file. name is the
+// file's name in messages.
 func Decode(name string, data []byte) (*Pipeline, error) {
 	s := newSource(name)
 	root := parse(s, data, "pipeline", "the file is empty; start with version: 1, or run rayorch init")
@@ -38,15 +39,15 @@ func Decode(name string, data []byte) (*Pipeline, error) {
 	return p, nil
 }
 
-// parse is the root of the file's one document, or nil when it has an error after which nothing can be read. kind is what the
-// file holds, and empty the problem of a file that holds nothing; without one such a file is fine.
+// parse returns the root of the file's only document, or nil if there is none or the file cannot be parsed. kind says in messages
+// what the file contains. empty is the error for a file without a document; if it is "", such a file is valid.
 func parse(s *source, data []byte, kind, empty string) *yaml.Node {
 	switch {
 	case len(data) > MaxFileSize:
-		s.report("", "the file has %d bytes; at most %d are read", len(data), MaxFileSize)
+		s.report("", "the file must have at most %d bytes, got %d", MaxFileSize, len(data))
 		return nil
 	case !utf8.Valid(data):
-		s.report("", "the file must be UTF-8 text")
+		s.report("", "the file must be encoded in UTF-8")
 		return nil
 	}
 	reader := yaml.NewDecoder(bytes.NewReader(data))
@@ -57,7 +58,7 @@ func parse(s *source, data []byte, kind, empty string) *yaml.Node {
 		return nil
 	}
 	if err := reader.Decode(&more); !errors.Is(err, io.EOF) {
-		s.reportAt(position{more.Line, more.Column}, "", "a file holds one %s; remove what follows ---", kind)
+		s.reportAt(position{more.Line, more.Column}, "", "a file contains one %s; remove --- and everything after it", kind)
 		return nil
 	}
 	if len(doc.Content) == 1 {
@@ -71,7 +72,7 @@ func parse(s *source, data []byte, kind, empty string) *yaml.Node {
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
-// reportYAML gives on what the YAML library says, which knows a line but no column.
+// reportYAML reports an error of the YAML library, which has a line but no column.
 func reportYAML(s *source, err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", " ")
 	m := yamlLine.FindStringSubmatch(text)
@@ -85,28 +86,28 @@ func reportYAML(s *source, err error) {
 	s.reportAt(position{line, 1}, "", "not valid YAML: %s", text)
 }
 
-// decoder fills Go values from YAML nodes by reflection, noting where each path was.
+// decoder sets Go values from YAML nodes by reflection and records the position of each path.
 type decoder struct {
 	*source
 	nodes, depth int
-	full         bool // the budget is used up and that was reported
+	overLimit    bool // maxNodes or maxNesting was exceeded, and the error was reported
 }
 
-// nodeDecoder is a type that reads its node by itself.
+// nodeDecoder is a type that decodes its node itself.
 type nodeDecoder interface {
 	decodeNode(d *decoder, n *yaml.Node, path string)
 }
 
-// enter resolves aliases and spends the budget of one node; nil when it is used up.
+// enter resolves aliases and counts the node. It returns nil, after an error, if a limit is exceeded or the tag is not supported.
 func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	d.nodes++
 	if d.nodes > maxNodes || d.depth > maxNesting {
-		if !d.full {
-			d.full = true
-			d.fail(n, path, "the file nests or repeats too much (at most %d values, %d deep)", maxNodes, maxNesting)
+		if !d.overLimit {
+			d.overLimit = true
+			d.fail(n, path, "the file must have at most %d values, aliases included, and at most %d levels of nesting", maxNodes, maxNesting)
 		}
 		return nil
 	}
@@ -117,7 +118,7 @@ func (d *decoder) enter(n *yaml.Node, path string) *yaml.Node {
 	return n
 }
 
-// tags are those of JSON's values, and of dates, which are text here.
+// tags are the supported YAML tags: those of JSON values, and of dates, which are decoded as strings.
 var tags = []string{"!!map", "!!seq", "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
 
 // fail reports a problem at a node.
@@ -125,7 +126,7 @@ func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
 	d.reportAt(position{n.Line, n.Column}, path, format, args...)
 }
 
-// decode reads a node into v and notes where it stood. The place of a field is its key, which was noted before.
+// decode decodes a node into v and records its position. The position of a field is that of its key, which the caller has recorded.
 func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	alias := n
 	if n = d.enter(n, path); n == nil {
@@ -154,14 +155,15 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, tag reflect
 	}
 }
 
-// object reads the fields of a struct: each once, none unknown, those that are needed all there, defaults for the rest.
+// object decodes a map into a struct. Unknown, duplicate and missing required fields are errors; other missing fields get their
+// defaults.
 func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		got := describe(n)
 		if v.Type() == reflect.TypeFor[Secret]() && n.Kind == yaml.ScalarNode {
-			got = "text; never write a secret's value" // nor print it
+			got = "a string; never write a secret's value into the file" // the message must not contain the value either
 		}
-		d.fail(n, path, "expected fields (name: value), not %s", got)
+		d.fail(n, path, "expected %s, got %s", aMap, got)
 		d.broken[path] = true
 		return
 	}
@@ -176,7 +178,7 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 		seen[key.Value] = true
 		d.at[join(path, key.Value)] = position{key.Line, key.Column}
 		if isNull(val) && f.tag.Get("need") == "" {
-			d.fail(val, join(path, key.Value), "has no value; remove it, or give %s", expected(f.typ))
+			d.fail(val, join(path, key.Value), "has no value; remove the field, or set it to %s", expected(f.typ))
 			return
 		}
 		d.decode(val, join(path, key.Value), v.Field(f.index), f.tag)
@@ -193,27 +195,27 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// unknown reports a field that is not there, and a mistake that YAML makes easy: {text: one, two} has two keys.
+// unknown reports an unknown field. It detects a common error in YAML: {text: one, two} has two keys, text and two.
 func (d *decoder) unknown(key, val *yaml.Node, path string, fields map[string]field) {
 	if isNull(val) && strings.Contains(key.Value, " ") {
-		d.fail(key, path, "%s stands alone; a text with a comma inside { } must be in quotes", describe(key))
+		d.fail(key, path, "%s is a key without a value; inside { }, put a string that contains a comma in quotes", describe(key))
 		return
 	}
-	if why := elsewhere[key.Value]; why != "" {
+	if why := unsupported[key.Value]; why != "" {
 		d.fail(key, join(path, key.Value), "%s", why)
 		return
 	}
-	d.fail(key, join(path, key.Value), "unknown field%s", hint(key.Value, fields))
+	d.fail(key, join(path, key.Value), "unknown field%s", suggestField(key.Value, fields))
 }
 
-// elsewhere says of fields that people look for where the thing itself is to be had.
-var elsewhere = map[string]string{
-	"secretsManager": "no target reads AWS Secrets Manager itself: have an operator in the cluster (External Secrets, the Secrets Store CSI driver) " +
-		"copy the secret into a Kubernetes Secret, and name that one by kubernetesSecret",
+// unsupported has the messages for fields that users expect but that do not exist: they name the alternative.
+var unsupported = map[string]string{
+	"secretsManager": "rayorch does not read AWS Secrets Manager; use an operator in the cluster (External Secrets, the Secrets Store CSI " +
+		"driver) to copy the secret into a Kubernetes Secret, and name that Secret in kubernetesSecret",
 }
 
-// pairs calls f for each key of a mapping in order, reporting keys that are no text or are there twice. Merge keys (<<)
-// are taken up after the mapping's own keys, which win.
+// pairs calls f for each key of a map in order and reports keys that are not strings or occur twice. Merge keys (<<) come
+// last, and the map's own keys take precedence over theirs.
 func (d *decoder) pairs(n *yaml.Node, path string, f func(key, val *yaml.Node)) {
 	seen := map[string]bool{}
 	var merged []*yaml.Node
@@ -223,9 +225,9 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(key, val *yaml.Node)) 
 		case key.Tag == "!!merge":
 			merged = append(merged, val)
 		case key.Kind != yaml.ScalarNode:
-			d.fail(key, path, "a key must be text, not %s", describe(key))
+			d.fail(key, path, "a key must be a string, got %s", describe(key))
 		case seen[key.Value]:
-			d.fail(key, join(path, key.Value), "is there twice")
+			d.fail(key, join(path, key.Value), "duplicate key")
 		default:
 			seen[key.Value] = true
 			f(key, val)
@@ -236,7 +238,7 @@ func (d *decoder) pairs(n *yaml.Node, path string, f func(key, val *yaml.Node)) 
 	}
 }
 
-// merge takes up what << names: fields, or a list of them, of which the first wins.
+// merge adds the keys of a merge key's value: a map, or a list of maps, in which earlier maps take precedence.
 func (d *decoder) merge(n *yaml.Node, path string, seen map[string]bool, f func(key, val *yaml.Node)) {
 	if n = d.enter(n, path); n == nil {
 		return
@@ -250,7 +252,7 @@ func (d *decoder) merge(n *yaml.Node, path string, seen map[string]bool, f func(
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, path, "<< must name fields to take over, not %s", describe(n))
+		d.fail(n, path, "the value of << must be a map or a list of maps, got %s", describe(n))
 		return
 	}
 	d.pairs(n, path, func(key, val *yaml.Node) {
@@ -261,21 +263,22 @@ func (d *decoder) merge(n *yaml.Node, path string, seen map[string]bool, f func(
 	})
 }
 
+// list decodes a list into a slice and checks the minimum length in the tag.
 func (d *decoder) list(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	if n.Kind != yaml.SequenceNode {
-		d.fail(n, path, "expected a list, not %s", describe(n))
+		d.fail(n, path, "expected a list, got %s", describe(n))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
 	if least, err := strconv.Atoi(tag.Get("min")); err == nil && len(n.Content) < least {
-		d.fail(n, path, "needs at least %d", least)
+		d.fail(n, path, "must have at least %d, got %d", least, len(n.Content))
 	}
 	for i, item := range n.Content {
 		d.decode(item, element(path, i), v.Index(i), "")
 	}
 }
 
-// defaults fills what a file leaves out.
+// defaults sets the defaults of a struct that the file does not contain.
 func (d *decoder) defaults(v reflect.Value) {
 	if v.Kind() != reflect.Struct {
 		return
@@ -288,7 +291,7 @@ func (d *decoder) defaults(v reflect.Value) {
 	}
 }
 
-// fieldDefault reads a default as if it stood in the file, so that it is written in the file's own words.
+// fieldDefault decodes the default of a field as if the file contained it: tags have defaults in the syntax of the file.
 func (d *decoder) fieldDefault(f field, v reflect.Value) {
 	def, ok := f.tag.Lookup("def")
 	if !ok {

@@ -26,21 +26,21 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-func TestDecodeTakesTheFullExample(t *testing.T) {
+func TestDecodeFullExample(t *testing.T) {
 	p, err := pipeline.Decode("full.yaml", read(t, "testdata/full.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(p.Steps) != 6 || p.Steps[1].Ray.Memory.Bytes != 1<<30 || p.Steps[2].PendingTimeout != 900 ||
 		p.Steps[1].Retry.MaxInterval != 300 || p.Targets.Entries[1].Value.Ray.Port != 8265 {
-		t.Errorf("decoded wrongly: %+v", p)
+		t.Errorf("full.yaml is decoded to %+v", p)
 	}
 	if _, err := pipeline.Decode("init", pipeline.Init("demo")["pipeline.yaml"]); err != nil {
-		t.Errorf("init's pipeline: %v", err)
+		t.Errorf("the pipeline of Init: %v", err)
 	}
 }
 
-func TestEveryMistakeAtOnce(t *testing.T) {
+func TestDecodeReportsAllErrors(t *testing.T) {
 	_, err := pipeline.Decode("bad.yaml", read(t, "testdata/bad.yaml"))
 	var problems pipeline.Problems
 	if !errors.As(err, &problems) {
@@ -53,13 +53,13 @@ func TestEveryMistakeAtOnce(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(string(read(t, path)), err.Error()+"\n"); diff != "" {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+		t.Errorf("%s differs (update it with go test -update):\n%s", path, diff)
 	}
 }
 
 const start = "version: 1\nname: p\n"
 
-// one decodes a file that has just this mistake.
+// one decodes a file and returns its errors, or "" if it has none.
 func one(t *testing.T, text string) string {
 	t.Helper()
 	_, err := pipeline.Decode("f", []byte(text))
@@ -69,7 +69,7 @@ func one(t *testing.T, text string) string {
 	return err.Error()
 }
 
-func TestFilesThatCannotBeRead(t *testing.T) {
+func TestDecodeInvalidFiles(t *testing.T) {
 	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
 	bomb := "x: &a [1,1,1,1,1,1,1,1,1,1]\n"
 	for i, prev := 0, "a"; i < 8; i++ {
@@ -80,16 +80,16 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":         {"", "the file is empty"},
 		"only comment":  {"# hello\n", "the file is empty"},
-		"no YAML":       {"a: [", "f:1:1: not valid YAML"},
-		"two documents": {start + "---\na: 1\n", "a file holds one pipeline"},
-		"list":          {"- a\n", "expected fields (name: value), not a list"},
-		"not UTF-8":     {"name: \xff\n", "must be UTF-8"},
-		"too large":     {strings.Repeat("#", pipeline.MaxFileSize+1), "at most 1048576 are read"},
-		"too deep":      {start + "params: {a: {default: " + deep + "}}\n", "nests or repeats too much"},
-		"alias bomb":    {bomb + start + "params: {a: {default: *i}}\nsteps: []", "nests or repeats too much"},
-		"in no Secret":  {start + "secrets: {S: {env: A, inRayPods: true}}\nsteps: []", "f:3:23: secrets.S.inRayPods: needs kubernetesSecret"},
-		"not a source":  {start + "secrets: {S: {secretsManager: arn}}\nsteps: []", "f:3:15: secrets.S.secretsManager: no target reads AWS Secrets Manager"},
-		"key twice":     {start + "name: q\nsteps: []", "f:3:1: name: is there twice"},
+		"not YAML":      {"a: [", "f:1:1: not valid YAML"},
+		"two documents": {start + "---\na: 1\n", "a file contains one pipeline"},
+		"list":          {"- a\n", "expected a map (name: value), got a list"},
+		"not UTF-8":     {"name: \xff\n", "must be encoded in UTF-8"},
+		"too large":     {strings.Repeat("#", pipeline.MaxFileSize+1), "must have at most 1048576 bytes, got 1048577"},
+		"too deep":      {start + "params: {a: {default: " + deep + "}}\n", "at most 60 levels of nesting"},
+		"alias bomb":    {bomb + start + "params: {a: {default: *i}}\nsteps: []", "at most 100000 values, aliases included"},
+		"in no Secret":  {start + "secrets: {S: {env: A, inRayPods: true}}\nsteps: []", "f:3:23: secrets.S.inRayPods: requires kubernetesSecret"},
+		"not a source":  {start + "secrets: {S: {secretsManager: arn}}\nsteps: []", "f:3:15: secrets.S.secretsManager: rayorch does not read AWS Secrets Manager"},
+		"duplicate key": {start + "name: q\nsteps: []", "f:3:1: name: duplicate key"},
 		"self alias":    {start + "params: &a {x: *a}\nsteps: []", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,11 +116,11 @@ steps:
 	b := p.Steps[1].Ray
 	text, _ := b.Entrypoint.Plain()
 	if text != "echo b" || b.CPUs.Value != 2 || p.Steps[2].Job.Env.Len() != 1 {
-		t.Errorf("merged to %+v", b)
+		t.Errorf("step b is decoded to %+v", b)
 	}
 }
 
-func TestReferencesInShellTexts(t *testing.T) {
+func TestReferencesInShellCommands(t *testing.T) {
 	for text, want := range map[string]string{
 		`echo ${{ params.a }}`:                           "",
 		`echo x${{ params.a }}y "q" 'q' ${{ params.a }}`: "",
@@ -129,13 +129,13 @@ func TestReferencesInShellTexts(t *testing.T) {
 		`echo a\ ${{ params.a }}`:                        "",
 		`echo a#b ${{ params.a }}`:                       "",
 		`echo ${x} $((1+1)) ${{ params.a }}`:             "",
-		`echo $${{ params.a }}`:                          "", // no reference, so it is no place for one
+		`echo $${{ params.a }}`:                          "", // escaped: not a reference
 		`echo "${{ params.a }}"`:                         "inside quotes",
 		`echo '${{ params.a }}'`:                         "inside quotes",
 		`echo "$(cat ${{ params.a }})"`:                  "inside quotes",
 		"echo `cat ${{ params.a }}`":                     "inside backquotes",
 		`echo # ${{ params.a }}`:                         "in a comment",
-		`echo \${{ params.a }}`:                          "behind a backslash",
+		`echo \${{ params.a }}`:                          "after a backslash",
 		`echo ${x:-${{ params.a }}}`:                     "inside ${",
 		`echo $((1 + ${{ params.a }}))`:                  "inside ${",
 		"cat <<END\n${{ params.a }}\nEND":                "here-document",
@@ -154,7 +154,7 @@ func TestReferencesInShellTexts(t *testing.T) {
 	}
 }
 
-func TestConditionsThatCannotBeRead(t *testing.T) {
+func TestInvalidConditions(t *testing.T) {
 	for cond, want := range map[string]string{
 		"params.a >":              `at the end: expected a reference`,
 		"params.a = 1":            `at "= 1": expected and, or`,
@@ -162,7 +162,7 @@ func TestConditionsThatCannotBeRead(t *testing.T) {
 		"params.a == [1, x]":      "expected a number",
 		"":                        "expected a reference",
 		"params.b":                `unknown parameter "b"`,
-		strings.Repeat("!", 3000): "more than 2000 characters",
+		strings.Repeat("!", 3000): "at most 2000 characters",
 	} {
 		got := one(t, start+"params: {a: {default: x}}\nsteps: [{name: s, when: "+fmt.Sprintf("%q", cond)+", job: {shell: x}}]\n")
 		if !strings.Contains(got, want) {
@@ -182,7 +182,7 @@ func TestOrder(t *testing.T) {
 		t.Error(diff)
 	}
 	if o.Precedes("b", "c") || !o.Precedes("a", "b") {
-		t.Error("b and c follow a, and nothing else")
+		t.Error("want a before b and c, and no order between b and c")
 	}
 }
 
@@ -199,11 +199,11 @@ func FuzzDecode(f *testing.F) {
 		p, err := pipeline.Decode("fuzz", data)
 		var problems pipeline.Problems
 		if (p == nil) == (err == nil) || err != nil && !errors.As(err, &problems) {
-			t.Fatalf("Decode gives %v and %v", p, err)
+			t.Fatalf("Decode returns %v and %v", p, err)
 		}
 		for _, one := range problems {
 			if one.Line < 1 || one.Col < 1 || one.Message == "" {
-				t.Errorf("a problem without a place or a message: %+v", one)
+				t.Errorf("a problem without a position or a message: %+v", one)
 			}
 		}
 	})
@@ -213,7 +213,7 @@ func FuzzCondition(f *testing.F) {
 	f.Add("not (params.a in [1, 'x'] or steps.b.output[0]['k'] >= -1.5e3) && !true")
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := pipeline.ParseCondition(text); (c == nil) == (err == nil) {
-			t.Fatalf("ParseCondition gives %v and %v", c, err)
+			t.Fatalf("ParseCondition returns %v and %v", c, err)
 		}
 	})
 }
@@ -230,6 +230,6 @@ func TestRetried(t *testing.T) {
 		}
 	}
 	if !slices.Contains(pipeline.DefaultRetry("ray"), "Ray.RuntimeEnvFailed") {
-		t.Error("a failed runtime environment is not repeated by default")
+		t.Error("Ray.RuntimeEnvFailed is not retried by default")
 	}
 }

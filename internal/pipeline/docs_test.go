@@ -16,7 +16,7 @@ import (
 
 const docs = "../../docs/pipeline.md"
 
-// documented are the types whose fields have a table in docs/pipeline.md, between marks that name them.
+// documented are the types whose fields have a table in docs/pipeline.md. Comments around each table name the type.
 var documented = []reflect.Type{
 	reflect.TypeFor[pipeline.Pipeline](), reflect.TypeFor[pipeline.Param](), reflect.TypeFor[pipeline.Storage](),
 	reflect.TypeFor[pipeline.Target](), reflect.TypeFor[pipeline.RayTarget](), reflect.TypeFor[pipeline.WorkingDirTarget](),
@@ -27,8 +27,8 @@ var documented = []reflect.Type{
 	reflect.TypeFor[pipeline.Cleanup](),
 }
 
-// TestDocsNameEveryField holds the tables of the documentation to the types (go test -update writes them anew).
-func TestDocsNameEveryField(t *testing.T) {
+// TestDocsListEveryField compares the tables in the documentation with the types. go test -update generates the tables.
+func TestDocsListEveryField(t *testing.T) {
 	have := read(t, docs)
 	want := have
 	for _, typ := range documented {
@@ -45,10 +45,11 @@ func TestDocsNameEveryField(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(string(want), string(have)); diff != "" {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", docs, diff)
+		t.Errorf("%s differs (update it with go test -update):\n%s", docs, diff)
 	}
 }
 
+// table returns the table of a type, with the comments around it.
 func table(typ reflect.Type) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<!-- fields %s -->\n| field | type | default | meaning |\n|---|---|---|---|\n", typ.Name())
@@ -61,7 +62,7 @@ func table(typ reflect.Type) []byte {
 		def := f.Tag.Get("def")
 		switch {
 		case f.Tag.Get("need") != "":
-			def = "needed"
+			def = "required"
 		case def != "":
 			def = "`" + def + "`"
 		}
@@ -73,7 +74,7 @@ func table(typ reflect.Type) []byte {
 
 var mapOf = regexp.MustCompile(`^Map\[.*?([A-Za-z]+)\]$`)
 
-// kind is a field's type in the words of the documentation.
+// kind returns a field's type as the documentation describes it, with its bounds.
 func kind(f reflect.StructField) string {
 	if enum := f.Tag.Get("enum"); enum != "" {
 		return "`" + strings.ReplaceAll(enum, "|", "`, `") + "`"
@@ -97,44 +98,54 @@ func words(t reflect.Type) string {
 	case reflect.Pointer:
 		return words(t.Elem())
 	case reflect.Slice:
-		return "list of " + words(t.Elem())
+		return "list of " + plural(words(t.Elem()))
 	case reflect.Bool:
-		return "true or false"
+		return "boolean"
 	case reflect.Int:
-		return "whole number"
+		return "integer"
 	case reflect.Float64:
 		return "number"
 	case reflect.String:
-		return "text"
+		return "string"
 	}
 	if m := mapOf.FindStringSubmatch(t.Name()); m != nil {
-		return "names with " + named(m[1])
+		return "map of " + plural(named(m[1]))
 	}
 	return named(t.Name())
+}
+
+// plural makes a type the type of several values.
+func plural(name string) string {
+	if i := strings.Index(name, " with references"); name == "string" || name == "number" || name == "integer" {
+		return name + "s"
+	} else if i > 0 {
+		return plural(name[:i]) + name[i:]
+	}
+	return name
 }
 
 func named(name string) string {
 	switch name {
 	case "Duration":
-		return "duration"
+		return "[duration](#field-types)"
 	case "Quantity":
-		return "size"
+		return "[size](#field-types)"
 	case "InheritEnv":
-		return "true, false or list of names"
+		return "boolean or list of strings"
 	case "Template", "Shell":
-		return "text with references"
+		return "string with references"
 	case "string":
-		return "text"
+		return "string"
 	case "Number":
 		return "number or reference"
 	case "Dynamic":
-		return "value with references"
+		return "any value, with references"
 	case "Literal":
-		return "value"
+		return "any value"
 	case "Condition":
 		return "condition"
 	case "SecurityContext":
-		return "[fields](#security-contexts)"
+		return "[map](#security-contexts)"
 	}
 	return "[" + name + "](#" + strings.ToLower(name) + ")"
 }

@@ -7,22 +7,23 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// InheritEnv says which variables of the environment jobs inherit on this machine besides the few that all get.
+// InheritEnv selects the environment variables that jobs on this machine inherit in addition to those that every job gets
+// (package hostenv).
 type InheritEnv struct {
 	All   bool
-	Names []string // PREFIX_* stands for all that start with PREFIX_
+	Names []string // PREFIX_* selects all names that start with PREFIX_
 }
 
 func (i *InheritEnv) decodeNode(d *decoder, n *yaml.Node, path string) {
 	switch {
 	case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool":
-		_ = n.Decode(&i.All) // the tag says that it is one
+		_ = n.Decode(&i.All) // cannot fail: the tag is !!bool
 	case n.Kind == yaml.SequenceNode:
 		for at, item := range n.Content {
 			d.inheritName(item, element(path, at), &i.Names)
 		}
 	default:
-		d.fail(n, path, "expected %s, not %s", i.expected(), describe(n))
+		d.fail(n, path, "expected %s, got %s", i.expected(), describe(n))
 	}
 }
 
@@ -31,7 +32,7 @@ func (d *decoder) inheritName(n *yaml.Node, path string, into *[]string) {
 		return
 	}
 	if n.Kind != yaml.ScalarNode || !hostenv.Name.MatchString(n.Value) {
-		d.fail(n, path, "must be the name of an environment variable, or PREFIX_*, never a value")
+		d.fail(n, path, "must be the name of an environment variable or PREFIX_*, not a value")
 		return
 	}
 	*into = append(*into, n.Value)
@@ -44,7 +45,7 @@ func (i *InheritEnv) schema() *value.Object {
 		value.Obj("type", "array", "items", value.Obj("type", "string", "pattern", hostenv.Name.String()))})
 }
 
-// Value is what a definition has of it: true or the names; nil if nothing is inherited.
+// Value returns the form that a definition contains: true, the list of names, or nil if jobs inherit nothing more.
 func (i *InheritEnv) Value() any {
 	switch {
 	case i.All:

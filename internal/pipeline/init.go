@@ -9,12 +9,12 @@ import (
 //go:embed template
 var templateFiles embed.FS
 
-// Init is a pipeline of this name that runs as it is: its files by their paths.
+// Init returns the files of a new pipeline with this name, by path. The pipeline runs without changes.
 func Init(name string) map[string][]byte {
 	files := map[string][]byte{}
 	sub, err := fs.Sub(templateFiles, "template")
 	if err != nil {
-		panic(err) // the folder is part of the program
+		panic(err) // the directory is embedded in the binary
 	}
 	_ = fs.WalkDir(sub, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

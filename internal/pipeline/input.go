@@ -8,19 +8,20 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// DecodeValues reads a file of values by name, JSON or YAML: an empty file has none. Its error is Problems. YAML has values
-// that JSON lacks: a date is its text, a key is always text, and infinities, NaN and values with other tags are problems.
+// DecodeValues decodes a map of values, such as a parameter file, from JSON or YAML. An empty file is an empty map. The error
+// is of type Problems. YAML has values that JSON lacks: dates and keys become strings; infinities, NaN and values with other
+// tags are errors.
 func DecodeValues(name string, data []byte) (*value.Object, error) {
-	if o, err := value.ParseObject(data); err == nil { // YAML lacks some of JSON's escapes
+	if o, err := value.ParseObject(data); err == nil { // first as JSON: YAML does not know some of JSON's escapes
 		return o, nil
 	}
 	s, o := newSource(name), &value.Object{}
-	root := parse(s, data, "mapping", "")
+	root := parse(s, data, "map", "")
 	if root == nil || isNull(root) {
 		return o, s.err()
 	}
 	if root.Kind != yaml.MappingNode {
-		s.reportAt(position{root.Line, root.Column}, "", "expected names with their values (name: value), not %s", describe(root))
+		s.reportAt(position{root.Line, root.Column}, "", "expected %s, got %s", aMap, describe(root))
 		return nil, s.err()
 	}
 	var l Literal
@@ -32,8 +33,8 @@ func DecodeValues(name string, data []byte) (*value.Object, error) {
 	return nil, s.err()
 }
 
-// CheckInput says all that is wrong with an execution's input. The definition checks the same by itself; this is for
-// callers that want to say so before anything starts.
+// CheckInput returns all problems of an execution's input. The compiled definition checks the same rules at run time; this
+// check reports the problems before a run starts.
 func (p *Pipeline) CheckInput(given *value.Object) []error {
 	var problems []error
 	for _, name := range given.Keys() {
@@ -49,7 +50,7 @@ func (p *Pipeline) CheckInput(given *value.Object) []error {
 	return problems
 }
 
-// Normalize is an input in which CheckInput finds nothing as the definition's steps see it.
+// Normalize returns a valid input (one without problems in CheckInput) in the form that the steps get.
 func (p *Pipeline) Normalize(given *value.Object) *value.Object {
 	out := given.Clone()
 	for _, e := range p.Params.Entries {

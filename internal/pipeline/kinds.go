@@ -16,16 +16,16 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Map is a mapping that keeps the file's order.
+// Map is a map from strings that keeps the order of the file.
 type Map[T any] struct{ Entries []Entry[T] }
 
-// Entry is one key of a Map with its value.
+// Entry is a key of a Map with its value.
 type Entry[T any] struct {
 	Key   string
 	Value T
 }
 
-// Get is the value of a key.
+// Get returns the value of a key and whether the key exists.
 func (m Map[T]) Get(key string) (T, bool) {
 	for _, e := range m.Entries {
 		if e.Key == key {
@@ -36,13 +36,13 @@ func (m Map[T]) Get(key string) (T, bool) {
 	return none, false
 }
 
-// Len is the number of keys.
+// Len returns the number of keys.
 func (m Map[T]) Len() int { return len(m.Entries) }
 
-// At is the i-th key with its value.
+// At returns the i-th key and its value.
 func (m Map[T]) At(i int) (string, T) { return m.Entries[i].Key, m.Entries[i].Value }
 
-// Keys are the keys in order.
+// Keys returns the keys in order.
 func (m Map[T]) Keys() []string {
 	keys := make([]string, len(m.Entries))
 	for i, e := range m.Entries {
@@ -53,7 +53,7 @@ func (m Map[T]) Keys() []string {
 
 func (m *Map[T]) decodeNode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind != yaml.MappingNode {
-		d.fail(n, path, "expected names with their values (name: value), not %s", describe(n))
+		d.fail(n, path, "expected %s, got %s", aMap, describe(n))
 		return
 	}
 	d.pairs(n, path, func(key, val *yaml.Node) {
@@ -64,14 +64,14 @@ func (m *Map[T]) decodeNode(d *decoder, n *yaml.Node, path string) {
 	})
 }
 
-func (m *Map[T]) expected() string { return "names with their values" }
+func (m *Map[T]) expected() string { return aMap }
 
 func (m *Map[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
 
-// Duration is a length of time, written as 90s, 15m, 2h30m or 1d, or as a number of seconds. It is whole seconds.
+// Duration is a duration in seconds. The file has it as 90s, 15m, 2h30m or 1d, or as a number of seconds.
 type Duration int64
 
-// Seconds is the duration in seconds; 0 stands for none given.
+// Seconds returns the duration in seconds, or 0 if the file does not set it.
 func (t Duration) Seconds() int64 { return int64(t) }
 
 var daysPattern = regexp.MustCompile(`^(\d{1,6})d`)
@@ -80,17 +80,18 @@ func (t *Duration) decodeNode(d *decoder, n *yaml.Node, path string) {
 	secs, ok := parseDuration(n)
 	switch {
 	case !ok:
-		d.fail(n, path, "expected a length of time such as 90s, 15m, 2h or 1d, not %s", describe(n))
+		d.fail(n, path, "expected %s, got %s", t.expected(), describe(n))
 	case secs < 1 || secs != math.Trunc(secs):
-		d.fail(n, path, "must be whole seconds, at least 1s")
+		d.fail(n, path, "must be an integer number of seconds, at least 1s, got %s", n.Value)
 	case secs > stepfn.MaxSeconds:
-		d.fail(n, path, "must be %d seconds or less", stepfn.MaxSeconds)
+		d.fail(n, path, "must be at most %d seconds, got %s", stepfn.MaxSeconds, n.Value)
 	default:
 		*t = Duration(secs)
 	}
 }
 
-// parseDuration adds days to what Go reads; a number alone is seconds.
+// parseDuration returns a duration in seconds. In addition to the syntax of time.ParseDuration, it accepts days (1d12h) and a number
+// of seconds without a unit.
 func parseDuration(n *yaml.Node) (float64, bool) {
 	if f, ok := numberOf(n); ok {
 		return f, true
@@ -109,9 +110,10 @@ func parseDuration(n *yaml.Node) (float64, bool) {
 	return days*86400 + rest.Seconds(), err == nil
 }
 
-func (t *Duration) expected() string { return "a length of time such as 90s, 15m, 2h or 1d" }
+func (t *Duration) expected() string { return "a duration such as 90s, 15m, 2h or 1d" }
 
-// Quantity is a size in bytes, written as a number or as 512Mi, 4Gi, 2G ..., or a reference to a number of bytes.
+// Quantity is a size in bytes. The file has it as a number, as a number with a unit (512Mi, 4Gi, 2G), or as a reference to a
+// number of bytes.
 type Quantity struct {
 	Bytes int64
 	Ref   *Ref
@@ -129,13 +131,13 @@ func (q *Quantity) decodeNode(d *decoder, n *yaml.Node, path string) {
 	}
 	m := quantityPattern.FindStringSubmatch(n.Value)
 	if n.Kind != yaml.ScalarNode || m == nil {
-		d.fail(n, path, "expected %s, not %s", q.expected(), describe(n))
+		d.fail(n, path, "expected %s, got %s", q.expected(), describe(n))
 		return
 	}
 	f, _ := strconv.ParseFloat(m[1], 64)
 	f *= units[m[2]]
 	if f != math.Trunc(f) || f < 1 || f > 1<<60 {
-		d.fail(n, path, "must be a whole number of bytes, at least 1")
+		d.fail(n, path, "must be an integer number of bytes, from 1 to 2^60, got %s", n.Value)
 		return
 	}
 	q.Bytes = int64(f)
@@ -143,7 +145,7 @@ func (q *Quantity) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (q *Quantity) expected() string { return "a size such as 512Mi or 4Gi" }
 
-// Number is a number of 0 or more, or a reference to one.
+// Number is a number that is at least 0, or a reference to one.
 type Number struct {
 	Value float64
 	Ref   *Ref
@@ -155,15 +157,15 @@ func (x *Number) decodeNode(d *decoder, n *yaml.Node, path string) {
 	}
 	f, ok := numberOf(n)
 	if !ok || f < 0 {
-		d.fail(n, path, "expected %s, not %s", x.expected(), describe(n))
+		d.fail(n, path, "expected %s, got %s", x.expected(), describe(n))
 		return
 	}
 	x.Value = f
 }
 
-func (x *Number) expected() string { return "a number of 0 or more, or a reference" }
+func (x *Number) expected() string { return "a number that is at least 0, or a reference" }
 
-// Literal is a JSON value as it stands: references in it are only text.
+// Literal is a JSON value in which references are not replaced.
 type Literal struct{ Value any }
 
 func (l *Literal) decodeNode(d *decoder, n *yaml.Node, path string) {
@@ -172,7 +174,7 @@ func (l *Literal) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (l *Literal) expected() string { return "a value" }
 
-// Dynamic is a JSON value with references: strings that hold some are Templates in Value's tree.
+// Dynamic is a JSON value with references: in the tree of Value, each string that contains references is a Template.
 type Dynamic struct{ Value any }
 
 func (x *Dynamic) decodeNode(d *decoder, n *yaml.Node, path string) {
@@ -187,7 +189,7 @@ func (x *Dynamic) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (x *Dynamic) expected() string { return "a value" }
 
-// json turns a node into a JSON value; text makes the strings.
+// json converts a node to a JSON value. It calls text for each string.
 func (d *decoder) json(n *yaml.Node, path string, text func(n *yaml.Node, path, text string) any) any {
 	if n = d.enter(n, path); n == nil {
 		return nil
@@ -213,7 +215,7 @@ func (d *decoder) json(n *yaml.Node, path string, text func(n *yaml.Node, path, 
 	return d.jsonScalar(n, path, text)
 }
 
-// jsonScalar turns a YAML scalar into JSON's; whole numbers keep all their digits.
+// jsonScalar converts a YAML scalar to a JSON value. Integers keep all digits, also beyond 2^53.
 func (d *decoder) jsonScalar(n *yaml.Node, path string, text func(n *yaml.Node, path, text string) any) any {
 	switch n.ShortTag() {
 	case "!!null":
@@ -231,12 +233,12 @@ func (d *decoder) jsonScalar(n *yaml.Node, path string, text func(n *yaml.Node, 
 	case "!!str", "!!timestamp":
 		return text(n, path, n.Value)
 	}
-	d.fail(n, path, "%s has no JSON form; put it in quotes", describe(n))
+	d.fail(n, path, "%s is not a JSON value; put it in quotes", describe(n))
 	return nil
 }
 
-// soleRef is the reference that a text consists of. Text with a reference and more gives an empty one, so that the
-// problem is reported once.
+// soleRef returns the reference that a string consists of, or nil if the string has no reference. For a string with a reference and
+// other text, it reports an error and returns an empty reference, which later checks ignore: the error is reported only once.
 func (d *decoder) soleRef(n *yaml.Node, path string) *Ref {
 	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "${{") {
 		return nil
@@ -245,11 +247,11 @@ func (d *decoder) soleRef(n *yaml.Node, path string) *Ref {
 	if ref := t.Sole(); ref != nil {
 		return ref
 	}
-	d.fail(n, path, "must be one reference and nothing else")
+	d.fail(n, path, "must be a single reference without other text, got %s", describe(n))
 	return &Ref{}
 }
 
-// template reads a text with references.
+// template parses a string with references.
 func (d *decoder) template(n *yaml.Node, path, text string) Template {
 	t, err := ParseTemplate(text)
 	if err != nil {
@@ -260,20 +262,19 @@ func (d *decoder) template(n *yaml.Node, path, text string) Template {
 
 func (t *Template) decodeNode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind != yaml.ScalarNode || isNull(n) {
-		d.fail(n, path, "expected text, not %s", describe(n))
+		d.fail(n, path, "expected a string, got %s", describe(n))
 		return
 	}
 	if tag := n.ShortTag(); tag != "!!str" && tag != "!!timestamp" {
-		d.fail(n, path, "expected text, not %s; put it in quotes", n.Value)
+		d.fail(n, path, "expected a string, got %s; put it in quotes", n.Value)
 		return
 	}
 	*t = d.template(n, path, n.Value)
 }
 
-func (t *Template) expected() string { return "text" }
+func (t *Template) expected() string { return "a string" }
 
-// A shell text is checked for references that quoting could not hold as soon as it is read: the place in it is all that
-// counts.
+// decodeNode also rejects references where quoting their values is not safe (checkShell): this depends only on the text.
 func (s *Shell) decodeNode(d *decoder, n *yaml.Node, path string) {
 	s.Template.decodeNode(d, n, path)
 	if strings.TrimSpace(n.Value) == "" && n.Kind == yaml.ScalarNode {
@@ -286,7 +287,7 @@ func (s *Shell) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (c *Condition) decodeNode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind != yaml.ScalarNode || isNull(n) {
-		d.fail(n, path, "expected a condition such as params.epochs > 1, not %s", describe(n))
+		d.fail(n, path, "expected %s, got %s", c.expected(), describe(n))
 		return
 	}
 	parsed, err := ParseCondition(n.Value)
@@ -299,4 +300,4 @@ func (c *Condition) decodeNode(d *decoder, n *yaml.Node, path string) {
 
 func (c *Condition) expected() string { return "a condition such as params.epochs > 1" }
 
-var errEmptyRef = fmt.Errorf("an empty reference; expected one such as ${{ params.name }}")
+var errEmptyRef = fmt.Errorf("empty reference; expected a reference such as ${{ params.name }}")

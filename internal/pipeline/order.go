@@ -6,19 +6,21 @@ import (
 	"strings"
 )
 
-// Order is what runs after what among the steps of one list: for each step all those that end before it starts.
+// Order is the order of the steps in one list: for each step, all steps that end before it starts.
 type Order struct {
 	names  []string
-	before map[string]map[string]bool // all predecessors, not only the nearest
+	before map[string]map[string]bool // all predecessors, direct and indirect
 }
 
-// OrderProblem is a mistake in after: Step is the step's index, After the index in its list or -1.
+// OrderProblem is an error in a step's after. Step is the index of the step, and After the index in its after list, or -1
+// for an error of the list as a whole.
 type OrderProblem struct {
 	Step, After int
 	Message     string
 }
 
-// NewOrder reads after of all steps. In a sequential list a step without after follows the one before it.
+// NewOrder computes the order of the steps from their after fields. In a sequential list, a step without after follows the
+// previous step.
 func NewOrder(steps []Step, sequential bool) (*Order, []OrderProblem) {
 	o := &Order{names: stepNames(steps), before: map[string]map[string]bool{}}
 	direct := make(map[string][]string, len(steps))
@@ -39,7 +41,7 @@ func NewOrder(steps []Step, sequential bool) (*Order, []OrderProblem) {
 	return o, nil
 }
 
-// afterOf are the steps that step i names, or by default the one before it.
+// afterOf returns the steps that step i waits for: those in its after field, or by default the previous one.
 func afterOf(steps []Step, i int, sequential bool) ([]string, []OrderProblem) {
 	if steps[i].After == nil {
 		if sequential && i > 0 {
@@ -54,14 +56,15 @@ func afterOf(steps []Step, i int, sequential bool) ([]string, []OrderProblem) {
 		case name == steps[i].Name:
 			problems = append(problems, OrderProblem{i, j, "a step cannot run after itself"})
 		case !slices.Contains(names, name):
-			msg := fmt.Sprintf("no step %q beside this one%s", name, orOneOf(name, names))
+			msg := fmt.Sprintf("no step %q in the same list of steps%s", name, orOneOf(name, names))
 			problems = append(problems, OrderProblem{i, j, msg})
 		}
 	}
 	return *steps[i].After, problems
 }
 
-// close fills before for a step and all that it runs after. It returns a cycle if it meets one.
+// close fills before for a step and its predecessors. trail is the path of steps that led to this one. If a step occurs on it
+// twice, close returns that cycle.
 func (o *Order) close(name string, direct map[string][]string, trail []string) []string {
 	if at := slices.Index(trail, name); at >= 0 {
 		return append(slices.Clone(trail[at:]), name)
@@ -84,7 +87,7 @@ func (o *Order) close(name string, direct map[string][]string, trail []string) [
 	return nil
 }
 
-// Before are all steps that end before the named one starts, in the file's order.
+// Before returns all steps that end before the named one starts, in the order of the file.
 func (o *Order) Before(name string) []string {
 	var out []string
 	for _, n := range o.names {
@@ -95,5 +98,5 @@ func (o *Order) Before(name string) []string {
 	return out
 }
 
-// Precedes says whether step a ends before step b starts.
+// Precedes reports whether step a ends before step b starts.
 func (o *Order) Precedes(a, b string) bool { return o.before[b][a] }

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Output is what one key of a step's output must be: the name of a type, or the rules that a parameter has.
+// Output declares a key of a step's output: either the name of a type, or a map with the rules of a parameter.
 type Output struct{ Param }
 
 func (o *Output) decodeNode(d *decoder, n *yaml.Node, path string) {
@@ -23,32 +23,32 @@ func (o *Output) decodeNode(d *decoder, n *yaml.Node, path string) {
 		f := fieldsOf(v.Type())["type"]
 		d.scalar(n, path, v.Field(f.index), f.tag)
 	default:
-		d.fail(n, path, "expected %s, not %s", o.expected(), describe(n))
+		d.fail(n, path, "expected %s, got %s", o.expected(), describe(n))
 	}
 }
 
-func (o *Output) expected() string { return "a type such as string or number, or fields" }
+func (o *Output) expected() string { return "a type such as string or number, or a map" }
 
-// outputKeyPattern matches the keys that a reference can name in brackets.
+// outputKeyPattern matches the keys that a reference can contain in brackets: output['val/acc'].
 var outputKeyPattern = regexp.MustCompile(`^[^'\\\x60\x00-\x1f]{1,64}$`)
 
 // output checks the declaration of a step's output.
 func (c *checker) output(s *Step, path string) {
 	if s.Output.Len() == 0 && c.written(path) {
-		c.report(path, "needs at least one key")
+		c.report(path, "must have at least one key")
 	}
 	for i := range s.Output.Entries {
 		e := &s.Output.Entries[i]
 		at := join(path, e.Key)
 		if !outputKeyPattern.MatchString(e.Key) {
-			c.report(at, "a key must have at most 64 characters, without single quotes, backquotes, backslashes and control characters")
+			c.report(at, "a key must have 1 to 64 characters, and no single quotes, backquotes, backslashes or control characters")
 		}
 		c.param(&e.Value.Param, at, true)
 	}
 }
 
-// DeclaredOutput is what is known of the step's output before a run, or nil. The output of a parallel step contains those of its
-// steps by name, and that of a forEach step is a list of such objects.
+// DeclaredOutput returns the declaration of the step's output, or nil if there is none. The output of a parallel step is an object
+// with the outputs of its steps by name; that of a forEach step is a list of such objects.
 func (s *Step) DeclaredOutput() *Param {
 	p := &Param{Type: "object"}
 	switch {
@@ -65,8 +65,8 @@ func (s *Step) DeclaredOutput() *Param {
 	return p
 }
 
-// byName is an object of the outputs of steps by name. Nothing is known of a forEach step in it: a name after it stands for that of
-// each item.
+// byName returns the declaration of an object with the outputs of steps by name. The output of a forEach step in it is undeclared:
+// a reference to a name in such an output selects that name from each item.
 func byName(steps []Step) *Param {
 	p := &Param{Type: "object"}
 	for i := range steps {
@@ -79,7 +79,7 @@ func byName(steps []Step) *Param {
 	return p
 }
 
-// Always reports whether every run finds a value at the path in the step's output.
+// Always reports whether the step's output has a value at the path in every run.
 func (s *Step) Always(path []Key) bool {
 	switch inner := s.named(path); {
 	case s.When != nil || slices.ContainsFunc(path, func(k Key) bool { return k.Name == "" }):
@@ -93,7 +93,7 @@ func (s *Step) Always(path []Key) bool {
 	return p != nil && msg == ""
 }
 
-// named is the step inside a parallel step that a path in its output begins with, or nil.
+// named returns the step inside a parallel step that the first key of an output path names, or nil.
 func (s *Step) named(path []Key) *Step {
 	if s.Parallel == nil || len(path) == 0 {
 		return nil
@@ -106,8 +106,8 @@ func (s *Step) named(path []Key) *Step {
 	return nil
 }
 
-// Nullable returns the lengths of the beginnings of a path in the step's output that lead to an output that is null on purpose: of a
-// step with a condition, or of one whose failure is tolerated.
+// Nullable returns the lengths of the prefixes of an output path that lead to an output that may be null by design: that of a step
+// with a condition, or of a step whose failure is tolerated.
 func (s *Step) Nullable(path []Key) []int {
 	var lengths []int
 	tolerated := false
@@ -134,8 +134,8 @@ func stepNamed(steps []Step, name string) *Step {
 	return nil
 }
 
-// outputRef returns what is wrong with the path of a reference into the declared output of a step. A name after the output of a
-// forEach step stands for that of each item.
+// outputRef returns the error of a reference's path into the declared output of a step, or "". A name that follows the output of a
+// forEach step selects that name from each item.
 func (c *checker) outputRef(r *Ref) string {
 	s := stepNamed(c.p.Steps, r.Name(0))
 	p, path := s.DeclaredOutput(), r.Path[2:]
@@ -157,9 +157,9 @@ func (c *checker) outputRef(r *Ref) string {
 	return msg
 }
 
-// impossible reports comparisons of a condition whose result is known from the declared outputs before any run. It does not report
-// comparisons of parameters only: their values are an input of the run.
-func (c *checker) impossible(e Expr, path string, in scope) {
+// constantComparison reports a comparison whose result is the same in every run because of the declared outputs. Comparisons
+// that involve only parameters are not reported: a run can set them.
+func (c *checker) constantComparison(e Expr, path string, in scope) {
 	if len(e.Args) != 2 || e.Op == "and" || e.Op == "or" {
 		return
 	}
@@ -172,7 +172,7 @@ func (c *checker) impossible(e Expr, path string, in scope) {
 	case "==", "!=":
 		why = unequal(left, right)
 	case "in":
-		why = outside(left, right)
+		why = notInList(left, right)
 	default:
 		why = unordered(left, right)
 	}
@@ -182,13 +182,15 @@ func (c *checker) impossible(e Expr, path string, in scope) {
 	}
 }
 
-// operand is one side of a comparison: kind is the JSON type that it has in every run, or "".
+// operand is one side of a comparison.
 type operand struct {
-	text, kind string
-	output     *Param // what a step declares about it
-	literal    any
+	text    string
+	kind    string // JSON type in every run, with its article; "" if unknown
+	output  *Param // declaration of the step output, or nil
+	literal any
 }
 
+// kinds maps the types of parameters to JSON types as used in messages.
 var kinds = map[string]string{"string": "a string", "integer": "a number", "number": "a number", "boolean": "a boolean",
 	"list": "a list", "object": "an object"}
 
@@ -206,7 +208,7 @@ func (c *checker) operand(e Expr, in scope) operand {
 	return operand{text: e.Ref.Text, kind: kinds[p.Type], output: p}
 }
 
-// literalKind is empty for null: a comparison with null checks whether there is a value.
+// literalKind returns the JSON type of a literal. It is "" for null, because a comparison with null tests whether a value exists.
 func literalKind(v any) string {
 	switch v.(type) {
 	case string:
@@ -221,29 +223,29 @@ func literalKind(v any) string {
 	return ""
 }
 
-// unequal returns why two operands differ in every run.
+// unequal returns the reason why two operands differ in every run, or "".
 func unequal(left, right operand) string {
 	switch {
 	case left.kind != right.kind:
 		return left.text + " is " + left.kind + ", and " + right.text + " is " + right.kind
 	case left.output != nil && right.output == nil:
-		return refused(left, right.literal)
+		return invalidValue(left, right.literal)
 	case left.output == nil:
-		return refused(right, left.literal)
+		return invalidValue(right, left.literal)
 	}
 	return ""
 }
 
-// refused returns why an output never has the value.
-func refused(o operand, v any) string {
+// invalidValue returns the reason why an output never has the value, or "".
+func invalidValue(o operand, v any) string {
 	if msg := o.output.Refuses(v); msg != "" {
 		return o.text + " " + msg
 	}
 	return ""
 }
 
-// outside returns why a value is not in the list in any run.
-func outside(left, right operand) string {
+// notInList returns the reason why the left operand is not in the list on the right in any run, or "".
+func notInList(left, right operand) string {
 	list, ok := right.literal.([]any)
 	if left.output == nil || !ok {
 		return ""
@@ -253,10 +255,10 @@ func outside(left, right operand) string {
 			return ""
 		}
 	}
-	return left.text + " is " + left.kind + ", and the list has no value that it can have"
+	return left.text + " is " + left.kind + ", and no value in the list is valid for it"
 }
 
-// unordered returns why two operands cannot be ordered: only numbers and strings can.
+// unordered returns the reason why two operands cannot be ordered, or "". Only two numbers or two strings can be ordered.
 func unordered(left, right operand) string {
 	ordered := left.kind == kinds["number"] || left.kind == kinds["string"]
 	if left.kind == right.kind && ordered {

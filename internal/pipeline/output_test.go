@@ -10,19 +10,19 @@ func TestDeclaredOutputs(t *testing.T) {
 		"{model: string, loss: number, n: integer, ok: boolean, tags: list, more: object}":   "",
 		"{'val/acc': {type: number, min: 0, max: 1}, n: {type: integer, default: 3}, s: {}}": "",
 		"{l: {type: list, items: {type: object, properties: {a: {type: list}}}}}":            "",
-		"{}":                      "f:3:19: steps[0].output: needs at least one key",
-		"[a]":                     "steps[0].output: expected names with their values (name: value), not a list",
-		"{model: str}":            "f:3:35: steps[0].output.model: expected one of string, integer, number, boolean, list, object, not \"str\"; did you mean string?",
-		"{model: 3}":              "steps[0].output.model: expected text, not 3",
-		"{model: }":               "steps[0].output.model: expected a type such as string or number, or fields, not nothing",
-		"{model: [string]}":       "steps[0].output.model: expected a type such as string or number, or fields, not a list",
+		"{}":                      "f:3:19: steps[0].output: must have at least one key",
+		"[a]":                     "steps[0].output: expected a map (name: value), got a list",
+		"{model: str}":            "f:3:35: steps[0].output.model: expected one of string, integer, number, boolean, list, object, got \"str\"; did you mean string?",
+		"{model: 3}":              "steps[0].output.model: expected a string, got 3",
+		"{model: }":               "steps[0].output.model: expected a type such as string or number, or a map, got null",
+		"{model: [string]}":       "steps[0].output.model: expected a type such as string or number, or a map, got a list",
 		"{model: {typ: string}}":  "steps[0].output.model.typ: unknown field; did you mean type?",
-		"{model: {min: 3}}":       "steps[0].output.model.min: is for integer and number, not string",
+		"{model: {min: 3}}":       "steps[0].output.model.min: is allowed for types integer and number, not string",
 		"{model: {default: 3}}":   "steps[0].output.model.default: must be a string",
-		"{model: {pattern: '('}}": "steps[0].output.model.pattern: is no regular expression",
-		"{\"a'b\": string}":       "steps[0].output.a'b: a key must have at most 64 characters",
+		"{model: {pattern: '('}}": "steps[0].output.model.pattern: not a valid regular expression",
+		"{\"a'b\": string}":       "steps[0].output.a'b: a key must have 1 to 64 characters",
 		"{o: {type: object, properties: {x: {default: a}}}}": "steps[0].output.o.properties.x.default: only a top-level key of an output can have a default",
-		"{o: {type: list, items: {default: a}}}":             "steps[0].output.o.items.default: an item has no default",
+		"{o: {type: list, items: {default: a}}}":             "steps[0].output.o.items.default: an item cannot have a default",
 	} {
 		t.Run(output, func(t *testing.T) {
 			got := one(t, start+"steps: [{name: s, output: "+output+", job: {shell: x}}]\n")
@@ -32,7 +32,7 @@ func TestDeclaredOutputs(t *testing.T) {
 		})
 	}
 	for _, group := range []string{"parallel: {steps: [{name: i, job: {shell: x}}]}", "forEach: {items: [1], steps: [{name: i, job: {shell: x}}]}"} {
-		want := "steps[0].output: is for ray and job steps only; put it on the steps inside"
+		want := "steps[0].output: is allowed only in ray and job steps; set it in the steps inside this one"
 		if got := one(t, start+"steps: [{name: s, output: {a: string}, "+group+"}]\n"); !strings.Contains(got, want) {
 			t.Errorf("%s: the error is %q, want one with %q", group, got, want)
 		}
@@ -74,9 +74,9 @@ func TestReferencesIntoOutputs(t *testing.T) {
 		"steps.train.output.modl":         `steps.train.output.modl: the output of step train has no key "modl"; did you mean model?`,
 		"steps.train.output.nothing":      `the output of step train has no key "nothing"; expected one of model, loss, tags, stage, best, any, all, ok`,
 		"steps.train.output[0]":           "steps.train.output[0]: an object has no index",
-		"steps.train.output.loss.x":       "steps.train.output.loss.x: a value of type number has no fields",
+		"steps.train.output.loss.x":       "steps.train.output.loss.x: a value of type number has no properties",
 		"steps.train.output.tags.x":       "a list has no property x",
-		"steps.train.output.tags[0].x":    "a value of type string has no fields",
+		"steps.train.output.tags[0].x":    "a value of type string has no properties",
 		"steps.train.output.best.att":     `unknown property "att"; did you mean at?`,
 		"steps.par.output.in-d":           `the output of step par has no key "in-d"; did you mean in-a?`,
 		"steps.par.output.in-a.y":         `unknown property "y"; did you mean x?`,
@@ -95,10 +95,10 @@ func TestReferencesIntoOutputs(t *testing.T) {
 	}
 	for more, want := range map[string]string{
 		"- {name: s, ray: {entrypoint: x, gpus: '${{ steps.train.output.loss }}'}}":                                                  "",
-		"- {name: s, ray: {entrypoint: x, gpus: '${{ steps.train.output.model }}'}}":                                                 "steps[4].ray.gpus: steps.train.output.model: must be a number, but it is of type string",
+		"- {name: s, ray: {entrypoint: x, gpus: '${{ steps.train.output.model }}'}}":                                                 "steps[4].ray.gpus: steps.train.output.model: must be a number, but is declared as string",
 		"- {name: s, forEach: {items: '${{ steps.train.output.tags }}', steps: [{name: i, job: {shell: 'x ${{ item }}'}}]}}":         "",
-		"- {name: s, forEach: {items: '${{ steps.train.output.tags }}', steps: [{name: i, job: {shell: 'x ${{ item.x }}'}}]}}":       "item.x: a value of type string has no fields",
-		"- {name: s, forEach: {items: '${{ steps.train.output.model }}', steps: [{name: i, job: {shell: 'x'}}]}}":                    "must be a list, or one reference to a list",
+		"- {name: s, forEach: {items: '${{ steps.train.output.tags }}', steps: [{name: i, job: {shell: 'x ${{ item.x }}'}}]}}":       "item.x: a value of type string has no properties",
+		"- {name: s, forEach: {items: '${{ steps.train.output.model }}', steps: [{name: i, job: {shell: 'x'}}]}}":                    "must be a list, or a single reference to a list",
 		"- {name: s, forEach: {items: '${{ steps.free.output.list }}', steps: [{name: i, job: {shell: 'x ${{ item.anything }}'}}]}}": "",
 	} {
 		if got := one(t, start+outputs+more+"\n"); want == "" && got != "" || !strings.Contains(got, want) {
@@ -107,8 +107,8 @@ func TestReferencesIntoOutputs(t *testing.T) {
 	}
 }
 
-// TestImpossibleConditions rejects comparisons whose result is known from the declared outputs.
-func TestImpossibleConditions(t *testing.T) {
+// TestConstantComparisons checks that comparisons whose result is known from the declared outputs are errors.
+func TestConstantComparisons(t *testing.T) {
 	for cond, want := range map[string]string{
 		"steps.train.output.loss < 3":                         "",
 		"steps.train.output.loss < params.n":                  "",
@@ -126,7 +126,7 @@ func TestImpossibleConditions(t *testing.T) {
 		"steps.train.output.ok != 1":                          "steps.train.output.ok != 1: always holds, because",
 		"steps.train.output.stage == 'older'":                 `steps.train.output.stage == "older": never holds, because steps.train.output.stage must be one of new, old`,
 		"steps.train.output.loss == 11":                       "steps.train.output.loss == 11: never holds, because steps.train.output.loss must be at most 10",
-		"steps.train.output.stage in ['x', 1]":                "never holds, because steps.train.output.stage is a string, and the list has no value that it can have",
+		"steps.train.output.stage in ['x', 1]":                "never holds, because steps.train.output.stage is a string, and no value in the list is valid for it",
 		"steps.train.output.loss == steps.train.output.model": "never holds, because steps.train.output.loss is a number, and steps.train.output.model is a string",
 		"params.n == 1 or steps.train.output.tags == 1":       "steps.train.output.tags == 1: never holds, because steps.train.output.tags is a list, and 1 is a number",
 		"steps.par.output.in-a.x == '1'":                      "never holds, because steps.par.output.in-a.x is a number",

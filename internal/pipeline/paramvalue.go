@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// problems reports all that is wrong with v as the parameter's value, each at its path.
+// problems reports all errors of v as the parameter's value, each at its path.
 func (p *Param) problems(path string, v any, report func(path, msg string)) {
 	if msg := p.Refuses(v); msg != "" {
 		report(path, msg)
@@ -36,7 +36,7 @@ func (p *Param) problems(path string, v any, report func(path, msg string)) {
 	}
 }
 
-// check reports all that is wrong with the value that an object has for the parameter.
+// check reports all errors of the value that the object has for the parameter, or that it is missing.
 func (p *Param) check(name string, in *value.Object, path string, report func(path, msg string)) {
 	v, ok := in.Get(name)
 	switch {
@@ -47,8 +47,8 @@ func (p *Param) check(name string, in *value.Object, path string, report func(pa
 	}
 }
 
-// Normalize is a value without problems as the steps of a run see it: an integer that was written 1e3 or 1.0 is 1000 or 1,
-// and properties that an object lacks have their defaults. Package compile puts the same into the definition.
+// Normalize returns a valid value in the form that the steps of a run get: an integer written as 1e3 or 1.0 is 1000 or 1, and missing
+// properties of an object have their defaults. Package compile generates the same conversion for the definition.
 func (p *Param) Normalize(v any) any {
 	switch v := v.(type) {
 	case value.Number:
@@ -75,8 +75,8 @@ func (p *Param) Normalize(v any) any {
 	return v
 }
 
-// Refuses says why v, apart from what is inside a list or an object, cannot be the parameter's value; empty when it can.
-// Package compile puts the same rules into the definition, in the same words.
+// Refuses returns the reason why v cannot be the parameter's value, or "". It does not look into lists and objects. Package compile
+// generates the same rules and messages for the definition.
 func (p *Param) Refuses(v any) string {
 	if msg := p.refusesType(v); msg != "" {
 		return msg
@@ -100,7 +100,7 @@ func (p *Param) Refuses(v any) string {
 	return ""
 }
 
-// refusesText applies the rules for text; lengths count characters, as JSONata does.
+// refusesText applies the rules for strings. Lengths are in characters (code points), as in JSONata.
 func (p *Param) refusesText(text string) string {
 	n := utf8.RuneCountInString(text)
 	switch {
@@ -116,13 +116,13 @@ func (p *Param) refusesText(text string) string {
 	return ""
 }
 
-// TypeWords are what a parameter of each type must be, in words.
+// TypeWords are the messages for a value that does not have the parameter's type, by type.
 var TypeWords = map[string]string{
 	"string": "must be a string", "integer": "must be an integer", "number": "must be a number",
 	"boolean": "must be true or false", "list": "must be a list", "object": "must be an object",
 }
 
-// refusesType takes whole numbers up to 2^53 only: JSONata calculates with floats.
+// refusesType checks the type. The absolute value of an integer is at most 2^53, because JSONata calculates with floats.
 func (p *Param) refusesType(v any) string {
 	n, isNumber := v.(value.Number)
 	ok := false
@@ -149,7 +149,7 @@ func (p *Param) refusesType(v any) string {
 	return TypeWords[p.Type]
 }
 
-// ChoiceList is the choices in one line.
+// ChoiceList returns the choices, separated by commas.
 func (p *Param) ChoiceList() string {
 	words := make([]string, len(p.Choices))
 	for i, l := range p.Choices {

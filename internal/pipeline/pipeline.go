@@ -1,57 +1,67 @@
-// Package pipeline is the pipeline file: its types, strict decoding with positions, defaults and checks, and the JSON
-// Schema made from the same types. It knows nothing of state machines: package compile turns a Pipeline into one. It is
-// pure: whoever calls it has read the file.
+// Package pipeline defines the pipeline file: its types, strict decoding with positions, defaults and checks, and the JSON
+// Schema generated from the same types. It does not know state machines: package compile turns a Pipeline into one. The
+// package does no I/O; the caller reads the file.
 //
-// A field's tags say all that decoder, schema and documentation need: yaml (its name), need (it must be there), def (its
-// default, as it would stand in the file), enum (its values, by |), min and max, and doc.
+// The struct tags of a field are the only source for the decoder, the schema and the documentation:
+//
+//	yaml  name of the field in the file
+//	need  the field is required
+//	def   default, written as in the file
+//	enum  allowed values, separated by |
+//	kind  syntax of a string: name (of a pipeline or step) or ident (of a loop variable)
+//	min   lower bound of a number, or minimum length of a list
+//	max   upper bound of a number
+//	only  kinds of target that have the field, separated by |
+//	doc   description, shown by editors and in docs/pipeline.md
 package pipeline
 
-// Pipeline is one whole file.
+// Pipeline is the content of a pipeline file.
 type Pipeline struct {
-	Version     int          `yaml:"version" need:"1" min:"1" max:"1" doc:"The file format's version: 1."`
-	Name        string       `yaml:"name" need:"1" kind:"name" doc:"The pipeline's name: letters, digits and dashes, at most 40."`
-	Description string       `yaml:"description" doc:"What the pipeline is for; shown by list, describe and the console."`
-	Timeout     Duration     `yaml:"timeout" doc:"The longest that one run may take in all."`
-	Params      Map[Param]   `yaml:"params" doc:"What a run can be given; the execution's input."`
-	Storage     Storage      `yaml:"storage" doc:"Where steps keep files for each other."`
-	Targets     Map[Target]  `yaml:"targets" doc:"The places that the pipeline runs at, and what differs between them."`
-	Secrets     Map[Secret]  `yaml:"secrets" doc:"Where secrets come from; never their values. The key is the environment variable that a step gets."`
-	Steps       []Step       `yaml:"steps" need:"1" min:"1" doc:"What runs. A step runs after the one before it unless after says otherwise."`
-	Outputs     Map[Dynamic] `yaml:"outputs" doc:"What the run gives back; by default every step's output by its name."`
+	Version     int          `yaml:"version" need:"1" min:"1" max:"1" doc:"Version of the file format: 1."`
+	Name        string       `yaml:"name" need:"1" kind:"name" doc:"The pipeline's name: letters, digits and dashes, at most 40 characters."`
+	Description string       `yaml:"description" doc:"What the pipeline does. Shown by list, describe and the console."`
+	Timeout     Duration     `yaml:"timeout" doc:"Maximum duration of a run."`
+	Params      Map[Param]   `yaml:"params" doc:"Parameters of a run: the execution's input."`
+	Storage     Storage      `yaml:"storage" doc:"The directory that steps share."`
+	Targets     Map[Target]  `yaml:"targets" doc:"Where the pipeline can run, and the settings of each target."`
+	Secrets     Map[Secret]  `yaml:"secrets" doc:"Sources of secrets, never their values. The key is the name of the environment variable that steps get."`
+	Steps       []Step       `yaml:"steps" need:"1" min:"1" doc:"The steps of a run. A step runs after the previous one unless after says otherwise."`
+	Outputs     Map[Dynamic] `yaml:"outputs" doc:"The run's output. Default: the output of each step, by the step's name."`
 
 	source *source
 }
 
-// Param is one thing that a run can be given.
+// Param declares a parameter, or a value inside one: an item of a list or a property of an object. Step outputs are declared
+// with the same rules.
 type Param struct {
-	Type        string     `yaml:"type" def:"string" enum:"string|integer|number|boolean|list|object" doc:"What the value must be."`
+	Type        string     `yaml:"type" def:"string" enum:"string|integer|number|boolean|list|object" doc:"Type of the value."`
 	Description string     `yaml:"description" doc:"Shown in forms and by describe."`
-	Default     *Literal   `yaml:"default" doc:"The value where a run gives none; without it the parameter must be given."`
-	Choices     []Literal  `yaml:"choices" doc:"The values allowed."`
-	Min         *float64   `yaml:"min" doc:"The least value (integer, number)."`
-	Max         *float64   `yaml:"max" doc:"The greatest value (integer, number)."`
-	MinLength   *int       `yaml:"minLength" min:"0" doc:"The fewest characters (string)."`
-	MaxLength   *int       `yaml:"maxLength" min:"0" doc:"The most characters (string)."`
-	Pattern     string     `yaml:"pattern" doc:"A regular expression that the whole value must match (string)."`
-	Items       *Param     `yaml:"items" doc:"What each item must be (list)."`
-	Properties  Map[Param] `yaml:"properties" doc:"What each property must be (object). One without a default must be given; others are refused."`
+	Default     *Literal   `yaml:"default" doc:"Value to use if a run has none. A parameter without a default is required."`
+	Choices     []Literal  `yaml:"choices" doc:"Allowed values."`
+	Min         *float64   `yaml:"min" doc:"Minimum value (integer, number)."`
+	Max         *float64   `yaml:"max" doc:"Maximum value (integer, number)."`
+	MinLength   *int       `yaml:"minLength" min:"0" doc:"Minimum number of characters (string)."`
+	MaxLength   *int       `yaml:"maxLength" min:"0" doc:"Maximum number of characters (string)."`
+	Pattern     string     `yaml:"pattern" doc:"Regular expression that the whole value must match (string)."`
+	Items       *Param     `yaml:"items" doc:"Type and rules of each item (list)."`
+	Properties  Map[Param] `yaml:"properties" doc:"Type and rules of each property (object). A property without a default is required, and other properties are errors."`
 }
 
-// Storage is the directory that all steps of a pipeline see.
+// Storage is the directory that all steps of a pipeline share.
 type Storage struct {
-	Path  string `yaml:"path" def:"/mnt/rayorch" doc:"Where it is mounted in pods; here it is a directory unless the target or --storage names one."`
-	Claim string `yaml:"claim" doc:"The PersistentVolumeClaim that is mounted there (kubernetes, aws)."`
+	Path  string `yaml:"path" def:"/mnt/rayorch" doc:"Mount path in pods. A local target uses --storage, its field storage, or a directory in the state directory."`
+	Claim string `yaml:"claim" doc:"The PersistentVolumeClaim to mount at path (kubernetes, aws)."`
 }
 
-// Secret says where a secret's value is found at the last moment; a target uses the source that it can.
+// Secret names the sources of a secret. The value is read when a job starts; each kind of target uses its own source.
 type Secret struct {
-	Env              string     `yaml:"env" doc:"An environment variable of the process that runs the pipeline (local)."`
+	Env              string     `yaml:"env" doc:"Environment variable of the process that starts the run (local)."`
 	KubernetesSecret *SecretKey `yaml:"kubernetesSecret" doc:"A key of a Kubernetes Secret (kubernetes, aws)."`
-	InRayPods        bool       `yaml:"inRayPods" doc:"Ray's pods have the secret as an environment variable of the same name, so rayorch passes no value to Ray; below (kubernetes, aws)."`
+	InRayPods        bool       `yaml:"inRayPods" doc:"Ray's pods have the secret as an environment variable of the same name, so rayorch passes no value to Ray (kubernetes, aws)."`
 }
 
-// SecretKey is one key of a Kubernetes Secret.
+// SecretKey names a key of a Kubernetes Secret.
 type SecretKey struct {
-	Name string `yaml:"name" need:"1" doc:"The Secret's name."`
-	Key  string `yaml:"key" need:"1" doc:"The key in it."`
+	Name string `yaml:"name" need:"1" doc:"Name of the Secret."`
+	Key  string `yaml:"key" need:"1" doc:"Key in the Secret."`
 }

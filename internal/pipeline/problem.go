@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Problem is one mistake in a file. Line and Col count from 1; Path is empty for the file as a whole.
+// Problem is an error in a file. Line and Col count from 1. Path is empty for an error of the file as a whole.
 type Problem struct {
 	File      string
 	Line, Col int
@@ -15,6 +15,7 @@ type Problem struct {
 	Message   string
 }
 
+// String returns the problem as FILE:LINE:COLUMN: PATH: message.
 func (p Problem) String() string {
 	where := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Col)
 	if p.Path != "" {
@@ -23,7 +24,7 @@ func (p Problem) String() string {
 	return where + p.Message
 }
 
-// Problems are all mistakes of a file, in the order of their places. It is the error that Decode returns.
+// Problems are all errors in a file, in the order of their positions. Decode returns them as its error.
 type Problems []Problem
 
 func (ps Problems) Error() string {
@@ -36,11 +37,11 @@ func (ps Problems) Error() string {
 
 type position struct{ line, col int }
 
-// source knows where each path of the file was written, so that later checks can say so.
+// source has the positions of the file's paths, so that checks after decoding can report them.
 type source struct {
 	file     string
 	at       map[string]position
-	broken   map[string]bool // paths that could not be read: what follows from that is not reported
+	broken   map[string]bool // paths that could not be decoded; errors below them are not reported
 	problems Problems
 }
 
@@ -48,13 +49,13 @@ func newSource(file string) *source {
 	return &source{file: file, at: map[string]position{}, broken: map[string]bool{}}
 }
 
-// written says whether the file itself holds the path (defaults are not written).
+// written reports whether the file contains the path. It is false for defaults.
 func (s *source) written(path string) bool {
 	_, ok := s.at[path]
 	return ok
 }
 
-// report adds a problem at the path, or at its nearest parent that is written.
+// report adds a problem at the position of the path, or of its nearest parent in the file.
 func (s *source) report(path, format string, args ...any) {
 	for at := path; at != ""; at = parentPath(at) {
 		if s.broken[at] {
@@ -70,6 +71,7 @@ func (s *source) report(path, format string, args ...any) {
 	s.reportAt(pos, path, format, args...)
 }
 
+// reportAt adds a problem at a position; the zero position is the start of the file.
 func (s *source) reportAt(pos position, path, format string, args ...any) {
 	if pos.line == 0 {
 		pos = position{1, 1}
@@ -77,7 +79,7 @@ func (s *source) reportAt(pos position, path, format string, args ...any) {
 	s.problems = append(s.problems, Problem{s.file, pos.line, pos.col, path, fmt.Sprintf(format, args...)})
 }
 
-// err is all problems in the order of their places, or nil.
+// err returns all problems, sorted by position, or nil if there are none.
 func (s *source) err() error {
 	if len(s.problems) == 0 {
 		return nil
@@ -88,7 +90,7 @@ func (s *source) err() error {
 	return s.problems
 }
 
-// parentPath is the path of what holds a field or an element.
+// parentPath returns the path of the map or list that contains a field or an element; "" is the file.
 func parentPath(path string) string {
 	if i := strings.LastIndexAny(path, ".["); i >= 0 {
 		return path[:i]
@@ -96,7 +98,7 @@ func parentPath(path string) string {
 	return ""
 }
 
-// join is the path of a field, element that of an element of a list.
+// join returns the path of a field.
 func join(path, key string) string {
 	if path == "" {
 		return key
@@ -104,17 +106,19 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
+// element returns the path of an element of a list.
 func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
-// near is the name that the user may have meant, as a hint to end a message with; empty when none is close.
-func near(got string, names []string) string {
+// didYouMean returns the end of a message that suggests the name that the user may have meant, or "".
+func didYouMean(got string, names []string) string {
 	if best := Nearest(got, names); best != "" {
 		return "; did you mean " + best + "?"
 	}
 	return ""
 }
 
-// Nearest is the name that the user may have meant: one that begins so, or one of few other letters. Empty when there is none.
+// Nearest returns the name that the user may have meant: one that starts with got, or one within a small edit distance. It
+// returns "" if there is none.
 func Nearest(got string, names []string) string {
 	best, least := "", len(got)/3+2
 	for _, name := range names {
@@ -129,7 +133,8 @@ func Nearest(got string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
+// distance returns the edit distance in bytes: insertions, deletions, replacements and swaps of neighbours (optimal string
+// alignment). For strings of more than 64 bytes it returns 64, which keeps the cost bounded.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64
@@ -156,7 +161,7 @@ func distance(a, b string) int {
 	return last[len(b)]
 }
 
-// Problem makes a problem of the file at a path, for those who find one later than Decode.
+// Problem returns a problem at a path of the file. Packages that check more than Decode, such as compile, use it.
 func (p *Pipeline) Problem(path, message string) Problem {
 	s := p.source
 	if s == nil {

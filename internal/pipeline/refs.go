@@ -8,8 +8,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// References are checked wherever they stand: what they name must be there, and must have ended before the step starts.
+// The checks in this file make sure that each reference names an existing parameter, item or run field, or the output of a step
+// that has always ended when the reference is evaluated.
 
+// number checks a number that may be a reference.
 func (c *checker) number(n *Number, path string, in scope) {
 	if n != nil {
 		c.ref(n.Ref, path, in)
@@ -20,12 +22,12 @@ func (c *checker) number(n *Number, path string, in scope) {
 // numeric reports a value whose declared type is not a number where a number is needed.
 func (c *checker) numeric(r *Ref, path string, in scope) {
 	if p := c.declared(r, in); p != nil && p.Type != "integer" && p.Type != "number" {
-		c.report(path, "%s: must be a number, but it is of type %s", r.Text, p.Type)
+		c.report(path, "%s: must be a number, but is declared as %s", r.Text, p.Type)
 	}
 }
 
-// declared is what the file declares about the value of a reference: of a parameter, of the output of a step, or of an item of
-// either. It is nil if the file declares nothing.
+// declared returns the declaration of the value that a reference names: a parameter, the output of a step, a loop item, or a part of
+// one of these. It is nil if the value is undeclared.
 func (c *checker) declared(r *Ref, in scope) *Param {
 	if r == nil {
 		return nil
@@ -49,7 +51,8 @@ func (c *checker) declared(r *Ref, in scope) *Param {
 	return at
 }
 
-// at is what a path from the parameter leads to, or what is wrong with the path. Of a nil parameter nothing is known.
+// at returns the declaration of the value at a path in the parameter, or the error of the path. The declaration is nil if it is
+// unknown, as is that of a nil parameter.
 func (p *Param) at(path []Key) (*Param, string) {
 	for _, k := range path {
 		switch {
@@ -62,7 +65,7 @@ func (p *Param) at(path []Key) (*Param, string) {
 		case p.Type == "object" && k.Name == "":
 			return nil, "an object has no index; expected a property: " + strings.Join(p.Properties.Keys(), ", ")
 		case p.Type != "object":
-			return nil, "a value of type " + p.Type + " has no fields"
+			return nil, "a value of type " + p.Type + " has no properties"
 		default:
 			inner, ok := p.Properties.Get(k.Name)
 			if !ok {
@@ -77,7 +80,7 @@ func (p *Param) at(path []Key) (*Param, string) {
 	return p, ""
 }
 
-// dynamic checks the references anywhere in a JSON value.
+// dynamic checks all references in a JSON value.
 func (c *checker) dynamic(v any, path string, in scope) {
 	switch v := v.(type) {
 	case Template:
@@ -94,17 +97,18 @@ func (c *checker) dynamic(v any, path string, in scope) {
 	}
 }
 
+// template checks the references in a string.
 func (c *checker) template(t Template, path string, in scope) {
 	for _, p := range t.Parts {
 		c.ref(p.Ref, path, in)
 	}
 }
 
-// condition checks the references of a condition, and its types as far as steps declare their outputs. Otherwise, a step's output
-// is known only after it has run, and a comparison of two types is then false.
+// condition checks the references of a condition, and its comparisons as far as steps declare their outputs. The types of undeclared
+// outputs are known only at run time, where a comparison of different types is false.
 func (c *checker) condition(e Expr, path string, in scope) {
 	c.ref(e.Ref, path, in)
-	c.impossible(e, path, in)
+	c.constantComparison(e, path, in)
 	for _, arg := range e.Args {
 		c.condition(arg, path, in)
 	}
@@ -112,7 +116,7 @@ func (c *checker) condition(e Expr, path string, in scope) {
 
 var runFields = []string{"id", "arn", "startTime", "storage", "pipeline"}
 
-// ref reports a reference that names nothing at this place. A nil one, and one that was refused before, is fine.
+// ref reports a reference that cannot be resolved in the scope. It ignores nil, and empty references, whose error was already reported.
 func (c *checker) ref(r *Ref, path string, in scope) {
 	if r == nil || r.Root == "" {
 		return
@@ -122,7 +126,7 @@ func (c *checker) ref(r *Ref, path string, in scope) {
 	}
 }
 
-// refProblem says what is wrong with a reference; empty when nothing is.
+// refProblem returns the error of a reference, or "".
 func (c *checker) refProblem(r *Ref, in scope) string {
 	switch r.Root {
 	case "params":
@@ -134,13 +138,13 @@ func (c *checker) refProblem(r *Ref, in scope) string {
 	case "storage":
 		return fixedRef(r, []string{"path"})
 	case "secrets":
-		return "secrets are never put into text; list the secret under secrets, and read it from the environment"
+		return "references to secrets are not allowed; list the secret in the step's field secrets, and read it from the environment"
 	case "index":
 		if !in.loop {
-			return "is only known inside forEach"
+			return "is available only inside forEach"
 		}
 		if len(r.Path) > 0 {
-			return "is a number and has no fields"
+			return "is a number and has no properties"
 		}
 		return ""
 	}
@@ -156,7 +160,7 @@ func (c *checker) refProblem(r *Ref, in scope) string {
 	return "unknown name " + r.Root + orOneOf(r.Root, roots)
 }
 
-// fixedRef is for roots whose fields are always the same.
+// fixedRef returns the error of a reference whose root has a fixed set of fields, or "".
 func fixedRef(r *Ref, fields []string) string {
 	if len(r.Path) != 1 || !slices.Contains(fields, r.Name(0)) {
 		return "expected " + r.Root + "." + strings.Join(fields, ", "+r.Root+".")
@@ -164,6 +168,7 @@ func fixedRef(r *Ref, fields []string) string {
 	return ""
 }
 
+// paramRef returns the error of a reference to a parameter, or "".
 func (c *checker) paramRef(r *Ref) string {
 	name := r.Name(0)
 	p, ok := c.p.Params.Get(name)
@@ -174,13 +179,13 @@ func (c *checker) paramRef(r *Ref) string {
 	return msg
 }
 
-// stepRef takes only steps that have ended in every run: a reference to one that merely may have ended would work or fail
-// by chance. A step that was skipped has ended; its output is null.
+// stepRef returns the error of a reference to a step's output, or "". Only steps that have ended in every run are valid: a reference to
+// a step that runs at the same time would work or fail by chance. A skipped step has ended; its output is null.
 func (c *checker) stepRef(r *Ref, in scope) string {
 	name := r.Name(0)
 	switch {
 	case !slices.Contains(in.steps, name) && c.names[strings.ToLower(name)] != "":
-		return fmt.Sprintf("step %s has not ended here; name it in after, or refer to the step around it", name)
+		return fmt.Sprintf("step %s may not have ended; add it to after, or use the output of the step that contains it", name)
 	case !slices.Contains(in.steps, name):
 		return fmt.Sprintf("unknown step %q%s", name, orOneOf(name, in.steps))
 	case r.Name(1) != "output":

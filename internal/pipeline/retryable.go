@@ -6,15 +6,15 @@ import (
 	"github.com/rayorch/rayorch/internal/stepfn"
 )
 
-// The errors of steps are a closed list (docs/pipeline.md). These are the names of those that a retry can name, by kind
-// of step; what a step retries by default leaves out what another attempt cannot mend or somebody did on purpose.
+// rayErrors and jobErrors are the errors that retry.errors can list, by kind of step. They are documented in docs/pipeline.md. The
+// first ones in each list are retried by default (DefaultRetry): those that another attempt can fix and that nobody caused on purpose.
 var (
 	rayErrors = []string{stepfn.RayJobFailed, stepfn.RayHeadLost, stepfn.RaySubmitFailed, stepfn.RayRuntimeEnvFailed, stepfn.RayPendingTimeout,
 		stepfn.RayUnreachable, stepfn.StatesTimeout, stepfn.RayJobStopped, stepfn.RayUnauthorized, stepfn.StepOutputInvalid, stepfn.StatesTaskFailed, stepfn.StatesALL}
 	jobErrors = []string{stepfn.JobFailed, stepfn.JobStartFailed, stepfn.StatesTimeout, stepfn.JobStopped, stepfn.StepOutputInvalid, stepfn.StatesTaskFailed, stepfn.StatesALL}
 )
 
-// RetryableErrors are the names that retry.errors of a step of this kind may hold.
+// RetryableErrors returns the names that retry.errors can contain in a step of this kind.
 func RetryableErrors(kind string) []string {
 	switch kind {
 	case "ray":
@@ -25,7 +25,7 @@ func RetryableErrors(kind string) []string {
 	return nil
 }
 
-// DefaultRetry are the names retried when retry.errors is left out.
+// DefaultRetry returns the errors that a step of this kind retries if it has no retry.errors.
 func DefaultRetry(kind string) []string {
 	switch kind {
 	case "ray":
@@ -36,8 +36,8 @@ func DefaultRetry(kind string) []string {
 	return nil
 }
 
-// Retried are the names of errors that a retry of a step of this kind repeats. Ray.SubmitFailed includes Ray.RuntimeEnvFailed,
-// which was part of it.
+// Retried returns the errors that the retry of a step of this kind repeats. Ray.SubmitFailed includes Ray.RuntimeEnvFailed, because
+// earlier releases reported both as Ray.SubmitFailed.
 func (r *Retry) Retried(kind string) []string {
 	if len(r.Errors) == 0 {
 		return DefaultRetry(kind)

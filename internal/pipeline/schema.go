@@ -12,8 +12,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of a pipeline file, made from the same types and tags that Decode reads. It
-// says what JSON Schema can say: references, orders and bounds that depend on each other only Decode checks.
+// Schema returns the JSON Schema (draft 2020-12) of a pipeline file, generated from the types and tags that Decode uses. Only
+// Decode checks what JSON Schema cannot express: references, the order of steps, and bounds that depend on each other.
 func Schema() []byte {
 	g := &schemaMaker{defs: map[string]*value.Object{}}
 	root := g.object(reflect.TypeFor[Pipeline]())
@@ -28,12 +28,12 @@ func Schema() []byte {
 	out.Set("$defs", defs)
 	var b bytes.Buffer
 	if err := json.Indent(&b, value.Bytes(out), "", "  "); err != nil {
-		panic(err) // value.Bytes writes nothing but JSON
+		panic(err) // value.Bytes always writes valid JSON
 	}
 	return b.Bytes()
 }
 
-// schemaMaker turns types into schemas; named structs go into defs, for Step holds itself.
+// schemaMaker turns types into schemas. Structs become entries of $defs, because Step contains itself.
 type schemaMaker struct{ defs map[string]*value.Object }
 
 func (g *schemaMaker) names() []string {
@@ -45,12 +45,13 @@ func (g *schemaMaker) names() []string {
 	return names
 }
 
-// schemaMaker's counterpart of nodeDecoder: a type that says its schema itself.
+// schemed is a type with a schema of its own, as nodeDecoder is a type with its own decoding.
 type schemed interface{ schema() *value.Object }
 
+// mapped is a Map; elem returns the type of its values.
 type mapped interface{ elem() reflect.Type }
 
-// of is the schema of a type, by what decode would do with it.
+// of returns the schema of a type. Its cases correspond to those of decoder.decode.
 func (g *schemaMaker) of(t reflect.Type, tag reflect.StructTag) *value.Object {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -79,6 +80,7 @@ func (g *schemaMaker) of(t reflect.Type, tag reflect.StructTag) *value.Object {
 	return text(tag)
 }
 
+// text returns the schema of a string with the enum or the pattern that the tag requires.
 func text(tag reflect.StructTag) *value.Object {
 	o := value.Obj("type", "string")
 	if enum := tag.Get("enum"); enum != "" {
@@ -93,6 +95,7 @@ func text(tag reflect.StructTag) *value.Object {
 	return o
 }
 
+// withBounds adds the tag's min and max under the given keywords. An empty keyword means that the type has no such bound.
 func withBounds(o *value.Object, least, most string, tag reflect.StructTag) *value.Object {
 	for _, b := range []struct{ keyword, bound string }{{least, tag.Get("min")}, {most, tag.Get("max")}} {
 		if b.keyword != "" && b.bound != "" {
@@ -102,16 +105,16 @@ func withBounds(o *value.Object, least, most string, tag reflect.StructTag) *val
 	return o
 }
 
-// reference points at the schema of a named struct, which is made once.
+// reference returns a $ref to the schema of a struct and creates that schema on first use.
 func (g *schemaMaker) reference(t reflect.Type) *value.Object {
 	if _, made := g.defs[t.Name()]; !made {
-		g.defs[t.Name()] = nil // it may hold itself
+		g.defs[t.Name()] = nil // prevents endless recursion: the struct may contain itself
 		g.defs[t.Name()] = g.object(t)
 	}
 	return value.Obj("$ref", "#/$defs/"+t.Name())
 }
 
-// object is the schema of a struct: its fields by their tags, nothing else.
+// object returns the schema of a struct, which allows only the fields that have tags.
 func (g *schemaMaker) object(t reflect.Type) *value.Object {
 	fields := fieldsOf(t)
 	properties, required := &value.Object{}, []any{}
@@ -138,7 +141,7 @@ func (g *schemaMaker) object(t reflect.Type) *value.Object {
 	return o
 }
 
-// alternatives are the fields of which exactly one must be there; the checks say the same.
+// alternatives lists, by struct, the fields of which exactly one is required. checker.oneKind checks the same in Decode.
 var alternatives = map[string][]string{
 	"Step": {"ray", "job", "parallel", "forEach"}, "Cleanup": {"ray", "job"}, "Job": {"command", "shell"},
 }
@@ -151,7 +154,7 @@ func oneOf(fields []string) []any {
 	return out
 }
 
-// defaultValue is a default as JSON; text such as 15m stays as it stands in the file.
+// defaultValue returns a default as JSON. Values that are written as strings in the file, such as 15m, remain strings.
 func defaultValue(def string, t reflect.Type) any {
 	switch t.Kind() {
 	case reflect.Int, reflect.Float64:
@@ -164,7 +167,7 @@ func defaultValue(def string, t reflect.Type) any {
 	return def
 }
 
-// referencePattern is a text that is one reference.
+// referencePattern matches a string that consists of one reference.
 const referencePattern = `^\s*\$\{\{.*\}\}\s*$`
 
 func (t *Duration) schema() *value.Object {

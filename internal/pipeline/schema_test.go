@@ -16,7 +16,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// schema is a JSON Schema, checked by the few keywords that Schema writes; others fail the test.
+// schema is a JSON Schema. The validator below supports only the keywords that Schema uses; others fail the test.
 type schema map[string]any
 
 func load(t *testing.T) schema {
@@ -28,7 +28,7 @@ func load(t *testing.T) schema {
 	return s
 }
 
-// problems are what root finds wrong with v.
+// problems returns the errors of v according to s, a part of the schema root.
 func (root schema) problems(s schema, v any, path string) []string {
 	if ref, ok := s["$ref"].(string); ok {
 		s = root["$defs"].(map[string]any)[strings.TrimPrefix(ref, "#/$defs/")].(map[string]any)
@@ -42,6 +42,7 @@ func (root schema) problems(s schema, v any, path string) []string {
 	return out
 }
 
+// keyword reports whether v is valid for one keyword of s. It adds the errors of items and properties to out.
 func (root schema) keyword(keyword string, want any, s schema, v any, path string, out *[]string) bool {
 	text, isText := v.(string)
 	number, isNumber := numberOf(v)
@@ -133,7 +134,7 @@ func asYAML(t *testing.T, data []byte) any {
 	return v
 }
 
-func TestSchemaTakesWhatDecodeTakes(t *testing.T) {
+func TestSchemaAcceptsValidFiles(t *testing.T) {
 	paths, err := filepath.Glob("../../examples/*/pipeline.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -146,13 +147,13 @@ func TestSchemaTakesWhatDecodeTakes(t *testing.T) {
 	}
 }
 
-func TestSchemaRefusesWhatDecodeRefuses(t *testing.T) {
+func TestSchemaRejectsInvalidFiles(t *testing.T) {
 	const job = "steps: [{name: a, job: {shell: x}}]\n"
 	root := load(t)
 	for name, text := range map[string]string{
 		"version":        "version: 2\nname: p\n" + job,
 		"no name":        "version: 1\n" + job,
-		"odd name":       "version: 1\nname: a b\n" + job,
+		"bad name":       "version: 1\nname: a b\n" + job,
 		"unknown field":  start + job + "stepps: []\n",
 		"no steps":       start + "steps: []\n",
 		"two kinds":      start + "steps: [{name: a, job: {shell: x}, ray: {entrypoint: x}}]\n",
@@ -165,15 +166,15 @@ func TestSchemaRefusesWhatDecodeRefuses(t *testing.T) {
 		"param type":     start + "params: {a: {type: int}}\n" + job,
 		"param not map":  start + "params: {a: 1}\n" + job,
 		"attempts":       start + "steps: [{name: a, job: {shell: x}, retry: {attempts: 0}}]\n",
-		"env not text":   start + "steps: [{name: a, job: {shell: x, env: {A: 1}}}]\n",
+		"env not string": start + "steps: [{name: a, job: {shell: x, env: {A: 1}}}]\n",
 		"nested unknown": start + "steps: [{name: a, parallel: {steps: [{name: b, job: {shel: x}}]}}]\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if len(root.problems(root, asYAML(t, []byte(text)), "")) == 0 {
-				t.Error("the schema takes it")
+				t.Error("the file is valid according to the schema")
 			}
 			if _, err := pipeline.Decode("f", []byte(text)); err == nil {
-				t.Error("Decode takes it")
+				t.Error("Decode accepts the file")
 			}
 		})
 	}
@@ -182,6 +183,6 @@ func TestSchemaRefusesWhatDecodeRefuses(t *testing.T) {
 func TestSchemaIsStable(t *testing.T) {
 	first, second := string(pipeline.Schema()), string(pipeline.Schema())
 	if first != second {
-		t.Error("Schema differs from call to call")
+		t.Error("two calls of Schema return different schemas")
 	}
 }

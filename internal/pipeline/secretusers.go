@@ -2,7 +2,7 @@ package pipeline
 
 import "slices"
 
-// SecretUsers are the steps that list each secret, by the secret's name.
+// SecretUsers returns, for each secret, the names of the steps that use it, also in their onFailure.
 func SecretUsers(steps []Step) map[string][]string {
 	users := map[string][]string{}
 	for i := range steps {
@@ -23,6 +23,7 @@ func SecretUsers(steps []Step) map[string][]string {
 	return users
 }
 
+// jobSecrets returns the secrets of a step's job; one of the arguments is nil.
 func jobSecrets(ray *RayJob, job *Job) []string {
 	var names []string
 	if ray != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// SecurityContext is a security context of Kubernetes: fields of a pod's and of a container's, each in the form that Kubernetes
-// documents. It replaces the default whole.
+// SecurityContext is a Kubernetes security context: fields of a pod's and of a container's security context, as Kubernetes
+// documents them. It replaces the default security context as a whole.
 type SecurityContext struct{ Fields *value.Object }
 
-// PodSecurityFields are those of a security context that only a pod has. A container has all others.
+// PodSecurityFields are the fields that only a pod's security context has. All others go to the container.
 var PodSecurityFields = []string{"fsGroup", "fsGroupChangePolicy", "supplementalGroups", "supplementalGroupsPolicy", "sysctls",
 	"seLinuxChangePolicy"}
 
-// securityFields are the fields of both, with their types in JSON Schema.
+// securityFields are the fields of both kinds of security context, with their JSON Schema types.
 var securityFields = map[string]string{
 	"fsGroup": "integer", "fsGroupChangePolicy": "string", "supplementalGroups": "array", "supplementalGroupsPolicy": "string",
 	"sysctls": "array", "seLinuxChangePolicy": "string",
@@ -31,7 +31,7 @@ var securityFields = map[string]string{
 func (s *SecurityContext) decodeNode(d *decoder, n *yaml.Node, path string) {
 	o, ok := d.json(n, path, func(_ *yaml.Node, _, text string) any { return text }).(*value.Object)
 	if !ok {
-		d.fail(n, path, "expected %s, not %s", s.expected(), describe(n))
+		d.fail(n, path, "expected %s, got %s", s.expected(), describe(n))
 		return
 	}
 	s.Fields = o
@@ -42,16 +42,16 @@ func (s *SecurityContext) decodeNode(d *decoder, n *yaml.Node, path string) {
 		case want == "":
 			d.report(join(path, key), "unknown field%s", orOneOf(key, known))
 		case !isType(v, want):
-			d.report(join(path, key), "expected %s", securityTypes[want])
+			d.report(join(path, key), "expected %s, got %s", securityTypes[want], value.Text(v))
 		}
 	}
 }
 
-// securityTypes are the types of JSON Schema in words.
-var securityTypes = map[string]string{"integer": "a whole number, at least 0", "string": "text", "boolean": "true or false",
-	"array": "a list", "object": "fields"}
+// securityTypes describe the JSON Schema types in messages.
+var securityTypes = map[string]string{"integer": "an integer that is at least 0", "string": "a string", "boolean": "true or false",
+	"array": "a list", "object": "a map"}
 
-// isType reports whether a JSON value has a type of JSON Schema.
+// isType reports whether a JSON value has a JSON Schema type. Integers must be at least 0.
 func isType(v any, want string) bool {
 	switch v := v.(type) {
 	case string:
@@ -69,7 +69,7 @@ func isType(v any, want string) bool {
 	return false
 }
 
-func (s *SecurityContext) expected() string { return "fields of a security context" }
+func (s *SecurityContext) expected() string { return "a map with the fields of a security context" }
 
 func (s *SecurityContext) schema() *value.Object {
 	properties := &value.Object{}

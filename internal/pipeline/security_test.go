@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// TestSecurityContext takes the fields of Kubernetes, for the pod and for a container, and nothing else.
+// TestSecurityContext checks that a security context accepts the fields that Kubernetes has for pods and containers, and no others.
 func TestSecurityContext(t *testing.T) {
 	for text, want := range map[string]string{
 		"{}": "",
 		"{runAsUser: 0, runAsNonRoot: false, fsGroup: 100, capabilities: {add: [NET_ADMIN]}, supplementalGroups: [1, 2], seccompProfile: {type: Unconfined}}": "",
-		"{runAsUser: root}":       "targets.c.pods.securityContext.runAsUser: expected a whole number, at least 0",
-		"{runAsUser: -1}":         "expected a whole number, at least 0",
+		"{runAsUser: root}":       "targets.c.pods.securityContext.runAsUser: expected an integer that is at least 0, got \"root\"",
+		"{runAsUser: -1}":         "expected an integer that is at least 0, got -1",
 		"{runAsNonRoot: 'no'}":    "expected true or false",
-		"{capabilities: [ALL]}":   "expected fields",
+		"{capabilities: [ALL]}":   "expected a map",
 		"{runasuser: 0}":          "targets.c.pods.securityContext.runasuser: unknown field; did you mean runAsUser?",
-		"none":                    "expected fields of a security context",
+		"none":                    "expected a map with the fields of a security context",
 		"{runAsUser: 1, fs: ''}":  "unknown field",
 		"{supplementalGroups: 1}": "expected a list",
 	} {

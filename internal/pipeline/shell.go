@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// checkShell finds references in places of a shell text where quoting their values would not keep them data: inside
-// quotes, comments, here-documents, arithmetic and so on. It rather refuses one too many: a value that reaches the shell
-// as code is worse than a message (a variable from the step's environment works everywhere).
+// checkShell rejects references where the shell could interpret the quoted value as code: inside quotes, comments, here-documents,
+// arithmetic and so on. It is conservative: a value that is executed is worse than an unnecessary error, and the user can always
+// pass the value through an environment variable of the step.
 func checkShell(t Template) error {
 	if len(t.Parts) == 0 || hasNoRef(t) {
 		return nil
@@ -19,14 +19,14 @@ func checkShell(t Template) error {
 			s.text(p.Text)
 			continue
 		}
-		if where := s.place(); where != "" {
-			return fmt.Errorf("${{ %s }} stands %s; references are quoted by themselves, so put it outside, "+
-				"or use the step's environment", p.Ref.Text, where)
+		if where := s.unsafe(); where != "" {
+			return fmt.Errorf("${{ %s }} is not allowed %s; rayorch quotes the values of references itself: move the reference out, "+
+				"or pass the value in env", p.Ref.Text, where)
 		}
 		s.last = 'x'
 	}
 	if s.dollarQuote {
-		return errors.New("$'...' and $\"...\" cannot be used together with references")
+		return errors.New("$'...' and $\"...\" cannot be combined with references")
 	}
 	return nil
 }
@@ -36,24 +36,24 @@ func hasNoRef(t Template) bool {
 	return plain
 }
 
-// shellScan follows quotes through a shell text, as far as it takes to know whether a word begins plainly.
+// shellScan scans a shell command, as far as is necessary to know whether a reference would be in a plain word.
 type shellScan struct {
-	quote       byte // ' or " while inside
+	quote       byte // ' or " inside such quotes, otherwise 0
 	escaped     bool // the last character was an unquoted backslash
 	comment     bool
-	heredoc     bool // a << was seen: from the next line on, text may be a here-document
+	heredoc     bool // a << was seen: the text after the next newline may be a here-document
 	inHeredoc   bool
 	backquote   bool
-	braces      int // open ${ and $((: counted once seen, for they change how quotes are read
-	dollarQuote bool
-	last        byte
+	braces      int  // number of open ${ and $((, in which the rules for quotes differ
+	dollarQuote bool // a $' or $" was seen
+	last        byte // last character
 }
 
-// place names where the scan is, when it is no place for a reference; empty when it is one.
-func (s *shellScan) place() string {
+// unsafe describes the current position if a reference is not allowed there, and returns "" if it is.
+func (s *shellScan) unsafe() string {
 	switch {
 	case s.escaped:
-		return "behind a backslash"
+		return "after a backslash"
 	case s.inHeredoc, s.heredoc && s.last == '<':
 		return "in or after a here-document"
 	case s.comment:
@@ -65,12 +65,12 @@ func (s *shellScan) place() string {
 	case s.braces > 0:
 		return "inside ${...} or $((...))"
 	case s.last == '$':
-		return "behind a $"
+		return "after a $"
 	}
 	return ""
 }
 
-// text takes the text between two references.
+// text scans the text between two references.
 func (s *shellScan) text(text string) {
 	for i := range len(text) {
 		s.next(text[i], text[i+1:])
@@ -78,7 +78,8 @@ func (s *shellScan) text(text string) {
 	}
 }
 
-// next takes one character. Inside single quotes nothing is special but their end, inside double quotes also a backslash.
+// next scans one character; rest is the text after it. Inside single quotes only the closing quote is special, and inside double
+// quotes also the backslash.
 func (s *shellScan) next(c byte, rest string) {
 	switch {
 	case s.comment:
@@ -101,7 +102,7 @@ func (s *shellScan) next(c byte, rest string) {
 	}
 }
 
-// plain takes a character outside of quotes.
+// plain scans a character outside quotes.
 func (s *shellScan) plain(c byte, rest string) {
 	switch c {
 	case '\'', '"':
@@ -131,8 +132,8 @@ func (s *shellScan) plain(c byte, rest string) {
 	s.newline(c)
 }
 
-// newline begins a here-document, if one was announced. Where it ends is not looked for: its end mark can be quoted, come
-// from a variable, or be one of several.
+// newline starts a here-document if a << came before. The scan does not look for the end of the here-document, because the delimiter
+// can be quoted, and one line can start several here-documents.
 func (s *shellScan) newline(c byte) {
 	if c == '\n' && s.heredoc {
 		s.inHeredoc = true

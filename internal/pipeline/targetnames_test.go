@@ -5,17 +5,17 @@ import (
 	"testing"
 )
 
-// inTarget is a file with a target of kind kubernetes.
+// inTarget returns a file that has a target of kind kubernetes with these fields.
 func inTarget(fields string) string {
 	return start + "targets: {c: {kind: kubernetes, " + fields + "}}\nsteps: [{name: a, job: {command: [x], image: y}}]\n"
 }
 
-// TestRayNames rejects names that would change the path or the host that a Ray is called by.
+// TestRayNames checks that names which would change the host or the URL path of Ray are errors.
 func TestRayNames(t *testing.T) {
 	for _, name := range []string{"..", "a/../../secrets", "a.b", "a:1", "-a", "a-", "A", "a%2f..", strings.Repeat("a", 64), "a?x"} {
 		for field, kind := range map[string]string{"service": "Service", "cluster": "RayCluster"} {
 			got := one(t, inTarget("ray: {"+field+": '"+name+"'}"))
-			want := "targets.c.ray." + field + ": \"" + name + "\" is not the name of a " + kind
+			want := "targets.c.ray." + field + ": \"" + name + "\" is not a valid " + kind + " name"
 			if !strings.Contains(got, want) {
 				t.Errorf("%s %s: the error is %q, want one with %q", field, name, got, want)
 			}
@@ -26,7 +26,7 @@ func TestRayNames(t *testing.T) {
 	}
 }
 
-// TestReservedLabels rejects keys by which a run finds its objects, and a service its pods.
+// TestReservedLabels checks that the keys by which a run finds its objects, and a Service its pods, are reserved.
 func TestReservedLabels(t *testing.T) {
 	for _, key := range []string{"app.kubernetes.io/managed-by", "rayorch.dev/execution", "rayorch.dev/x", "job-name", "controller-uid",
 		"batch.kubernetes.io/job-name", "ray.io/node-type"} {

@@ -7,33 +7,33 @@ import (
 	"strings"
 )
 
-// Template is text with references: its parts in order.
+// Template is a string with references, split into parts.
 type Template struct{ Parts []Part }
 
-// Part is plain text, or a reference where Ref is not nil.
+// Part is a reference if Ref is not nil, otherwise plain text.
 type Part struct {
 	Text string
 	Ref  *Ref
 }
 
-// Shell is a Template that is a command for sh: references are quoted when it is put together.
+// Shell is a Template that is a command for sh. The values of its references are quoted for the shell.
 type Shell struct{ Template }
 
-// Ref names a value of the run: a root (params, steps, run, storage, an item's name, index) and a path into it.
+// Ref is a reference to a value of the run.
 type Ref struct {
-	Text string // as written
-	Root string
-	Path []Key
+	Text string // as in the file
+	Root string // params, steps, run, storage, index, or the name of a loop item
+	Path []Key  // path to the value, from the root
 }
 
-// Key is one step of a reference's path: a name, or where Name is empty an index.
+// Key is an element of a reference's path: a name, or an index if Name is "". A negative index counts from the end of the list.
 type Key struct {
 	Name  string
 	Index int
 }
 
-// Plain is the text of a template without references.
-func (t Template) Plain() (string, bool) {
+// Plain returns the text of a template without references; ok is false if there is a reference.
+func (t Template) Plain() (text string, ok bool) {
 	var b strings.Builder
 	for _, p := range t.Parts {
 		if p.Ref != nil {
@@ -44,7 +44,8 @@ func (t Template) Plain() (string, bool) {
 	return b.String(), true
 }
 
-// Sole is the reference of a template that is nothing else, so that the value keeps its type.
+// Sole returns the reference of a template that consists of exactly one reference, or nil. Only then does the value keep its type;
+// otherwise it becomes part of a string.
 func (t Template) Sole() *Ref {
 	if len(t.Parts) == 1 {
 		return t.Parts[0].Ref
@@ -52,7 +53,7 @@ func (t Template) Sole() *Ref {
 	return nil
 }
 
-// ParseTemplate finds the references in a text. $${{ stands for ${{ itself.
+// ParseTemplate parses a string with references. $${{ is an escaped ${{.
 func ParseTemplate(text string) (Template, error) {
 	var t Template
 	plain := ""
@@ -68,7 +69,7 @@ func ParseTemplate(text string) (Template, error) {
 		}
 		end := strings.Index(text[i:], "}}")
 		if end < 0 {
-			return t.with(plain + text), fmt.Errorf("a reference is not closed: expected }} after ${{")
+			return t.with(plain + text), fmt.Errorf("unclosed reference: expected }} after ${{")
 		}
 		ref, err := ParseRef(text[i+3 : i+end])
 		if err != nil {
@@ -80,7 +81,7 @@ func ParseTemplate(text string) (Template, error) {
 	}
 }
 
-// with adds text, if there is any.
+// with returns the template with plain text added, unless the text is empty.
 func (t Template) with(plain string) Template {
 	if plain != "" {
 		t.Parts = append(t.Parts, Part{Text: plain})
@@ -93,7 +94,7 @@ var (
 	keyPattern  = regexp.MustCompile(`^(?:\.([A-Za-z_][A-Za-z0-9_-]*)|\[(-?\d{1,9})\]|\['([^'\\\x60]*)'\])`)
 )
 
-// ParseRef reads what stands between ${{ and }}.
+// ParseRef parses the text between ${{ and }}.
 func ParseRef(text string) (*Ref, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -101,12 +102,12 @@ func ParseRef(text string) (*Ref, error) {
 	}
 	ref, rest := scanRef(text)
 	if ref == nil || rest != "" {
-		return nil, fmt.Errorf("cannot read the reference %q; expected a name and a path such as steps.train.output.loss", text)
+		return nil, fmt.Errorf("not a valid reference: %q; expected a name and a path such as steps.train.output.loss", text)
 	}
 	return ref, nil
 }
 
-// scanRef reads a reference off the start of text and returns what follows it.
+// scanRef parses a reference at the start of text and returns it with the rest of the text, or nil if there is none.
 func scanRef(text string) (*Ref, string) {
 	root := rootPattern.FindString(text)
 	if root == "" {
@@ -128,7 +129,7 @@ func scanRef(text string) (*Ref, string) {
 	}
 }
 
-// Name is the i-th step of the path when it is a name, else empty.
+// Name returns the i-th element of the path if it is a name, otherwise "".
 func (r *Ref) Name(i int) string {
 	if i < len(r.Path) {
 		return r.Path[i].Name

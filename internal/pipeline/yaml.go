@@ -7,10 +7,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// YAML reads a document that is no pipeline, such as a conda environment, as a JSON value.
+// YAML decodes a YAML document other than a pipeline, such as a conda environment, to a JSON value. The limits of pipeline
+// files apply.
 func YAML(data []byte) (any, error) {
 	if len(data) > MaxFileSize {
-		return nil, fmt.Errorf("the file has %d bytes; at most %d are read", len(data), MaxFileSize)
+		return nil, fmt.Errorf("the file must have at most %d bytes, got %d", MaxFileSize, len(data))
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {

@@ -15,17 +15,17 @@ func TestYAML(t *testing.T) {
 		"a: 2026-01-01":                                      `{"a":"2026-01-01"}`,
 	} {
 		if v, err := pipeline.YAML([]byte(text)); err != nil || value.Text(v) != want {
-			t.Errorf("%q gives %s, %v", text, value.Text(v), err)
+			t.Errorf("YAML(%q) = %s, %v, want %s", text, value.Text(v), err, want)
 		}
 	}
 	for text, want := range map[string]string{
 		"":          "the file is empty",
 		"# nothing": "the file is empty",
-		"a: .inf":   `line 1: ".inf" has no JSON form; put it in quotes`,
+		"a: .inf":   `line 1: ".inf" is not a JSON value; put it in quotes`,
 		"{":         "yaml: line 1: did not find expected node content",
 	} {
 		if v, err := pipeline.YAML([]byte(text)); err == nil || err.Error() != want {
-			t.Errorf("%q gives %v, %v", text, v, err)
+			t.Errorf("YAML(%q) = %v, %v, want the error %q", text, v, err, want)
 		}
 	}
 }
@@ -36,7 +36,7 @@ func FuzzYAML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, err := pipeline.YAML(data)
 		if err == nil && !json.Valid(value.Bytes(v)) {
-			t.Errorf("%q gives %s", data, value.Bytes(v))
+			t.Errorf("YAML(%q) = %s, which is not valid JSON", data, value.Bytes(v))
 		}
 	})
 }

@@ -1,4 +1,4 @@
-"""The tiny model end to end on a real Ray; skipped where PyTorch or Transformers are not installed."""
+"""Tests the tiny model end to end on a real Ray. Skipped if PyTorch or Transformers are not installed."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ MISSING = [name for name in ("ray", "torch", "transformers") if importlib.util.f
 sys.path.insert(0, EXAMPLE)
 
 
-@unittest.skipIf(MISSING, f"not installed here: {', '.join(MISSING)}")
+@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
 class TinyTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -41,12 +41,12 @@ class TinyTest(unittest.TestCase):
         tiny = ["--model=tiny", "--gpus=0", "--cpus=1", "--workers=2", "--batch=8", "--block=64", "--max-steps=20"]
         return self.run_script("train.py", run, *tiny, f"--text={TEXT}", "--learning-rate=0.01", f"--epochs={epochs}")
 
-    def test_train_go_on_and_infer(self):
+    def test_train_resume_and_infer(self):
         first, printed = self.train("mine", 1)
         self.assertIn("metric loss=", printed)
-        self.assertLess(first["loss"], 4.0)  # log(257) = 5.5 is where it starts
+        self.assertLess(first["loss"], 4.0)  # the initial loss is log(257) = 5.5
         second, printed = self.train("mine", 2)
-        self.assertIn("going on from", printed)
+        self.assertIn("resuming from", printed)
         self.assertEqual((second["epoch"], second["step"]), (2, 40))
         self.assertLess(second["loss"], first["loss"])
         args = [f"--checkpoint={second['checkpoint']}", "--prompt=HAMLET.", "--length=30", "--gpus=0", "--cpus=1"]

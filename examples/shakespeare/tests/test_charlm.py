@@ -1,4 +1,4 @@
-"""The model alone: no Ray."""
+"""Tests the model, without Ray."""
 
 import os
 import sys
@@ -21,13 +21,13 @@ class GradientTest(unittest.TestCase):
         _, gradient = model.gradient(flat, contexts, targets)
         for name, view in model.split(np.arange(model.size)).items():
             with self.subTest(name):
-                for place in view.reshape(-1):
+                for index in view.reshape(-1):
                     nudge = np.zeros(model.size)
-                    nudge[place] = 1e-5
+                    nudge[index] = 1e-5
                     rise = model.loss(flat + nudge, contexts, targets) - model.loss(flat - nudge, contexts, targets)
-                    self.assertAlmostEqual(gradient[place], rise / 2e-5, places=7)
+                    self.assertAlmostEqual(gradient[index], rise / 2e-5, places=7)
 
-    def test_average_over_shards_is_the_whole_batch(self):
+    def test_average_over_shards_equals_whole_batch(self):
         vocabulary = charlm.Vocabulary(TEXT)
         model = charlm.Model(len(vocabulary), context=3, embedding=4, hidden=5)
         flat = model.initial(seed=1).astype(np.float64)
@@ -42,11 +42,11 @@ class TextTest(unittest.TestCase):
         vocabulary = charlm.Vocabulary(TEXT)
         self.assertEqual(vocabulary.decode(vocabulary.encode(TEXT)), TEXT)
 
-    def test_an_unknown_character_becomes_a_space(self):
+    def test_unknown_character_becomes_space(self):
         vocabulary = charlm.Vocabulary(TEXT)
         self.assertEqual(vocabulary.decode(vocabulary.encode("fox\u00e9dog")), "fox dog")
 
-    def test_generate_is_repeatable_and_starts_with_the_prompt(self):
+    def test_generate_is_repeatable_and_starts_with_prompt(self):
         vocabulary = charlm.Vocabulary(TEXT)
         model = charlm.Model(len(vocabulary), context=3, embedding=4, hidden=5)
         texts = [charlm.generate(model, model.initial(1), vocabulary, "the ", 20, 0.7, seed=3) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Checkpoints: the newest whole one wins."""
+"""Tests that newest() returns the latest complete checkpoint."""
 
 import contextlib
 import io
@@ -23,10 +23,10 @@ class CheckpointsTest(unittest.TestCase):
     def save(self, *steps):
         return [self.checkpoints.save(step, {"a": np.full(3, step)}, {"loss": step / 2}) for step in steps]
 
-    def test_none_at_first(self):
+    def test_no_checkpoint(self):
         self.assertIsNone(self.checkpoints.newest())
 
-    def test_newest_comes_back_and_old_ones_go(self):
+    def test_newest_and_deleted_checkpoints(self):
         paths = self.save(9, 10, 11)
         path, arrays, facts = self.checkpoints.newest()
         self.assertEqual(path, paths[2])
@@ -34,16 +34,16 @@ class CheckpointsTest(unittest.TestCase):
         self.assertEqual((facts["step"], facts["loss"]), (11, 5.5))
         self.assertEqual(sorted(os.listdir(self.directory)), ["step-00000010.npz", "step-00000011.npz"])
 
-    def test_a_broken_newest_gives_way_to_the_one_before(self):
+    def test_broken_checkpoint_is_skipped(self):
         paths = self.save(1, 2)
         for content in (b"", b"PK\x03\x04 cut short"):
             with open(paths[1], "wb") as file:
                 file.write(content)
-            with contextlib.redirect_stdout(io.StringIO()) as said:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
                 self.assertEqual(self.checkpoints.newest()[0], paths[0])
-            self.assertIn("cannot be read", said.getvalue())
+            self.assertIn("cannot be read", printed.getvalue())
 
-    def test_a_half_written_one_is_never_seen(self):
+    def test_incomplete_checkpoint_is_ignored(self):
         self.save(1)
         with open(os.path.join(self.directory, "step-00000002.npz.77.part"), "wb") as file:
             file.write(b"half")

@@ -1,4 +1,4 @@
-"""train.py and infer.py as rayorch runs them, on a real Ray of the test's own. Skipped where Ray is not installed."""
+"""Tests train.py and infer.py, as rayorch runs them, on a real Ray that the test starts. Skipped if Ray is not installed."""
 
 import json
 import os
@@ -16,11 +16,11 @@ try:
 except ImportError:
     ray = None
 
-PATIENCE = 1200  # seconds, so many that only what is broken takes longer, however busy the machine is
+PATIENCE = 1200  # seconds; a test exceeds this only if it is broken, even on a busy machine
 STEPS = ["--steps=60", "--checkpoint-every=10", "--report-every=10", "--batch=512"]
 
 
-@unittest.skipIf(ray is None, "ray is not installed here: pip install 'ray[default]' numpy")
+@unittest.skipIf(ray is None, "ray is not installed: pip install 'ray[default]' numpy")
 class OnRayTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -43,11 +43,11 @@ class OnRayTest(unittest.TestCase):
         command = [sys.executable, os.path.join(EXAMPLE, script), *args]
         job = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.addCleanup(job.wait)
-        self.addCleanup(job.kill)  # it runs no more unless the test failed
+        self.addCleanup(job.kill)  # the job is still running only if the test failed
         return job
 
     def run_script(self, script, run, *args, attempt="1", storage=None, code=0):
-        """(the JSON that the script gave back, what it printed)"""
+        """Run a script and return its output and what it printed."""
         job = self.start(script, run, *args, attempt=attempt, storage=storage)
         printed, _ = job.communicate(timeout=PATIENCE)
         self.assertEqual(job.returncode, code, printed)
@@ -57,27 +57,27 @@ class OnRayTest(unittest.TestCase):
         with open(self.output, encoding="utf-8") as file:
             return json.load(file), printed
 
-    def test_training_lowers_the_loss_and_says_so(self):
+    def test_training_lowers_and_reports_loss(self):
         output, printed = self.run_script("train.py", "falls", *STEPS)
         self.assertEqual(output["steps"], 60)
-        self.assertGreater(output["first_loss"], 4.0)  # about log(73): nothing is known yet
+        self.assertGreater(output["first_loss"], 4.0)  # the initial loss is about log(73)
         self.assertLess(output["loss"], 3.0)
         self.assertLess(output["validation_loss"], 3.0)
         metrics = re.findall(r"^metric loss=([\d.]+) validation=[\d.]+ chars_per_second=[\d.]+ step=(\d+)$", printed, re.MULTILINE)
         self.assertEqual([int(step) for _, step in metrics], [1, 10, 20, 30, 40, 50, 60])
         self.assertLess(float(metrics[-1][0]), float(metrics[0][0]))
 
-    def test_a_retried_attempt_goes_on_and_ends_as_if_nothing_had_happened(self):
+    def test_retry_resumes_and_ends_with_same_model(self):
         whole, _ = self.run_script("train.py", "whole", *STEPS)
         _, printed = self.run_script("train.py", "broken", *STEPS, "--fail-at=35", code=1)
         self.assertIn("failing at step 35", printed)
         output, printed = self.run_script("train.py", "broken", *STEPS, "--fail-at=35", attempt="2")
-        self.assertIn("attempt 2 goes on from", printed)
+        self.assertIn("attempt 2 resumes from", printed)
         self.assertEqual(output["resumed_at"], 30)
         self.assertEqual(output["first_loss"], whole["first_loss"])
         self.assertAlmostEqual(output["loss"], whole["loss"], places=3)
 
-    def test_asked_to_stop_it_keeps_where_it_is(self):
+    def test_stop_saves_checkpoint(self):
         job = self.start("train.py", "stopped", "--steps=100000", "--report-every=1")
         for line in job.stdout:
             if "step=3" in line:
@@ -86,10 +86,10 @@ class OnRayTest(unittest.TestCase):
         rest = job.stdout.read()
         job.stdout.close()
         self.assertEqual(job.wait(timeout=PATIENCE), 143, rest)
-        kept = re.search(r"asked to stop: step (\d+) is in (.*)", rest)
+        kept = re.search(r"stopped: step (\d+) is in (.*)", rest)
         self.assertTrue(os.path.exists(kept[2]))
 
-    def test_inference_reads_the_checkpoint_of_its_own_run(self):
+    def test_inference_uses_checkpoint_of_its_run(self):
         self.run_script("train.py", "other", "--steps=3")
         mine, _ = self.run_script("train.py", "mine", "--steps=2")
         output, printed = self.run_script("infer.py", "mine", "--prompts=HAMLET.\\n|Rom.", "--length=40")
@@ -101,13 +101,13 @@ class OnRayTest(unittest.TestCase):
             self.assertEqual(len(text["text"]), len(text["prompt"]) + 40)
             self.assertIn(text["text"], printed)
 
-    def test_nobody_takes_another_runs_checkpoint(self):
+    def test_checkpoint_of_another_run_is_rejected(self):
         self.run_script("train.py", "first", "--steps=1")
         for script in ("train.py", "infer.py"):
             _, printed = self.run_script(script, "second", storage="first", code=1)
-            self.assertIn("is of run first, this is run second", printed)
+            self.assertIn("is from run first, this is run second", printed)
 
-    def test_inference_without_training_says_what_to_do(self):
+    def test_inference_without_training_fails_with_hint(self):
         _, printed = self.run_script("infer.py", "untrained", code=1)
         self.assertIn("run train.py with the same", printed)
 

@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		"none": "", "text": "Trains the model", "another object": `{"owner":"me"}`, "cut off": `{"step":"train","ro`, "not an object": `["run"]`, "a number": `{"role":1}`,
 	} {
 		if s, ok := annotation.Parse(comment); ok {
-			t.Errorf("%s: Parse(%s) = %v", name, comment, s)
+			t.Errorf("%s: Parse(%s) = %v, want no annotation", name, comment, s)
 		}
 	}
 }
@@ -39,7 +39,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if again, ok := annotation.Parse(s.Comment()); !ok || again != s {
-			t.Errorf("Parse(%q) = %v, and its Comment is read as %v", comment, s, again)
+			t.Errorf("Parse(%q) = %v, but parsing its Comment again returns %v", comment, s, again)
 		}
 	})
 }

@@ -6,17 +6,17 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// node is a part of a list of steps: one step, parts one after another, or parts at the same time.
+// node is a part of a list of steps: a single step, or parts that run one after another or at the same time.
 type node struct {
 	step  *pipeline.Step
 	parts []*node
 	same  bool   // the parts run at the same time
-	name  string // of the Parallel state, where parts run at the same time
+	name  string // name of the Parallel state, if the parts run at the same time
 	order *pipeline.Order
 }
 
-// arrange turns an order of steps into sequences and parallels. An order that is not series-parallel runs level by level, so that some
-// steps wait longer than they have to; a note says so.
+// arrange turns an order of steps into nested sequences and parallels. An order that is not series-parallel runs level by level, so
+// that some steps wait longer than necessary; arrange adds a note about it.
 func (c *compiler) arrange(steps []pipeline.Step, sequential bool) *node {
 	order, _ := pipeline.NewOrder(steps, sequential)
 	all := make([]*pipeline.Step, len(steps))
@@ -26,9 +26,9 @@ func (c *compiler) arrange(steps []pipeline.Step, sequential bool) *node {
 	return c.split(all, order)
 }
 
-// split finds the parts of an order. Groups of steps without any order between them run at the same time; groups of which each is
-// wholly before or after each other run one after another. An order that has neither contains an N (a before c and d, b before d), which
-// cannot be nested: it is split by levels.
+// split splits an order into parts. Groups of steps without any order between them run at the same time. Groups of which each ends
+// before or starts after each other run one after another. An order without either contains an N (a before c and d, b before d), which
+// cannot be nested: it is split into levels.
 func (c *compiler) split(steps []*pipeline.Step, order *pipeline.Order) *node {
 	if len(steps) == 1 {
 		return &node{step: steps[0], order: order}
@@ -44,12 +44,11 @@ func (c *compiler) split(steps []*pipeline.Step, order *pipeline.Order) *node {
 		return c.join(inOrder(groups, order), order, false)
 	}
 	groups := levels(steps, order)
-	c.note("steps %s: their order is no nesting of sequences and parallels, so they run level by level: %s",
-		names(steps), levelText(groups))
+	c.note("steps %s: sequences and parallels cannot express their order, so they run level by level: %s", names(steps), levelText(groups))
 	return c.join(groups, order, false)
 }
 
-// join makes a node of groups of steps.
+// join returns a node with a part for each group of steps.
 func (c *compiler) join(groups [][]*pipeline.Step, order *pipeline.Order, same bool) *node {
 	n := &node{same: same, order: order}
 	for _, g := range groups {
@@ -58,9 +57,9 @@ func (c *compiler) join(groups [][]*pipeline.Step, order *pipeline.Order, same b
 	return n
 }
 
-// components are the connected parts of a graph, each and all in the steps' order.
+// components returns the connected components of a graph. The components and the steps in them keep the order of steps.
 func components(steps []*pipeline.Step, edge func(a, b *pipeline.Step) bool) [][]*pipeline.Step {
-	group := make([]int, len(steps)) // 0 is none yet
+	group := make([]int, len(steps)) // component of each step, from 1; 0 if it has none yet
 	count := 0
 	for i := range steps {
 		if group[i] > 0 {
@@ -86,7 +85,7 @@ func components(steps []*pipeline.Step, edge func(a, b *pipeline.Step) bool) [][
 	return out
 }
 
-// inOrder sorts groups of which each is wholly before or wholly after each other.
+// inOrder sorts groups of steps by the order between them. Each group ends before or starts after each other group.
 func inOrder(groups [][]*pipeline.Step, order *pipeline.Order) [][]*pipeline.Step {
 	out := make([][]*pipeline.Step, len(groups))
 	for _, g := range groups {
@@ -101,7 +100,7 @@ func inOrder(groups [][]*pipeline.Step, order *pipeline.Order) [][]*pipeline.Ste
 	return out
 }
 
-// levels groups steps by how many of the others must end before, one after another.
+// levels groups steps by the length of the longest chain of steps that must end before them.
 func levels(steps []*pipeline.Step, order *pipeline.Order) [][]*pipeline.Step {
 	level := map[string]int{}
 	var depth func(s *pipeline.Step) int
@@ -128,7 +127,7 @@ func levels(steps []*pipeline.Step, order *pipeline.Order) [][]*pipeline.Step {
 	return out
 }
 
-// names are the names of steps in one line.
+// names returns the names of steps, separated by commas.
 func names(steps []*pipeline.Step) string {
 	words := make([]string, len(steps))
 	for i, s := range steps {
@@ -137,7 +136,7 @@ func names(steps []*pipeline.Step) string {
 	return strings.Join(words, ", ")
 }
 
-// levelText says in words which steps run in which level.
+// levelText describes the levels for a message: "(a, b), then (c)".
 func levelText(groups [][]*pipeline.Step) string {
 	words := make([]string, len(groups))
 	for i, g := range groups {

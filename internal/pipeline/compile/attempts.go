@@ -9,37 +9,38 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// attempts makes the state that stands for one step in a cluster: a Parallel of one branch, which tries the step as often
-// as its retry says. A variable of the definition counts the attempts, because each attempt needs its own id and no documentation
-// says whether Step Functions evaluates Arguments again when it retries a task.
+// attempts builds the state of one step in a cluster: a Parallel with one branch, which makes up to as many attempts as the step's
+// retry allows. A variable of the definition counts the attempts: each attempt needs its own id, and AWS does not document whether
+// Step Functions evaluates Arguments again when it retries a task.
 //
-// In the branch, each submission mode begins with the state "Run STEP", returns {"Output": ...} when the job has
-// succeeded, and otherwise goes to "Decide on STEP" with the variable end: {Error, Cause}.
+// In the branch, the states of each submission mode start with "Run STEP". They return {"Output": ...} if the job succeeds, and
+// otherwise go to "Decide on STEP" with the variable end set to {Error, Cause}.
 //
-// The variables of the branch, with times in milliseconds:
+// The variables of the branch, with times in milliseconds since the epoch:
 //
-//	begun    when the step began
-//	try      the attempt, from 1
-//	id       the attempt's id, of the Job, the RayJob or the Ray job
-//	redrive  the execution's redrive count at the beginning of the attempt
-//	since    when the attempt began
-//	job      what the last poll returned: status, message and what else the mode needs
-//	ran      when a poll first saw the job run; 0 until then
-//	end      how the attempt ended: {Error, Cause}; {again} submits once more under the same id. Job mode adds stop (the Ray job may
-//	         still run) and foreign (the Job is another execution's), rayjob mode done (the result) and known (the cause is complete)
-//	fail     the error output of the Job's state (job mode)
-//	why      what holds up the Job's pod (job mode)
-//	refused  why Ray refused the submission; empty if it did not (proxy mode)
+//	begun    start of the step
+//	try      number of the attempt, from 1
+//	id       id of the attempt: name of the Job or RayJob, or submission id of the Ray job
+//	redrive  the execution's redrive count at the start of the attempt
+//	since    start of the attempt
+//	job      result of the last poll: status, message and other fields that the mode needs
+//	ran      time at which a poll first saw the job running; 0 before
+//	end      result of the attempt: {Error, Cause}; {again} submits again with the same id. Job mode adds stop (the Ray job may still
+//	         be running) and foreign (the Job belongs to another execution), rayjob mode done (the result) and known (the cause is
+//	         complete)
+//	fail     error output of the Job's state (job mode)
+//	why      reason why the Job's pod does not start (job mode)
+//	refused  reason why Ray rejected the submission; "" if it did not (proxy mode)
 //
 // Package progress reads id, job and end from histories, by these names.
 type attempts struct {
 	c      *compiler
 	sub    *submission
-	of     string // the end of the states' names
+	of     string // suffix of the states' names
 	states *value.Object
 }
 
-// attempts is that state; submit adds the states of one attempt in a submission mode.
+// attempts returns the state of a step; submit adds the states of an attempt in one submission mode.
 func (c *compiler) attempts(s *submission, submit func(*attempts)) *value.Object {
 	if c.at.stepContext = s.context; s.context != "" {
 		defer func() { c.at.stepContext = "" }()
@@ -62,11 +63,11 @@ func (c *compiler) attempts(s *submission, submit func(*attempts)) *value.Object
 			"BackoffRate", value.Int(1))})
 }
 
-// name is a state's name: words that say what it does, then the step.
+// name returns a state's name: words that say what it does, followed by the step.
 func (a *attempts) name(words string) string { return words + " " + a.of }
 
-// v is a variable of the branch. The branch is its own scope, so variables have the same names in every step: a template then contains
-// the texts that steps share only once. No scope around a branch uses these names.
+// v returns a variable of the branch. A branch is a scope, so the variables have the same names in every step, and the texts that
+// steps share are equal: a template contains each of them only once. Outer scopes do not use these names.
 func (a *attempts) v(name string) query.Expr { return query.Var(name) }
 
 // put adds a state to the branch. The caller may complete the state later.
@@ -74,34 +75,35 @@ func (a *attempts) put(words string, role annotation.Role, state *value.Object) 
 	a.putIn(a.states, words, role, state)
 }
 
+// putIn adds a state to states, which are in the branch or nested in it, and records what its calls need.
 func (a *attempts) putIn(states *value.Object, words string, role annotation.Role, state *value.Object) {
 	about := annotation.State{Step: a.sub.step, Role: role, Scope: a.sub.scope()}
 	if a.sub.placing {
-		about.Step = "" // for all of them
+		about.Step = "" // the files are for all steps
 	}
 	put(states, a.name(words), about, state)
 	a.c.named(a.name(words), state)
 }
 
-// goTo is the name of a state that another one leads to.
+// goTo returns the name of the next state.
 func (a *attempts) goTo(words string) string { return a.name(words) }
 
-// entered is when the state was entered, in milliseconds.
+// entered is the time at which the current state was entered, in milliseconds.
 var entered = query.Call("toMillis", query.States("context", "State", "EnteredTime"))
 
-// since is the milliseconds since a moment in a variable.
+// since returns the milliseconds since a moment.
 func since(moment query.Expr) query.Expr { return query.Op(entered, "-", moment) }
 
-// elapsed is the milliseconds since the attempt began.
+// elapsed returns the milliseconds since the start of the attempt.
 func (a *attempts) elapsed() query.Expr { return since(a.v("since")) }
 
-// waited holds when the attempt has taken longer than its job may be pending.
+// waited returns the condition that the attempt has taken longer than its pending timeout.
 func (a *attempts) waited() query.Expr { return query.Op(a.elapsed(), ">", a.pendingMillis()) }
 
 func (a *attempts) pendingMillis() query.Expr { return query.Int(1000 * a.sub.pending.Seconds()) }
 
-// begin starts the first attempt. "begun" is when the step itself began, and the wait between two polls is a share of the time since.
-// An attempt's id contains the redrive count of that time, so that a redriven execution tells a new attempt from one that was stopped.
+// begin adds the states that start an attempt. begun is set only once per step: the wait between two polls is a share of the time since
+// then. An attempt's id depends on the redrive count, so that attempts after a redrive have other ids than those that were stopped.
 func (a *attempts) begin() {
 	a.put("Begin", annotation.Begin, value.Obj("Type", "Pass", "Assign", value.Obj("try", value.Int(1), "begun", entered.Value()),
 		"Next", a.goTo("Attempt")))
@@ -111,11 +113,11 @@ func (a *attempts) begin() {
 	a.put("Attempt", annotation.Attempt, value.Obj("Type", "Pass", "Assign", assign, "Next", a.goTo("Run")))
 }
 
-// decide adds the states after an attempt that failed.
+// decide adds the states that follow a failed attempt.
 func (a *attempts) decide() {
 	end, try := a.v("end"), a.v("try")
 	rules := []any{
-		// The execution was redriven since: an attempt that was stopped does not count.
+		// If the execution was redriven in the meantime, the attempt that was stopped does not count.
 		when(query.Op(redrives(), "!=", a.v("redrive")), a.goTo("Attempt")),
 		when(query.Eq(end.Get("again"), query.True), a.goTo("Wait a moment for")),
 	}
@@ -128,15 +130,15 @@ func (a *attempts) decide() {
 	}
 	a.put("Decide on", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Give up")))
 	a.put("Give up", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failureOrRedriven(end.Get("Error"), a.v("redrive")).Value(),
-		"Cause", query.File("told", query.Bind("cause", end.Get("Cause"))).Value()))
+		"Cause", query.File("readable", query.Bind("cause", end.Get("Cause"))).Value()))
 }
 
-// when is a rule of a Choice.
+// when returns a rule of a Choice state.
 func when(condition query.Expr, next string) *value.Object {
 	return value.Obj("Condition", condition.Value(), "Next", next)
 }
 
-// retryable holds if another attempt is left and the error is one of those to retry.
+// retryable returns the condition that an attempt is left and the error is one of those to retry.
 func (a *attempts) retryable() query.Expr {
 	left := query.Op(a.v("try"), "<", query.Int(int64(a.sub.retry.Attempts)))
 	on, failure := a.sub.retry.Retried(a.sub.kind), a.v("end").Get("Error")
@@ -144,13 +146,13 @@ func (a *attempts) retryable() query.Expr {
 		return left
 	}
 	named := query.Op(failure, "in", query.Strs(on))
-	if slices.Contains(on, stepfn.StatesTaskFailed) { // all but timeouts
+	if slices.Contains(on, stepfn.StatesTaskFailed) { // matches all errors except timeouts
 		named = query.Or(named, query.Op(failure, "!=", query.Str(stepfn.StatesTimeout)))
 	}
 	return query.And(left, named)
 }
 
-// backoff is the seconds to wait before the next attempt.
+// backoff returns the seconds to wait before the next attempt.
 func (a *attempts) backoff() query.Expr {
 	r, share := a.sub.retry, query.Int(1)
 	most := r.MaxInterval.Seconds()
@@ -164,8 +166,8 @@ func (a *attempts) backoff() query.Expr {
 		query.Bind("rate", query.Literal(value.Float(r.Backoff))), query.Bind("most", query.Int(most)), query.Bind("share", share))
 }
 
-// transient retries failures that are temporary: a busy API server, a broken connection. answered are additional errors that are not
-// retried, because a repeated call would return them again, such as EKS.404.
+// transient returns a Retry for temporary failures, such as a busy API server or a broken connection. Errors that a repeated call would
+// return again, such as EKS.404, are not retried; answered are additional ones.
 func transient(attempts int64, answered ...string) []any {
 	answered = append([]string{stepfn.StatesQueryEvaluationError, "EKS.400", "EKS.401", "EKS.403", "EKS.404", "EKS.409", "EKS.422"}, answered...)
 	return []any{
@@ -175,13 +177,13 @@ func transient(attempts int64, answered ...string) []any {
 	}
 }
 
-// patience is how often a call is repeated: for about two minutes.
+// patience is the number of retries of a call, which take about two minutes.
 const patience = 11
 
-// caught is a Catch of everything.
+// caught returns a Catch of all errors. assign may be nil.
 func caught(assign *value.Object, next string) []any { return caughtBy(stepfn.StatesALL, assign, next) }
 
-// caughtBy is a Catch of one error.
+// caughtBy returns a Catch of one error. assign may be nil.
 func caughtBy(name string, assign *value.Object, next string) []any {
 	o := value.Obj("ErrorEquals", []any{name})
 	if assign != nil {

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// spareEvents are reserved for what no timeout limits: repeated calls, polls after an error.
+	// spareEvents are reserved for events that no timeout limits: retried calls, polls after an error.
 	spareEvents = 500
-	// Events of one state: entered and exited, and those of a task or a Parallel in between.
+	// Numbers of events of a state: without a task (quick: entered and exited), with a task (call), and of a Parallel or Map (group).
 	quickEvents, callEvents, groupEvents = 2, 5, 4
-	// mostItems is the most items that a list in a payload can have, with one character each.
+	// mostItems is the maximum number of items in a payload of Step Functions, if each has one character.
 	mostItems = 100_000
 )
 
-// bounds are those of the longest run that the timeouts allow.
+// bounds returns the bounds of the longest run that the timeouts allow.
 func (c *compiler) bounds(definition *value.Object) Bounds {
 	b := Bounds{Seconds: c.p.Timeout.Seconds(), Payload: largestPayload(definition), Items: c.items}
 	if b.Seconds == 0 {
@@ -28,7 +28,7 @@ func (c *compiler) bounds(definition *value.Object) Bounds {
 	return b
 }
 
-// largestPayload is the length of the largest arguments or variables in the definition, before a run evaluates them.
+// largestPayload returns the length, in bytes, of the largest Arguments or Assign in the definition, before evaluation.
 func largestPayload(v any) int {
 	most := 0
 	switch v := v.(type) {
@@ -48,9 +48,9 @@ func largestPayload(v any) int {
 	return most
 }
 
-// limitItems finds how many items the loops of unknown length may have so that the history has room for all, each as long as
-// its timeouts allow. On AWS, the definition refuses more before it starts any. The engine here has the same limit, but sees the end of
-// a pod immediately and needs far fewer events than the timeouts allow: a note is enough.
+// limitItems computes the number of items for which the history is large enough in loops of unknown length, if each item takes as
+// long as its timeouts allow. On AWS, the definition rejects more items before it starts any. The engine has the same limit on events,
+// but it sees the end of a pod immediately and needs far fewer events than the timeouts allow, so that a note is sufficient.
 func (c *compiler) limitItems() {
 	if !unknownLoops(c.p.Steps) {
 		return
@@ -65,26 +65,26 @@ func (c *compiler) limitItems() {
 	}
 	switch {
 	case c.at.kind != pipeline.TargetAWS:
-		c.note("forEach: the history is sure to have room for %d items (%d events in all), each as long as its timeouts allow", low, stepfn.MaxEvents)
+		c.note("forEach: at most %d items fit into the execution history (%d events) if each item takes as long as its timeouts allow", low, stepfn.MaxEvents)
 	case low == 0:
-		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events; "+
-			"Step Functions ends an execution at %d: shorten timeouts or lower attempts", c.events(1), stepfn.MaxEvents)))
+		c.problems = append(c.problems, c.p.Problem("steps", fmt.Sprintf("a run with one item in each forEach may have %.0f events, but "+
+			"Step Functions ends an execution at %d: shorten the timeouts or lower the number of attempts", c.events(1), stepfn.MaxEvents)))
 	default:
 		c.items = low
-		c.note("forEach: the history has room for %d items; with more items, the step fails before it starts any. On AWS, at most 40 run at once", low)
+		c.note("forEach: at most %d items fit into the execution history; with more, the step fails before it starts any. AWS runs at most 40 items at once", low)
 	}
 }
 
-// noteEvents notes that the history may be too short for the engine. Package stack refuses to deploy such a pipeline; in the engine, a
-// run seldom takes as long as its timeouts allow.
+// noteEvents adds a note if the longest run does not fit into the history of the engine. Runs seldom take as long as their timeouts
+// allow, so that this is not an error here. Package stack refuses to deploy such a pipeline to AWS.
 func (c *compiler) noteEvents(b Bounds) {
 	if c.at.kind != pipeline.TargetAWS && b.Events > stepfn.MaxEvents {
-		c.note("the longest run that the timeouts allow has %d events; an execution ends at %d, as on Step Functions: shorten timeouts or lower attempts",
-			b.Events, stepfn.MaxEvents)
+		c.note("the longest run that the timeouts allow has %d events, but an execution ends at %d, as in Step Functions: shorten the timeouts "+
+			"or lower the number of attempts", b.Events, stepfn.MaxEvents)
 	}
 }
 
-// unknownLoops reports whether a loop's items are known only in a run.
+// unknownLoops reports whether there is a loop whose items are known only at run time.
 func unknownLoops(steps []pipeline.Step) bool {
 	for i := range steps {
 		if f := steps[i].ForEach; f != nil {
@@ -99,7 +99,7 @@ func unknownLoops(steps []pipeline.Step) bool {
 	return false
 }
 
-// events are those of a whole run, with so many items in each loop of unknown length.
+// events returns the number of events of a run with this number of items in each loop of unknown length.
 func (c *compiler) events(items int) float64 {
 	n := 2.0 + 5*quickEvents + c.eventsOf(c.p.Steps, float64(items))
 	if c.at.placing {
@@ -108,6 +108,7 @@ func (c *compiler) events(items int) float64 {
 	return n
 }
 
+// eventsOf returns the number of events of a list of steps.
 func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 	n := 0.0
 	for i := range steps {
@@ -129,7 +130,7 @@ func (c *compiler) eventsOf(steps []pipeline.Step, items float64) float64 {
 	return n
 }
 
-// stepEvents are those of all attempts of a step, and of its cleanup.
+// stepEvents returns the number of events of all attempts of a step and of its cleanup.
 func (c *compiler) stepEvents(s *pipeline.Step) float64 {
 	n := c.attemptsEvents(s.Ray != nil, s.Timeout, s.PendingTimeout, attemptsOf(s))
 	if s.Output.Len() > 0 {
@@ -148,8 +149,8 @@ func attemptsOf(s *pipeline.Step) int {
 	return 1
 }
 
-// attemptsEvents are those of all attempts together. The polls of a job depend on the step's time, which all its attempts
-// share, and which is at most the run's.
+// attemptsEvents returns the number of events of all attempts. The number of polls depends on the time of the step as a whole, which
+// is at most that of the run.
 func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, tries int) float64 {
 	if !ray || c.at.mode == pipeline.SubmitJob {
 		return float64(tries) * c.jobEvents(pending, ray)
@@ -165,7 +166,7 @@ func (c *compiler) attemptsEvents(ray bool, timeout, pending pipeline.Duration, 
 	return float64(tries)*(6*callEvents+6*quickEvents+look) + looks(longest, 1, 0.01)*look
 }
 
-// jobEvents are those of one Job, with the polls of its pod until the pod runs.
+// jobEvents returns the number of events of one Job, including the polls until its pod runs.
 func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
 	n := 2*groupEvents + 4*callEvents + 6*quickEvents + looks(float64(pending.Seconds()), 2, 0.2)*(callEvents+2*quickEvents)
 	if ray {
@@ -174,8 +175,8 @@ func (c *compiler) jobEvents(pending pipeline.Duration, ray bool) float64 {
 	return n
 }
 
-// looks is the number of polls in a time, if the wait before each is a share of the time so far, in whole seconds, and at least the
-// first wait.
+// looks returns the number of polls in a time, if the wait before each is a share of the time so far, rounded down to seconds, and at
+// least the first wait.
 func looks(seconds, first, share float64) float64 {
 	n := 1.0
 	for at := 0.0; at < seconds; n++ {
@@ -184,7 +185,7 @@ func looks(seconds, first, share float64) float64 {
 	return n
 }
 
-// longest is how long the steps may take one after another, in seconds; 0 if nothing bounds them.
+// longest returns the maximum time of the steps one after another, in seconds, or 0 if it is unlimited.
 func (c *compiler) longest(steps []pipeline.Step, times int64) int64 {
 	total := int64(0)
 	for i := range steps {

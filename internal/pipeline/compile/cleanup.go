@@ -7,11 +7,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// cleanupState is what each state of the cleanup machine says about itself.
+// cleanupState is the annotation of each state of the cleanup machine.
 var cleanupState = annotation.State{Role: annotation.Cleanup}
 
-// cleanup is the machine that stops what an execution left. An execution that is aborted or times out runs no
-// further state, so another one must clean up. Its input is the event of the execution's change of status, as EventBridge sends it.
+// cleanup returns the cleanup machine: the state machine that stops the work of an execution, or nil if there is none to stop. It is
+// necessary because an execution that is aborted or times out runs no further states. Its input is the EventBridge event of the
+// execution's status change.
 func (c *compiler) cleanup() []byte {
 	if c.at != nil {
 		return c.clusterCleanup()

@@ -15,23 +15,23 @@ import (
 
 // Defaults of targets in a cluster.
 const (
-	// DefaultImage is the submitter's: the public image of the Ray release that rayorch is tested with. Nodes that run Ray
-	// often have it already.
+	// DefaultImage is the image of submitters: the public image of the Ray release that rayorch is tested with. Nodes that run
+	// Ray often have it already.
 	DefaultImage = "rayproject/ray:2.60.0"
-	// DefaultService is the head's service as KubeRay's chart names it for a cluster "kuberay".
+	// DefaultService is the Service of the Ray head that KubeRay creates for the default cluster of its Helm chart.
 	DefaultService = "kuberay-head-svc"
 	defaultPort    = 8265
 	defaultTTL     = 24 * 3600
-	// longestRun is Step Functions' own limit, in seconds. Objects that must have a deadline get it if the file has no timeout.
+	// longestRun is Step Functions' limit on an execution, in seconds. Objects that need a deadline get it if the file has no timeout.
 	longestRun = 365 * 24 * 3600
 )
 
-// clusterTarget is a target of kind kubernetes or aws, with its settings from options, target and defaults.
+// clusterTarget is a target of kind kubernetes or aws, with its settings merged from options, target and defaults.
 type clusterTarget struct {
 	kind                pipeline.TargetKind
 	mode                pipeline.SubmitMode
 	namespace, context  string
-	stepContext         string // of the step, or the part of the cleanup, that is being compiled
+	stepContext         string // context of the step, or of the part of the cleanup, that is being compiled
 	eks                 Cluster
 	service, rayCluster string
 	port                int
@@ -40,13 +40,13 @@ type clusterTarget struct {
 	target              pipeline.Target
 	pods                pipeline.PodsTarget
 	pack                func(dir string, excludes []string) ([]byte, error)
-	dirs                map[string]*workingDir // by directory and excludes
-	order               []string
-	modules             map[*pipeline.RayJob][]*workingDir // of py_modules
-	scripts             string                             // the ConfigMap with the submitter's script
-	others              []string                           // contexts that steps name
-	cleanupOf           string                             // the end of the states' names while another cluster's cleanup is compiled
-	placing             bool                               // working directories are placed on the claim first
+	dirs                map[string]*workingDir             // by directory and excludes
+	order               []string                           // keys of dirs, in the order of the file
+	modules             map[*pipeline.RayJob][]*workingDir // packages of py_modules
+	scripts             string                             // name of the ConfigMap with the submitter's script
+	others              []string                           // other contexts that steps name
+	cleanupOf           string                             // suffix of the states' names while another cluster's cleanup is compiled
+	placing             bool                               // the run first copies working directories to the claim
 }
 
 // newClusterTarget merges the settings: options take precedence over the target.
@@ -80,7 +80,7 @@ func newClusterTarget(p *pipeline.Pipeline, t pipeline.Target, o Options) *clust
 	return at
 }
 
-// ttl is how long finished objects are kept, in seconds.
+// ttl returns how long to keep finished objects, in seconds.
 func (at *clusterTarget) ttl() int64 {
 	if at.pods.TTL > 0 {
 		return at.pods.TTL.Seconds()
@@ -88,7 +88,7 @@ func (at *clusterTarget) ttl() int64 {
 	return defaultTTL
 }
 
-// ownCluster reports whether each Ray step has a Ray cluster of its own.
+// ownCluster reports whether each Ray step gets its own Ray cluster.
 func (at *clusterTarget) ownCluster() bool {
 	return at.mode == pipeline.SubmitRayJob && at.target.Ray.ClusterSpec != nil
 }
@@ -105,50 +105,51 @@ func (c *compiler) checkTarget(name string) {
 	if !pipeline.IsDNSLabel(at.namespace) {
 		report(".namespace", "%q is not a valid namespace", at.namespace)
 	}
-	if !pipeline.IsDNSLabel(at.service) { // an option's, since the file's was checked
-		report(".ray.service", "%q is not the name of a Service; "+pipeline.WantDNSLabel, at.service)
+	if !pipeline.IsDNSLabel(at.service) { // from an option: Decode has checked the one in the file
+		report(".ray.service", "%q is not a valid Service name; "+pipeline.WantDNSLabel, at.service)
 	}
 	if at.mode == pipeline.SubmitProxy && at.target.Ray.Token != nil {
-		report(".submit", "proxy cannot send a token; use job or rayjob")
+		report(".submit", "submission mode proxy cannot send a token; use job or rayjob")
 	}
 	if at.mode != pipeline.SubmitRayJob && (at.target.Ray.ClusterSpec != nil || at.target.Queue != "") {
-		report("", "clusterSpec and queue need submit: rayjob")
+		report("", "ray.clusterSpec and queue require submit: rayjob")
 	}
 	if at.kind == pipeline.TargetAWS && (at.eks.Name == "" || at.eks.Endpoint == "" || at.eks.CertificateAuthority == "") {
-		report(".aws", "needs clusterName, clusterEndpoint and clusterAuthData: the name, endpoint and certificate authority of the cluster")
+		report(".aws", "must have clusterName, clusterEndpoint and clusterAuthData: the name, endpoint and certificate authority of the cluster")
 	}
 }
 
-// noteTarget notes what the target assumes.
+// noteTarget adds notes about the target's assumptions.
 func (c *compiler) noteTarget(o Options) {
 	at := c.at
 	if t := at.target.Ray; c.ray && !at.ownCluster() && t.Service == "" && t.Cluster == "" && o.RayService == "" {
 		c.note("the target names neither ray.service nor ray.cluster: using %s", at.service)
 	}
 	if c.ray && at.claim == "" {
-		c.note("there is no storage.claim: steps share files only if Ray's pods see the same %s", c.storage)
+		c.note("storage.claim is not set: steps share files only if all of Ray's pods mount the same %s", c.storage)
 	}
 	if at.kind == pipeline.TargetAWS && (c.job || c.ray && at.mode == pipeline.SubmitJob) {
-		c.note("Step Functions sees the end of a Kubernetes Job after one to five minutes; with submit: proxy or rayjob, it sees the end of a Ray step after 1 s or 1 %% of the step's time")
+		c.note("Step Functions detects the end of a Kubernetes Job after 1 to 5 minutes; with submit: proxy or rayjob, it detects the end of a Ray step after 1 s or 1 %% of the step's time")
 	}
 }
 
-// checkContext notes the other clusters that steps name.
+// checkContext records the contexts of other clusters that steps name.
 func (c *compiler) checkContext(s *pipeline.Step, path string) {
 	switch {
 	case s.Context == "" || s.Context == c.at.context:
 		return
 	case c.at.kind == pipeline.TargetAWS:
-		c.problems = append(c.problems, c.p.Problem(path+".context", "is only for targets of kind kubernetes; on AWS, a state machine uses one cluster"))
+		c.problems = append(c.problems, c.p.Problem(path+".context", "is allowed only in targets of kind kubernetes; on AWS, a state machine uses one cluster"))
 	case !slices.Contains(c.at.others, s.Context):
 		c.at.others = append(c.at.others, s.Context)
 	}
 }
 
-// checkShown refuses secrets that Ray's record of a job would show.
-func (c *compiler) checkShown(w wanted) {
+// checkPassed rejects secrets that would have to be part of the submission: in these modes, the definition contains the submission, but not
+// the values of secrets.
+func (c *compiler) checkPassed(w wanted) {
 	if len(c.shownByRay(w.ray.Secrets)) > 0 {
-		c.problem(w.path+".ray.secrets", "need submit: job, whose pod reads them, or inRayPods: true; %s would show them", c.at.mode)
+		c.problem(w.path+".ray.secrets", "submission mode %s cannot pass the values of secrets to Ray; use submit: job, or set inRayPods: true", c.at.mode)
 	}
 }
 
@@ -156,13 +157,14 @@ func (c *compiler) checkShown(w wanted) {
 func (c *compiler) checkClusterSecrets() {
 	for _, e := range c.p.Secrets.Entries {
 		if c.secrets[e.Key] && e.Value.KubernetesSecret == nil {
-			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs kubernetesSecret to be used by a target of kind "+string(c.at.kind)))
+			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key,
+				"must have kubernetesSecret, because a step uses it in a target of kind "+string(c.at.kind)))
 		}
 	}
 }
 
-// eksArguments are the arguments of a task in the cluster. The cluster's address and certificate are long and the same in all tasks, so
-// they are a variable of the run.
+// eksArguments returns the arguments of a task in the cluster: the cluster, and the pairs in kv whose value is not nil. On AWS, the
+// cluster's endpoint and certificate are long and the same in all tasks, so they are in a variable of the run.
 func (c *compiler) eksArguments(kv ...any) *value.Object {
 	o := &value.Object{}
 	switch {
@@ -181,7 +183,7 @@ func (c *compiler) eksArguments(kv ...any) *value.Object {
 	return o
 }
 
-// clusterVariables are those that all tasks of a run share.
+// clusterVariables adds the variables that all tasks of a run share.
 func (c *compiler) clusterVariables(assign *value.Object) {
 	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority,
@@ -214,7 +216,7 @@ func (c *compiler) clusterVariables(assign *value.Object) {
 // submits reports whether the pipeline has pods that run the submitter's script.
 func (c *compiler) submits() bool { return c.ray && (c.at.mode == pipeline.SubmitJob || c.at.placing) }
 
-// labels are on every object of a run. The execution's label is the hash that the ids of its jobs start with.
+// labels returns the labels of every object of a run. The label for the execution is the hash with which the ids of its jobs start.
 func (c *compiler) labels(execution string) *value.Object {
 	o := value.Obj("app.kubernetes.io/managed-by", "rayorch", "rayorch.dev/pipeline", c.p.Name, "rayorch.dev/execution", execution)
 	for _, e := range c.at.pods.Labels.Entries {
@@ -223,12 +225,12 @@ func (c *compiler) labels(execution string) *value.Object {
 	return o
 }
 
-// executionMark is the part of the ids of an execution's jobs that is the label of all its objects.
+// executionMark returns the value of the execution label: the start of the ids of the execution's jobs.
 func executionMark(execution query.Expr) query.Expr {
 	return query.Call("substring", runPrefix(execution), query.Int(0), query.Int(13))
 }
 
-// hashed is a name with a hash of the content that it stands for.
+// hashed returns a name with a hash of the content appended.
 func hashed(name string, content ...[]byte) string {
 	h := sha256.New()
 	for _, part := range content {

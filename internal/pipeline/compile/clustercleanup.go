@@ -9,8 +9,9 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// clusterCleanup is the machine that stops what an execution left in a cluster: it deletes the objects with the execution's label, a
-// few at a time, because a list must stay below 262,144 bytes; then it stops the Ray jobs by the prefix of their ids.
+// clusterCleanup returns the state machine that stops the work of an execution in a cluster, or nil if there is none to stop. It deletes
+// the objects with the execution's label, a few at a time because a list must be smaller than 262,144 bytes. Then it stops the Ray jobs,
+// which it finds by the prefix of their ids.
 func (c *compiler) clusterCleanup() []byte {
 	states := &value.Object{}
 	mark := executionMark(aborted).Value()
@@ -19,7 +20,7 @@ func (c *compiler) clusterCleanup() []byte {
 	if c.at.kind == pipeline.TargetAWS {
 		assign.Set("eks", value.Obj("ClusterName", c.at.eks.Name, "CertificateAuthority", c.at.eks.CertificateAuthority, "Endpoint", c.at.eks.Endpoint))
 	}
-	if c.ray && c.at.mode == pipeline.SubmitJob { // else no pod stops Ray jobs
+	if c.ray && c.at.mode == pipeline.SubmitJob { // only then does a pod stop Ray jobs
 		assign.Set("submitter", c.submitter())
 	}
 	if c.reachesRay() {
@@ -45,7 +46,7 @@ func (c *compiler) clusterCleanup() []byte {
 		"QueryLanguage", "JSONata", "StartAt", "Begin", "TimeoutSeconds", value.Int(3600), "States", all))
 }
 
-// cleanCluster adds the states that clean up one cluster, and returns the name of the first.
+// cleanCluster adds the states that clean up one cluster, and returns the name of the first one.
 func (c *compiler) cleanCluster(states *value.Object, next string) string {
 	for _, m := range c.modes() { // the states of a later mode run first: plain jobs and submitters stop before Ray jobs
 		next = m.cleanUp(states, next)
@@ -53,13 +54,13 @@ func (c *compiler) cleanCluster(states *value.Object, next string) string {
 	return next
 }
 
-// putCleanup adds a state of the cleanup machine and records what its call needs.
+// putCleanup adds a state to the cleanup machine and records the permissions that its call needs.
 func (c *compiler) putCleanup(states *value.Object, name string, state *value.Object) {
 	put(states, name, cleanupState, state)
 	c.named(name, state)
 }
 
-// cleanupRetry retries for about eight minutes: nothing else will clean up.
+// cleanupRetry returns a Retry of all errors except answered. It retries for about eight minutes, because nothing else cleans up.
 func cleanupRetry(answered ...string) []any {
 	rules := []any{}
 	if len(answered) > 0 {
@@ -69,10 +70,10 @@ func cleanupRetry(answered ...string) []any {
 		"BackoffRate", value.Int(2), "MaxDelaySeconds", value.Int(60)))
 }
 
-// deleteAll lists the objects of a kind that the execution left, and deletes each, until there are none.
+// deleteAll adds the states that list the execution's objects of a kind and delete them, until there are none.
 func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next string) string {
 	of := c.at.cleanupOf
-	list, found, remove, again := "List "+kind+"s"+of, "Look at "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
+	list, found, remove, again := "List "+kind+"s"+of, "Check "+kind+"s"+of, "Delete "+kind+"s"+of, "Wait for "+kind+"s"+of
 	kind += of
 	ask := c.list(need, value.Obj("labelSelector", []any{query.Concat(query.Str("rayorch.dev/execution="), query.Var("mark")).Value()},
 		"limit", []any{"3"}))
@@ -96,11 +97,11 @@ func (c *compiler) deleteAll(states *value.Object, kind string, need Need, next 
 	return list
 }
 
-// stopByJob stops the Ray jobs from a pod: the state machine's identity cannot reach Ray.
+// stopByJob adds the state that stops the Ray jobs from a pod, because the state machine's identity cannot reach Ray.
 func (c *compiler) stopByJob(states *value.Object, next string) string {
 	name := query.Concat(query.Var("prefix"), query.Str("stop-"), hashed10(executionID))
 	args := query.Array(query.Str("stop-all"), query.Var("prefix"))
-	// Without the label of the execution, by which another cleanup would delete it.
+	// The Job does not have the execution label: otherwise another cleanup of the same execution would delete it.
 	other := query.Function(query.Op(query.Var("k"), "!=", query.Str("rayorch.dev/execution")), "v", "k")
 	job := value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", value.Obj("name", name.Value(),
 		"labels", query.Call("sift", runLabels, other).Value(), "annotations", query.Var("annotations").Value()),

@@ -1,7 +1,7 @@
-// Package compile turns a pipeline into an Amazon States Language definition for one target. Each step is one top-level state.
-// The definition itself computes ids, quoting and defaults in JSONata, so that a start by any client is as safe as one by the
-// CLI. The package is pure: the same pipeline and options give the same bytes. It knows task resources only by name. The
-// commands and package stack call it; docs/architecture.md ("The compiler") has its layout.
+// Package compile turns a pipeline into an Amazon States Language definition for one target. Each step becomes one top-level
+// state. The definition computes ids, quoting and defaults itself, in JSONata: a run is equally safe whether the CLI or any other
+// client starts it. The package is deterministic and does no I/O except through Options; it knows task resources only by name.
+// The commands and package stack call it. For its design, see "The compiler" in docs/architecture.md.
 package compile
 
 import (
@@ -16,78 +16,79 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Options say where the definition is to run.
+// Options are the settings of a compilation. Except for Target and BaseDir, they take precedence over those of the target.
 type Options struct {
-	// Target names one of the pipeline's targets. Defaults to the file's first one of kind local, or to a plain local one
-	// if the file has no targets.
+	// Target is the name of a target in the file. Defaults to the first target of kind local, then to the first target. A file
+	// without targets has one, named local.
 	Target string
-	// BaseDir is the pipeline file's directory, absolute: working directories are relative to it.
+	// BaseDir is the absolute path of the pipeline file's directory. Paths in the file are relative to it.
 	BaseDir string
-	// StorageDir is the pipeline's storage here. Defaults to the target's, then to the pipeline's path.
+	// StorageDir is the directory of the pipeline's storage on this machine. Defaults to the target's, then to the pipeline's path.
 	StorageDir string
-	// RayAddress takes precedence over the target's. Without either, the engine finds a Ray itself.
+	// RayAddress is the address of Ray. If neither it nor the target's is set, the engine finds or starts a Ray.
 	RayAddress string
 
-	// Files reads the files that the pipeline names. Defaults to none: the pipeline then cannot name files for Ray to install.
+	// Files reads the files that the pipeline names. If it is nil, the pipeline cannot name files for Ray to install.
 	Files Files
 
-	// What follows is for targets of kind kubernetes and aws.
+	// The fields below apply to targets of kind kubernetes and aws.
 
 	// Submit is the submission mode: job, proxy or rayjob. Defaults to the target's, then to job.
 	Submit string
 	// Context and Namespace default to the target's, then to the current context and to "default".
 	Context, Namespace string
-	// RayService is the head's service. Defaults to the target's, then to kuberay-head-svc.
+	// RayService is the Service of the Ray head. Defaults to the target's, then to kuberay-head-svc.
 	RayService string
-	// Image is the submitter's, JobImage that of plain jobs that name none. They default to the target's.
+	// Image is the image of submitters, JobImage that of plain jobs without an image. They default to the target's.
 	Image, JobImage string
-	// ServiceAccount is that of the pods. Defaults to the target's.
+	// ServiceAccount is the service account of the pods. Defaults to the target's.
 	ServiceAccount string
-	// Claim is mounted as the pipeline's storage. Defaults to the file's.
+	// Claim is the volume claim that is mounted as the pipeline's storage. Defaults to the file's.
 	Claim string
 	// Cluster is the EKS cluster (aws).
 	Cluster Cluster
-	// Pack zips a directory without what matches the patterns in excludes (as in .gitignore): the same bytes for the same
-	// content. It is called only for working directories; the compiler itself reads nothing.
+	// Pack returns a zip archive of a directory without the files that match the patterns in excludes (as in .gitignore). It must
+	// return the same bytes for the same content. The compiler calls it for working directories only.
 	Pack func(dir string, excludes []string) ([]byte, error)
 }
 
-// Result is what a pipeline compiles to.
+// Result is a compiled pipeline.
 type Result struct {
-	// Definition is the state machine, Cleanup the one that stops what an aborted or timed-out execution left; its
-	// input is the EventBridge event of the execution's change of status. Cleanup is nil if nothing can be left.
+	// Definition is the state machine. Cleanup is the state machine that stops the work of an execution that was aborted or timed
+	// out; its input is the EventBridge event of the execution's status change. Cleanup is nil if there can be no such work.
 	Definition, Cleanup []byte
-	// Notes say what the target ignores or assumes, and what it does differently from what the file suggests.
+	// Notes are messages for the user: what the target ignores or assumes, and what it does differently than the file suggests.
 	Notes []string
-	// Target and Kind are the target's name and kind; Storage is its storage directory.
+	// Target and Kind are the target's name and kind. Storage is its storage directory.
 	Target, Storage string
 	Kind            pipeline.TargetKind
 
-	// What follows is set for targets of kind kubernetes and aws.
+	// The fields below are set for targets of kind kubernetes and aws.
 
 	// Dirs are the working directories whose packages are in Files, in Uploads or in the definition itself.
 	Dirs []Dir
 
-	// Access is what the identity needs that runs the definition and its cleanup machine, and nothing else.
+	// Access has exactly the permissions that the identity needs that runs the definition and its cleanup machine.
 	Access []Rule
-	// Needs are the permissions in Access by state.
+	// Needs are the permissions in Access, by state.
 	Needs []Need
-	// Files are the ConfigMaps that pods mount, Uploads what must be in the object store, Secrets what must exist.
+	// Files are the ConfigMaps that pods mount, Uploads the objects that must be in the object store, and Secrets the keys of
+	// Secrets that must exist.
 	Files   []ConfigMap
 	Uploads []Upload
 	Secrets []SecretKey
-	// Cluster is the kubeconfig's context, "" for the current one, or the EKS cluster's name.
+	// Cluster is the context in the kubeconfig ("" for the current one), or the name of the EKS cluster.
 	Namespace, Cluster string
-	// Contexts are those of other clusters that steps name: Access, Files and Secrets are needed there, too.
+	// Contexts are the contexts of other clusters that steps name. Access, Files and Secrets are also needed in these clusters.
 	Contexts []string
-	// ServiceAccount is that of the pods, "" for the namespace's default; Claim is mounted as storage.
+	// ServiceAccount is the service account of the pods ("" for the namespace's default). Claim is mounted as storage.
 	ServiceAccount, Claim string
-	// Service and Port are where the head's API is; RayCluster is its name if it is known.
+	// Service and Port are the address of the Ray head's API. RayCluster is the name of the RayCluster, if it is known.
 	Service, RayCluster string
 	Port                int
 	// Mode is the submission mode of Ray steps: job, proxy or rayjob.
 	Mode pipeline.SubmitMode
-	// Image is the submitter's.
+	// Image is the image of submitters.
 	Image string
 	// Pods are the security contexts of the pods that a run creates.
 	Pods   []PodContext
@@ -97,10 +98,10 @@ type Result struct {
 // Dir is a working directory.
 type Dir struct {
 	Path     string   // absolute
-	Excludes []string // patterns of what is not packed
+	Excludes []string // patterns of files that are not packed
 }
 
-// Compile compiles for one target. An error in the file is pipeline.Problems, with all that was found.
+// Compile compiles a pipeline for one target. If the file has errors, it returns all of them as pipeline.Problems.
 func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	name, target, err := pick(p, o.Target)
 	if err != nil {
@@ -126,7 +127,7 @@ func Compile(p *pipeline.Pipeline, o Options) (*Result, error) {
 	return r, nil
 }
 
-// check reports all fields that the target refuses, then reads and packs the files that jobs need.
+// check reports all fields that the target does not support, then reads and packs the files that jobs need.
 func (c *compiler) check(target string, o Options) {
 	if c.at == nil {
 		c.checkSecrets()
@@ -135,7 +136,7 @@ func (c *compiler) check(target string, o Options) {
 		return
 	}
 	c.checkTarget(target)
-	if !c.at.mode.Known() { // what the steps may say depends on it
+	if !c.at.mode.Known() { // the checks of steps depend on the mode
 		return
 	}
 	c.checkClusterSecrets()
@@ -153,7 +154,7 @@ func (c *compiler) check(target string, o Options) {
 	}
 }
 
-// inCluster sets what a result says for targets in a cluster.
+// inCluster sets the fields of a result that apply to targets in a cluster.
 func (c *compiler) inCluster(r *Result) {
 	at := c.at
 	r.Files, r.Uploads = c.files()
@@ -172,7 +173,7 @@ func (c *compiler) inCluster(r *Result) {
 	r.Service, r.RayCluster, r.Port, r.Mode, r.Image = at.service, at.rayCluster, at.port, at.mode, at.image
 }
 
-// pick finds the target by name, or the default one.
+// pick returns the target with the name, or the default target if name is "".
 func pick(p *pipeline.Pipeline, name string) (string, pipeline.Target, error) {
 	if t, ok := p.Targets.Get(name); ok {
 		return name, t, nil
@@ -188,32 +189,32 @@ func pick(p *pipeline.Pipeline, name string) (string, pipeline.Target, error) {
 		}
 		return names[0], p.Targets.Entries[0].Value, nil
 	case len(names) == 0:
-		return "", pipeline.Target{}, fmt.Errorf("no target %s: the file has no targets; use local", name)
+		return "", pipeline.Target{}, fmt.Errorf("unknown target %q: the file has no targets; use local", name)
 	default:
-		return "", pipeline.Target{}, fmt.Errorf("no target %s; the file has %s", name, strings.Join(names, ", "))
+		return "", pipeline.Target{}, fmt.Errorf("unknown target %q; expected one of %s", name, strings.Join(names, ", "))
 	}
 }
 
-// compiler holds what is known while one pipeline is compiled.
+// compiler has the state of one compilation.
 type compiler struct {
 	p        *pipeline.Pipeline
 	baseDir  string
 	storage  string
-	address  string
-	inherit  any            // which variables of the environment jobs on this machine inherit, as in the definition
+	address  string         // of Ray; "" if the engine finds or starts one
+	inherit  any            // InheritEnv.Value of a target on this machine
 	at       *clusterTarget // nil for a target on this machine
 	problems pipeline.Problems
 	notes    []string
-	items    int  // how many items a forEach of unknown length may have on AWS; 0 for no limit
-	groups   int  // the number of Parallel states without a step, so far
-	ray, job bool // which kinds of work the pipeline does
-	secrets  map[string]bool
+	items    int                       // maximum number of items of a forEach of unknown length on AWS; 0 for no limit
+	groups   int                       // number of Parallel states without a step, so far
+	ray, job bool                      // whether the pipeline has Ray jobs and plain jobs
+	secrets  map[string]bool           // names of the secrets that steps use
 	steps    map[string]*pipeline.Step // by name, at any depth
-	calls    map[*value.Object][]Need  // the needs of states that are not named yet
+	calls    map[*value.Object][]Need  // needs of states that do not have a name yet
 	needs    []Need
 
 	localFiles Files
-	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with what the files hold that they name
+	envs       map[*pipeline.RayJob]*value.Object // runtime environments, with file names replaced by the contents
 }
 
 // newCompiler merges the settings: options take precedence over the target, and the target over the file.
@@ -227,7 +228,7 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	switch {
 	case c.storage != "":
 	case t.Storage != "":
-		c.storage = c.beside(t.Storage)
+		c.storage = c.absPath(t.Storage)
 	default:
 		c.storage = p.Storage.Path
 	}
@@ -241,8 +242,8 @@ func newCompiler(p *pipeline.Pipeline, t pipeline.Target, o Options) *compiler {
 	return c
 }
 
-// beside is a path in the file, which is relative to the file's directory.
-func (c *compiler) beside(path string) string {
+// absPath returns the absolute path of a path in the pipeline file. URLs are returned as they are.
+func (c *compiler) absPath(path string) string {
 	if filepath.IsAbs(path) || strings.Contains(path, "://") {
 		return path
 	}
@@ -258,12 +259,12 @@ func (c *compiler) note(format string, args ...any) {
 func (c *compiler) checkSecrets() {
 	for _, e := range c.p.Secrets.Entries {
 		if c.secrets[e.Key] && e.Value.Env == "" {
-			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "needs env to be used by a target of kind local"))
+			c.problems = append(c.problems, c.p.Problem("secrets."+e.Key, "must have env, because a step uses it in a target of kind local"))
 		}
 	}
 }
 
-// survey records the steps, their kinds of work, and the secrets that they use.
+// survey records the steps, their kinds of jobs, and the secrets that they use.
 func (c *compiler) survey() {
 	eachStep(c.p.Steps, "steps", func(s *pipeline.Step, _ string) { c.steps[s.Name] = s })
 	c.eachBody(func(w wanted) {
@@ -280,14 +281,14 @@ func (c *compiler) machine() *value.Object {
 	top := &scope{}
 	node := c.arrange(c.p.Steps, true)
 	c.paramStates(states, c.entry(node))
-	if c.outputsMayLack(top) {
+	if c.outputsMayBeMissing(top) {
 		c.sequence(states, node, top, "Check outputs")
 		put(states, "Check outputs", annotation.State{Role: annotation.Outputs},
-			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Give outputs"))
+			value.Obj("Type", "Pass", "Output", value.Obj("missing", c.missingOutputs(top).Value()), "Next", "Return outputs"))
 	} else {
-		c.sequence(states, node, top, "Give outputs")
+		c.sequence(states, node, top, "Return outputs")
 	}
-	put(states, "Give outputs", annotation.State{Role: annotation.Outputs}, value.Obj("Type", "Succeed", "Output", c.outputs(top)))
+	put(states, "Return outputs", annotation.State{Role: annotation.Outputs}, value.Obj("Type", "Succeed", "Output", c.outputs(top)))
 	m := value.Obj("Comment", c.comment(), "QueryLanguage", "JSONata", "StartAt", "Read params")
 	if t := c.p.Timeout; t > 0 {
 		m.Set("TimeoutSeconds", value.Int(t.Seconds()))
@@ -296,7 +297,7 @@ func (c *compiler) machine() *value.Object {
 	return m
 }
 
-// outputs is the execution's output.
+// outputs returns the execution's output as a field's value.
 func (c *compiler) outputs(top *scope) any {
 	if len(c.p.Outputs.Entries) == 0 {
 		return outputsOf(top.names, top).Value()
@@ -308,11 +309,11 @@ func (c *compiler) outputs(top *scope) any {
 	return o
 }
 
-// pretty is indented JSON with its keys in order: people read definitions, and tests compare them byte by byte.
+// pretty returns indented JSON with the keys in order: people read definitions, and tests compare their bytes.
 func pretty(v any) []byte {
 	var b bytes.Buffer
 	if err := json.Indent(&b, value.Bytes(v), "", "  "); err != nil {
-		panic(fmt.Sprintf("compile: made no JSON: %v", err)) // value.Bytes writes nothing else
+		panic(fmt.Sprintf("compile: %v", err)) // value.Bytes always returns valid JSON
 	}
 	b.WriteByte('\n')
 	return b.Bytes()

@@ -21,7 +21,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// files are the pipelines that the project ships, by name.
+// files returns the pipelines that the project ships, by name.
 func files(t *testing.T) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{"init": pipeline.Init("demo")["pipeline.yaml"]}
@@ -56,8 +56,8 @@ func compiled(t *testing.T, data []byte) *compile.Result {
 	return r
 }
 
-// TestStorageIsNoCode excludes a storage directory from the packages of the directories that contain it.
-func TestStorageIsNoCode(t *testing.T) {
+// TestStorageIsExcluded checks that the storage directory is excluded from the packages of the directories that contain it.
+func TestStorageIsExcluded(t *testing.T) {
 	p, err := pipeline.Decode("pipeline.yaml", []byte(`version: 1
 name: p
 steps:
@@ -115,7 +115,7 @@ func TestGolden(t *testing.T) {
 		golden(t, filepath.Join("testdata", name+".json"), r.Definition)
 		golden(t, filepath.Join("testdata", name+".cleanup.json"), r.Cleanup)
 		if again := compiled(t, all[name]); !bytes.Equal(again.Definition, r.Definition) {
-			t.Errorf("%s compiles differently the second time", name)
+			t.Errorf("%s: two compilations differ", name)
 		}
 	}
 }
@@ -132,11 +132,11 @@ func golden(t *testing.T, path string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (go test -update writes it anew):\n%s", path, diff)
+		t.Errorf("%s differs (update it with go test -update):\n%s", path, diff)
 	}
 }
 
-// tool finds a validator that others wrote, by an environment variable or on PATH, or skips.
+// tool returns the path of a third-party validator, from an environment variable or PATH. It skips the test if there is none.
 func tool(t *testing.T, variable, name string) string {
 	t.Helper()
 	if path := os.Getenv(variable); path != "" {
@@ -144,14 +144,14 @@ func tool(t *testing.T, variable, name string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("SKIPPED: %s is neither on PATH nor named by %s", name, variable)
+		t.Skipf("SKIPPED: %s is not on PATH, and %s is not set", name, variable)
 	}
 	return path
 }
 
-// TestValidatorsOfOthers has what the shipped pipelines compile to checked as Step Functions would check it. Each tool is
-// started once: it takes seconds.
-func TestValidatorsOfOthers(t *testing.T) {
+// TestThirdPartyValidators checks the compiled pipelines with third-party validators, as Step Functions would check them. Each tool is
+// started only once, because the start takes seconds.
+func TestThirdPartyValidators(t *testing.T) {
 	definitions := map[string][]byte{}
 	for name, data := range files(t) {
 		r := compiled(t, data)
@@ -161,7 +161,7 @@ func TestValidatorsOfOthers(t *testing.T) {
 		definitions[name], definitions[name+"cleanup"] = r.Definition, r.Cleanup
 	}
 	if testing.Short() {
-		t.Skip("SKIPPED: the validators of others take seconds")
+		t.Skip("SKIPPED: the validators take seconds")
 	}
 	dir := t.TempDir()
 	t.Run("cfn-lint", func(t *testing.T) {
@@ -197,7 +197,7 @@ func validate(t *testing.T, command ...string) {
 	}
 }
 
-// template is a CloudFormation template with the definitions.
+// template returns a CloudFormation template with the definitions.
 func template(t *testing.T, definitions map[string][]byte) []byte {
 	t.Helper()
 	machines := &value.Object{}
@@ -229,13 +229,13 @@ steps: [{name: a, ray: {entrypoint: echo, workingDir: work}}, {name: b, job: {co
 	}
 	for _, want := range []string{`"Address": "http://ray:8265"`, `"WorkingDir": "/base/work"`, `'/base/out/p/'`} {
 		if !strings.Contains(string(r.Definition), want) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
-	if want := []string{"step b is a process of this machine: image ignored here"}; !cmp.Equal(r.Notes, want) {
-		t.Errorf("the notes are %q", r.Notes)
+	if want := []string{"step b runs as a process on this machine, ignoring image"}; !cmp.Equal(r.Notes, want) {
+		t.Errorf("the notes are %q, want %q", r.Notes, want)
 	}
-	want := "no target hre; the file has there, here"
+	want := `unknown target "hre"; expected one of there, here`
 	if _, err := compile.Compile(p, compile.Options{Target: "hre"}); err == nil || err.Error() != want {
 		t.Errorf("the error is %v", err)
 	}
@@ -252,18 +252,18 @@ steps: [{name: a, ray: {entrypoint: echo, secrets: [TOKEN]}}]
             "Env": "HOST_TOKEN"
           }
         }`) {
-		t.Errorf("the definition has no reference:\n%s", r.Definition)
+		t.Errorf("the definition does not have the reference:\n%s", r.Definition)
 	}
 	p := decode(t, strings.Replace(text, "SOURCE", "{kubernetesSecret: {name: s, key: k}}", 1))
 	var problems pipeline.Problems
 	_, err := compile.Compile(p, compile.Options{})
-	if !errors.As(err, &problems) || err.Error() != "pipeline.yaml:4:11: secrets.TOKEN: needs env to be used by a target of kind local" {
+	if !errors.As(err, &problems) || err.Error() != "pipeline.yaml:4:11: secrets.TOKEN: must have env, because a step uses it in a target of kind local" {
 		t.Errorf("the error is %v", err)
 	}
 }
 
-// TestWhatJobsGetOfTheHost looks at what each step gets and must not show.
-func TestWhatJobsGetOfTheHost(t *testing.T) {
+// TestHostEnvironment checks which secrets and variables of this machine each step gets, and which secrets its log must not show.
+func TestHostEnvironment(t *testing.T) {
 	r := build(t, head+`
 secrets: {A: {env: HOST_A}, B: {env: HOST_B}, C: {kubernetesSecret: {name: s, key: k}}}
 targets: {here: {kind: local, inheritEnv: [AWS_*]}}
@@ -289,7 +289,7 @@ steps:
 	}
 }
 
-func TestBarriersAreNoted(t *testing.T) {
+func TestLevelsAreNoted(t *testing.T) {
 	r := build(t, head+`
 steps:
 - {name: a, job: {command: [x]}}
@@ -297,7 +297,7 @@ steps:
 - {name: c, job: {command: [x]}, after: [a]}
 - {name: d, job: {command: [x]}, after: [a, b]}
 `, compile.Options{})
-	want := []string{"steps a, b, c, d: their order is no nesting of sequences and parallels, so they run level by level: (a, b), then (c, d)"}
+	want := []string{"steps a, b, c, d: sequences and parallels cannot express their order, so they run level by level: (a, b), then (c, d)"}
 	if diff := cmp.Diff(want, r.Notes); diff != "" {
 		t.Error(diff)
 	}

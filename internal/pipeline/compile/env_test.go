@@ -18,7 +18,7 @@ steps:
 - {name: b, ray: {entrypoint: "true", env: {CUDA_VISIBLE_DEVICES: ""}}}
 `
 
-func TestEmptyTextInEnv(t *testing.T) {
+func TestEmptyStringInEnv(t *testing.T) {
 	out := run(t, head+`
 steps: [{name: a, job: {shell: 'echo "\"${GREETING-unset}\"" >$RAYORCH_OUTPUT', env: {GREETING: ""}}}]
 `, "{}")
@@ -35,7 +35,7 @@ steps: [{name: a, job: {shell: 'echo "\"${GREETING-unset}\"" >$RAYORCH_OUTPUT', 
 	for name, definition := range definitions { // valid, as build and inCluster check
 		for _, want := range []string{"'GREETING': ''", "'QUIET': ''", "'CUDA_VISIBLE_DEVICES': ''"} {
 			if !strings.Contains(string(definition), want) {
-				t.Errorf("%s lacks %s", name, want)
+				t.Errorf("%s does not contain %s", name, want)
 			}
 		}
 	}

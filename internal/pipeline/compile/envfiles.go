@@ -15,18 +15,18 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Files reads files of this machine that a pipeline names: compiling itself reads nothing.
+// Files reads the files on this machine that a pipeline names. The compiler has no other access to files.
 type Files interface {
 	Stat(path string) (fs.FileInfo, error)
 	ReadFile(path string) ([]byte, error)
-	// PackModule makes the package of an entry of py_modules; name is the package's name in Ray.
+	// PackModule returns the package of an entry of py_modules, and the package's name in Ray.
 	PackModule(path string, excludes []string) (name string, data []byte, err error)
 }
 
-// readBody checks the directories that a body names, and reads the files that its runtime environment names.
+// readBody checks the directories of a job, and reads the files that its runtime environment names.
 func (c *compiler) readBody(w wanted) {
 	switch {
-	case w.job != nil && c.at == nil: // elsewhere it is in the image
+	case w.job != nil && c.at == nil: // in a cluster, the directory is in the image
 		c.checkDir(w.job.WorkingDir, w.path+".job.workingDir")
 	case w.ray != nil:
 		c.checkDir(w.ray.WorkingDir, w.path+".ray.workingDir")
@@ -45,7 +45,7 @@ func (c *compiler) checkDir(dir, path string) {
 	if dir == "" || remote(dir) || c.localFiles == nil {
 		return
 	}
-	info, err := c.localFiles.Stat(c.beside(dir))
+	info, err := c.localFiles.Stat(c.absPath(dir))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.problem(path, "the directory %s does not exist", dir)
@@ -56,25 +56,27 @@ func (c *compiler) checkDir(dir, path string) {
 	}
 }
 
-// reason is an error of the file system without its path, which the message has.
+// reason returns a file system error without its path, which the message already contains.
 func reason(err error) error {
-	if e, ok := err.(*fs.PathError); ok { //nolint:errorlint // as the file system gives it
+	if e, ok := err.(*fs.PathError); ok { //nolint:errorlint // the file system returns it unwrapped
 		return e.Err
 	}
 	return err
 }
 
+// problem reports an error at a path of the pipeline file.
 func (c *compiler) problem(path, format string, args ...any) {
 	c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 }
 
-// envFiles replaces the files that one runtime environment names by their contents, because Ray cannot read them. Ray's own
-// client does the same, but relative names are searched for in the working directory and then beside the pipeline file.
+// envFiles replaces the files that a runtime environment names with their contents, because Ray cannot read files of this machine. Ray's
+// own client does the same, but here, relative names are resolved in the working directory, then in the pipeline file's directory.
 type envFiles struct {
 	c   *compiler
 	ray *pipeline.RayJob
 }
 
+// env returns the runtime environment with the contents of the files. path is its path in the pipeline file.
 func (f *envFiles) env(o *value.Object, path string) *value.Object {
 	out := value.NewObject(o.Len())
 	for i := range o.Len() {
@@ -93,11 +95,11 @@ func (f *envFiles) env(o *value.Object, path string) *value.Object {
 	return out
 }
 
-// find is the path of a file or a directory on this machine; empty if there is none.
+// find returns the path of a file or a directory on this machine, or "" if it does not exist.
 func (f *envFiles) find(name string) (string, fs.FileInfo) {
 	var dirs []string
 	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
-		dirs = append(dirs, f.c.beside(dir))
+		dirs = append(dirs, f.c.absPath(dir))
 	}
 	for _, dir := range append(dirs, f.c.baseDir) {
 		path := name
@@ -111,9 +113,9 @@ func (f *envFiles) find(name string) (string, fs.FileInfo) {
 	return "", nil
 }
 
-// missing reports a file or a directory that find does not find.
+// missing reports a file or a directory that does not exist.
 func (f *envFiles) missing(path, what, name string) {
-	where := "beside the pipeline file"
+	where := "in the directory of the pipeline file"
 	if dir := f.ray.WorkingDir; dir != "" && !remote(dir) {
 		where = "in the working directory " + dir + " or " + where
 	}
@@ -126,7 +128,7 @@ func (f *envFiles) missing(path, what, name string) {
 // read returns the path and the content of a file.
 func (f *envFiles) read(name, what, path string) (string, []byte) {
 	if f.c.localFiles == nil {
-		f.c.problem(path, "names the %s %s, which cannot be read here", what, name)
+		f.c.problem(path, "the %s %s cannot be read: this command has no access to local files", what, name)
 		return "", nil
 	}
 	file, _ := f.find(name)
@@ -142,12 +144,12 @@ func (f *envFiles) read(name, what, path string) (string, []byte) {
 	return file, data
 }
 
-// packages is a value of pip or uv, in which a text names a requirements file.
+// packages returns a value of pip or uv. A string is the name of a requirements file.
 func (f *envFiles) packages(v any, path string) any {
 	switch v := v.(type) {
 	case string:
 		if f.c.localFiles == nil && f.c.at == nil {
-			return v // Ray's runner reads it
+			return v // the task runner reads it
 		}
 		file, data := f.read(v, "requirements file", path)
 		return f.requirements(file, data, path, 0)
@@ -163,7 +165,7 @@ func (f *envFiles) packages(v any, path string) any {
 	return v
 }
 
-// listed is a list of packages; references in it are known only in a run.
+// listed returns a list of packages. Items with references are returned as they are: their values are unknown until the run.
 func (f *envFiles) listed(list []any, path string) []any {
 	out := []any{}
 	for i, item := range list {
@@ -183,37 +185,37 @@ func (f *envFiles) listed(list []any, path string) []any {
 	return out
 }
 
-// requirements are the packages that a file lists.
+// requirements returns the packages that a requirements file lists. depth is the number of files that include this one.
 func (f *envFiles) requirements(file string, data []byte, path string, depth int) []any {
-	beside := func(name string) string { return filepath.Join(filepath.Dir(file), name) }
+	sameDir := func(name string) string { return filepath.Join(filepath.Dir(file), name) }
 	packages, joined := []any{}, ""
 	for line := range strings.Lines(string(data)) {
 		line = joined + strings.TrimSpace(line)
-		if joined = ""; strings.HasSuffix(line, `\`) { // continues in the next line
+		if joined = ""; strings.HasSuffix(line, `\`) { // continues on the next line
 			joined = strings.TrimSuffix(line, `\`)
 			continue
 		}
 		if line != "" && !strings.HasPrefix(line, "#") {
-			packages = append(packages, f.requirement(line, path, depth, beside)...)
+			packages = append(packages, f.requirement(line, path, depth, sameDir)...)
 		}
 	}
 	if joined != "" {
-		packages = append(packages, f.requirement(joined, path, depth, beside)...)
+		packages = append(packages, f.requirement(joined, path, depth, sameDir)...)
 	}
 	return packages
 }
 
-// fileOption is an option of a requirements file that names a file, archive a requirement that may be one.
+// fileOption matches an option of a requirements file that names a file. archive matches a requirement that may be a local file.
 var (
 	fileOption = regexp.MustCompile(`^(-[rcef]|--(?:requirement|constraint|editable|find-links))(?:\s*=\s*|\s*)(\S+)`)
 	archive    = regexp.MustCompile(`^(\.{1,2}/\S*|[^\s;@]+\.(?:whl|zip|tar\.gz))(?:[\s;].*)?$`)
 )
 
-// maxIncluded is how deep requirements files can include others.
+// maxIncluded is the maximum depth of requirements files that include others.
 const maxIncluded = 10
 
-// requirement is a line of requirements, with the files in its place that it includes; resolve gives the path of a relative name.
-// Ray cannot read other files of this machine, so they are problems.
+// requirement returns a line of a requirements file, or the lines of the file that it includes. resolve returns the path of a relative
+// name. Other local files are errors, because Ray cannot read them.
 func (f *envFiles) requirement(line, path string, depth int, resolve func(name string) string) []any {
 	option, name := "", ""
 	if m := fileOption.FindStringSubmatch(line); m != nil {
@@ -225,8 +227,8 @@ func (f *envFiles) requirement(line, path string, depth int, resolve func(name s
 		return []any{line}
 	}
 	if option != "-r" && option != "--requirement" {
-		f.c.problem(path, "%q names a file of this machine, which Ray cannot read: put a wheel or a directory into py_modules, "+
-			"or have it in the working directory and name it ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/%s", line, strings.TrimPrefix(name, "./"))
+		f.c.problem(path, "%q names a file on this machine, which Ray cannot read: add a wheel or a directory to py_modules, "+
+			"or put the file into the working directory and refer to it as ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/%s", line, strings.TrimPrefix(name, "./"))
 		return nil
 	}
 	file := resolve(name)
@@ -236,13 +238,13 @@ func (f *envFiles) requirement(line, path string, depth int, resolve func(name s
 		f.c.problem(path, "the requirements file %s, which %q includes, does not exist", name, line)
 		return nil
 	case depth == maxIncluded:
-		f.c.problem(path, "requirements files include each other more than %d deep", maxIncluded)
+		f.c.problem(path, "requirements files include each other at more than %d levels", maxIncluded)
 		return nil
 	}
 	return f.requirements(file, data, path, depth+1)
 }
 
-// conda is a value of conda, in which a text names an environment, or a file that describes one.
+// conda returns a value of conda. A string is the name of an environment, or of a .yaml or .yml file that describes one.
 func (f *envFiles) conda(v any, path string) any {
 	name, ok := v.(string)
 	if !ok {
@@ -257,7 +259,7 @@ func (f *envFiles) conda(v any, path string) any {
 	}
 	described, err := pipeline.YAML(data)
 	if _, ok := described.(*value.Object); err == nil && !ok {
-		err = fmt.Errorf("expected fields such as dependencies")
+		err = fmt.Errorf("expected a map with keys such as dependencies")
 	}
 	if err != nil {
 		f.c.problem(path, "the conda file %s: %v", name, err)
@@ -266,7 +268,7 @@ func (f *envFiles) conda(v any, path string) any {
 	return f.condaPackages(described, path, func(name string) string { return filepath.Join(filepath.Dir(file), name) })
 }
 
-// condaPackages replaces requirements files in an environment's list for pip.
+// condaPackages replaces requirements files in the pip list of a conda environment.
 func (f *envFiles) condaPackages(v any, path string, resolve func(string) string) any {
 	env, ok := v.(*value.Object)
 	if !ok {
@@ -298,12 +300,12 @@ func (f *envFiles) condaPackages(v any, path string, resolve func(string) string
 	return out
 }
 
-// modules is a value of py_modules. On this machine, Ray's runner uploads local modules; for a cluster, the compiler packs them.
+// modules returns a value of py_modules. For a cluster, the compiler packs local modules; on this machine, the task runner uploads them.
 func (f *envFiles) modules(v any, path string) any {
 	list, ok := v.([]any)
 	if !ok {
 		if _, later := v.(pipeline.Template); !later {
-			f.c.problem(path, "expected a list of directories, .py files, .whl files and addresses")
+			f.c.problem(path, "expected a list of directories, .py files, .whl files and URLs")
 		}
 		return v
 	}
@@ -316,19 +318,20 @@ func (f *envFiles) modules(v any, path string) any {
 	return out
 }
 
+// module returns the path of a local module, or for a cluster the URI of its package.
 func (f *envFiles) module(name, path string) string {
 	if f.c.localFiles == nil {
 		if f.c.at != nil {
-			f.c.problem(path, "is on this machine and cannot be read here")
+			f.c.problem(path, "cannot be read: this command has no access to local files")
 		}
-		return f.c.beside(name)
+		return f.c.absPath(name)
 	}
 	file, info := f.find(name)
 	switch ext := filepath.Ext(name); {
 	case file == "":
 		f.missing(path, "module", name)
 	case !info.IsDir() && ext != ".py" && ext != ".whl":
-		f.c.problem(path, "%s is neither a directory, nor a .py file, nor a .whl file", name)
+		f.c.problem(path, "%s must be a directory, a .py file or a .whl file", name)
 	case f.c.at != nil:
 		return f.c.packModule(file, f.ray, path)
 	}
@@ -360,7 +363,8 @@ func (c *compiler) packModule(file string, r *pipeline.RayJob, path string) stri
 	return "gcs://" + d.module
 }
 
-// chooseModuleVia decides how a module reaches the jobs: an entrypoint cannot bring modules to the nodes where tasks and actors run.
+// chooseModuleVia decides how a module reaches the jobs. Inline is not possible: the entrypoint runs only on the driver's node, but tasks
+// and actors on other nodes need the module, too.
 func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
 	via, uri := "", ""
 	if w := c.at.target.WorkingDir; w != nil {
@@ -375,11 +379,11 @@ func (c *compiler) chooseModuleVia(d *workingDir) (err error) {
 			d.upload, err = below("dir/", d.zip)
 		}
 	case c.at.mode == pipeline.SubmitJob:
-		err = fmt.Errorf("the module has %d KiB, zipped, more than the %d KiB of a ConfigMap: name an object store (the target's workingDir.uri)",
-			(len(d.zip)+1023)>>10, configMapLimit>>10)
+		err = fmt.Errorf("the zipped module must have at most %d KiB to fit into a ConfigMap, got %d KiB: set an object store (the target's workingDir.uri)",
+			configMapLimit>>10, (len(d.zip)+1023)>>10)
 	default:
-		err = fmt.Errorf("is on this machine, and submit: %s cannot upload it: use submit: job, or name an object store (the target's "+
-			"workingDir.uri), or give an address (s3://, gs:// or https://)", c.at.mode)
+		err = fmt.Errorf("submission mode %s cannot upload a module: use submit: job, or set an object store (the target's "+
+			"workingDir.uri), or use a URL (s3://, gs:// or https://)", c.at.mode)
 	}
 	return err
 }

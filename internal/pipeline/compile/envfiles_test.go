@@ -18,7 +18,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// onDisk reads the files of a test's directory; what it packs of a module is a zip of its name.
+// onDisk reads files of a test directory. Its packages of modules contain only the module's name.
 type onDisk struct{ t *testing.T }
 
 func (onDisk) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
@@ -36,7 +36,7 @@ func (d onDisk) PackModule(path string, _ []string) (string, []byte, error) {
 	return "_ray_pkg_ab.zip", b.Bytes(), err
 }
 
-// tree writes files below a directory of the test.
+// tree writes files to a temporary directory.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ var envTree = map[string]string{
 	"code/tools/__init__.py": "", "code/requirements.txt": "# ours\n\na==1\nb \\\n  --hash=sha256:00\n-r more/extra.txt\n",
 	"code/more/extra.txt": "c\n--requirement ../last.txt\n-c ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/c.txt\n", "code/last.txt": "d @ https://x/d.whl\n",
 	"beside.txt": "e\n", "environment.yaml": "name: x\ndependencies:\n- python=3.11\n- pip: [-r beside.txt, f]\n",
-	"one.py": "", "w-1.0-py3-none-any.whl": "", "data.csv": "", "bad.txt": "-e .\n./w.whl\n", "circle.txt": "-r circle.txt\n", "list.yaml": "- a\n", "broken.yaml": "{",
+	"one.py": "", "w-1.0-py3-none-any.whl": "", "data.csv": "", "bad.txt": "-e .\n./w.whl\n", "cycle.txt": "-r cycle.txt\n", "list.yaml": "- a\n", "broken.yaml": "{",
 }
 
 const envSteps = head + `
@@ -61,18 +61,18 @@ targets: {here: {kind: local}, c: {kind: kubernetes, submit: SUBMIT, jobImage: x
 steps: [{name: a, ray: {entrypoint: x, workingDir: code, runtimeEnv: ENV}}]
 `
 
-// TestEnvFiles puts what files hold into runtime environments, wherever the step runs.
+// TestEnvFiles checks that runtime environments contain the contents of the files that they name, on all targets.
 func TestEnvFiles(t *testing.T) {
 	dir := tree(t, envTree)
 	for name, c := range map[string]struct{ env, want string }{
-		"pip file":         {"{pip: requirements.txt}", `{"pip": ["a==1", "b --hash=sha256:00", "c", "d @ https://x/d.whl", "-c ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/c.txt"]}`},
-		"beside":           {"{uv: ./beside.txt}", `{"uv": ["e"]}`},
-		"packages":         {"{pip: {packages: beside.txt, pip_check: true}}", `{"pip": {"pip_check": true, "packages": ["e"]}}`},
-		"in a list":        {"{pip: [-r beside.txt, numpy, x @ https://x/x.whl]}", `{"pip": ["e", "numpy", "x @ https://x/x.whl"]}`},
-		"conda file":       {"{conda: environment.yaml}", `{"conda": {"name": "x", "dependencies": ["python=3.11", {"pip": ["e", "f"]}]}}`},
-		"conda name":       {"{conda: base}", `{"conda": "base"}`},
-		"address":          {"{py_modules: [\"https://x/m.zip\"]}", `{"py_modules": ["https://x/m.zip"]}`},
-		"what Ray has not": {"{config: {setup_timeout_seconds: 9}}", `{"config": {"setup_timeout_seconds": 9}}`},
+		"pip file":   {"{pip: requirements.txt}", `{"pip": ["a==1", "b --hash=sha256:00", "c", "d @ https://x/d.whl", "-c ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/c.txt"]}`},
+		"beside":     {"{uv: ./beside.txt}", `{"uv": ["e"]}`},
+		"packages":   {"{pip: {packages: beside.txt, pip_check: true}}", `{"pip": {"pip_check": true, "packages": ["e"]}}`},
+		"in a list":  {"{pip: [-r beside.txt, numpy, x @ https://x/x.whl]}", `{"pip": ["e", "numpy", "x @ https://x/x.whl"]}`},
+		"conda file": {"{conda: environment.yaml}", `{"conda": {"name": "x", "dependencies": ["python=3.11", {"pip": ["e", "f"]}]}}`},
+		"conda name": {"{conda: base}", `{"conda": "base"}`},
+		"address":    {"{py_modules: [\"https://x/m.zip\"]}", `{"py_modules": ["https://x/m.zip"]}`},
+		"other keys": {"{config: {setup_timeout_seconds: 9}}", `{"config": {"setup_timeout_seconds": 9}}`},
 	} {
 		for _, submit := range []string{"", "job", "proxy"} {
 			text := strings.NewReplacer("ENV", c.env, "SUBMIT", "job", "URI", "s3://b/p").Replace(envSteps)
@@ -104,7 +104,7 @@ func TestEnvFiles(t *testing.T) {
 	}
 }
 
-// envOf is the runtime environment of the only Ray job, without variables and the working directory.
+// envOf returns the runtime environment of the only Ray job, without variables and the working directory.
 func envOf(t *testing.T, definition *value.Object) any {
 	t.Helper()
 	env, ok := get(definition, "States", "a", "Arguments", "RuntimeEnv").(*value.Object)
@@ -118,7 +118,7 @@ func envOf(t *testing.T, definition *value.Object) any {
 	return env.Without("env_vars").Without("working_dir")
 }
 
-// TestModules sends modules of this machine by each way that can.
+// TestModules checks how local modules reach Ray in each submission mode.
 func TestModules(t *testing.T) {
 	dir := tree(t, envTree)
 	text := strings.Replace(envSteps, "ENV", "{py_modules: [tools, ./one.py, w-1.0-py3-none-any.whl]}", 1)
@@ -132,7 +132,7 @@ func TestModules(t *testing.T) {
 	}
 	for _, want := range []string{dir + "/code/tools", dir + "/one.py", dir + "/w-1.0-py3-none-any.whl"} {
 		if !strings.Contains(string(r.Definition), `"`+want+`"`) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
 	if r, err = build("c", "job", ""); err != nil {
@@ -140,7 +140,7 @@ func TestModules(t *testing.T) {
 	}
 	for _, want := range []string{"'py_modules': ['gcs://_ray_pkg_ab.zip', 'gcs://_ray_pkg_ab.zip', 'gcs://w-1.0-0xab-py3-none-any.whl']", "'modules': {'_ray_pkg_ab.zip': '"} {
 		if !strings.Contains(string(r.Definition), want) {
-			t.Errorf("the definition lacks %s", want)
+			t.Errorf("the definition does not contain %s", want)
 		}
 	}
 	if len(r.Files) < 4 {
@@ -154,34 +154,34 @@ func TestModules(t *testing.T) {
 			t.Errorf("%s: %d uploads", submit, len(r.Uploads))
 		}
 		_, err = build("c", submit, "")
-		want := "pipeline.yaml:5:84: steps[0].ray.runtimeEnv.py_modules[0]: is on this machine, and submit: " + submit + " cannot upload it"
+		want := "pipeline.yaml:5:84: steps[0].ray.runtimeEnv.py_modules[0]: submission mode " + submit + " cannot upload a module"
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s without an object store: %v", submit, err)
 		}
 	}
 }
 
-// TestMissingFiles reports each file that a pipeline names and that is missing, at its place.
+// TestMissingFiles checks the error for each missing file that a pipeline names, with its position.
 func TestMissingFiles(t *testing.T) {
 	dir := tree(t, envTree)
 	for name, c := range map[string]struct{ step, want string }{
-		"working directory":   {"ray: {entrypoint: x, workingDir: cod}", "4:40: steps[0].ray.workingDir: the directory cod does not exist"},
-		"a file":              {"ray: {entrypoint: x, workingDir: one.py}", "4:40: steps[0].ray.workingDir: one.py is not a directory"},
-		"of a job":            {"job: {shell: x, workingDir: ../x}", "4:35: steps[0].job.workingDir: the directory ../x does not exist"},
-		"of a cleanup":        {"job: {shell: x}, onFailure: {job: {shell: x, workingDir: no}}", "4:64: steps[0].onFailure.job.workingDir: the directory no does not exist"},
-		"inside":              {"parallel: {steps: [{name: b, ray: {entrypoint: x, workingDir: no}}]}", "4:69: steps[0].parallel.steps[0].ray.workingDir: the directory no does not exist"},
-		"requirements":        {"ray: {entrypoint: x, runtimeEnv: {pip: no.txt}}", "4:53: steps[0].ray.runtimeEnv.pip: the requirements file no.txt does not exist beside the pipeline file"},
-		"with a directory":    {"ray: {entrypoint: x, workingDir: code, runtimeEnv: {uv: no.txt}}", "4:71: steps[0].ray.runtimeEnv.uv: the requirements file no.txt does not exist in the working directory code or beside the pipeline file"},
-		"included":            {"ray: {entrypoint: x, runtimeEnv: {pip: [-r no.txt]}}", `4:59: steps[0].ray.runtimeEnv.pip[0]: the requirements file no.txt, which "-r no.txt" includes, does not exist`},
-		"conda":               {"ray: {entrypoint: x, runtimeEnv: {conda: no.yml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file no.yml does not exist beside the pipeline file"},
-		"no conda file":       {"ray: {entrypoint: x, runtimeEnv: {conda: list.yaml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file list.yaml: expected fields such as dependencies"},
-		"broken conda file":   {"ray: {entrypoint: x, runtimeEnv: {conda: broken.yaml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file broken.yaml: yaml: line 1: did not find expected node content"},
-		"module":              {"ray: {entrypoint: x, runtimeEnv: {py_modules: [no]}}", "4:66: steps[0].ray.runtimeEnv.py_modules[0]: the module no does not exist beside the pipeline file"},
-		"no module":           {"ray: {entrypoint: x, runtimeEnv: {py_modules: [data.csv]}}", "4:66: steps[0].ray.runtimeEnv.py_modules[0]: data.csv is neither a directory, nor a .py file, nor a .whl file"},
-		"modules are no list": {"ray: {entrypoint: x, runtimeEnv: {py_modules: code}}", "4:53: steps[0].ray.runtimeEnv.py_modules: expected a list of directories, .py files, .whl files and addresses"},
-		"wheel by pip": {"ray: {entrypoint: x, runtimeEnv: {pip: [dist/w.whl]}}", `4:59: steps[0].ray.runtimeEnv.pip[0]: "dist/w.whl" names a file of this machine, which Ray cannot read: ` +
-			"put a wheel or a directory into py_modules, or have it in the working directory and name it ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/dist/w.whl"},
-		"circle": {"ray: {entrypoint: x, runtimeEnv: {pip: circle.txt}}", "4:53: steps[0].ray.runtimeEnv.pip: requirements files include each other more than 10 deep"},
+		"working directory": {"ray: {entrypoint: x, workingDir: cod}", "4:40: steps[0].ray.workingDir: the directory cod does not exist"},
+		"a file":            {"ray: {entrypoint: x, workingDir: one.py}", "4:40: steps[0].ray.workingDir: one.py is not a directory"},
+		"of a job":          {"job: {shell: x, workingDir: ../x}", "4:35: steps[0].job.workingDir: the directory ../x does not exist"},
+		"of a cleanup":      {"job: {shell: x}, onFailure: {job: {shell: x, workingDir: no}}", "4:64: steps[0].onFailure.job.workingDir: the directory no does not exist"},
+		"inside":            {"parallel: {steps: [{name: b, ray: {entrypoint: x, workingDir: no}}]}", "4:69: steps[0].parallel.steps[0].ray.workingDir: the directory no does not exist"},
+		"requirements":      {"ray: {entrypoint: x, runtimeEnv: {pip: no.txt}}", "4:53: steps[0].ray.runtimeEnv.pip: the requirements file no.txt does not exist in the directory of the pipeline file"},
+		"with a directory":  {"ray: {entrypoint: x, workingDir: code, runtimeEnv: {uv: no.txt}}", "4:71: steps[0].ray.runtimeEnv.uv: the requirements file no.txt does not exist in the working directory code or in the directory of the pipeline file"},
+		"included":          {"ray: {entrypoint: x, runtimeEnv: {pip: [-r no.txt]}}", `4:59: steps[0].ray.runtimeEnv.pip[0]: the requirements file no.txt, which "-r no.txt" includes, does not exist`},
+		"conda":             {"ray: {entrypoint: x, runtimeEnv: {conda: no.yml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file no.yml does not exist in the directory of the pipeline file"},
+		"no conda file":     {"ray: {entrypoint: x, runtimeEnv: {conda: list.yaml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file list.yaml: expected a map with keys such as dependencies"},
+		"broken conda file": {"ray: {entrypoint: x, runtimeEnv: {conda: broken.yaml}}", "4:53: steps[0].ray.runtimeEnv.conda: the conda file broken.yaml: yaml: line 1: did not find expected node content"},
+		"module":            {"ray: {entrypoint: x, runtimeEnv: {py_modules: [no]}}", "4:66: steps[0].ray.runtimeEnv.py_modules[0]: the module no does not exist in the directory of the pipeline file"},
+		"no module":         {"ray: {entrypoint: x, runtimeEnv: {py_modules: [data.csv]}}", "4:66: steps[0].ray.runtimeEnv.py_modules[0]: data.csv must be a directory, a .py file or a .whl file"},
+		"not a list":        {"ray: {entrypoint: x, runtimeEnv: {py_modules: code}}", "4:53: steps[0].ray.runtimeEnv.py_modules: expected a list of directories, .py files, .whl files and URLs"},
+		"wheel by pip": {"ray: {entrypoint: x, runtimeEnv: {pip: [dist/w.whl]}}", `4:59: steps[0].ray.runtimeEnv.pip[0]: "dist/w.whl" names a file on this machine, which Ray cannot read: ` +
+			"add a wheel or a directory to py_modules, or put the file into the working directory and refer to it as ${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/dist/w.whl"},
+		"cycle": {"ray: {entrypoint: x, runtimeEnv: {pip: cycle.txt}}", "4:53: steps[0].ray.runtimeEnv.pip: requirements files include each other at more than 10 levels"},
 	} {
 		_, err := compile.Compile(decode(t, head+"\nsteps: [{name: a, "+c.step+"}]\n"), compile.Options{BaseDir: dir, Files: onDisk{t}})
 		if err == nil {
@@ -192,7 +192,7 @@ func TestMissingFiles(t *testing.T) {
 	}
 	_, err := compile.Compile(decode(t, head+"\nsteps: [{name: a, ray: {entrypoint: x, runtimeEnv: {pip: bad.txt}}}]\n"), compile.Options{BaseDir: dir, Files: onDisk{t}})
 	if err == nil || strings.Count(err.Error(), "which Ray cannot read") != 2 {
-		t.Errorf("not all problems of a file are reported: %v", err)
+		t.Errorf("not all errors of a file are reported: %v", err)
 	}
 }
 
@@ -208,7 +208,7 @@ func FuzzRequirements(f *testing.F) {
 		}
 		r, err := compile.Compile(p, compile.Options{BaseDir: dir, StorageDir: dir, Files: onDisk{t}})
 		if err != nil || !utf8.ValidString(text) {
-			return // it says what is wrong
+			return // the error is reported
 		}
 		for _, problem := range check.Definition(string(r.Definition), false).Problems {
 			t.Errorf("%q: %+v", text, problem)

@@ -8,19 +8,19 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// missingKey is what a reference gives that finds nothing.
+// missingKey is what happens at run time if the value of a reference does not exist.
 type missingKey int
 
 const (
-	strict  missingKey = iota // it fails the step with a message
-	lenient                   // it is null
+	strict  missingKey = iota // the step fails with Step.InputMissing
+	lenient                   // the value is null
 )
 
-// reference is the value of a reference.
+// reference returns the value of a reference.
 func (c *compiler) reference(r *pipeline.Ref, in *scope, missing missingKey) query.Expr {
 	root, keys := c.root(r, in)
 	found := follows(root, keys)
-	if !c.mayLack(r, in) {
+	if !c.mayBeMissing(r, in) {
 		return found
 	}
 	otherwise := query.Null
@@ -31,7 +31,7 @@ func (c *compiler) reference(r *pipeline.Ref, in *scope, missing missingKey) que
 	return query.Block(query.If(query.Call("exists", v), v, otherwise), query.Bind("v", found))
 }
 
-// root is the variable that a reference starts at, which always exists, and what of its path remains.
+// root returns the value at which a reference starts, which always exists, and the rest of the reference's path.
 func (c *compiler) root(r *pipeline.Ref, in *scope) (query.Expr, []pipeline.Key) {
 	switch r.Root {
 	case "params":
@@ -49,7 +49,7 @@ func (c *compiler) root(r *pipeline.Ref, in *scope) (query.Expr, []pipeline.Key)
 	}
 }
 
-// follows is the value at a path.
+// follows returns the value at a path.
 func follows(from query.Expr, keys []pipeline.Key) query.Expr {
 	for _, k := range keys {
 		if k.Name == "" {
@@ -61,12 +61,12 @@ func follows(from query.Expr, keys []pipeline.Key) query.Expr {
 	return from
 }
 
-// template is a template as text.
+// template returns the string of a template.
 func (c *compiler) template(t pipeline.Template, in *scope) query.Expr {
 	return c.parts(t.Parts, in, func(e query.Expr) query.Expr { return query.Call("string", e) })
 }
 
-// parts are the parts of a template in one text, each reference as the function has it.
+// parts concatenates the parts of a template. The function text converts the values of references to strings.
 func (c *compiler) parts(parts []pipeline.Part, in *scope, text func(query.Expr) query.Expr) query.Expr {
 	texts := make([]query.Expr, len(parts))
 	for i, p := range parts {
@@ -79,7 +79,7 @@ func (c *compiler) parts(parts []pipeline.Part, in *scope, text func(query.Expr)
 	return query.Concat(texts...)
 }
 
-// textField is a template as a field's value that is always text.
+// textField returns a template as a field's value, which is always a string.
 func (c *compiler) textField(t pipeline.Template, in *scope) string {
 	if s, ok := t.Plain(); ok {
 		return query.Plain(s)
@@ -87,15 +87,15 @@ func (c *compiler) textField(t pipeline.Template, in *scope) string {
 	return c.template(t, in).Value()
 }
 
-// quoted is a value as one word for sh.
+// quoted returns a value as one word for sh.
 func quoted(e query.Expr) query.Expr { return query.File("shellword", query.Bind("value", e)) }
 
-// script is a command for sh, its references quoted.
+// script returns a command for sh, with the values of references quoted.
 func (c *compiler) script(s pipeline.Shell, in *scope) query.Expr {
 	return c.parts(s.Parts, in, quoted)
 }
 
-// commandLine is a program with arguments as a command for sh.
+// commandLine returns a program with its arguments as a command for sh.
 func (c *compiler) commandLine(args []pipeline.Template, in *scope) query.Expr {
 	var words []query.Expr
 	for i, arg := range args {
@@ -111,7 +111,7 @@ func (c *compiler) commandLine(args []pipeline.Template, in *scope) query.Expr {
 	return query.Concat(words...)
 }
 
-// dynamic is a JSON value with references as a field's value: a reference alone keeps its type.
+// dynamic returns a JSON value with references as a field's value. The value of a single reference keeps its type.
 func (c *compiler) dynamic(v any, in *scope, missing missingKey) any {
 	switch v := v.(type) {
 	case string:
@@ -141,7 +141,7 @@ func (c *compiler) dynamic(v any, in *scope, missing missingKey) any {
 	return v
 }
 
-// number is a number as a field's value, or what it refers to.
+// number returns a number as a field's value.
 func (c *compiler) number(n *pipeline.Number, in *scope) any {
 	if n.Ref != nil {
 		return c.reference(n.Ref, in, strict).Value()
@@ -149,7 +149,7 @@ func (c *compiler) number(n *pipeline.Number, in *scope) any {
 	return value.Float(n.Value)
 }
 
-// quantity is a number of bytes, or what it refers to.
+// quantity returns a size in bytes as a field's value.
 func (c *compiler) quantity(q *pipeline.Quantity, in *scope) any {
 	if q.Ref != nil {
 		return c.reference(q.Ref, in, strict).Value()
@@ -157,10 +157,10 @@ func (c *compiler) quantity(q *pipeline.Quantity, in *scope) any {
 	return value.Int(q.Bytes)
 }
 
-// operators are those of conditions, as JSONata has them.
+// operators maps the operators of conditions to those of JSONata.
 var operators = map[string]string{"==": "=", "!=": "!=", "in": "in"}
 
-// condition is the value of a condition. It is always a boolean, whatever the references find.
+// condition returns the value of a condition. It is always a boolean, even if values of references are missing.
 func (c *compiler) condition(e pipeline.Expr, in *scope) query.Expr {
 	switch e.Op {
 	case "and":
@@ -177,7 +177,7 @@ func (c *compiler) condition(e pipeline.Expr, in *scope) query.Expr {
 	return query.Op(c.operand(e.Args[0], in), operators[e.Op], c.operand(e.Args[1], in))
 }
 
-// ordered compares two numbers or two texts; it is false for anything else, which JSONata would refuse to compare.
+// ordered compares two numbers or two strings. For other types it is false, because the comparison would be an error in JSONata.
 func ordered(left query.Expr, operator string, right query.Expr) query.Expr {
 	a, b := query.Var("a"), query.Var("b")
 	kind := query.Call("type", a)
@@ -194,7 +194,7 @@ func (c *compiler) conditions(args []pipeline.Expr, in *scope) []query.Expr {
 	return out
 }
 
-// operand is what is compared. A reference that finds nothing is null there, so that every comparison has a result.
+// operand returns the value of an operand. A missing value is null, so that every comparison has a result.
 func (c *compiler) operand(e pipeline.Expr, in *scope) query.Expr {
 	switch e.Op {
 	case "ref":

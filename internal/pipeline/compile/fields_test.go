@@ -13,25 +13,25 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// What becomes of a field of a step in a submission mode.
+// The effect of a step's field in a submission mode.
 const (
-	carried = ""        // a value that is unlike any other appears in the definition, or in what is deployed with it
-	refused = "refused" // compiling fails with an error that names the field
+	carried = ""        // the field's value, which is unique, appears in the definition or in the files that are deployed with it
+	refused = "refused" // the compilation fails with an error that names the field
 	ignored = "ignored" // a note names the field
-	prose   = "prose"   // text for readers of the file: no run needs it
+	prose   = "prose"   // text for readers of the file, which is not compiled
 )
 
 // fieldCase is a field with a value that appears nowhere else.
 type fieldCase struct {
-	yaml    string // the field with its value; the whole step where the field cannot be left out
-	shows   string // a pattern that matches what is compiled with it and not what is compiled without it; any difference if empty
-	without string // what replaces the field in the comparison
-	in      map[string]string
-	note    string // what the note or error calls it; by default its name
+	yaml    string            // the field with its value, or the whole step if the field is required
+	shows   string            // pattern that matches the result only if the field is present; if "", the result must just differ
+	without string            // replacement of the field in the comparison
+	in      map[string]string // the effect by mode; by default, the field is carried
+	note    string            // name of the field in the note or error; defaults to the field's name
 }
 
-// stepFields has every field of every type below pipeline.Step. A new field without a case here fails TestEveryFieldHasACase, and
-// a mode that drops it silently fails TestEveryFieldIsCarried: it must refuse the field, or note that it ignores it.
+// stepFields has every field of every type below pipeline.Step. If a new field has no case here, TestEveryFieldHasACase fails. If a
+// mode drops the field silently, TestEveryFieldIsCarried fails: a mode must reject a field, or add a note that it ignores the field.
 var stepFields = map[string]map[string]fieldCase{
 	"Step": {
 		"name":           {yaml: "{name: marker, ray: {entrypoint: x}}", shows: "marker"},
@@ -119,7 +119,7 @@ var stepFields = map[string]map[string]fieldCase{
 		"job":     {yaml: "job: {shell: marker}", without: "job: {shell: y}", shows: "marker"},
 		"timeout": {yaml: "ray: {entrypoint: y}, timeout: 98765s", without: "ray: {entrypoint: y}", shows: "98765"},
 	},
-	"Param": { // of an output
+	"Param": { // the declaration of an output
 		"type":        {yaml: "type: integer", without: "type: string", shows: "integer|whole number"},
 		"description": {yaml: "description: marker", in: all(prose)},
 		"default":     {yaml: "default: marker", shows: "marker"},
@@ -134,7 +134,7 @@ var stepFields = map[string]map[string]fieldCase{
 	},
 }
 
-// around are the steps that hold a field of a type, at every place where the type can stand.
+// around has, for each type, the steps in which the type can occur. %s is the field.
 var around = map[string][]string{
 	"Step":       {"{name: a, ray: {entrypoint: y}%s}"},
 	"RayJob":     {"{name: a, ray: {%s}}", "{name: a, job: {shell: y}, onFailure: {ray: {%s}}}"},
@@ -148,7 +148,7 @@ var around = map[string][]string{
 	"Param":      {"{name: a, ray: {entrypoint: y}, output: {k: {%s}}}"},
 }
 
-// extraFields are fields that mean something else for another kind of step.
+// extraFields are fields that have another effect in another kind of step.
 var extraFields = []struct {
 	name, step, without string
 	fieldCase
@@ -160,10 +160,11 @@ var extraFields = []struct {
 	{"output", "{name: a, job: {shell: y}, output: {marker: string}}", "{name: a, job: {shell: y}}", fieldCase{shows: "marker"}},
 }
 
-// modes are all submission modes; aws differs from kubernetes only where a case says so.
+// modes are the targets and submission modes to test. Fields have the same effect on aws as on kubernetes, unless a case says otherwise.
 var modes = map[string]compile.Options{"local": {Target: "local"}, "job": {Target: "cluster", Submit: "job"},
 	"proxy": {Target: "cluster", Submit: "proxy"}, "rayjob": {Target: "cluster", Submit: "rayjob"}, "aws": {Target: "cloud"}}
 
+// all, here and elsewhere return the modes in which a field has this effect: all modes, this machine, or clusters.
 func all(what string) map[string]string {
 	out := elsewhere(what)
 	out["local"] = what
@@ -182,7 +183,7 @@ func TestEveryFieldIsCarried(t *testing.T) {
 			for i, step := range around[kind] {
 				t.Run(fmt.Sprintf("%s.%s/%d", kind, name, i), func(t *testing.T) {
 					with, without := fmt.Sprintf(step, f.yaml), fmt.Sprintf(step, plainField(kind, f))
-					if strings.HasPrefix(f.yaml, "{") { // a whole step
+					if strings.HasPrefix(f.yaml, "{") { // the case is a whole step
 						with, without = f.yaml, "{name: a, ray: {entrypoint: y}}"
 					}
 					checkField(t, name, with, without, f)
@@ -195,7 +196,7 @@ func TestEveryFieldIsCarried(t *testing.T) {
 	}
 }
 
-// plainField is what replaces a field in the comparison.
+// plainField returns the replacement of a field in the comparison.
 func plainField(kind string, f fieldCase) string {
 	switch {
 	case f.without != "":
@@ -212,7 +213,7 @@ func plainField(kind string, f fieldCase) string {
 	return ""
 }
 
-// checkField compiles a step with a field and without it in every mode.
+// checkField compiles a step with and without a field in every mode, and checks the effect of the field.
 func checkField(t *testing.T, name, with, without string, f fieldCase) {
 	t.Helper()
 	called := f.note
@@ -240,11 +241,11 @@ func checkField(t *testing.T, name, with, without string, f fieldCase) {
 		switch shown, before := everything(r), everything(plain); f.in[mode] {
 		case ignored:
 			if !noted {
-				t.Errorf("%s ignores %s, and no note says so: %q", mode, called, r.Notes)
+				t.Errorf("%s ignores %s without a note: %q", mode, called, r.Notes)
 			}
 		case prose:
 			if shown != before {
-				t.Errorf("%s carries %s: give it a pattern", mode, called)
+				t.Errorf("%s carries %s: add a pattern to the case", mode, called)
 			}
 		default:
 			pattern := regexp.MustCompile(f.shows)
@@ -255,7 +256,7 @@ func checkField(t *testing.T, name, with, without string, f fieldCase) {
 	}
 }
 
-// compileStep compiles a pipeline with a step before the one that counts.
+// compileStep compiles a pipeline with the step, after another step.
 func compileStep(t *testing.T, step string, o compile.Options) (*compile.Result, error) {
 	t.Helper()
 	p, err := pipeline.Decode("pipeline.yaml", []byte(`version: 1
@@ -276,7 +277,7 @@ steps:
 	return compile.Compile(p, o)
 }
 
-// everything is all that a run depends on, as text.
+// everything returns everything that a run depends on, as text.
 func everything(r *compile.Result) string {
 	files := ""
 	for _, f := range r.Files {
@@ -294,13 +295,13 @@ func TestEveryFieldHasACase(t *testing.T) {
 	for name := range found {
 		kind, field, _ := strings.Cut(name, ".")
 		if _, ok := stepFields[kind][field]; !ok {
-			t.Errorf("no case for %s: what becomes of it in each submission mode?", name)
+			t.Errorf("no case for %s: add its effect in each submission mode", name)
 		}
 	}
 	for kind, fields := range stepFields {
 		for field := range fields {
 			if !found[kind+"."+field] {
-				t.Errorf("there is no field %s.%s", kind, field)
+				t.Errorf("no field %s.%s", kind, field)
 			}
 		}
 	}

@@ -16,8 +16,9 @@ targets: {here: {kind: local}, c: {kind: kubernetes, jobImage: x}}
 steps: [{name: one, STEP}]
 `
 
-// TestLongParamsAreGivenOnce gives a task here parameters as an object where their texts would take too much of its input.
-func TestLongParamsAreGivenOnce(t *testing.T) {
+// TestLongParamsArePassedOnce checks that a task on this machine gets long parameters as an object, because environment variables with them
+// would be too large for its input.
+func TestLongParamsArePassedOnce(t *testing.T) {
 	for _, step := range []string{"job: {shell: 'true'}", "ray: {entrypoint: 'true'}"} {
 		definition := build(t, strings.Replace(twoParams, "STEP", step, 1), compile.Options{Target: "here"}).Definition
 		for size, long := range map[int]bool{9_000: false, 120_000: true} {
@@ -38,19 +39,19 @@ func TestLongParamsAreGivenOnce(t *testing.T) {
 	}
 }
 
-// TestTooMuchForACluster refuses what no job there can be given, and names it.
-func TestTooMuchForACluster(t *testing.T) {
+// TestTooLargeForACluster checks that values which are too large for a job in a cluster are rejected, with their names.
+func TestTooLargeForACluster(t *testing.T) {
 	in := func(sizes ...int) string {
 		return fmt.Sprintf(`{"a": %q, "b": %q}`, strings.Repeat("x", sizes[0]), strings.Repeat(`"`, sizes[1]))
 	}
 	for name, c := range map[string]struct{ modes, step, input, name, cause string }{
-		"parameter":  {"proxy rayjob", "ray: {entrypoint: x}", in(131_000, 5), "Params.Invalid", "a has 131000 characters: the parameters have 131025 together as JSON, more than the 58000"},
-		"largest":    {"job", "ray: {entrypoint: x}", in(240_000, 5), "Params.Invalid", "more than the 230000"},
-		"plain job":  {"job proxy rayjob", "job: {shell: x}", in(131_000, 5), "Params.Invalid", "more than the 120000"},
-		"together":   {"proxy rayjob", "ray: {entrypoint: x}", in(30_000, 20_000), "Params.Invalid", "a has 30000 characters"},
-		"escaped":    {"proxy rayjob", "ray: {entrypoint: x}", in(1_000, 26_000), "Ray.SubmitFailed", "the largest is RAYORCH_PARAMS with 53015 characters"},
-		"env":        {"proxy rayjob", "ray: {entrypoint: x, env: {MINE: 'é${{ params.a }}${{ params.a }}${{ params.a }}'}}", in(28_000, 0), "Ray.SubmitFailed", "the largest is MINE with 84001 characters"},
-		"entrypoint": {"proxy rayjob", "ray: {entrypoint: 'echo ${{ params.a }} ${{ params.a }} ${{ params.a }} '}", in(28_000, 0), "Ray.SubmitFailed", "the largest is the entrypoint with 84"},
+		"parameter":  {"proxy rayjob", "ray: {entrypoint: x}", in(131_000, 5), "Params.Invalid", "the parameters must have at most 58000 characters as JSON, got 131025; the largest is a with 131000:"},
+		"largest":    {"job", "ray: {entrypoint: x}", in(240_000, 5), "Params.Invalid", "at most 230000 characters"},
+		"plain job":  {"job proxy rayjob", "job: {shell: x}", in(131_000, 5), "Params.Invalid", "at most 120000 characters"},
+		"together":   {"proxy rayjob", "ray: {entrypoint: x}", in(30_000, 20_000), "Params.Invalid", "the largest is a with 30000"},
+		"escaped":    {"proxy rayjob", "ray: {entrypoint: x}", in(1_000, 26_000), "Ray.SubmitFailed", "the largest value is RAYORCH_PARAMS with 53015 characters"},
+		"env":        {"proxy rayjob", "ray: {entrypoint: x, env: {MINE: 'é${{ params.a }}${{ params.a }}${{ params.a }}'}}", in(28_000, 0), "Ray.SubmitFailed", "the largest value is MINE with 84001 characters"},
+		"entrypoint": {"proxy rayjob", "ray: {entrypoint: 'echo ${{ params.a }} ${{ params.a }} ${{ params.a }} '}", in(28_000, 0), "Ray.SubmitFailed", "the largest value is the entrypoint with 84"},
 	} {
 		for mode := range strings.FieldsSeq(c.modes) {
 			definition := definition(t, strings.Replace(twoParams, "STEP", c.step, 1), mode)
@@ -65,7 +66,7 @@ func TestTooMuchForACluster(t *testing.T) {
 	}
 }
 
-// TestLongParamsInACluster gives long parameters to the submitter once, and to a pod beside it as they are.
+// TestLongParamsInACluster checks that a submitter gets long parameters once, and that the pod of a plain job gets them in its environment.
 func TestLongParamsInACluster(t *testing.T) {
 	text := strings.Replace(twoParams, "STEP}", "ray: {entrypoint: x}}, {name: two, job: {shell: x}}", 1)
 	for size, long := range map[int]bool{1000: false, 100_000: true} {
@@ -82,7 +83,7 @@ func TestLongParamsInACluster(t *testing.T) {
 			t.Fatalf("%s: %.500s", s.Error, s.Cause)
 		}
 		if n := strings.Count(jobs["two"], "RAYORCH_PARAM_A"); n != 1 || strings.Count(jobs["two"], "RAYORCH_PARAMS") != 1 {
-			t.Errorf("the pod has the parameter %d times", n)
+			t.Errorf("the pod contains the parameter %d times", n)
 		}
 		if got := strings.Contains(jobs["one"], "RAYORCH_PARAM"); got == long {
 			t.Errorf("the submitter's environment has %d characters: %v", size, got)
@@ -90,7 +91,7 @@ func TestLongParamsInACluster(t *testing.T) {
 	}
 }
 
-// TestLongestParamsInACluster has the submitter's Job stay within what a task takes.
+// TestLongestParamsInACluster checks that the submitter's Job fits into the input of a task.
 func TestLongestParamsInACluster(t *testing.T) {
 	text := strings.Replace(twoParams, "STEP", "ray: {entrypoint: x}", 1)
 	s := simulateInput(t, definition(t, text, "job"), fmt.Sprintf(`{"a": %q}`, strings.Repeat("x", 229_900)), 0,

@@ -9,10 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The output of each state that represents steps is an object of their outputs by name, and the state assigns each of them to a
-// variable of its scope. So a branch of one part is complete, and a branch of several parts ends with a Pass that collects them.
+// Each state that represents steps assigns the outputs of these steps to variables of its scope, and its output is an object of them by
+// name. Therefore, a branch with one part needs no further state, and a branch with several parts ends with a Pass that collects the
+// outputs of all.
 
-// entry is the name of the first state of a node.
+// entry returns the name of the first state of a node.
 func (c *compiler) entry(n *node) string {
 	switch {
 	case n.step != nil && n.step.When != nil:
@@ -29,7 +30,7 @@ func (c *compiler) entry(n *node) string {
 	return n.name
 }
 
-// follow sets the state after a state. If next is empty, the scope ends.
+// follow sets the next state of a state. If next is "", the state ends its scope.
 func follow(state *value.Object, next string) *value.Object {
 	if next == "" {
 		state.Set("End", true)
@@ -39,7 +40,7 @@ func follow(state *value.Object, next string) *value.Object {
 	return state
 }
 
-// sequence adds the states of a node. The last one is followed by next, or ends the scope if next is empty.
+// sequence adds the states of a node. The last one leads to next, or ends the scope if next is "".
 func (c *compiler) sequence(states *value.Object, n *node, in *scope, next string) {
 	switch {
 	case n.step != nil:
@@ -57,7 +58,7 @@ func (c *compiler) sequence(states *value.Object, n *node, in *scope, next strin
 	}
 }
 
-// branch is a node in a scope of its own: the States and StartAt of a Parallel's branch or a Map's processor.
+// branch returns StartAt and States of a branch of a Parallel, or of the processor of a Map, for a node. in is the scope of the branch.
 func (c *compiler) branch(n *node, in *scope) *value.Object {
 	states := &value.Object{}
 	start := c.entry(n)
@@ -71,8 +72,8 @@ func (c *compiler) branch(n *node, in *scope) *value.Object {
 	return value.Obj("StartAt", start, "States", states)
 }
 
-// branches are the parts of a node as branches. seen are the steps of the scope that have ended before they start, whose variables
-// they can read.
+// branches returns the parts of a node as branches. seen are the steps that have ended before the branches start, so that the branches
+// can read their variables.
 func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 	parts := []*node{n}
 	if n.same {
@@ -85,7 +86,7 @@ func (c *compiler) branches(n *node, in *scope, seen []string) []any {
 	return out
 }
 
-// group adds a Parallel state for steps that run at the same time because of their order, not because of a step of type parallel.
+// group adds a Parallel state for steps that run at the same time because of their order, not because of a parallel step.
 func (c *compiler) group(states *value.Object, n *node, in *scope, next string) {
 	name := c.entry(n)
 	state := value.Obj("Type", "Parallel", "Branches", c.branches(n, in, in.seen))
@@ -99,7 +100,7 @@ func (c *compiler) group(states *value.Object, n *node, in *scope, next string) 
 	put(states, name, annotation.State{Role: annotation.Group}, follow(state, next))
 }
 
-// leaves are the steps of a node, in order.
+// leaves returns the steps of a node, in order.
 func leaves(n *node) []*pipeline.Step {
 	if n.step != nil {
 		return []*pipeline.Step{n.step}
@@ -111,7 +112,7 @@ func leaves(n *node) []*pipeline.Step {
 	return out
 }
 
-// step adds a step's states: those of its condition, its own, and those of its failure. A step that is skipped has the output null.
+// step adds a step's states: those of its condition, of the step, and of its failure. A skipped step has the output null.
 func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 	s := n.step
 	if s.When != nil {
@@ -120,7 +121,7 @@ func (c *compiler) step(states *value.Object, n *node, in *scope, next string) {
 			rule.Set("Output", value.Obj("condition", query.Plain(s.When.Text), "missing", missing.Value()))
 		}
 		put(states, "When "+s.Name, annotation.State{Step: s.Name, Role: annotation.Condition}, value.Obj("Type", "Choice", "Choices", []any{rule},
-			"Output", c.asked(s.When, in), "Default", "Skip "+s.Name))
+			"Output", c.conditionReport(s.When, in), "Default", "Skip "+s.Name))
 		skip := value.Obj("Type", "Pass", "Assign", value.Obj(in.variable("step", s.Name), nil),
 			"Output", value.Obj(s.Name, nil))
 		put(states, "Skip "+s.Name, annotation.State{Step: s.Name, Role: annotation.Skip}, follow(skip, next))
@@ -147,7 +148,7 @@ func put(states *value.Object, name string, a annotation.State, state *value.Obj
 	states.Set(name, annotated(state, a))
 }
 
-// annotated sets a state's Comment as its first field, where readers see it. A caller may still complete the state.
+// annotated sets the Comment of a state. It becomes the first field, where readers see it. The caller may add fields later.
 func annotated(state *value.Object, a annotation.State) *value.Object {
 	rest := state.Without("Comment")
 	*state = *value.Obj("Comment", a.Comment())

@@ -7,7 +7,7 @@ import (
 
 const head = "version: 1\nname: p\n"
 
-// give is a plain job that gives a JSON value as its output.
+// give returns a plain job whose output is a JSON value.
 func give(json string) string {
 	return `{job: {shell: 'printf %s ` + strings.ReplaceAll(`"`+strings.ReplaceAll(json, `"`, `\"`)+`"`, "'", "''") + ` > $RAYORCH_OUTPUT'}`
 }
@@ -16,7 +16,7 @@ func step(name, json, more string) string {
 	return "- {name: " + name + ", " + give(json)[1:] + more + "}\n"
 }
 
-func TestTwoStepsHandOver(t *testing.T) {
+func TestTwoSteps(t *testing.T) {
 	r := run(t, head+`
 params:
 	epochs: {type: integer, default: 3, min: 1}
@@ -55,7 +55,7 @@ func TestStepOutputsByDefault(t *testing.T) {
 	}
 }
 
-func TestOutputOverSeveralLinesAndNone(t *testing.T) {
+func TestMultilineAndMissingOutput(t *testing.T) {
 	r := run(t, head+`
 steps:
 - {name: lines, job: {shell: 'printf "{\"a\":\r\n 1}\n" > $RAYORCH_OUTPUT; printf "no newline at the end"'}}
@@ -64,12 +64,12 @@ steps:
 	r.wantOutput(t, `{"lines":{"a":1},"none":null}`)
 }
 
-func TestTooMuchOutputFails(t *testing.T) {
+func TestTooLargeOutputFails(t *testing.T) {
 	r := run(t, head+`
 steps:
 - {name: big, job: {shell: 'head -c 40000 /dev/zero | tr "\0" 1 > $RAYORCH_OUTPUT'}}
 `, `{}`)
-	r.wantFailure(t, "Job.Failed", "the output of step big has 40000 bytes, more than 32768")
+	r.wantFailure(t, "Job.Failed", "the output of step big has 40000 bytes (limit 32768)")
 }
 
 func TestExitCodeIsKept(t *testing.T) {
@@ -132,13 +132,13 @@ steps:
 		ids[get(c, "Id")] = true
 	}
 	if len(ids) != 7 {
-		t.Errorf("%d ids of 7 tasks: %v", len(ids), ids)
+		t.Errorf("7 tasks have %d different ids: %v", len(ids), ids)
 	}
 	if top := get(r.calls[1], "Environment", "TOP"); top != "it's" {
 		t.Errorf("the outer item in the inner loop is %v", top)
 	}
 	if top := get(r.calls[5], "Environment", "TOP"); top != `{"k":[1]}` {
-		t.Errorf("an item that is no text is %v in text", top)
+		t.Errorf("an item that is not a string becomes %v in a string", top)
 	}
 }
 
@@ -157,7 +157,7 @@ steps:
 	r := run(t, strings.Replace(text, "N", "1", 1), `{}`)
 	r.wantOutput(t, `{"each":[`+good+`,null,`+good+`]}`)
 	r = run(t, strings.Replace(strings.Replace(text, "N", "1", 1), "[0, 1, 0]", "[3, 1, 0]", 1), `{}`)
-	r.wantFailure(t, "States.ExceedToleratedFailureThreshold", "2 of each failed, 1 tolerated; the first by Job.Failed: exit 3")
+	r.wantFailure(t, "States.ExceedToleratedFailureThreshold", "2 of each failed (1 tolerated); first error: Job.Failed: exit 3")
 	r = run(t, strings.Replace(strings.Replace(text, "N", "1", 1), "[0, 1, 0]", "[1]", 1), `{}`)
 	r.wantOutput(t, `{"each":[null]}`)
 	r = run(t, strings.Replace(strings.Replace(text, "N", "1", 1), "[0, 1, 0]", "[]", 1), `{}`)
@@ -202,7 +202,7 @@ func TestOrders(t *testing.T) {
 	r := run(t, text("", "a", "a", "b, c"), `{}`) // a diamond
 	b, c := `"b":{`+a+`}`, `"c":{`+a+`}`
 	r.wantOutput(t, `{`+a+`,`+b+`,`+c+`,"d":{`+a+`,`+b+`,`+c+`}}`)
-	r = run(t, text("", "", "a", "a, b"), `{}`) // an N: only levels will do
+	r = run(t, text("", "", "a", "a, b"), `{}`) // an N, which runs level by level
 	r.wantOutput(t, `{"a":{},"b":{},"c":{"a":{}},"d":{"a":{},"b":{}}}`)
 	r = run(t, text("", "", "a", "b"), `{}`) // two lines
 	r.wantOutput(t, `{"a":{},"b":{},"c":{"a":{}},"d":{"b":{}}}`)
@@ -223,11 +223,11 @@ steps:
 	}
 	first, second := get(r.calls[0], "SubmissionId"), get(r.calls[1], "SubmissionId")
 	if first == second || get(r.calls[1], "RuntimeEnv", "env_vars", "RAYORCH_ATTEMPT") != "2" {
-		t.Errorf("the second attempt has id %v after %v", second, first)
+		t.Errorf("the second attempt has the id %v, the first %v", second, first)
 	}
 }
 
-// TestToleranceNests: a loop that tolerates failures of its items is itself a step whose failure is tolerated.
+// TestToleranceNests runs a loop that tolerates failures of its items, in a parallel step that tolerates the failure of the loop.
 func TestToleranceNests(t *testing.T) {
 	for name, limit := range map[string]string{"plain": "", "limited": "maxConcurrency: 1, "} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// FuzzCompile holds that whatever Decode takes compiles to a definition that our parser takes.
+// FuzzCompile checks that every pipeline which Decode accepts compiles to a definition that package asl can parse.
 func FuzzCompile(f *testing.F) {
 	cluster, err := os.ReadFile("testdata/cluster.yaml")
 	if err != nil {
@@ -31,8 +31,8 @@ outputs: {x: "${{ steps.a.output[0].b }}", y: [1, "{%"]}
 			return
 		}
 		for _, target := range append(p.Targets.Keys(), "") {
-			for _, way := range []string{"job", "proxy", "rayjob"} {
-				fuzzed(t, p, compile.Options{Target: target, Submit: way, BaseDir: "/base", StorageDir: "/storage", Pack: packed,
+			for _, mode := range []string{"job", "proxy", "rayjob"} {
+				fuzzed(t, p, compile.Options{Target: target, Submit: mode, BaseDir: "/base", StorageDir: "/storage", Pack: packed,
 					Cluster: compile.Cluster{Name: "c", Endpoint: "https://e", CertificateAuthority: "Q0E="}})
 			}
 		}
@@ -43,7 +43,7 @@ func fuzzed(t *testing.T, p *pipeline.Pipeline, o compile.Options) {
 	t.Helper()
 	r, err := compile.Compile(p, o)
 	if err != nil {
-		return // what the target rules out
+		return // the target does not support the pipeline
 	}
 	for _, definition := range [][]byte{r.Definition, r.Cleanup} {
 		if _, err := asl.Parse(definition); err != nil && definition != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// failedKey is the key of the error among the outputs of a branch or an iteration whose failure was tolerated. No step can have
-// this name.
+// failedKey is the key of the error in the output of a branch or an iteration whose failure was tolerated. Because of the colon, no
+// step can have this name.
 const failedKey = "rayorch:failed"
 
 // parallel adds the state of a parallel step: a Parallel, or a Map over the names of its steps if maxConcurrency limits them.
@@ -34,7 +34,7 @@ func (c *compiler) parallel(states *value.Object, n *node, in *scope, next strin
 	c.tolerate(states, state, s, p.ToleratedFailures, in, next)
 }
 
-// tolerantBranches are branches that catch their own failures, because a Parallel fails as soon as one of its branches does.
+// tolerantBranches returns branches that catch their failures, because a Parallel fails as soon as one of its branches fails.
 func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) []any {
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
 	out := make([]any, len(s.Parallel.Steps))
@@ -46,8 +46,8 @@ func (c *compiler) tolerantBranches(s *pipeline.Step, in *scope, seen []string) 
 	return out
 }
 
-// limited is a parallel step with maxConcurrency: Step Functions can limit the iterations of a Map, but not the branches of a Parallel.
-// Each iteration gets the name of a step and chooses its states.
+// limited returns the state of a parallel step with maxConcurrency. It is a Map, because Step Functions can limit the concurrency of a
+// Map, but not of a Parallel. Each iteration gets the name of a step and chooses the states of that step.
 func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Object {
 	items, rules, states := []any{}, []any{}, value.Obj("Choose in "+s.Name, nil)
 	order, _ := pipeline.NewOrder(s.Parallel.Steps, false)
@@ -64,7 +64,7 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		items = append(items, child.Name)
 		rules = append(rules, value.Obj("Condition", query.Eq(query.States("input"), query.Str(child.Name)).Value(), "Next", start))
 	}
-	last := rules[len(rules)-1].(*value.Object) // a Choice needs a Default, which is never used
+	last := rules[len(rules)-1].(*value.Object) // the Default is never used, but without one, the Choice could fail
 	next, _ := last.Get("Next")
 	choose := value.Obj("Type", "Choice", "Choices", rules, "Default", next)
 	put(states, "Choose in "+s.Name, annotation.State{Step: s.Name, Role: annotation.Choose}, choose)
@@ -72,21 +72,21 @@ func (c *compiler) limited(s *pipeline.Step, in *scope, seen []string) *value.Ob
 		"ItemProcessor", processor("Choose in "+s.Name, states))
 }
 
-// processor is the ItemProcessor of an inline Map.
+// processor returns the ItemProcessor of an inline Map.
 func processor(start string, states *value.Object) *value.Object {
 	return value.Obj("ProcessorConfig", value.Obj("Mode", "INLINE"), "StartAt", start, "States", states)
 }
 
-// merge adds all fields of an object to another.
+// merge adds all fields of from to into.
 func merge(into, from *value.Object) {
 	for i := range from.Len() {
 		into.Set(from.At(i))
 	}
 }
 
-// try are the states of a node whose failure is tolerated: a Parallel of one branch that catches all errors. After a failure, its
-// output is outputs, with the error added. The names of the states end in title: a loop needs another one than its step, which can
-// itself be the child of a parallel step that tolerates failures.
+// try returns the states of a node whose failure is tolerated: a Parallel with one branch that catches all errors. After a failure, its
+// output is outputs with the error added. The names of the states end in title. For the iterations of a loop, it differs from the step's
+// name: the step can itself be in a parallel step that tolerates failures.
 func (c *compiler) try(n *node, name, title string, outputs *value.Object, in *scope) *value.Object {
 	failed := outputs.With(failedKey, query.States("errorOutput").Value())
 	branch := c.branch(n, in.inner(in.seen))
@@ -98,14 +98,14 @@ func (c *compiler) try(n *node, name, title string, outputs *value.Object, in *s
 	return states
 }
 
-// tolerate adds the step's own state and, if failures are tolerated, the states that count them and fail if there are too many.
+// tolerate adds the state of a step and, if failures are tolerated, the states that count them and fail if there are too many.
 func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit int, in *scope, next string) {
 	if limit == 0 {
 		put(states, s.Name, annotation.State{Step: s.Name, Role: annotation.Group}, follow(state, next))
 		return
 	}
-	check, refuse, done := "Count failures of "+s.Name, "Refuse failures of "+s.Name, next
-	// The error outputs stay in a variable for the Fail state that quotes the first one: the output of the step does not contain them.
+	check, refuse, done := "Count failures of "+s.Name, "Too many failures of "+s.Name, next
+	// The Fail state quotes the first error. The errors are in a variable, because the output of the step does not contain them.
 	name := in.variable("failures", s.Name)
 	failures, count := query.Var(name), query.Call("count", query.Var(name))
 	failed := query.Call("filter", query.States("result"), query.Function(iterationFailed, "r"))
@@ -119,16 +119,16 @@ func (c *compiler) tolerate(states, state *value.Object, s *pipeline.Step, limit
 	put(states, check, annotation.State{Step: s.Name, Role: annotation.Tolerate}, value.Obj("Type", "Choice", "Choices", []any{value.Obj(
 		"Condition", query.Op(count, ">", query.Int(int64(limit))).Value(), "Next", refuse)}, "Default", done))
 	first := failures.At(0)
-	cause := query.Concat(query.Call("string", count), query.Str(fmt.Sprintf(" of %s failed, %d tolerated; the first by ", s.Name, limit)),
+	cause := query.Concat(query.Call("string", count), query.Str(fmt.Sprintf(" of %s failed (%d tolerated); first error: ", s.Name, limit)),
 		first.Get("Error"), query.Str(": "), first.Get("Cause"))
 	put(states, refuse, annotation.State{Step: s.Name, Role: annotation.Refuse},
 		value.Obj("Type", "Fail", "Error", stepfn.StatesExceedToleratedFailureThreshold, "Cause", cause.Value()))
 }
 
-// iterationFailed is the condition that an item r of a result is a failure that was tolerated.
+// iterationFailed is the condition that an item r of a result is a tolerated failure.
 var iterationFailed = query.Call("exists", query.Var("r").Get(failedKey))
 
-// loopItems are a loop's items. If the history has no room for all, the step fails before it starts any.
+// loopItems returns the items of a loop. If there are too many for the history, the step fails before it starts any.
 func (c *compiler) loopItems(f *pipeline.ForEach, in *scope) any {
 	items := c.dynamic(f.Items.Value, in, strict)
 	if _, computed := items.(string); c.items == 0 || !computed {
@@ -150,7 +150,7 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	}
 	item := query.States("context", "Map", "Item")
 	state.Set("ItemSelector", value.Obj("item", item.Get("Value").Value(), "index", item.Get("Index").Value()))
-	state.Set("ItemProcessor", processor("Take item of "+s.Name, c.iteration(n, in)))
+	state.Set("ItemProcessor", processor("Set item of "+s.Name, c.iteration(n, in)))
 	outputs := query.States("result")
 	if f.ToleratedFailures > 0 { // a failed iteration has the output null
 		outputs = query.Array(query.Call("map", outputs, query.Function(query.If(iterationFailed, query.Null, query.Var("r")), "r")))
@@ -159,8 +159,8 @@ func (c *compiler) forEach(states *value.Object, n *node, in *scope, next string
 	c.tolerate(states, state, s, f.ToleratedFailures, in, next)
 }
 
-// iteration are the states of an iteration. The first assigns its item, its index and its position in all loops to variables, because
-// the context object has only those of the innermost Map.
+// iteration returns the states of an iteration. The first one assigns the item, the index and the position in all loops to variables,
+// because the context object has only the item and the index of the innermost Map.
 func (c *compiler) iteration(n *node, in *scope) *value.Object {
 	s, name := n.step, ident(n.step.Name)
 	index := query.States("input", "index")
@@ -172,7 +172,7 @@ func (c *compiler) iteration(n *node, in *scope) *value.Object {
 		"index_"+name, index.Value(), "at_"+name, position.Value()))
 	states, inner := &value.Object{}, in.inner(in.before(n.order, s.Name))
 	inner.in = &loopContext{name: name, as: s.ForEach.As}
-	put(states, "Take item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
+	put(states, "Set item of "+s.Name, annotation.State{Step: s.Name, Role: annotation.Item}, take)
 	steps := c.arrange(s.ForEach.Steps, true)
 	if s.ForEach.ToleratedFailures > 0 {
 		title := "item of " + s.Name

@@ -10,11 +10,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// attempt is one attempt of the step train as the tests of single expressions see it: its states and its variables.
+// attempt is an attempt of the step train, for tests of single expressions: its states and its variables.
 type attempt struct {
 	states map[string]*value.Object
 	vars   map[string]any // by kind: job, end, ran ...
-	now    string         // when the state was entered
+	now    string         // time at which the state was entered
 }
 
 // newAttempt compiles the step in a submission mode.
@@ -37,7 +37,7 @@ func newAttempt(t *testing.T, mode, step string) *attempt {
 	return a
 }
 
-// set gives a variable a value, as JSON.
+// set sets a variable to a JSON value.
 func (a *attempt) set(t *testing.T, kind, text string) {
 	t.Helper()
 	v, err := value.Parse([]byte(text))
@@ -47,7 +47,7 @@ func (a *attempt) set(t *testing.T, kind, text string) {
 	a.vars[kind] = v
 }
 
-// eval is a field's value as Step Functions evaluates it.
+// eval evaluates a field's value, as Step Functions does.
 func (a *attempt) eval(t *testing.T, field any) any {
 	t.Helper()
 	switch field := field.(type) {
@@ -78,7 +78,7 @@ func (a *attempt) eval(t *testing.T, field any) any {
 	return field
 }
 
-// choose is where a Choice leads, without the step's name, and the error that it assigns.
+// choose returns the next state of a Choice, without the step's name, and the error that it assigns.
 func (a *attempt) choose(t *testing.T, name string) string {
 	t.Helper()
 	rules, _ := get(a.states[name], "Choices").([]any)
@@ -96,16 +96,16 @@ func (a *attempt) choose(t *testing.T, name string) string {
 	if d, ok := get(a.states[name], "Default").(string); ok {
 		return strings.TrimSuffix(d, " train")
 	}
-	t.Fatalf("there is no Choice %s", name)
+	t.Fatalf("no Choice %s", name)
 	return ""
 }
 
-// TestRayJobVerdicts covers all pairs of a RayJob's two statuses: neither alone shows the end of the job.
+// TestRayJobVerdicts tests all combinations of a RayJob's two statuses: neither alone shows the end of the job.
 func TestRayJobVerdicts(t *testing.T) {
 	const wait, lost = "Wait for", "Delete RayJob: Ray.HeadLost: the head was lost: R: M"
 	deployments := []string{"", "Initializing", "Waiting", "Running", "Complete", "Suspending", "Suspended", "Retrying", "Failed", "ValidationFailed"}
 	ends := map[string]string{
-		"STOPPED": "Delete RayJob: Ray.JobStopped: somebody stopped the job R: M", "FAILED": "Delete RayJob: Ray.JobFailed: R: M", "SUCCEEDED": "Find log",
+		"STOPPED": "Delete RayJob: Ray.JobStopped: somebody stopped the job: R: M", "FAILED": "Delete RayJob: Ray.JobFailed: R: M", "SUCCEEDED": "Find log",
 	}
 	special := map[string]string{
 		" Failed": "Delete RayJob: Ray.SubmitFailed: R: M", "PENDING Failed": "Delete RayJob: Ray.SubmitFailed: R: M",
@@ -125,23 +125,23 @@ func TestRayJobVerdicts(t *testing.T) {
 			}
 			a.set(t, "since", "1767225600000") // an hour before now
 			a.set(t, "job", fmt.Sprintf(`{"status": %q, "deployment": %q, "reason": "R", "message": "M", "before": "", "started": "", "execution": "mine"}`, status, deployment))
-			if got := a.choose(t, "Judge train"); got != want {
+			if got := a.choose(t, "Evaluate train"); got != want {
 				t.Errorf("job %q, deployment %q: got %s, want %s", status, deployment, got, want)
 			}
 		}
 	}
 }
 
-// TestRayJobJudgement covers what else is known of a RayJob: reasons, times, queues.
+// TestRayJobJudgement tests the other properties of a RayJob: reasons, times, queues.
 func TestRayJobJudgement(t *testing.T) {
 	for name, c := range map[string]struct{ job, ran, since, step, want string }{
-		"another's":        {job: `"execution": "other"`, want: "Decide on: Ray.SubmitFailed: another RayJob of the name job-1 is there: delete it"},
+		"another's":        {job: `"execution": "other"`, want: "Decide on: Ray.SubmitFailed: another RayJob has the name job-1: delete it"},
 		"environment":      {job: `"status": "FAILED", "message": "runtime_env setup failed: x"`, want: "Delete RayJob: Ray.RuntimeEnvFailed: runtime_env setup failed: x"},
 		"deadline":         {job: `"status": "RUNNING", "reason": "DeadlineExceeded"`, want: "Delete RayJob: States.Timeout: DeadlineExceeded"},
-		"begun again":      {job: `"status": "RUNNING", "before": "1", "started": "2"`, want: "Delete RayJob: Ray.HeadLost: the head was replaced, and the operator began the job again"},
+		"restarted":        {job: `"status": "RUNNING", "before": "1", "started": "2"`, want: "Delete RayJob: Ray.HeadLost: the head was replaced, and the operator restarted the job"},
 		"same start":       {job: `"status": "RUNNING", "before": "1", "started": "1"`, want: "Wait for"},
 		"start unknown":    {job: `"status": "RUNNING", "before": "1", "started": ""`, want: "Wait for"},
-		"pending too long": {job: `"status": "PENDING"`, since: "0", want: "Ask what holds up"},
+		"pending too long": {job: `"status": "PENDING"`, since: "0", want: "Diagnose start"},
 		"runs late":        {job: `"status": "RUNNING"`, since: "0", ran: "1767229000000", want: "Wait for"},
 		"runs too long":    {job: `"status": "RUNNING"`, ran: "1767225600000", step: ", timeout: 30m", want: "Delete RayJob: States.Timeout: the job timed out after 3600 s (limit 1800 s)"},
 		"still in time":    {job: `"status": "RUNNING"`, ran: "1767225600000", step: ", timeout: 2h", want: "Wait for"},
@@ -159,13 +159,13 @@ func TestRayJobJudgement(t *testing.T) {
 			fields += `, "execution": "mine"`
 		}
 		a.set(t, "job", "{"+fields+"}")
-		if got := a.choose(t, "Judge train"); got != c.want {
+		if got := a.choose(t, "Evaluate train"); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 }
 
-// TestJobRecordJudgement covers the record of a Ray job, for an attempt that is being stopped (end) and one that is not.
+// TestJobRecordJudgement tests the record of a Ray job, for attempts that are being stopped (end) and for others.
 func TestJobRecordJudgement(t *testing.T) {
 	const timeout = `{"Error": "States.Timeout", "Cause": "t"}`
 	for name, c := range map[string]struct{ status, end, ran, since, step, want string }{
@@ -178,7 +178,7 @@ func TestJobRecordJudgement(t *testing.T) {
 		"succeeded all the same": {status: "SUCCEEDED", end: timeout, want: "Decide on: States.Timeout: t"},
 		"does not end":           {status: "RUNNING", end: timeout, ran: "1767225600000", want: "Decide on"},
 		"is ending":              {status: "RUNNING", end: timeout, ran: "1767229199000", want: "Wait for"},
-		"pending too long":       {status: "PENDING", since: "0", want: "Call off: Ray.PendingTimeout: ray did not start the job within 900 s: M"},
+		"pending too long":       {status: "PENDING", since: "0", want: "Kill: Ray.PendingTimeout: ray did not start the job within 900 s: M"},
 		"pending, being stopped": {status: "PENDING", since: "0", end: timeout, ran: "1767229199000", want: "Wait for"},
 		"runs too long":          {status: "RUNNING", ran: "1767225600000", step: ", timeout: 30m", want: "Stop: States.Timeout: the job timed out after 3600 s (limit 1800 s)"},
 	} {
@@ -187,18 +187,18 @@ func TestJobRecordJudgement(t *testing.T) {
 		a.set(t, "ran", or(c.ran, "0"))
 		a.set(t, "end", or(c.end, "{}"))
 		a.set(t, "job", fmt.Sprintf(`{"status": %q, "message": "M", "type": "", "node": "", "execution": "mine"}`, c.status))
-		if got := a.choose(t, "Judge train"); got != c.want {
+		if got := a.choose(t, "Evaluate train"); got != c.want {
 			t.Errorf("%s: got %s, want %s", name, got, c.want)
 		}
 	}
 	a := newAttempt(t, "proxy", "")
 	a.set(t, "job", `{"status": "RUNNING", "execution": "other"}`)
-	if got, want := a.choose(t, "Judge train"), "Decide on: Ray.SubmitFailed: ray holds another job of the id job-1: delete it"; got != want {
-		t.Errorf("another's job: got %s, want %s", got, want)
+	if got, want := a.choose(t, "Evaluate train"), "Decide on: Ray.SubmitFailed: another Ray job has the id job-1: delete it"; got != want {
+		t.Errorf("job of another execution: got %s, want %s", got, want)
 	}
 }
 
-// TestDecision covers the states that follow the failure of an attempt.
+// TestDecision tests the states that follow the failure of an attempt.
 func TestDecision(t *testing.T) {
 	for name, c := range map[string]struct{ retry, try, end, redrive, want string }{
 		"no retry":               {end: "Ray.JobFailed", want: "Give up"},
@@ -229,11 +229,11 @@ func TestDecision(t *testing.T) {
 	a := newAttempt(t, "job", "")
 	a.set(t, "end", `{"again": true}`)
 	if got := a.choose(t, "Decide on train"); got != "Wait a moment for" {
-		t.Errorf("once more: got %s", got)
+		t.Errorf("again: got %s", got)
 	}
 }
 
-// TestInterval covers the wait between two polls, which is a share of the time since the step began.
+// TestInterval tests the wait between two polls, which is a share of the time since the start of the step.
 func TestInterval(t *testing.T) {
 	for _, mode := range []string{"proxy", "rayjob"} {
 		for _, c := range []struct{ begun, end, want string }{

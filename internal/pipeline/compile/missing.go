@@ -9,13 +9,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// What a job returns is known only after it has run, so a reference to an output, or to an item, may find nothing. That fails the
-// step with the reference, with a message that names what is missing and what was returned instead.
+// An undeclared output is known only after the job has run, so the value of a reference to an output or an item may not exist. The step
+// with such a reference fails, with a message that says what is missing and what was returned instead.
 
-// maxShown is how many characters of names or of a value a message shows.
+// maxShown is the maximum number of characters of keys or of a value in a message.
 const maxShown = 200
 
-// absence is the message about a reference that finds nothing: the reference, what did not return it, and what was returned.
+// absence returns the message about a missing value: the reference, the step that did not return it, and what it returned.
 func (c *compiler) absence(r *pipeline.Ref, in *scope) query.Expr {
 	root, keys := c.root(r, in)
 	who, nothing := ", which the item does not have (it has: ", "nothing"
@@ -36,22 +36,22 @@ func (c *compiler) absence(r *pipeline.Ref, in *scope) query.Expr {
 		query.Bind("shown", shown), query.Bind("most", query.Int(maxShown))), query.Str(")"))
 }
 
-// inputMissing fails the step with the reference. An expression can raise only States.QueryEvaluationError, so the message begins with
-// the name of the error.
+// inputMissing returns an expression that fails the step with the reference. An expression can raise only States.QueryEvaluationError, so
+// the message starts with the name of the actual error, for raisedError.
 func (c *compiler) inputMissing(r *pipeline.Ref, in *scope) query.Expr {
 	asker := in.asker()
 	asker.mayFail = true
 	return query.Call("error", query.Concat(query.Str(stepfn.StepInputMissing+": step "+asker.name+" needs "), c.absence(r, in)))
 }
 
-// raisedError is the error and cause that an expression raised with $error, or otherwise if output, a state's error output, is of
-// another error.
+// raisedError returns the error and cause that an expression raised with $error. output is the error output of a state; if it is of
+// another error, the result is otherwise.
 func raisedError(output, otherwise query.Expr) query.Expr {
 	return query.File("raised", query.Bind("output", output), query.Bind("names", query.Strs([]string{stepfn.StepInputMissing, stepfn.StepOutputInvalid})),
 		query.Bind("otherwise", otherwise))
 }
 
-// raisedError is the same for a step with a reference that may find nothing; for others it is otherwise.
+// raisedError does the same in a step with references whose values may be missing. In other steps, the result is always otherwise.
 func (a *attempts) raisedError(output, otherwise query.Expr) query.Expr {
 	if !a.sub.in.asker().mayFail {
 		return otherwise
@@ -59,9 +59,9 @@ func (a *attempts) raisedError(output, otherwise query.Expr) query.Expr {
 	return raisedError(output, otherwise)
 }
 
-// mayLack reports whether the reference may find nothing in a run: properties of parameters are declared, and keys of an output may
-// be.
-func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
+// mayBeMissing reports whether the value of the reference may be missing in a run. Properties of parameters always exist, and so do declared
+// keys of an output.
+func (c *compiler) mayBeMissing(r *pipeline.Ref, in *scope) bool {
 	_, keys := c.root(r, in)
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil && s.Always(keys) {
 		return false
@@ -69,14 +69,14 @@ func (c *compiler) mayLack(r *pipeline.Ref, in *scope) bool {
 	return len(keys) > 0 && (r.Root != "params" || slices.ContainsFunc(keys, func(k pipeline.Key) bool { return k.Name == "" }))
 }
 
-// exists is the condition that a reference finds something.
+// exists returns the condition that the value of a reference exists.
 func (c *compiler) exists(r *pipeline.Ref, in *scope) query.Expr {
 	return query.Call("exists", follows(c.root(r, in)))
 }
 
-// lacks is the condition that a reference finds nothing. The output of a step that was skipped, or whose failure was tolerated, is
-// null and is not expected to have keys.
-func (c *compiler) lacks(r *pipeline.Ref, in *scope) query.Expr {
+// isMissing returns the condition that the value of a reference is unexpectedly missing. The output of a step that was skipped, or whose
+// failure was tolerated, is null, and it is expected to have no keys.
+func (c *compiler) isMissing(r *pipeline.Ref, in *scope) query.Expr {
 	root, keys := c.root(r, in)
 	var conditions []query.Expr
 	if s := c.steps[r.Name(0)]; r.Root == "steps" && s != nil {
@@ -87,13 +87,13 @@ func (c *compiler) lacks(r *pipeline.Ref, in *scope) query.Expr {
 	return query.And(append(conditions, query.Not(c.exists(r, in)))...)
 }
 
-// missing is a list with the message about each reference of a condition that finds nothing; the zero value if none can be missing. A
-// comparison with null checks whether there is a value: such a reference may find none, also elsewhere in the condition.
+// missing returns a list with a message about each missing value in a condition, or the zero value if none can be missing. References that
+// the condition compares with null are not in the list: the comparison tests whether the value exists.
 func (c *compiler) missing(e pipeline.Expr, in *scope) query.Expr {
 	var list []query.Expr
 	for _, r := range conditionRefs(e) {
-		if c.mayLack(r, in) && !guarded(e, r) {
-			list = append(list, query.If(c.lacks(r, in), c.absence(r, in), query.Expr{}))
+		if c.mayBeMissing(r, in) && !guarded(e, r) {
+			list = append(list, query.If(c.isMissing(r, in), c.absence(r, in), query.Expr{}))
 		}
 	}
 	if len(list) == 0 {
@@ -102,42 +102,42 @@ func (c *compiler) missing(e pipeline.Expr, in *scope) query.Expr {
 	return query.Array(list...)
 }
 
-// found is the condition that all references of a text find something; the zero value if none can be missing.
+// found returns the condition that the values of all references in a template exist, or the zero value if none can be missing.
 func (c *compiler) found(t pipeline.Template, in *scope) query.Expr {
 	var found []query.Expr
 	for _, p := range t.Parts {
-		if p.Ref != nil && c.mayLack(p.Ref, in) {
+		if p.Ref != nil && c.mayBeMissing(p.Ref, in) {
 			found = append(found, c.exists(p.Ref, in))
 		}
 	}
 	return query.And(found...)
 }
 
-// outputsMayLack reports whether a run may find nothing at a reference of the pipeline's outputs.
-func (c *compiler) outputsMayLack(top *scope) bool {
+// outputsMayBeMissing reports whether values that the pipeline's outputs refer to may be missing in a run.
+func (c *compiler) outputsMayBeMissing(top *scope) bool {
 	for _, e := range c.p.Outputs.Entries {
-		if slices.ContainsFunc(refsIn(e.Value.Value), func(r *pipeline.Ref) bool { return c.mayLack(r, top) }) {
+		if slices.ContainsFunc(refsIn(e.Value.Value), func(r *pipeline.Ref) bool { return c.mayBeMissing(r, top) }) {
 			return true
 		}
 	}
 	return false
 }
 
-// missingOutputs is a list of messages about what the pipeline's outputs refer to and do not find.
+// missingOutputs returns a list of messages about the missing values that the pipeline's outputs refer to.
 func (c *compiler) missingOutputs(top *scope) query.Expr {
 	var list []query.Expr
 	for _, e := range c.p.Outputs.Entries {
 		for _, r := range refsIn(e.Value.Value) {
-			if c.mayLack(r, top) {
+			if c.mayBeMissing(r, top) {
 				message := query.Concat(query.Str("output "+e.Key+" refers to "), c.absence(r, top))
-				list = append(list, query.If(c.lacks(r, top), message, query.Expr{}))
+				list = append(list, query.If(c.isMissing(r, top), message, query.Expr{}))
 			}
 		}
 	}
 	return query.Array(list...)
 }
 
-// refsIn returns the references anywhere in a JSON value.
+// refsIn returns all references in a JSON value.
 func refsIn(v any) []*pipeline.Ref {
 	var refs []*pipeline.Ref
 	switch v := v.(type) {
@@ -178,7 +178,7 @@ func conditionRefs(e pipeline.Expr) []*pipeline.Ref {
 	return refs
 }
 
-// guarded reports whether a condition compares a reference, or what it is a part of, with null.
+// guarded reports whether a condition compares a reference, or a prefix of it, with null.
 func guarded(e pipeline.Expr, r *pipeline.Ref) bool {
 	if comparesNull(e) {
 		return slices.ContainsFunc(e.Args, func(arg pipeline.Expr) bool {
@@ -189,7 +189,7 @@ func guarded(e pipeline.Expr, r *pipeline.Ref) bool {
 	return slices.ContainsFunc(e.Args, func(arg pipeline.Expr) bool { return guarded(arg, r) })
 }
 
-// comparesNull reports whether an operand of a comparison is null itself.
+// comparesNull reports whether an operand of a comparison is the literal null.
 func comparesNull(e pipeline.Expr) bool {
 	for _, arg := range e.Args {
 		if (e.Op == "==" || e.Op == "!=") && arg.Op == "literal" && arg.Value == nil {
@@ -199,9 +199,9 @@ func comparesNull(e pipeline.Expr) bool {
 	return false
 }
 
-// asked is the output of the Choice state of a condition that does not hold, for users and for the views of a run: the condition,
-// the values of its references, and what was missing.
-func (c *compiler) asked(when *pipeline.Condition, in *scope) *value.Object {
+// conditionReport returns the output of a condition's Choice state if the condition is false: the condition, the values of its
+// references, and the missing ones. Users and the views of a run read it.
+func (c *compiler) conditionReport(when *pipeline.Condition, in *scope) *value.Object {
 	values := &value.Object{}
 	for _, r := range conditionRefs(when.Expr) {
 		values.Set(r.Text, query.File("shortened", query.Bind("x", c.reference(r, in, lenient)), query.Bind("most", query.Int(maxShown))).Value())

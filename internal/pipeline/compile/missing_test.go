@@ -7,8 +7,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestConditionsInTheHistory checks that the history contains what the views of a run read: why a step was skipped, and which keys
-// of its condition are missing.
+// TestConditionsInTheHistory checks that the history contains what the views of a run show: the reason why a step was skipped, and which
+// values in its condition are missing.
 func TestConditionsInTheHistory(t *testing.T) {
 	const missing = `steps.a.output.lost, which step a did not return (it returned: v, list)`
 	for cond, want := range map[string]string{
@@ -53,7 +53,7 @@ func TestConditionsInTheHistory(t *testing.T) {
 	}
 }
 
-// TestMissingInputs refers to values that are missing: the step with the reference fails, with a message that names the value.
+// TestMissingInputs checks that a step with a reference to a missing value fails, with a message that names the value.
 func TestMissingInputs(t *testing.T) {
 	for name, c := range map[string]struct{ steps, want string }{
 		"key": {step("a", `{"loss":1,"epochs":[2]}`, "") + "- {name: b, job: {shell: 'echo ${{ steps.a.output.model }}'}}\n",
@@ -90,20 +90,21 @@ func TestMissingInputs(t *testing.T) {
 	}
 }
 
-// TestMissingInputsEverywhere expects the same message in each submission mode; no job starts. A redrive evaluates the reference again.
+// TestMissingInputsEverywhere checks that the message is the same in each submission mode, that no job starts, and that a redrive evaluates
+// the reference again.
 func TestMissingInputsEverywhere(t *testing.T) {
 	const steps = "steps:\n- {name: first, ray: {entrypoint: x}}\n- {name: ask, retry: {}, ray: {entrypoint: 'x ${{ steps.first.output.model }}'}}\n"
-	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"local", "job", "proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			f := &flaky{}
-			s := simulateRedriven(t, f.compile(t, way, steps), 1, f.play)
+			s := simulateRedriven(t, f.compile(t, mode, steps), 1, f.play)
 			s.want(t, "FAILED", "Step.InputMissing: step ask needs steps.first.output.model, which step first did not return (it returned: 1)")
 			f.check(t, s, map[string]int{"first": 1, "ask": 0})
 		})
 	}
 }
 
-// TestMissingOutputs expects null for outputs of the pipeline that refer to missing values, and a message about each.
+// TestMissingOutputs checks that outputs of the pipeline that refer to missing values are null, and that there is a message about each.
 func TestMissingOutputs(t *testing.T) {
 	r := run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+step("skipped", `{}`, ", when: false == true")+`
 outputs:
@@ -121,12 +122,12 @@ outputs:
 	}
 	r = run(t, head+"steps:\n"+step("a", `{"loss":1}`, "")+"outputs: {all: '${{ steps.a.output }}'}\n", `{}`)
 	if r.output(t, "Check outputs") != nil {
-		t.Error("outputs that cannot be missing are checked")
+		t.Error("the definition checks outputs that always exist")
 	}
 }
 
-// TestNoWarningsOfNullOutputs refers to keys of outputs that are null because their steps were skipped, or failed and were
-// tolerated: there are no warnings.
+// TestNoWarningsOfNullOutputs checks that there are no warnings about keys of outputs that are null because their steps were skipped, or
+// because their failure was tolerated.
 func TestNoWarningsOfNullOutputs(t *testing.T) {
 	r := run(t, head+`
 steps:
@@ -144,13 +145,13 @@ outputs: {a: "${{ steps.par.output.skipped.x }}", b: "${{ steps.par.output.faile
 	r.wantOutput(t, `{"a":null,"b":null,"c":null}`)
 	for _, state := range []string{"When b", "Check outputs"} {
 		if missing := get(r.output(t, state), "missing"); !value.Equal(missing, []any{}) {
-			t.Errorf("%s warns: %s", state, value.Text(missing))
+			t.Errorf("%s has warnings: %s", state, value.Text(missing))
 		}
 	}
 }
 
-// TestKeysThatJSONataReserves refers to keys that are words or signs of JSONata.
-func TestKeysThatJSONataReserves(t *testing.T) {
+// TestReservedKeys refers to keys that are reserved words or operators of JSONata.
+func TestReservedKeys(t *testing.T) {
 	r := run(t, head+"steps:\n"+step("a", `{"true":1,"false":2,"null":3,"function":4,"in":5,"a b":6}`, "")+
 		"outputs: {all: ['${{ steps.a.output.true }}', '${{ steps.a.output.false }}', '${{ steps.a.output.null }}', "+
 		"'${{ steps.a.output.function }}', '${{ steps.a.output.in }}', \"${{ steps.a.output['a b'] }}\"]}\n", `{}`)

@@ -7,28 +7,28 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// mode compiles submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode has no
-// state of its own; its compiler calls check for all jobs of the file before it calls state for any.
+// mode compiles submissions of a kind: Ray tasks and processes on this machine, and the submission modes of a cluster. A mode is
+// stateless. The compiler calls check for all jobs of the file before it calls state.
 type mode interface {
-	// state returns the state that runs a submission to its end, with all its attempts. Its result contains the job's output.
+	// state returns the state that runs a submission to its end, with all attempts. Its result contains the job's output.
 	state(s *submission) *value.Object
-	// cleanUp adds the states that stop what an execution left, which lead to next, and returns the name of the first one.
+	// cleanUp adds the states that stop the work of an execution. They lead to next. It returns the name of the first state.
 	cleanUp(states *value.Object, next string) string
-	// check reports the fields that the mode refuses, and notes those that it ignores.
+	// check reports fields that the mode does not support, and adds notes about fields that it ignores.
 	check(w wanted)
 }
 
-// wanted is a job in the file, before it is resolved to a submission: fields can be refused before directories are packed and files
-// are read.
+// wanted is a job in the file that is not yet resolved to a submission. This way, fields are checked before directories are packed and
+// files are read.
 type wanted struct {
 	body
 	step    *pipeline.Step
-	of      string // in messages: "step infer"
+	of      string // the job's name in messages: "step infer"
 	path    string // of the step or its onFailure
-	cleanup bool   // it is the step's onFailure
+	cleanup bool   // the job is the step's onFailure
 }
 
-// modeOf is the mode that runs submissions of a kind.
+// modeOf returns the mode that runs submissions of a kind.
 func (c *compiler) modeOf(kind string) mode {
 	switch {
 	case c.at == nil && kind == kindRay:
@@ -46,10 +46,10 @@ func (c *compiler) modeOf(kind string) mode {
 	case pipeline.SubmitRayJob:
 		return rayJobMode{c}
 	}
-	panic(fmt.Sprintf("compile: submission mode %q", c.at.mode)) // check has refused it
+	panic(fmt.Sprintf("compile: submission mode %q", c.at.mode)) // checkTarget has reported it
 }
 
-// modes are the modes that the pipeline uses: that of Ray jobs, then that of plain jobs.
+// modes returns the modes that the pipeline uses: first that of Ray jobs, then that of plain jobs.
 func (c *compiler) modes() []mode {
 	var out []mode
 	if c.ray {
@@ -82,7 +82,7 @@ func eachStep(steps []pipeline.Step, path string, visit func(s *pipeline.Step, p
 	}
 }
 
-// kind is empty for a group of steps.
+// kind returns kindRay or kindJob, or "" for a parallel or forEach step.
 func (b body) kind() string {
 	switch {
 	case b.ray != nil:
@@ -93,5 +93,5 @@ func (b body) kind() string {
 	return ""
 }
 
-// checkBody has the mode of a body check its fields.
+// checkBody calls check of the job's mode.
 func (c *compiler) checkBody(w wanted) { c.modeOf(w.kind()).check(w) }

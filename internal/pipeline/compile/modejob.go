@@ -11,16 +11,17 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// tailLines is how many of a Job's last lines are retrieved. The marked line of 32 KiB can be three lines of the node's log, which
-// have at most 16 KiB each, so that the result stays far below Step Functions' 262,144 bytes whatever the job prints.
+// tailLines is the number of lines to retrieve from the end of a Job's log. The marked line of up to 32 KiB can be three lines in the
+// log of the node, which have at most 16 KiB each. The result is then far smaller than Step Functions' 262,144 bytes, regardless of
+// what the job prints.
 const tailLines = "6"
 
-// jobMode is the mode of plain jobs in a cluster, and of Ray jobs by a pod that submits them.
+// jobMode is the mode of plain jobs in a cluster, and of Ray jobs that a pod submits.
 type jobMode struct{ c *compiler }
 
 func (m jobMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byJob) }
 
-// cleanUp stops the Ray jobs from a pod first, then deletes all Jobs.
+// cleanUp deletes all Jobs, then stops the Ray jobs from a pod.
 func (m jobMode) cleanUp(states *value.Object, next string) string {
 	if m.c.ray && m.c.at.mode == pipeline.SubmitJob {
 		next = m.c.stopByJob(states, next)
@@ -28,42 +29,42 @@ func (m jobMode) cleanUp(states *value.Object, next string) string {
 	return m.c.deleteAll(states, "Job", jobs, next)
 }
 
-// check refuses a plain job without an image, and notes what only a process has.
+// check reports a plain job without an image, and adds a note about inPlace, which applies only to processes.
 func (m jobMode) check(w wanted) {
 	j := w.job
 	if j == nil {
 		return
 	}
 	if len(j.Image.Parts) == 0 && m.c.at.jobImage == "" {
-		m.c.problem(w.path+".job", "needs image here, or the target jobImage")
+		m.c.problem(w.path+".job", "must have an image, or the target must have jobImage")
 	}
 	if j.InPlace {
-		m.c.note("%s runs in its image: inPlace ignored here", w.of)
+		m.c.note("%s runs in its image, ignoring inPlace", w.of)
 	}
 }
 
 // byJob adds the states of an attempt that is a Kubernetes Job:
 //
-//	Run (Submit beside Await pod, Look for pod, Judge pod, Ask what holds up, Refuse to wait for)
-//	Ask why failed -> Sort out -> [Stop Ray job] -> Delete Job -> Decide on
+//	Run (Submit; at the same time: Wait for pod, Poll pod, Check pod, Diagnose start of, Stop waiting for)
+//	Diagnose -> Plan cleanup of -> [Stop Ray job] -> Delete Job -> Decide on
 //
-// It runs the step as a Kubernetes Job: a plain one, or one whose pod submits to Ray. Step Functions watches the Job; a second
-// branch beside it watches whether the pod starts, because nothing reports a Job that waits forever.
+// The Job runs the plain job itself, or the submitter of a Ray job. Step Functions waits for the end of the Job. A second branch watches
+// whether the pod starts, because otherwise a pod that never starts would not be reported.
 func (a *attempts) byJob() {
 	submit := &value.Object{}
 	a.putIn(submit, "Submit", annotation.Submit, a.submit())
 	run := value.Obj("StartAt", a.name("Submit"), "States", submit)
 	a.put("Run", annotation.Watch, a.succeed(value.Obj("Type", "Parallel", "Branches", []any{run, a.watch()},
 		"Output", query.States("result").At(0).Value(),
-		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Ask why failed")))))
-	a.askWhy()
+		"Catch", caught(value.Obj("fail", query.States("errorOutput").Value()), a.goTo("Diagnose")))))
+	a.diagnose()
 	var rules []any
 	if a.sub.kind == kindRay {
 		rules = append(rules, when(query.Eq(a.v("end").Get("stop"), query.True), a.goTo("Stop Ray job of")))
 		a.put("Stop Ray job of", annotation.Stop, a.stopper())
 	}
 	rules = append(rules, when(query.Eq(a.v("end").Get("foreign"), query.True), a.goTo("Decide on")))
-	a.put("Sort out", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Delete Job of")))
+	a.put("Plan cleanup of", annotation.Decide, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Delete Job of")))
 	remove := a.c.remove(jobs, a.v("id"), "Foreground")
 	remove.Set("Retry", transient(patience))
 	remove.Set("Catch", caught(nil, a.goTo("Decide on")))
@@ -71,14 +72,15 @@ func (a *attempts) byJob() {
 	a.put("Delete Job of", annotation.Stop, remove)
 }
 
-// listPods is a task that lists the attempt's pods: a Job creates few, but only their number bounds what they hold.
+// listPods returns a task that lists the attempt's pods.
 func (a *attempts) listPods() *value.Object { return a.c.list(pods, a.podsOf(a.v("id"))) }
 
+// podsOf returns the query parameters that select a Job's pods. A Job has few pods, but each can be large, so that the list needs a limit.
 func (a *attempts) podsOf(job query.Expr) *value.Object {
 	return value.Obj("labelSelector", []any{query.Concat(query.Str("job-name="), job).Value()}, "limit", []any{"4"})
 }
 
-// submit is the task that runs the Job to its end.
+// submit returns the task that runs the Job to its end.
 func (a *attempts) submit() *value.Object {
 	state := a.c.runJob(a.manifest(), "LogOptions",
 		value.Obj("RetrieveLogs", true, "RawLogs", true, "LogParameters", value.Obj("tailLines", []any{tailLines})))
@@ -93,7 +95,7 @@ func (a *attempts) submit() *value.Object {
 	return state
 }
 
-// deadline is the most seconds that the Job may take, waiting included.
+// deadline returns the maximum time of the Job in seconds, including its time pending.
 func (a *attempts) deadline() int64 {
 	switch {
 	case a.sub.timeout > 0:
@@ -104,11 +106,12 @@ func (a *attempts) deadline() int64 {
 	return longestRun
 }
 
-// marked is the output on the last marked line of a log, or of several.
+// marked returns the output from the last marked line of a log or of a list of logs.
 func marked(logs query.Expr) query.Expr {
 	return query.File("marked", query.Bind("logs", logs), query.Bind("mark", query.Str(OutputMark)))
 }
 
+// manifest returns the Job of the attempt.
 func (a *attempts) manifest() *value.Object {
 	if a.sub.placing {
 		return a.placingJob()
@@ -121,7 +124,7 @@ func (a *attempts) manifest() *value.Object {
 	return a.plainJob()
 }
 
-// request is the submitter's input.
+// request returns the input of the submitter (submit.py describes it).
 func (a *attempts) request() *value.Object {
 	request := value.Obj("submission", a.submission(), "since", a.v("since").Value(), "pending", value.Int(a.sub.pending.Seconds()))
 	if a.sub.timeout > 0 {
@@ -152,7 +155,7 @@ func (a *attempts) request() *value.Object {
 	return request
 }
 
-// submission is the body of the request that submits the job to Ray.
+// submission returns the body of the request that submits the job to Ray.
 func (a *attempts) submission() *value.Object {
 	o := value.Obj("submission_id", a.v("id").Value(), "entrypoint", a.sub.command.Value(), "runtime_env", a.sub.runtimeEnv,
 		"metadata", a.c.marks(a.sub))
@@ -160,59 +163,59 @@ func (a *attempts) submission() *value.Object {
 	return o
 }
 
-// watch is the branch that sees whether the pod starts. It polls less and less often, and ends with the pod's start. It also ends if the
-// cluster refuses to be asked: the Job's own deadline remains.
+// watch returns the branch that watches whether the pod starts. It polls at increasing intervals, and ends when the pod starts. It also
+// ends if the cluster rejects the poll: then only the deadline of the Job applies.
 func (a *attempts) watch() *value.Object {
 	in := &value.Object{}
 	add := func(words string, role annotation.Role, state *value.Object) { a.putIn(in, words, role, state) }
 	interval := query.File("podinterval", query.Bind("elapsed", a.elapsed()), query.Bind("pending", a.pendingMillis()))
-	add("Await pod of", annotation.WaitStart, value.Obj("Type", "Wait", "Seconds", interval.Value(), "Next", a.name("Look for pod of")))
+	add("Wait for pod of", annotation.WaitStart, value.Obj("Type", "Wait", "Seconds", interval.Value(), "Next", a.name("Poll pod of")))
 	look := a.listPods()
 	look.Set("Retry", transient(patience))
-	look.Set("Catch", caught(nil, a.name("Leave alone")))
+	look.Set("Catch", caught(nil, a.name("Started")))
 	look.Set("Output", value.Obj("started", query.File("podstarted").Value(), "why", query.File("podwaits").Value()))
-	look.Set("Next", a.name("Judge pod of"))
-	add("Look for pod of", annotation.PollStart, look)
-	late := when(a.waited(), a.name("Ask what holds up"))
+	look.Set("Next", a.name("Check pod of"))
+	add("Poll pod of", annotation.PollStart, look)
+	late := when(a.waited(), a.name("Diagnose start of"))
 	late.Set("Assign", value.Obj("why", query.States("input", "why").Value()))
-	add("Judge pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
-		when(query.States("input", "started"), a.name("Leave alone")), late}, "Default", a.name("Await pod of")))
-	add("Leave alone", annotation.Started, value.Obj("Type", "Succeed"))
+	add("Check pod of", annotation.JudgeStart, value.Obj("Type", "Choice", "Choices", []any{
+		when(query.States("input", "started"), a.name("Started")), late}, "Default", a.name("Wait for pod of")))
+	add("Started", annotation.Started, value.Obj("Type", "Succeed"))
 	why := a.v("why")
 	events := a.eventsOf(a.v("id"))
 	events.Set("Retry", transient(2))
-	events.Set("Catch", caught(nil, a.name("Refuse to wait for")))
+	events.Set("Catch", caught(nil, a.name("Stop waiting for")))
 	events.Set("Assign", value.Obj("why", query.If(query.Op(why, "!=", query.Str("")), why, query.File("warning")).Value()))
-	events.Set("Next", a.name("Refuse to wait for"))
-	add("Ask what holds up", annotation.Diagnose, events)
+	events.Set("Next", a.name("Stop waiting for"))
+	add("Diagnose start of", annotation.Diagnose, events)
 	failure := stepfn.JobStartFailed
 	if a.sub.kind == kindRay {
 		failure = stepfn.RayPendingTimeout
 	}
 	cause := query.File("notstarted", query.Bind("why", why), query.Bind("seconds", query.Int(a.sub.pending.Seconds())))
-	add("Refuse to wait for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
-	return value.Obj("StartAt", a.name("Await pod of"), "States", in)
+	add("Stop waiting for", annotation.GiveUp, value.Obj("Type", "Fail", "Error", failure, "Cause", cause.Value()))
+	return value.Obj("StartAt", a.name("Wait for pod of"), "States", in)
 }
 
-// eventsOf is a task that lists the events of an object.
+// eventsOf returns a task that lists the events of an object.
 func (a *attempts) eventsOf(name query.Expr) *value.Object {
 	selector := query.Concat(query.Str("involvedObject.name="), name)
 	return a.c.list(events, value.Obj("fieldSelector", []any{selector.Value()}, "limit", []any{"20"}))
 }
 
-// askWhy adds the state that finds out how the attempt failed: from its pods, or from the Job that exists already.
-func (a *attempts) askWhy() {
+// diagnose adds the state that determines why the attempt failed: from its pods, or from the Job if one with this name already exists.
+func (a *attempts) diagnose() {
 	fail := a.v("fail")
 	path := query.If(query.Eq(fail.Get("Error"), query.Str("EKS.409")), a.c.objectPath(jobs, a.v("id")), query.Str(a.c.pathOf(pods)))
 	ask := a.c.needing(a.c.call(pods.to("list"), path.Value(), a.podsOf(a.v("id")), nil), jobs.to("get"))
 	ask.Set("Retry", transient(patience))
 	ask.Set("Assign", value.Obj("end", a.verdict(fail).Value()))
-	ask.Set("Catch", caught(value.Obj("end", a.unknown(fail).Value()), a.goTo("Sort out")))
-	ask.Set("Next", a.goTo("Sort out"))
-	a.put("Ask why failed", annotation.Diagnose, ask)
+	ask.Set("Catch", caught(value.Obj("end", a.unknown(fail).Value()), a.goTo("Plan cleanup of")))
+	ask.Set("Next", a.goTo("Plan cleanup of"))
+	a.put("Diagnose", annotation.Diagnose, ask)
 }
 
-// unknown is how the attempt ended if the cluster cannot be asked.
+// unknown returns the result of the attempt if the pods cannot be read.
 func (a *attempts) unknown(fail query.Expr) query.Expr {
 	otherwise := stepfn.JobStartFailed
 	if a.sub.kind == kindRay {
@@ -221,7 +224,7 @@ func (a *attempts) unknown(fail query.Expr) query.Expr {
 	return query.File("jobunknown", query.Bind("fail", fail), query.Bind("cause", errorText(fail)), query.Bind("otherwise", query.Str(otherwise)))
 }
 
-// verdict is how the attempt ended.
+// verdict returns the result of the attempt.
 func (a *attempts) verdict(fail query.Expr) query.Expr {
 	inputs := []query.Binding{query.Bind("fail", fail), query.Bind("cause", errorText(fail)), query.Bind("id", a.v("id")),
 		query.Bind("late", query.Str(a.tooLong()))}
@@ -231,14 +234,15 @@ func (a *attempts) verdict(fail query.Expr) query.Expr {
 	return a.raisedError(fail, query.File("podverdict", append(inputs, query.Bind("hint", query.Str(a.deniedHint())))...))
 }
 
+// tooLong returns the cause of a timeout.
 func (a *attempts) tooLong() string {
 	if a.sub.timeout > 0 {
-		return fmt.Sprintf("the job timed out after %[1]d s (limit %[1]d s)", a.sub.timeout.Seconds()) // Kubernetes measures it
+		return fmt.Sprintf("the job timed out after %[1]d s (limit %[1]d s)", a.sub.timeout.Seconds()) // Kubernetes enforces the limit
 	}
-	return "the job ran past the deadline of the run"
+	return "the job exceeded the deadline of the run"
 }
 
-// stopper is the task that stops the Ray job of an attempt whose submitter has not seen its end.
+// stopper returns the task that stops the Ray job of an attempt if its submitter has not seen the job's end.
 func (a *attempts) stopper() *value.Object {
 	state := a.c.runJob(a.submitterJob(query.Concat(a.v("id"), query.Str("-stop")), query.Array(query.Str("stop"), a.v("id")), 180, nil))
 	state.Set("TimeoutSeconds", value.Int(240))
@@ -247,7 +251,7 @@ func (a *attempts) stopper() *value.Object {
 	return state
 }
 
-// plainJob is the Job of a plain step: the user's image, and the user's command in the wrapper.
+// plainJob returns the Job of a plain job: the user's image, and the user's command in the wrapper.
 func (a *attempts) plainJob() *value.Object {
 	c, s := a.c, a.sub
 	container := value.Obj("name", "main", "image", s.pod.image,
@@ -274,21 +278,21 @@ func (a *attempts) plainJob() *value.Object {
 	if t := tolerations(c.at.pods.Tolerations, s.pod.tolerations); len(t) > 0 {
 		pod.Set("tolerations", t)
 	}
-	if a.sub.timeout > 0 { // counts from when the pod is on a node
+	if a.sub.timeout > 0 { // counts from the time at which the kubelet accepts the pod
 		pod.Set("activeDeadlineSeconds", value.Int(a.sub.timeout.Seconds()))
 	}
 	pod.Set("containers", []any{container})
 	if len(volumes) > 0 {
 		pod.Set("volumes", volumes)
 	}
-	// A lost pod is no reason to run the job again: only retry says that it may run twice.
+	// No other pod replaces a lost one: only the step's retry can run the job again.
 	spec := value.Obj("backoffLimit", value.Int(0), "activeDeadlineSeconds", value.Int(a.deadline()),
 		"ttlSecondsAfterFinished", value.Int(c.at.ttl()),
 		"template", value.Obj("metadata", value.Obj("labels", runLabels.Value()), "spec", pod))
 	return value.Obj("apiVersion", "batch/v1", "kind", "Job", "metadata", a.metadata(a.v("id")), "spec", spec)
 }
 
-// plainEnv is a container's environment.
+// plainEnv returns the environment of a plain job's container.
 func (a *attempts) plainEnv() query.Expr {
 	v := query.Object(query.Bind("name", query.Var("k")), query.Bind("value", dollars(query.Var("v"))))
 	list := query.Call("each", a.sub.env, query.Function(v, "v", "k"))

@@ -12,13 +12,13 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// margin is how many seconds a state's timeout exceeds the job's, so that the task runner can end the attempt itself.
+// margin is the number of seconds by which a state's timeout exceeds that of the job, so that the task runner can end the attempt first.
 const margin = 60
 
 // rayTasks is the mode of Ray jobs on this machine: the engine's task runner submits, follows and stops them.
 type rayTasks struct{ c *compiler }
 
-// state is a task; the runner's documentation says what each argument means.
+// state returns a Task. For the meaning of its arguments, see package raytask.
 func (m rayTasks) state(s *submission) *value.Object {
 	c := m.c
 	args := value.Obj("SubmissionId", s.taskID().Value(), "Entrypoint", s.command.Value())
@@ -26,7 +26,7 @@ func (m rayTasks) state(s *submission) *value.Object {
 		args.Set("Address", query.Plain(c.address))
 	}
 	if s.workingDir != "" {
-		args.Set("WorkingDir", query.Plain(c.beside(s.workingDir)))
+		args.Set("WorkingDir", query.Plain(c.absPath(s.workingDir)))
 	}
 	args.Set("RuntimeEnv", s.runtimeEnv)
 	c.runnerParams(args)
@@ -47,14 +47,14 @@ func (m rayTasks) cleanUp(states *value.Object, next string) string {
 
 func (m rayTasks) check(w wanted) { m.c.noteContext(w) }
 
-// processes is the mode of plain jobs on this machine. A process runs under a supervisor of its own; its command is always run
-// by a shell, because the wrapper needs one.
+// processes is the mode of plain jobs on this machine. Each process runs under its own supervisor. A shell runs the command, because
+// the wrapper needs one.
 type processes struct{ c *compiler }
 
 func (m processes) state(s *submission) *value.Object {
 	c := m.c
 	args := value.Obj("Id", s.taskID().Value(), "Shell", s.command.Value())
-	if dir := c.beside(s.workingDir); dir != "" {
+	if dir := c.absPath(s.workingDir); dir != "" {
 		args.Set("Dir", query.Plain(dir))
 		if !s.inPlace {
 			snapshot := &value.Object{}
@@ -75,7 +75,7 @@ func (m processes) cleanUp(states *value.Object, next string) string {
 	return stopTask(states, "Stop processes", stepfn.ProcessStop, value.Obj("Prefix", abortedPrefix()), next)
 }
 
-// check notes the fields that only a pod has.
+// check adds a note about fields that apply only to pods.
 func (m processes) check(w wanted) {
 	m.c.noteContext(w)
 	j := w.job
@@ -95,11 +95,11 @@ func (m processes) check(w wanted) {
 		}
 	}
 	if len(ignored) > 0 {
-		m.c.note("%s is a process of this machine: %s ignored here", w.of, strings.Join(ignored, ", "))
+		m.c.note("%s runs as a process on this machine, ignoring %s", w.of, strings.Join(ignored, ", "))
 	}
 }
 
-// cleanupKind is the kind of the job that cleans up after a step; empty if the step has none.
+// cleanupKind returns the kind of a step's cleanup job, or "" if the step has none.
 func cleanupKind(s *pipeline.Step) string {
 	if s.OnFailure == nil {
 		return ""
@@ -107,15 +107,15 @@ func cleanupKind(s *pipeline.Step) string {
 	return body{s.OnFailure.Ray, s.OnFailure.Job}.kind()
 }
 
-// noteContext notes that a step's context is ignored, once for the step and its cleanup.
+// noteContext adds a note that a step's context is ignored, once for the step and its cleanup.
 func (c *compiler) noteContext(w wanted) {
 	if w.step.Context != "" && !w.cleanup {
-		c.note("%s: context ignored here", w.of)
+		c.note("%s runs on this machine, ignoring context", w.of)
 	}
 }
 
-// localTask is the Task state of a submission, with its retries. The runner enforces the timeout; the state's is longer, in
-// case the runner cannot.
+// localTask returns the Task state of a submission, with its retries. The task runner enforces the timeout. The state's own timeout is
+// longer, and applies if the runner cannot enforce it.
 func (c *compiler) localTask(s *submission, resource string, args *value.Object, longest pipeline.Duration) *value.Object {
 	state := value.Obj("Type", "Task", "Resource", resource, "Arguments", args)
 	if s.timeout > 0 {
@@ -128,7 +128,7 @@ func (c *compiler) localTask(s *submission, resource string, args *value.Object,
 	return state
 }
 
-// retry is a Retry rule. MaxAttempts counts the repetitions, the file all attempts.
+// retry returns a Retry rule. MaxAttempts counts only the retries, but the file counts all attempts.
 func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
 	o := value.Obj("ErrorEquals", value.FromGo(retriesOutput(s, r.Retried(s.Kind()))), "IntervalSeconds", value.Int(r.Interval.Seconds()),
 		"MaxAttempts", value.Int(int64(r.Attempts-1)), "BackoffRate", value.Float(r.Backoff))
@@ -141,20 +141,20 @@ func retry(r *pipeline.Retry, s *pipeline.Step) *value.Object {
 	return o
 }
 
-// taskID is a job's id: the run's prefix, the step for people, and a hash of what makes the attempt.
+// taskID returns the id of a job on this machine, which differs for each redrive and each retry.
 func (s *submission) taskID() query.Expr {
 	return s.hashedID(redrives(), query.States("context", "State", "Name"), query.States("context", "State", "RetryCount"))
 }
 
-// runnerParams gives the runner the parameters that are too long for the definition.
+// runnerParams passes the parameters to the task runner if they are too long for environment variables in the definition.
 func (c *compiler) runnerParams(args *value.Object) {
 	if c.paramsOnce() {
 		args.Set("Params", paramsIfLong().Value())
 	}
 }
 
-// fromHost names the secrets that the job gets from the environment, and those that its log must not show. The runner reads the values
-// when it starts the job.
+// fromHost adds the names of the secrets that the job gets from the environment, and of those that its log must not show. The task runner
+// reads the values when it starts the job.
 func (c *compiler) fromHost(args *value.Object, names []string) {
 	given, hidden := &value.Object{}, []any{}
 	for _, e := range c.p.Secrets.Entries {
@@ -178,7 +178,7 @@ func (c *compiler) fromHost(args *value.Object, names []string) {
 	}
 }
 
-// excludeStorage keeps the storage out of the package of a directory that contains it.
+// excludeStorage excludes the storage from the package of a directory that contains it.
 func (c *compiler) excludeStorage(env *value.Object, dir string) {
 	if pattern := c.storageIn(dir); pattern != "" {
 		given, _ := env.Get("excludes")
@@ -187,7 +187,7 @@ func (c *compiler) excludeStorage(env *value.Object, dir string) {
 	}
 }
 
-// storageIn is the pattern that excludes the storage from the package of a directory that contains it; empty if the directory does not.
+// storageIn returns the pattern that excludes the storage from the package of a directory, or "" if the directory does not contain it.
 func (c *compiler) storageIn(dir string) string {
 	rel, err := filepath.Rel(dir, c.storage)
 	if err != nil || rel == "." || !filepath.IsLocal(rel) {
@@ -198,10 +198,10 @@ func (c *compiler) storageIn(dir string) string {
 
 var gitignoreSpecial = regexp.MustCompile(`[\\*?\[\]!# ]`)
 
-// aborted is the execution that the cleanup machine cleans up after: its input is the event of that execution's end.
+// aborted is the ARN of the execution whose work the cleanup machine stops, from the event that is its input.
 var aborted = query.States("input", "detail", "executionArn")
 
-// abortedPrefix is the prefix of the ids of that execution's jobs.
+// abortedPrefix returns the prefix of the ids of that execution's jobs.
 func abortedPrefix() string { return runPrefix(aborted).Value() }
 
 // stopTask adds a task that stops the work whose ids start with a prefix.

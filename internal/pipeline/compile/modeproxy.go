@@ -10,11 +10,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// outputLines is how many of a log's last lines are read: the marked one, those that the wrapper prints before it, and one that Ray may
-// add.
+// outputLines is the number of lines to read from the end of a log: the marked line, the lines that the wrapper prints before it, and one
+// that Ray may add.
 const outputLines = "6"
 
-// proxyMode is the mode of Ray jobs that the state machine submits to Ray itself, through the API server.
+// proxyMode is the mode of Ray jobs that the state machine itself submits to Ray, through the API server's proxy.
 type proxyMode struct{ c *compiler }
 
 func (m proxyMode) state(s *submission) *value.Object { return m.c.attempts(s, (*attempts).byProxy) }
@@ -23,34 +23,35 @@ func (m proxyMode) cleanUp(states *value.Object, next string) string {
 	return m.c.stopByProxy(states, next)
 }
 
-// check refuses secrets, which Ray's record of the job would show.
-func (m proxyMode) check(w wanted) { m.c.checkShown(w) }
+// check reports secrets that the definition would have to contain.
+func (m proxyMode) check(w wanted) { m.c.checkPassed(w) }
 
-// byProxy speaks to Ray's Jobs API through the API server: it creates no pod. It polls less and less often, so that a run of a year
-// stays far below Step Functions' 25,000 events. The next step starts late by at most 1 s, or 1 % of the step's time.
+// byProxy adds the states of an attempt that calls Ray's Jobs API through the API server, without a pod. The intervals between polls
+// increase with the step's time, so that even a run of a year has far fewer than Step Functions' 25,000 events. They delay the next step
+// by at most 1 s, or 1 % of the step's time.
 func (a *attempts) byProxy() {
 	ray := a.c.head()
 	submit := a.c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, a.proxySubmission())
 	submit.Set("TimeoutSeconds", value.Int(120))
-	// Ray answers 500 to an id that it knows, as after a first try whose answer was lost, but also to other problems: the next
-	// state reads the job's record to tell them apart.
+	// Ray returns 500 if it already has a job with the id, which happens if the response to the first request was lost, but also for
+	// other problems. The next state reads the job's record to distinguish them.
 	submit.Set("Retry", transient(patience, "EKS.500"))
 	failure := query.States("errorOutput")
 	submit.Set("Catch", append(
-		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Look at")),
+		caughtBy("EKS.500", value.Obj("refused", errorText(failure).Value()), a.goTo("Poll")),
 		caught(value.Obj("end", a.callFailed(stepfn.RaySubmitFailed).Value()), a.goTo("Decide on"))...))
 	submit.Set("Assign", value.Obj("refused", query.Str("").Value()))
 	submit.Set("Next", a.goTo("Wait for"))
 	a.put("Run", annotation.Submit, submit)
-	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Look at")))
-	a.lookAtJob(ray)
+	a.put("Wait for", annotation.Wait, value.Obj("Type", "Wait", "Seconds", a.interval().Value(), "Next", a.goTo("Poll")))
+	a.pollJob(ray)
 	a.judgeJob()
 	a.stopJob(ray)
 	a.readOutput(ray)
 }
 
-// proxySubmission is the request's body. The command is a variable: Ray prints the entrypoint into the job's log, at any time, and
-// few of its last lines are read.
+// proxySubmission returns the body of the request. The command is in an environment variable: Ray prints the entrypoint into the job's
+// log, at any time, and only the last few lines of the log are read.
 func (a *attempts) proxySubmission() *value.Object {
 	o := a.submission()
 	o.Set("entrypoint", commandEntrypoint)
@@ -58,37 +59,37 @@ func (a *attempts) proxySubmission() *value.Object {
 	return o
 }
 
-// commandEntrypoint runs the command of the variable. Ray replaces $NAME in the values of variables by
-// other variables' values, without quoting: that would execute what parameters contain. So each $ is replaced by another character.
+// commandEntrypoint runs the command in RAYORCH_COMMAND. Ray expands $NAME in the values of environment variables, without quoting, so
+// that the content of parameters could be executed. Therefore, withCommand replaces each $ with the character \x01.
 const commandEntrypoint = `exec sh -c "$(printf %s "$RAYORCH_COMMAND" | tr "\001" "$")"`
 
-// withCommand adds the command to the environment of a Ray job.
+// withCommand adds the command to the environment of a Ray job, for commandEntrypoint.
 func (s *submission) withCommand() {
 	command := query.Call("join", query.Call("split", s.command, query.Str("$")), query.Str("\x01"))
 	vars := extended(s.env, query.Object(query.Bind("RAYORCH_COMMAND", command)))
 	s.runtimeEnv.Set("env_vars", fitted(vars).Value())
 }
 
-// interval is the seconds until the job is polled again. It grows with the time of the step, not of the attempt: so all attempts
-// together take as many polls as one of their length, and the history has room for them.
+// interval returns the seconds until the next poll. It grows with the time of the step, not of the attempt: all attempts together need
+// as many polls as one attempt of the same length, and they fit into the history.
 func (a *attempts) interval() query.Expr {
 	share := query.Call("floor", query.Op(since(a.v("begun")), "/", query.Int(100_000)))
 	return query.If(query.Call("exists", a.v("end").Get("Error")), query.Int(1), query.Call("max", query.Array(query.Int(1), share)))
 }
 
-// errorText is the cause of an error, or the error's name if it has no cause.
+// errorText returns the cause of an error, or the error's name if it has no cause.
 func errorText(failure query.Expr) query.Expr {
 	return query.File("errortext", query.Bind("failure", failure))
 }
 
-// callFailed is the error and cause of a call that failed; otherwise is the error if the call was refused.
+// callFailed returns the error and cause of a failed call. otherwise is the error if the server rejected the request.
 func (a *attempts) callFailed(otherwise string) query.Expr {
 	failure := query.States("errorOutput")
 	return a.raisedError(failure, query.File("callfailed", query.Bind("cause", errorText(failure)), query.Bind("otherwise", query.Str(otherwise))))
 }
 
-// lookAtJob adds the state that reads the job's record.
-func (a *attempts) lookAtJob(ray rayAPI) {
+// pollJob adds the state that reads the job's record.
+func (a *attempts) pollJob(ray rayAPI) {
 	look := a.c.call(ray.need.to("get"), ray.path("/api/jobs/", a.v("id")), nil, nil)
 	look.Set("TimeoutSeconds", value.Int(60))
 	look.Set("Retry", transient(patience))
@@ -101,20 +102,20 @@ func (a *attempts) lookAtJob(ray rayAPI) {
 		"type", textOf(body.Get("error_type")), "node", textOf(body.Get("driver_node_id")),
 		"execution", textOf(body.Get("metadata", "rayorch.execution"))),
 		"ran", a.runsSince(query.Op(status, "!=", query.Str("PENDING")))))
-	look.Set("Next", a.goTo("Judge"))
-	a.put("Look at", annotation.Poll, look)
+	look.Set("Next", a.goTo("Evaluate"))
+	a.put("Poll", annotation.Poll, look)
 }
 
-// textOf is a text of an answer as a field's value; empty if the answer has none.
+// textOf returns a string in a response as a field's value, or "" if the response does not have it.
 func textOf(e query.Expr) string { return query.File("text", query.Bind("value", e)).Value() }
 
-// runsSince is when the job was first seen to run, as a field's value; 0 until then.
+// runsSince returns the time at which a poll first saw the job running, as a field's value, or 0 if none has.
 func (a *attempts) runsSince(runs query.Expr) string {
 	return query.If(query.And(query.Eq(a.v("ran"), query.Int(0)), runs), entered, a.v("ran")).Value()
 }
 
-// judgeJob adds the choice that follows from the job's record. If end has an error already, the attempt is being stopped, and only the
-// end of the job counts; whatever its status then is, that error remains the attempt's.
+// judgeJob adds the Choice that evaluates the job's record. If end already has an error, the attempt is being stopped: only the end of the
+// job matters, and the error remains that of the attempt, regardless of the job's final status.
 func (a *attempts) judgeJob() {
 	job, end, ran := a.v("job"), a.v("end"), a.v("ran")
 	rule := func(condition query.Expr, assign *value.Object, next string) any {
@@ -127,49 +128,49 @@ func (a *attempts) judgeJob() {
 	}
 	ending, status := query.Call("exists", end.Get("Error")), job.Get("status")
 	verdict := query.File("recordverdict", query.Bind("job", job), query.Bind("environment", envFailed(job)))
-	foreign := query.Concat(query.Str("ray holds another job of the id "), a.v("id"), query.Str(": delete it"))
+	foreign := query.Concat(query.Str("another Ray job has the id "), a.v("id"), query.Str(": delete it"))
 	pending := query.Concat(query.Str(fmt.Sprintf("ray did not start the job within %d s: ", a.sub.pending.Seconds())), job.Get("message"))
 	rules := []any{
 		rule(query.Op(job.Get("execution"), "!=", executionID), value.Obj("end", failed(stepfn.RaySubmitFailed, foreign)), "Decide on"),
 		rule(query.And(query.Eq(status, query.Str("SUCCEEDED")), query.Not(ending)), nil, "Read output of"),
 		rule(query.Op(status, "in", query.Strs([]string{"SUCCEEDED", "FAILED", "STOPPED"})),
 			value.Obj("end", query.If(ending, end, verdict).Value()), "Decide on"),
-		// Ray kills a job that does not end within seconds. The run does not wait for one that remains.
+		// Ray kills a job that does not end within seconds of the stop request. If it does not, the run continues anyway.
 		rule(query.And(ending, query.Op(since(ran), ">", query.Int(60_000))), nil, "Decide on"),
 		rule(query.And(query.Not(ending), query.Eq(status, query.Str("PENDING")), a.waited()),
-			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Call off"),
+			value.Obj("end", failed(stepfn.RayPendingTimeout, pending)), "Kill"),
 	}
 	if a.sub.timeout > 0 {
 		rules = append(rules, rule(query.And(query.Not(ending), a.timedOut()), value.Obj("end", failed(stepfn.StatesTimeout, a.timeoutCause())), "Stop"))
 	}
-	a.put("Judge", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
+	a.put("Evaluate", annotation.Judge, value.Obj("Type", "Choice", "Choices", rules, "Default", a.goTo("Wait for")))
 }
 
-// failed is a failure as a field's value.
+// failed returns a failure as a field's value.
 func failed(name string, cause query.Expr) *value.Object {
 	return value.Obj("Error", name, "Cause", cause.Value())
 }
 
-// timedOut holds once the job has run as long as it may.
+// timedOut returns the condition that the job has run longer than its timeout.
 func (a *attempts) timedOut() query.Expr {
 	ran := a.v("ran")
 	return query.And(query.Op(ran, ">", query.Int(0)), query.Op(since(ran), ">", query.Int(1000*a.sub.timeout.Seconds())))
 }
 
-// timeoutCause is the cause of a job's timeout.
+// timeoutCause returns the cause of a job's timeout.
 func (a *attempts) timeoutCause() query.Expr {
 	seconds := query.Call("round", query.Op(since(a.v("ran")), "/", query.Int(1000)))
 	return query.Concat(query.Str("the job timed out after "), seconds, query.Str(fmt.Sprintf(" s (limit %d s)", a.sub.timeout.Seconds())))
 }
 
-// envFailed holds if Ray could not set up the runtime environment of a job.
+// envFailed returns the condition that Ray could not set up the runtime environment of a job.
 func envFailed(job query.Expr) query.Expr {
 	return query.File("envfailed", query.Bind("message", job.Get("message")))
 }
 
-// killer is the entrypoint of a job that kills the supervisor of another one. Ray reports that it stops a pending job, but
-// still runs it when there are resources. The names of the actor and its namespace are Ray's own
-// (dashboard/modules/job/common.py).
+// killer is the entrypoint of a job that kills the supervisor of another job. It is necessary because Ray accepts the request to stop a
+// pending job, but still runs the job as soon as resources are available. The names of the actor and its namespace are from Ray's
+// dashboard/modules/job/common.py.
 const killer = `code='import os, ray
 ray.init(log_to_driver=False)
 try:
@@ -179,8 +180,8 @@ except ValueError:
 '
 if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi`
 
-// callOff is a task that submits the killer of a job.
-func (c *compiler) callOff(id query.Expr) *value.Object {
+// killJob returns a task that submits the killer of a job.
+func (c *compiler) killJob(id query.Expr) *value.Object {
 	ray := c.head()
 	state := c.call(ray.need.to("create"), ray.path("/api/jobs/"), nil, value.Obj("submission_id", query.Concat(id, query.Str("-kill")).Value(),
 		"entrypoint", query.Var("killer").Value(), "runtime_env", value.Obj("env_vars", value.Obj("RAYORCH_KILL", id.Value()))))
@@ -189,12 +190,12 @@ func (c *compiler) callOff(id query.Expr) *value.Object {
 	return state
 }
 
-// stopJob adds the states that stop the job. They lead back to the polls, which see its end.
+// stopJob adds the states that stop the job. They lead back to the polls, which detect the job's end.
 func (a *attempts) stopJob(ray rayAPI) {
-	off := a.c.callOff(a.v("id"))
+	off := a.c.killJob(a.v("id"))
 	off.Set("Catch", caught(nil, a.goTo("Stop")))
 	off.Set("Next", a.goTo("Stop"))
-	a.put("Call off", annotation.Stop, off)
+	a.put("Kill", annotation.Stop, off)
 	stop := a.c.call(ray.need.to("create"), ray.path("/api/jobs/", a.v("id"), query.Str("/stop")), nil, nil)
 	stop.Set("TimeoutSeconds", value.Int(60))
 	stop.Set("Retry", transient(patience))
@@ -204,8 +205,8 @@ func (a *attempts) stopJob(ray rayAPI) {
 	a.put("Stop", annotation.Stop, stop)
 }
 
-// readOutput adds the state that reads the marked line. An output that cannot be read is null, with a reason: no
-// documentation says whether Step Functions passes on an answer that is text.
+// readOutput adds the state that reads the marked line. If the output cannot be read, it is null, with a reason: AWS does not document
+// whether Step Functions returns a response that is plain text.
 func (a *attempts) readOutput(ray rayAPI) {
 	read := a.c.call(ray.need.to("get"), ray.path("/api/v0/logs/file"), value.Obj(
 		"filename", []any{query.Concat(query.Str("job-driver-"), a.v("id"), query.Str(".log")).Value()},
@@ -213,7 +214,7 @@ func (a *attempts) readOutput(ray rayAPI) {
 	a.reading(read)
 }
 
-// reading completes a state whose result contains the log's last lines.
+// reading completes and adds a state whose result contains the last lines of the log.
 func (a *attempts) reading(read *value.Object) {
 	const name = "Read output of"
 	text, failure := query.States("result", "ResponseBody"), query.States("errorOutput")
@@ -222,7 +223,7 @@ func (a *attempts) reading(read *value.Object) {
 	out := value.Obj("Output", query.If(query.Eq(query.Call("type", text), query.Str("string")), marked(text), query.Null).Value())
 	unread := unreadOutput(failure)
 	notJSON := value.Obj("end", failed(stepfn.RayJobFailed, query.File("notjson")))
-	if a.c.at.mode == pipeline.SubmitRayJob { // the RayJob is still to be deleted
+	if a.c.at.mode == pipeline.SubmitRayJob { // the RayJob must be deleted first
 		read.Set("Assign", value.Obj("end", value.Obj("done", out)))
 		read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Delete RayJob of")),
 			caught(value.Obj("end", value.Obj("done", unread)), a.goTo("Delete RayJob of"))...))
@@ -232,20 +233,20 @@ func (a *attempts) reading(read *value.Object) {
 	}
 	read.Set("Output", out)
 	read.Set("Catch", append(caughtBy(stepfn.StatesQueryEvaluationError, notJSON, a.goTo("Decide on")),
-		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Output unread of"))))
+		value.Obj("ErrorEquals", []any{stepfn.StatesALL}, "Output", unread, "Next", a.goTo("Missing output of"))))
 	a.put(name, annotation.ReadOutput, a.succeed(read))
-	a.put("Output unread of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
+	a.put("Missing output of", annotation.ReadOutput, a.succeed(value.Obj("Type", "Pass")))
 }
 
-// unreadOutput is the result of a job whose output cannot be read.
+// unreadOutput returns the result of a job whose output cannot be read.
 func unreadOutput(failure query.Expr) *value.Object {
 	return value.Obj("Output", nil, "Reason", errorText(failure).Value())
 }
 
-// stopByProxy stops the Ray jobs through the API server.
+// stopByProxy adds the states that stop the execution's Ray jobs through the API server.
 func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	of, ray, input := c.at.cleanupOf, c.head(), query.States("input")
-	// The state API can filter by status and omits environments; the records of many jobs would be too large.
+	// The state API, unlike the Jobs API, can filter by status and omits environments: the records of many jobs would be too large.
 	done := []any{"SUCCEEDED", "FAILED", "STOPPED"}
 	list := c.call(ray.need.to("get"), ray.path("/api/v0/jobs"), value.Obj("limit", []any{"1000"}, "filter_keys", []any{"status", "status", "status"},
 		"filter_predicates", []any{"!=", "!=", "!="}, "filter_values", done), nil)
@@ -256,17 +257,17 @@ func (c *compiler) stopByProxy(states *value.Object, next string) string {
 	stop := c.call(ray.need.to("create"), ray.path("/api/jobs/", input.Get("id"), query.Str("/stop")), nil, nil)
 	stop.Set("Retry", cleanupRetry("EKS.404"))
 	stop.Set("Output", input.Value())
-	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", input.Value(), "Next", "Look at Ray job"+of)})
-	stop.Set("Next", "Look at Ray job"+of)
-	off := c.callOff(input.Get("id"))
-	off.Set("Catch", caught(nil, "Gone Ray job"+of))
-	off.Set("Next", "Gone Ray job"+of)
+	stop.Set("Catch", []any{value.Obj("ErrorEquals", []any{"EKS.404"}, "Output", input.Value(), "Next", "Check Ray job"+of)})
+	stop.Set("Next", "Check Ray job"+of)
+	off := c.killJob(input.Get("id"))
+	off.Set("Catch", caught(nil, "Stopped Ray job"+of))
+	off.Set("Next", "Stopped Ray job"+of)
 	body := &value.Object{}
 	c.putCleanup(body, "Stop Ray job"+of, stop)
-	c.putCleanup(body, "Look at Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
-		when(input.Get("pending"), "Call off Ray job"+of)}, "Default", "Gone Ray job"+of))
-	c.putCleanup(body, "Call off Ray job"+of, off)
-	c.putCleanup(body, "Gone Ray job"+of, value.Obj("Type", "Succeed"))
+	c.putCleanup(body, "Check Ray job"+of, value.Obj("Type", "Choice", "Choices", []any{
+		when(input.Get("pending"), "Kill Ray job"+of)}, "Default", "Stopped Ray job"+of))
+	c.putCleanup(body, "Kill Ray job"+of, off)
+	c.putCleanup(body, "Stopped Ray job"+of, value.Obj("Type", "Succeed"))
 	c.putCleanup(states, "Stop Ray jobs"+of, value.Obj("Type", "Map", "Items", input.Value(),
 		"ItemProcessor", processor("Stop Ray job"+of, body), "Next", next))
 	return "List Ray jobs" + of

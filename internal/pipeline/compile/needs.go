@@ -11,15 +11,15 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Need is one permission in the cluster that a state needs to make its call. It is recorded where the call is built, so that a call
-// cannot be added without its permission. A test reads the needs from the definition's text once more.
+// Need is a permission in the cluster that a state needs for its call. It is recorded where the call is built, so that no call can be added
+// without its permission. A test derives the needs from the text of the definition and compares them.
 type Need struct {
 	State                 string
 	Verb, Group, Resource string
-	Name                  string // empty if only a run knows it
+	Name                  string // name of the object; "" if it is known only at run time
 }
 
-// The kinds of objects that states read and write. A proxy carries calls to Ray's API.
+// The kinds of objects that states read and write. Calls to Ray's API use proxies.
 var (
 	jobs    = Need{Group: "batch", Resource: "jobs"}
 	pods    = Need{Resource: "pods"}
@@ -29,18 +29,19 @@ var (
 	proxies = Need{Resource: "services/proxy"}
 )
 
+// to returns the need with a verb.
 func (n Need) to(verb string) Need { n.Verb = verb; return n }
 
-// grantOrder is the order of the rules and verbOrder that of the verbs in them: the same pipeline always gives the same Role.
+// grantOrder is the order of the rules, and verbOrder that of the verbs in a rule: the same pipeline always has the same Role.
 var (
 	grantOrder = []Need{jobs, pods, podLogs, events, rayJobs, proxies}
 	verbOrder  = []string{"create", "get", "list", "delete", "watch"}
 )
 
-// methods are the verbs' HTTP methods.
+// methods are the HTTP methods of the verbs.
 var methods = map[string]string{"create": "POST", "get": "GET", "list": "GET", "delete": "DELETE"}
 
-// needing keeps the needs of a state's calls until the state has a name.
+// needing records the needs of a state until the state has a name.
 func (c *compiler) needing(state *value.Object, needs ...Need) *value.Object {
 	c.calls[state] = append(c.calls[state], needs...)
 	return state
@@ -54,24 +55,27 @@ func (c *compiler) named(name string, state *value.Object) {
 	}
 }
 
-// list, create, get and remove are tasks that call the API server about objects of a kind in the target's namespace.
+// list returns a task that lists objects of a kind. list, create, get and remove act in the target's namespace.
 func (c *compiler) list(kind Need, parameters *value.Object) *value.Object {
 	return c.call(kind.to("list"), c.pathOf(kind), parameters, nil)
 }
 
+// create returns a task that creates an object.
 func (c *compiler) create(kind Need, body any) *value.Object {
 	return c.call(kind.to("create"), c.pathOf(kind), nil, body)
 }
 
+// get returns a task that reads an object.
 func (c *compiler) get(kind Need, name query.Expr, parameters *value.Object) *value.Object {
 	return c.call(kind.to("get"), c.objectPath(kind, name).Value(), parameters, nil)
 }
 
+// remove returns a task that deletes an object. propagation is the deletion propagation policy.
 func (c *compiler) remove(kind Need, name query.Expr, propagation string) *value.Object {
 	return c.call(kind.to("delete"), c.objectPath(kind, name).Value(), value.Obj("propagationPolicy", []any{propagation}), nil)
 }
 
-// pathOf is the path of all objects of a kind in the target's namespace.
+// pathOf returns the API path of all objects of a kind in the target's namespace.
 func (c *compiler) pathOf(kind Need) string {
 	group, plural := "/api/v1", strings.Split(kind.Resource, "/")[0]
 	if kind.Group != "" {
@@ -80,7 +84,7 @@ func (c *compiler) pathOf(kind Need) string {
 	return group + "/namespaces/" + c.at.namespace + "/" + plural
 }
 
-// objectPath is the path of an object, or of its subresource.
+// objectPath returns the API path of an object, or of its subresource.
 func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
 	path := query.Concat(query.Str(c.pathOf(kind)+"/"), name)
 	if _, sub, ok := strings.Cut(kind.Resource, "/"); ok {
@@ -89,27 +93,27 @@ func (c *compiler) objectPath(kind Need, name query.Expr) query.Expr {
 	return path
 }
 
-// rayAPI is Ray's API behind the service of a head, through the proxy of the API server. A caller that may post to it can run code on
-// Ray.
+// rayAPI is Ray's API, accessed through the API server's proxy and the Service of the Ray head. Permission to post to it is permission to
+// run code on Ray.
 type rayAPI struct {
 	need          Need
-	before, after string     // of the path, around the service's name
-	service       query.Expr // the name, if only a run knows it
+	before, after string     // parts of the path before and after the Service's name
+	service       query.Expr // the Service's name, if it is known only at run time
 }
 
-// head is the API of the target's Ray. RBAC compares the service's name with the text in the path.
+// head returns the API of the target's Ray. RBAC compares its resource name with the text in the path, which includes the port.
 func (c *compiler) head() rayAPI {
 	need := proxies
 	need.Name = fmt.Sprintf("%s:%d", c.at.service, c.at.port)
 	return rayAPI{need: need, before: c.pathOf(proxies) + "/" + need.Name + "/proxy"}
 }
 
-// ownHead is the API of a cluster that KubeRay creates for one RayJob: its service has the name of the cluster.
+// ownHead returns the API of a cluster that KubeRay creates for one RayJob: the name of its Service starts with that of the cluster.
 func (c *compiler) ownHead(cluster query.Expr) rayAPI {
 	return rayAPI{proxies, c.pathOf(proxies) + "/", fmt.Sprintf("-head-svc:%d/proxy", c.at.port), cluster}
 }
 
-// path is a path of the API as a field's value: a text and what a run adds to it.
+// path returns a path of the API as a field's value: a constant text, followed by values of the run.
 func (r rayAPI) path(text string, more ...query.Expr) string {
 	switch {
 	case !r.service.IsZero():
@@ -120,7 +124,8 @@ func (r rayAPI) path(text string, more ...query.Expr) string {
 	return query.Concat(append([]query.Expr{query.Str(r.before + text)}, more...)...).Value()
 }
 
-// call is a task that calls the Kubernetes API. need is the permission that the call requires, and path is a field's value.
+// call returns a task that calls the Kubernetes API. need is the permission that the call requires, and path is a field's value. parameters
+// and body may be nil.
 func (c *compiler) call(need Need, path string, parameters *value.Object, body any) *value.Object {
 	args := c.eksArguments("Method", methods[need.Verb], "Path", path)
 	if parameters != nil {
@@ -129,12 +134,12 @@ func (c *compiler) call(need Need, path string, parameters *value.Object, body a
 	if body != nil {
 		args.Set("RequestBody", body)
 	}
-	// Answers are large: as outputs, they would pass from state to state.
+	// The output is empty, because responses are large and would otherwise be passed from state to state.
 	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSCall, "Arguments", args, "Output", &value.Object{}), need)
 }
 
-// runJob is a task that creates a Job and ends with it. Its needs are those of the integration (Step Functions' documentation of
-// eks:runJob); Step Functions polls, and the engine here watches.
+// runJob returns a task that creates a Job and waits for its end. The needs are those of the integration eks:runJob.sync, according to the
+// Step Functions documentation. The engine needs watch in addition, because it watches instead of polling.
 func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
 	needs := []Need{jobs.to("create"), jobs.to("get"), pods.to("get"), pods.to("list"), podLogs.to("get")}
 	if c.at.kind == pipeline.TargetKubernetes {
@@ -144,7 +149,7 @@ func (c *compiler) runJob(job *value.Object, more ...any) *value.Object {
 	return c.needing(value.Obj("Type", "Task", "Resource", stepfn.EKSRunJob, "Arguments", args), needs...)
 }
 
-// access are the rules that grant all needs and nothing else: one for each kind of object and, where it is known, name.
+// access returns the rules that grant exactly the needs: one for each kind of object and each known name.
 func (c *compiler) access() []Rule {
 	var rules []Rule
 	for _, kind := range grantOrder {
@@ -175,7 +180,7 @@ func (c *compiler) access() []Rule {
 	return rules
 }
 
-// secretKeys are the keys of Secrets that pods read.
+// secretKeys returns the keys of Secrets that pods read.
 func (c *compiler) secretKeys() []SecretKey {
 	var out []SecretKey
 	if t := c.at.target.Ray.Token; t != nil && c.ray {

@@ -11,8 +11,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestNeedsAreComplete reads the calls of each definition a second time, from its text, and compares them with what the compiler
-// recorded: each call has its need, no state has one that it does not use, and the rules grant all of them.
+// TestNeedsAreComplete reads the calls from the text of each definition, and compares them with the needs that the compiler recorded: each
+// call has its need, no state has a need that it does not use, and the rules grant all needs.
 func TestNeedsAreComplete(t *testing.T) {
 	for name, r := range accessCases(t) {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestNeedsAreComplete(t *testing.T) {
 	}
 }
 
-// accessCases are pipelines with every kind of call.
+// accessCases returns pipelines with all kinds of calls.
 func accessCases(t *testing.T) map[string]*compile.Result {
 	t.Helper()
 	out := clusterResults(t)
@@ -78,7 +78,7 @@ func granted(n compile.Need, rules []compile.Rule) bool {
 	})
 }
 
-// readNeeds are the needs of a definition's states, read from its text.
+// readNeeds returns the needs of a definition's states, read from its text.
 func readNeeds(t *testing.T, definition []byte) map[string][]string {
 	t.Helper()
 	v, err := value.Parse(definition)
@@ -90,7 +90,7 @@ func readNeeds(t *testing.T, definition []byte) map[string][]string {
 		switch resource := fmt.Sprint(get(state, "Resource")); {
 		case get(state, "Type") != "Task":
 		case resource == "arn:aws:states:::eks:runJob.sync":
-			// The engine here watches, Step Functions has no such verb in its documentation: both are fine for a Job.
+			// Only the engine needs watch for a Job. The documentation of Step Functions does not list it.
 			out[name] = append(out[name], "create batch/jobs", "get batch/jobs", "get /pods", "list /pods", "get /pods/log")
 			if get(state, "Arguments", "CertificateAuthority") == nil {
 				out[name] = append(out[name], "watch batch/jobs", "watch /pods")
@@ -100,7 +100,7 @@ func readNeeds(t *testing.T, definition []byte) map[string][]string {
 				out[name] = append(out[name], pathNeed(t, path, fmt.Sprint(get(state, "Arguments", "Method"))))
 			}
 		default:
-			t.Errorf("state %s calls %s: the state machine's role does not allow it", name, resource)
+			t.Errorf("state %s calls %s, which the state machine's role does not allow", name, resource)
 		}
 	})
 	return out
@@ -125,12 +125,12 @@ func eachState(v any, name string, visit func(string, *value.Object)) {
 	}
 }
 
-// unknown stands for the part of a path that only a run knows.
+// unknown represents the part of a path that is known only at run time.
 const unknown = "*"
 
 var pieces = regexp.MustCompile(`'[^']*'|\s*&\s*|[^'&]+`)
 
-// paths are what a path may be: a text, or a JSONata expression that joins texts, or chooses between such.
+// paths returns the possible values of a path: a string, or those of a JSONata expression that concatenates strings or chooses between them.
 func paths(field string) []string {
 	expr, dynamic := strings.CutPrefix(field, "{%")
 	if !dynamic {
@@ -154,7 +154,7 @@ func paths(field string) []string {
 	return out
 }
 
-// pathNeed reads a path of the Kubernetes API: /api/v1/namespaces/NS/KIND[/NAME[/SUB...]] and /apis/GROUP/VERSION/...
+// pathNeed parses a path of the Kubernetes API: /api/v1/namespaces/NS/KIND[/NAME[/SUB...]] or /apis/GROUP/VERSION/...
 func pathNeed(t *testing.T, path, method string) string {
 	t.Helper()
 	parts := strings.Split(strings.Trim(path, "/"), "/")
@@ -167,7 +167,7 @@ func pathNeed(t *testing.T, path, method string) string {
 		parts = parts[2:]
 	}
 	if len(parts) < 3 || parts[0] != "namespaces" {
-		t.Errorf("the path %s is in no namespace", path)
+		t.Errorf("the path %s has no namespace", path)
 		return ""
 	}
 	n.Resource = parts[2]

@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// jsonata matches what is JSONata and neither English nor a shell's: a call, a variable, a path from one, a binding, the marks of a
-// field's expression, and a concatenation with a text.
+// jsonata matches text that is JSONata, and neither English nor shell: a call, a variable with a path, a binding, the delimiters of an
+// expression in a field, and a concatenation with a string.
 var jsonata = regexp.MustCompile(`\$[a-zA-Z]+\(|^\$[a-z_0-9]+$|\$[a-z_0-9]+\.[a-z]|\$states|:=|\{%|%\}|['"] & | & ['"]`)
 
-// TestNoJSONataInGo finds JSONata in the Go strings of this package: only package query writes it.
+// TestNoJSONataInGo checks that the Go strings of this package contain no JSONata: only package query creates it.
 func TestNoJSONataInGo(t *testing.T) {
 	names, err := filepath.Glob("*.go")
 	if err != nil || len(names) == 0 {
@@ -27,12 +27,12 @@ func TestNoJSONataInGo(t *testing.T) {
 			continue
 		}
 		if found := jsonataIn(t, name); len(found) > 0 {
-			t.Errorf("%s has JSONata in Go strings; use package query:\n%s", name, strings.Join(found, "\n"))
+			t.Errorf("%s contains JSONata in Go strings; use package query:\n%s", name, strings.Join(found, "\n"))
 		}
 	}
 }
 
-// jsonataIn are the string literals of a file with JSONata in them, with their positions.
+// jsonataIn returns the string literals in a file that contain JSONata, with their positions.
 func jsonataIn(t *testing.T, name string) []string {
 	src, err := os.ReadFile(name)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// A step may declare its output. The definition checks the output by the rules of parameters, but accepts undeclared keys: a job that
-// ran for hours does not fail because of an extra key.
+// A step can declare its output. The definition checks the output by the rules of parameters, but accepts undeclared keys: a job that
+// ran for hours must not fail because of an additional key.
 
-// problemsOf are variables for an expression: o is the output, and p the list of its problems as text, empty if there are none.
+// problemsOf returns variables for an expression: o is the output, and p its problems as text, or "".
 func problemsOf(s *pipeline.Step, output query.Expr) []query.Binding {
 	o := query.Var("o")
 	keys, checks := make([]string, s.Output.Len()), make([]query.Expr, s.Output.Len())
@@ -29,16 +29,17 @@ func problemsOf(s *pipeline.Step, output query.Expr) []query.Binding {
 		query.Bind("p", query.If(notOfType(o, "object"), noObject, problemText(checks)))}
 }
 
-// checked is the value of an output with problemsOf as variables: accepted, or refused with what is wrong.
+// checked returns accepted if the output is valid, and otherwise the result of refused for its problems. Both can use the variables of
+// problemsOf.
 func checked(s *pipeline.Step, output, accepted query.Expr, refused func(problems query.Expr) query.Expr) query.Expr {
 	p := query.Var("p")
 	return query.Block(query.If(query.Eq(p, query.Str("")), accepted, refused(p)), problemsOf(s, output)...)
 }
 
-// invalid begins the cause of an invalid output.
+// invalid returns the start of the cause of an invalid output.
 func invalid(s *pipeline.Step) string { return "the output of step " + s.Name + " is invalid: " }
 
-// withDefaults is an output with the defaults of the keys that it lacks.
+// withDefaults returns an output with the defaults of missing keys.
 func withDefaults(s *pipeline.Step, output query.Expr) query.Expr {
 	defaults := &value.Object{}
 	for _, e := range s.Output.Entries {
@@ -53,8 +54,7 @@ func withDefaults(s *pipeline.Step, output query.Expr) query.Expr {
 		query.Call("merge", query.Array(query.Literal(defaults), output)), output)
 }
 
-// setCheckedResult sets a step's variable and output if the state's own result contains the job's output. An invalid output fails
-// the state.
+// setCheckedResult sets a step's variable and output from its state's result, on this machine. An invalid output fails the state.
 func setCheckedResult(state *value.Object, s *pipeline.Step, in *scope, output query.Expr) {
 	accepted := checked(s, output, withDefaults(s, query.Var("o")), func(problems query.Expr) query.Expr {
 		return query.Call("error", query.Concat(query.Str(stepfn.StepOutputInvalid+": "+invalid(s)), problems))
@@ -63,7 +63,8 @@ func setCheckedResult(state *value.Object, s *pipeline.Step, in *scope, output q
 	state.Set("Output", value.Obj(s.Name, withDefaults(s, output).Value()))
 }
 
-// retriesOutput returns the error names for a retrier: an error that an expression raises has another name there.
+// retriesOutput returns the errors of a Retry rule. Step.OutputInvalid is raised by an expression, for which a Retry rule needs
+// States.QueryEvaluationError in addition.
 func retriesOutput(s *pipeline.Step, errors []string) []string {
 	if s.Output.Len() == 0 || !slices.Contains(errors, stepfn.StepOutputInvalid) {
 		return errors
@@ -71,8 +72,8 @@ func retriesOutput(s *pipeline.Step, errors []string) []string {
 	return append(slices.Clone(errors), stepfn.StatesQueryEvaluationError)
 }
 
-// checkOutput adds the states between a job that succeeded in a cluster, with the result {"Output": ...}, and the end of the step.
-// An invalid output ends the attempt like any other failure.
+// checkOutput adds the states that check the output of a successful job in a cluster. Their input is {"Output": ...}. An invalid output
+// fails the attempt, like any other failure.
 func (a *attempts) checkOutput() {
 	s := a.c.steps[a.sub.step]
 	end := checked(s, query.States("input", "Output"), query.Object(), func(problems query.Expr) query.Expr {
@@ -88,7 +89,7 @@ func (a *attempts) checkOutput() {
 	a.put("Return output of", annotation.CheckOutput, value.Obj("Type", "Succeed"))
 }
 
-// succeed sets what follows a state that ends an attempt with {"Output": ...}.
+// succeed sets the next state of a state that ends an attempt with {"Output": ...}.
 func (a *attempts) succeed(state *value.Object) *value.Object {
 	if a.declares() {
 		return follow(state, a.goTo("Check output of"))

@@ -50,9 +50,9 @@ func TestOutputsAreChecked(t *testing.T) {
 	}
 }
 
-// TestInvalidOutputsEverywhere expects the same failure in each submission mode. It is retried only if retry.errors names it.
+// TestInvalidOutputsEverywhere checks that the failure is the same in each submission mode, and retried only if retry.errors names it.
 func TestInvalidOutputsEverywhere(t *testing.T) {
-	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
+	for _, mode := range []string{"local", "job", "proxy", "rayjob"} {
 		for name, c := range map[string]struct {
 			more string
 			jobs int
@@ -65,10 +65,10 @@ func TestInvalidOutputsEverywhere(t *testing.T) {
 			"cleaned up":          {"onFailure: {ray: {entrypoint: tidy}}", 1},
 			"retried, cleaned up": {"onFailure: {ray: {entrypoint: tidy}}, retry: {attempts: 2, errors: [Step.OutputInvalid]}", 2},
 		} {
-			t.Run(way+" "+name, func(t *testing.T) {
+			t.Run(mode+" "+name, func(t *testing.T) {
 				f := &flaky{}
 				steps := "steps: [{name: first, output: {model: string}, " + c.more + ", ray: {entrypoint: x}}, {name: next, ray: {entrypoint: x}}]\n"
-				s := simulate(t, f.compile(t, way, steps), f.play)
+				s := simulate(t, f.compile(t, mode, steps), f.play)
 				s.want(t, "FAILED", "Step.OutputInvalid: the output of step first is invalid: it must be an object with the keys model, got 1")
 				if strings.Contains(name, "cleaned") {
 					c.jobs++
@@ -79,25 +79,25 @@ func TestInvalidOutputsEverywhere(t *testing.T) {
 	}
 }
 
-// TestInvalidOutputRedriven redrives a run after an invalid output: the step runs again.
+// TestInvalidOutputRedriven checks that a redrive after an invalid output runs the step again.
 func TestInvalidOutputRedriven(t *testing.T) {
-	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"local", "job", "proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			f := &flaky{}
-			s := simulateRedriven(t, f.compile(t, way, "steps: [{name: first, output: {model: string}, ray: {entrypoint: x}}]\n"), 2, f.play)
+			s := simulateRedriven(t, f.compile(t, mode, "steps: [{name: first, output: {model: string}, ray: {entrypoint: x}}]\n"), 2, f.play)
 			s.want(t, "FAILED", "Step.OutputInvalid")
 			f.check(t, s, map[string]int{"first": 3})
 		})
 	}
 }
 
-// TestDeclaredOutputsInCluster accepts a valid output, with its defaults, in each submission mode.
+// TestDeclaredOutputsInCluster checks that each submission mode accepts a valid output, and adds its defaults.
 func TestDeclaredOutputsInCluster(t *testing.T) {
-	for _, way := range []string{"job", "proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"job", "proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			f := &flaky{}
 			steps := "steps: [{name: first, output: {loss: number, epochs: {type: integer, default: 3}}, ray: {entrypoint: x}}]\n"
-			s := simulate(t, f.compile(t, way, steps), func(s *simulation, call string, in *value.Object) (answer, bool) {
+			s := simulate(t, f.compile(t, mode, steps), func(s *simulation, call string, in *value.Object) (answer, bool) {
 				a, ended := f.play(s, call, in)
 				a.body = strings.Replace(a.body, "rayorch-output::1", `rayorch-output::{\"loss\":0.1}`, 1)
 				return a, ended
@@ -107,7 +107,7 @@ func TestDeclaredOutputsInCluster(t *testing.T) {
 	}
 }
 
-// TestDeclaredKeysNeedNoCheck expects no check of a reference to a key that is declared.
+// TestDeclaredKeysNeedNoCheck checks that the definition does not check references to declared keys.
 func TestDeclaredKeysNeedNoCheck(t *testing.T) {
 	steps := "steps:\n- {name: a, OUTPUT, job: {shell: x}}\n- {name: b, when: steps.a.output.m.x == 1, job: {shell: 'y ${{ steps.a.output.m.x }}'}}\n"
 	text := func(output string) string {
@@ -123,21 +123,21 @@ func TestDeclaredKeysNeedNoCheck(t *testing.T) {
 	}
 }
 
-// TestNotFiniteInCluster expects the name of the key whose value is not a JSON number, whichever state reads the output.
+// TestNotFiniteInCluster checks that the error names the key whose value is not a JSON number, in each submission mode.
 func TestNotFiniteInCluster(t *testing.T) {
-	for _, way := range []string{"job", "proxy", "rayjob"} {
+	for _, mode := range []string{"job", "proxy", "rayjob"} {
 		for output, want := range map[string]string{
-			`{\"a\":\"\\\"b\\\": NaN\",\"loss\": NaN}`: "JSON has no NaN and no Infinity, but loss is NaN",
-			`{\"loss\":-Infinity,\"acc\":1}`:           "but loss is -Infinity",
+			`{\"a\":\"\\\"b\\\": NaN\",\"loss\": NaN}`: "loss is NaN, which JSON does not support",
+			`{\"loss\":-Infinity,\"acc\":1}`:           "loss is -Infinity, which JSON does not support",
 			`{not`:                                     "",
 		} {
 			for kind, job := range map[string]string{"ray": "ray: {entrypoint: x}", "job": "job: {shell: x, image: i}"} {
-				if way == "job" && kind == "ray" { // submit.py looks at the output
+				if mode == "job" && kind == "ray" { // submit.py checks the output
 					continue
 				}
-				t.Run(way+" "+kind+" "+output, func(t *testing.T) {
+				t.Run(mode+" "+kind+" "+output, func(t *testing.T) {
 					f := &flaky{}
-					s := simulate(t, f.compile(t, way, "steps: [{name: first, "+job+"}]\n"), func(s *simulation, call string, in *value.Object) (answer, bool) {
+					s := simulate(t, f.compile(t, mode, "steps: [{name: first, "+job+"}]\n"), func(s *simulation, call string, in *value.Object) (answer, bool) {
 						a, ended := f.play(s, call, in)
 						a.body = strings.Replace(a.body, "rayorch-output::1", "rayorch-output::"+output, 1)
 						a.body = strings.Replace(a.body, `"exitCode": 41`, `"exitCode": 0`, 1)

@@ -9,8 +9,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// paramStates adds the states that every run starts with. The definition itself reads and checks the parameters, so that a run that
-// any client starts is as safe as one that rayorch starts.
+// paramStates adds the states with which every run starts. The definition itself reads and checks the parameters, so that a run is equally
+// safe whether rayorch or another client starts it. first is the first state of the steps.
 func (c *compiler) paramStates(states *value.Object, first string) {
 	params := &value.Object{}
 	for _, e := range c.p.Params.Entries {
@@ -37,19 +37,19 @@ func (c *compiler) paramStates(states *value.Object, first string) {
 	}
 	problems := query.Var("problems")
 	put(states, "Check params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Choice",
-		"Choices", []any{value.Obj("Condition", query.Op(problems, "!=", query.Str("")).Value(), "Next", "Refuse params")},
+		"Choices", []any{value.Obj("Condition", query.Op(problems, "!=", query.Str("")).Value(), "Next", "Reject params")},
 		"Assign", value.Obj("env", c.sharedEnvironment()), "Default", first))
-	put(states, "Refuse params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", problems.Value()))
+	put(states, "Reject params", annotation.State{Role: annotation.Params}, value.Obj("Type", "Fail", "Error", "Params.Invalid", "Cause", problems.Value()))
 }
 
-// runPrefix is what the ids of all jobs of an execution start with.
+// runPrefix returns the prefix of the ids of all jobs of an execution.
 func runPrefix(execution query.Expr) query.Expr {
 	return query.File("prefix", query.Bind("execution", execution))
 }
 
-// paramProblems is all that is wrong with the input in one line; empty when nothing is.
+// paramProblems returns all problems of the input in one line, or "".
 func (c *compiler) paramProblems() query.Expr {
-	// Step Functions adds this one when an execution starts another.
+	// Step Functions adds this key if an execution starts another.
 	known := append(c.p.Params.Keys(), "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID")
 	in := query.Var("in")
 	checks := []query.Expr{undeclared(in, known, func(key query.Expr) query.Expr { return query.Concat(query.Str("unknown parameter "), key) })}
@@ -59,16 +59,16 @@ func (c *compiler) paramProblems() query.Expr {
 	if c.at != nil {
 		checks = append(checks, c.paramsTooLong())
 	}
-	return query.Block(query.If(notOfType(in, "object"), query.Str("the input must be an object of parameters"), problemText(checks)),
+	return query.Block(query.If(notOfType(in, "object"), query.Str("the input must be an object with parameters"), problemText(checks)),
 		query.Bind("in", query.States("input")))
 }
 
-// problemText are problems in one line. Problems that give nothing are left out.
+// problemText returns problems in one line. Expressions without a value are skipped.
 func problemText(problems []query.Expr) query.Expr {
 	return query.Call("join", query.Array(problems...), query.Str("; "))
 }
 
-// comment is the definition's Comment: JSON with what a form needs to ask for the parameters.
+// comment returns the definition's Comment: JSON from which clients can build a form for the parameters.
 func (c *compiler) comment() string {
 	o := value.Obj("pipeline", c.p.Name)
 	if c.p.Description != "" {
@@ -78,9 +78,10 @@ func (c *compiler) comment() string {
 	return value.Text(o)
 }
 
-// ParamsSchema is a JSON Schema of a pipeline's parameters: of the execution's input.
+// ParamsSchema returns the JSON Schema of a pipeline's parameters, which are the execution's input.
 func ParamsSchema(p *pipeline.Pipeline) *value.Object { return objectSchema(&p.Params) }
 
+// objectSchema returns the JSON Schema of an object with these properties.
 func objectSchema(params *pipeline.Map[pipeline.Param]) *value.Object {
 	properties, required := &value.Object{}, []any{}
 	for _, e := range params.Entries {
@@ -97,7 +98,7 @@ func objectSchema(params *pipeline.Map[pipeline.Param]) *value.Object {
 	return o
 }
 
-// paramSchema is the JSON Schema of one parameter, by the same rules.
+// paramSchema returns the JSON Schema of a parameter.
 func paramSchema(p *pipeline.Param) *value.Object {
 	o := value.Obj("type", p.Type)
 	switch p.Type {
@@ -118,7 +119,7 @@ func paramSchema(p *pipeline.Param) *value.Object {
 	for _, bound := range []struct {
 		name string
 		f    *float64
-	}{{"minimum", p.Min}, {"maximum", p.Max}, {"minLength", whole(p.MinLength)}, {"maxLength", whole(p.MaxLength)}} {
+	}{{"minimum", p.Min}, {"maximum", p.Max}, {"minLength", floatOf(p.MinLength)}, {"maxLength", floatOf(p.MaxLength)}} {
 		if bound.f != nil {
 			o.Set(bound.name, value.Float(*bound.f))
 		}
@@ -129,8 +130,8 @@ func paramSchema(p *pipeline.Param) *value.Object {
 	return o
 }
 
-// whole is an optional whole number as a float.
-func whole(n *int) *float64 {
+// floatOf converts an optional integer to a float.
+func floatOf(n *int) *float64 {
 	if n == nil {
 		return nil
 	}

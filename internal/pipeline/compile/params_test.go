@@ -39,8 +39,8 @@ func TestParamsAreCheckedByTheDefinition(t *testing.T) {
 		`{"must":"","b":"true"}`:   "b must be true or false",
 		`{"must":"","nn":1}`:       "unknown parameter nn",
 		`{"nn":1,"mm":2,"n":0}`:    "unknown parameter nn; unknown parameter mm; n must be at least 1; must is missing",
-		`[]`:                       "the input must be an object of parameters",
-		`"x"`:                      "the input must be an object of parameters",
+		`[]`:                       "the input must be an object with parameters",
+		`"x"`:                      "the input must be an object with parameters",
 	} {
 		t.Run(input, func(t *testing.T) {
 			r := run(t, paramsText, input)
@@ -50,7 +50,7 @@ func TestParamsAreCheckedByTheDefinition(t *testing.T) {
 				return
 			}
 			if problems := decode(t, paramsText).CheckInput(in); len(problems) == 0 {
-				t.Error("CheckInput finds nothing")
+				t.Error("CheckInput returns no problems")
 			}
 		})
 	}
@@ -61,8 +61,8 @@ func TestParamsDefaults(t *testing.T) {
 	r.wantOutput(t, `{"a":{"n":3,"x":0.5,"s":"it's","c":"b'","p":"v12/","b":false,"must":"x"}}`)
 }
 
-// TestNoParameterReachesTheShellAsCode tries values that a shell would act on, in every place that takes a reference.
-func TestNoParameterReachesTheShellAsCode(t *testing.T) {
+// TestParametersAreNotExecuted tests values that a shell would interpret, in every field that accepts references.
+func TestParametersAreNotExecuted(t *testing.T) {
 	text := head + `
 params: {v: {type: string}}
 steps:
@@ -85,7 +85,7 @@ steps:
 		"a b  c", "'", "''", `\`, "# x", "", "'$(touch pwned)'", "--option", "%s%n", "ü'ß", "${{ params.v }}",
 	} {
 		t.Run(evil, func(t *testing.T) {
-			dir, err := os.MkdirTemp("", "inject") // t.TempDir's name holds the value
+			dir, err := os.MkdirTemp("", "inject") // the name of t.TempDir contains the value
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,11 +96,11 @@ steps:
 				"variable": evil, "shell": evil, "command": evil, "mixed": "-" + evil + "'-"} {
 				got, err := os.ReadFile(filepath.Join(dir, file))
 				if err != nil || string(got) != want {
-					t.Errorf("%s holds %q, want %q (%v)", file, got, want, err)
+					t.Errorf("%s contains %q, want %q (%v)", file, got, want, err)
 				}
 			}
 			if pwned, _ := filepath.Glob(filepath.Join(dir, "pwned*")); len(pwned) > 0 {
-				t.Error("a parameter was run as code")
+				t.Error("a parameter was executed")
 			}
 		})
 	}

@@ -9,10 +9,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// given is a parameter's value as the steps see it: x from the input if there is one, else the default. The result for an input of
-// another type does not matter, because the check refuses the run. depth counts the lists around x: each has variables of its own.
+// given returns a parameter's value in the form that the steps get: x from the input if it exists, otherwise the default. The result for an
+// input of another type does not matter, because the check rejects it. depth is the number of lists around x, which have their own
+// variables.
 func given(p *pipeline.Param, x query.Expr, depth int) query.Expr {
-	otherwise := query.Null // then the check refuses the run
+	otherwise := query.Null // the check rejects the missing parameter
 	if p.Default != nil {
 		otherwise = query.Literal(p.Normalize(p.Default.Value))
 	}
@@ -23,7 +24,7 @@ func given(p *pipeline.Param, x query.Expr, depth int) query.Expr {
 	return query.If(query.Eq(query.Call("type", x), query.Str(kind)), normal, otherwise)
 }
 
-// normalized is x, if it is of JSONata's type kind, as Param.Normalize has it.
+// normalized returns the expression for the result of Param.Normalize, and the JSONata type that x must have for it.
 func normalized(p *pipeline.Param, x query.Expr, depth int) (kind string, normal query.Expr) {
 	switch p.Type {
 	case "integer":
@@ -55,8 +56,8 @@ func changes(p *pipeline.Param) bool {
 	return false
 }
 
-// normalizedList maps a list. JSONata's $map returns the item itself for a list of one, and nothing for an empty list; [...]
-// flattens a list inside it unless that is written as [...], too. So lists of one and none are written out.
+// normalizedList normalizes the items of a list. JSONata's $map returns the item itself for a list with one item, and no value for an empty
+// list. [...] flattens lists in it that are not written as [...] themselves. Therefore, these two cases are written out.
 func normalizedList(items *pipeline.Param, x query.Expr, depth int) query.Expr {
 	v, f := numbered("v", depth), numbered("f", depth)
 	only := query.Array(query.Call(f, x.At(0)))
@@ -69,18 +70,19 @@ func normalizedList(items *pipeline.Param, x query.Expr, depth int) query.Expr {
 		query.Bind(f, query.Function(given(items, query.Var(v), depth), v)))
 }
 
-// numbered is the name of a variable that exists once in each list around it.
+// numbered returns the name of a variable that is unique among those of the lists around it.
 func numbered(name string, depth int) string { return name + strconv.Itoa(depth) }
 
-// spot is where a value is in the input, for messages: what only the run knows, if anything, and a text after it.
+// spot is the path of a value in the input, for messages. It consists of a part that is known only at run time, such as an index, and a
+// constant text after it.
 type spot struct {
 	before query.Expr
 	text   string
-	depth  int  // of lists around it
-	output bool // of an output: messages end with its value, and undeclared keys are allowed
+	depth  int  // number of lists around the value
+	output bool // the value is in a step's output: messages end with the value, and undeclared keys are allowed
 }
 
-// got is the value of x, as a message about it ends; the zero value in messages that do not show it.
+// got returns the value of x for the end of a message, or the zero value if messages do not show it.
 func (at spot) got(x query.Expr) query.Expr {
 	if at.output {
 		return query.Call("got", x)
@@ -88,10 +90,10 @@ func (at spot) got(x query.Expr) query.Expr {
 	return query.Expr{}
 }
 
-// says is a message that begins with the place.
+// says returns a message that starts with the path.
 func (at spot) says(msg string) query.Expr { return query.Concat(at.before, query.Str(at.text+msg)) }
 
-// check is what is wrong with x, or nothing.
+// check returns the problems of x, or no value.
 func check(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	if p.Default != nil {
 		return query.If(query.Call("exists", x), checkValue(p, x, at), query.Expr{})
@@ -103,7 +105,7 @@ func check(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	return query.If(query.Call("exists", x), checkValue(p, x, at), at.says(missing))
 }
 
-// checkValue is what is wrong with x, which exists.
+// checkValue returns the problems of x, which must exist, or no value.
 func checkValue(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	rules := checkScalar(p, x, at)
 	var problem query.Expr
@@ -119,10 +121,10 @@ func checkValue(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	return problem
 }
 
-// rule is a condition that holds if a value breaks the rule, and the message.
+// rule has a condition that is true if a value breaks the rule, and the message for that case.
 type rule struct{ broken, message query.Expr }
 
-// checkScalar are the rules of a parameter itself, in the order in which they are checked.
+// checkScalar returns the rules of a parameter, without its items or properties, in the order in which they are checked.
 func checkScalar(p *pipeline.Param, x query.Expr, at spot) []rule {
 	var rules []rule
 	add := func(broken query.Expr, message string) {
@@ -151,6 +153,7 @@ func checkScalar(p *pipeline.Param, x query.Expr, at spot) []rule {
 	return rules
 }
 
+// checkItems returns the problems of a list's items, or no value.
 func checkItems(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	depth := at.depth + 1
 	item, index := numbered("v", depth), numbered("i", depth)
@@ -158,6 +161,7 @@ func checkItems(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	return someProblems(at, query.Call("map", x, query.Function(checkValue(p.Items, query.Var(item), inner), item, index)))
 }
 
+// checkProperties returns the problems of an object's properties, or no value.
 func checkProperties(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	var checks []query.Expr
 	if !at.output {
@@ -172,17 +176,17 @@ func checkProperties(p *pipeline.Param, x query.Expr, at spot) query.Expr {
 	return someProblems(at, checks...)
 }
 
-// undeclared is a message about each key of x that is not among the known ones.
+// undeclared returns a message for each key of x that is not among the known ones.
 func undeclared(x query.Expr, known []string, message func(key query.Expr) query.Expr) query.Expr {
 	key := query.Var("k")
 	unknown := query.Call("filter", query.Call("keys", x), query.Function(query.Not(query.Op(key, "in", query.Strs(known))), "k"))
 	return query.Call("map", unknown, query.Function(message(key), "k"))
 }
 
-// maxProblems is how many characters are shown of the problems inside a list or an object: each item may have one.
+// maxProblems is the maximum number of characters for the problems inside a list or an object, of which each item may have one.
 const maxProblems = 1000
 
-// someProblems are problems in one text, or nothing if there are none.
+// someProblems returns problems in one line, or no value if there are none.
 func someProblems(at spot, problems ...query.Expr) query.Expr {
 	name := numbered("p", at.depth)
 	all := query.Var(name)
@@ -190,7 +194,7 @@ func someProblems(at spot, problems ...query.Expr) query.Expr {
 	return query.Block(query.If(query.Op(query.Call("count", all), ">", query.Int(0)), text, query.Expr{}), query.Bind(name, query.Array(problems...)))
 }
 
-// choices are the values allowed.
+// choices returns the allowed values.
 func choices(p *pipeline.Param) []any {
 	out := make([]any, len(p.Choices))
 	for i, l := range p.Choices {
@@ -199,8 +203,8 @@ func choices(p *pipeline.Param) []any {
 	return out
 }
 
-// brokenType is the condition that a value is not of the type. $floor of anything but a number is an error in JSONata, so the type
-// is checked first.
+// brokenType returns the condition that a value does not have the type. It checks the JSONata type first, because $floor of a value that is
+// not a number is an error.
 func brokenType(kind string, x query.Expr) query.Expr {
 	switch kind {
 	case "integer":
@@ -211,7 +215,7 @@ func brokenType(kind string, x query.Expr) query.Expr {
 	return notOfType(x, kind)
 }
 
-// notOfType is the condition that a value is not of one of JSONata's types.
+// notOfType returns the condition that a value does not have the JSONata type.
 func notOfType(x query.Expr, kind string) query.Expr {
 	return query.Op(query.Call("type", x), "!=", query.Str(kind))
 }

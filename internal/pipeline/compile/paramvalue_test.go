@@ -16,7 +16,7 @@ params:
 steps: [{name: a, job: {command: [sh, -c, 'printf "[%s,%s,%s,%s]" "$1" "$RAYORCH_PARAM_N" "$RAYORCH_PARAM_L" "$RAYORCH_PARAMS" > $RAYORCH_OUTPUT', sh, "${{ params.n }}"]}}]
 `
 
-func TestIntegersAreWrittenWithoutFractionAndExponent(t *testing.T) {
+func TestIntegersHaveNoFractionOrExponent(t *testing.T) {
 	for input, want := range map[string]string{
 		`{}`:                     `{"a":[1000,1000,[1],{"n":1000,"l":[1]}]}`,
 		`{"n":1.0,"l":[]}`:       `{"a":[1,1,[],{"n":1,"l":[]}]}`,
@@ -86,7 +86,7 @@ func TestListsAndObjects(t *testing.T) {
 			}
 			p := decode(t, treeText)
 			if problems := p.CheckInput(in); len(problems) > 0 {
-				t.Errorf("CheckInput says %v", problems)
+				t.Errorf("CheckInput returns %v", problems)
 			}
 			again := run(t, treeText, value.Text(p.Normalize(in)))
 			again.wantOutput(t, `{"a":`+want+`}`)
@@ -127,7 +127,7 @@ func TestProblemsInListsAndObjects(t *testing.T) {
 			}
 			for _, one := range strings.Split(want, "; ") {
 				if all := strings.Join(said, "; "); !strings.Contains(all, one) {
-					t.Errorf("CheckInput says %s, want %s", all, one)
+					t.Errorf("CheckInput returns %s, want %s", all, one)
 				}
 			}
 		})
@@ -138,7 +138,7 @@ func TestProblemsInListsAndObjects(t *testing.T) {
 	}
 }
 
-// TestReferencesIntoParams uses lists and objects in every place that takes a reference.
+// TestReferencesIntoParams uses lists and objects in every field that accepts references.
 func TestReferencesIntoParams(t *testing.T) {
 	r := run(t, head+`
 params:
@@ -180,12 +180,12 @@ outputs: {all: "${{ steps.all.output }}", env: "${{ steps.env.output }}", yes: "
 		}
 	}
 	if !value.Equal(gpus, []any{value.Number("1"), value.Number("2")}) {
-		t.Errorf("the trainings ask for %v GPUs", gpus)
+		t.Errorf("the trainings request %v GPUs", gpus)
 	}
 }
 
-// TestSweepOfTheDocumentation runs the example of docs/pipeline.md.
-func TestSweepOfTheDocumentation(t *testing.T) {
+// TestDocumentedSweep runs the example of a sweep in docs/pipeline.md.
+func TestDocumentedSweep(t *testing.T) {
 	docs, err := os.ReadFile("../../../docs/pipeline.md")
 	if err != nil {
 		t.Fatal(err)

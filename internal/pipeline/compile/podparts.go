@@ -10,7 +10,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// imageField is a plain job's image.
+// imageField returns the image of a plain job.
 func (c *compiler) imageField(j *pipeline.Job, in *scope) string {
 	if len(j.Image.Parts) > 0 {
 		return c.textField(j.Image, in)
@@ -18,8 +18,8 @@ func (c *compiler) imageField(j *pipeline.Job, in *scope) string {
 	return query.Plain(c.at.jobImage)
 }
 
-// storageVolumes are the volumes of a plain job: the pipeline's storage, and the mounts of the file. Without a claim, the storage is scratch space of the pod: in
-// the image, only root could create the directory.
+// storageVolumes returns the volumes of a plain job: the pipeline's storage, and the mounts in the file. Without a claim, the storage is
+// scratch space of the pod, because only root could create the directory in the image.
 func (c *compiler) storageVolumes(more []pipeline.Mount) (volumes, mounts []any) {
 	byClaim := map[string]string{}
 	add := func(claim, path, subPath string, readOnly bool) {

@@ -13,23 +13,23 @@ import (
 //go:embed submitter/submit.py
 var submitScript string
 
-// submitterErrors are the errors that the submitter's exit codes stand for, from firstCode on.
+// submitterErrors are the errors that correspond to the submitter's exit codes, starting with firstCode. submit.py has the same list.
 var submitterErrors = []string{stepfn.RayJobFailed, stepfn.RayJobStopped, stepfn.RayHeadLost, stepfn.RaySubmitFailed, stepfn.RayPendingTimeout,
 	stepfn.RayUnreachable, stepfn.RayUnauthorized, stepfn.StatesTimeout, stepfn.RayRuntimeEnvFailed}
 
 const firstCode = 41
 
-// filesPath is where pods find the submitter's script and working directories.
+// filesPath is the directory in pods that contains the submitter's script and working directories.
 const filesPath = "/rayorch"
 
-// submitter has the parts that all pods with the submitter's script share: of the Job's spec, of the pod and of the container.
+// submitter returns what all Jobs with the submitter's script have in common: the fields of the Job's spec, of the pod and of the container.
 func (c *compiler) submitter() *value.Object {
 	codes := make([]any, len(submitterErrors))
 	for i := range submitterErrors {
 		codes[i] = value.Int(int64(firstCode + i))
 	}
-	// An indexed Job, because only its pods get the number of pods before them: a later pod must not submit a job again that a
-	// lost head has forgotten. A pod that ends with one of our exit codes has done its work.
+	// The Job is indexed, because only then does Kubernetes pass the number of previous pods to a pod: a later pod must not submit a job
+	// again that was lost with the head. A pod that ends with one of our exit codes has done its work.
 	job := value.Obj("completions", value.Int(1), "parallelism", value.Int(1), "completionMode", "Indexed",
 		"backoffLimitPerIndex", value.Int(3), "ttlSecondsAfterFinished", value.Int(c.at.ttl()),
 		"podFailurePolicy", value.Obj("rules", []any{
@@ -47,8 +47,8 @@ func (c *compiler) submitter() *value.Object {
 	return value.Obj("job", job, "pod", pod, "container", container)
 }
 
-// podSpec has the target's settings for all pods. A container is never restarted: the Job creates another pod. Only plain jobs can have a
-// token for the API server.
+// podSpec returns a pod spec with the target's settings for all pods. Containers are never restarted: the Job creates another pod instead.
+// Only plain jobs can have a token for the API server.
 func (c *compiler) podSpec(account string) *value.Object {
 	o := value.Obj("restartPolicy", "Never", "automountServiceAccountToken", false)
 	if account != "" {
@@ -70,6 +70,7 @@ func (c *compiler) podSpec(account string) *value.Object {
 	return o
 }
 
+// selector returns a node selector with the labels of all maps; later maps take precedence.
 func selector(labels ...pipeline.Map[string]) *value.Object {
 	o := &value.Object{}
 	for _, m := range labels {
@@ -80,6 +81,7 @@ func selector(labels ...pipeline.Map[string]) *value.Object {
 	return o
 }
 
+// tolerations returns the tolerations of all lists.
 func tolerations(lists ...[]pipeline.Toleration) []any {
 	var out []any
 	for _, list := range lists {
@@ -99,7 +101,7 @@ func tolerations(lists ...[]pipeline.Toleration) []any {
 	return out
 }
 
-// filesVolume has the submitter's script and all working directories of the pipeline.
+// filesVolume returns the volume with the submitter's script and all working directories that are in ConfigMaps.
 func (c *compiler) filesVolume() *value.Object {
 	sources := []any{value.Obj("configMap", value.Obj("name", c.at.scripts))}
 	for _, key := range c.at.order {
@@ -110,7 +112,7 @@ func (c *compiler) filesVolume() *value.Object {
 	return value.Obj("name", "files", "projected", value.Obj("sources", sources))
 }
 
-// submitterEnv is Ray's address, the token, and Kubernetes' counts of failed pods.
+// submitterEnv returns the submitter's environment: Ray's address and token, and the numbers of failed pods, which Kubernetes counts.
 func (c *compiler) submitterEnv() []any {
 	env := []any{
 		value.Obj("name", "RAYORCH_RAY", "value", fmt.Sprintf("%s.%s.svc:%d", c.at.service, c.at.namespace, c.at.port)),
@@ -127,12 +129,12 @@ func (c *compiler) submitterEnv() []any {
 	return env
 }
 
-// secretVariable is an environment variable whose value the kubelet reads from a Secret.
+// secretVariable returns an environment variable whose value the kubelet reads from a Secret.
 func secretVariable(name string, key *pipeline.SecretKey) *value.Object {
 	return value.Obj("name", name, "valueFrom", value.Obj("secretKeyRef", value.Obj("name", query.Plain(key.Name), "key", query.Plain(key.Key))))
 }
 
-// secretVariables are those of the secrets that a job gets.
+// secretVariables returns the environment variables of secrets.
 func (c *compiler) secretVariables(names []string) []any {
 	var out []any
 	for _, name := range names {
@@ -143,20 +145,20 @@ func (c *compiler) secretVariables(names []string) []any {
 	return out
 }
 
-// dollars escapes a text for Kubernetes, which replaces $(NAME) by a variable and $$ for $ in commands, arguments and the environment.
+// dollars escapes a string for Kubernetes, which expands $(NAME) and replaces $$ with $ in commands, arguments and the environment.
 func dollars(text query.Expr) query.Expr {
 	return query.Call("join", query.Call("split", text, query.Str("$")), query.Str("$$"))
 }
 
-// argumentSize is the most characters of one argument: Linux allows 128 KiB, and a character has up to four bytes.
+// argumentSize is the maximum number of characters in one argument: Linux allows 128 KiB, and a character has up to four bytes.
 const argumentSize = 30000
 
-var runLabels = query.Var("labels") // of all objects of a run
+var runLabels = query.Var("labels") // labels of all objects of a run
 
-// metadata is an object's name with the labels and annotations of the run, the step and the attempt.
+// metadata returns an object's metadata: its name, and the labels and annotations of the run, the step and the attempt.
 func (a *attempts) metadata(name query.Expr) *value.Object {
 	notes := value.Obj("rayorch.dev/step", a.sub.step, "rayorch.dev/attempt", a.sub.attempt().Value())
-	if a.sub.kind == kindJob { // a Ray job has its own metadata
+	if a.sub.kind == kindJob { // the metadata of a Ray job goes to Ray
 		merge(notes, a.sub.metadata)
 	}
 	return value.Obj("name", name.Value(),
@@ -164,12 +166,12 @@ func (a *attempts) metadata(name query.Expr) *value.Object {
 		"annotations", extended(query.Var("annotations"), query.Inline(notes)).Value())
 }
 
-// extended is an object with more fields.
+// extended returns an object with additional fields, which take precedence.
 func extended(object, more query.Expr) query.Expr {
 	return query.Call("merge", query.Array(object, more))
 }
 
-// submitterJob is a Job that runs the submitter's script; deadline is in seconds.
+// submitterJob returns a Job that runs the submitter's script. deadline is in seconds.
 func (a *attempts) submitterJob(name, args query.Expr, deadline int64, env []any) *value.Object {
 	container := []query.Binding{query.Bind("args", args)}
 	if len(env) > 0 {
@@ -180,10 +182,10 @@ func (a *attempts) submitterJob(name, args query.Expr, deadline int64, env []any
 		"spec", submitterSpec(deadline, query.Object(container...)).Value())
 }
 
-// submitterPart is what the pods that run the submitter's script share: of a Job's spec, of a pod or of a container.
+// submitterPart returns the common fields of a Job's spec ("job"), of a pod or of a container that run the submitter's script.
 func submitterPart(of string) query.Expr { return query.Var("submitter").Get(of) }
 
-// submitterSpec is the spec of a Job that runs the submitter's script, with more fields of its container and its pod.
+// submitterSpec returns the spec of a Job that runs the submitter's script, with additional fields of its container and its pod.
 func submitterSpec(deadline int64, container query.Expr, pod ...query.Binding) query.Expr {
 	containers := query.Array(extended(submitterPart("container"), container))
 	spec := extended(submitterPart("pod"), query.Object(append(pod, query.Bind("containers", containers))...))
@@ -191,7 +193,7 @@ func submitterSpec(deadline int64, container query.Expr, pod ...query.Binding) q
 	return extended(submitterPart("job"), query.Object(query.Bind("activeDeadlineSeconds", query.Int(deadline)), query.Bind("template", template)))
 }
 
-// inlined are field values as expressions.
+// inlined returns field values as expressions.
 func inlined(items []any) []query.Expr {
 	out := make([]query.Expr, len(items))
 	for i, item := range items {

@@ -9,12 +9,12 @@ import (
 
 // PodContext is the security context of some of a pipeline's pods.
 type PodContext struct {
-	// Of names the pods: "the submitters", "step infer".
+	// Of is the name of the pods in messages: "the submitters", "step infer".
 	Of             string
 	pod, container *value.Object
 }
 
-// podContexts are those of all pods that a run creates.
+// podContexts returns the security contexts of all pods that a run creates.
 func (c *compiler) podContexts() []PodContext {
 	var out []PodContext
 	add := func(of string, own *pipeline.SecurityContext) {
@@ -32,13 +32,13 @@ func (c *compiler) podContexts() []PodContext {
 	return out
 }
 
-// baselineCapabilities are what the Pod Security Standard "baseline" lets a container add.
+// baselineCapabilities are the capabilities that the Pod Security Standard "baseline" allows a container to add.
 var baselineCapabilities = []string{"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
 	"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
 
-// Refused are the fields for which a namespace that enforces a Pod Security Standard, baseline or restricted, refuses the pods, in the
-// words of the API server (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Sysctls and the options of SELinux
-// and AppArmor are left to the API server.
+// Refused returns the fields that violate a Pod Security Standard: baseline or restricted
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). A namespace that enforces the standard rejects the pods. The
+// fields have the names that the API server uses in its messages. Sysctls and the options of SELinux and AppArmor are not checked.
 func (p PodContext) Refused(level string) []string {
 	var out []string
 	rule := func(levels []string, refused bool, what string) {
@@ -64,7 +64,7 @@ func (p PodContext) Refused(level string) []string {
 	return out
 }
 
-// effective is a field of the container, or else of the pod.
+// effective returns a field of the container, or that of the pod if the container does not have it.
 func (p PodContext) effective(path ...string) any {
 	if v := at(p.container, path...); v != nil {
 		return v
@@ -74,7 +74,7 @@ func (p PodContext) effective(path ...string) any {
 
 func notOneOf(v any, others ...any) bool { return !slices.Contains(others, v) }
 
-// at is the value at a path of objects; nil for none.
+// at returns the value at a path of objects, or nil.
 func at(v any, path ...string) any {
 	for _, key := range path {
 		o, ok := v.(*value.Object)
@@ -86,6 +86,7 @@ func at(v any, path ...string) any {
 	return v
 }
 
+// textsAt returns the strings in the list at a path of objects.
 func textsAt(o *value.Object, path ...string) []string {
 	list, _ := at(o, path...).([]any)
 	var out []string

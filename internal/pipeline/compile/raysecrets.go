@@ -8,11 +8,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Ray keeps the environment variables of a job in the job's record, which its API and dashboard show. So the pods of a
-// job's own cluster get secrets in their environment, and the user can do the same for a permanent cluster (inRayPods). The submitter
-// passes only the other secrets.
+// Ray stores the environment variables of a job in the job's record, which its API and dashboard show. To avoid this, the pods of a cluster
+// that is created for the step get secrets in their environment, and the user can do the same for a permanent cluster (inRayPods). The
+// submitter passes only the other secrets to Ray.
 
-// secretsOf are the secrets that the submitter of a job passes on, and those that it only redacts in the job's log.
+// secretsOf returns the secrets that the submitter of a job passes to Ray, and those that it only redacts in the job's log.
 func (c *compiler) secretsOf(names []string) (passed, hidden []string) {
 	for _, e := range c.p.Secrets.Entries {
 		switch {
@@ -26,7 +26,8 @@ func (c *compiler) secretsOf(names []string) (passed, hidden []string) {
 	return passed, hidden
 }
 
-// submitterSecrets are variables of the submitter's pod, which starts even if those that it only redacts are missing.
+// submitterSecrets returns the variables of the submitter's pod that contain secrets. The pod starts even if secrets are missing that it
+// only redacts.
 func (c *compiler) submitterSecrets(names []string) []any {
 	var out []any
 	passed, hidden := c.secretsOf(names)
@@ -41,7 +42,7 @@ func (c *compiler) submitterSecrets(names []string) []any {
 	return out
 }
 
-// wantSecrets is a command that fails, before it does anything, if Ray's pods lack a secret.
+// wantSecrets returns a command that first fails if Ray's pods do not have a secret.
 func (c *compiler) wantSecrets(names []string, command query.Expr) query.Expr {
 	var check strings.Builder
 	for _, name := range names {
@@ -56,7 +57,7 @@ func (c *compiler) wantSecrets(names []string, command query.Expr) query.Expr {
 	return query.Concat(query.Str(check.String()), command)
 }
 
-// shownByRay are the secrets of a job that Ray's record would contain.
+// shownByRay returns the secrets of a job that Ray's record of the job would contain.
 func (c *compiler) shownByRay(names []string) []string {
 	if c.at.ownCluster() {
 		return nil
@@ -67,7 +68,7 @@ func (c *compiler) shownByRay(names []string) []string {
 	})
 }
 
-// noteRaySecrets reports which secrets Ray shows.
+// noteRaySecrets adds a note about the secrets that Ray shows.
 func (c *compiler) noteRaySecrets() {
 	var shown []string
 	for _, e := range c.p.Secrets.Entries {
@@ -78,11 +79,12 @@ func (c *compiler) noteRaySecrets() {
 		})
 	}
 	if len(shown) > 0 {
-		c.note("Ray keeps the values of %s in its job records, which its API and dashboard show: give them to Ray's pods, and set inRayPods: true", strings.Join(shown, ", "))
+		c.note("Ray's API and dashboard show the values of %s in its job records: to avoid this, add them to the environment of Ray's pods, and set "+
+			"inRayPods: true", strings.Join(shown, ", "))
 	}
 }
 
-// withSecrets adds secrets to the first container of each pod of a rayClusterSpec, which is Ray's. Existing variables take precedence.
+// withSecrets adds secrets to the first container, which is Ray's, of each pod in a rayClusterSpec. Existing variables take precedence.
 func (c *compiler) withSecrets(spec any, names []string) {
 	o, _ := spec.(*value.Object)
 	variables := c.secretVariables(names)
@@ -104,7 +106,7 @@ func (c *compiler) withSecrets(spec any, names []string) {
 	}
 }
 
-// missingFrom are the variables whose names env does not have.
+// missingFrom returns the variables whose names env does not contain.
 func missingFrom(env, variables []any) []any {
 	return slices.DeleteFunc(slices.Clone(variables), func(v any) bool {
 		return slices.ContainsFunc(env, func(have any) bool { return at(have, "name") == at(v, "name") })

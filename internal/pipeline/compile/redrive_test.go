@@ -20,14 +20,14 @@ steps:
     - {name: shaky, ray: {entrypoint: x}, retry: {attempts: 2}ONFAILURE}
 `
 
-// TestRedrive fails a step for good, inside of a group, and redrives the run: the step is tried anew with ids of its own, as
-// often as at first, and nothing else is.
+// TestRedrive redrives a run in which a step in a group has failed: only this step runs again, with new ids and with as many attempts as
+// before.
 func TestRedrive(t *testing.T) {
-	for _, way := range []string{"local", "job", "proxy", "rayjob"} {
+	for _, mode := range []string{"local", "job", "proxy", "rayjob"} {
 		for name, onFailure := range map[string]string{"plain": "", "cleanup": ", onFailure: {ray: {entrypoint: tidy}}"} {
-			t.Run(way+" "+name, func(t *testing.T) {
+			t.Run(mode+" "+name, func(t *testing.T) {
 				f := &flaky{fails: 4, tidies: map[bool]int{true: 2}[onFailure != ""]}
-				s := simulateRedriven(t, f.compile(t, way, strings.Replace(redriveSteps, "ONFAILURE", onFailure, 1)), 2, f.play)
+				s := simulateRedriven(t, f.compile(t, mode, strings.Replace(redriveSteps, "ONFAILURE", onFailure, 1)), 2, f.play)
 				s.want(t, "SUCCEEDED", `{"first":1,"both":{"calm":1,"shaky":1}}`)
 				f.check(t, s, map[string]int{"first": 1, "calm": 1, "shaky": 5 + f.tidies})
 			})
@@ -35,21 +35,21 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
-// flaky plays a Ray whose jobs of the step shaky fail at first: fails in all, and the cleanups after them do not.
+// flaky simulates a Ray on which the first jobs of the step shaky fail: fails of them in total. Their cleanups succeed.
 type flaky struct {
 	fails, tidies int
 	ids           []string
 }
 
-func (f *flaky) compile(t *testing.T, way, steps string) []byte {
+func (f *flaky) compile(t *testing.T, mode, steps string) []byte {
 	t.Helper()
-	if way == "local" {
+	if mode == "local" {
 		return build(t, "version: 1\nname: w\n"+steps, compile.Options{}).Definition
 	}
-	return definition(t, head+"\ntargets: {c: {kind: kubernetes}}\n"+steps, way)
+	return definition(t, head+"\ntargets: {c: {kind: kubernetes}}\n"+steps, mode)
 }
 
-// play answers whatever way the call is of: a submission by its id, which holds the step's name.
+// play responds to the calls of any submission mode. It recognizes a job by its id, which contains the step's name.
 func (f *flaky) play(_ *simulation, call string, in *value.Object) (answer, bool) {
 	id := submitted(in)
 	if id != "" && !slices.Contains(f.ids, id) {
@@ -82,7 +82,7 @@ func (f *flaky) play(_ *simulation, call string, in *value.Object) (answer, bool
 	return answer{body: "{}"}, true
 }
 
-// fail tells whether the job that a call is about is one that fails. Of each two attempts a cleanup comes third.
+// fail reports whether the job of a call is one that fails. After each two attempts, the third job is a cleanup.
 func (f *flaky) fail(call string) bool {
 	n := 0
 	for _, id := range f.ids {
@@ -98,7 +98,7 @@ func (f *flaky) fail(call string) bool {
 	return false
 }
 
-// submitted is the id of the job that a call submits; empty for another call.
+// submitted returns the id of the job that a call submits, or "" for other calls.
 func submitted(in *value.Object) string {
 	for _, path := range [][]string{{"SubmissionId"}, {"Job", "metadata", "name"}, {"RequestBody", "submission_id"}, {"RequestBody", "metadata", "name"}} {
 		if id := get(in, path...); id != nil {
@@ -108,7 +108,7 @@ func submitted(in *value.Object) string {
 	return ""
 }
 
-// check holds the number of jobs of each step to what is wanted; no two have the same id.
+// check checks the number of jobs of each step, and that all jobs have different ids.
 func (f *flaky) check(t *testing.T, s *simulation, want map[string]int) {
 	t.Helper()
 	for step, n := range want {

@@ -6,7 +6,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// resources are the amounts that a job requests, as field values: a number, or an expression; nil for no request.
+// resources are the amounts that a job requests, as field values: a number, an expression, or nil.
 type resources struct {
 	cpus, gpus any
 	memory     any           // bytes
@@ -14,7 +14,7 @@ type resources struct {
 	custom     *value.Object // Ray's custom resources
 }
 
-// rayNames are the fields of one of Ray's APIs that say what the driver reserves. Workers and actors reserve resources themselves.
+// rayNames are the fields for the driver's resources in one of Ray's APIs. Tasks and actors reserve resources themselves.
 type rayNames struct{ cpus, gpus, memory, custom string }
 
 var (
@@ -23,7 +23,7 @@ var (
 	rayJobNames = rayNames{"entrypointNumCpus", "entrypointNumGpus", "", "entrypointResources"} // a RayJob has no field for memory
 )
 
-// reserve sets what a Ray job's driver reserves.
+// reserve sets the resources that a Ray job's driver reserves.
 func (r resources) reserve(o *value.Object, names rayNames) {
 	setGiven(o, names.cpus, r.cpus)
 	setGiven(o, names.gpus, r.gpus)
@@ -33,8 +33,8 @@ func (r resources) reserve(o *value.Object, names rayNames) {
 	}
 }
 
-// container is a container's resources. Kubernetes takes amounts as text. Memory and disk are limits as well as requests, because a node
-// that runs out of them kills any pod; GPUs have only limits.
+// container returns the resources of a container, in which amounts are strings. Memory and disk are both requests and limits: a node that
+// runs out of them can kill any of its pods. GPUs have only limits.
 func (r resources) container() *value.Object {
 	requests, limits, o := &value.Object{}, &value.Object{}, &value.Object{}
 	setGiven(requests, "cpu", amountText(r.cpus))
@@ -55,7 +55,7 @@ func (r resources) container() *value.Object {
 	return o
 }
 
-// amountText is an amount as text.
+// amountText returns an amount as a string, or nil.
 func amountText(v any) any {
 	switch v := v.(type) {
 	case value.Number:
@@ -66,14 +66,14 @@ func amountText(v any) any {
 	return nil
 }
 
-// setGiven sets a field that has a value.
+// setGiven sets a field unless v is nil.
 func setGiven(o *value.Object, name string, v any) {
 	if v != nil {
 		o.Set(name, v)
 	}
 }
 
-// amount is an optional number as a field's value.
+// amount returns an optional number as a field's value, or nil.
 func (c *compiler) amount(n *pipeline.Number, in *scope) any {
 	if n == nil {
 		return nil
@@ -81,7 +81,7 @@ func (c *compiler) amount(n *pipeline.Number, in *scope) any {
 	return c.number(n, in)
 }
 
-// bytes is an optional size as a field's value.
+// bytes returns an optional size as a field's value, or nil.
 func (c *compiler) bytes(q *pipeline.Quantity, in *scope) any {
 	if q == nil {
 		return nil

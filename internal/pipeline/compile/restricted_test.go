@@ -20,18 +20,18 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// admission asks a real API server about pods in a namespace. Nothing is created. Of a Job's pods it would only warn, so it is asked
-// about the pods themselves.
+// admission submits pods to a real API server in a dry run, so that nothing is created. It submits pods instead of Jobs, because the API
+// server only warns about the pods of a Job.
 type admission struct {
 	*clustertest.Cluster
 	namespace string
 }
 
-// refuses is why the API server refuses a pod; nil if it admits it.
+// refuses returns the error with which the API server rejects a pod, or nil if it admits the pod.
 func (a admission) refuses(t *testing.T, spec map[string]any) error {
 	t.Helper()
 	spec = maps.Clone(spec)
-	delete(spec, "serviceAccountName") // it need not exist
+	delete(spec, "serviceAccountName") // it may not exist
 	spec["restartPolicy"] = "Never"
 	body, err := json.Marshal(clustertest.Object("v1", "Pod", a.namespace, "p", kube.Object{"spec": spec}))
 	if err != nil {
@@ -42,8 +42,8 @@ func (a admission) refuses(t *testing.T, spec map[string]any) error {
 	return err
 }
 
-// TestRestricted has a namespace that enforces the Pod Security Standard "restricted" admit all pods that the project makes, and the
-// Ray of its example.
+// TestRestricted checks that a namespace which enforces the Pod Security Standard "restricted" admits all pods that a run creates, and the
+// Ray cluster of the example.
 func TestRestricted(t *testing.T) {
 	c := clustertest.Start(t)
 	a := admission{c, c.Restricted(t)}
@@ -66,7 +66,7 @@ func TestRestricted(t *testing.T) {
 		}
 	}
 	if pods < 30 {
-		t.Errorf("only %d pods were tried", pods)
+		t.Errorf("only %d pods were tested", pods)
 	}
 }
 
@@ -79,7 +79,7 @@ func asMap(t *testing.T, o *value.Object) map[string]any {
 	return out
 }
 
-// templates are the specs of all pod templates in a file of manifests.
+// templates returns the specs of all pod templates in a file of manifests.
 func templates(t *testing.T, file string) []map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -122,7 +122,7 @@ func templatesIn(v any) []map[string]any {
 
 const strictContext = "runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}"
 
-// refusedContexts are security contexts of all kinds, which a level admits or refuses.
+// refusedContexts are security contexts of all kinds, some of which a level rejects.
 var refusedContexts = []string{
 	"{}", "{" + strictContext + "}", "{" + strictContext + ", runAsUser: 0}", "{" + strictContext + ", runAsUser: 1, fsGroup: 0}",
 	"{runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}, allowPrivilegeEscalation: false, capabilities: {drop: [NET_RAW]}}",
@@ -133,7 +133,7 @@ var refusedContexts = []string{
 	"{privileged: true}", "{capabilities: {add: [SYS_ADMIN]}}", "{capabilities: {add: [CHOWN]}}", "{privileged: true, fsGroup: 7}",
 }
 
-// TestRefusedByPodSecurity holds what doctor says of a security context to what a real API server does with it.
+// TestRefusedByPodSecurity compares the doctor's checks of security contexts with the decisions of a real API server.
 func TestRefusedByPodSecurity(t *testing.T) {
 	c := clustertest.Start(t)
 	const text = head + "\ntargets: {c: {kind: kubernetes, jobImage: x}}\nsteps: [{name: a, job: {shell: x, securityContext: CONTEXT}}]\n"
@@ -152,11 +152,11 @@ func TestRefusedByPodSecurity(t *testing.T) {
 				refused = a.refuses(t, asMap(t, spec))
 			}
 			if (refused == nil) != (said == nil) {
-				t.Errorf("%s, %s: doctor says %q, the API server %v", level, context, said, refused)
+				t.Errorf("%s, %s: doctor reports %q, the API server returns %v", level, context, said, refused)
 			}
 			for _, what := range said {
 				if refused != nil && !strings.Contains(refused.Error(), what) {
-					t.Errorf("%s, %s: doctor says %q, the API server %v", level, context, what, refused)
+					t.Errorf("%s, %s: doctor reports %q, the API server returns %v", level, context, what, refused)
 				}
 			}
 		}

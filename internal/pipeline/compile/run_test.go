@@ -20,7 +20,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// ran is what one run of a definition came to.
+// ran is the result of a run of a definition.
 type ran struct {
 	interp.Head
 	calls  []*value.Object // the tasks' inputs, in order, with State and Resource
@@ -28,7 +28,7 @@ type ran struct {
 	events []history.Event
 }
 
-// decode reads a pipeline of a test; its lines may be indented by tabs.
+// decode decodes a pipeline, in which lines may be indented with tabs.
 func decode(t *testing.T, text string) *pipeline.Pipeline {
 	t.Helper()
 	p, err := pipeline.Decode("pipeline.yaml", []byte(strings.ReplaceAll(text, "\t", "  ")))
@@ -52,13 +52,13 @@ func build(t *testing.T, text string, o compile.Options) *compile.Result {
 	}
 	for _, definition := range [][]byte{r.Definition, r.Cleanup} {
 		for _, d := range check.Definition(string(definition), false).Problems {
-			t.Errorf("our own validator says: %+v", d)
+			t.Errorf("the definition is not valid: %+v", d)
 		}
 	}
 	return r
 }
 
-// run drives a pipeline's definition by the interpreter; its tasks are run by a real sh on this machine.
+// run runs a pipeline's definition with the interpreter. A real sh on this machine runs its tasks.
 func run(t *testing.T, text, input string) ran {
 	t.Helper()
 	return execute(t, build(t, text, compile.Options{}).Definition, input)
@@ -104,7 +104,7 @@ func execute(t *testing.T, definition []byte, input string) ran {
 	return out
 }
 
-// act does a task by sh, as the task runners do, and says how it ended.
+// act runs a task with sh, as the task runners do, and returns its result.
 func (r *ran) act(t *testing.T, task interp.Task) interp.Fact {
 	t.Helper()
 	in, err := value.ParseObject(task.Input)
@@ -131,7 +131,7 @@ func (r *ran) act(t *testing.T, task interp.Task) interp.Fact {
 	return interp.TaskEnded{Task: task.ID, Output: value.Bytes(value.Obj("Status", "SUCCEEDED", "Output", marked(t, log)))}
 }
 
-// marked is the JSON of the marked last line, or null.
+// marked returns the JSON value on the last marked line, or null.
 func marked(t *testing.T, log []byte) any {
 	t.Helper()
 	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
@@ -141,7 +141,7 @@ func marked(t *testing.T, log []byte) any {
 	}
 	v, err := value.Parse(text)
 	if err != nil {
-		t.Fatalf("the marked line holds no JSON: %v: %s", err, text)
+		t.Fatalf("the marked line is not valid JSON: %v: %s", err, text)
 	}
 	return v
 }
@@ -157,14 +157,14 @@ func environ(t *testing.T, env any) []string {
 		k, v := o.At(i)
 		text, ok := v.(string)
 		if !ok {
-			t.Fatalf("the environment variable %s is %v, not text", k, v)
+			t.Fatalf("the environment variable %s is %v, want a string", k, v)
 		}
 		out = append(out, k+"="+text)
 	}
 	return out
 }
 
-// get is a value inside objects, nil where there is none.
+// get returns the value at a path of objects, or nil.
 func get(v any, path ...string) any {
 	for _, k := range path {
 		o, _ := v.(*value.Object)
@@ -173,7 +173,7 @@ func get(v any, path ...string) any {
 	return v
 }
 
-// output is the output of a state when it last exited, or nil.
+// output returns the last output of a state, or nil.
 func (r *ran) output(t *testing.T, state string) any {
 	t.Helper()
 	var out any
@@ -202,7 +202,7 @@ func (r *ran) wantOutput(t *testing.T, want string) {
 	}
 }
 
-// wantFailure fails the test unless the run failed with this error and a cause that holds the text.
+// wantFailure fails the test unless the run failed with this error and a cause that contains the text.
 func (r *ran) wantFailure(t *testing.T, name, cause string) {
 	t.Helper()
 	if r.Status != stepfn.Failed || r.Error != name || !strings.Contains(r.Cause, cause) {

@@ -6,8 +6,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// TestScopesAssignTheirOwnVariables holds every definition to a rule of Step Functions that only a run would show: a branch or an
-// iteration reads the variables around it, but must not assign to their names.
+// TestScopesAssignTheirOwnVariables checks a rule of Step Functions whose violation would show only at run time: a branch or an iteration
+// can read the variables of outer scopes, but must not assign to their names.
 func TestScopesAssignTheirOwnVariables(t *testing.T) {
 	definitions := map[string][]byte{}
 	for name, r := range accessCases(t) {
@@ -22,12 +22,13 @@ func TestScopesAssignTheirOwnVariables(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := assignsWithin(t, name, machine, map[string]bool{}); n == 0 && name == "kubernetes-job" {
-			t.Errorf("%s: found no variables: the test reads it wrongly", name)
+			t.Errorf("%s: found no variables: the test is broken", name)
 		}
 	}
 }
 
-// assignsWithin checks one scope, a machine, a branch or an iteration, and those inside it. It returns how many names they assign.
+// assignsWithin checks a scope (a state machine, a branch or an iteration) and the scopes in it. It returns the number of names that they
+// assign.
 func assignsWithin(t *testing.T, name string, scope *value.Object, around map[string]bool) int {
 	t.Helper()
 	own, inner := map[string]bool{}, []*value.Object{}
@@ -39,7 +40,7 @@ func assignsWithin(t *testing.T, name string, scope *value.Object, around map[st
 	n := len(own)
 	for v := range own {
 		if around[v] {
-			t.Errorf("%s: a scope assigns to $%s of a scope around it", name, v)
+			t.Errorf("%s: a scope assigns to $%s of an outer scope", name, v)
 		}
 	}
 	for v := range around {
@@ -51,7 +52,7 @@ func assignsWithin(t *testing.T, name string, scope *value.Object, around map[st
 	return n
 }
 
-// assigned collects what a state assigns, in any of its rules, and the scopes inside it.
+// assigned collects the names that a state assigns, in any of its rules, and the scopes in it.
 func assigned(v any, names map[string]bool, inner *[]*value.Object) {
 	switch v := v.(type) {
 	case *value.Object:

@@ -8,11 +8,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// podUser is the user that pods run as, unless the file says otherwise: the one of rayproject/ray's images, so that plain jobs and Ray
-// share files. Those images have the user by its name, and runAsNonRoot takes only numbers.
+// podUser is the default user of pods: that of the rayproject/ray images, so that plain jobs and Ray can share files. It must be set because
+// these images name the user, and runAsNonRoot requires a number.
 const podUser = 1000
 
-// defaultSecurity is the security context of a pod and that of its container. The Pod Security Standard "restricted" admits them.
+// defaultSecurity returns the default security contexts of a pod and of its container. They comply with the Pod Security Standard
+// "restricted".
 func defaultSecurity() (pod, container *value.Object) {
 	user := value.Int(podUser)
 	return value.Obj("runAsNonRoot", true, "runAsUser", user, "fsGroup", user, "fsGroupChangePolicy", "OnRootMismatch",
@@ -20,7 +21,7 @@ func defaultSecurity() (pod, container *value.Object) {
 		value.Obj("allowPrivilegeEscalation", false, "capabilities", value.Obj("drop", []any{"ALL"}))
 }
 
-// security is the file's security context, split as Kubernetes has it, or the default.
+// security splits a security context into that of the pod and that of the container. If own is nil, it returns the defaults.
 func security(own *pipeline.SecurityContext) (pod, container *value.Object) {
 	if own == nil {
 		return defaultSecurity()
@@ -37,7 +38,7 @@ func security(own *pipeline.SecurityContext) (pod, container *value.Object) {
 	return pod, container
 }
 
-// secure sets the security contexts of a pod and of its container.
+// secure sets the security contexts of a pod and of its container. own is nil for the defaults.
 func secure(pod, container *value.Object, own *pipeline.SecurityContext) {
 	ofPod, ofContainer := security(own)
 	if ofPod.Len() > 0 {
@@ -48,7 +49,7 @@ func secure(pod, container *value.Object, own *pipeline.SecurityContext) {
 	}
 }
 
-// securityOf is the file's security context of a plain job's pod; nil for the default.
+// securityOf returns the security context of a plain job's pod: that of the job or of the target, or nil for the default.
 func (c *compiler) securityOf(j *pipeline.Job) *pipeline.SecurityContext {
 	if j != nil && j.SecurityContext != nil {
 		return j.SecurityContext
@@ -64,7 +65,7 @@ func (c *compiler) getsToken(j *pipeline.Job) bool {
 	return c.at.pods.AutomountServiceAccountToken
 }
 
-// deniedHint is what to do about a plain job that failed because it is not root, if the file does not say what it runs as.
+// deniedHint returns a hint for a plain job that failed because it is not root, if the file does not set a security context.
 func (a *attempts) deniedHint() string {
 	if a.sub.pod.security != nil {
 		return ""

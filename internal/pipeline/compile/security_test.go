@@ -15,8 +15,8 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// podSpecs are the specs of the pods that a compiled pipeline creates, by the names of their objects: those of a run to its end, those
-// of one whose jobs all fail, and those of its cleanup.
+// podSpecs returns the specs of the pods that a compiled pipeline creates, by the names of their objects: those of a successful run, of a
+// run whose jobs all fail, and of the cleanup.
 func podSpecs(t *testing.T, r *compile.Result) map[string]*value.Object {
 	t.Helper()
 	out := map[string]*value.Object{}
@@ -58,7 +58,7 @@ func orNone(v any) any {
 	return v
 }
 
-// shipped compiles what the project ships, and the golden pipeline, for clusters in all ways.
+// shipped compiles the pipelines that the project ships, and the golden pipeline, for clusters in all submission modes.
 func shipped(t *testing.T) map[string]*compile.Result {
 	t.Helper()
 	out := map[string]*compile.Result{}
@@ -79,16 +79,16 @@ func shipped(t *testing.T) map[string]*compile.Result {
 			if e.Value.Kind == "local" {
 				continue
 			}
-			for _, way := range []string{"job", "proxy", "rayjob"} {
-				add(strings.Join([]string{filepath.Dir(file), e.Key, way}, " "), string(text), compile.Options{Target: e.Key, Submit: way,
+			for _, mode := range []string{"job", "proxy", "rayjob"} {
+				add(strings.Join([]string{filepath.Dir(file), e.Key, mode}, " "), string(text), compile.Options{Target: e.Key, Submit: mode,
 					Claim: "data", JobImage: "busybox", Cluster: compile.Cluster{Name: "c", Endpoint: "https://e", CertificateAuthority: "Q0E="}})
 			}
 		}
 	}
 	const token = head + "\ntargets: {c: {kind: kubernetes, ray: {cluster: r, token: {name: r, key: auth_token}}}}\nsteps: [{name: a, ray: {entrypoint: x}}]\n"
 	const placing = head + "\nstorage: {claim: data}\ntargets: {c: {kind: kubernetes, workingDir: {via: claim}}}\nsteps: [{name: a, ray: {entrypoint: x, workingDir: w}}]\n"
-	for name, c := range map[string]struct{ text, way string }{"token": {token, "rayjob"}, "placing": {placing, "proxy"}} {
-		r, err := inCluster(t, c.text, compile.Options{Target: "c", Submit: c.way})
+	for name, c := range map[string]struct{ text, mode string }{"token": {token, "rayjob"}, "placing": {placing, "proxy"}} {
+		r, err := inCluster(t, c.text, compile.Options{Target: "c", Submit: c.mode})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,8 +97,8 @@ func shipped(t *testing.T) map[string]*compile.Result {
 	return out
 }
 
-// TestPodsAreRestricted wants each pod that a run or its cleanup creates to be one that the Pod Security Standard "restricted" admits, and
-// without a token. TestRestricted asks a real API server.
+// TestPodsAreRestricted checks that each pod that a run or its cleanup creates complies with the Pod Security Standard "restricted" and has
+// no token. TestRestricted uses a real API server.
 func TestPodsAreRestricted(t *testing.T) {
 	const pod = `{"runAsNonRoot":true,"runAsUser":1000,"fsGroup":1000,"fsGroupChangePolicy":"OnRootMismatch","seccompProfile":{"type":"RuntimeDefault"}}`
 	const container = `{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}`
@@ -122,7 +122,7 @@ func TestPodsAreRestricted(t *testing.T) {
 		}
 		for _, p := range all[name].Pods {
 			if why := p.Refused("restricted"); why != nil {
-				t.Errorf("%s: restricted refuses the pods of %s: %s", name, p.Of, why)
+				t.Errorf("%s: restricted rejects the pods of %s: %s", name, p.Of, why)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ steps:
 - {name: own, job: {shell: x, JOB}, onFailure: {job: {shell: x}}}
 `
 
-// TestSecurityContext puts each field where Kubernetes has it, whole: nothing of the default stays.
+// TestSecurityContext checks that each field is in the right security context, and that nothing of the default remains.
 func TestSecurityContext(t *testing.T) {
 	type security struct{ Pod, Container, Token string }
 	const pod, container = `{"runAsNonRoot":true,"runAsUser":1000,"fsGroup":1000,"fsGroupChangePolicy":"OnRootMismatch","seccompProfile":{"type":"RuntimeDefault"}}`,
@@ -200,7 +200,7 @@ func TestSecurityContext(t *testing.T) {
 	}
 }
 
-// text is a value as JSON; empty for none.
+// text returns a value as JSON, or "" for nil.
 func text(v any) string {
 	if v == nil {
 		return ""
@@ -208,8 +208,8 @@ func text(v any) string {
 	return value.Text(v)
 }
 
-// TestSecurityIsNamed wants a step that fails because of the security context of its pod to say so.
-func TestSecurityIsNamed(t *testing.T) {
+// TestSecurityHints checks the hint in the cause of a step that fails because of the security context of its pod.
+func TestSecurityHints(t *testing.T) {
 	const plain = head + "\ntargets: {c: {kind: kubernetes, jobImage: x}}\nsteps: [{name: one, job: {shell: x, MORE}}]\n"
 	pods := func(status string) answer {
 		return answer{body: `{"ResponseBody": {"items": [{"metadata": {"creationTimestamp": "1"}, "status": ` + status + `}]}}`}
@@ -257,8 +257,8 @@ func TestSecurityIsNamed(t *testing.T) {
 	}
 }
 
-// TestHomeOfAPod gives a command a HOME that it can write to where the image has none for its user, and leaves another alone.
-func TestHomeOfAPod(t *testing.T) {
+// TestWritableHome checks that a command gets a writable HOME if the image has none for its user, and that a writable HOME is not changed.
+func TestWritableHome(t *testing.T) {
 	text := head + "\ntargets: {c: {kind: kubernetes, jobImage: x}}\nsteps: [{name: one, job: {shell: 'echo \"$HOME\"'}}]\n"
 	var command string
 	simulate(t, definition(t, text, "job"), func(_ *simulation, call string, in *value.Object) (answer, bool) {

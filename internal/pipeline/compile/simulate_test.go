@@ -13,10 +13,10 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// answer is what a cluster says to a call: a result, or an error with its cause.
+// answer is the response of a cluster to a call: a result, or an error with its cause.
 type answer struct{ body, failure, cause string }
 
-// simulation drives a definition against a cluster that the test plays, by a clock of its own.
+// simulation runs a definition against a simulated cluster, with a simulated clock.
 type simulation struct {
 	interp.Head
 	now    time.Time
@@ -24,19 +24,19 @@ type simulation struct {
 	events int
 }
 
-// simulate gives each call of the definition to play, which returns false for a call that it does not end.
+// simulate runs a definition. play responds to its calls, and returns false for a call that does not end.
 func simulate(t *testing.T, definition []byte, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
 	t.Helper()
 	return simulateRedriven(t, definition, 0, play)
 }
 
-// simulateRedriven is simulate, and redrives the run so often when it fails.
+// simulateRedriven is like simulate, and redrives the run this number of times if it fails.
 func simulateRedriven(t *testing.T, definition []byte, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
 	t.Helper()
 	return simulateInput(t, definition, "{}", redrives, play)
 }
 
-// simulateInput is simulateRedriven with the execution's input.
+// simulateInput is like simulateRedriven, with an input for the execution.
 func simulateInput(t *testing.T, definition []byte, input string, redrives int, play func(s *simulation, call string, in *value.Object) (answer, bool)) *simulation {
 	t.Helper()
 	m, err := asl.Parse(definition)
@@ -102,7 +102,7 @@ func (s *simulation) act(t *testing.T, task interp.Task, play func(*simulation, 
 	return interp.TaskEnded{Task: task.ID, Output: []byte(a.body)}
 }
 
-// made counts the calls that start so.
+// made returns the number of calls that start with prefix.
 func (s *simulation) made(prefix string) int {
 	n := 0
 	for _, call := range s.calls {
@@ -126,9 +126,9 @@ targets: {c: {kind: kubernetes}}
 steps: [{name: one, ray: {entrypoint: x}, timeout: 1h}]
 `
 
-func definition(t *testing.T, text, way string) []byte {
+func definition(t *testing.T, text, mode string) []byte {
 	t.Helper()
-	r, err := inCluster(t, text, compile.Options{Target: "c", Submit: way})
+	r, err := inCluster(t, text, compile.Options{Target: "c", Submit: mode})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,15 +143,15 @@ const (
 	notFound = `{"ResponseBody":{"kind":"Status","message":"services not found"},"StatusCode":404}`
 )
 
-// TestLostAnswers plays a cluster whose answer to the creation of a Job was lost: the Job is deleted, and the attempt made
-// again, unless the Job is another's.
+// TestLostAnswers simulates a lost response to the creation of a Job: the Job is deleted and the attempt repeated, unless the Job belongs to
+// another execution.
 func TestLostAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		owner, status, want string
 		created, deleted    int
 	}{
 		"ours":    {"arn:execution", "SUCCEEDED", `{"one":[7]}`, 2, 1},
-		"foreign": {"somebody", "FAILED", "Ray.SubmitFailed: another Job of the name", 1, 0},
+		"foreign": {"somebody", "FAILED", "Ray.SubmitFailed: another Job has the name", 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, definition(t, rayStep, "job"), func(s *simulation, call string, _ *value.Object) (answer, bool) {
@@ -175,7 +175,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestJobEnds plays how a submitter's Job can fail.
+// TestJobEnds simulates the failures of a submitter's Job.
 func TestJobEnds(t *testing.T) {
 	pod := func(status string) string {
 		return `{"ResponseBody": {"items": [{"metadata": {"creationTimestamp": "1"}, "status": ` + status + `}]}}`
@@ -189,10 +189,10 @@ func TestJobEnds(t *testing.T) {
 	}{
 		"its own code":   {"failed", ended(43, "Error", "gone"), "Ray.HeadLost: gone", 0},
 		"no environment": {"failed", ended(49, "Error", "no wheel"), "Ray.RuntimeEnvFailed: no wheel", 0},
-		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter ended with exit code 137: OOMKilled x", 1},
+		"killed":         {"failed", ended(137, "OOMKilled", "x"), "Ray.SubmitFailed: the submitter exited with code 137: OOMKilled x", 1},
 		"too long":       {"reason DeadlineExceeded", pod(`{"phase": "Failed", "reason": "DeadlineExceeded"}`), "States.Timeout: the job timed out after 3600 s (limit 3600 s)", 1},
 		"refused":        {"forbidden", noPods, "Ray.SubmitFailed: forbidden", 0},
-		"no right":       {`{"ResponseBody":{"kind":"Status","metadata":{},"message":"jobs.batch \"x\" is forbidden: no \\d","reason":"Forbidden"},"StatusCode":403}`, noPods, `Ray.SubmitFailed: jobs.batch "x" is forbidden: no \d`, 0},
+		"no permission":  {`{"ResponseBody":{"kind":"Status","metadata":{},"message":"jobs.batch \"x\" is forbidden: no \\d","reason":"Forbidden"},"StatusCode":403}`, noPods, `Ray.SubmitFailed: jobs.batch "x" is forbidden: no \d`, 0},
 		"plain body":     {`{"ResponseBody":"a\nb","StatusCode":500}`, noPods, "Ray.SubmitFailed: a\nb", 0},
 		"cut short":      {`{"ResponseBody":"a`, noPods, `Ray.SubmitFailed: {"ResponseBody":"a`, 0},
 		"evicted":        {"failed", pod(`{"phase": "Failed", "reason": "Evicted", "message": "low on disk"}`), "Ray.SubmitFailed: failed", 1},
@@ -218,12 +218,12 @@ func TestJobEnds(t *testing.T) {
 	}
 }
 
-// rayJob is a Ray job's record.
+// rayJob returns a response with a Ray job's record.
 func rayJob(status, more string) string {
 	return `{"ResponseBody": {"status": "` + status + `", "driver_node_id": "n", "metadata": {"rayorch.execution": "arn:execution"}` + more + `}}`
 }
 
-// TestProxyEnds plays what Ray and the API server before it can answer.
+// TestProxyEnds simulates the responses of Ray and of the API server in front of it.
 func TestProxyEnds(t *testing.T) {
 	ok := answer{body: `{"ResponseBody": {}}`}
 	done := answer{body: rayJob("SUCCEEDED", "")}
@@ -235,21 +235,21 @@ func TestProxyEnds(t *testing.T) {
 		submit, look, read answer
 		status, want       string
 	}{
-		"output":            {ok, done, log, "SUCCEEDED", `{"one":[7]}`},
-		"already there":     {text(500, "Please use a different submission_id"), done, log, "SUCCEEDED", `{"one":[7]}`},
-		"refused":           {text(500, "bad runtime_env"), text(404, "Job does not exist"), log, "FAILED", "Ray.SubmitFailed: bad runtime_env"},
-		"lost":              {ok, text(404, "Job does not exist"), log, "FAILED", "Ray.HeadLost: ray no longer knows the job"},
-		"no service":        {answer{failure: "EKS.404", cause: `{"ResponseBody":{"kind":"Status"}}`}, ok, log, "FAILED", "Ray.Unreachable"},
-		"service goes":      {ok, answer{failure: "EKS.404", cause: notFound}, log, "FAILED", "Ray.Unreachable"},
-		"no endpoints":      {text(503, "no endpoints"), ok, log, "FAILED", "Ray.Unreachable"},
-		"no right":          {text(403, "forbidden"), ok, log, "FAILED", "Ray.Unauthorized"},
-		"failed":            {ok, answer{body: rayJob("FAILED", `, "message": "it broke"`)}, log, "FAILED", "Ray.JobFailed: it broke"},
-		"no environment":    {ok, answer{body: rayJob("FAILED", `, "message": "runtime_env setup failed: no wheel"`)}, log, "FAILED", "Ray.RuntimeEnvFailed: runtime_env setup failed: no wheel"},
-		"stopped":           {ok, answer{body: rayJob("STOPPED", `, "message": "by hand"`)}, log, "FAILED", "Ray.JobStopped: by hand"},
-		"another's":         {ok, answer{body: `{"ResponseBody": {"status": "RUNNING"}}`}, log, "FAILED", "Ray.SubmitFailed: ray holds another job"},
-		"unread":            {ok, done, answer{body: `{"ResponseBody": {"no": "text"}}`}, "SUCCEEDED", `{"one":null}`},
-		"unreachable log":   {ok, done, text(500, "no log"), "SUCCEEDED", `{"one":null}`},
-		"output is no JSON": {ok, done, answer{body: `{"ResponseBody": "::rayorch-output::{"}`}, "FAILED", "Ray.JobFailed: the job's output"},
+		"output":          {ok, done, log, "SUCCEEDED", `{"one":[7]}`},
+		"already there":   {text(500, "Please use a different submission_id"), done, log, "SUCCEEDED", `{"one":[7]}`},
+		"refused":         {text(500, "bad runtime_env"), text(404, "Job does not exist"), log, "FAILED", "Ray.SubmitFailed: bad runtime_env"},
+		"lost":            {ok, text(404, "Job does not exist"), log, "FAILED", "Ray.HeadLost: Ray has no job"},
+		"no service":      {answer{failure: "EKS.404", cause: `{"ResponseBody":{"kind":"Status"}}`}, ok, log, "FAILED", "Ray.Unreachable"},
+		"service goes":    {ok, answer{failure: "EKS.404", cause: notFound}, log, "FAILED", "Ray.Unreachable"},
+		"no endpoints":    {text(503, "no endpoints"), ok, log, "FAILED", "Ray.Unreachable"},
+		"no permission":   {text(403, "forbidden"), ok, log, "FAILED", "Ray.Unauthorized"},
+		"failed":          {ok, answer{body: rayJob("FAILED", `, "message": "it broke"`)}, log, "FAILED", "Ray.JobFailed: it broke"},
+		"no environment":  {ok, answer{body: rayJob("FAILED", `, "message": "runtime_env setup failed: no wheel"`)}, log, "FAILED", "Ray.RuntimeEnvFailed: runtime_env setup failed: no wheel"},
+		"stopped":         {ok, answer{body: rayJob("STOPPED", `, "message": "by hand"`)}, log, "FAILED", "Ray.JobStopped: by hand"},
+		"another's":       {ok, answer{body: `{"ResponseBody": {"status": "RUNNING"}}`}, log, "FAILED", "Ray.SubmitFailed: another Ray job has the id"},
+		"unread":          {ok, done, answer{body: `{"ResponseBody": {"no": "text"}}`}, "SUCCEEDED", `{"one":null}`},
+		"unreachable log": {ok, done, text(500, "no log"), "SUCCEEDED", `{"one":null}`},
+		"invalid JSON":    {ok, done, answer{body: `{"ResponseBody": "::rayorch-output::{"}`}, "FAILED", "Ray.JobFailed: the job's output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, definition(t, rayStep, "proxy"), func(_ *simulation, call string, _ *value.Object) (answer, bool) {
@@ -266,7 +266,7 @@ func TestProxyEnds(t *testing.T) {
 	}
 }
 
-// TestAgentNotReady plays a head whose agent is not there yet: the job is sent again.
+// TestAgentNotReady simulates a head whose agent has not started yet: the job is submitted again.
 func TestAgentNotReady(t *testing.T) {
 	s := simulate(t, definition(t, rayStep, "proxy"), func(s *simulation, call string, _ *value.Object) (answer, bool) {
 		switch sent := s.made("POST"); {
@@ -284,12 +284,12 @@ func TestAgentNotReady(t *testing.T) {
 	s.want(t, "SUCCEEDED", `{"one":1}`)
 }
 
-// TestLongRuns holds what is counted beforehand to what a run comes to: a year by each way that looks again and again.
+// TestLongRuns compares the computed bounds with the events of a run: a job of a year in each submission mode that polls.
 func TestLongRuns(t *testing.T) {
-	for _, way := range []string{"proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			r, err := inCluster(t, head+"targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, pendingTimeout: 1h}]\n",
-				compile.Options{Target: "c", Submit: way})
+				compile.Options{Target: "c", Submit: mode})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,19 +312,19 @@ func TestLongRuns(t *testing.T) {
 			})
 			s.want(t, "SUCCEEDED", `{"one":1}`)
 			if s.events > r.Bounds.Events || r.Bounds.Events > s.events+s.events/5 {
-				t.Errorf("a year has %d events, %d were counted beforehand", s.events, r.Bounds.Events)
+				t.Errorf("a year has %d events, the computed bound is %d", s.events, r.Bounds.Events)
 			}
 		})
 	}
 }
 
-// TestTimedOut expects how long a job ran and its limit.
+// TestTimedOut checks that the cause of a timeout has the time of the job and the limit.
 func TestTimedOut(t *testing.T) {
 	const step = head + "targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, timeout: 100s}]\n"
-	for _, way := range []string{"proxy", "rayjob"} {
-		t.Run(way, func(t *testing.T) {
+	for _, mode := range []string{"proxy", "rayjob"} {
+		t.Run(mode, func(t *testing.T) {
 			stopped := false
-			s := simulate(t, definition(t, step, way), func(_ *simulation, call string, _ *value.Object) (answer, bool) {
+			s := simulate(t, definition(t, step, mode), func(_ *simulation, call string, _ *value.Object) (answer, bool) {
 				stopped = stopped || strings.HasSuffix(call, "/stop") || strings.HasPrefix(call, "DELETE")
 				switch {
 				case strings.Contains(call, "/rayjobs/"):
@@ -340,7 +340,7 @@ func TestTimedOut(t *testing.T) {
 	}
 }
 
-// TestLongPending holds the looks at a pod that does not start to what is counted beforehand.
+// TestLongPending compares the computed bounds with the events of a run whose pod does not start.
 func TestLongPending(t *testing.T) {
 	r, err := inCluster(t, head+"targets: {c: {kind: kubernetes}}\nsteps: [{name: one, ray: {entrypoint: x}, pendingTimeout: 2d}]\n",
 		compile.Options{Target: "c"})
@@ -353,11 +353,11 @@ func TestLongPending(t *testing.T) {
 	})
 	s.want(t, "FAILED", "Ray.PendingTimeout: no pod of the job started within 172800 s: Unschedulable: no node")
 	if s.events > r.Bounds.Events || r.Bounds.Events > 2*s.events {
-		t.Errorf("two days have %d events, %d were counted beforehand", s.events, r.Bounds.Events)
+		t.Errorf("two days have %d events, the computed bound is %d", s.events, r.Bounds.Events)
 	}
 }
 
-// TestRayJobEnds plays what KubeRay says of a RayJob.
+// TestRayJobEnds simulates the statuses of a RayJob.
 func TestRayJobEnds(t *testing.T) {
 	for name, c := range map[string]struct{ status, want string }{
 		"failed":         {`"jobStatus": "FAILED", "jobDeploymentStatus": "Failed", "reason": "AppFailed", "message": "it broke"`, "Ray.JobFailed: AppFailed: it broke"},
@@ -368,7 +368,7 @@ func TestRayJobEnds(t *testing.T) {
 		"head lost":      {`"jobStatus": "SUCCEEDED", "jobDeploymentStatus": "Failed", "reason": "AppFailed"`, "Ray.HeadLost"},
 		"not submitted":  {`"jobDeploymentStatus": "Failed", "reason": "SubmissionFailed", "message": "BackoffLimitExceeded"`, "Ray.SubmitFailed: SubmissionFailed"},
 		"begun anew":     {`"jobStatus": "RUNNING", "jobDeploymentStatus": "Running", "rayJobInfo": {"startTime": "NOW"}`, "Ray.HeadLost: the head was replaced"},
-		"never taken up": {`"none": 1`, "Ray.PendingTimeout: ray did not start the job within 900 s: RayJob not taken up by KubeRay"},
+		"never handled":  {`"none": 1`, "Ray.PendingTimeout: ray did not start the job within 900 s: RayJob not handled by KubeRay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := simulate(t, definition(t, rayStep, "rayjob"), func(s *simulation, call string, _ *value.Object) (answer, bool) {

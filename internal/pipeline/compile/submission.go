@@ -9,49 +9,48 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// submission is what one job of the pipeline wants: the job of a step, the job that cleans up after it, or the job that places files.
-// It is resolved once from the pipeline's types, and each submission mode translates it into its own terms: a new field of a step is
-// read only here.
+// submission describes a job of the pipeline: the job of a step, its cleanup, or the job that places files. It is resolved once from the
+// pipeline's types, and then each submission mode translates it. A new field of a step is read only here.
 type submission struct {
 	step      string // the step's name
-	state     string // the name of the state that runs the attempts. Ids contain it, so it must not depend on the mode
+	state     string // the name of the state that runs the attempts. Ids depend on it, so it must not depend on the mode
 	kind      string // kindRay or kindJob
-	context   string // the kubeconfig context of a cluster of its own
+	context   string // the kubeconfig context of another cluster, or ""
 	timeout   pipeline.Duration
 	pending   pipeline.Duration
 	retry     *pipeline.Retry
 	before    []string // the steps whose outputs the job gets
 	failure   string   // for a cleanup: the variable with the step's failure
-	placing   bool     // the job places files and belongs to no step
+	placing   bool     // the job places files and does not belong to a step
 	in        *scope
-	clustered bool // a variable of the definition counts the attempts
+	clustered bool // a variable of the definition counts the attempts (type attempts)
 
-	command   query.Expr    // what sh runs, with the wrapper
+	command   query.Expr    // the command for sh, with the wrapper
 	env       query.Expr    // the environment variables
 	secrets   []string      // names of the secrets that the job gets
-	metadata  *value.Object // metadata of the file
+	metadata  *value.Object // the metadata in the file
 	resources resources
 
-	runtimeEnv *value.Object // of a Ray job; env_vars included
-	packages   packages      // of a Ray job
-	workingDir string        // as the file says
+	runtimeEnv *value.Object // of a Ray job, including env_vars
+	packages   packages      // of a Ray job in a cluster
+	workingDir string        // as in the file
 	inPlace    bool
 	pod        podFields // of a plain job in a cluster
 }
 
-// Kinds of work.
+// Kinds of jobs.
 const (
-	kindRay = "ray" // a job on Ray
+	kindRay = "ray" // a Ray job
 	kindJob = "job" // a plain job: a process, or a Kubernetes Job
 )
 
-// packages are the directories of a Ray job in a cluster.
+// packages are the packages of a Ray job in a cluster.
 type packages struct {
-	dir     *workingDir   // nil for none
+	dir     *workingDir   // nil if the job has none
 	modules []*workingDir // of py_modules
 }
 
-// podFields are what only the pod of a plain job has.
+// podFields are the fields that only the pod of a plain job has.
 type podFields struct {
 	image          string
 	nodeSelector   pipeline.Map[string]
@@ -62,13 +61,13 @@ type podFields struct {
 	token          bool                      // the service account's token is mounted
 }
 
-// body is a Ray or a plain job, of a step or of its cleanup.
+// body is a Ray job or a plain job, of a step or of its cleanup.
 type body struct {
 	ray *pipeline.RayJob
 	job *pipeline.Job
 }
 
-// secrets are the names of the secrets that the job gets.
+// secrets returns the names of the secrets that the job gets.
 func (b body) secrets() []string {
 	switch {
 	case b.ray != nil:
@@ -79,14 +78,14 @@ func (b body) secrets() []string {
 	return nil
 }
 
-// stepSubmission is the job of a step.
+// stepSubmission returns the job of a step.
 func (c *compiler) stepSubmission(n *node, in *scope) *submission {
 	s := n.step
 	return c.resolved(&submission{step: s.Name, state: s.Name, context: s.Context, timeout: s.Timeout, pending: s.PendingTimeout,
 		retry: s.Retry, before: in.before(n.order, s.Name), in: in}, body{s.Ray, s.Job})
 }
 
-// cleanupSubmission is the job that cleans up after a step. It is tried once.
+// cleanupSubmission returns the job that cleans up after a step. It has only one attempt.
 func (c *compiler) cleanupSubmission(n *node, in *scope) *submission {
 	s := n.step
 	return c.resolved(&submission{step: s.Name, state: "Clean up after " + s.Name, context: s.Context, timeout: s.OnFailure.Timeout,
@@ -94,13 +93,13 @@ func (c *compiler) cleanupSubmission(n *node, in *scope) *submission {
 		body{s.OnFailure.Ray, s.OnFailure.Job})
 }
 
-// placingSubmission is the job that places files.
+// placingSubmission returns the job that places files.
 func placingSubmission() *submission {
 	return &submission{step: "files", state: "Place files", kind: kindJob, placing: true, clustered: true, timeout: placeTimeout,
 		pending: placeTimeout, retry: &pipeline.Retry{Attempts: 3, Interval: 5, Backoff: 2}, in: &scope{}}
 }
 
-// resolved reads a body's fields.
+// resolved sets the fields of a submission from a body.
 func (c *compiler) resolved(s *submission, b body) *submission {
 	s.clustered = c.at != nil
 	if b.ray != nil {
@@ -111,6 +110,7 @@ func (c *compiler) resolved(s *submission, b body) *submission {
 	return s
 }
 
+// resolveRay sets the fields of a Ray job.
 func (c *compiler) resolveRay(s *submission, r *pipeline.RayJob) {
 	s.kind, s.secrets, s.metadata, s.workingDir = kindRay, r.Secrets, c.texts(r.Metadata, s.in), r.WorkingDir
 	command := c.script(r.Entrypoint, s.in)
@@ -129,7 +129,7 @@ func (c *compiler) resolveRay(s *submission, r *pipeline.RayJob) {
 	}
 }
 
-// resolveJob reads a plain job. A process has none of a pod's fields: the mode's check has noted them.
+// resolveJob sets the fields of a plain job. On this machine, the fields of a pod are ignored; the check of the mode has added a note.
 func (c *compiler) resolveJob(s *submission, j *pipeline.Job) {
 	s.kind, s.secrets, s.metadata, s.workingDir, s.inPlace = kindJob, j.Secrets, c.texts(j.Metadata, s.in), j.WorkingDir, j.InPlace
 	var command query.Expr
@@ -148,7 +148,7 @@ func (c *compiler) resolveJob(s *submission, j *pipeline.Job) {
 		serviceAccount: j.ServiceAccount, security: c.securityOf(j), token: c.getsToken(j)}
 }
 
-// texts are templates as the fields of an object.
+// texts returns an object with templates as field values.
 func (c *compiler) texts(m pipeline.Map[pipeline.Template], in *scope) *value.Object {
 	o := &value.Object{}
 	for _, e := range m.Entries {
@@ -157,7 +157,7 @@ func (c *compiler) texts(m pipeline.Map[pipeline.Template], in *scope) *value.Ob
 	return o
 }
 
-// scope is which work of the step it is.
+// scope returns the annotation's scope of the submission.
 func (s *submission) scope() annotation.Scope {
 	switch {
 	case s.failure != "":
@@ -168,7 +168,7 @@ func (s *submission) scope() annotation.Scope {
 	return ""
 }
 
-// attempt is which attempt this is, from 1, as text.
+// attempt returns the number of the attempt, from 1, as a string.
 func (s *submission) attempt() query.Expr {
 	if s.clustered {
 		return query.Call("string", query.Var("try"))
@@ -176,7 +176,8 @@ func (s *submission) attempt() query.Expr {
 	return query.Call("string", query.Op(query.States("context", "State", "RetryCount"), "+", query.Int(1)))
 }
 
-// marks are the metadata of a job: what started it, so that people and the cleanup machine find it, and the file's own.
+// marks returns the metadata of a job: the run, step and attempt, by which people and the cleanup machine find the job, and the metadata in
+// the file.
 func (c *compiler) marks(s *submission) *value.Object {
 	o := value.Obj("rayorch.execution", executionID.Value(), "rayorch.pipeline", c.p.Name,
 		"rayorch.step", s.step, "rayorch.attempt", s.attempt().Value())
@@ -184,7 +185,8 @@ func (c *compiler) marks(s *submission) *value.Object {
 	return o
 }
 
-// runtimeEnv is Ray's runtime environment: the file's, with the contents of the files that it names, and the environment variables.
+// runtimeEnv returns Ray's runtime environment: that of the file, with the contents of the files that it names, and the environment
+// variables.
 func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object {
 	env := &value.Object{}
 	if given != nil {
@@ -192,7 +194,7 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 			env = o
 		}
 	}
-	if c.at != nil { // the patterns applied when the directory was packed; on this machine, the task runner packs it
+	if c.at != nil { // the patterns were applied when the directory was packed; on this machine, the task runner packs it later
 		env = env.Without("excludes")
 	}
 	env.Set("env_vars", s.env.Value())
@@ -200,13 +202,14 @@ func (c *compiler) runtimeEnv(s *submission, given *value.Object) *value.Object 
 	case c.at != nil:
 		placeWorkingDir(env, s)
 	case s.workingDir != "" && !remote(s.workingDir):
-		c.excludeStorage(env, c.beside(s.workingDir))
+		c.excludeStorage(env, c.absPath(s.workingDir))
 	}
 	return env
 }
 
-// maxOutputsEnv is the most characters of RAYORCH_OUTPUTS. Linux allows 128 KiB for one variable, and a task's input has a limit that
-// long parameters share. In a cluster, a Job and its pods contain it, and a list of them must stay below Step Functions' 262,144 bytes.
+// maxOutputsEnv returns the maximum number of characters of RAYORCH_OUTPUTS. Linux allows 128 KiB for a variable, and long parameters count
+// towards the same limit on a task's input. In a cluster, a Job and its pods contain the variable, and a list of pods must be smaller than
+// Step Functions' 262,144 bytes.
 func (c *compiler) maxOutputsEnv() query.Expr {
 	switch {
 	case c.at != nil:
@@ -218,13 +221,13 @@ func (c *compiler) maxOutputsEnv() query.Expr {
 }
 
 var (
-	sharedEnv   = query.Var("env") // the environment of all jobs of a run
+	sharedEnv   = query.Var("env") // environment variables of all jobs of a run
 	paramsText  = query.Call("string", query.Var("params"))
-	shortParams = query.Call("exists", sharedEnv.Get("RAYORCH_PARAMS")) // otherwise they are too long for it
+	shortParams = query.Call("exists", sharedEnv.Get("RAYORCH_PARAMS")) // whether sharedEnv has the parameters: they are not too long
 	executionID = query.States("context", "Execution", "Id")
 )
 
-// environment is a job's environment: the variables of every step of the run, those of this step, and the file's own.
+// environment returns a job's environment: the variables that all jobs of the run get, those of this job, and those in the file.
 func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template]) query.Expr {
 	o := query.Var("o")
 	outputs := query.Block(query.If(query.Op(query.Call("length", o), ">", c.maxOutputsEnv()), query.Str(""), o),
@@ -242,13 +245,13 @@ func (c *compiler) environment(s *submission, own pipeline.Map[pipeline.Template
 		vars = append(vars, query.Bind(e.Key, c.template(e.Value, s.in)))
 	}
 	parts := []query.Expr{sharedEnv}
-	if c.at != nil && s.kind == kindJob && c.paramsOnce() { // no task runner adds them to a pod
+	if c.at != nil && s.kind == kindJob && c.paramsOnce() { // pods of plain jobs have no task runner that adds the parameters
 		parts = append(parts, query.If(shortParams, query.Object(), query.Inline(c.paramVariables())))
 	}
 	return query.Call("merge", query.Array(append(parts, query.Object(vars...))...))
 }
 
-// sharedEnvironment is the part of the environment that all jobs of a run get: the run and its parameters.
+// sharedEnvironment returns the environment variables that all jobs of a run get: the run and its parameters.
 func (c *compiler) sharedEnvironment() any {
 	run := query.Var("run")
 	env := value.Obj("RAYORCH_RUN_ID", run.Get("id").Value(), "RAYORCH_STORAGE", run.Get("storage").Value(), "RAYORCH_PIPELINE", c.p.Name)
@@ -261,7 +264,7 @@ func (c *compiler) sharedEnvironment() any {
 	return env
 }
 
-// paramVariables are the environment variables that contain the parameters.
+// paramVariables returns the environment variables that contain the parameters.
 func (c *compiler) paramVariables() *value.Object {
 	o := &value.Object{}
 	for _, e := range c.p.Params.Entries {
@@ -271,11 +274,11 @@ func (c *compiler) paramVariables() *value.Object {
 	return o
 }
 
-// idStep is the most characters of a step's name in an id: the whole id is a DNS label of at most 47 characters.
+// idStep is the maximum number of characters of a step's name in an id. The id as a whole is a DNS label of at most 47 characters.
 const idStep = 20
 
-// hashedID is an id of an attempt: the run's prefix, the step for people, and a hash of the execution, what makes the attempt, and the
-// iteration.
+// hashedID returns the id of an attempt: the run's prefix, the step's name (for people), and a hash of the execution, of parts, which
+// identify the attempt, and of the iteration.
 func (s *submission) hashedID(parts ...query.Expr) query.Expr {
 	name := strings.ToLower(s.step)
 	shown := query.Str(name[:min(len(name), idStep)] + "-")
@@ -288,7 +291,7 @@ func (s *submission) hashedID(parts ...query.Expr) query.Expr {
 	return query.Concat(query.Var("run").Get("prefix"), shown, hashed10(made))
 }
 
-// hashed10 is a text's hash, short enough for an id.
+// hashed10 returns the first 10 hexadecimal digits of a string's hash.
 func hashed10(text query.Expr) query.Expr {
 	return query.Call("substring", query.Call("hash", text, query.Str("SHA-256")), query.Int(0), query.Int(10))
 }

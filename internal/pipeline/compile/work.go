@@ -14,7 +14,7 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	in = in.askedBy(s.Name)
 	sub := c.stepSubmission(n, in)
 	state := c.modeOf(sub.kind).state(sub)
-	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the attempts handle it
+	raises := c.at == nil && (in.asks.mayFail || s.Output.Len() > 0) // in a cluster, the states of the attempts do this
 	switch failure := query.States("errorOutput"); {
 	case s.OnFailure != nil && raises:
 		state.Set("Catch", catchFailure(s, in, stepfn.StatesALL, raisedError(failure, failure), "Clean up after "+s.Name))
@@ -34,21 +34,20 @@ func (c *compiler) work(states *value.Object, n *node, in *scope, next string) {
 	}
 }
 
-// catchFailure is a Catch that keeps the failure with the redrive count at that time.
+// catchFailure returns a Catch that assigns the failure, with the current redrive count, to a variable.
 func catchFailure(s *pipeline.Step, in *scope, name string, failure query.Expr, next string) []any {
 	kept := query.Call("merge", query.Array(failure, query.Object(query.Bind("redrive", redrives()))))
 	return caughtBy(name, value.Obj(in.variable("failure", s.Name), kept.Value()), next)
 }
 
-// catchRaised makes the error that an expression of a state raises the error of the step. Step Functions' own error quotes the whole
-// expression.
+// catchRaised fails the step with the error that an expression of the state raised. Without it, the cause would quote the whole expression.
 func (c *compiler) catchRaised(states, state *value.Object, s *pipeline.Step, in *scope) {
 	failure := query.States("errorOutput")
 	state.Set("Catch", catchFailure(s, in, stepfn.StatesQueryEvaluationError, raisedError(failure, failure), "Fail "+s.Name))
 	c.rethrow(states, s, in)
 }
 
-// jobOutput is a job's output in its state's result.
+// jobOutput returns a job's output from the result of its state.
 func (c *compiler) jobOutput() query.Expr {
 	if c.at != nil {
 		return query.States("result").At(0).Get("Output")
@@ -56,7 +55,7 @@ func (c *compiler) jobOutput() query.Expr {
 	return query.States("result", "Output")
 }
 
-// onFailure adds the cleanup of a step and the state that fails with the step's failure, whatever the result of the cleanup.
+// onFailure adds the cleanup of a step, and the state that then fails with the step's failure, even if the cleanup fails.
 func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
 	s, fail := n.step, "Fail "+n.step.Name
 	sub := c.cleanupSubmission(n, in)
@@ -66,19 +65,19 @@ func (c *compiler) onFailure(states *value.Object, n *node, in *scope) {
 	c.rethrow(states, s, in)
 }
 
-// rethrow adds the state that fails with the kept failure. A redrive restarts the step from there.
+// rethrow adds the state that fails with the failure in the variable. A redrive restarts the step from this state.
 func (c *compiler) rethrow(states *value.Object, s *pipeline.Step, in *scope) {
 	failure := query.Var(in.variable("failure", s.Name))
 	raise := value.Obj("Type", "Fail", "Error", failureOrRedriven(failure.Get("Error"), failure.Get("redrive")).Value(),
 		"Cause", cause(failure).Value())
 	inner, say := &value.Object{}, annotation.State{Step: s.Name, Role: annotation.Fail}
-	put(inner, "Give on failure of "+s.Name, say, raise)
+	put(inner, "Raise failure of "+s.Name, say, raise)
 	put(states, "Fail "+s.Name, say, value.Obj("Type", "Parallel",
-		"Branches", []any{value.Obj("StartAt", "Give on failure of "+s.Name, "States", inner)},
+		"Branches", []any{value.Obj("StartAt", "Raise failure of "+s.Name, "States", inner)},
 		"Catch", []any{value.Obj("ErrorEquals", []any{redriven}, "Next", s.Name)}, "End", true)) // it never succeeds
 }
 
-// cause is a failure's cause, which some errors lack.
+// cause returns a failure's cause, or "" if it has none.
 func cause(failure query.Expr) query.Expr {
 	given := failure.Get("Cause")
 	return query.If(query.Call("exists", given), given, query.Str(""))

@@ -16,40 +16,41 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// How working directories reach the jobs.
+// Methods by which working directories reach the jobs.
 const (
 	viaConfigMap   = "configMap"   // the submitter's pod mounts the package and uploads it to Ray
-	viaInline      = "inline"      // in the entrypoint itself
-	viaClaim       = "claim"       // put on the storage first
-	viaObjectStore = "objectStore" // fetched by Ray
+	viaInline      = "inline"      // the entrypoint contains the package and unpacks it
+	viaClaim       = "claim"       // a job unpacks the package onto the storage before the first step
+	viaObjectStore = "objectStore" // Ray downloads the package
 )
 
 const (
-	// configMapLimit is the limit of Kubernetes, minus some room for names.
+	// configMapLimit is the maximum size of a package in a ConfigMap, in bytes: Kubernetes' limit of 1 MiB, minus space for names.
 	configMapLimit = 1<<20 - 4096
-	// inlineLimit keeps an entrypoint, with the directory in base64, below 128 KiB, the limit of Linux for one argument.
+	// inlineLimit is the maximum size of a package in an entrypoint, in bytes. In base64, it must fit into an argument, which Linux limits
+	// to 128 KiB.
 	inlineLimit = 48 << 10
 )
 
-// workingDir is one packed directory, or a module of py_modules.
+// workingDir is a packed directory, or a packed module of py_modules.
 type workingDir struct {
 	Dir
-	module    string // the name of the module's package in Ray
+	module    string // name of the module's package in Ray; "" for a working directory
 	via       string
 	zip       []byte
-	hash      string
-	configMap string // the name of the ConfigMap that contains it, if any
-	uri       string // in the object store
-	upload    []byte // the content of that object
+	hash      string // of zip
+	configMap string // name of the ConfigMap that contains the package, or ""
+	uri       string // URI in the object store, or ""
+	upload    []byte // content of the object in the object store
 }
 
-// name is that of the package: its content decides.
+// name returns the name of the package, which depends only on its content.
 func (d *workingDir) name() string { return d.hash + ".zip" }
 
-// remote reports whether a working directory is an address that Ray fetches itself.
+// remote reports whether a working directory is a URL, which Ray downloads itself.
 func remote(dir string) bool { return strings.Contains(dir, "://") }
 
-// workingDirOf is the packed directory of a job; nil without one.
+// workingDirOf returns the packed working directory of a job, or nil.
 func (c *compiler) workingDirOf(r *pipeline.RayJob) *workingDir {
 	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) {
 		return nil
@@ -57,11 +58,12 @@ func (c *compiler) workingDirOf(r *pipeline.RayJob) *workingDir {
 	return c.at.dirs[c.dirKey(r)]
 }
 
+// dirKey returns the key in clusterTarget.dirs of a job's working directory.
 func (c *compiler) dirKey(r *pipeline.RayJob) string {
-	return c.beside(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
+	return c.absPath(r.WorkingDir) + "\x00" + strings.Join(excludes(r), "\x00")
 }
 
-// excludes are the patterns of the runtime environment, which apply when the directory is packed.
+// excludes returns the patterns in the runtime environment of files to exclude from the package.
 func excludes(r *pipeline.RayJob) []string {
 	if r.RuntimeEnv == nil {
 		return nil
@@ -78,7 +80,7 @@ func excludes(r *pipeline.RayJob) []string {
 	return out
 }
 
-// packOne packs the working directory of a Ray job, unless another job has the same one.
+// packOne packs the working directory of a Ray job, unless it was already packed for another job.
 func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	if r == nil || r.WorkingDir == "" || remote(r.WorkingDir) || c.at.dirs[c.dirKey(r)] != nil {
 		return
@@ -86,10 +88,10 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	problem := func(format string, args ...any) {
 		c.problems = append(c.problems, c.p.Problem(path, fmt.Sprintf(format, args...)))
 	}
-	d := &workingDir{Dir: Dir{Path: c.beside(r.WorkingDir), Excludes: excludes(r)}}
+	d := &workingDir{Dir: Dir{Path: c.absPath(r.WorkingDir), Excludes: excludes(r)}}
 	c.at.dirs[c.dirKey(r)] = d
 	if c.at.pack == nil {
-		problem("is a directory, which cannot be read here")
+		problem("cannot be read: this command has no access to local files")
 		return
 	}
 	var err error
@@ -112,8 +114,8 @@ func (c *compiler) packOne(r *pipeline.RayJob, path string) {
 	c.at.order = append(c.at.order, c.dirKey(r))
 }
 
-// below puts all files of a package into one directory. Ray removes a single top directory from a package that it fetches from an
-// address: otherwise it would remove a directory of the user's.
+// below returns a package in which all files are below dir. If a package that Ray downloads has a single top-level directory, Ray strips
+// it. The added directory makes sure that this is never one of the user's.
 func below(dir string, data []byte) ([]byte, error) {
 	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -136,12 +138,12 @@ func below(dir string, data []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	err = w.Close() // writes the directory of the archive
+	err = w.Close() // writes the archive's central directory
 	return b.Bytes(), err
 }
 
-// chooseVia decides how a directory reaches the jobs: as the target says, or by the first means that the submission mode allows and the
-// size fits.
+// chooseVia decides how a directory reaches the jobs: by the target's method, or by the first one that the submission mode and the size of
+// the package allow.
 func (c *compiler) chooseVia(d *workingDir) error {
 	via, uri := "", ""
 	if w := c.at.target.WorkingDir; w != nil {
@@ -168,15 +170,15 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	d.via = via
 	switch {
 	case via == viaConfigMap && c.at.mode != pipeline.SubmitJob:
-		return fmt.Errorf("workingDir.via %s needs submit: job; with %s use inline, claim or objectStore", via, c.at.mode)
+		return fmt.Errorf("workingDir.via: %s requires submit: job; with submit: %s, use inline, claim or objectStore", via, c.at.mode)
 	case via == viaInline && !fits(inlineLimit), (via == viaConfigMap || via == viaClaim) && !fits(configMapLimit):
 		return c.tooLarge(d)
 	case via == viaClaim && c.at.claim == "":
-		return fmt.Errorf("workingDir.via claim needs storage.claim")
+		return fmt.Errorf("workingDir.via: claim requires storage.claim")
 	case via == viaClaim && len(c.at.others) > 0:
-		return fmt.Errorf("the working directory would be on the claim of one cluster, but steps name other clusters: use submit: job, or an object store (the target's workingDir.uri)")
+		return fmt.Errorf("the claim with the working directory is in one cluster, but steps run in several: use submit: job, or set an object store (the target's workingDir.uri)")
 	case via == viaObjectStore && uri == "":
-		return fmt.Errorf("workingDir.via objectStore needs workingDir.uri")
+		return fmt.Errorf("workingDir.via: objectStore requires workingDir.uri")
 	}
 	switch via {
 	case viaObjectStore:
@@ -190,15 +192,15 @@ func (c *compiler) chooseVia(d *workingDir) error {
 	return nil
 }
 
-// tooLarge is the error, with ways to fix it.
+// tooLarge returns the error about a package that is too large.
 func (c *compiler) tooLarge(d *workingDir) error {
-	return fmt.Errorf("the working directory has %d KiB, zipped, too much for this submission mode (%d KiB in a ConfigMap, with job or a claim; %d KiB "+
-		"inline): exclude data with a .rayignore file, or set an object store (the target's workingDir.uri), or copy the directory to the "+
-		"storage's claim and change to it in the entrypoint", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
+	return fmt.Errorf("the zipped working directory has %d KiB, which is too large for this submission mode (at most %d KiB with submit: job or a "+
+		"claim, %d KiB inline): exclude data with a .rayignore file, or set an object store (the target's workingDir.uri), or copy the "+
+		"directory to the storage's claim and change to it in the entrypoint", (len(d.zip)+1023)>>10, configMapLimit>>10, inlineLimit>>10)
 }
 
-// placeWorkingDir sets the directory's address in a runtime environment. A directory without one is unpacked by the entrypoint, or
-// uploaded by the submitter.
+// placeWorkingDir sets working_dir in a runtime environment if Ray downloads the directory. Otherwise, the entrypoint unpacks it, or the
+// submitter uploads it and sets working_dir.
 func placeWorkingDir(env *value.Object, s *submission) {
 	if s.workingDir != "" && remote(s.workingDir) {
 		env.Set("working_dir", query.Plain(s.workingDir))
@@ -209,7 +211,7 @@ func placeWorkingDir(env *value.Object, s *submission) {
 	}
 }
 
-// inWorkingDir is a command that changes to its working directory first, if Ray does not do so.
+// inWorkingDir returns a command that first changes to its working directory, unless Ray does so.
 func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	if d == nil {
 		return command
@@ -223,17 +225,18 @@ func (c *compiler) inWorkingDir(d *workingDir, command query.Expr) query.Expr {
 	return command
 }
 
-// placedAt is the path of a working directory on the storage.
+// placedAt returns the path of a working directory on the storage.
 func (c *compiler) placedAt(d *workingDir) string {
 	return strings.TrimSuffix(c.storage, "/") + "/.rayorch/" + c.p.Name + "/" + d.hash
 }
 
-// shellQuoted is a text as one word for sh.
+// shellQuoted returns a string as one word for sh.
 func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
+// dirVariable returns the key of a working directory in the variable dirs (inlineDirs).
 func dirVariable(d *workingDir) string { return "d" + d.hash[:8] }
 
-// files are the ConfigMaps that pods mount, and the uploads to the object store.
+// files returns the ConfigMaps that pods mount, and the uploads to the object store.
 func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 	if c.submits() {
 		maps = append(maps, ConfigMap{Name: c.at.scripts, Data: map[string]string{"submit.py": submitScript}})
@@ -253,17 +256,18 @@ func (c *compiler) files() (maps []ConfigMap, uploads []Upload) {
 	return maps, uploads
 }
 
-// placeFiles adds the state that puts working directories on the storage before the first step. It is built like a step, so that a
-// missing claim is reported like a pod that does not start.
+// placeFiles adds the state that unpacks working directories onto the storage before the first step. It is built like the state of a step,
+// so that a missing claim is reported like any pod that does not start.
 func (c *compiler) placeFiles(states *value.Object, next string) {
 	state := jobMode{c}.state(placingSubmission())
 	state.Set("Output", &value.Object{})
 	put(states, "Place files", annotation.State{Role: annotation.Run, Scope: annotation.Files}, follow(state, next))
 }
 
+// placeTimeout is the timeout, and the pending timeout, of the job that places files.
 const placeTimeout = pipeline.Duration(15 * 60)
 
-// placingJob is the Job that places files.
+// placingJob returns the Job that places files.
 func (a *attempts) placingJob() *value.Object {
 	c, args := a.c, []any{"place"}
 	for _, key := range c.at.order {
@@ -283,8 +287,8 @@ func (a *attempts) placingJob() *value.Object {
 		"spec", submitterSpec(a.deadline(), container, volumes).Value())
 }
 
-// inlineDirs is the variable with the commands that unpack the working directories that are part of entrypoints. Every
-// image with Ray has Python.
+// inlineDirs returns the value of the variable dirs: for each inline working directory, the command that unpacks it and changes to it. The
+// command can use Python, because every image with Ray has it.
 func (c *compiler) inlineDirs() *value.Object {
 	o := &value.Object{}
 	for _, key := range c.at.order {

@@ -6,19 +6,19 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline"
 )
 
-// MaxOutput is the most bytes of JSON that a job can return as its output; larger outputs belong on the storage.
+// MaxOutput is the maximum size of a job's output in bytes of JSON. Larger outputs belong on the storage.
 const MaxOutput = "32768"
 
-// OutputMark starts the line of a log that contains a job's output.
+// OutputMark is the start of the log line that contains a job's output.
 const OutputMark = "::rayorch-output::"
 
-// The wrapper around a command is POSIX sh and needs nothing that an image may lack. The command runs in a subshell, so that its exit
-// and traps do not affect the wrapper. Ray signals a job's whole process tree, so that the command gets every signal itself; the traps
-// here only keep the shell alive to clean up. In JSON, a line break is always white space between tokens, so that the output fits on
-// one line unchanged.
+// The wrapper around a command is a POSIX shell script that uses only commands that every image has. The command runs in a subshell, so
+// that its exit and traps do not affect the wrapper. Ray signals all processes of a job, so that the command gets every signal itself; the
+// traps of the wrapper only make sure that it removes its file. In JSON, a line break is always white space between tokens, so that the
+// wrapper can print the output on one line without changing its value.
 const (
 	wrapperTemp = `RAYORCH_OUTPUT=$(mktemp "${TMPDIR:-/tmp}/rayorch.XXXXXX")`
-	// Without a claim, Ray's pods may lack the storage, and the job may not need it.
+	// Without a claim, Ray's pods may not have the storage, but the job may not need it.
 	wrapperStorage   = ` && mkdir -p "$RAYORCH_STORAGE" || exit 120` + "\n"
 	wrapperNoStorage = ` || exit 120
 mkdir -p "$RAYORCH_STORAGE" || echo "rayorch: warning: step $RAYORCH_STEP has no storage directory: set storage.claim" >&2
@@ -35,33 +35,34 @@ code=$?
 [ -s "$RAYORCH_OUTPUT" ] || exit 0
 size=$(($(wc -c <"$RAYORCH_OUTPUT")))
 if [ "$size" -gt ` + MaxOutput + ` ]; then
-  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes, more than ` + MaxOutput + `: write it to a file in $RAYORCH_STORAGE and give its path as the output" >&2
+  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes (limit ` + MaxOutput + `): write it to a file in $RAYORCH_STORAGE and return the file's path" >&2
   exit 121
 fi
 printf '\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 )
 
-// wrapperEndAlways prints a marked line even if there is no output, after empty lines. If the state machine itself reads a log's last
-// lines, they then contain nothing else that the job printed, and no long line of the job can exceed a payload.
+// wrapperEndAlways prints empty lines and then the marked line, even if there is no output. It is for the modes in which the state machine
+// reads the last lines of the log: these lines then contain nothing else that the job printed, so that a long line cannot exceed the limit
+// on a payload.
 const wrapperEndAlways = `
 )
 code=$?
 [ "$code" -eq 0 ] || exit "$code"
 size=$(($(wc -c <"$RAYORCH_OUTPUT")))
 if [ "$size" -gt ` + MaxOutput + ` ]; then
-  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes, more than ` + MaxOutput + `: write it to a file in $RAYORCH_STORAGE and give its path as the output" >&2
+  echo "rayorch: error: the output of step $RAYORCH_STEP has $size bytes (limit ` + MaxOutput + `): write it to a file in $RAYORCH_STORAGE and return the file's path" >&2
   exit 121
 fi
 [ "$size" -gt 0 ] || echo null >"$RAYORCH_OUTPUT"
 printf '\n\n\n\n\n\n\n` + OutputMark + `'; tr '\n\r' '  ' <"$RAYORCH_OUTPUT"; echo
 `
 
-// wrapperHome sets a HOME that pods can write to: an image has no home for a user that it does not know.
+// wrapperHome sets HOME to a writable directory: an image has no home directory for a user that it does not know.
 const wrapperHome = `[ -w "$HOME" ] || export HOME="${TMPDIR:-/tmp}"
 `
 
-// wrapperStart is the start of the wrapper for the target.
+// wrapperStart returns the part of the wrapper before the command.
 func (c *compiler) wrapperStart() string {
 	home, storage := "", wrapperStorage
 	if c.at != nil && c.job {
@@ -73,7 +74,7 @@ func (c *compiler) wrapperStart() string {
 	return home + wrapperTemp + storage + wrapperStart
 }
 
-// wrapperEnd is the end of the wrapper for the target.
+// wrapperEnd returns the part of the wrapper after the command.
 func (c *compiler) wrapperEnd() string {
 	if c.at != nil && c.at.mode != pipeline.SubmitJob && c.ray {
 		return wrapperEndAlways
@@ -81,7 +82,7 @@ func (c *compiler) wrapperEnd() string {
 	return wrapperEnd
 }
 
-// wrapper is a command with the wrapper around it. Its two halves are variables of the run, because they are the same in every step.
+// wrapper returns a command in the wrapper. Both parts of the wrapper are in variables of the run, because they are the same in every step.
 func wrapper(command query.Expr) query.Expr {
 	around := query.Var("wrapper")
 	return query.Concat(around.Get("start"), command, around.Get("end"))

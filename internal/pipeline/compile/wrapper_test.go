@@ -17,7 +17,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// entrypoint is what the first step, a Ray job with this command, would be started with.
+// entrypoint returns the entrypoint of a Ray job with this command, including the wrapper.
 func entrypoint(t *testing.T, command string) string {
 	t.Helper()
 	r := build(t, head+"steps: [{name: one, ray: {entrypoint: "+value.Text(command)+"}}]\n", compile.Options{})
@@ -37,7 +37,7 @@ func entrypoint(t *testing.T, command string) string {
 	return get(in, "Entrypoint").(string)
 }
 
-// shells are those of this machine that a Ray image or a container might have as its sh.
+// shells returns the shells on this machine that a Ray image or a container could have as its sh.
 func shells(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{"sh": {"sh", "-c"}}
@@ -51,7 +51,7 @@ func shells(t *testing.T) map[string][]string {
 	return found
 }
 
-// start starts a command in a process group of its own, with a directory for temporary files that it must leave empty.
+// start starts a command in its own process group, with a directory for temporary files that the command must leave empty.
 func start(t *testing.T, shell []string, text string) (*exec.Cmd, io.Reader, string) {
 	t.Helper()
 	tmp := t.TempDir()
@@ -109,7 +109,7 @@ func TestWrapper(t *testing.T) {
 			t.Run(name+"/"+shell, func(t *testing.T) {
 				cmd, out, tmp := start(t, command, text)
 				log, _ := io.ReadAll(out)
-				if c.code == 137 { // each shell says in words of its own that a command was killed
+				if c.code == 137 { // each shell has its own message about a killed command
 					log = nil
 				}
 				if code := exitCode(t, cmd.Wait()); code != c.code || string(log) != c.want {
@@ -121,8 +121,8 @@ func TestWrapper(t *testing.T) {
 	}
 }
 
-// TestWrapperWhenStopped stops the process group, as Ray and the supervisor of processes do: the command sees the signal
-// itself and may take its time, and nothing is left.
+// TestWrapperWhenStopped stops the process group, as Ray and the supervisor of processes do. The command gets the signal itself and can take
+// its time to exit, and no temporary files remain.
 func TestWrapperWhenStopped(t *testing.T) {
 	text := entrypoint(t, `trap 'echo saved; exit 5' TERM; echo ready; while :; do sleep 0.05; done`)
 	for shell, command := range shells(t) {
@@ -148,6 +148,6 @@ func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) > 0 {
-		t.Errorf("temporary files are left: %v %v", left, err)
+		t.Errorf("temporary files remain: %v %v", left, err)
 	}
 }

@@ -1,6 +1,6 @@
-// Package manifest makes the Kubernetes objects that a compiled pipeline needs in its namespace: service accounts, a role
-// as narrow as the submission mode allows with its binding, and the files that pods mount. It is pure, and the same
-// pipeline gives the same bytes. It applies nothing: commands and deployments do.
+// Package manifest builds the Kubernetes objects that a compiled pipeline needs in its namespace: service accounts, a Role with
+// the minimum permissions of the submission mode and its RoleBinding, and the ConfigMaps that pods mount. It is deterministic and
+// does no I/O: commands and deployments apply the objects.
 package manifest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile"
 )
 
-// Labels by which everything that rayorch made is found again.
+// Labels of all objects that rayorch creates, by which it finds them.
 const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	NameLabel      = "app.kubernetes.io/name"
@@ -22,28 +22,28 @@ const (
 	Manager = "rayorch"
 )
 
-// Object is one Kubernetes object, as its JSON decodes.
+// Object is a Kubernetes object, as decoded from JSON.
 type Object = map[string]any
 
-// Subject is who runs the definition: a ServiceAccount, a User or a Group.
+// Subject is the identity that runs the definition.
 type Subject struct {
-	Kind, Name string
+	Kind, Name string // Kind is ServiceAccount, User or Group
 	Namespace  string // of a ServiceAccount; defaults to the pipeline's
 }
 
-// Options say what the compiled pipeline does not.
+// Options are settings that are not part of the compiled pipeline.
 type Options struct {
-	// Pipeline is its name.
+	// Pipeline is the pipeline's name.
 	Pipeline string
-	// Namespace asks for the namespace itself.
+	// Namespace includes the Namespace object.
 	Namespace bool
-	// Runner is who runs the definition. Defaults to a service account of the pipeline's own, which is made.
+	// Runner is the identity that runs the definition. Defaults to a service account for the pipeline, which is then included.
 	Runner *Subject
-	// Labels and Annotations are on every object; labels of our own win.
+	// Labels and Annotations are added to every object. The labels of rayorch take precedence.
 	Labels, Annotations map[string]string
 }
 
-// Objects are all objects of a pipeline in the order in which they can be applied.
+// Objects returns all objects of a pipeline, in an order in which they can be applied.
 func Objects(r *compile.Result, o Options) []Object {
 	m := maker{r: r, o: o}
 	if o.Namespace {
@@ -55,8 +55,8 @@ func Objects(r *compile.Result, o Options) []Object {
 	return m.objects
 }
 
-// Files are the ConfigMaps alone. Each name carries a hash of the content, so that they are immutable and those of other
-// versions stay as they are.
+// Files returns only the ConfigMaps. Each name contains a hash of the content: ConfigMaps are immutable, and each version of a pipeline
+// has its own.
 func Files(r *compile.Result, o Options) []Object {
 	m := maker{r: r, o: o}
 	for _, f := range r.Files {
@@ -76,8 +76,8 @@ func Files(r *compile.Result, o Options) []Object {
 	return m.objects
 }
 
-// Name is the name of the pipeline's role, binding and service account. Names in Kubernetes are lower case: a hash keeps
-// pipelines apart that differ in case only.
+// Name returns the name of the pipeline's Role, RoleBinding and service account. Names in Kubernetes are in lower case, so that a hash is
+// appended to names with upper-case letters: otherwise, pipelines whose names differ only in case would share these objects.
 func Name(pipeline string) string {
 	lower := strings.ToLower(pipeline)
 	if lower != pipeline {
@@ -87,7 +87,7 @@ func Name(pipeline string) string {
 	return Manager + "-" + lower
 }
 
-// Selector is the label selector of everything that Objects makes for a pipeline.
+// Selector returns the label selector of all objects of a pipeline.
 func Selector(pipeline string) string {
 	return ManagedByLabel + "=" + Manager + "," + PipelineLabel + "=" + pipeline
 }
@@ -98,7 +98,8 @@ type maker struct {
 	objects []Object
 }
 
-// add makes an object in the pipeline's namespace. A Namespace is in none, and is no pipeline's: others may live there.
+// add adds an object in the pipeline's namespace. A Namespace object is not in a namespace, and does not have the labels of the pipeline,
+// because other pipelines can use it.
 func (m *maker) add(version, kind, name string, body Object) {
 	labels := maps.Clone(m.o.Labels)
 	if labels == nil {
@@ -121,15 +122,15 @@ func (m *maker) add(version, kind, name string, body Object) {
 	m.objects = append(m.objects, o)
 }
 
-// podAccount is the account that the target names for its pods. They call no API server, so they get no token for one;
-// what an account is for elsewhere, such as an IAM role, hangs on its annotations.
+// podAccount adds the service account that the target names for its pods. By default, pods do not call the API server, so they get no token
+// for it. A service account can have other purposes, such as an IAM role in its annotations.
 func (m *maker) podAccount() {
 	if m.r.ServiceAccount != "" && m.r.ServiceAccount != "default" {
 		m.add("v1", "ServiceAccount", m.r.ServiceAccount, Object{"automountServiceAccountToken": false})
 	}
 }
 
-// access is the role and whom it is given to. Without rules there is nothing to grant.
+// access adds the Role and its RoleBinding, unless the pipeline needs no permissions.
 func (m *maker) access() {
 	if len(m.r.Access) == 0 {
 		return
@@ -148,6 +149,7 @@ func (m *maker) access() {
 	})
 }
 
+// subject returns a subject of the RoleBinding.
 func (m *maker) subject(s Subject) Object {
 	if s.Kind != "ServiceAccount" {
 		return Object{"apiGroup": "rbac.authorization.k8s.io", "kind": s.Kind, "name": s.Name}

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// result is what a pipeline may compile to; the compiler's own tests say what it grants.
+// result returns an example of a compiled pipeline. The tests of package compile check what a compiled pipeline grants.
 func result() *compile.Result {
 	return &compile.Result{
 		Namespace: "ml", ServiceAccount: "trainer",
@@ -66,20 +66,20 @@ func golden(t *testing.T, file string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got, go test -update writes it):\n%s", file, diff)
+		t.Errorf("%s differs (-want +got; update it with go test -update):\n%s", file, diff)
 	}
 }
 
-// TestYAMLKeepsValues reads back what was written: strings that look like other things stay strings.
+// TestYAMLKeepsValues checks that strings which look like values of other types are still strings after encoding and decoding.
 func TestYAMLKeepsValues(t *testing.T) {
 	for _, text := range []string{"yes", "1", "0x1", "null", "~", "", " a", "a: b", "1e3", "on", "12:30:00", "2026-01-01", "a\nb", "a\n\n  b\n", "\ttab", "é\u0085"} {
-		made, err := manifest.YAML([]manifest.Object{{"kind": "ConfigMap", "data": manifest.Object{text: text}}})
+		encoded, err := manifest.YAML([]manifest.Object{{"kind": "ConfigMap", "data": manifest.Object{text: text}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var back struct{ Data map[string]string }
-		if err := yaml.Unmarshal(made, &back); err != nil {
-			t.Fatalf("%q: %v\n%s", text, err, made)
+		if err := yaml.Unmarshal(encoded, &back); err != nil {
+			t.Fatalf("%q: %v\n%s", text, err, encoded)
 		}
 		if diff := cmp.Diff(map[string]string{text: text}, back.Data); diff != "" {
 			t.Errorf("%q:\n%s", text, diff)
@@ -87,31 +87,31 @@ func TestYAMLKeepsValues(t *testing.T) {
 	}
 }
 
-func TestStable(t *testing.T) {
+func TestYAMLIsDeterministic(t *testing.T) {
 	o := manifest.Options{Pipeline: "words", Labels: map[string]string{"a": "1", "b": "2", "c": "3"}}
 	want, _ := manifest.YAML(manifest.Objects(result(), o))
 	for range 20 {
 		if got, _ := manifest.YAML(manifest.Objects(result(), o)); !bytes.Equal(want, got) {
-			t.Fatalf("two outputs differ:\n%s\n%s", want, got)
+			t.Fatalf("YAML returns different bytes for the same objects:\n%s\n%s", want, got)
 		}
 	}
 }
 
 func TestName(t *testing.T) {
 	if got := manifest.Name("words"); got != "rayorch-words" {
-		t.Errorf("words: %s", got)
+		t.Errorf("Name(words) = %s, want rayorch-words", got)
 	}
 	upper, other := manifest.Name("Words"), manifest.Name("WORDS")
 	if upper == other || upper != strings.ToLower(upper) {
-		t.Errorf("Words and WORDS: %s, %s: want two names in lower case", upper, other)
+		t.Errorf("Name(Words) = %s, Name(WORDS) = %s, want two different names in lower case", upper, other)
 	}
 }
 
-// TestNothingToGrant makes no account and no role for a pipeline that asks for nothing.
-func TestNothingToGrant(t *testing.T) {
+// TestNoPermissions checks that a pipeline that needs no permissions has no service account and no Role.
+func TestNoPermissions(t *testing.T) {
 	got := manifest.Objects(&compile.Result{Namespace: "ml"}, manifest.Options{Pipeline: "words"})
 	text, err := manifest.YAML(got)
 	if len(got) != 0 || len(text) != 0 || err != nil {
-		t.Errorf("got %v, %q, %v", got, text, err)
+		t.Errorf("got %v, %q, %v, want no objects", got, text, err)
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// YAML is the objects as one file that kubectl takes, the same bytes for the same objects.
+// YAML returns the objects as one file for kubectl: the same bytes for the same objects.
 func YAML(objects []Object) ([]byte, error) {
 	if len(objects) == 0 {
-		return nil, nil // an encoder that was given nothing cannot be closed
+		return nil, nil // an encoder without documents cannot be closed
 	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
@@ -30,7 +30,8 @@ func YAML(objects []Object) ([]byte, error) {
 	return b.Bytes(), enc.Close()
 }
 
-// node gives maps an order: YAML's encoder alone would put kind behind data, where nobody looks for it.
+// node converts a value to a node with ordered maps. The YAML encoder itself sorts keys, so that kind would come after data, where readers
+// do not expect it.
 func node(v any) (*yaml.Node, error) {
 	switch v := v.(type) {
 	case Object:
@@ -67,7 +68,7 @@ func mapping(o Object) (*yaml.Node, error) {
 	return n, nil
 }
 
-// first are the keys that stand before all others, in their order.
+// first are the keys that come before all others, in this order.
 var first = []string{"apiVersion", "kind", "metadata", "name", "namespace"}
 
 func byKey(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) }

@@ -1,4 +1,4 @@
-"""Reads the model that the step before left, and gives an answer as the step's output."""
+"""Reads the model that the previous step wrote, and returns an answer as the step's output."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Estimates pi on Ray and leaves a "model" (the estimate) on the pipeline's storage."""
+"""Estimates pi on Ray and writes a "model" (the estimate) to the pipeline's storage."""
 
 import argparse
 import json
@@ -28,9 +28,9 @@ for done, task in enumerate(pending, start=1):
     inside += ray.get(task)
     print(f"metric pi={4 * inside / (share * done):.5f} step={done}", flush=True)
 
-# RAYORCH_STORAGE is this run's own directory; what a step leaves there, later steps find.
+# RAYORCH_STORAGE is the directory of this run, which its steps share.
 model = pathlib.Path(os.environ["RAYORCH_STORAGE"], "model.json")
 model.write_text(json.dumps({"pi": 4 * inside / (share * args.tasks)}))
 
-# What stands in the file RAYORCH_OUTPUT is the step's output.
+# The step's output is the content of the file RAYORCH_OUTPUT.
 pathlib.Path(os.environ["RAYORCH_OUTPUT"]).write_text(json.dumps({"model": str(model)}))

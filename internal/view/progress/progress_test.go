@@ -24,8 +24,8 @@ var annotations = func() progress.States {
 		for of, scope := range map[string]annotation.Scope{step: "", "cleaning up after " + step: annotation.OnFailure} {
 			for words, role := range map[string]annotation.Role{
 				"Begin": annotation.Begin, "Attempt": annotation.Attempt, "Run": annotation.Watch, "Submit": annotation.Submit,
-				"Look for pod of": annotation.PollStart, "Leave alone": annotation.Started, "Look at": annotation.Poll,
-				"Ask why failed": annotation.Diagnose, "Hand over output of": annotation.ReadOutput, "Wait to retry": annotation.Retry,
+				"Poll pod of": annotation.PollStart, "Started": annotation.Started, "Poll": annotation.Poll,
+				"Diagnose": annotation.Diagnose, "Forward output of": annotation.ReadOutput, "Wait to retry": annotation.Retry,
 				"Give up": annotation.GiveUp,
 			} {
 				all[words+" "+of] = annotation.State{Step: step, Role: role, Scope: scope}

@@ -46,8 +46,8 @@ func TestStepInACluster(t *testing.T) {
 	s.failed("States.TaskFailed", "the Job failed")
 	s.exit(parallelOut, "Run train", "{}", -1)
 	s.enter(taskIn, "Ask why train failed", -1) // has no annotation: not a state of the step
-	s.enter(taskIn, "Ask why failed train", -1)
-	s.assigned(taskOut, "Ask why failed train", "end1_train", `{"Error": "Ray.JobFailed", "Cause": "exit code 1"}`)
+	s.enter(taskIn, "Diagnose train", -1)
+	s.assigned(taskOut, "Diagnose train", "end1_train", `{"Error": "Ray.JobFailed", "Cause": "exit code 1"}`)
 	s.enter(types.HistoryEventTypeWaitStateEntered, "Wait to retry train", -1)
 	if got := s.view().Steps()[0]; got.Status != "retrying" || got.Error != "Ray.JobFailed" || got.Cause != "exit code 1" {
 		t.Errorf("while it waits to retry: %+v", got)
@@ -147,7 +147,7 @@ func TestRedriveInACluster(t *testing.T) {
 	again := s.add(types.HistoryEventTypeExecutionRedriven, -1, nil)
 	s.add(scheduled, again, nil)
 	s.exit(taskOut, "Submit calm", `{"Output":1}`, -1)
-	s.enter(passIn, "Hand over output of calm", -1)
+	s.enter(passIn, "Forward output of calm", -1)
 	s.add(types.HistoryEventTypeParallelStateStarted, again, nil)
 	s.enter(passIn, "Begin train", -1)
 	s.attempt("train", "second")
@@ -172,8 +172,8 @@ func TestPendingInACluster(t *testing.T) {
 		job  string
 		want progress.Status
 	}{{`{}`, progress.Pending}, {`{"status":"PENDING"}`, progress.Pending}, {`{"status":""}`, progress.Pending}, {`{"status":"RUNNING"}`, progress.Running}} {
-		s.enter(taskIn, "Look at train", -1)
-		s.assigned(taskOut, "Look at train", "job1_train", c.job)
+		s.enter(taskIn, "Poll train", -1)
+		s.assigned(taskOut, "Poll train", "job1_train", c.job)
 		if got := s.view().Steps()[0].Status; got != c.want {
 			t.Errorf("%s: %s, want %s", c.job, got, c.want)
 		}

@@ -54,10 +54,10 @@ func TestWaitingInACluster(t *testing.T) {
 	s.enter(passIn, "Attempt train", -1)
 	for _, c := range []struct{ state, name, text, output, want string }{
 		{"Attempt train", "job1_train", `{}`, "{}", ""},
-		{"Look for pod of train", "", "", `{"started": false, "why": "Unschedulable: no node"}`, "Unschedulable: no node"},
-		{"Look at train", "job1_train", `{"status": "", "deployment": "Suspended", "reason": "", "message": ""}`, "{}", "RayJob Suspended"},
-		{"Look at train", "job1_train", `{"status": "PENDING", "message": "Job has not started yet."}`, "{}", "Job has not started yet."},
-		{"Look at train", "job1_train", `{"status": "RUNNING", "message": "Job is currently running."}`, "{}", ""},
+		{"Poll pod of train", "", "", `{"started": false, "why": "Unschedulable: no node"}`, "Unschedulable: no node"},
+		{"Poll train", "job1_train", `{"status": "", "deployment": "Suspended", "reason": "", "message": ""}`, "{}", "RayJob Suspended"},
+		{"Poll train", "job1_train", `{"status": "PENDING", "message": "Job has not started yet."}`, "{}", "Job has not started yet."},
+		{"Poll train", "job1_train", `{"status": "RUNNING", "message": "Job is currently running."}`, "{}", ""},
 	} {
 		s.enter(taskIn, c.state, -1)
 		s.add(taskOut, -1, func(e *types.HistoryEvent) {

@@ -22,7 +22,7 @@ func exits(annotations progress.States, namesAndOutputs ...string) *progress.Vie
 }
 
 func TestWarnings(t *testing.T) {
-	annotations := progress.States{"Check outputs": {Role: annotation.Outputs}, "Give outputs": {Role: annotation.Outputs}}
+	annotations := progress.States{"Check outputs": {Role: annotation.Outputs}, "Return outputs": {Role: annotation.Outputs}}
 	for _, step := range []string{"a", "b", "c", "old", "text", "none", "odd"} {
 		annotations["When "+step] = annotation.State{Step: step, Role: annotation.Condition}
 	}

@@ -9,12 +9,12 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// fileCase is an evaluation of a file.
+// fileCase is a test case of a file.
 type fileCase struct {
 	name   string
 	inputs string // an object, as JSON; an input that it lacks is undefined
-	reads  vars   // what the file reads besides
-	want   string // as JSON, or the end of an error's text
+	reads  vars   // the variables that the file reads in addition
+	want   string // the value as JSON, or the end of the error message
 	fails  bool   // the evaluation fails
 }
 
@@ -22,14 +22,14 @@ const nothing = "returned nothing (undefined)."
 
 var fileCases = map[string][]fileCase{}
 
-// covers registers the cases of a file. TestFileCases wants some for each file.
+// covers registers the cases of a file. TestFileCases requires cases for each file.
 func covers(file string, cases ...fileCase) bool {
 	fileCases[file] = append(fileCases[file], cases...)
 	return true
 }
 
-// TestFileCases evaluates all files, each case with inputs that are variables, which are inserted, and with inputs that are
-// operations, which may be bound.
+// TestFileCases evaluates all files. Each case is evaluated with variables as inputs, which File inserts, and with operations, which it may
+// bind.
 func TestFileCases(t *testing.T) {
 	for _, file := range query.Names() {
 		if len(fileCases[file]) == 0 {
@@ -44,12 +44,12 @@ func TestFileCases(t *testing.T) {
 	}
 	for file := range fileCases {
 		if !slices.Contains(query.Names(), file) {
-			t.Errorf("there is no %s.jsonata", file)
+			t.Errorf("no file %s.jsonata", file)
 		}
 	}
 }
 
-// bindings bind the file's inputs to fields of the variable given, each as the function has it.
+// bindings binds the file's inputs to the fields of the variable given, each converted by the function as.
 func (c fileCase) bindings(t *testing.T, file string, as func(query.Expr) query.Expr) []query.Binding {
 	given, err := value.ParseObject([]byte(or(c.inputs, "{}")))
 	if err != nil {
@@ -79,7 +79,7 @@ func check(t *testing.T, c fileCase, e query.Expr) {
 	}
 	got, err := eval(t, e, reads)
 	if err == nil {
-		t.Errorf("%s\ngives %s, want an error", e, value.Text(got))
+		t.Errorf("%s\nevaluates to %s, want an error", e, value.Text(got))
 	} else if !strings.HasSuffix(err.Error(), c.want) {
 		t.Errorf("%s\nfailed: %v\nwant %q at its end", e, err, c.want)
 	}

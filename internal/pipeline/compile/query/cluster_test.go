@@ -2,19 +2,19 @@ package query_test
 
 import "fmt"
 
-// The cases of the files for targets in a cluster.
+// Cases of the files for targets in a cluster.
 
-// errors are $states of a state that caught an error.
+// errorOutput returns $states of a state that caught an error.
 func errorOutput(name string) vars {
 	return vars{"states": fmt.Sprintf(`{"errorOutput": {"Error": %q, "Cause": "c"}}`, name)}
 }
 
-// answered are $states of a state whose call was answered.
+// answered returns $states of a state whose call returned a response.
 func answered(body string) vars {
 	return vars{"states": `{"result": {"ResponseBody": ` + body + `}, "context": {"Execution": {"Id": "mine"}}}`}
 }
 
-var _ = covers("told",
+var _ = covers("readable",
 	fileCase{name: "Kubernetes", inputs: `{"cause": "{\"ResponseBody\":{\"kind\":\"Status\",\"message\":\"pods \\\"a\\\" not found\",\"code\":404}}"}`,
 		want: `"pods \"a\" not found"`},
 	fileCase{name: "Ray", inputs: `{"cause": "{\"ResponseBody\":\"no such\\njob\",\"StatusCode\":404}"}`, want: `"no such\njob"`},
@@ -71,7 +71,7 @@ var _ = covers("warning",
 )
 
 var _ = covers("notstarted",
-	fileCase{name: "unknown", inputs: `{"why": "", "seconds": 900}`, want: `"no pod of the job started within 900 s: the cluster does not say why"`},
+	fileCase{name: "unknown", inputs: `{"why": "", "seconds": 900}`, want: `"no pod of the job started within 900 s: Kubernetes gives no reason"`},
 	fileCase{name: "known", inputs: `{"why": "ErrImagePull: x", "seconds": 60}`, want: `"no pod of the job started within 60 s: ErrImagePull: x"`},
 	fileCase{name: "not root", inputs: `{"why": "container has runAsNonRoot", "seconds": 60}`,
 		want: `"no pod of the job started within 60 s: container has runAsNonRoot: set securityContext"`},
@@ -88,7 +88,7 @@ var _ = covers("jobunknown",
 		want: `{"Error": "States.Timeout", "Cause": "reason: DeadlineExceeded", "stop": true}`},
 )
 
-// pods is an answer with pods; the newest is the one that counts.
+// pods returns $states with a list of pods, of which only the newest one matters.
 func pods(status string) vars {
 	v := answered(`{"items": [{"metadata": {"creationTimestamp": "2026-01-02"}, "status": ` + status + `},
 		{"metadata": {"creationTimestamp": "2026-01-01"}, "status": {"containerStatuses": [{"state": {"terminated": {"exitCode": 99}}}]}}]}`)
@@ -96,19 +96,19 @@ func pods(status string) vars {
 	return v
 }
 
-// ended is the status of a pod whose container has ended.
+// ended returns $states with a pod whose container has ended.
 func ended(terminated string) vars {
 	return pods(`{"containerStatuses": [{"state": {"terminated": ` + terminated + `}}]}`)
 }
 
-// existing is the answer with the Job that exists already.
+// existing returns $states with the Job that already exists.
 func existing(execution string) vars {
 	v := answered(`{"kind": "Job", "metadata": {"annotations": {"rayorch.dev/execution": "` + execution + `"}}}`)
 	v["codes"] = `{}`
 	return v
 }
 
-// none is the answer without pods.
+// none returns $states without pods.
 func none() vars {
 	v := answered(`{"items": []}`)
 	v["codes"] = `{}`
@@ -128,7 +128,7 @@ var _ = covers("submitterverdict",
 	fileCase{name: "pod did not start", inputs: verdictInputs("Ray.PendingTimeout", "no pod", ""), reads: none(), want: `{"Error": "Ray.PendingTimeout", "Cause": "no pod"}`},
 	fileCase{name: "our own Job exists", inputs: verdictInputs("EKS.409", "exists", ""), reads: existing("mine"), want: `{"again": true}`},
 	fileCase{name: "another's Job exists", inputs: verdictInputs("EKS.409", "exists", ""), reads: existing("other"),
-		want: `{"Error": "Ray.SubmitFailed", "Cause": "another Job of the name job-1 is there: delete it", "foreign": true}`},
+		want: `{"Error": "Ray.SubmitFailed", "Cause": "another Job has the name job-1: delete it", "foreign": true}`},
 	fileCase{name: "the submitter's code", inputs: failedJob, reads: ended(`{"exitCode": 43, "message": "gone"}`), want: `{"Error": "Ray.HeadLost", "Cause": "gone"}`},
 	fileCase{name: "the pod's deadline", inputs: failedJob, reads: pods(`{"reason": "DeadlineExceeded"}`),
 		want: `{"Error": "States.Timeout", "Cause": "too late", "stop": true}`},
@@ -137,9 +137,9 @@ var _ = covers("submitterverdict",
 	fileCase{name: "the state's timeout", inputs: verdictInputs("States.Timeout", "", ""), reads: none(),
 		want: `{"Error": "States.Timeout", "Cause": "too late", "stop": true}`},
 	fileCase{name: "another code", inputs: failedJob, reads: ended(`{"exitCode": 137, "reason": "OOMKilled"}`),
-		want: `{"Error": "Ray.SubmitFailed", "Cause": "the submitter ended with exit code 137: OOMKilled ", "stop": true}`},
+		want: `{"Error": "Ray.SubmitFailed", "Cause": "the submitter exited with code 137: OOMKilled ", "stop": true}`},
 	fileCase{name: "an evicted pod", inputs: failedJob, reads: pods(`{"reason": "Evicted", "message": "low on disk", "containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": "m"}}}]}`),
-		want: `{"Error": "Ray.SubmitFailed", "Cause": "the submitter ended with exit code 1: Evicted: low on disk m", "stop": true}`},
+		want: `{"Error": "Ray.SubmitFailed", "Cause": "the submitter exited with code 1: Evicted: low on disk m", "stop": true}`},
 	fileCase{name: "the pod is there, the Job is gone", inputs: verdictInputs("EKS.404", "not found", ""), reads: ended(`{"exitCode": 1}`),
 		want: `{"Error": "Ray.SubmitFailed", "Cause": "not found", "stop": true}`},
 	fileCase{name: "no pods", inputs: verdictInputs("EKS.403", "forbidden", ""), reads: none(), want: `{"Error": "Ray.SubmitFailed", "Cause": "forbidden", "stop": false}`},
@@ -149,7 +149,7 @@ var _ = covers("podverdict",
 	fileCase{name: "pod did not start", inputs: verdictInputs("Job.StartFailed", "no pod", `, "hint": ""`), reads: none(), want: `{"Error": "Job.StartFailed", "Cause": "no pod"}`},
 	fileCase{name: "our own Job exists", inputs: verdictInputs("EKS.409", "exists", `, "hint": ""`), reads: existing("mine"), want: `{"again": true}`},
 	fileCase{name: "another's Job exists", inputs: verdictInputs("EKS.409", "exists", `, "hint": ""`), reads: existing("other"),
-		want: `{"Error": "Job.StartFailed", "Cause": "another Job of the name job-1 is there: delete it", "foreign": true}`},
+		want: `{"Error": "Job.StartFailed", "Cause": "another Job has the name job-1: delete it", "foreign": true}`},
 	fileCase{name: "the pod's deadline", inputs: failedPlain, reads: pods(`{"reason": "DeadlineExceeded"}`), want: `{"Error": "States.Timeout", "Cause": "too late"}`},
 	fileCase{name: "the state's timeout", inputs: verdictInputs("States.Timeout", "", `, "hint": ""`), reads: none(), want: `{"Error": "States.Timeout", "Cause": "too late"}`},
 	fileCase{name: "success without output", inputs: failedPlain, reads: ended(`{"exitCode": 0}`),
@@ -182,7 +182,7 @@ func unread(cause, refused string, elapsed int) string {
 
 var _ = covers("recordunread",
 	fileCase{name: "lost", inputs: unread("no job", "", 5), reads: errorOutput("EKS.404"),
-		want: `{"Error": "Ray.HeadLost", "Cause": "ray no longer knows the job job-1: its head was replaced"}`},
+		want: `{"Error": "Ray.HeadLost", "Cause": "Ray has no job job-1: the head was replaced"}`},
 	fileCase{name: "no agent yet", inputs: unread("no job", "No available agent to submit", 5), reads: errorOutput("EKS.404"), want: `{"again": true}`},
 	fileCase{name: "no agent in time", inputs: unread("no job", "No available agent to submit", 900000), reads: errorOutput("EKS.404"),
 		want: `{"Error": "Ray.SubmitFailed", "Cause": "No available agent to submit"}`},
@@ -217,9 +217,9 @@ var _ = covers("text",
 
 var _ = covers("notjson",
 	fileCase{name: "raised", reads: vars{"states": `{"errorOutput": {"Error": "States.QueryEvaluationError", "Cause": "The expression D3137: a is NaN"}}`},
-		want: `"the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON: a is NaN"`},
+		want: `"the job's output (in the file $RAYORCH_OUTPUT) is not valid JSON: a is NaN"`},
 	fileCase{name: "not raised", reads: errorOutput("States.QueryEvaluationError"),
-		want: `"the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not JSON"`},
+		want: `"the job's output (in the file $RAYORCH_OUTPUT) is not valid JSON"`},
 )
 
 var _ = covers("jobsleft",
@@ -236,12 +236,12 @@ var _ = covers("undeleted",
 )
 
 var _ = covers("rayjobunread",
-	fileCase{name: "deleted", inputs: `{"cause": "c", "id": "job-1"}`, reads: errorOutput("EKS.404"), want: `{"Error": "Ray.JobStopped", "Cause": "somebody deleted the RayJob job-1"}`},
+	fileCase{name: "deleted", inputs: `{"cause": "c", "id": "job-1"}`, reads: errorOutput("EKS.404"), want: `{"Error": "Ray.JobStopped", "Cause": "the RayJob was deleted: job-1"}`},
 	fileCase{name: "401", inputs: `{"cause": "c", "id": "job-1"}`, reads: errorOutput("EKS.401"), want: `{"Error": "Ray.Unauthorized", "Cause": "c"}`},
 	fileCase{name: "503", inputs: `{"cause": "c", "id": "job-1"}`, reads: errorOutput("EKS.503"), want: `{"Error": "Ray.Unreachable", "Cause": "c"}`},
 )
 
-var _ = covers("said",
+var _ = covers("rayjobmessage",
 	fileCase{name: "both", inputs: `{"job": {"reason": "AppFailed", "message": "exit 1"}}`, want: `"AppFailed: exit 1"`},
 	fileCase{name: "one", inputs: `{"job": {"reason": "", "message": "exit 1"}}`, want: `"exit 1"`},
 	fileCase{name: "neither", inputs: `{"job": {"reason": "", "message": ""}}`, want: `""`},
@@ -251,7 +251,7 @@ var _ = covers("pendingcause",
 	fileCase{name: "all", inputs: `{"job": {"deployment": "Initializing", "reason": "R", "message": "M"}, "seconds": 60, "queue": "Q", "why": "W"}`,
 		want: `"ray did not start the job within 60 s: RayJob Initializing; Q; R; M; W"`},
 	fileCase{name: "nothing", inputs: `{"job": {"deployment": "", "reason": "", "message": ""}, "seconds": 60, "queue": "", "why": ""}`,
-		want: `"ray did not start the job within 60 s: RayJob not taken up by KubeRay"`},
+		want: `"ray did not start the job within 60 s: RayJob not handled by KubeRay"`},
 )
 
 var _ = covers("chunks",

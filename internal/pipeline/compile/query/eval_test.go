@@ -13,7 +13,7 @@ import (
 // vars are the variables of an evaluation, as JSON. "states" is $states, with input, result, errorOutput and context.
 type vars map[string]string
 
-// eval evaluates an expression as Step Functions does. An expression that gives nothing, or fails, is an error.
+// eval evaluates an expression, as Step Functions does. It returns an error if the expression fails or has no value.
 func eval(t *testing.T, e query.Expr, given vars) (any, error) {
 	t.Helper()
 	x, err := expr.CompileJSONata(e.String())
@@ -21,7 +21,7 @@ func eval(t *testing.T, e query.Expr, given vars) (any, error) {
 		t.Fatalf("%s: %v", e, err)
 	}
 	if u := x.Unsupported(); len(u) > 0 {
-		t.Fatalf("%s: Step Functions refuses it: %v", e, u[0])
+		t.Fatalf("%s: Step Functions rejects it: %v", e, u[0])
 	}
 	scope := &expr.Scope{Vars: func(name string) (any, bool) {
 		text, ok := given[name]
@@ -55,7 +55,7 @@ func parse(t *testing.T, text string) any {
 	return v
 }
 
-// gives wants the value of an expression, as JSON.
+// gives fails the test unless the expression has this value, as JSON.
 func gives(t *testing.T, e query.Expr, given vars, want string) {
 	t.Helper()
 	got, err := eval(t, e, given)

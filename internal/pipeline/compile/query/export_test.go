@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// FileOf is File for a file of the given content.
+// FileOf is like File, for a file with the given content.
 func FileOf(src string, inputs ...Binding) (Expr, error) {
 	f, err := load(src)
 	if err != nil {
@@ -14,11 +14,11 @@ func FileOf(src string, inputs ...Binding) (Expr, error) {
 	return f.expr(inputs), nil
 }
 
-// Names are the names of all files, sorted.
+// Names returns the names of all files, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(loaded())) }
 
-// Inputs are the names of a file's inputs.
+// Inputs returns the names of a file's inputs.
 func Inputs(name string) []string { return loaded()[name].inputs }
 
-// String returns the text of the expression. Other packages can only print it as the value of a field.
+// String returns the text of the expression. Outside of tests, an expression can only be used as the value of a field.
 func (e Expr) String() string { return e.text }

@@ -1,7 +1,7 @@
-// Package query builds JSONata expressions as text. An Expr can be made only here: by constructors, whose one printer quotes and
-// parenthesizes, or from a .jsonata file of this package, whose inputs are bound by name. So no other package concatenates JSONata,
-// and a Go string is never taken for an expression. It does not evaluate: its tests do, with the JSONata of Step Functions.
-// Package compile is its only caller.
+// Package query builds JSONata expressions as text. An Expr can be created only in this package: by constructors, which add quotes and
+// parentheses, or from a .jsonata file of this package, whose inputs are bound by name. Therefore, no other package concatenates JSONata,
+// and a Go string is never mistaken for an expression. The package does not evaluate expressions; its tests do, with the JSONata that
+// Step Functions uses. Only package compile uses it.
 package query
 
 import (
@@ -12,11 +12,11 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// Expr is a JSONata expression. The zero value is none.
+// Expr is a JSONata expression. The zero value is no expression.
 type Expr struct {
 	text string
-	op   string // the outermost operator, a key of powers
-	open bool   // ends with a conditional without an else, which a following colon would complete
+	op   string // the outermost operator: a key of powers
+	open bool   // ends with a conditional without an else, to which a following colon would be attached
 }
 
 // The outermost operator of an expression that is not a binary operation.
@@ -26,7 +26,7 @@ const (
 	cond = "?"
 )
 
-// powers are the binding powers of JSONata's operators: a higher power binds tighter.
+// powers are the binding powers of JSONata's operators. Operators with a higher power bind more tightly.
 var powers = map[string]int{
 	cond: 20, "or": 25, "and": 30, "=": 40, "!=": 40, "<": 40, "<=": 40, ">": 40, ">=": 40, "in": 40, "~>": 40,
 	"+": 50, "-": 50, "&": 50, "*": 60, "/": 60, "%": 60, path: 75, atom: 100,
@@ -35,11 +35,11 @@ var powers = map[string]int{
 // IsZero reports whether there is no expression.
 func (e Expr) IsZero() bool { return e.text == "" }
 
-// Value is the expression as the value of a state's field.
+// Value returns the expression as the value of a state's field.
 func (e Expr) Value() string { return "{% " + e.text + " %}" }
 
-// Plain is a text as the value of a state's field. It becomes an expression if it could be mistaken for one, or if the schema of
-// asl-validator rejects it, because it is empty or has several lines.
+// Plain returns a string as the value of a state's field. It becomes an expression if it could be mistaken for one, or if the schema of
+// asl-validator would reject it because it is empty or has several lines.
 func Plain(text string) string {
 	if text == "" || strings.Contains(text, "\n") || strings.HasPrefix(text, "{%") || strings.HasSuffix(text, "%}") {
 		return Str(text).Value()
@@ -47,7 +47,7 @@ func Plain(text string) string {
 	return text
 }
 
-// Inline is a field's value, in which strings may be expressions, as one expression.
+// Inline converts the value of a state's field, in which strings may be expressions, to one expression.
 func Inline(v any) Expr {
 	switch v := v.(type) {
 	case string:
@@ -69,7 +69,8 @@ func Inline(v any) Expr {
 	return Literal(v)
 }
 
-// inlineText is a text that may be the value of an expression, of which only a path can be recognized.
+// inlineText converts a string of a field's value. An expression other than a path is treated like a conditional, so that it gets
+// parentheses wherever they may be necessary.
 func inlineText(text string) Expr {
 	expr, ok := strings.CutPrefix(text, "{% ")
 	switch expr = strings.TrimSuffix(expr, " %}"); {
@@ -81,6 +82,7 @@ func inlineText(text string) Expr {
 	return Expr{text: expr, op: cond, open: true}
 }
 
+// fields matches an expression that is a path.
 var fields = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*|\[[0-9]+\])*$`)
 
 // The constants of JSONata.
@@ -90,7 +92,7 @@ var (
 	False = Expr{text: "false"}
 )
 
-// Str is a text. It is in single quotes, which read better inside JSON, unless it contains one, which JSONata cannot escape.
+// Str returns a string. It is in single quotes, which are more readable inside JSON, unless it contains one, which JSONata cannot escape.
 func Str(text string) Expr {
 	quoted := value.Text(text)
 	if strings.Contains(text, "'") {
@@ -99,10 +101,10 @@ func Str(text string) Expr {
 	return Expr{text: "'" + strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`) + "'"}
 }
 
-// Int is a whole number.
+// Int returns an integer.
 func Int(n int64) Expr { return Expr{text: strconv.FormatInt(n, 10)} }
 
-// Literal is a JSON value, as in package value.
+// Literal returns a JSON value (package value).
 func Literal(v any) Expr {
 	switch v := v.(type) {
 	case string:
@@ -124,12 +126,12 @@ func Literal(v any) Expr {
 	return Expr{text: value.Text(v)}
 }
 
-// Pattern is a regular expression, of which the whole text must match.
+// Pattern returns a regular expression that matches only whole strings.
 func Pattern(pattern string) Expr {
 	var b strings.Builder
 	escaped := false
 	for i := range len(pattern) {
-		if pattern[i] == '/' && !escaped { // which would end it
+		if pattern[i] == '/' && !escaped { // a slash would end the regular expression
 			b.WriteByte('\\')
 		}
 		escaped = pattern[i] == '\\' && !escaped
@@ -138,25 +140,25 @@ func Pattern(pattern string) Expr {
 	return Expr{text: "/^(?:" + b.String() + ")$/"}
 }
 
-// Strs is a list of texts.
+// Strs returns a list of strings.
 func Strs(texts []string) Expr { return Literal(value.FromGo(texts)) }
 
-// Var is a variable, named without $.
+// Var returns a variable. The name is without $.
 func Var(name string) Expr { return Expr{text: "$" + name} }
 
-// States is a path below $states: what a state sees of itself and of the execution.
+// States returns a path below $states: the data of the state and of the execution.
 func States(names ...string) Expr { return Var("states").Get(names...) }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// reserved are the identifiers that name a field only if they are quoted.
+// reserved are the words that are valid as field names only in quotes.
 var reserved = map[string]bool{"and": true, "or": true, "in": true, "true": true, "false": true, "null": true, "function": true}
 
-// Get is a path of fields from the expression.
+// Get returns a path of fields, starting at the expression.
 func (e Expr) Get(names ...string) Expr {
 	for _, name := range names {
 		switch {
-		case strings.Contains(name, "`"): // which a quoted name cannot contain
+		case strings.Contains(name, "`"): // a quoted name cannot contain a backquote
 			e = Call("lookup", e, Str(name))
 		case reserved[name] || !identifier.MatchString(name):
 			e = Expr{text: e.operand(path) + ".`" + name + "`", op: path}
@@ -167,27 +169,27 @@ func (e Expr) Get(names ...string) Expr {
 	return e
 }
 
-// At is an item of a list. After a path, it is an item of what the last field of the path gives.
+// At returns an item of a list. After a path, the index applies to the last field of the path.
 func (e Expr) At(index int) Expr {
 	return Expr{text: e.operand(path) + "[" + strconv.Itoa(index) + "]", op: path}
 }
 
-// Values is a path to the values of all fields.
+// Values returns a path to the values of all fields.
 func (e Expr) Values() Expr { return Expr{text: e.operand(path) + ".*", op: path} }
 
-// Array is a list of the expressions that have a value. JSONata merges an item that is a list, unless the item is an Array too.
+// Array returns a list. Items without a value are omitted. JSONata flattens an item that is a list, unless it is an Array itself.
 func Array(items ...Expr) Expr { return Expr{text: "[" + list(items) + "]"} }
 
-// Binding is an expression with a name: of a variable, of a file's input or of an object's field.
+// Binding is a named expression: a variable, an input of a file, or a field of an object.
 type Binding struct {
 	name string
 	expr Expr
 }
 
-// Bind names an expression. Variables are named without $.
+// Bind names an expression. Names of variables are without $.
 func Bind(name string, e Expr) Binding { return Binding{name, e} }
 
-// Object is an object with these fields. A field without a value is left out.
+// Object returns an object with these fields. Fields without a value are omitted.
 func Object(fields ...Binding) Expr {
 	pairs := make([]string, len(fields))
 	for i, f := range fields {
@@ -196,7 +198,7 @@ func Object(fields ...Binding) Expr {
 	return Expr{text: "{" + strings.Join(pairs, ", ") + "}"}
 }
 
-// Block gives result, which may use the variables that are bound before it, and so may later bindings.
+// Block binds variables and returns result. The result and later bindings can use the variables.
 func Block(result Expr, bindings ...Binding) Expr {
 	var b strings.Builder
 	for _, v := range bindings {
@@ -205,12 +207,12 @@ func Block(result Expr, bindings ...Binding) Expr {
 	return Expr{text: "(" + b.String() + result.text + ")"}
 }
 
-// Call calls a function, named without $.
+// Call returns a call of a function. The name is without $.
 func Call(function string, args ...Expr) Expr {
 	return Expr{text: "$" + function + "(" + list(args) + ")"}
 }
 
-// Function is a function of parameters, named without $.
+// Function returns a function. The names of the parameters are without $.
 func Function(body Expr, params ...string) Expr {
 	names := make([]Expr, len(params))
 	for i, p := range params {
@@ -219,7 +221,7 @@ func Function(body Expr, params ...string) Expr {
 	return Expr{text: "function(" + list(names) + ") { " + body.text + " }"}
 }
 
-// If is a conditional. Without an otherwise, it has no value if the condition does not hold.
+// If returns a conditional. If otherwise is the zero value, the conditional has no value if the condition is false.
 func If(condition, then, otherwise Expr) Expr {
 	text := condition.within(powers[cond]+1) + " ? " + then.text
 	if otherwise.IsZero() {
@@ -231,24 +233,24 @@ func If(condition, then, otherwise Expr) Expr {
 	return Expr{text: text + " : " + otherwise.text, op: cond, open: otherwise.open}
 }
 
-// Op is a binary operation: a comparison, in, or arithmetic.
+// Op returns a binary operation: a comparison, in, or arithmetic.
 func Op(left Expr, operator string, right Expr) Expr {
 	return Expr{text: left.operand(operator) + " " + operator + " " + right.within(powers[operator]+1), op: operator}
 }
 
-// Eq compares for equality.
+// Eq returns a comparison for equality.
 func Eq(left, right Expr) Expr { return Op(left, "=", right) }
 
-// And holds if all conditions do, Or if any does. Of none, or of zero values alone, they are the zero value.
+// And returns the conjunction of conditions. Zero values are omitted; without any other condition, the result is the zero value.
 func And(conditions ...Expr) Expr { return joined("and", conditions) }
 
-// Or is described with And.
+// Or returns the disjunction of conditions. Zero values are omitted; without any other condition, the result is the zero value.
 func Or(conditions ...Expr) Expr { return joined("or", conditions) }
 
-// Not holds if the condition does not.
+// Not returns the negation of a condition.
 func Not(condition Expr) Expr { return Call("not", condition) }
 
-// Concat is the text of the expressions one after another. Of none it is an empty text.
+// Concat returns the concatenation of strings. Zero values are omitted; without any other part, the result is an empty string.
 func Concat(parts ...Expr) Expr {
 	if e := joined("&", parts); !e.IsZero() {
 		return e
@@ -256,7 +258,7 @@ func Concat(parts ...Expr) Expr {
 	return Str("")
 }
 
-// joined is an associative operation of any number of operands.
+// joined returns an associative operation with any number of operands.
 func joined(operator string, operands []Expr) Expr {
 	var out Expr
 	for _, e := range operands {
@@ -273,10 +275,10 @@ func joined(operator string, operands []Expr) Expr {
 	return out
 }
 
-// operand is the text of the expression as the left operand of an operator.
+// operand returns the text of the expression as the left operand of an operator.
 func (e Expr) operand(operator string) string { return e.within(powers[operator]) }
 
-// within is the text of the expression where operators of less power would bind to something else.
+// within returns the text of the expression, in parentheses if its outermost operator has a lower binding power than power.
 func (e Expr) within(power int) string {
 	if powers[e.op] < power {
 		return "(" + e.text + ")"
@@ -284,6 +286,7 @@ func (e Expr) within(power int) string {
 	return e.text
 }
 
+// list returns the texts of expressions, separated by commas.
 func list(items []Expr) string {
 	texts := make([]string, len(items))
 	for i, item := range items {

@@ -68,7 +68,7 @@ func TestPrint(t *testing.T) {
 	}
 }
 
-// TestPrecedence evaluates operations whose value depends on where the parentheses are.
+// TestPrecedence evaluates operations whose value depends on the parentheses.
 func TestPrecedence(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -94,12 +94,12 @@ func TestPlain(t *testing.T) {
 		"a text": "a text", "": "{% '' %}", "a\nb": `{% 'a\nb' %}`, "{% $x %}": "{% '{% $x %}' %}", "ends %}": "{% 'ends %}' %}", "it's": "it's",
 	} {
 		if got := query.Plain(text); got != want {
-			t.Errorf("Plain(%q) is %q, want %q", text, got, want)
+			t.Errorf("Plain(%q) = %q, want %q", text, got, want)
 		}
 	}
 }
 
-// TestFieldNames reads fields whose names JSONata would take for something else.
+// TestFieldNames reads fields whose names have another meaning in JSONata.
 func TestFieldNames(t *testing.T) {
 	for _, name := range []string{"a", "and", "or", "in", "true", "false", "null", "function", "a b", "a.b", "$a", "a`b", "1", "ä", "it's", `"`} {
 		object := value.Text(value.Obj(name, value.Int(1)))
@@ -133,12 +133,12 @@ func FuzzLiteral(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !value.Equal(got, literal) {
-			t.Errorf("%s gives %s", query.Literal(literal), value.Text(got))
+			t.Errorf("%s evaluates to %s", query.Literal(literal), value.Text(got))
 		}
 	})
 }
 
-// doubles reports whether JSONata can represent all numbers: it calculates with 64 bits, and writes 15 digits.
+// doubles reports whether JSONata can represent all numbers in v: it uses 64-bit floats, and prints 15 digits.
 func doubles(v any) bool {
 	switch v := v.(type) {
 	case value.Number:

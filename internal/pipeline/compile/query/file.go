@@ -11,9 +11,9 @@ import (
 	"sync"
 )
 
-// A .jsonata file is an expression, or several with semicolons between them, of which the last is the result. The comment at its top
-// describes the result. After a line "Inputs:", it lists the inputs, each on a line "$name  what it is"; after a line "Reads:", what the
-// file reads from the state machine itself: its variables, and parts of $states.
+// A .jsonata file contains an expression, or several that are separated by semicolons, of which the last one is the result. A comment at
+// the top describes the result. After a line "Inputs:", it lists the inputs, each on a line "$name  description". After a line "Reads:", it
+// lists what the file reads from the state machine directly: variables, and parts of $states.
 
 //go:embed *.jsonata
 var files embed.FS
@@ -22,7 +22,7 @@ var loaded = sync.OnceValue(func() map[string]*file {
 	all := map[string]*file{}
 	entries, err := files.ReadDir(".")
 	if err != nil {
-		panic(fmt.Sprintf("query: %v", err)) // an embedded directory can be read
+		panic(fmt.Sprintf("query: %v", err)) // cannot happen: the directory is embedded
 	}
 	for _, e := range entries {
 		src, err := files.ReadFile(e.Name())
@@ -30,19 +30,20 @@ var loaded = sync.OnceValue(func() map[string]*file {
 			all[strings.TrimSuffix(e.Name(), ".jsonata")], err = load(string(src))
 		}
 		if err != nil {
-			panic(fmt.Sprintf("query: %s: %v", e.Name(), err)) // a test loads all
+			panic(fmt.Sprintf("query: %s: %v", e.Name(), err)) // cannot happen: a test loads all files
 		}
 	}
 	return all
 })
 
-// File is the expression of a file, with all its inputs. An input that is a variable, a path or a literal is inserted where the file
-// uses it, if that is not longer than a binding, and so is any other that the file uses once, so that it is evaluated only if the
-// file gets there; the rest are bound to variables first. Wrong inputs are a bug in the caller: File panics.
+// File returns the expression of a file with its inputs, all of which are required. An input that is a variable, a path or a literal is
+// inserted wherever the file uses it, unless a binding is shorter. Any other input that the file uses only once is inserted as well, so
+// that it is evaluated only if necessary. The remaining inputs are bound to variables first. File panics if the inputs do not match those
+// of the file.
 func File(name string, inputs ...Binding) Expr {
 	f := loaded()[name]
 	if f == nil {
-		panic("query: there is no file " + name + ".jsonata")
+		panic("query: no file " + name + ".jsonata")
 	}
 	if problem := f.mismatch(inputs); problem != "" {
 		panic("query: " + name + ".jsonata: " + problem)
@@ -50,29 +51,30 @@ func File(name string, inputs ...Binding) Expr {
 	return f.expr(inputs)
 }
 
-// mismatch is what is wrong with the inputs, or empty.
+// mismatch returns the error of the inputs, or "".
 func (f *file) mismatch(inputs []Binding) string {
 	var given []string
 	for _, in := range inputs {
 		switch {
 		case !slices.Contains(f.inputs, in.name):
-			return "has no input $" + in.name
+			return "unknown input $" + in.name
 		case slices.Contains(given, in.name):
-			return "the input $" + in.name + " is given twice"
+			return "duplicate input $" + in.name
 		case in.expr.IsZero():
-			return "the input $" + in.name + " is empty"
+			return "the input $" + in.name + " has no expression"
 		}
 		given = append(given, in.name)
 	}
 	for _, name := range f.inputs {
 		if !slices.Contains(given, name) {
-			return "lacks the input $" + name
+			return "missing input $" + name
 		}
 	}
 	return ""
 }
 
-// expr prints the file with its inputs. An input that is a variable of the input's own name needs neither insertion nor binding.
+// expr returns the expression of the file with its inputs. An input that is a variable with the name of the input needs neither insertion
+// nor a binding.
 func (f *file) expr(inputs []Binding) Expr {
 	insert, bound := map[string]Expr{}, []Binding{}
 	for _, in := range inputs {
@@ -104,8 +106,8 @@ func (f *file) expr(inputs []Binding) Expr {
 	return Expr{text: text, op: f.op, open: f.open}
 }
 
-// printed is the text of parts. A text and an inserted text or number that are concatenated become one text: messages contain limits
-// and names, and definitions have to be short.
+// printed returns the text of parts. It merges a string literal with an inserted literal to which it is concatenated: messages contain
+// limits and names, and definitions must be short.
 func printed(parts []part) string {
 	var out []part
 	for i, p := range parts {
@@ -124,35 +126,36 @@ func printed(parts []part) string {
 	return b.String()
 }
 
-// tight reports whether a part is an operator that binds an operand before a concatenation does, or that is evaluated before it.
+// tight reports whether a part is an operator that binds its operands at least as tightly as a concatenation. The operator & itself does
+// not count.
 func tight(parts []part, i int) bool {
 	return i >= 0 && i < len(parts) && parts[i].text != "&" && powers[parts[i].text] >= powers["&"]
 }
 
-// joins reports whether two parts, of which one is inserted, may be one text.
+// joins reports whether two parts, at least one of which is inserted, can be merged into one string literal.
 func (p part) joins(q part) bool {
 	return (p.input != "" || q.input != "") && joinable(p.text) && joinable(q.text)
 }
 
-// joinable reports whether an expression is a text in single quotes or a whole number.
+// joinable reports whether an expression is a string in single quotes or a non-negative integer.
 func joinable(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 64)
 	return err == nil || strings.HasPrefix(text, "'")
 }
 
-// checkBound panics if an input uses a variable of the name of another input that is bound before it.
+// checkBound panics if an input uses a variable that has the name of an input which is bound before it: the binding would hide the variable.
 func checkBound(bound []Binding) {
 	for i, in := range bound {
 		for _, earlier := range bound[:i] {
 			if uses(in.expr, earlier.name) {
-				panic("query: the input $" + in.name + " uses another variable $" + earlier.name)
+				panic("query: the input $" + in.name + " uses a variable with the name of the input $" + earlier.name)
 			}
 		}
 	}
 }
 
-// rename gives other names to variables that the file binds, if an inserted expression uses a variable of that name: the file would
-// capture it. The keys and values of the result begin with $.
+// rename returns new names for variables that the file binds if an inserted expression uses a variable with the same name, which the
+// file would capture. The keys and values of the result start with $.
 func (f *file) rename(insert map[string]Expr) map[string]string {
 	taken := func(name string) bool {
 		for _, e := range insert {
@@ -173,7 +176,7 @@ func (f *file) rename(insert map[string]Expr) map[string]string {
 	return names
 }
 
-// inserts reports whether an input is inserted rather than bound.
+// inserts reports whether an input is inserted instead of bound.
 func (f *file) inserts(in Binding) bool {
 	count, function := 0, false
 	for _, p := range f.parts {
@@ -189,14 +192,15 @@ func (f *file) inserts(in Binding) bool {
 	return count*len(in.expr.text) <= name+len(" := ; ")+len(in.expr.text)+count*name
 }
 
-// simple reports whether evaluating the expression again costs nothing: it is a variable, a path or a text or number.
+// simple reports whether the expression is cheap to evaluate repeatedly: a variable, a path, a string or a number.
 func (e Expr) simple() bool {
 	return e.op == path || e.op == atom && !strings.ContainsAny(e.text[:1], "([{") && !(e.text[0] == '$' && strings.Contains(e.text, "("))
 }
 
 var variables = regexp.MustCompile(`\$[A-Za-z_][A-Za-z0-9_]*`)
 
-// uses reports whether an expression may use a variable. It also finds names in its strings, and names that it binds itself.
+// uses reports whether an expression may use a variable. It is conservative: names in strings, and names that the expression itself binds,
+// count as well.
 func uses(e Expr, name string) bool {
 	return slices.Contains(variables.FindAllString(e.text, -1), "$"+name)
 }

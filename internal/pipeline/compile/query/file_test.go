@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/pipeline/compile/query"
 )
 
-// TestFiles holds each file to its comment: its free variables are its inputs and the machine's variables that it says it reads.
+// TestFiles compares each file with its comment: its free variables must be the inputs and the variables that the comment lists.
 func TestFiles(t *testing.T) {
 	for _, name := range query.Names() {
 		t.Run(name, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestFiles(t *testing.T) {
 			}
 			slices.Sort(listed)
 			if free := x.Variables(); !slices.Equal(free, listed) {
-				t.Errorf("its comment lists %q, it uses %q", listed, free)
+				t.Errorf("the comment lists %q, the file uses %q", listed, free)
 			}
 			if u := x.Unsupported(); len(u) > 0 {
 				t.Error(u[0])
@@ -46,16 +46,16 @@ func TestFileInputs(t *testing.T) {
 		file       string
 		inputs     []query.Binding
 	}{
-		{"unknown file", "there is no file nothing.jsonata", "nothing", nil},
-		{"missing input", "lacks the input $logs", "marked", []query.Binding{mark}},
-		{"unknown input", "has no input $log", "marked", []query.Binding{mark, bind("log", v("x"))}},
-		{"input twice", "is given twice", "marked", []query.Binding{mark, mark}},
-		{"empty input", "is empty", "marked", []query.Binding{mark, bind("logs", query.Expr{})}},
+		{"unknown file", "no file nothing.jsonata", "nothing", nil},
+		{"missing input", "missing input $logs", "marked", []query.Binding{mark}},
+		{"unknown input", "unknown input $log", "marked", []query.Binding{mark, bind("log", v("x"))}},
+		{"duplicate input", "duplicate input $mark", "marked", []query.Binding{mark, mark}},
+		{"empty input", "the input $logs has no expression", "marked", []query.Binding{mark, bind("logs", query.Expr{})}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			defer func() {
 				if msg, _ := recover().(string); !strings.Contains(msg, test.want) {
-					t.Errorf("panics with %q, want %q", msg, test.want)
+					t.Errorf("File panics with %q, want %q", msg, test.want)
 				}
 			}()
 			query.File(test.file, test.inputs...)
@@ -63,7 +63,7 @@ func TestFileInputs(t *testing.T) {
 	}
 }
 
-// TestInsert prints small files with inputs $x and $y.
+// TestInsert tests small files with the inputs $x and $y.
 func TestInsert(t *testing.T) {
 	long := query.States("context", "Execution", "RedriveCount")
 	block := query.Block(v("b"), bind("b", num(1)))
@@ -103,7 +103,7 @@ func TestInsert(t *testing.T) {
 	}
 }
 
-// TestFileForm uses files as operands: one with a loose operator needs parentheses.
+// TestFileForm uses files as operands: a file with an operator of low precedence needs parentheses.
 func TestFileForm(t *testing.T) {
 	for body, want := range map[string]string{
 		"$a":                  "'t' & $a = 1",
@@ -131,8 +131,8 @@ func TestFileForm(t *testing.T) {
 
 func TestFileErrors(t *testing.T) {
 	for name, test := range map[string]struct{ src, want string }{
-		"no comment":   {"$x", "no comment"},
-		"no JSONata":   {"/* */ $x +", "S0211"},
+		"no comment":   {"$x", "does not start with a comment"},
+		"not JSONata":  {"/* */ $x +", "S0211"},
 		"binds inputs": {"/*\nInputs:\n  $x\n*/\n$x := 1; $x", "binds its input $x"},
 	} {
 		if _, err := query.FileOf(test.src); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -140,7 +140,7 @@ func TestFileErrors(t *testing.T) {
 		}
 	}
 	defer func() {
-		if msg, _ := recover().(string); !strings.Contains(msg, "$y uses another variable $x") {
+		if msg, _ := recover().(string); !strings.Contains(msg, "$y uses a variable with the name of the input $x") {
 			t.Errorf("panics with %q", msg)
 		}
 	}()

@@ -11,7 +11,7 @@ import (
 	"github.com/rayorch/rayorch/internal/value"
 )
 
-// The cases of the files for what is the same on all targets: parameters, references, outputs and loops.
+// Cases of the files that all targets use: for parameters, references, outputs and loops.
 
 var _ = covers("marked",
 	fileCase{name: "no line", inputs: `{"mark":"#","logs":"a\nb"}`, want: `null`},
@@ -20,8 +20,8 @@ var _ = covers("marked",
 	fileCase{name: "no logs", inputs: `{"mark":"#","logs":[]}`, want: `null`},
 	fileCase{name: "no log", inputs: `{"mark":"#"}`, want: `null`},
 	fileCase{name: "NaN in a text", inputs: `{"mark":"#","logs":"#{\"a\": \"\\\"b\\\": NaN\"}"}`, want: `{"a":"\"b\": NaN"}`},
-	fileCase{name: "NaN", inputs: `{"mark":"#","logs":"#{\"a\": NaN}"}`, want: "JSON has no NaN and no Infinity, but a is NaN", fails: true},
-	fileCase{name: "-Infinity", inputs: `{"mark":"#","logs":"#{\"a\":1,\"b\" :-Infinity}"}`, want: "but b is -Infinity", fails: true},
+	fileCase{name: "NaN", inputs: `{"mark":"#","logs":"#{\"a\": NaN}"}`, want: "a is NaN, which JSON does not support", fails: true},
+	fileCase{name: "-Infinity", inputs: `{"mark":"#","logs":"#{\"a\":1,\"b\" :-Infinity}"}`, want: "b is -Infinity, which JSON does not support", fails: true},
 	fileCase{name: "no JSON", inputs: `{"mark":"#","logs":"#nope"}`, fails: true},
 )
 
@@ -34,7 +34,7 @@ var _ = covers("shellword",
 	fileCase{name: "object", inputs: `{"value":{"a":[true,"x"]}}`, want: `"'{\"a\":[true,\"x\"]}'"`},
 )
 
-// FuzzShellWord has sh print the word.
+// FuzzShellWord checks that sh reads the word as the original value.
 func FuzzShellWord(f *testing.F) {
 	for _, s := range []string{"", "a b", "it's", "''", `$HOME "x" \n`, "a\nb\n", "é\U0001F600", "`id`; #"} {
 		f.Add(s)
@@ -49,7 +49,7 @@ func FuzzShellWord(f *testing.F) {
 		}
 		got, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+word.(string)).Output()
 		if err != nil || string(got) != text {
-			t.Errorf("sh makes %q of %s: %v", got, word, err)
+			t.Errorf("sh reads %s as %q: %v", word, got, err)
 		}
 	})
 }
@@ -111,7 +111,7 @@ var _ = covers("fewitems",
 	fileCase{name: "one", inputs: `{"items":[{"a":1}],"most":2}`, want: `[{"a":1}]`},
 	fileCase{name: "none", inputs: `{"items":[],"most":2}`, want: `[]`},
 	fileCase{name: "many", inputs: `{"items":[1,2,3],"most":2}`, fails: true,
-		want: "a run may have 2 items here, not 3, or its history would grow over 25,000 events"},
+		want: "at most 2 items fit into the history of 25,000 events, got 3"},
 )
 
 var _ = covers("largest",
@@ -124,10 +124,10 @@ var _ = covers("largest",
 var _ = covers("paramstoolong",
 	fileCase{name: "short", inputs: `{"in":{"a":"x"},"largest":{"name":"a","size":1},"most":9}`, want: nothing},
 	fileCase{name: "too long", inputs: `{"in":{"a":"xx"},"largest":{"name":"a","size":2},"most":9}`,
-		want: `"a has 2 characters: the parameters have 10 together as JSON, more than the 9 that the environment of a job has room for; put the value into a file and pass its path"`},
+		want: `"the parameters must have at most 9 characters as JSON, got 10; the largest is a with 2: write the value to a file and pass the path"`},
 )
 
-// fittingCase has one variable of some text, whose size as JSON with its name and brackets is 8 more.
+// fittingCase returns a case with one variable. The size of the variables as JSON is that of the text and 8 for the name V and brackets.
 func fittingCase(name, variable, text string, size int, want string) fileCase {
 	return fileCase{name: name, inputs: fmt.Sprintf(`{"vars":{%q:%q},"largest":{"name":%q,"size":%d},"most":20}`, variable, text, variable, size),
 		want: want, fails: strings.HasPrefix(want, "the environment")}
@@ -135,16 +135,16 @@ func fittingCase(name, variable, text string, size int, want string) fileCase {
 
 var _ = covers("fitting",
 	fittingCase("fits", "V", "xxxxxxxxxxxx", 12, `{"V":"xxxxxxxxxxxx"}`),
-	fittingCase("too large", "V", "xxxxxxxxxxxxx", 13, "the environment of the job has 21 bytes as JSON, more than the 20 that Ray can pass to a process; "+
-		"the largest is V with 13 characters: put its value into a file on the storage"),
+	fittingCase("too large", "V", "xxxxxxxxxxxxx", 13, "the environment of a Ray job must have at most 20 bytes as JSON, got 21; "+
+		"the largest value is V with 13 characters: write it to a file on the storage"),
 	fittingCase("not in ASCII", "V", "xxxxxxé", 7, `{"V":"xxxxxxé"}`),
-	fittingCase("too large in ASCII", "V", "xxxxxxxé", 8, "the environment of the job has 21 bytes as JSON, more than the 20 that Ray can pass to a process; "+
-		"the largest is V with 8 characters: put its value into a file on the storage"),
-	fittingCase("command", "RAYORCH_COMMAND", "xxxx", 4, "the environment of the job has 26 bytes as JSON, more than the 20 that Ray can pass to a process; "+
-		"the largest is the entrypoint with 4 characters: put its value into a file on the storage"),
+	fittingCase("too large in ASCII", "V", "xxxxxxxé", 8, "the environment of a Ray job must have at most 20 bytes as JSON, got 21; "+
+		"the largest value is V with 8 characters: write it to a file on the storage"),
+	fittingCase("command", "RAYORCH_COMMAND", "xxxx", 4, "the environment of a Ray job must have at most 20 bytes as JSON, got 26; "+
+		"the largest value is the entrypoint with 4 characters: write it to a file on the storage"),
 )
 
-// got gives a function, so its cases call it.
+// TestGot calls the function that the file got returns.
 func TestGot(t *testing.T) {
 	for given, want := range map[string]string{
 		`"text"`: `", got \"text\""`, `"longer text"`: `", got \"longe\""`, `12`: `", got 12"`, `[1,2,3,4]`: `", got [1,2,"`, `null`: `", got null"`,

@@ -9,26 +9,26 @@ import (
 	"github.com/rayorch/rayorch/internal/asl/jsonata"
 )
 
-// file is a loaded file: its tokens, with what File needs to know about them. Files are not evaluated, so no syntax tree is kept.
+// file is a loaded .jsonata file: its tokens, with the information that File needs. Files are not evaluated, so there is no syntax tree.
 type file struct {
 	parts  []part
 	inputs []string
-	binds  map[string]bool // the variables that the file binds itself
+	binds  map[string]bool // the variables that the file itself binds
 	op     string          // as in Expr
 	open   bool            // as in Expr
-	many   bool            // it has several expressions
+	many   bool            // the file has several expressions
 }
 
 // part is a token with the white space before it.
 type part struct {
 	gap, text string
-	input     string // the input's name, if the token is one
-	index     bool   // an index or predicate follows
-	enclosed  bool   // between brackets, commas and semicolons, so that any expression can stand here
+	input     string // the name of the input, if the token is one
+	index     bool   // an index or a predicate follows
+	enclosed  bool   // between brackets, commas and semicolons, so that any expression can be inserted without parentheses
 	function  bool   // in the body of a function, which may be evaluated many times
 }
 
-// load reads a file.
+// load parses a file.
 func load(src string) (*file, error) {
 	inputs, err := inputsOf(src)
 	if err != nil {
@@ -42,17 +42,17 @@ func load(src string) (*file, error) {
 	f.read(tokens)
 	for name := range f.binds {
 		if slices.Contains(inputs, name) {
-			return nil, fmt.Errorf("it binds its input $%s", name)
+			return nil, fmt.Errorf("the file binds its input $%s", name)
 		}
 	}
 	return f, nil
 }
 
-// inputsOf are the names that the comment at the top of a file lists after the line "Inputs:".
+// inputsOf returns the names that the comment at the top of a file lists after the line "Inputs:".
 func inputsOf(src string) ([]string, error) {
 	comment, _, ok := strings.Cut(src, "*/")
 	if !strings.HasPrefix(comment, "/*") || !ok {
-		return nil, errors.New("no comment at its top")
+		return nil, errors.New("the file does not start with a comment")
 	}
 	var names []string
 	in := false
@@ -68,14 +68,14 @@ func inputsOf(src string) ([]string, error) {
 	return names, nil
 }
 
-// read makes parts of tokens, of which the first and last are the parentheses around the file.
+// read converts tokens to parts. The first and the last token are the parentheses that load added.
 func (f *file) read(tokens []jsonata.Token) {
-	var brackets []string // that are open: each with the token before it
+	var brackets []string // open brackets, each with the token before it
 	lowest, conditionals := powers[atom], 0
 	for i := 1; i < len(tokens)-1; i++ {
 		before, t, after := tokens[i-1], tokens[i], tokens[i+1]
-		// The body of a function follows the parenthesis of its parameters. A grouping may look the same, and is then bound to a variable
-		// without need.
+		// The body of a function follows the closing parenthesis of its parameters. A block after a parenthesis looks the same; its inputs
+		// are then bound to variables unnecessarily, which is harmless.
 		p := part{gap: gap(before, t), text: t.Text, index: after.Text == "[", function: slices.Contains(brackets, "){")}
 		if i == 1 {
 			p.gap = ""
@@ -101,8 +101,8 @@ func (f *file) read(tokens []jsonata.Token) {
 	f.open = conditionals > 0
 }
 
-// outermost records an operator outside of all brackets, so that File knows where the expression needs parentheses. lowest is the least
-// power of the operators before it.
+// outermost records an operator outside all brackets, so that File knows where the expression needs parentheses. lowest is the lowest
+// binding power of the operators before it. It returns the new lowest power.
 func (f *file) outermost(operator string, lowest int) int {
 	f.many = f.many || operator == ";"
 	if power, known := powers[operator]; known && power < lowest {
@@ -112,7 +112,7 @@ func (f *file) outermost(operator string, lowest int) int {
 	return lowest
 }
 
-// variable records what the part is whose token is a variable: an input, or a variable that the file binds, as a parameter does.
+// variable records whether a part, whose token is a variable, is an input, or binds the variable (by := or as a parameter).
 func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
 	name := p.text[1:]
 	if parameter || after.Text == ":=" {
@@ -125,7 +125,7 @@ func (f *file) variable(p *part, before, after jsonata.Token, parameter bool) {
 	}
 }
 
-// gap is the white space that is printed before a token: one space as the file has it, none for a line break beside a bracket.
+// gap returns the white space to print before a token: a space if the file has white space, except for a line break next to a bracket.
 func gap(before, t jsonata.Token) string {
 	switch {
 	case t.Gap == "":

@@ -1,12 +1,12 @@
-"""Submits a job to Ray from a pod beside it, prints what the job prints, and says by its exit code how the job ended.
+"""Submits a job to Ray from a pod, prints the job's log, and reports the job's result by its exit code.
 
-Runs with nothing but Python's standard library, in whatever image has a Python. It may be killed and started again at
-any time: the job is found again by its submission id, and is not stopped when this program is.
+It uses only Python's standard library, so that it runs in any image with Python 3. It can be killed and started again at any
+time: it finds the job by its submission id, and the job continues when this program is stopped.
 
-    submit.py submit JSON...        the arguments, joined, are the submission
+    submit.py submit JSON...        submits a job and follows it; the concatenated arguments are the request (class Attempt)
     submit.py stop ID               stops one job
-    submit.py stop-all PREFIX       stops all jobs whose submission ids start so
-    submit.py place FILE DIR ...    unpacks working directories on the storage, unless they are there
+    submit.py stop-all PREFIX       stops all jobs whose submission ids start with PREFIX
+    submit.py place FILE DIR ...    unpacks each working directory FILE to DIR on the storage, unless DIR exists
 """
 
 import base64
@@ -25,8 +25,8 @@ import time
 import urllib.parse
 import zipfile
 
-# Exit codes tell the state machine which error it is. Others mean that this program itself did not get to the end:
-# then the next pod goes on where it was.
+# Exit codes by error, from which the state machine gets the error. Package compile has the same list (submitterErrors). With any
+# other exit code, this program itself was interrupted, and the next pod continues.
 CODES = {
     "Ray.JobFailed": 41, "Ray.JobStopped": 42, "Ray.HeadLost": 43, "Ray.SubmitFailed": 44, "Ray.PendingTimeout": 45,
     "Ray.Unreachable": 46, "Ray.Unauthorized": 47, "States.Timeout": 48,
@@ -34,9 +34,9 @@ CODES = {
 }
 MARK = "::rayorch-output::"
 MAX_OUTPUT = 32768
-LAST_LINES = 20  # among so many at a log's end an output is looked for, and a cause shows so many
+LAST_LINES = 20  # number of lines at the end of a log that can contain the output, and that a cause contains
 TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
-# The names of the actor and its namespace are Ray's own (dashboard/modules/job/common.py).
+# The names of the actor and its namespace are from Ray's dashboard/modules/job/common.py.
 KILLER = """code='import os, ray
 ray.init(log_to_driver=False)
 try:
@@ -45,15 +45,15 @@ except ValueError:
     pass
 '
 if command -v python >/dev/null; then python -c "$code"; else python3 -c "$code"; fi"""
-# As in internal/task/raytask/spill.go: what Linux takes as one variable or argument, less room for what Ray adds.
+# Limits in bytes, as in internal/task/raytask/spill.go: Linux' limit on a variable or an argument, minus space for what Ray adds.
 MAX_VARIABLE = 128 << 10
 MAX_RUNTIME_ENV = MAX_VARIABLE - (12 << 10)
 MAX_ENTRYPOINT = MAX_VARIABLE - (4 << 10)
-GRACE = float(os.environ.get("RAYORCH_GRACE") or 120)  # how long a Ray that does not answer is waited for, in seconds
+GRACE = float(os.environ.get("RAYORCH_GRACE") or 120)  # how long to wait for a Ray that does not respond, in seconds
 
 
 class Failure(Exception):
-    """How the attempt ends, by one of the names in CODES."""
+    """The failure of the attempt. error is a key of CODES."""
 
     def __init__(self, error, cause):
         super().__init__(cause)
@@ -61,11 +61,11 @@ class Failure(Exception):
 
 
 class Unreachable(Exception):
-    """Ray did not answer; it may when asked again."""
+    """Ray did not respond. The request can be retried."""
 
 
 class Ray:
-    """Ray's dashboard."""
+    """A client of Ray's dashboard."""
 
     def __init__(self):
         self.host, self.port = os.environ["RAYORCH_RAY"].rsplit(":", 1)
@@ -82,12 +82,12 @@ class Ray:
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as e:
-            raise Unreachable("ray at %s:%s does not answer: %s" % (self.host, self.port, e or type(e).__name__)) from e
+            raise Unreachable("Ray at %s:%s does not respond: %s" % (self.host, self.port, e or type(e).__name__)) from e
         finally:
             connection.close()
 
     def ask(self, method, path, body=None, timeout=10, accept=(200,), until=None):
-        """The status and body of an answer; what may pass is asked again, until a time that defaults to GRACE from now."""
+        """Returns the status and body of a response. Temporary failures are retried until a time (default: GRACE from now)."""
         until, wait = until or time.monotonic() + GRACE, 0.2
         while True:
             try:
@@ -96,10 +96,10 @@ class Ray:
                 if status in accept:
                     return status, answer
                 if status in (401, 403):
-                    raise Failure("Ray.Unauthorized", "ray refuses the token: " + text.strip()[:500])
+                    raise Failure("Ray.Unauthorized", "Ray rejected the token: " + text.strip()[:500])
                 if status < 500 or not (status > 500 or "No available agent" in text):
-                    raise Failure("Ray.SubmitFailed", "ray answers %s %s with %d: %s" % (method, path, status, last(text)))
-                why = "ray answers %d: %s" % (status, last(text))
+                    raise Failure("Ray.SubmitFailed", "Ray returned status %d for %s %s: %s" % (status, method, path, last(text)))
+                why = "Ray returned status %d: %s" % (status, last(text))
             except Unreachable as e:
                 why = str(e)
             if time.monotonic() + wait > until:
@@ -108,7 +108,7 @@ class Ray:
             wait = min(2 * wait, 3)
 
     def job(self, ident):
-        """The job's record, or None when Ray has none."""
+        """Returns the job's record, or None if Ray does not have the job."""
         status, answer = self.ask("GET", "/api/jobs/" + ident, accept=(200, 404))
         return json.loads(answer) if status == 200 else None
 
@@ -116,7 +116,7 @@ class Ray:
         return json.loads(self.ask("GET", "/api/version", until=until)[1]).get("session_name")
 
     def stop(self, ident, wait=GRACE):
-        """Stops a job and waits until Ray says that it has ended; one that is not there is no error."""
+        """Stops a job and waits until it has ended. A job that Ray does not have is not an error."""
         asked, killed = time.monotonic(), False
         if self.ask("POST", "/api/jobs/" + ident + "/stop", accept=(200, 404))[0] == 404:
             return
@@ -126,26 +126,29 @@ class Ray:
                 return
             waited = time.monotonic() - asked
             if waited > wait:
-                raise Failure("Ray.Unreachable", "ray does not stop the job " + ident)
+                raise Failure("Ray.Unreachable", "Ray did not stop the job " + ident)
             if job["status"] == "PENDING" and waited > 2 and not killed:
                 killed = True
-                self.call_off(ident)
+                self.kill_pending(ident)
             time.sleep(0.3)
 
-    def call_off(self, ident):
-        """Ray says that it stops a pending job, and yet runs it as soon as there is room: its supervisor must be killed."""
+    def kill_pending(self, ident):
+        """Kills the supervisor of a pending job. Otherwise, despite the stop, Ray runs the job when resources are available."""
         killer = {"submission_id": ident + "-kill", "entrypoint": KILLER, "runtime_env": {"env_vars": {"RAYORCH_KILL": ident}}}
         self.ask("POST", "/api/jobs/", killer, timeout=60, accept=(200, 500))
 
 
 def last(text, size=2000, start=300):
-    """The end of a long text, for a traceback says most there, after its start, which says what failed."""
+    """Returns the start and the end of a long text: an error message starts with what failed, and a traceback ends with it."""
     text = text.strip()
     return text if len(text) <= size else text[:start] + "\n...\n" + text[start - size:]
 
 
 def forms(secret):
-    """How a secret can show, as in internal/task/joblog/redact.go: as it is, in JSON, URLs, Python's repr and base64, and by line."""
+    """Yields the forms in which a secret can appear in a log, as internal/task/joblog/redact.go does.
+
+    The forms are the secret itself, its form in JSON, URLs, Python's repr and base64, and each of its lines.
+    """
     yield from [secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
     yield from [urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret), *(line.strip() for line in secret.split("\n"))]
     data = secret.encode(errors="surrogateescape")
@@ -160,15 +163,16 @@ def forms(secret):
 
 
 class Output:
-    """What the job prints: without Ray's own lines, without secrets; the marked line is kept for the end."""
+    """Prints the job's log, without Ray's own lines and with secrets redacted. It holds the marked line back until the end."""
 
     def __init__(self, submission, secrets):
         found = {form for s in secrets for form in forms(s) if len(form) >= 4}
-        self.secrets = sorted(found, key=lambda form: (-len(form), form))  # of two that start alike, the longer one first
+        self.secrets = sorted(found, key=lambda form: (-len(form), form))  # longer forms first: a form can contain others
         self.last = collections.deque(maxlen=LAST_LINES)
         self.marked, self.since = None, 0
-        said = "Running entrypoint for job %s: %s" % (submission["submission_id"], submission["entrypoint"])
-        self.announced, self.echo = said.split("\n"), []
+        # Ray prints this into the job's log. The entrypoint can have several lines.
+        announcement = "Running entrypoint for job %s: %s" % (submission["submission_id"], submission["entrypoint"])
+        self.announced, self.echo = announcement.split("\n"), []
 
     def hide(self, text):
         for secret in self.secrets:
@@ -179,7 +183,7 @@ class Output:
         if self.echo and text == self.echo[0]:
             self.echo = self.echo[1:]
             return
-        if text.endswith(self.announced[0]):  # Ray may write it after what the job printed first, in the middle of a line
+        if text.endswith(self.announced[0]):  # Ray may print it after the job's first output, in the middle of a line
             self.echo = self.announced[1:]
             text = text[:-len(self.announced[0])]
             if not text:
@@ -197,7 +201,7 @@ class Output:
         print(text, flush=True)
 
     def output(self):
-        """The marked line, where it is near the end."""
+        """Returns the output from the marked line, or None if there is no marked line among the last lines."""
         return self.hide(self.marked) if self.marked is not None and self.since <= LAST_LINES else None
 
     def cause(self, why):
@@ -205,14 +209,14 @@ class Output:
 
 
 class Log:
-    """A job's log, each line once and in order: by Ray's tail as it comes, and the rest when the job has ended."""
+    """Reads a job's log, each line once and in order: first with Ray's tail, and the rest when the job has ended."""
 
     def __init__(self, ray, ident, output):
         self.ray, self.ident, self.output = ray, ident, output
         self.seen, self.ended, self.lock = 0, False, threading.Lock()
 
     def take(self, lines, start=0):
-        """Lines of the log from its start-th one on."""
+        """Processes lines of the log, the first of which has the index start. It skips lines that it has processed before."""
         with self.lock:
             for i, text in enumerate(lines, start):
                 if i == self.seen and not (self.ended and threading.current_thread() is not threading.main_thread()):
@@ -220,7 +224,7 @@ class Log:
                     self.output.line(text)
 
     def follow(self):
-        """Runs in a thread of its own until the program ends. What it misses, rest brings."""
+        """Reads the tail, in a separate thread, until the program ends. rest reads the lines that this thread misses."""
         wait = 0.5
         while not self.ended:
             before = self.seen
@@ -232,7 +236,7 @@ class Log:
             time.sleep(wait)
 
     def tail(self):
-        """One reading of the tail, a WebSocket. It starts at the log's start each time."""
+        """Reads the tail, a WebSocket, until the connection ends. Each connection starts at the beginning of the log."""
         with socket.create_connection((self.ray.host, int(self.ray.port)), timeout=10) as conn:
             key = base64.b64encode(os.urandom(16)).decode()
             headers = {"Host": "%s:%s" % (self.ray.host, self.ray.port), "Upgrade": "websocket", "Connection": "Upgrade",
@@ -252,7 +256,7 @@ class Log:
                 at, rest = at + len(whole) - 1, whole[-1]
 
     def rest(self, job):
-        """All that a job which has ended printed beyond what the tail brought."""
+        """Reads the lines of an ended job that the tail has not returned."""
         with self.lock:
             self.ended = True
         text = None
@@ -261,7 +265,7 @@ class Log:
             status, answer = self.ray.ask("GET", path, timeout=60, accept=(200, 404, 500))
             if status == 200:
                 text = answer.decode(errors="replace")
-        if text is None:  # the state API is off, or older
+        if text is None:  # the state API is disabled, or an older one
             answer = self.ray.ask("GET", "/api/jobs/" + self.ident + "/logs", timeout=60)[1]
             text = json.loads(answer).get("logs") or ""
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -269,7 +273,7 @@ class Log:
 
 
 def messages(stream, conn):
-    """The text messages of a WebSocket from the server until it closes."""
+    """Yields the text messages from the server of a WebSocket until the connection is closed."""
     parts = b""
     while True:
         head = stream.read(2)
@@ -281,7 +285,7 @@ def messages(stream, conn):
         data = stream.read(size)
         if kind == 8 or len(data) < size:
             return
-        if kind == 9 and size < 126:  # a ping wants a masked pong; the mask may be zero
+        if kind == 9 and size < 126:  # reply to a ping with a masked pong; the mask may be zero
             conn.sendall(bytes([0x8A, 0x80 | size, 0, 0, 0, 0]) + data)
         elif kind < 3:
             parts += data
@@ -291,7 +295,7 @@ def messages(stream, conn):
 
 
 class Spill:
-    """What does not fit into a job's environment and entrypoint: a package of py_modules, which the entrypoint reads."""
+    """Moves values that are too large for a job's environment or entrypoint to a package, which the entrypoint reads."""
 
     def __init__(self, submission, params, secrets):
         env = submission.setdefault("runtime_env", {})
@@ -305,8 +309,8 @@ class Spill:
             size = len((name + variables[name]).encode(errors="replace")) + 2
             if size > MAX_VARIABLE:
                 if not name.startswith("RAYORCH_"):
-                    raise Failure("Ray.SubmitFailed", "the environment variable %s has %d bytes with its name, more than the %d that Linux "
-                                  "takes: write the value to a file on the storage, and pass its path" % (name, size, MAX_VARIABLE))
+                    raise Failure("Ray.SubmitFailed", "the environment variable %s must have at most %d bytes with its name, got %d: "
+                                  "write the value to a file on the storage, and pass its path" % (name, MAX_VARIABLE, size))
                 self.files[name] = variables.pop(name)
                 script.append('export %s_FILE="$rayorch_dir/%s"' % (name, name))
         rest = len(json.dumps([env, submission.get("metadata", {})]))
@@ -315,8 +319,8 @@ class Spill:
                 rest -= len(json.dumps([name, variables[name]]))
                 script.append("export %s=%s" % (name, shlex.quote(variables.pop(name))))
         if rest > MAX_RUNTIME_ENV:
-            raise Failure("Ray.SubmitFailed", "the runtime environment, secrets and metadata have %d bytes as JSON, more than the %d that "
-                          "Ray can pass to a process" % (rest, MAX_RUNTIME_ENV))
+            raise Failure("Ray.SubmitFailed", "the runtime environment, secrets and metadata must have at most %d bytes as JSON, "
+                          "so that Ray can pass them to a process, got %d" % (MAX_RUNTIME_ENV, rest))
         if len(entrypoint.encode(errors="replace")) > MAX_ENTRYPOINT:
             self.files["entrypoint.sh"], entrypoint = entrypoint, '. "$rayorch_dir/entrypoint.sh"'
         if not script and not self.files:
@@ -330,7 +334,7 @@ class Spill:
             '. "$rayorch_dir/env.sh" || exit 120\n' % self.dir) + entrypoint
 
     def package(self):
-        """The package's bytes."""
+        """Returns the content of the package."""
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
             for name, text in self.files.items():
@@ -343,7 +347,18 @@ def compact(value):
 
 
 class Attempt:
-    """One attempt of a step."""
+    """An attempt of a step. The keys of request, times in seconds except since:
+
+    submission  body of the request to Ray's Jobs API
+    since       start of the attempt, in milliseconds since the epoch
+    pending     pending timeout
+    timeout     timeout (optional)
+    package     file with the working directory (optional)
+    modules     files with py_modules, by the name of the package in Ray (optional)
+    params      parameters that are too long for environment variables (optional)
+    secrets     names of secrets that the job gets (optional); their values are in RAYORCH_SECRET_NAME
+    hidden      names of other secrets to redact in the log (optional)
+    """
 
     def __init__(self, request):
         self.ray, self.request, self.submission = Ray(), request, request["submission"]
@@ -351,12 +366,12 @@ class Attempt:
         secrets = {name: os.environ["RAYORCH_SECRET_" + name] for name in request.get("secrets", [])}
         self.submission.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(secrets)
         self.spill = Spill(self.submission, request.get("params"), secrets)
-        # Those of other steps are hidden, too.
+        # The secrets of other steps are redacted, too.
         others = [os.environ.get("RAYORCH_SECRET_" + name) for name in request.get("hidden", [])] + [os.environ.get("RAY_AUTH_TOKEN")]
         self.output = Output(self.submission, [*secrets.values(), *filter(None, others)])
-        self.since = request["since"] / 1000  # when the attempt began, by the state machine's clock
-        # Kubernetes counts the pods before this one, so that the first is told from one that follows.
-        self.former = sum(int(os.environ.get(k) or 0) for k in ("RAYORCH_FAILED_PODS", "RAYORCH_IGNORED_PODS"))
+        self.since = request["since"] / 1000  # start of the attempt, by the state machine's clock
+        # The number of previous pods of the Job, which Kubernetes counts: only the first pod may submit.
+        self.previous_pods = sum(int(os.environ.get(k) or 0) for k in ("RAYORCH_FAILED_PODS", "RAYORCH_IGNORED_PODS"))
 
     def pending(self):
         return max(self.since + self.request["pending"] - time.time(), 1)
@@ -364,14 +379,14 @@ class Attempt:
     def run(self):
         self.session = self.ray.session(until=time.monotonic() + min(GRACE, self.pending()))
         job = self.ray.job(self.ident)
-        if job is None and self.former:
-            raise Failure("Ray.HeadLost", "ray (session %s) does not know the job %s, which a submitter before this one may "
-                          "have sent: its head is a new one" % (self.session, self.ident))
+        if job is None and self.previous_pods:
+            raise Failure("Ray.HeadLost", "Ray (session %s) has no job %s, which a previous submitter pod may have submitted: "
+                          "the head was replaced" % (self.session, self.ident))
         if job is None:
             self.submit()
             job = self.look()
         elif job["entrypoint"] != self.submission["entrypoint"]:
-            raise Failure("Ray.SubmitFailed", "ray holds another job of the id %s: delete it" % self.ident)
+            raise Failure("Ray.SubmitFailed", "another Ray job has the id %s: delete it" % self.ident)
         return self.end(self.follow(job))
 
     def submit(self):
@@ -386,11 +401,11 @@ class Attempt:
         status, answer = self.ray.ask("POST", "/api/jobs/", self.submission, timeout=60, accept=(200, 500))
         text = answer.decode(errors="replace")
         if status == 500 and "use a different submission_id" not in text:
-            if "No available agent" in text:  # the head is up, its agent not yet
+            if "No available agent" in text:  # the head has started, but its agent has not
                 time.sleep(1)
                 if self.pending() > 1:
                     return self.submit()
-            raise Failure("Ray.SubmitFailed", "ray refused the job: " + last(text))
+            raise Failure("Ray.SubmitFailed", "Ray rejected the job: " + last(text))
         return None
 
     def read(self, name):
@@ -398,7 +413,7 @@ class Attempt:
             return f.read()
 
     def upload(self, name, data):
-        """Packages that no job refers to vanish, so that Ray is asked before each submit."""
+        """Uploads a package unless Ray has it. Ray deletes packages that no job uses, so each submission checks this."""
         path = "/api/packages/gcs/" + urllib.parse.quote(name)
         if self.ray.ask("GET", path, accept=(200, 404))[0] == 404:
             self.ray.ask("PUT", path, data, timeout=120)
@@ -410,12 +425,12 @@ class Attempt:
     def look(self):
         job = self.ray.job(self.ident)
         if job is None:
-            raise Failure("Ray.HeadLost", "ray no longer knows the job %s: its head was replaced (session %s, then %s)"
+            raise Failure("Ray.HeadLost", "Ray has no job %s: the head was replaced (session %s, then %s)"
                           % (self.ident, self.session, self.ray.session()))
         return job
 
     def follow(self, job):
-        """Waits for the job's end, with its lines printed as they come."""
+        """Waits for the job's end and prints its log meanwhile."""
         log, began, tailing = Log(self.ray, self.ident, self.output), None, False
         started = time.monotonic()
         while job["status"] not in TERMINAL:
@@ -433,7 +448,7 @@ class Attempt:
                     try:
                         log.rest(job)
                     except Failure:
-                        pass  # the job is to be stopped all the same
+                        pass  # stop the job anyway
                     self.give_up("States.Timeout", "the job timed out after %d s (limit %d s)" % (ran, limit), job)
             time.sleep(min(0.2 + (time.monotonic() - started) / 200, 2))
             job = self.look()
@@ -441,9 +456,9 @@ class Attempt:
         return job
 
     def ran(self, began, job):
-        """How long the job has run. A submitter that came later goes by when Ray took the job."""
-        taken = (job.get("start_time") or 0) / 1000
-        return max(time.monotonic() - began, time.time() - taken if self.former and taken else 0)
+        """Returns how long the job has run, in seconds. Pods after the first one use the time at which Ray accepted the job."""
+        accepted = (job.get("start_time") or 0) / 1000
+        return max(time.monotonic() - began, time.time() - accepted if self.previous_pods and accepted else 0)
 
     def give_up(self, error, cause, job):
         if job.get("message"):
@@ -469,31 +484,30 @@ class Attempt:
         if output is None:
             return
         if len(output.encode()) > MAX_OUTPUT:
-            raise Failure("Ray.JobFailed", "the job's output has more than %d bytes: write large results to the storage and "
-                          "name them in the output" % MAX_OUTPUT)
+            raise Failure("Ray.JobFailed", "the job's output must have at most %d bytes: write large results to files on the "
+                          "storage, and return their paths" % MAX_OUTPUT)
         reason = not_json(output)
         if reason:
-            raise Failure("Ray.JobFailed", "the job's output, which it wrote to the file that RAYORCH_OUTPUT names, is not "
-                          "JSON: " + reason)
+            raise Failure("Ray.JobFailed", "the job's output (in the file $RAYORCH_OUTPUT) is not valid JSON: " + reason)
         print(MARK + output, flush=True)
 
 
 class Constant(str):
-    """A float that Python's json writes and JSON does not have: NaN, Infinity or -Infinity."""
+    """NaN, Infinity or -Infinity, which Python's json module writes although they are not valid JSON."""
 
 
 def not_json(text):
-    """Why a text is not JSON, or None."""
+    """Returns the reason why a text is not valid JSON, or None."""
     try:
         value = json.loads(text, parse_constant=Constant)
     except ValueError:
         return "it is " + json.dumps(text[:100] + ("..." if len(text) > 100 else ""), ensure_ascii=False)
     found = ["%s is %s" % (path or "it", name) for path, name in constants(value, "")][:5]
-    return "JSON has no NaN and no Infinity, but " + ", ".join(found) if found else None
+    return ", ".join(found) if found else None
 
 
 def constants(value, path):
-    """The constants in a value, each with its path."""
+    """Yields the constants in a value, each with its path."""
     if isinstance(value, Constant):
         yield path, value
     elif isinstance(value, dict):
@@ -505,7 +519,10 @@ def constants(value, path):
 
 
 def runtime_env_failed(job):
-    """Some of a runtime environment Ray checks only as it starts the job's supervisor: its traceback says so."""
+    """Returns whether Ray could not set up the runtime environment.
+
+    Ray checks some of it only when it starts the job's supervisor. In this case, the message is a traceback.
+    """
     message = job.get("message") or ""
     return message.startswith("runtime_env setup failed") or (
         message.startswith("Failed to start supervisor actor") and "/runtime_env/" in message)
@@ -522,7 +539,7 @@ def stop_all(prefix):
 
 
 def place(archive, directory):
-    """A directory that is there is whole: it is unpacked beside its place and moved there at once."""
+    """Unpacks an archive to a temporary directory and renames it: a directory that exists is always complete."""
     if os.path.isdir(directory):
         return
     temporary = "%s.%s.%d" % (directory, socket.gethostname(), os.getpid())
@@ -535,7 +552,7 @@ def place(archive, directory):
     try:
         os.rename(temporary, directory)
     except OSError:
-        if not os.path.isdir(directory):  # else another pod was quicker
+        if not os.path.isdir(directory):  # if it exists, another pod has created it in the meantime
             raise
 
 
@@ -561,7 +578,7 @@ def main(args):
 
 
 def explain(cause):
-    """Leaves the cause where the state machine finds it; Kubernetes keeps 4,096 bytes."""
+    """Writes the cause to the pod's termination message, which the state machine reads. Kubernetes keeps 4,096 bytes of it."""
     path = os.environ.get("RAYORCH_TERMINATION") or "/dev/termination-log"
     data = cause.encode()
     if len(data) > 4000:
@@ -574,9 +591,9 @@ def explain(cause):
 
 
 if __name__ == "__main__":
-    # As process 1 of a container it would be deaf to this. The job goes on: the next pod follows it.
+    # Without a handler, process 1 of a container ignores the signal. The job continues, and the next pod follows it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
-    # The log's thread may wait for a line: it must not hold the exit up.
+    # Exits without waiting for the thread that reads the log.
     code = main(sys.argv[1:])
     sys.stdout.flush()
     os._exit(code)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { raytest.Main(m) }
 
 const mark = "::rayorch-output::"
 
-// attempt is one run of the submitter.
+// attempt is a run of the submitter.
 type attempt struct {
 	ID, Entrypoint    string
 	Env               map[string]string
@@ -38,7 +38,7 @@ type attempt struct {
 	Modules           map[string]string
 	Params            map[string]any
 	CPUs              float64
-	Former            string // how many pods came before, as Kubernetes says it
+	Previous          string // number of previous pods, as Kubernetes passes it
 	Grace             time.Duration
 	dir, said, logged string
 	code              int
@@ -82,7 +82,7 @@ func (a *attempt) request(t *testing.T) string {
 	return string(data)
 }
 
-// command is the submitter as its pod runs it: the script beside the packages, in a directory of its own.
+// command returns the command of the submitter's pod: the script is in the same directory as the packages.
 func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd {
 	t.Helper()
 	if a.dir == "" {
@@ -98,7 +98,7 @@ func (a *attempt) command(t *testing.T, r raytest.Ray, args ...string) *exec.Cmd
 	}
 	cmd := exec.CommandContext(t.Context(), "python3", append([]string{filepath.Join(a.dir, "submit.py")}, args...)...)
 	cmd.Env = append(os.Environ(), "RAYORCH_RAY="+strings.TrimPrefix(r.Found.Address, "http://"), "RAY_AUTH_TOKEN="+r.Found.Token,
-		"RAYORCH_TERMINATION="+filepath.Join(a.dir, "termination"), "RAYORCH_GRACE="+fmt.Sprint(a.Grace.Seconds()), "RAYORCH_FAILED_PODS="+a.Former)
+		"RAYORCH_TERMINATION="+filepath.Join(a.dir, "termination"), "RAYORCH_GRACE="+fmt.Sprint(a.Grace.Seconds()), "RAYORCH_FAILED_PODS="+a.Previous)
 	for name, value := range a.Env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -114,7 +114,7 @@ func (a *attempt) submit(t *testing.T, r raytest.Ray) *exec.Cmd {
 	return a.command(t, r, args...)
 }
 
-// run runs it to its end.
+// run runs the submitter to its end.
 func (a *attempt) run(t *testing.T, r raytest.Ray) {
 	t.Helper()
 	cmd := a.submit(t, r)
@@ -136,7 +136,7 @@ func (a *attempt) end(t *testing.T, err error, out string) {
 	a.said, a.logged = string(said), out
 }
 
-// want fails the test unless the submitter ended with this code, said why, and printed this.
+// want fails the test unless the submitter exited with this code, and its termination message and log contain these texts.
 func (a *attempt) want(t *testing.T, code int, said, logged string) {
 	t.Helper()
 	if a.code != code || !strings.Contains(a.said, said) || !strings.Contains(a.logged, logged) {
@@ -151,10 +151,10 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// unique keeps the ids of tests on a shared Ray apart.
+// unique returns an id that no other test on the same Ray uses.
 func unique(name string) string { return name + "-" + strings.ToLower(rand.Text()) }
 
-// onReal are the ends that a real Ray is asked for, too: it takes seconds for each.
+// onReal are the cases of TestEnds that also run on a real Ray, where each takes seconds.
 var onReal = map[string]bool{"output": true, "failure": true, "pending": true, "no environment": true}
 
 func TestEnds(t *testing.T) {
@@ -165,8 +165,8 @@ func TestEnds(t *testing.T) {
 	}{
 		"success":        {attempt{Entrypoint: "echo $GREETING there"}, 0, "", "hello there\n"},
 		"output":         {attempt{Entrypoint: `echo a; printf '\n` + mark + `{"a": 1}\n'`}, 0, "", mark + `{"a": 1}` + "\n"},
-		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, `is not JSON: it is "{\"a\""`, ""},
-		"not finite":     {attempt{Entrypoint: `echo '` + mark + `{"a": {"b": [1, NaN]}, "loss": -Infinity, "big": 1e400}'`}, 41, "JSON has no NaN and no Infinity, but a.b[1] is NaN, loss is -Infinity", ""},
+		"bad output":     {attempt{Entrypoint: `echo '` + mark + `{"a"'`}, 41, `is not valid JSON: it is "{\"a\""`, ""},
+		"not finite":     {attempt{Entrypoint: `echo '` + mark + `{"a": {"b": [1, NaN]}, "loss": -Infinity, "big": 1e400}'`}, 41, "is not valid JSON: a.b[1] is NaN, loss is -Infinity", ""},
 		"failure":        {attempt{Entrypoint: "echo the reason; exit 3"}, 41, "the reason", "the reason"},
 		"pending":        {attempt{Entrypoint: "echo never", CPUs: 1000, Pending: 3}, 45, "did not start the job within 3 s", ""},
 		"no environment": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"working_dir": "gcs://_ray_pkg_" + unique("missing") + ".zip"}}, 49, "runtime_env setup failed", ""},
@@ -174,7 +174,7 @@ func TestEnds(t *testing.T) {
 		"another's": {attempt{Entrypoint: `echo "got ${TOKEN-none} hush-hush $(printf 'me:hush-hush' | base64) it%27s%2B"; exit 1`, Hidden: []string{"TOKEN", "URL", "NONE"},
 			Env: map[string]string{"RAYORCH_SECRET_TOKEN": "hush-hush", "RAYORCH_SECRET_URL": "it's+"}}, 41, "got none *** bWU6***", " ***"},
 		"many lines":   {attempt{Entrypoint: "seq 1 3000"}, 0, "", "\n2999\n3000\n"},
-		"lost, second": {attempt{Entrypoint: "echo never", Former: "1"}, 43, "may have sent", ""},
+		"lost, second": {attempt{Entrypoint: "echo never", Previous: "1"}, 43, "may have submitted", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +187,7 @@ func TestEnds(t *testing.T) {
 				a.run(t, r)
 				a.want(t, c.code, c.said, c.logged)
 				if strings.Contains(a.logged, "Running entrypoint") || strings.Contains(a.logged, "hush-hush") {
-					t.Errorf("the log shows what it should not: %s", a.logged)
+					t.Errorf("the log contains the entrypoint or a secret: %s", a.logged)
 				}
 				if name == "many lines" && strings.Count(a.logged, "\n") != 3001 {
 					t.Errorf("the log has %d lines", strings.Count(a.logged, "\n"))
@@ -197,7 +197,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestTooLong gives a job that never ends more and more time, until it has printed what it does at once.
+// TestTooLong runs a job that never ends, with increasing timeouts until the job has printed its first line.
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
@@ -209,13 +209,13 @@ func TestTooLong(t *testing.T) {
 				return
 			}
 			if seconds > raytest.Patience.Seconds() {
-				t.Fatalf("the log lacks what the job printed: %s", a.logged)
+				t.Fatalf("the log does not contain the output of the job: %s", a.logged)
 			}
 		}
 	})
 }
 
-// archived is a zip of one file.
+// archived returns a zip archive of one file.
 func archived(t *testing.T, name, text string) []byte {
 	t.Helper()
 	var archive bytes.Buffer
@@ -246,13 +246,13 @@ func TestWorkingDir(t *testing.T) {
 			}
 		}
 		if data, err := os.ReadFile(filepath.Join(there, "sub", "data.txt")); string(data) != "from the package\n" {
-			t.Errorf("it was not placed: %v", err)
+			t.Errorf("the directory was not unpacked: %v", err)
 		}
 	})
 }
 
-// TestGoesOn ends a submitter as Kubernetes does when it drains a node: the job goes on, and the next one follows it.
-func TestGoesOn(t *testing.T) {
+// TestNextPodContinues stops a submitter as Kubernetes does when it drains a node: the job continues, and the next submitter follows it.
+func TestNextPodContinues(t *testing.T) {
 	raytest.Each(t, func(t *testing.T, r raytest.Ray) {
 		for name, signal := range map[string]syscall.Signal{"term": syscall.SIGTERM, "kill": syscall.SIGKILL} {
 			dir := t.TempDir()
@@ -269,7 +269,7 @@ func TestGoesOn(t *testing.T) {
 				t.Fatalf("the job is %s (%v)", job.Status, err)
 			}
 			write(t, dir+"/go", nil)
-			a.Former = "1"
+			a.Previous = "1"
 			a.run(t, r)
 			a.want(t, 0, "", mark+"7\n")
 			if ran, _ := os.ReadFile(dir + "/ran"); string(ran) != "once\n" {
@@ -289,7 +289,7 @@ func TestStop(t *testing.T) {
 		raytest.Eventually(t, "the job runs", func() error {
 			job, err := r.Client(t).Get(t.Context(), a.ID)
 			if err == nil && job.Status != ray.Running {
-				err = fmt.Errorf("it is %s: %s", job.Status, job.Message)
+				err = fmt.Errorf("the job is %s: %s", job.Status, job.Message)
 			}
 			return err
 		})
@@ -307,7 +307,7 @@ func TestFaults(t *testing.T) {
 	t.Run("unreachable", func(t *testing.T) {
 		a := attempt{ID: "x", Entrypoint: "echo", Grace: 3 * time.Second}
 		a.run(t, raytest.Ray{Found: ray.Found{Address: "http://127.0.0.1:1"}})
-		a.want(t, 46, "does not answer", "")
+		a.want(t, 46, "does not respond", "")
 	})
 	fake := raytest.NewFake("secret-token")
 	defer fake.Close()
@@ -323,22 +323,22 @@ func TestFaults(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		raytest.Eventually(t, "the job is there", func() error {
+		raytest.Eventually(t, "Ray has the job", func() error {
 			if n := fake.Jobs(); n != 1 {
-				return fmt.Errorf("there are %d jobs", n)
+				return fmt.Errorf("Ray has %d jobs", n)
 			}
 			return nil
 		})
 		fake.NewSession()
 		a.end(t, cmd.Wait(), "")
-		a.want(t, 43, "its head was replaced", "")
+		a.want(t, 43, "the head was replaced", "")
 	})
 	t.Run("another's job", func(t *testing.T) {
 		first := attempt{ID: "same", Entrypoint: "echo mine"}
 		first.run(t, r)
 		second := attempt{ID: "same", Entrypoint: "echo other"}
 		second.run(t, r)
-		second.want(t, 44, "another job of the id", "")
+		second.want(t, 44, "another Ray job has the id", "")
 	})
 	t.Run("busy", func(t *testing.T) {
 		fake := raytest.NewFake("")
@@ -357,8 +357,8 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// TestMoreThanAProcessTakes gives jobs more than Linux takes as a variable or an argument.
-func TestMoreThanAProcessTakes(t *testing.T) {
+// TestLargeValues passes values to jobs that are larger than Linux allows for a variable or an argument.
+func TestLargeValues(t *testing.T) {
 	size := func(name string) string { return `echo "` + name + ` $(printf %s "$` + name + `" | wc -c)"; ` }
 	text := func(n int, what string) string { return strings.Repeat(what, n) }
 	for name, c := range map[string]struct {
@@ -371,7 +371,7 @@ func TestMoreThanAProcessTakes(t *testing.T) {
 		"long parameter": {attempt{Entrypoint: size("RAYORCH_PARAM_A") + `wc -c <"$RAYORCH_PARAMS_FILE"; wc -c <"$RAYORCH_PARAM_A_FILE"; echo "$GREETING"`, Params: map[string]any{"a": text(200_000, "x")}}, 0, "",
 			"RAYORCH_PARAM_A 0\n200008\n200000\nhello\n"},
 		"entrypoint":    {attempt{Entrypoint: text(20_000, ": 0000000\n") + "echo the end"}, 0, "", "the end\n"},
-		"long variable": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"env_vars": map[string]string{"MINE": text(131_072, "x")}}}, 44, "the environment variable MINE has 131078 bytes with its name", ""},
+		"long variable": {attempt{Entrypoint: "true", RuntimeEnv: map[string]any{"env_vars": map[string]string{"MINE": text(131_072, "x")}}}, 44, "the environment variable MINE must have at most 131072 bytes with its name, got 131078", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
