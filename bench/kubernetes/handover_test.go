@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // bench is a namespace with a Ray, and the times of its objects.
 type bench struct {
-	*command.Place
+	*command.Sandbox
 	c         *clustertest.Cluster
 	namespace string
 	claim     clustertest.Claim
@@ -80,7 +80,7 @@ func newBench(t *testing.T) *bench {
 	if !c.Here {
 		t.Skip("SKIPPED: the cluster must run on this machine, so that the clocks are the same")
 	}
-	b := &bench{Place: command.New(t, nil), c: c, namespace: c.Namespace(t)}
+	b := &bench{Sandbox: command.New(t, nil), c: c, namespace: c.Namespace(t)}
 	b.Env = append(b.Env, "KUBECONFIG="+c.Kubeconfig)
 	b.claim = c.Claim(t, b.namespace)
 	b.ray = c.RayCluster(t, b.namespace, clustertest.RayOptions{Name: "ray", Claim: b.claim.Name, NoWorker: true})

@@ -56,7 +56,7 @@ func serve(t *testing.T) (url string) {
 }
 
 // commands is a place whose commands meet the emulator, and what more says.
-func commands(t *testing.T, e *awstest.Emulator, more ...string) *command.Place {
+func commands(t *testing.T, e *awstest.Emulator, more ...string) *command.Sandbox {
 	t.Helper()
 	c := command.New(t, nil)
 	c.Env = append(append(c.Env, e.Env()...), append(more, "RAYORCH_AWS_PAUSE=50ms")...)
@@ -200,7 +200,7 @@ func TestDashboard(t *testing.T) {
 }
 
 // doctor wants the service account named that Ray's pods must run as to reach the bucket, and runs nobody's.
-func (p *place) doctor(t *testing.T, c *command.Place, plan deploy.Plan) {
+func (p *place) doctor(t *testing.T, c *command.Sandbox, plan deploy.Plan) {
 	t.Helper()
 	res := c.Run(t.Context(), t, "doctor", "--aws", "--stack-name", plan.Stack.Name)
 	for _, want := range []string{"run as default", "serviceAccountName: " + plan.Stack.Record.User, ":role/" + plan.Stack.Record.PodRole} {

@@ -157,7 +157,7 @@ func (p *place) letIn(t *testing.T, module string) {
 		t.Fatal(err)
 	}
 	entry := template.Resources["AccessEntry"].Properties
-	p.eks.Let("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
+	p.eks.Grant("arn:aws:sts::"+p.e.Account+":assumed-role/"+role(module), awstest.Entry{User: entry.Username, Groups: entry.KubernetesGroups})
 }
 
 func role(module string) string { return "p-d-" + module + "-states-" + awstest.Region }

@@ -59,7 +59,7 @@ func newPlace(t *testing.T, e *awstest.Emulator, env ...string) *place {
 	p := &place{e: e, cluster: clustertest.Start(t)}
 	p.namespace = p.cluster.Namespace(t)
 	p.eks = awstest.NewEKS(t, e, p.cluster.Kubeconfig)
-	p.eks.Let(p.admin(), awstest.Entry{Admin: true})
+	p.eks.Grant(p.admin(), awstest.Entry{Admin: true})
 	cfg := e.Config(t, append([]string{"AWS_ENDPOINT_URL_EKS=" + p.eks.URL}, env...)...)
 	p.cfn, p.sfn = cloudformation.NewFromConfig(cfg), sfn.NewFromConfig(cfg)
 	p.Deployer = deploy.New(deploy.Config{AWS: cfg, Pause: 50 * time.Millisecond, Settle: 2 * time.Second, Say: p.say})

@@ -70,7 +70,7 @@ func TestRoles(t *testing.T) {
 	})
 	t.Run("unknown to the cluster", func(t *testing.T) {
 		p := newPlace(t, e)
-		p.eks.Forget(p.admin())
+		p.eks.Revoke(p.admin())
 		_, err := p.Deploy(t.Context(), p.plan(t, clustertest.Name("roles"), 1, nil))
 		if err == nil || !strings.Contains(err.Error(), "does not know arn:aws:iam::"+e.Account+":role/eks-admin") || !strings.Contains(err.Error(), "associate-access-policy") {
 			t.Errorf("%v", err)

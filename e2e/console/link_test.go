@@ -12,7 +12,7 @@ import (
 )
 
 // linkOf asks for a link to the console of the server that owns the place's state directory.
-func linkOf(t *testing.T, place *command.Place, site string) (fragment string) {
+func linkOf(t *testing.T, place *command.Sandbox, site string) (fragment string) {
 	t.Helper()
 	res := place.Run(t.Context(), t, "console")
 	fragment, ok := strings.CutPrefix(strings.TrimSpace(res.Stdout), "the console is at "+site+"/console/")

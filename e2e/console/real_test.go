@@ -20,7 +20,7 @@ import (
 )
 
 // begin starts a command that goes on, and waits for a line of its output that fits; it gives what the group matched.
-func begin(t *testing.T, at *command.Place, line string, args ...string) (p *process, found string) {
+func begin(t *testing.T, at *command.Sandbox, line string, args ...string) (p *process, found string) {
 	t.Helper()
 	p = &process{t: t, cmd: exec.Command(at.Binary, args...), output: filepath.Join(t.TempDir(), "output"), ended: make(chan struct{})}
 	output, err := os.Create(p.output)
@@ -170,7 +170,7 @@ func TestOnRay(t *testing.T) {
 }
 
 // sameStory compares the steps that the page shows with those that the command prints.
-func (p *page) sameStory(place *command.Place, name string) {
+func (p *page) sameStory(place *command.Sandbox, name string) {
 	p.t.Helper()
 	var said struct {
 		Status string

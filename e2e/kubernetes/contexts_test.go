@@ -20,7 +20,7 @@ func TestContexts(t *testing.T) {
 	full(t)
 	t.Parallel()
 	c := clustertest.Start(t)
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	c.Apply(t, clustertest.Object("v1", "ServiceAccount", w.namespace, "second", nil))
 	w.use(w.contexts(t, map[string]any{"token": c.Token(t, w.namespace, "second")}))
 	dir := w.pipeline(t, "two", "  - {name: here, job: {shell: 'echo 1 > $RAYORCH_OUTPUT'}}\n"+

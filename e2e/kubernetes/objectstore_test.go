@@ -25,7 +25,7 @@ func TestObjectStore(t *testing.T) {
 		name, text, _ := strings.Cut(v, "=")
 		env[name] = text
 	}
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.claim = c.Claim(t, w.namespace)
 	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true, Env: env})
 	w.use(c.Kubeconfig)

@@ -35,7 +35,7 @@ func TestServer(t *testing.T) {
 	if !c.Here {
 		t.Skip("SKIPPED: the server's image can only be loaded into the cluster of e2e/cluster")
 	}
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.use(c.Kubeconfig)
 	w.claim = c.Claim(t, w.namespace)
 	w.install(t)

@@ -37,7 +37,7 @@ func full(t *testing.T) {
 
 // world is a namespace with a Ray, and a place to run commands that reach it.
 type world struct {
-	*command.Place
+	*command.Sandbox
 	c         *clustertest.Cluster
 	namespace string
 	claim     clustertest.Claim
@@ -49,7 +49,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	c := clustertest.Start(t)
-	w := &world{Place: command.New(t, nil), c: c, namespace: c.Restricted(t)}
+	w := &world{Sandbox: command.New(t, nil), c: c, namespace: c.Restricted(t)}
 	w.claim = c.Claim(t, w.namespace)
 	w.ray = c.RayCluster(t, w.namespace, clustertest.RayOptions{Name: "ray", Claim: w.claim.Name, NoWorker: true})
 	w.use(c.Kubeconfig)

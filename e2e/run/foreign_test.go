@@ -39,7 +39,7 @@ steps:
 	cmd, wait := p.Start(t, "run", "--name", "one")
 	raytest.Eventually(t, "the job runs", func() error {
 		if err := raytest.Exists(begun)(); err != nil {
-			return fmt.Errorf("%w: %s", err, command.Said(cmd))
+			return fmt.Errorf("%w: %s", err, command.Stderr(cmd))
 		}
 		return nil
 	})

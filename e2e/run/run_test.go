@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 }
 
 // place is where commands run against a real Ray with tokens.
-func place(t *testing.T) (*command.Place, *ray.Client) {
+func place(t *testing.T) (*command.Sandbox, *ray.Client) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs a real Ray")
@@ -310,7 +310,7 @@ var watching = fmt.Sprintf("%-20s running", "sleep")
 func awaitSaid(t *testing.T, cmd *exec.Cmd, text string) {
 	t.Helper()
 	raytest.Eventually(t, fmt.Sprintf("%v says %q", cmd.Args, text), func() error {
-		if said := command.Said(cmd); !strings.Contains(said, text) {
+		if said := command.Stderr(cmd); !strings.Contains(said, text) {
 			return fmt.Errorf("it said %q", said)
 		}
 		return nil

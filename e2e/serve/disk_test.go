@@ -66,7 +66,7 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-func placeOn(t *testing.T, dir string) *command.Place {
+func placeOn(t *testing.T, dir string) *command.Sandbox {
 	p := command.New(t, nil)
 	p.State = filepath.Join(dir, "state")
 	p.Env = append(p.Env, "RAYORCH_STATE_DIR="+p.State)
@@ -74,7 +74,7 @@ func placeOn(t *testing.T, dir string) *command.Place {
 }
 
 // reads wants every reading command to work.
-func reads(t *testing.T, p *command.Place, name string) {
+func reads(t *testing.T, p *command.Sandbox, name string) {
 	t.Helper()
 	for _, args := range [][]string{
 		{"list"}, {"describe", name}, {"logs", name}, {"history", name}, {"graph"}, {"store", "check"}, {"store", "dump"},

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { m.Run(); command.Clean() }
 
 // serve starts a server on a free port and returns its URL.
-func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url string) {
+func serve(t *testing.T, p *command.Sandbox, args ...string) (cmd *exec.Cmd, url string) {
 	t.Helper()
 	cmd = exec.Command(p.Binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Dir, cmd.Env = p.Dir, p.Env
@@ -47,13 +47,13 @@ func serve(t *testing.T, p *command.Place, args ...string) (cmd *exec.Cmd, url s
 }
 
 // withKey gives a place's commands the key that the server created in the state directory.
-func withKey(t *testing.T, p *command.Place) {
+func withKey(t *testing.T, p *command.Sandbox) {
 	t.Helper()
 	id, secret := createdKey(t, p)
 	p.Env = append(p.Env, "AWS_ACCESS_KEY_ID="+id, "AWS_SECRET_ACCESS_KEY="+secret)
 }
 
-func createdKey(t *testing.T, p *command.Place) (id, secret string) {
+func createdKey(t *testing.T, p *command.Sandbox) (id, secret string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.State, "access-key"))
 	if err != nil {
@@ -141,7 +141,7 @@ func TestOffLoopbackIsRefused(t *testing.T) {
 	}
 }
 
-func get(t *testing.T, p *command.Place, url string) string {
+func get(t *testing.T, p *command.Sandbox, url string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
