@@ -245,8 +245,8 @@ func (c *Cluster) Token(t testing.TB, namespace, account string) string {
 	return answer.Status.Token
 }
 
-// Open makes a server on this machine that listens only on loopback accessible to the pods of the cluster. It returns the URL that the pods
-// use.
+// Open gives the pods of the cluster access to a server on this machine that listens only on loopback, through a proxy. It returns the URL
+// for the pods.
 func (c *Cluster) Open(t testing.TB, server string) string {
 	t.Helper()
 	if !c.Here {

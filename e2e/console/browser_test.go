@@ -239,7 +239,7 @@ func (p *page) wait(js string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	loop := `new Promise((done) => { const look = () => { let ok = false; try { ok = ` + js + ` } catch {} if (ok) done(true); else setTimeout(look, 20); }; look(); })`
+	loop := `new Promise((done) => { const poll = () => { let ok = false; try { ok = ` + js + ` } catch {} if (ok) done(true); else setTimeout(poll, 20); }; poll(); })`
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](loop, chromedp.EvalAwaitPromise)); err != nil {
 		p.t.Fatalf("waited in vain for %s: %v\n%s", js, err, p.shown())
 	}
@@ -277,9 +277,11 @@ func (p *page) button(text string) {
 	p.clickWhere("button, a.button, [role=tab], summary", text)
 }
 
+// clickWhere clicks the element that matches the selector and has exactly this text when it is visible and enabled. If a dialog is open, it
+// searches only the dialog.
 func (p *page) clickWhere(selector, text string) {
 	p.t.Helper()
-	// One expression finds and clicks: between two of them the page may draw the button anew.
+	// One expression finds and clicks the element, because the page could redraw it between two expressions.
 	p.wait(fmt.Sprintf(`(() => { const found = [...(document.querySelector("dialog[open]") ?? document).querySelectorAll(%s)].find((n) => n.textContent.trim() === %s && !n.disabled && n.checkVisibility());
 		found?.click(); return found !== undefined; })()`, js(selector), js(text)))
 }
@@ -316,6 +318,7 @@ func (p *page) press(keys string) {
 	p.act(fmt.Sprintf("press %q", keys), chromedp.KeyEvent(keys))
 }
 
+// size sets the size of the page in pixels.
 func (p *page) size(width, height int64) {
 	p.t.Helper()
 	p.act("set the size", chromedp.EmulateViewport(width, height))

@@ -39,7 +39,7 @@ steps:
 		{"proxy in Ray's pods", "proxy", unclaimed, ", inRayPods: true", false},
 		{"rayjob in Ray's pods", "rayjob", unclaimed, ", inRayPods: true", false},
 		{"rayjob in its own cluster", "rayjob", own, "", false},
-		{"job by the submitter", "job", unclaimed, "", true}, // last, because its record stays: docs/pipeline.md says that Ray shows it
+		{"job through the submitter", "job", unclaimed, "", true}, // last, because its job record, which shows the value, stays in Ray
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := w.open(t).start(t, c.head+strings.Replace(steps, "POD", c.pod, 1), t.TempDir(), c.mode, "{}")

@@ -30,7 +30,7 @@ func TestRaysOfOtherStateDirectories(t *testing.T) {
 	dir := t.TempDir()
 	begun := filepath.Join(dir, "begun")
 	p.Write(t, "pipeline.yaml", `version: 1
-name: beside
+name: own-ray
 steps:
   - name: one
     ray: {entrypoint: 'touch `+begun+`; [ $RAYORCH_ATTEMPT = 2 ] || sleep 3600'}
@@ -60,7 +60,7 @@ steps:
 			t.Fatal(err)
 		}
 		for _, job := range jobs {
-			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":beside:one") {
+			if strings.HasSuffix(job.Metadata["rayorch.execution"], ":own-ray:one") {
 				t.Errorf("the other ray %s got the job %s", what, job.SubmissionID)
 			}
 		}
